@@ -64,6 +64,14 @@ enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
 struct series_rule; /* model/series_rules.h */
 struct series_rules;
 
+/* A level of downsampling: rollups of windows of `resolution_ms` replace samples from the age on
+ * that the rule of their series says, see model/series_rules.h. */
+enum { TSDB_LEVELS_MAX = 4 };
+struct tsdb_level {
+    int64_t resolution_ms;
+    struct series_rules *rules;
+};
+
 /* Options that a reload may change. */
 struct tsdb_limits {
     struct labels_limits labels;
@@ -75,6 +83,10 @@ struct tsdb_limits {
     struct series_rules *retention_rules;
     int64_t retention_grace_ms; /* how long rules protect samples after others have replaced them */
     uint32_t retention_rewrite_percent; /* share of a part past its rules that is worth a rewrite */
+    /* Rising resolutions, each a multiple of the one before. The store takes references to the
+     * rules. */
+    struct tsdb_level levels[TSDB_LEVELS_MAX];
+    uint32_t level_count;
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
     uint32_t tenant_series_max; /* limit per tenant in the head; 0: none. New series are refused */

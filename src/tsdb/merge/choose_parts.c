@@ -314,3 +314,25 @@ merge_plan_alone(const struct plan_part *parts, uint32_t part,
     if (e == OK) *ret_plan = plan;
     return e;
 }
+
+enum err
+merge_plan_partition(const struct plan_part *parts, uint32_t count, uint32_t part,
+                     const struct merge_plan_options *options, struct arena *arena,
+                     struct merge_plan *ret_plan)
+{
+    struct merge_planning g = {.parts = parts, .count = count, .options = options, .arena = arena};
+    struct time_range partition = partition_of(parts[part].time.min_ms, options->now_ms);
+    uint32_t *members = arena_alloc(arena, count * sizeof *members), n = 0;
+    g.set = arena_alloc(arena, count * sizeof *g.set);
+    *ret_plan = (struct merge_plan){0};
+    if (members == NULL || g.set == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        if (has_samples(&parts[i]) && range_holds(partition, parts[i].time)) members[n++] = i;
+    }
+    for (uint32_t at = 0; at < n && members[at] <= part; at++) {
+        take_run(&g, members + at, n - at, UINT64_MAX);
+        if (g.set_count > 0 && set_hull(&g).bytes <= options->bytes_max && set_has(&g, part))
+            return plan_set(&g, true, ret_plan);
+    }
+    return OK;
+}

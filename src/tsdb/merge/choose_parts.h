@@ -59,6 +59,12 @@ MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t par
                                      const struct merge_plan_options *options, struct arena *arena,
                                      struct merge_plan *ret_plan);
 
+/* Plans to write parts[part] again, with all parts of its partition that can be merged with it. No
+ * inputs if it cannot be. ERR_NOMEM. */
+MUST_CHECK enum err merge_plan_partition(const struct plan_part *parts, uint32_t count,
+                                         uint32_t part, const struct merge_plan_options *options,
+                                         struct arena *arena, struct merge_plan *ret_plan);
+
 /* Returns the partition that contains a time. */
 struct time_range partition_of(int64_t t_ms, int64_t now_ms);
 

@@ -9,6 +9,8 @@ enum {
     BLOCKS_BYTES = 768,          /* one block of a series, wherever it is held at once */
     INPUT_BYTES = 128 * KIB,     /* a reader of rows, label names */
     INPUT_PAGES = 10,            /* held, or unpacked further */
+    ROLLUP_BYTES = 160,          /* one of a block that is decoded, and what it makes */
+    ROLLUPS_BYTES = 512 * KIB,   /* rows of a block, and what is shown of it */
     SLOT_SAMPLE_BYTES = 24,      /* a sample of a block being merged with others */
     HISTOGRAMS_BYTES = 5 * 1024 * KIB, /* blocks of them are unpacked: read and written */
     TENANT_BYTES = 480,
@@ -44,6 +46,8 @@ part_merge_memory(const struct part *part)
     if (samples > CODEC_SAMPLES_MAX) samples = CODEC_SAMPLES_MAX;
     uint64_t need = INPUT_BYTES + INPUT_PAGES * page + SLOT_SAMPLE_BYTES * samples;
     if (i->sample_count[LEDGER_HISTOGRAM] > 0) need += HISTOGRAMS_BYTES;
+    if (i->rollup_rows > 0)
+        need += part_merge_memory_levels() + ROLLUPS_BYTES + 4 * ROLLUP_BYTES * BLOCK_ROLLUPS_MAX;
     need += (i->file_bytes - i->data_bytes) / INDEX_SHARE + i->data_bytes / DATA_SHARE;
     /* Four bytes for a pair's number in the output, and a bit. (Of one input alone two bits are
      * enough.) */

@@ -11,6 +11,7 @@
  *     walk.c      WALK: which series have something that stays
  *     labels.c    PAIRS, SERIES: both in order
  *     samples.c   SAMPLES, EXEMPLARS: of one series
+ *     levels.c    SAMPLES that rollups replace
  *     parts.c     tenants, metadata, counts
  *
  * There may be thousands of tenants, so nothing of the size of a part is made for each of them.
@@ -85,6 +86,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
     interleave_init(&m->interleave, budget, NULL);
+    m->interleave.rollups = true;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);
@@ -126,6 +128,7 @@ part_merge_free(struct part_merge *m)
         buf_fini(&s->pairs_before);
     }
     interleave_fini(&m->interleave);
+    merge_levels_free(m);
     mem_free(budget, m->sources, count * sizeof *m->sources);
     mem_free(budget, m->group, count * sizeof(struct merge_source *));
     mem_free(budget, m->heap.at, count * sizeof(struct merge_source *));
@@ -164,6 +167,7 @@ tenant_begin(struct part_merge *m)
     assert(m->tenant.at == NULL || bytes_compare(m->tenant, first->name) < 0); /* invariant 1 */
     m->tenant = first->name;
     m->has_rules = series_rules_least_age_ms(m->options.rules, m->tenant) != INT64_MAX;
+    m->has_levels = merge_levels_concern(m, m->tenant);
     m->count = (struct part_merge_counts){.tenant = first->name};
     m->walk_source = m->walk_row = 0;
     m->work += ROW_WORK;
@@ -217,10 +221,13 @@ tenant_end(struct part_merge *m)
     move_counts(m->interleave.duplicate_count, m->count.duplicate);
     move_counts(m->interleave.superseded_count, m->count.superseded);
     move_counts(m->interleave.deleted_count, m->count.deleted);
+    m->count.downsampled[LEDGER_FLOAT] += m->interleave.joined_count;
+    m->interleave.joined_count = 0;
     const struct part_merge_counts *c = &m->count;
     uint64_t any = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
-        any |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k];
+        any |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k] |
+               c->downsampled[k];
     if (any != 0) buf_put(&m->counts, &m->count, sizeof m->count);
     m->phase = PHASE_TENANT;
     return buf_error(&m->counts);

@@ -33,6 +33,14 @@ struct rule_removal {
     uint64_t bytes;  /* size of their blocks; of a block that it removes in part, that share */
 };
 
+/* A level of downsampling: from the age on that the rule of a series says, rollups of windows of
+ * the resolution may replace its floats. */
+struct part_merge_level {
+    int64_t resolution_ms;
+    const struct series_rules *rules;
+};
+enum { PART_MERGE_LEVELS_MAX = 4 };
+
 /* Pointers are borrowed until the merge is freed. */
 struct part_merge_options {
     struct env *env;
@@ -45,6 +53,11 @@ struct part_merge_options {
     const struct series_rules *rules; /* so are those of a series past its rule; NULL for none */
     int64_t rules_now_ms;             /* the time from which the ages of the rules count back */
     struct rule_removal *removed;     /* adds what each rule removes */
+    const struct part_merge_level *levels; /* rising resolutions, each a multiple of the last */
+    uint32_t level_count;
+    int64_t levels_now_ms;            /* the time from which the ages of the rules count back */
+    const struct time_range *foreign; /* windows with samples elsewhere are not rolled up */
+    uint32_t foreign_count;
     bool with_metadata; /* writes a tenant's metadata, from the newest input that has them */
     uint64_t number;    /* number of the output */
     uint64_t from_pos;
@@ -61,6 +74,7 @@ struct part_merge_counts {
     uint64_t superseded[LEDGER_KIND_COUNT];
     uint64_t deleted[LEDGER_KIND_COUNT];
     uint64_t expired[LEDGER_KIND_COUNT];
+    uint64_t downsampled[LEDGER_KIND_COUNT]; /* rollups replaced them */
 };
 
 /*
@@ -73,6 +87,8 @@ struct part_merge_counts {
  */
 enum { PART_MERGE_BLOCKS_MAX = 2048 };
 uint64_t part_merge_memory_base(size_t writer_bytes);
+/* What it takes more if it has levels. */
+uint64_t part_merge_memory_levels(void);
 uint64_t part_merge_memory(const struct part *input);
 
 /* True if the part has samples that are old enough for a rule. Exemplars do not count. */

@@ -111,7 +111,10 @@ struct part_merge {
     uint32_t group_count;
     struct buf pieces; /* struct merge_piece, by time */
     uint32_t next_piece;
-    bool merging; /* `interleave` has more samples of the run */
+    bool merging;                /* `interleave` has more samples of the run, */
+    bool leveling;               /* which go through `levels` */
+    bool has_levels;             /* a level may apply to series of the tenant */
+    struct merge_levels *levels; /* made when needed */
     struct interleave interleave;
     struct buf exemplars; /* struct equal_time */
     struct arena exemplar_arena;
@@ -162,6 +165,21 @@ MUST_CHECK enum err merge_samples_begin(struct part_merge *merge);
 MUST_CHECK enum err merge_samples(struct part_merge *merge);
 /* Writes the exemplars of one time; begins the next series after the last. */
 MUST_CHECK enum err merge_exemplars(struct part_merge *merge);
+
+/* --- levels.c: rollups in place of samples ---------------------------------------------------- */
+
+/* True if a level may apply to series of the tenant. */
+bool merge_levels_concern(const struct part_merge *merge, struct bytes tenant);
+/* Finds the levels of the current series. */
+MUST_CHECK enum err merge_levels_begin(struct part_merge *merge);
+/* True if a level may replace something of the block. */
+bool merge_levels_want(const struct part_merge *merge, const struct merge_piece *piece);
+/* Begins a run, whose samples take so many bytes in the inputs. */
+MUST_CHECK enum err merge_levels_run(struct part_merge *merge, uint64_t bytes, uint64_t samples);
+/* Takes samples or rollups of the run. */
+MUST_CHECK enum err merge_levels_take(struct part_merge *merge, const struct sample_batch *batch);
+MUST_CHECK enum err merge_levels_end(struct part_merge *merge);
+void merge_levels_free(struct part_merge *merge);
 
 static inline bool
 bit_get(const uint64_t *bits, uint32_t at)

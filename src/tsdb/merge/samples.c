@@ -1,10 +1,10 @@
 /*
  * samples.c - writes one series: its blocks, from all inputs that have it, and its exemplars.
  *
- * Blocks are sorted by time and cut into runs. A block that overlaps no other and loses no sample
- * is *loose*. It is copied as it is stored, without decoding it, if it is large, or if it has no
- * neighbour with which it could be joined: the writer of an input has joined what it could. All
- * others are decoded, merged, and written as full blocks.
+ * Blocks are sorted by time and cut into runs. A block that overlaps no other, loses no sample, and
+ * to which no level of downsampling applies, is *loose*. It is copied as it is stored, without
+ * decoding it, if it is large, or if it has no neighbour with which it could be joined: the writer
+ * of an input has joined what it could. All others are decoded, merged, and written as full blocks.
  *
  *      input 1   [large ] [s]         [s]
  *      input 2               [s] [ s ]   [large ]
@@ -27,6 +27,7 @@ enum {
     LARGE_SAMPLES = CODEC_SAMPLES_MAX / 2,
     LARGE_BYTES = BLOCK_BYTES_MAX / 2,
     LARGE_HISTOGRAMS = 256, /* these may be full much earlier */
+    LARGE_ROLLUPS = BLOCK_ROLLUPS_MAX / 2,
 };
 
 /* --- pieces ----------------------------------------------------------------------------------- */
@@ -73,10 +74,11 @@ merge_samples_begin(struct part_merge *m)
             enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
             count_expired_bytes(m, s, b, fate);
             if (fate != FATE_STAYS) {
-                merge_count_fate(m, s, fate, ledger_kind_of(block_kind(b)), b->count);
+                merge_count_fate(m, s, fate, ledger_kind_of(block_kind(b)), block_samples(b));
                 continue;
             }
-            struct merge_piece piece = {b->min_ms, b->max_ms, s, b, !mixed};
+            struct time_range span = block_span(b);
+            struct merge_piece piece = {span.min_ms, span.max_ms, s, b, !mixed};
             buf_put(&m->pieces, &piece, sizeof piece);
         }
     }
@@ -91,7 +93,7 @@ merge_samples_begin(struct part_merge *m)
     m->next_piece = 0;
     m->merging = false;
     m->phase = PHASE_SAMPLES;
-    return OK;
+    return merge_levels_begin(m);
 }
 
 /* --- runs ------------------------------------------------------------------------------------- */
@@ -112,8 +114,16 @@ overlap_end(const struct merge_piece *p, uint32_t at, uint32_t count)
 static bool
 is_large(const struct block_ref *b)
 {
-    uint32_t enough = b->codec == CODEC_FLOAT_V1 ? LARGE_SAMPLES : LARGE_HISTOGRAMS;
+    uint32_t enough = b->resolution_ms > 0         ? LARGE_ROLLUPS
+                      : b->codec == CODEC_FLOAT_V1 ? LARGE_SAMPLES
+                                                   : LARGE_HISTOGRAMS;
     return b->count >= enough || b->values.size >= LARGE_BYTES;
+}
+
+static bool
+are_alike(const struct block_ref *a, const struct block_ref *b)
+{
+    return a->codec == b->codec && a->resolution_ms == b->resolution_ms;
 }
 
 /*
@@ -121,17 +131,18 @@ is_large(const struct block_ref *b)
  * loose block that is large, or that cannot be joined with the loose one before it.
  */
 static uint32_t
-run_end(const struct merge_piece *p, uint32_t at, uint32_t count, bool *ret_copied)
+run_end(const struct part_merge *m, const struct merge_piece *p, uint32_t at, uint32_t count,
+        bool *ret_copied)
 {
     uint32_t end = overlap_end(p, at, count);
-    bool loose = end == at + 1 && p[at].is_clean, first = loose;
+    bool loose = end == at + 1 && p[at].is_clean && !merge_levels_want(m, &p[at]), first = loose;
     *ret_copied = loose && is_large(p[at].block);
     while (!*ret_copied && end < count) {
         uint32_t next = overlap_end(p, end, count);
-        bool next_loose = next == end + 1 && p[end].is_clean;
+        bool next_loose = next == end + 1 && p[end].is_clean && !merge_levels_want(m, &p[end]);
         const struct merge_piece *x = &p[end - 1], *y = &p[end];
         if (next_loose && is_large(y->block)) break;
-        if (loose && next_loose && (x->source == y->source || x->block->codec != y->block->codec)) {
+        if (loose && next_loose && (x->source == y->source || !are_alike(x->block, y->block))) {
             break;
         }
         end = next;
@@ -151,7 +162,7 @@ copy_block(struct part_merge *m, const struct merge_piece *p)
     e = part_write_block(m->writer, p->block, &bytes, &m->why);
     block_release(s->part, &bytes);
     m->work += p->block->count;
-    m->count.written[ledger_kind_of(block_kind(p->block))] += p->block->count;
+    m->count.written[ledger_kind_of(block_kind(p->block))] += block_samples(p->block);
     return e;
 }
 
@@ -160,11 +171,14 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
 {
     interleave_reset(&m->interleave, m->options.window.min_ms, m->options.window.max_ms, false);
     m->interleave.expired_before_ms = m->group[0]->expired_before_ms;
+    uint64_t bytes = 0, samples = 0;
+    m->leveling = false;
     for (uint32_t i = 0; i < count; i++) {
         const struct merge_source *s = p[i].source;
         struct interleave_item *item = interleave_add(&m->interleave);
         if (item == NULL) return ERR_NOMEM;
-        item->type = PIECE_BLOCK;
+        bool rollups = p[i].block->resolution_ms > 0;
+        item->type = rollups ? PIECE_ROLLUPS : PIECE_BLOCK;
         item->kind = (uint8_t)block_kind(p[i].block);
         item->min_ms = p[i].min_ms;
         item->max_ms = p[i].max_ms;
@@ -172,13 +186,16 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
         item->count = p[i].block->count;
         item->block.part = s->part;
         item->block.ref = p[i].block;
+        m->leveling |= rollups || merge_levels_want(m, &p[i]);
+        if (!rollups) bytes += block_bytes_stored(p[i].block);
+        samples += block_samples(p[i].block);
         if (p[i].is_clean) continue;
         item->hidden = (const struct time_range *)(const void *)s->hidden.at;
         item->hidden_count = (uint32_t)(s->hidden.size / sizeof *item->hidden);
     }
     interleave_begin(&m->interleave);
     m->merging = true;
-    return OK;
+    return m->leveling ? merge_levels_run(m, bytes, samples) : OK;
 }
 
 /* Counts the samples that were left out of a run because they are expired. */
@@ -198,13 +215,14 @@ merge_samples(struct part_merge *m)
         struct sample_batch batch;
         enum err e = interleave_next(&m->interleave, &batch, &m->why);
         if (e == ERR_CORRUPT) {
-            const struct interleave_item *item = &m->interleave.items[m->interleave.next_item];
+            const struct interleave_item *item = &m->interleave.items[m->interleave.failed_item];
             return merge_source_error(m, &m->sources[item->order], e);
         }
         if (e) return e;
         m->merging = batch.count > 0;
         if (!m->merging) count_expired(m);
         m->work += batch.count;
+        if (m->leveling) return m->merging ? merge_levels_take(m, &batch) : merge_levels_end(m);
         m->count.written[ledger_kind_of(batch.kind)] += batch.count;
         return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
     }
@@ -215,7 +233,7 @@ merge_samples(struct part_merge *m)
         return OK;
     }
     bool copied;
-    m->next_piece = run_end(p, at, count, &copied);
+    m->next_piece = run_end(m, p, at, count, &copied);
     assert(m->next_piece > at); /* invariant 1 */
     assert(m->next_piece <= count);
     assert(!copied || (p[at].is_clean && m->next_piece == at + 1)); /* invariant 1 */

@@ -34,16 +34,15 @@ merge_block_fate(const struct part_merge *m, const struct merge_source *s,
 {
     const struct time_range *window = &m->options.window;
     *ret_mixed = false;
-    if (b->max_ms < window->min_ms || b->min_ms > window->max_ms) return FATE_OUTSIDE;
-    bool inside = b->min_ms >= window->min_ms && b->max_ms <= window->max_ms, touched = false;
+    struct time_range span = block_span(b);
+    if (!ranges_meet(span, *window)) return FATE_OUTSIDE;
+    bool inside = range_holds(*window, span), touched = false;
     uint32_t count;
     const struct time_range *hidden = hidden_ranges(s, &count);
     for (uint32_t i = 0; i < count; i++) {
-        if (b->max_ms < hidden[i].min_ms || b->min_ms > hidden[i].max_ms) continue;
+        if (!ranges_meet(span, hidden[i])) continue;
         touched = true;
-        if (inside && b->min_ms >= hidden[i].min_ms && b->max_ms <= hidden[i].max_ms) {
-            return FATE_DELETED;
-        }
+        if (inside && range_holds(hidden[i], span)) return FATE_DELETED;
     }
     if (inside && !touched && b->max_ms < s->expired_before_ms) return FATE_EXPIRED;
     *ret_mixed = !inside || touched || b->min_ms < s->expired_before_ms;
@@ -180,7 +179,7 @@ judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         enum merge_fate fate = merge_fate(m, s, m->times[i]);
         j->stays |= fate == FATE_STAYS;
-        j->gone[fate][ledger_kind_of(block_kind(b))]++;
+        j->gone[fate][ledger_kind_of(block_kind(b))] += b->resolution_ms == 0;
         expired += fate == FATE_EXPIRED;
     }
     j->expired_bytes += block_bytes_stored(b) * expired / b->count;
@@ -204,7 +203,7 @@ judge_blocks(struct part_merge *m, struct merge_source *s, struct row_judgement 
         if (mixed)
             e = judge_times(m, s, b, j);
         else
-            j->gone[fate][ledger_kind_of(block_kind(b))] += b->count;
+            j->gone[fate][ledger_kind_of(block_kind(b))] += block_samples(b);
         if (!mixed && fate == FATE_EXPIRED) j->expired_bytes += block_bytes_stored(b);
         if (e) return e;
     }

@@ -228,6 +228,10 @@ bool part_is_removed(const struct part *part);
 uint64_t part_applied(const struct part *part);
 /* Sets what part_applied() returns. */
 void part_set_applied(struct part *part, uint64_t tombstone);
+/* The time until which all levels of downsampling were applied when a merge wrote the part, under
+ * the rules with this number; INT64_MIN if not known. Merging thread only. */
+int64_t part_leveled_ms(const struct part *part, uint64_t rules);
+void part_set_leveled(struct part *part, uint64_t rules, int64_t now_ms);
 /* Finds the series that a tombstone selects in the part. False if they were not added. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
 /* Adds the series that a tombstone selects. Takes `series`, also on an error; if another thread was

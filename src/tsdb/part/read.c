@@ -425,6 +425,19 @@ part_is_removed(const struct part *part)
     return atomic_load_explicit(&part->removed, memory_order_relaxed);
 }
 
+int64_t
+part_leveled_ms(const struct part *part, uint64_t rules)
+{
+    return part->leveled_rules == rules && rules != 0 ? part->leveled_ms : INT64_MIN;
+}
+
+void
+part_set_leveled(struct part *part, uint64_t rules, int64_t now_ms)
+{
+    part->leveled_rules = rules;
+    part->leveled_ms = now_ms;
+}
+
 /* --- series that tombstones select ------------------------------------------------------------ */
 
 uint64_t

@@ -60,6 +60,9 @@ struct part {
     uint32_t resolution_count;
     _Atomic uint64_t applied; /* relaxed: set before other threads see the part, or by an edit */
 
+    uint64_t leveled_rules;   /* see part_leveled_ms() */
+    int64_t leveled_ms;
+
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */
     struct hidden_series *hidden;
     uint32_t hidden_count;

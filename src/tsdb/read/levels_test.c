@@ -141,7 +141,7 @@ UNIT_TEST(test_samples_and_levels_join_without_a_seam)
     rig_close(&g);
 }
 
-UNIT_TEST(test_plain_readers_get_last_samples_and_are_told)
+UNIT_TEST(test_plain_readers_get_last_samples_and_their_resolution)
 {
     struct rig g;
     rig_open(&g);
@@ -173,7 +173,7 @@ UNIT_TEST(test_windows_that_overlap_the_range_are_whole)
     rig_close(&g);
 }
 
-UNIT_TEST(test_samples_between_those_of_a_window_lose_whoever_came_first)
+UNIT_TEST(test_samples_between_those_of_a_window_lose)
 {
     struct rig g;
     rig_open(&g);
@@ -249,10 +249,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples_and_levels_join_without_a_seam),
-        cmocka_unit_test(test_plain_readers_get_last_samples_and_are_told),
+        cmocka_unit_test(test_plain_readers_get_last_samples_and_their_resolution),
         cmocka_unit_test(test_last_samples_outside_of_the_range_are_not_given),
         cmocka_unit_test(test_windows_that_overlap_the_range_are_whole),
-        cmocka_unit_test(test_samples_between_those_of_a_window_lose_whoever_came_first),
+        cmocka_unit_test(test_samples_between_those_of_a_window_lose),
         cmocka_unit_test(test_samples_before_and_after_those_of_a_window_are_joined),
         cmocka_unit_test(test_a_coarse_window_wins_over_fine_ones),
         cmocka_unit_test(test_halves_of_a_window_are_joined),

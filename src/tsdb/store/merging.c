@@ -10,6 +10,10 @@
  *
  * Anything that stops a merge before the edit leaves the inputs live and the outputs unnamed.
  *
+ * Levels of downsampling: each merge rolls up what is old enough. A partition that nothing else
+ * merges is written again when the share of its bytes that a level may replace is worth it; the
+ * share is estimated by the index of some series, at most once per hour.
+ *
  * Counts of all outputs add up to those of the inputs, or nothing is changed: damage can break
  * this, so check_counts() returns an error.
  *
@@ -25,6 +29,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/hash/hash.h"
 #include "model/series_rules.h"
 #include "tsdb/merge/choose_parts.h"
 #include "tsdb/merge/parts.h"
@@ -43,6 +48,8 @@ enum {
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in groups: one rewrite for many */
     ROWS_ESTIMATED = 1024,            /* series of a part that are looked at, evenly spread */
     RULES_BYTES = 256 * 1024,         /* memory of an input for labels, by which rules are found */
+    LEVEL_PERCENT = 25,               /* share of a part that is worth rolling up */
+    LEVEL_SAMPLES_MIN = 8,            /* samples for each window that may be worth it */
 };
 
 #define LOOK_AGAIN_NS (3600 * NS_PER_S)
@@ -75,6 +82,13 @@ struct merging {
     struct series_rules *rules;          /* of retention; NULL: nothing is removed by rules */
     int64_t rules_now_ms;
     struct rule_removal *removed; /* by rule */
+    struct part_merge_level levels[TSDB_LEVELS_MAX];
+    struct series_rules *level_rules[TSDB_LEVELS_MAX]; /* of these; references */
+    uint32_t level_count;
+    uint64_t levels_number; /* other levels have another one; 0 for none */
+    int64_t levels_now_ms;
+    struct time_range *foreign; /* times of the parts that are not inputs */
+    uint32_t foreign_count;
     struct tsdb_merge_now now;
     struct arena arena;
     struct why *why;
@@ -110,6 +124,30 @@ rules_to_apply(struct tsdb *db, int64_t *ret_now_ms)
     struct series_rules *rules = retention_rules(&db->head, ret_now_ms);
     lock_drop(&db->head.lock);
     return rules;
+}
+
+/* Takes the levels of downsampling; none while the clock is not trusted. */
+static void
+take_levels(struct merging *g)
+{
+    struct head *head = &g->db->head;
+    lock_take(&head->lock);
+    const struct tsdb_limits *limits = &head->limits;
+    g->levels_now_ms = retention_now_ms(head);
+    for (uint32_t i = 0; i < limits->level_count && head->clock == TSDB_CLOCK_GOOD; i++) {
+        struct series_rules *rules = series_rules_ref(limits->levels[i].rules);
+        int64_t resolution_ms = limits->levels[i].resolution_ms;
+        g->level_rules[i] = rules;
+        g->levels[i] = (struct part_merge_level){resolution_ms, rules};
+        g->levels_number = hash_mix(hash_mix(g->levels_number, (uint64_t)resolution_ms),
+                                    series_rules_serial(rules)) |
+                           1;
+        g->level_count++;
+    }
+    lock_drop(&head->lock);
+    uint64_t memory = g->level_count == 0 ? 0 : part_merge_memory_levels();
+    if (g->shares.inputs_bytes == UINT64_MAX) return;
+    g->shares.inputs_bytes -= memory < g->shares.inputs_bytes ? memory : g->shares.inputs_bytes;
 }
 
 /* --- counting --------------------------------------------------------------------------------- */
@@ -267,24 +305,15 @@ add_held_borders(const struct merging *g, uint64_t *borders, uint32_t count)
     return count;
 }
 
-/* Estimates the samples of a block before the time, as if they were evenly spread. */
-static uint64_t
-count_below(const struct block_ref *b, int64_t cut_ms)
-{
-    if (b->min_ms >= cut_ms) return 0;
-    if (b->max_ms < cut_ms) return b->count;
-    double share =
-        ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
-    return 1 + (uint64_t)(share * (double)(b->count - 1));
-}
-
-/* Estimates the percentage of a part's samples that are past their rules. */
+/* Calls `each` for up to ROWS_ESTIMATED series of a part, evenly spread. Views end with the call.
+ */
 static enum err
-estimate_removable(struct merging *g, struct part *part, unsigned *ret_percent)
+sample_rows(struct merging *g, struct part *part,
+            void (*each)(void *context, struct bytes tenant, struct bytes labels,
+                         const struct block_ref *blocks, uint32_t count),
+            void *context)
 {
-    uint64_t removable = 0, all = 0;
-    uint32_t series_count = part_info(part)->series_count;
-    uint32_t step = series_count / ROWS_ESTIMATED + 1;
+    uint32_t step = (uint32_t)(part_info(part)->series_count / ROWS_ESTIMATED + 1);
     enum err e = OK;
     for (uint32_t t = 0; t < part_tenant_count(part) && e == OK; t++) {
         const struct part_tenant *tenant = part_tenant_at(part, t);
@@ -301,19 +330,56 @@ estimate_removable(struct merging *g, struct part *part, unsigned *ret_percent)
             const struct block_ref *blocks;
             uint32_t count;
             e = row_read(rows, number, &labels, &blocks, &count, g->why);
-            if (e) break;
-            int64_t age_ms, cut_ms = INT64_MIN;
-            if (series_rules_find(g->rules, tenant->name, labels, &age_ms) != NULL) {
-                cut_ms = g->rules_now_ms - age_ms;
-            }
-            for (uint32_t i = 0; i < count; i++) {
-                all += blocks[i].count;
-                removable += count_below(&blocks[i], cut_ms);
-            }
+            if (e == OK) each(context, tenant->name, labels, blocks, count);
         }
         row_reader_free(rows);
     }
-    *ret_percent = all == 0 ? 0 : (unsigned)((removable * 100 + all - 1) / all);
+    return e;
+}
+
+/* --- samples past the rules of retention ------------------------------------------------------ */
+
+/* Estimates the samples of a block before the time, as if they were evenly spread. */
+static uint64_t
+count_below(const struct block_ref *b, int64_t cut_ms)
+{
+    if (b->min_ms >= cut_ms) return 0;
+    if (b->max_ms < cut_ms) return b->count;
+    double share =
+        ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
+    return 1 + (uint64_t)(share * (double)(b->count - 1));
+}
+
+/* Samples or bytes of the series that were looked at. */
+struct estimate {
+    const struct merging *g;
+    const struct part *part;
+    uint64_t wanted; /* those that a merge would remove or replace */
+    uint64_t all;
+};
+
+static void
+add_removable(void *context, struct bytes tenant, struct bytes labels,
+              const struct block_ref *blocks, uint32_t count)
+{
+    struct estimate *x = context;
+    int64_t age_ms, cut_ms = INT64_MIN;
+    if (series_rules_find(x->g->rules, tenant, labels, &age_ms) != NULL) {
+        cut_ms = x->g->rules_now_ms - age_ms;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        x->all += blocks[i].count;
+        x->wanted += count_below(&blocks[i], cut_ms);
+    }
+}
+
+/* Estimates the percentage of a part's samples that are past their rules. */
+static enum err
+estimate_removable(struct merging *g, struct part *part, unsigned *ret_percent)
+{
+    struct estimate x = {.g = g, .part = part};
+    enum err e = sample_rows(g, part, add_removable, &x);
+    *ret_percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
     return e;
 }
 
@@ -348,6 +414,96 @@ plan_rules(struct merging *g, const struct plan_part *parts,
     return OK;
 }
 
+/* --- samples that levels may replace ---------------------------------------------------------- */
+
+/* The end of the last window that the level may replace at a time; INT64_MIN if it replaces none.
+ */
+static int64_t
+level_before_ms(const struct part_merge_level *level, struct bytes tenant, struct bytes labels,
+                int64_t now_ms)
+{
+    int64_t age_ms;
+    if (series_rules_find(level->rules, tenant, labels, &age_ms) == NULL) return INT64_MIN;
+    if (now_ms < INT64_MIN + age_ms) return INT64_MIN;
+    int64_t before_ms = now_ms - age_ms,
+            end_ms = rollup_window_end(before_ms, level->resolution_ms);
+    return end_ms > before_ms ? end_ms - level->resolution_ms : end_ms;
+}
+
+/* Adds the bytes of a series' blocks, and of those that a level may replace since the last merge of
+ * the part. */
+static void
+add_replaceable(void *context, struct bytes tenant, struct bytes labels,
+                const struct block_ref *blocks, uint32_t count)
+{
+    struct estimate *x = context;
+    const struct merging *g = x->g;
+    int64_t done_ms = part_leveled_ms(x->part, g->levels_number);
+    for (uint32_t i = 0; i < count; i++)
+        x->all += block_bytes_stored(&blocks[i]);
+    for (uint32_t k = 0; k < g->level_count; k++) {
+        const struct part_merge_level *level = &g->levels[k];
+        int64_t before_ms = level_before_ms(level, tenant, labels, g->levels_now_ms);
+        int64_t done_before_ms =
+            done_ms == INT64_MIN ? INT64_MIN : level_before_ms(level, tenant, labels, done_ms);
+        for (uint32_t i = 0; i < count; i++) {
+            const struct block_ref *b = &blocks[i];
+            struct time_range span = block_span(b);
+            if (block_kind(b) != SAMPLE_FLOAT || b->resolution_ms >= level->resolution_ms) continue;
+            if (span.max_ms > before_ms || span.max_ms <= done_before_ms) continue;
+            uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
+            bool few = b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows;
+            if (!few) x->wanted += block_bytes_stored(b);
+        }
+    }
+}
+
+/* Estimates the percentage of a part's bytes that levels may replace. */
+static enum err
+estimate_replaceable(struct merging *g, struct part *part, uint64_t *ret_percent)
+{
+    struct estimate x = {.g = g, .part = part};
+    enum err e = sample_rows(g, part, add_replaceable, &x);
+    *ret_percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
+    return e;
+}
+
+static bool
+levels_concern(const struct merging *g, const struct part *part)
+{
+    for (uint32_t i = 0; i < g->level_count; i++) {
+        int64_t age_ms = series_rules_least_age_ms(g->levels[i].rules, (struct bytes){NULL, 0});
+        if (age_ms != INT64_MAX && part_info(part)->min_ms < g->levels_now_ms - age_ms) return true;
+    }
+    return false;
+}
+
+/* Plans to write the first partition again of which levels may replace enough. */
+static enum err
+plan_levels(struct merging *g, const struct plan_part *parts,
+            const struct merge_plan_options *options)
+{
+    struct tsdb *db = g->db;
+    const struct version *v = g->version;
+    int64_t now_ns = env_monotonic_ns(db->env);
+    bool full = g->options->mode == TSDB_MERGE_FULL;
+    bool looked = db->levels_looked == g->levels_number && now_ns < db->levels_look_ns;
+    if (g->level_count == 0 || (looked && !full)) return OK;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        uint64_t percent;
+        if (parts[i].fixed || !levels_concern(g, v->parts[i])) continue;
+        enum err e = estimate_replaceable(g, v->parts[i], &percent);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
+        if (e) return e;
+        if (percent < (full ? 1 : LEVEL_PERCENT)) continue;
+        e = merge_plan_partition(parts, v->part_count, i, options, &g->arena, &g->plan);
+        if (e || g->plan.input_count > 0) return e;
+    }
+    db->levels_looked = g->levels_number;
+    db->levels_look_ns = now_ns + LOOK_AGAIN_NS;
+    return OK;
+}
+
 static enum err
 plan(struct merging *g)
 {
@@ -370,7 +526,25 @@ plan(struct merging *g)
     if (e || g->plan.input_count > 0) return e;
     e = plan_cleaning(g, parts, &options);
     if (e || g->plan.input_count > 0 || g->options->mode == TSDB_MERGE_CLEAN) return e;
-    return plan_rules(g, parts, &options);
+    e = plan_rules(g, parts, &options);
+    if (e || g->plan.input_count > 0) return e;
+    return plan_levels(g, parts, &options);
+}
+
+/* Collects the times of the parts that are not inputs. */
+static enum err
+list_foreign(struct merging *g)
+{
+    const struct version *v = g->version;
+    g->foreign = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *g->foreign);
+    if (g->foreign == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        if (parts_have(v->parts[i], g->live, g->plan.input_count)) continue;
+        if (info->min_ms > info->max_ms) continue;
+        g->foreign[g->foreign_count++] = (struct time_range){info->min_ms, info->max_ms};
+    }
+    return OK;
 }
 
 static enum err
@@ -404,6 +578,7 @@ take_inputs(struct merging *g)
         if (e == ERR_MISSING) e = ERR_CORRUPT;
         if (e == ERR_CORRUPT) part_leave_alone(live, g->why);
     }
+    if (e == OK) e = list_foreign(g);
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
 }
 
@@ -450,6 +625,11 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .rules = g->rules,
         .rules_now_ms = g->rules_now_ms,
         .removed = g->removed,
+        .levels = g->levels,
+        .level_count = g->level_count,
+        .levels_now_ms = g->levels_now_ms,
+        .foreign = g->foreign,
+        .foreign_count = g->foreign_count,
         .with_metadata =
             window + 1 == g->plan.window_count &&
             parts_have(version_metadata_part(g->version), g->live, g->plan.input_count),
@@ -470,8 +650,10 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
             move(l, k, LEDGER_SUPERSEDED, counts[i].superseded[k]);
             move(l, k, LEDGER_DELETED, counts[i].deleted[k]);
             move(l, k, LEDGER_EXPIRED, counts[i].expired[k]);
+            move(l, k, LEDGER_DOWNSAMPLED, counts[i].downsampled[k]);
             g->counted[k] += counts[i].written[k] + counts[i].duplicate[k] +
-                             counts[i].superseded[k] + counts[i].deleted[k] + counts[i].expired[k];
+                             counts[i].superseded[k] + counts[i].deleted[k] + counts[i].expired[k] +
+                             counts[i].downsampled[k];
         }
     }
     if (e == OK && info.number != 0) {
@@ -480,6 +662,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
         if (e == OK) part_set_applied(*output, g->due->last_id);
+        if (e == OK) part_set_leveled(*output, g->levels_number, g->levels_now_ms);
         if (e == OK) g->output_count++;
     }
     part_merge_free(merge);
@@ -605,6 +788,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN);
     g.version = pin_version(db);
     g.rules = rules_to_apply(db, &g.rules_now_ms);
+    take_levels(&g);
     enum err e =
         tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL, &g.due);
     if (e == OK) g.due->last_id = final_id;
@@ -635,6 +819,8 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     tombstones_unref(g.due);
     version_unref(g.version);
     series_rules_unref(g.rules);
+    for (uint32_t i = 0; i < g.level_count; i++)
+        series_rules_unref(g.level_rules[i]);
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
     atomic_fetch_add(&db->merge_failures_total, 1);
@@ -671,6 +857,7 @@ static bool
 part_has_samples(const struct part *part)
 {
     const uint64_t *count = part_info(part)->sample_count;
+    if (part_info(part)->rollup_rows > 0) return true;
     return count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM] + count[LEDGER_EXEMPLAR] > 0;
 }
 

@@ -365,6 +365,22 @@ open_all(struct tsdb *db, const struct tsdb_limits *limits, struct arena *arena,
     return OK;
 }
 
+static void
+levels_ref(const struct tsdb_limits *limits)
+{
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        (void)series_rules_ref(limits->levels[i].rules);
+    }
+}
+
+static void
+levels_unref(const struct tsdb_limits *limits)
+{
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        series_rules_unref(limits->levels[i].rules);
+    }
+}
+
 enum err
 tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
           struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening, struct why *why)
@@ -382,6 +398,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->head.cut_budget = &db->flush_budget;
     db->head.limits = *limits;
     db->head.limits.retention_rules = NULL;
+    levels_ref(limits);
     dir_lock_init(&db->lock, db->env, db->dir);
     db->reading_lock = TSDB_READING_LOCK_NONE;
     atomic_init(&db->free_bytes, UINT64_MAX);
@@ -416,6 +433,7 @@ void
 tsdb_free(struct tsdb *db)
 {
     if (db == NULL) return;
+    levels_unref(&db->head.limits);
     head_fini(&db->head);
     edits_end(db);
     version_unref(db->live.version);
@@ -433,7 +451,10 @@ tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
     const struct store_edit nothing_else = {0};
     lock_take(&db->head.lock);
+    levels_ref(limits);
+    struct tsdb_limits before = db->head.limits;
     bool changed = head_set_limits(&db->head, limits);
+    levels_unref(&before);
     wal_set_budget(db->wal, limits->wal_budget_bytes);
     lock_drop(&db->head.lock);
     /* The grace begins now for the next process, too. */

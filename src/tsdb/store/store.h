@@ -103,6 +103,10 @@ struct tsdb {
     /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
     uint64_t rules_looked;
     int64_t rules_look_ns;
+    /* Merging thread only: the levels for which all parts were looked at, and when to look again.
+     */
+    uint64_t levels_looked;
+    int64_t levels_look_ns;
 
     struct head head;
 
