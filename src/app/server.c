@@ -131,6 +131,7 @@ server_reload(struct server *s, struct why *why)
         e = retention_rules_make(&lists.retention, &next, &tsdb_limits.retention_rules,
                                  &tsdb_limits.retention_ms, why);
     }
+    if (e == OK) e = downsampling_levels_make(&lists.downsampling, &tsdb_limits, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     assert(e || (reading != NULL && ruling != NULL && notifying != NULL)); /* invariant 1 */
     assert(e || admitting != NULL);                                        /* invariant 1 */
@@ -153,6 +154,9 @@ server_reload(struct server *s, struct why *why)
         struct retention_rules retention = s->retention;
         s->retention = lists.retention;
         lists.retention = retention;
+        struct downsampling_rules downsampling = s->downsampling;
+        s->downsampling = lists.downsampling;
+        lists.downsampling = downsampling;
         notifier_commit(notifying);
         lock_drop(&s->settings_lock);
         log_unset_variable(&s->rules);
@@ -170,6 +174,7 @@ server_reload(struct server *s, struct why *why)
     lock_drop(&s->reload_lock);
     config_lists_free(&lists);
     series_rules_unref(tsdb_limits.retention_rules);
+    downsampling_levels_free(&tsdb_limits);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
@@ -256,7 +261,7 @@ copy_states(void *context, const char *from, const char *to, struct why *why)
 }
 
 static enum err
-open_store(struct server *s, const struct retention_rules *retention, struct why *why)
+open_store(struct server *s, const struct config_lists *lists, struct why *why)
 {
     const struct settings *c = &s->settings;
     uint64_t memory = c->memory_limit_bytes;
@@ -271,10 +276,12 @@ open_store(struct server *s, const struct retention_rules *retention, struct why
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
-    enum err e =
-        retention_rules_make(retention, c, &limits.retention_rules, &limits.retention_ms, why);
+    enum err e = retention_rules_make(&lists->retention, c, &limits.retention_rules,
+                                      &limits.retention_ms, why);
+    if (e == OK) e = downsampling_levels_make(&lists->downsampling, &limits, why);
     if (e == OK) e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
     series_rules_unref(limits.retention_rules);
+    downsampling_levels_free(&limits);
     if (e && why->text[0] == '\0') {
         why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
     }
@@ -479,6 +486,7 @@ server_free(struct server *s)
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
     retention_rules_free(&s->retention);
+    downsampling_rules_free(&s->downsampling);
     worker_fini(&s->reloader);
     lock_fini(&s->reload_lock);
     lock_fini(&s->settings_lock);
@@ -640,7 +648,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
     if (e == OK) find_external_url(s, &lists->access.listeners);
-    if (e == OK) e = open_store(s, &lists->retention, why);
+    if (e == OK) e = open_store(s, lists, why);
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
@@ -688,6 +696,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         lists->rules = (struct rule_settings){NULL};
         s->retention = lists->retention;
         lists->retention = (struct retention_rules){NULL};
+        s->downsampling = lists->downsampling;
+        lists->downsampling = (struct downsampling_rules){NULL};
         /* The first write would otherwise come before destinations are open. */
         if (s->queue != NULL) write_queue_await(s->queue, env_monotonic_ns(env) + OPEN_NS_MAX);
         e = start_http(s, why);

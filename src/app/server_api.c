@@ -90,6 +90,7 @@ show_config(void *context, struct buf *to)
     struct config_shown shown = {s, to};
     lock_take(&s->settings_lock);
     notifier_show_settings(s->notifier, print_settings, &shown);
+    downsampling_rules_print_yaml(&s->downsampling, to);
     lock_drop(&s->settings_lock);
     admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);

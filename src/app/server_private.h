@@ -54,11 +54,12 @@ struct server {
      * which may hang. */
     struct lock reload_lock;
 
-    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next three once threads run. A
+    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next four once threads run. A
                                   holder of reload_lock reads them without it */
     struct settings settings;
     struct rule_settings rules;
     struct retention_rules retention;
+    struct downsampling_rules downsampling;
 
     /* State of reloads. Relaxed: the two are independent. */
     _Atomic bool reload_failed;  /* the last reload failed */

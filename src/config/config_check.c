@@ -93,6 +93,7 @@ put_changes(const struct config_check *c, const struct settings *next,
     struct change_list changes = {.json = j};
     buf_init(&yaml, c->budget, PRINTED_BYTES_MAX);
     settings_print_yaml(next, &lists->rules, &lists->alerting, &lists->retention, &yaml);
+    downsampling_rules_print_yaml(&lists->downsampling, &yaml);
     access_settings_print_yaml(&lists->access, &yaml);
     destinations_print_yaml(&lists->destinations, &yaml);
     sources_print_yaml(&lists->sources, &yaml);

@@ -23,6 +23,7 @@ static void
 print(const struct settings *s, const struct config_lists *lists, struct buf *to)
 {
     settings_print_yaml(s, &lists->rules, &lists->alerting, &lists->retention, to);
+    downsampling_rules_print_yaml(&lists->downsampling, to);
     access_settings_print_yaml(&lists->access, to);
     destinations_print_yaml(&lists->destinations, to);
     sources_print_yaml(&lists->sources, to);

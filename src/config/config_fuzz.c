@@ -222,6 +222,40 @@ check_retention(struct bytes text, const struct settings *settings)
     retention_rules_free(&rules);
 }
 
+static void
+check_downsampling(struct bytes text, const struct settings *settings)
+{
+    struct downsampling_rules rules, again;
+    struct tsdb_limits limits = {.level_count = 0};
+    struct why why = {""};
+    struct buf printed, printed_again;
+    enum err e = downsampling_rules_yaml("fuzz.yml", text, settings, &rules, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    e = downsampling_levels_make(&rules, &limits, &why);
+    assert(e == OK);
+    for (uint32_t i = 1; i < limits.level_count; i++) {
+        assert(limits.levels[i].resolution_ms % limits.levels[i - 1].resolution_ms == 0);
+    }
+    downsampling_levels_free(&limits);
+    buf_init(&printed, NULL, 64 << 20);
+    buf_init(&printed_again, NULL, 64 << 20);
+    downsampling_rules_print_yaml(&rules, &printed);
+    assert(buf_error(&printed) == OK);
+    if (printed.size <= CONFIG_BYTES_MAX) {
+        e = downsampling_rules_yaml("printed.yml", buf_bytes(&printed), settings, &again, &why);
+        assert(e == OK);
+        downsampling_rules_print_yaml(&again, &printed_again);
+        assert(bytes_equal(buf_bytes(&printed), buf_bytes(&printed_again)));
+        downsampling_rules_free(&again);
+    }
+    buf_fini(&printed);
+    buf_fini(&printed_again);
+    downsampling_rules_free(&rules);
+}
+
 /* Checks that the printed form is read to the same. Secrets are not printed, and <secret> is not a
  * valid hash or token. */
 static void
@@ -357,6 +391,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_rules(bytes_of(data, size), &settings);
     check_alerting(bytes_of(data, size), &settings);
     check_retention(bytes_of(data, size), &settings);
+    check_downsampling(bytes_of(data, size), &settings);
     check_access(bytes_of(data, size), &settings);
     check_errors(bytes_of(data, size));
     check_changes(bytes_of(data, size));

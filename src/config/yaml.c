@@ -26,6 +26,7 @@ static const struct {
 } others[] = {
     {"", "destinations"},
     {"", "sources"},
+    {"", "downsampling"},
     {"", "rule_files"},
     {"", "tenants"},
     {"", "tls_server_config"},

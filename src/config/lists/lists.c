@@ -11,6 +11,7 @@ config_lists_free(struct config_lists *lists)
     rule_settings_free(&lists->rules);
     alerting_free(&lists->alerting);
     retention_rules_free(&lists->retention);
+    downsampling_rules_free(&lists->downsampling);
     access_settings_free(&lists->access);
 }
 
@@ -42,6 +43,11 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     }
     if (reader_goes_on(e)) {
         enum err one = retention_rules_yaml(file_name, text, settings, &lists.retention, why);
+        e = after_pass(e, one, file_name, why);
+    }
+    if (reader_goes_on(e)) {
+        enum err one =
+            downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why);
         e = after_pass(e, one, file_name, why);
     }
     if (reader_goes_on(e)) {

@@ -8,6 +8,7 @@
 #include "config/lists/access/access_settings.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
+#include "config/lists/downsampling.h"
 #include "config/lists/retention.h"
 #include "config/lists/rule_settings.h"
 #include "config/lists/sources.h"
@@ -20,6 +21,7 @@ struct config_lists {
     struct rule_settings rules;
     struct alerting alerting;
     struct retention_rules retention;
+    struct downsampling_rules downsampling;
     struct access_settings access; /* access_settings_complete() has to follow */
 };
 void config_lists_free(struct config_lists *lists);

@@ -4,40 +4,15 @@
 #include <string.h>
 
 #include "config/lists/root_keys.h"
+#include "config/lists/series_rule_keys.h"
 #include "config/lists/shared_keys.h"
-#include "model/selector.h"
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
 static enum err
-check_match(const char *text, struct why *why)
-{
-    struct selector selector;
-    enum err e = selector_parse_any(bytes_of_text(text), &selector, why);
-    if (e == OK) selector_fini(&selector);
-    return e;
-}
-
-static enum err
 check_rule(struct schema_place *place, void *base)
 {
-    const struct root_context *context = schema_reader_of(place)->context;
-    const struct series_rule *rule = base;
-    if (context->settings->tenancy_enabled || rule->tenant_count == 0) return OK;
-    if (rule->tenant_count == 1 && strcmp(rule->tenants[0], "anonymous") == 0) return OK;
-    return schema_complain(place, "tenants",
-                           "tenancy.enabled is false, so all series have the tenant anonymous: "
-                           "remove the key, or enable tenancy");
-}
-
-static bool
-have_equal_series(const struct series_rule *a, const struct series_rule *b)
-{
-    bool equal = strcmp(a->match, b->match) == 0 && a->tenant_count == b->tenant_count;
-    for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
-        equal = strcmp(a->tenants[i], b->tenants[i]) == 0;
-    }
-    return equal;
+    return check_rule_tenants(place, base);
 }
 
 static enum err
@@ -46,7 +21,7 @@ check_rules(struct schema_place *place, void *base)
     const struct retention_rules *rules = base;
     for (uint32_t i = 0; i < rules->count; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            if (!have_equal_series(&rules->items[i], &rules->items[k])) continue;
+            if (!series_rules_are_alike(&rules->items[i], &rules->items[k])) continue;
             return schema_complain(place, "rules",
                                    "rule %u never applies: rule %u, before it, has the same match "
                                    "and tenants, and the first rule that matches decides",
@@ -59,12 +34,7 @@ check_rules(struct schema_place *place, void *base)
 /* --- the tables ------------------------------------------------------------------------------- */
 
 static const struct schema_key rule_keys[] = {
-    {"match", SCHEMA_TEXT, AT(series_rule, match), .required = true, .check = check_match,
-     .what = "a selector such as '{job=\"ci\"}'",
-     .help = "series that the rule is for; {} means all"},
-    {"tenants", SCHEMA_TEXTS, ITEMS(series_rule, tenants, tenant_count), .max = 1000,
-     .unique = true, .check = check_tenant, .what = "a tenant",
-     .help = "tenants that the rule is for; without the key, all"},
+    RULE_SERIES_KEYS(series_rule, match, tenants, tenant_count),
     {"time", SCHEMA_DURATION, AT(series_rule, age_ms), .required = true, .min = HOUR,
      .max = 100 * YEAR, .help = "how long to keep samples of these series"},
     {NULL},
@@ -143,7 +113,7 @@ retention_rules_make(const struct retention_rules *rules, const struct settings 
         const struct series_rule rest = {"{}", NULL, 0, time_ms};
         bool has_rest = false;
         for (uint32_t i = 0; i < count; i++) {
-            has_rest |= have_equal_series(&list[i], &rest);
+            has_rest |= series_rules_are_alike(&list[i], &rest);
             if (list[i].age_ms > kept_ms) kept_ms = list[i].age_ms;
         }
         if (kept_ms > time_ms && !has_rest) list[count++] = rest;

@@ -1,0 +1,48 @@
+/*
+ * downsampling.h - the list `downsampling` of the configuration file. docs/configuration.md says
+ * what its keys mean.
+ */
+#ifndef CONFIG_LISTS_DOWNSAMPLING_H
+#define CONFIG_LISTS_DOWNSAMPLING_H
+
+#include "config/config.h"
+#include "config/schema/schema.h"
+#include "model/series_rules.h"
+
+struct downsampling_rule {
+    struct series_rule series; /* and the age of samples from which on the rule applies */
+    int64_t resolution_ms;
+};
+
+/* Zeroed, there are no rules. */
+struct downsampling_rules {
+    struct arena *arena; /* for all texts */
+    struct downsampling_rule *items;
+    uint32_t count;
+};
+void downsampling_rules_free(struct downsampling_rules *rules);
+
+/*
+ * Reads `downsampling` from a YAML text, and nothing else, as destinations_yaml() does.
+ * `ret_rules` is given, for downsampling_rules_free().
+ *
+ * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
+ */
+MUST_CHECK enum err downsampling_rules_yaml(const char *file_name, struct bytes text,
+                                            const struct settings *settings,
+                                            struct downsampling_rules *ret_rules, struct why *why);
+
+/* Appends the list as YAML. */
+void downsampling_rules_print_yaml(const struct downsampling_rules *rules, struct buf *to);
+
+/* Makes the levels of a store: one for each resolution, the finest first. They are given, for
+ * downsampling_levels_free(). ERR_NOMEM. */
+MUST_CHECK enum err downsampling_levels_make(const struct downsampling_rules *rules,
+                                             struct tsdb_limits *limits, struct why *why);
+/* Drops the references to the rules of the levels. */
+void downsampling_levels_free(struct tsdb_limits *limits);
+
+/* The keys of a rule, for the test that compares them with the manual. */
+extern const struct schema downsampling_rule_schema;
+
+#endif

@@ -1,0 +1,149 @@
+/* downsampling_test.c - the list of downsampling: keys, errors, and the levels of the store. */
+#include "lib/test.h"
+
+#include "config/lists/downsampling.h"
+#include "lib/config/config_lists.h"
+
+enum { HOUR_MS = 3600000, MINUTE_MS = 60000 };
+
+static enum err
+read_rules(const char *text, struct downsampling_rules *ret, struct why *why)
+{
+    struct settings settings;
+    settings_default(&settings);
+    why->text[0] = '\0';
+    return downsampling_rules_yaml("f.yml", bytes_of_text(text), &settings, ret, why);
+}
+
+static const char four_rules[] =
+    "downsampling:\n"
+    "  - {match: '{job=\"ci\"}', after: 7d, resolution: 1h}\n"
+    "  - {match: '{}', after: 40d, resolution: 5m}\n"
+    "  - {match: '{}', tenants: [anonymous], after: 300d, resolution: 1d}\n"
+    "  - {match: '{}', after: 1y, resolution: 1h}\n";
+
+UNIT_TEST(test_rules_are_read_and_printed)
+{
+    struct downsampling_rules rules, again;
+    struct why why;
+    struct buf text;
+    assert_int_equal(read_rules(four_rules, &rules, &why), OK);
+    buf_init(&text, NULL, 1 << 20);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(rules.count, 4);
+        assert_string_equal(rules.items[0].series.match, "{job=\"ci\"}");
+        assert_int_equal(rules.items[0].series.age_ms, 7 * 24LL * HOUR_MS);
+        assert_int_equal(rules.items[0].resolution_ms, HOUR_MS);
+        assert_int_equal(rules.items[1].series.tenant_count, 0);
+        assert_int_equal(rules.items[1].resolution_ms, 5 * MINUTE_MS);
+        assert_string_equal(rules.items[2].series.tenants[0], "anonymous");
+        if (i == 1) break;
+        downsampling_rules_print_yaml(&rules, &text);
+        buf_put_u8(&text, 0);
+        assert_int_equal(read_rules((const char *)text.at, &again, &why), OK);
+        downsampling_rules_free(&rules);
+        rules = again;
+    }
+    downsampling_rules_free(&rules);
+    buf_fini(&text);
+}
+
+UNIT_TEST(test_without_rules_nothing_is_printed)
+{
+    struct downsampling_rules rules;
+    struct why why;
+    struct buf text;
+    assert_int_equal(read_rules("downsampling: []", &rules, &why), OK);
+    buf_init(&text, NULL, 1 << 10);
+    downsampling_rules_print_yaml(&rules, &text);
+    assert_int_equal(text.size, 0);
+    buf_fini(&text);
+    downsampling_rules_free(&rules);
+}
+
+UNIT_TEST(test_invalid_rules_are_refused_with_their_place)
+{
+    static const struct {
+        const char *text, *expected;
+    } bad[] = {
+        {"downsampling: [{match: '{', after: 2d, resolution: 5m}]", "f.yml:1:24: "},
+        {"downsampling: [{match: '{}', after: 2d}]", "resolution"},
+        {"downsampling: [{match: '{}', resolution: 5m}]", "after"},
+        {"downsampling: [{after: 2d, resolution: 5m}]", "match"},
+        {"downsampling: {match: '{}'}", "downsampling"},
+        {"downsampling: [{match: '{}', after: 1h, resolution: 2h}]",
+         "must be at least the resolution"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 30s}]", "resolution"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 2d}]", "resolution"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 5m, keep: 1d}]",
+         "unknown key 'keep'"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 5m, tenants: [a]}]",
+         "tenancy.enabled is false"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 5m},"
+         " {match: '{}', after: 3d, resolution: 5m}]",
+         "rule 2 never applies: rule 1, before it, has the same match, tenants and resolution"},
+        {"downsampling: [{match: '{a=\"b\"}', after: 2d, resolution: 5m},"
+         " {match: '{}', after: 3d, resolution: 7m}]",
+         "the resolution 7m of rule 2 is no multiple of the 5m of rule 1"},
+        {"downsampling: [{match: '{}', after: 2d, resolution: 1h},"
+         " {match: '{}', after: 3d, resolution: 5m}]",
+         "the rules 1 and 2 are for the same series, and the coarser resolution must come later"},
+        {"downsampling: [{match: '{a=\"1\"}', after: 1d, resolution: 1m},"
+         " {match: '{a=\"2\"}', after: 1d, resolution: 2m},"
+         " {match: '{a=\"3\"}', after: 1d, resolution: 4m},"
+         " {match: '{a=\"4\"}', after: 1d, resolution: 8m},"
+         " {match: '{a=\"5\"}', after: 1d, resolution: 16m}]",
+         "rule 5 has another resolution than all before it, and there may be 4"},
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct downsampling_rules rules;
+        struct why why;
+        assert_int_equal(read_rules(bad[i].text, &rules, &why), ERR_INPUT);
+        if (strstr(why.text, bad[i].expected) == NULL) {
+            fail_msg("%s: %s", bad[i].text, why.text);
+        }
+    }
+}
+
+UNIT_TEST(test_each_resolution_is_a_level_with_its_rules)
+{
+    struct downsampling_rules rules;
+    struct tsdb_limits limits;
+    struct why why;
+    int64_t age_ms;
+    assert_int_equal(read_rules(four_rules, &rules, &why), OK);
+    assert_int_equal(downsampling_levels_make(&rules, &limits, &why), OK);
+    assert_int_equal(limits.level_count, 3);
+    assert_int_equal(limits.levels[0].resolution_ms, 5 * MINUTE_MS);
+    assert_int_equal(series_rules_count(limits.levels[0].rules), 1);
+    assert_int_equal(limits.levels[1].resolution_ms, HOUR_MS);
+    assert_int_equal(series_rules_count(limits.levels[1].rules), 2);
+    assert_int_equal(limits.levels[2].resolution_ms, 24 * HOUR_MS);
+    age_ms = series_rules_at(limits.levels[1].rules, 1)->age_ms;
+    assert_int_equal(age_ms, 365LL * 24 * HOUR_MS);
+    downsampling_levels_free(&limits);
+    assert_int_equal(limits.level_count, 0);
+    downsampling_rules_free(&rules);
+}
+
+UNIT_TEST(test_the_manual_has_a_true_row_for_every_key)
+{
+    char *page = read_source_file("docs/configuration.md");
+    char *section = strstr(page, "\n## downsampling\n");
+    assert_non_null(section);
+    assert_int_equal(check_manual(section, section, &downsampling_rule_schema), 4);
+    free(page);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules_are_read_and_printed),
+        cmocka_unit_test(test_without_rules_nothing_is_printed),
+        cmocka_unit_test(test_invalid_rules_are_refused_with_their_place),
+        cmocka_unit_test(test_each_resolution_is_a_level_with_its_rules),
+        cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
