@@ -114,7 +114,8 @@ quantile() { # HISTOGRAM SHARE FROM TO
 
 load_arguments() {
     printf '%s\n' --series "$series" --connections "$connections" --batch "$batch" \
-        --version "$version" --churn "$churn" --late "$late" --start-ms "$start_ms"
+        --version "$version" --churn "$churn" --late "$late" --start-ms "$start_ms" \
+        --interval-ms "$((interval_s * 1000))"
 }
 
 send() { # FIRST COUNT [ARGUMENT...]
