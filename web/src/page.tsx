@@ -6,6 +6,8 @@ import { ConsolesPage, TargetsPage } from './earlier/earlier'
 import { ExplorePage } from './explore/page'
 import { DestinationsPage } from './keep/destinations'
 import { KeepPage } from './keep/keep'
+import { serverAhead } from './lib/clock'
+import { duration } from './lib/format'
 import { QueryPage } from './query/page'
 import { AlertsPage } from './rules/alerts'
 import { RulesPage } from './rules/rules'
@@ -14,7 +16,7 @@ import { ToolsPage } from './tools/tools'
 import { keepFocus } from './ui/focus'
 import { Lazy } from './ui/lazy'
 import { Link, PlaceProvider, usePlace } from './ui/router'
-import { Pick } from './ui/parts'
+import { Notice, Pick } from './ui/parts'
 import { SessionProvider, Who, useSession } from './ui/session'
 import type { Permission } from './ui/session'
 import { SettingsProvider, useSettings } from './ui/settings'
@@ -61,6 +63,17 @@ const zones = [
   ...Intl.supportedValuesOf('timeZone').filter(z => z !== 'UTC').map(z => ({ id: z, label: z })),
 ]
 
+/** Says so when the clock of the browser is wrong: times that are typed there would be, too. */
+function ClockNotice() {
+  const ahead = serverAhead()
+  if (ahead === 0) return null
+  return (
+    <Notice kind="warning">
+      The clock of this browser is {duration(Math.abs(ahead))} {ahead > 0 ? 'behind' : 'ahead of'} that of the server, by which the page goes.
+    </Notice>
+  )
+}
+
 function Frame() {
   const place = usePlace()
   const [settings, change] = useSettings()
@@ -87,6 +100,7 @@ function Frame() {
         <Who />
       </nav>
       <main>
+        <ClockNotice />
         {!offered.includes(entry) ? (
           <p class="empty">The user {sender.user} is not permitted to see this page.</p>
         ) : entry.ofTenant ? (

@@ -255,6 +255,16 @@ await claim('a destination is paused and resumed', async () => {
   await page.waitForFunction(() => !document.querySelector('[aria-label=files]').textContent.includes('paused'))
 })
 
+await claim('a browser whose clock is an hour wrong goes by that of the server', async () => {
+  const page = await open('/status')
+  await page.evaluateOnNewDocument(() => {
+    const real = Date.now
+    Date.now = () => real() + 3_600_000
+  })
+  await page.goto(`${url}/query?g0.expr=temperature&g0.tab=graph&g0.range_input=15m`)
+  await shows(page, 'The clock of this browser is 60 min ahead', '1 series')
+})
+
 await claim('a link of Prometheus 2 opens its graph', async () => {
   const page = await open('/graph?g0.expr=rate(requests_total%5B5m%5D)&g0.tab=0&g0.range_input=30m')
   await page.waitForSelector('.chart canvas')

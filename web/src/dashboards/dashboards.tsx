@@ -5,6 +5,7 @@ import type { ComponentChildren } from 'preact'
 import { useMemo, useRef, useState } from 'preact/hooks'
 import keeper from '../../../docs/firekeep.dashboard.json'
 import node from '../../../docs/node_exporter.dashboard.json'
+import { serverNow } from '../lib/clock'
 import { parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { Failure, Notice, Pick } from '../ui/parts'
@@ -52,7 +53,7 @@ function DashboardView(props: { id: string; dashboard: Dashboard; missing: strin
   const wanted = dashboard.variables.map(v => values.getAll(`var-${v.name}`))
   useRepeat(
     () => {
-      const end = range.end ?? Date.now() / 1000
+      const end = range.end ?? serverNow()
       const byName = (name: string) => wanted[dashboard.variables.findIndex(v => v.name === name)]!
       send(signal => loadVariables(dashboard.variables, byName, { start: end - range.seconds, end }, signal))
     },

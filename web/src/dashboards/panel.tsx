@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ask } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { seriesText } from '../lib/format'
 import type { Zone } from '../lib/time'
 import { formatTime } from '../lib/time'
@@ -44,7 +45,7 @@ function stepFor(range: number, width: number): number {
 }
 
 async function fetchPanel(panel: PanelModel, chosen: Chosen, range: Range, width: number, signal: AbortSignal): Promise<Drawn> {
-  const now = range.end ?? Date.now() / 1000
+  const now = range.end ?? serverNow()
   const step = Math.max(stepFor(range.seconds, width), 1)
   const end = Math.floor(now / step) * step
   const start = Math.ceil((now - range.seconds) / step) * step

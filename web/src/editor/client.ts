@@ -2,6 +2,7 @@
 // answers have a limit, so that a store of millions of series is no burden.
 
 import { get, lines } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { quote, seriesText } from '../lib/format'
 
 interface Matcher {
@@ -15,7 +16,7 @@ const namesMax = '2000'
 const hours = 12
 
 function recent(): { start: string; end: string } {
-  const now = Date.now() / 1000
+  const now = serverNow()
   return { start: String(now - hours * 3600), end: String(now) }
 }
 

@@ -3,6 +3,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { ask, get } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { count, quote, seriesText } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { Result } from '../query/result'
@@ -41,7 +42,7 @@ const valuesMax = 1000
 const valuesShown = 12
 
 async function detailOf(metric: string, span: number, signal: AbortSignal): Promise<Detail> {
-  const end = Date.now() / 1000
+  const end = serverNow()
   const selector = seriesText({ __name__: metric })
   const range = `${selector}[${span}s]`
   const times = { start: String(end - span), end: String(end) }

@@ -2,6 +2,7 @@
 // went away. The server reads a week for it, so one asks for it.
 
 import { ask } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { count, seriesText } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { OfSeries } from '../query/result'
@@ -22,7 +23,7 @@ interface Day {
 }
 
 async function daysOf(metric: string, signal: AbortSignal): Promise<Day[]> {
-  const end = Math.floor(Date.now() / 1000)
+  const end = Math.floor(serverNow())
   const selector = seriesText({ __name__: metric })
   const now = `last_over_time(${selector}[1d])`
   const before = `last_over_time(${selector}[1d] offset 1d)`

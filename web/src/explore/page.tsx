@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { get } from '../lib/api'
+import { serverNowMs } from '../lib/clock'
 import { bytes, count } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Search, Title } from '../ui/page'
@@ -55,7 +56,7 @@ export function ExplorePage() {
   const maySeeSizes = useMay('admin', 'metrics')
   const { isWanted, setWanted, sizes, of, seriesOf, error } = useSizes()
   // Seconds of one minute make the same question, so that it is not asked again.
-  const end = Math.ceil(Date.now() / 60_000) * 60
+  const end = Math.ceil(serverNowMs() / 60_000) * 60
   const { metrics, error: failure } = useMetrics({
     'search[]': text === '' ? undefined : text,
     case_sensitive: 'false',

@@ -3,6 +3,7 @@
 
 import { useEffect } from 'preact/hooks'
 import { get } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Failure } from '../ui/parts'
@@ -18,7 +19,7 @@ function Place(props: { name: string; metric: string; span: number }) {
   const { name, metric, span } = props
   const [load, send] = useLoad<{ has: boolean; warning: string | undefined }>()
   useEffect(() => {
-    const end = Date.now() / 1000
+    const end = serverNow()
     const values = { 'match[]': seriesText({ __name__: metric }), start: String(end - span), end: String(end), limit: '1', source: name }
     send(async signal => {
       const { data, warnings } = await get<unknown[]>('api/v1/series', values, signal)

@@ -3,6 +3,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { get } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { bytes, count, quote, seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Failure, Notice, Pick } from '../ui/parts'
@@ -60,7 +61,7 @@ export function Savings(props: { metric: string; span: number; series: number; l
     const without = /^[a-zA-Z_]\w*$/.test(label) ? label : quote(label)
     send(async signal => {
       const [left, sizes] = await Promise.all([
-        label === '' ? 0 : number(`count(count without (${without}) (last_over_time(${selector}[${span}s])))`, Date.now() / 1000, signal),
+        label === '' ? 0 : number(`count(count without (${without}) (last_over_time(${selector}[${span}s])))`, serverNow(), signal),
         maySeeSizes ? get<Sizes>('api/v1/status/tsdb/bytes', { 'match[]': selector, limit: '1' }, signal) : null,
       ])
       return { series: props.series - (left ?? 0), sizes: sizes?.data ?? null }

@@ -1,6 +1,7 @@
 // care.tsx - what may run out: disk, log and memory; and what retention and merges do about it.
 
 import { get } from '../lib/api'
+import { serverNow, serverNowMs } from '../lib/clock'
 import { bytes, count, duration, short } from '../lib/format'
 import { select, sum, valuesOf } from '../lib/metrics'
 import { formatTime, parseDuration } from '../lib/time'
@@ -29,7 +30,7 @@ export function bytesPerDay(storage: Storage): number | null {
   const end = Math.max(...storage.partitions.map(p => Date.parse(p.to)))
   const recent = storage.partitions.filter(p => Date.parse(p.from) >= end - 7 * day * 1000)
   const begin = Math.min(...recent.map(p => Date.parse(p.from)))
-  const days = (Math.min(end, Date.now()) - begin) / 1000 / day
+  const days = (Math.min(end, serverNowMs()) - begin) / 1000 / day
   if (!(days > 1 / 24)) return null
   return recent.reduce((n, p) => n + p.bytes, 0) / days
 }
@@ -59,7 +60,7 @@ export function forecast(f: { free: number; perDay: number | null; oldest: numbe
 function Disk(props: { storage: Storage; flags: Record<string, string>; readings: Readings }) {
   const [{ zone }] = useSettings()
   const { storage, flags, readings } = props
-  const now = Date.now() / 1000
+  const now = serverNow()
   const begins = storage.partitions.map(p => Date.parse(p.from) / 1000)
   const oldest = begins.length === 0 ? null : Math.min(...begins)
   const retention = parseDuration(flags['retention.time'] ?? '')

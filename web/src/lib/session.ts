@@ -1,6 +1,8 @@
 // session.ts - requests as the person who is signed in. The browser keeps the cookie, which scripts
 // cannot read; a password or token is sent once, to sign in.
 
+import { compareClocks } from './clock'
+
 const ended = 'firekeep-session-ended'
 const begun = 'firekeep-session-begun'
 
@@ -15,11 +17,14 @@ export function nameTenant(name: string): void {
  * Sends a request. Our own header keeps the browser from asking for a password, and shows the server
  * that no page of another site sends it.
  */
-export function fetchOnce(url: URL, init: RequestInit = {}): Promise<Response> {
+export async function fetchOnce(url: URL, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers)
   headers.set('X-Firekeep-Page', '1')
   if (tenant !== '') headers.set('X-Scope-OrgID', tenant)
-  return fetch(url, { ...init, headers, credentials: 'same-origin' })
+  const sentMs = Date.now()
+  const response = await fetch(url, { ...init, headers, credentials: 'same-origin' })
+  compareClocks(response, sentMs)
+  return response
 }
 
 /** Says whether the server does not know who asks. Without a challenge, 401 is about the tenant. */

@@ -1,5 +1,7 @@
 // time.ts - durations and times as people write them. Times are seconds since 1970.
 
+import { serverNow } from './clock'
+
 const units: [string, number][] = [
   ['y', 365 * 86400],
   ['w', 7 * 86400],
@@ -94,10 +96,10 @@ export function formatTime(t: number, zone: Zone): string {
  * Reads a time: as formatTime() writes it, whose end may be missing; ISO 8601 with a zone; a number
  * of seconds; `now` and `now-1h`. NaN: it is none of these.
  */
-export function parseTime(text: string, zone: Zone, now = Date.now() / 1000): number {
+export function parseTime(text: string, zone: Zone, time = serverNow()): number {
   const t = text.trim()
   const relative = /^now(?:\s*-\s*(\S+))?$/.exec(t)
-  if (relative) return now - (relative[1] === undefined ? 0 : parseDuration(relative[1]))
+  if (relative) return time - (relative[1] === undefined ? 0 : parseDuration(relative[1]))
   if (/^\d{5,}(\.\d+)?$/.test(t)) return Number(t)
   const m = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d(?:\.\d+)?))?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(t)
   if (!m) return NaN

@@ -2,6 +2,7 @@
 
 import { ask } from '../lib/api'
 import type { Answer } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { formatDuration } from '../lib/time'
 import { fetchExemplars } from './exemplars'
 import type { Exemplar } from './exemplars'
@@ -86,7 +87,7 @@ export function expressionsOf(p: Panel): [number, string][] {
 }
 
 export async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promise<Outcome> {
-  const end = p.end ?? Date.now() / 1000
+  const end = p.end ?? serverNow()
   const step = p.step ?? roundStep(p.seconds / Math.max(width, 100))
   const grid = { start: end - p.seconds, end, step }
   const one = async ([at, expr]: [number, string]): Promise<Part> => {

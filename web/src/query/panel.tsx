@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { ask } from '../lib/api'
+import { serverNow } from '../lib/clock'
 import { bytes, count, duration, short } from '../lib/format'
 import { formatDuration, parseDuration } from '../lib/time'
 import type { Zone } from '../lib/time'
@@ -153,8 +154,8 @@ function CopyLink() {
   const [text, setText] = useState('Copy link')
   const copy = async () => {
     const address = new URL(location.href)
-    const now = Math.floor(Date.now() / 1000)
-    address.search = valuesOf(panelsOf(address.searchParams).map(p => ({ ...p, end: p.end ?? now }))).toString()
+    const end = Math.floor(serverNow())
+    address.search = valuesOf(panelsOf(address.searchParams).map(p => ({ ...p, end: p.end ?? end }))).toString()
     try {
       await navigator.clipboard.writeText(address.href)
       setText('Copied')

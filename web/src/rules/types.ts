@@ -1,5 +1,6 @@
 // types.ts - groups of rules and alerts, as /api/v1/rules and /api/v1/alerts give them.
 
+import { serverNowMs } from '../lib/clock'
 import type { Labels } from '../lib/format'
 
 export interface Alert {
@@ -40,7 +41,7 @@ export interface Group {
 /** Says how long ago a time of the API is. The zero time, before the first evaluation, has no age. */
 export function agoOf(time: string): number | null {
   const t = Date.parse(time)
-  return Number.isNaN(t) || t < 0 ? null : Math.max(0, (Date.now() - t) / 1000)
+  return Number.isNaN(t) || t < 0 ? null : Math.max(0, (serverNowMs() - t) / 1000)
 }
 
 export function matches(text: string, ...parts: string[]): boolean {

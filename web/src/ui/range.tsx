@@ -3,6 +3,7 @@
 // before.
 
 import { useState } from 'preact/hooks'
+import { serverNow } from '../lib/clock'
 import { formatDuration, formatTime, parseDuration, parseTime } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { Menu } from './menu'
@@ -69,7 +70,7 @@ function Calendar(props: { label: string; value: number; zone: Zone; onChange: (
 
 function Absolute(props: { span: Span; zone: Zone; onChange: Change; onDone: () => void }) {
   const { span, zone } = props
-  const end = span.end ?? Date.now() / 1000
+  const end = span.end ?? serverNow()
   const [from, setFrom] = useState(formatTime(Math.round(end - span.seconds), zone))
   const [to, setTo] = useState(span.end === null ? 'now' : formatTime(span.end, zone))
   const first = parseTime(from, zone)
@@ -107,7 +108,7 @@ function Absolute(props: { span: Span; zone: Zone; onChange: Change; onDone: () 
 export function RangePicker(props: { span: Span; onChange: Change }) {
   const { span, onChange } = props
   const [{ zone }] = useSettings()
-  const end = () => span.end ?? Date.now() / 1000
+  const end = () => span.end ?? serverNow()
   const label =
     span.end === null ? `Last ${formatDuration(span.seconds)}` : `${formatTime(span.end - span.seconds, zone)} – ${formatTime(span.end, zone)}`
   return (
@@ -175,7 +176,7 @@ export function zoomed(span: Span, factor: number): Span {
 export function MomentPicker(props: { span: Span; onChange: Change }) {
   const { span, onChange } = props
   const [{ zone }] = useSettings()
-  const move = (by: number) => onChange({ end: (span.end ?? Date.now() / 1000) + by })
+  const move = (by: number) => onChange({ end: (span.end ?? serverNow()) + by })
   const set = (text: string) => onChange({ end: text === '' || text.trim() === 'now' ? null : parseTime(text, zone) })
   return (
     <span class="range" role="group" aria-label="Time">
