@@ -258,7 +258,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     await shows(page, '1 series')
     const start = await stop()
     await page.click('.ask .primary')
-    await shows(page, 'The server does not answer')
+    await shows(page, 'The server does not answer', '1 series')
     const server = await start()
     try {
       await page.click('.ask .primary')

@@ -226,11 +226,11 @@ export function Care() {
     [],
   )
   const error = metrics.error ?? kept.error
-  if (error !== null) return <Failure error={error} />
-  if (metrics.value === null || kept.value === null) return null
+  if (metrics.value === null || kept.value === null) return error === null ? null : <Failure error={error} />
   const readings = metrics.value
   return (
     <>
+      {error !== null && <Failure error={error} />}
       <div class="columns">
         <section>
           <h2>Disk</h2>

@@ -16,6 +16,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Says whether the server, or a proxy before it, gave no answer of its own. */
+export function isUnreachable(error: Error | null): boolean {
+  return error instanceof ApiError && (error.type === 'unreachable' || [502, 503, 504].includes(error.status))
+}
+
 export interface Answer<T> {
   data: T
   warnings: string[]

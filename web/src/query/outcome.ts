@@ -1,6 +1,6 @@
 // outcome.ts - asks for what a panel shows: an answer for each of its expressions.
 
-import { ask } from '../lib/api'
+import { ask, isUnreachable } from '../lib/api'
 import type { Answer } from '../lib/api'
 import { serverNow } from '../lib/clock'
 import { formatDuration } from '../lib/time'
@@ -95,7 +95,7 @@ export async function fetchOutcome(p: Panel, width: number, signal: AbortSignal)
     try {
       return { ...part, ...(await askPart(p, expr, grid, signal)) }
     } catch (e) {
-      if ((e as Error).name === 'AbortError') throw e
+      if ((e as Error).name === 'AbortError' || isUnreachable(e as Error)) throw e
       return { ...part, error: e as Error }
     }
   }

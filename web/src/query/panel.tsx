@@ -371,7 +371,7 @@ export function PanelView(props: {
         )}
       </div>
       {error !== null && <Failure error={error} />}
-      {error === null && outcome !== null && (
+      {outcome !== null && (
         <>
           <Views panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />
           {(panel.tab === 'table' || panel.tab === 'graph') && outcome.parts.some(p => p.error === null) && (

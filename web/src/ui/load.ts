@@ -1,6 +1,7 @@
 // load.ts - one request of a component at a time: a newer one ends the older.
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import { isUnreachable } from '../lib/api'
 
 export interface Load<T> {
   value: T | null
@@ -12,7 +13,7 @@ export interface Load<T> {
 
 /**
  * Returns the state of a request, and a function that sends it. The last answer stays until the next
- * one is there.
+ * one is there, also while the server cannot be reached; another error removes it.
  */
 export function useLoad<T>(): [Load<T>, (ask: (signal: AbortSignal) => Promise<T>) => void] {
   const [state, setState] = useState<Load<T>>({ value: null, error: null, isLoading: false, seconds: 0 })
@@ -26,7 +27,8 @@ export function useLoad<T>(): [Load<T>, (ask: (signal: AbortSignal) => Promise<T
     setState(s => ({ ...s, isLoading: true }))
     const end = (value: T | null, error: Error | null) => {
       if (control.signal.aborted) return
-      setState({ value, error, isLoading: false, seconds: (performance.now() - began) / 1000 })
+      const seconds = (performance.now() - began) / 1000
+      setState(s => ({ value: isUnreachable(error) ? s.value : value, error, isLoading: false, seconds }))
     }
     ask(control.signal).then(value => end(value, null), (error: Error) => end(null, error))
   }, [])

@@ -32,7 +32,7 @@ export function Shown<T>(props: {
     <div class="scroll" aria-busy={load.isLoading}>
       {load.error !== null && <Failure error={load.error} />}
       {load.value?.warnings.map(w => <Notice kind="warning">{w}</Notice>)}
-      {load.value !== null && load.error === null && props.children(load.value.data, reload)}
+      {load.value !== null && props.children(load.value.data, reload)}
     </div>
   )
 }
