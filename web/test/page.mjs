@@ -255,6 +255,22 @@ await claim('a destination is paused and resumed', async () => {
   await page.waitForFunction(() => !document.querySelector('[aria-label=files]').textContent.includes('paused'))
 })
 
+await claim('the buttons of the browser go back and forth, and a reload keeps all', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.tab=table')
+  await shows(page, '3 series')
+  await page.evaluate(() => [...document.querySelectorAll('[role=tab]')].find(t => t.textContent === 'Graph').click())
+  await page.waitForSelector('.chart canvas')
+  await page.goBack()
+  await page.waitForSelector('table.result')
+  await page.goForward()
+  await page.waitForSelector('.chart canvas')
+  await page.select('header.title select', '5')
+  await page.waitForFunction(() => location.search.endsWith('refresh=5s'))
+  await page.reload()
+  await page.waitForSelector('.chart canvas')
+  expect((await page.$eval('header.title select', s => s.value)) === '5', 'the refresh is lost')
+})
+
 await claim('a browser whose clock is an hour wrong goes by that of the server', async () => {
   const page = await open('/status')
   await page.evaluateOnNewDocument(() => {

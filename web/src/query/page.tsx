@@ -1,6 +1,7 @@
 // page.tsx - the query page: its panels, and what they have in common.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { formatDuration, parseDuration } from '../lib/time'
 import { useSettings } from '../ui/settings'
 import { go, usePlace } from '../ui/router'
 import { RefreshPick } from '../ui/range'
@@ -8,28 +9,44 @@ import { newPanel, panelsOf, valuesOf } from './panels'
 import type { Panel } from './panels'
 import { PanelView } from './panel'
 
+/** What an address says about panels, not about all pages. */
+function panelText(values: URLSearchParams): string {
+  const own = new URLSearchParams(values)
+  own.delete('tenant')
+  own.delete('refresh')
+  return own.toString()
+}
+
 export function QueryPage() {
   const place = usePlace()
   const [settings] = useSettings()
   const [panels, setPanels] = useState<Panel[]>(() => panelsOf(place.values))
-  const [refresh, setRefresh] = useState(0)
-  const written = useRef(place.values.toString())
+  const refresh = parseDuration(place.values.get('refresh') ?? '') || 0
+  /** The panels as the address has them. */
+  const written = useRef(panelText(place.values))
 
   // The address changes by the buttons of the browser, too.
   useEffect(() => {
-    if (place.values.toString() !== written.current) setPanels(panelsOf(place.values))
+    const text = panelText(place.values)
+    if (text === written.current) return
+    written.current = text
+    setPanels(panelsOf(place.values))
   }, [place])
+  const write = (panels: Panel[], refresh: number, replace: boolean) => {
+    const values = valuesOf(panels)
+    written.current = values.toString()
+    if (refresh > 0) values.set('refresh', formatDuration(refresh))
+    go('query', values, replace)
+  }
   const change = (next: Panel[]) => {
     setPanels(next)
-    const values = valuesOf(next)
-    written.current = values.toString()
-    go('query', values)
+    write(next, refresh, false)
   }
   return (
     <>
       <header class="title">
         <h1>Query</h1>
-        <RefreshPick value={refresh} onChange={setRefresh} />
+        <RefreshPick value={refresh} onChange={r => write(panels, r, true)} />
       </header>
       {panels.map(p => (
         <PanelView
@@ -43,7 +60,7 @@ export function QueryPage() {
           onRemove={() => change(panels.filter(q => q.id !== p.id))}
         />
       ))}
-      <button type="button" onClick={() => change([...panels, newPanel()])}>
+      <button type="button" class="add" onClick={() => change([...panels, newPanel()])}>
         Add a panel
       </button>
     </>
