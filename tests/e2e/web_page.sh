@@ -92,7 +92,7 @@ groups:
   interval: 1s
   rules:
   - {record: "job:requests:rate5m", expr: 'sum by (job) (rate(requests_total[5m]))'}
-  - {alert: Always, expr: 'vector(1)', labels: {severity: page}, annotations: {summary: '<script>alert(1)</script>'}}
+  - {alert: Always, expr: 'vector(1)', labels: {severity: page}, annotations: {summary: '<script>alert(1)</script>', runbook: 'https://runbooks.example.com/always', other: 'javascript:alert(1)'}}
 END
 }
 

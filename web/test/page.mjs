@@ -86,7 +86,7 @@ const pages = {
   destinations: ['Destinations', 'No destinations are configured'],
   'service-discovery': ['Targets', 'Firekeep scrapes only itself'],
   tools: ['Tools', 'Show each step'],
-  status: ['Status', 'firekeepVersion'],
+  status: ['Status', 'API as Prometheus'],
   'tsdb-status': ['Values by label', 'rule_group'],
   queries: ['Running', 'Most expensive'],
   config: ['web:'],
@@ -281,6 +281,15 @@ await claim('a browser whose clock is an hour wrong goes by that of the server',
   await shows(page, 'The clock of this browser is 60 min ahead', '1 series')
 })
 
+await claim('on paper there is what is shown, dark on white', async () => {
+  const page = await open('/alerts')
+  await shows(page, 'Always')
+  await page.evaluate(() => (document.documentElement.dataset.theme = 'dark'))
+  await page.emulateMediaType('print')
+  const [ground, hasNav] = await page.evaluate(() => [getComputedStyle(document.body).backgroundColor, document.querySelector('nav').checkVisibility()])
+  expect(ground === 'rgb(255, 255, 255)' && !hasNav, `${ground}, ${hasNav}`)
+})
+
 await claim('a link of Prometheus 2 opens its graph', async () => {
   const page = await open('/graph?g0.expr=rate(requests_total%5B5m%5D)&g0.tab=0&g0.range_input=30m')
   await page.waitForSelector('.chart canvas')
@@ -303,7 +312,7 @@ await claim('addresses of earlier pages of Prometheus open their page', async ()
   await shows(await open('/alerts?search=nothing'), 'No rule matches.')
   await shows(await open('/alerts?state=pending&state=firing'), '1 active alert')
   await shows(await open('/alertmanager-discovery'), 'Alerts')
-  await shows(await open('/starting'), 'firekeepVersion')
+  await shows(await open('/starting'), 'API as Prometheus')
   const console = await open('/consoles/node.html?instance=one')
   await shows(console, 'no console templates', 'the node exporter of one')
   await looksRight(console)
@@ -416,7 +425,9 @@ await claim('a click on a label value narrows the expression', async () => {
 await claim('text from samples and rules is never markup', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=table')
   await shows(page, 'onerror=alert(1)')
-  await shows(await open('/alerts'), '<script>alert(1)</script>')
+  const alerts = await open('/alerts')
+  await shows(alerts, '<script>alert(1)</script>', 'javascript:alert(1)')
+  expect((await alerts.$$eval('dd a', all => all.map(a => a.href))).join() === 'https://runbooks.example.com/always', 'links of annotations')
   await shows(await open('/explore'), '<b>answered</b>')
 })
 
@@ -749,9 +760,9 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
   expect(both.startsWith('expression,__name__,job,path,time,value\nlimit_total,limit_total,web,/a,') && both.includes('\nvector(1),,,,'), both)
 })
 
-for (const view of ['graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
+for (const view of ['table', 'graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
   await claim(`view ${view.replace(/&.*[._]/, ' ')} fits on a phone, and axe finds nothing in light and dark`, async () => {
-    const page = await open(`/query?g0.expr=${view.includes('heatmap') ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })
+    const page = await open(`/query?g0.expr=${/table|heatmap/.test(view) ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })
     await page.waitForFunction(() => document.querySelector('.panel[aria-busy=false] :is(canvas, table, .node)'))
     for (const theme of ['light', 'dark']) {
       await page.evaluate(t => (document.documentElement.dataset.theme = t), theme)
@@ -829,7 +840,7 @@ await claim('the account shows what became of samples, with rates', async () => 
 
 await claim('an imbalance, refused samples and a full disk are shown in red', async () => {
   const page = await open('/status')
-  await shows(page, 'firekeepVersion')
+  await shows(page, 'API as Prometheus')
   await changes(page, '/metrics', text =>
     text
       .replace(/^(firekeep_ledger_difference\{tenant="anonymous",kind="float"\}) .*$/m, '$1 7')
@@ -983,6 +994,21 @@ await claim('a snapshot is made and deleted by keys, and the focus stays near', 
   await shows(page, 'There are no snapshots.')
   await hasFocus(page, 'Make a snapshot')
 })
+
+/** Presses Tab until an element with this name in the card with that one has the focus. */
+async function reachIn(page, card, name) {
+  do await reach(page, name)
+  while (!(await page.evaluate(c => document.activeElement.closest(`[aria-label="${c}"]`) !== null, card)))
+}
+
+/** Answers yes to a question that has the focus, whose other button is "Cancel". */
+async function agree(page) {
+  await hasFocus(page, 'Cancel')
+  await page.keyboard.down('Shift')
+  await page.keyboard.press('Tab')
+  await page.keyboard.up('Shift')
+  await page.keyboard.press('Enter')
+}
 
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')

@@ -108,7 +108,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     await click(page, 'main.sign-in button', 'Token')
     await page.type('main.sign-in input[type=password]', 'abc')
     await page.click('main.sign-in button[type=submit]')
-    await shows(page, 'ops', 'firekeepVersion')
+    await shows(page, 'ops', 'API as Prometheus')
     forgive('401')
   })
 

@@ -123,7 +123,7 @@ function Merges(props: { storage: Storage; readings: Readings }) {
         ['Written in the last minute', `${bytes(written)}/s`],
         [
           'Since the start',
-          `${count(merges)} merges, ${bytes(sum(now, 'firekeep_merge_written_bytes_total'))} written` +
+          `${numbered(merges, 'merge')}, ${bytes(sum(now, 'firekeep_merge_written_bytes_total'))} written` +
             (merges > 0 ? `, ${duration(sum(now, 'firekeep_merge_duration_seconds_sum') / merges)} each` : ''),
         ],
         ['Failed', <span class={failures > 0 ? 'bad' : ''}>{count(failures)}</span>],
@@ -156,7 +156,7 @@ function Log(props: { storage: Storage; flags: Record<string, string>; readings:
   return (
     <Facts
       rows={[
-        ['Size', <Share used={size} most={budget} text={`${bytes(size)} of ${bytes(budget)} in ${count(props.storage.log.segments)} segments`} />],
+        ['Size', <Share used={size} most={budget} text={`${bytes(size)} of ${bytes(budget)} in ${numbered(props.storage.log.segments, 'segment')}`} />],
         ['Committed', `${bytes(rate(f => sum(f, 'firekeep_wal_commit_bytes_total')) ?? 0)}/s in ${short(rate(f => sum(f, 'firekeep_wal_commits_total')) ?? 0)} commits/s`],
         ['State', isOver ? <span class="bad">{sum(now, 'firekeep_wal_down') > 0 ? 'cannot be written' : 'wal.budget is reached'}</span> : 'takes writes'],
         ['Readers behind', <span class={behind > 0 ? 'bad' : ''}>{count(behind)}</span>],

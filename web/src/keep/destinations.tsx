@@ -58,7 +58,7 @@ function FatesTable(props: { rows: [string, Fates | undefined][] }) {
       </thead>
       <tbody>
         {props.rows.map(([name, f]) =>
-          f === undefined ? null : (
+          f === undefined || (f.taken === 0 && name !== 'Samples') ? null : (
             <tr>
               <th scope="row">{name}</th>
               <td class="number">{count(f.taken)}</td>
@@ -106,7 +106,7 @@ function useRate() {
 /** Rates of a destination in words. */
 function ratesText(d: Destination, rate: (name: string) => number | null): string {
   const delivered = rate('delivered')
-  if (delivered === null) return 'measured…'
+  if (delivered === null) return 'measured within seconds'
   const units = rate('units')!
   return (
     `${short(Number(delivered.toPrecision(3)))} samples/s, ${bytes(rate('bytes')!)}/s` +
@@ -172,7 +172,7 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
               ['Lag', `${duration(d.lagSeconds ?? 0)}, ${bytes(d.lagBytes ?? 0)} of the log`],
               ['Rate', ratesText(d, rate)],
               ['Last delivered', d.lastDelivered ? <Ago time={d.lastDelivered} /> : 'never'],
-              ['Requests', `${count(d.calls ?? 0)}, ${count(d.callFailures ?? 0)} failed; ${d.lanesBusy} of ${d.lanes} lanes busy`],
+              ['Requests', `${count(d.calls ?? 0)}, ${count(d.callFailures ?? 0)} failed; ${d.lanesBusy} pending, at most ${d.lanes} at a time`],
               ['Sent', `${bytes(d.sentBytes ?? 0)}, ${count(d.resentSamples ?? 0)} samples again, ${count(d.billedUnits ?? 0)} billed units`],
               ['Memory', bytes(d.memoryBytes ?? 0)],
             ]}

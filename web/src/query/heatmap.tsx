@@ -46,6 +46,25 @@ function ticksOf(columns: Column[], y: (v: number) => number): number[] {
   return ticks
 }
 
+/** The root shows buckets with few observations beside those with many. */
+function opacityOf(share: number): number {
+  return 0.08 + 0.92 * Math.sqrt(share)
+}
+
+/** Shades with the number of observations that they stand for. */
+function Scale(props: { most: number }) {
+  return (
+    <>
+      {[0.01, 0.1, 0.25, 0.5, 1].map(share => (
+        <span class="shade">
+          <span class="swatch" style={{ backgroundColor: 'var(--heat)', opacity: opacityOf(share) }} /> {short(Number((props.most * share).toPrecision(3)))}
+        </span>
+      ))}
+      observations in a bucket
+    </>
+  )
+}
+
 interface Cell {
   time: number
   bucket: Bucket
@@ -93,8 +112,7 @@ export function Heatmap(props: {
       const right = Math.max(left + 1, Math.round(x(column.time + step / 2)))
       for (const b of column.buckets) {
         const top = Math.round(y(b.high))
-        // The root shows buckets with few observations beside those with many.
-        c.globalAlpha = 0.08 + 0.92 * Math.sqrt(b.count / most)
+        c.globalAlpha = opacityOf(b.count / most)
         c.fillRect(left, top, right - left, Math.max(1, Math.round(y(b.low)) - top))
       }
     }
@@ -170,7 +188,7 @@ export function Heatmap(props: {
       </div>
       <p class="point" aria-live="polite">
         {cell === null
-          ? `0 to ${short(most)} observations in a bucket`
+          ? <Scale most={most} />
           : `${formatTime(cell.time, zone)} · ${short(cell.bucket.low)} to ${short(cell.bucket.high)} · ${short(cell.bucket.count)} observations`}
       </p>
     </>

@@ -1,20 +1,23 @@
 // alerts.tsx - alerting rules with their pending and firing alerts.
 
 import { formatDuration } from '../lib/time'
-import { short } from '../lib/format'
+import { count, short } from '../lib/format'
 import { Search, Shown, Title, numbered } from '../ui/page'
 import { Pick } from '../ui/parts'
 import { useArgument, usePlace } from '../ui/router'
 import { Alertmanagers } from './alertmanagers'
-import { Ago, Expression, LabelList, State } from './parts'
+import { Ago, Expression, LabelList, Linked, State } from './parts'
 import { matches } from './types'
 import type { Alert, Group, Rule } from './types'
 
 const order = { firing: 0, pending: 1, unknown: 2, inactive: 3 }
 
+const alertsShown = 200
+
 function AlertRows(props: { alerts: Alert[] }) {
+  const rest = props.alerts.length - alertsShown
   return (
-    <table>
+    <table class="stack">
       <thead>
         <tr>
           <th scope="col">State</th>
@@ -26,18 +29,20 @@ function AlertRows(props: { alerts: Alert[] }) {
         </tr>
       </thead>
       <tbody>
-        {props.alerts.map(a => (
+        {props.alerts.slice(0, alertsShown).map(a => (
           <tr>
             <td>
               <State state={a.state} />
             </td>
-            <td>
+            <td class="wide">
               <LabelList labels={a.labels} without="alertname" />
               <dl class="annotations">
                 {Object.entries(a.annotations).map(([n, v]) => (
                   <>
                     <dt>{n}</dt>
-                    <dd>{v}</dd>
+                    <dd>
+                      <Linked text={v} />
+                    </dd>
                   </>
                 ))}
               </dl>
@@ -49,8 +54,15 @@ function AlertRows(props: { alerts: Alert[] }) {
           </tr>
         ))}
       </tbody>
+      {rest > 0 && <caption>{numbered(rest, 'more alert')} {rest === 1 ? 'is' : 'are'} not shown.</caption>}
     </table>
   )
+}
+
+/** Counts alerts by state: 2 firing, 1 pending. */
+function countsOf(alerts: Alert[]): string {
+  const of = (state: string) => alerts.filter(a => a.state === state).length
+  return (['firing', 'pending'] as const).filter(s => of(s) > 0).map(s => `${count(of(s))} ${s}`).join(', ')
 }
 
 function AlertingRule(props: { rule: Rule; group: Group }) {
@@ -59,7 +71,7 @@ function AlertingRule(props: { rule: Rule; group: Group }) {
   return (
     <details class="card" open={alerts.length > 0 && alerts.length <= 10}>
       <summary>
-        <State state={rule.state ?? 'unknown'} /> <b>{rule.name}</b> <small>{alerts.length > 0 ? `${alerts.length} active · ` : ''}{group.name}</small>
+        <State state={rule.state ?? 'unknown'} /> <b>{rule.name}</b> <small>{alerts.length > 0 ? `${countsOf(alerts)} · ` : ''}group {group.name}</small>
         {rule.health === 'err' && <State state="err" />}
       </summary>
       <p>
@@ -114,7 +126,7 @@ export function AlertsPage() {
           return (
             <>
               <p class="costs">
-                {numbered(rows.length, 'rule')}, {numbered(active, 'active alert')}
+                {numbered(rows.length, 'rule')}, {numbered(active, 'active alert')}{active > 0 && `: ${countsOf(rows.flatMap(r => r.rule.alerts ?? []))}`}
               </p>
               {rows.length === 0 && <p class="empty">{text === '' && state === 'all' ? 'No alerting rules are loaded.' : 'No rule matches.'}</p>}
               {rows.map(r => (

@@ -3,6 +3,8 @@
 import { Link } from '../ui/router'
 import type { Labels } from '../lib/format'
 import { duration } from '../lib/format'
+import { formatTime } from '../lib/time'
+import { useSettings } from '../ui/settings'
 import { agoOf } from './types'
 
 export function LabelList(props: { labels: Labels; without?: string }) {
@@ -24,8 +26,24 @@ export function State(props: { state: string; colour?: string }) {
 }
 
 export function Ago(props: { time: string }) {
+  const [{ zone }] = useSettings()
   const ago = agoOf(props.time)
-  return <time dateTime={props.time}>{ago === null ? 'never' : `${duration(ago)} ago`}</time>
+  if (ago === null) return <span>never</span>
+  return (
+    <time dateTime={props.time} title={formatTime(Date.parse(props.time) / 1000, zone)}>
+      {duration(ago < 120 ? Math.round(ago) : ago)} ago
+    </time>
+  )
+}
+
+/** A text; if it is the address of a page, it is a link. */
+export function Linked(props: { text: string }) {
+  if (!/^https?:\/\/\S+$/.test(props.text)) return <>{props.text}</>
+  return (
+    <a href={props.text} target="_blank" rel="noopener noreferrer">
+      {props.text}
+    </a>
+  )
 }
 
 /** An expression as a link to its graph. */

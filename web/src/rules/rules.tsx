@@ -31,27 +31,27 @@ function GroupCard(props: { group: Group; metrics: Families | null }) {
         </small>
       </summary>
       <div class="scroll">
-        <table>
+        <table class="stack">
           <thead>
             <tr>
               <th scope="col">Rule</th>
               <th scope="col">Expression</th>
               <th scope="col">Health</th>
               <th scope="col" class="number">
-                Time
+                Duration
               </th>
             </tr>
           </thead>
           <tbody>
             {g.rules.map(r => (
               <tr>
-                <td>
+                <td class="wide">
                   <b>{r.name}</b>
                   <br />
                   <small>{r.type === 'alerting' ? `alert${r.duration ? ` for ${formatDuration(r.duration)}` : ''}` : 'record'}</small>{' '}
                   <LabelList labels={r.labels ?? {}} />
                 </td>
-                <td>
+                <td class="wide">
                   <Expression text={r.query} />
                   {r.lastError && <p class="notice error">{r.lastError}</p>}
                 </td>

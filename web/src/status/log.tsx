@@ -24,7 +24,13 @@ export function Log() {
           d.lines.length === 0 ? (
             <p class="empty">No line has this level.</p>
           ) : (
-            <pre tabIndex={0}>{[...d.lines].reverse().map(l => `${l.line}\n`)}</pre>
+            <pre class="log" tabIndex={0}>
+              {[...d.lines].reverse().map(l => (
+                <span key={l.number} class={l.level}>
+                  {l.line}
+                </span>
+              ))}
+            </pre>
           )
         }
       </Shown>

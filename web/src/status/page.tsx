@@ -1,12 +1,16 @@
 // page.tsx - the status pages: runtime, configuration, flags, store, queries.
 
+import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import { post } from '../lib/api'
 import { bytes, count, duration } from '../lib/format'
-import { Confirm, Facts, Search, Shown, Title } from '../ui/page'
+import { formatTime } from '../lib/time'
+import { Confirm, Facts, Search, Shown, Title, numbered } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
 import { go, usePlace } from '../ui/router'
 import { useMay, useSession } from '../ui/session'
+import { useSettings } from '../ui/settings'
+import { Ago, Expression } from '../rules/parts'
 import { matches } from '../rules/types'
 import { ConfigCheck } from './config_check'
 import { Log } from './log'
@@ -23,17 +27,71 @@ const tabs = [
 
 type Values = Record<string, string | number | boolean>
 
-function factsOf(values: Values): [string, string][] {
-  return Object.entries(values).map(([n, v]) => [n, typeof v === 'number' ? count(v) : String(v)])
+type Write = (value: string | number | boolean, values: Values) => ComponentChildren
+
+function Moment(props: { time: string }) {
+  const [{ zone }] = useSettings()
+  return (
+    <>
+      {formatTime(Date.parse(props.time) / 1000, zone)}, <Ago time={props.time} />
+    </>
+  )
+}
+
+const text: Write = v => (typeof v === 'number' ? count(v) : String(v))
+const size: Write = v => bytes(Number(v))
+const moment: Write = v => <Moment time={String(v)} />
+
+const buildNames: Record<string, [string, Write]> = {
+  firekeepVersion: ['Firekeep', text],
+  version: ['API as Prometheus', text],
+  revision: ['Revision', text],
+  branch: ['Branch', text],
+  buildUser: ['Built by', text],
+  buildDate: ['Built on', text],
+  goVersion: ['Go', text],
+  compiler: ['Compiler', text],
+}
+
+const runtimeNames: Record<string, [string, Write]> = {
+  ready: ['Ready', (v, d) => (v ? 'yes' : <span class="bad">no: {d['notReadyReason']}</span>)],
+  startTime: ['Started', moment],
+  serverTime: ['Clock', moment],
+  hostname: ['Host', text],
+  CWD: ['Directory', text],
+  lastConfigTime: ['Configuration read', moment],
+  reloadConfigSuccess: ['Last reload', v => (v ? 'succeeded' : <span class="bad">failed; the configuration before is in force</span>)],
+  storageRetention: ['Retention', text],
+  timeSeriesCount: ['Series in memory', text],
+  parts: ['Parts', (v, d) => `${count(Number(v))}, ${bytes(Number(d['partBytes']))}`],
+  walSegments: ['Log', (v, d) => `${numbered(Number(v), 'segment')}, ${bytes(Number(d['walBytes']))}`],
+  corruptionCount: ['Damaged places', v => <span class={Number(v) > 0 ? 'bad' : ''}>{count(Number(v))}</span>],
+  tenants: ['Tenants', text],
+  GOMAXPROCS: ['Processors', text],
+  GOMEMLIMIT: ['Memory limit', size],
+}
+
+/** Names values in words. Those without a name are not about this program, but in Prometheus' API. */
+function factsOf(values: Values, names: typeof buildNames): [string, ComponentChildren][] {
+  return Object.entries(names).flatMap(([key, [name, write]]): [string, ComponentChildren][] => {
+    const value = values[key]
+    return value === undefined || value === '' ? [] : [[name, write(value, values)]]
+  })
 }
 
 function Runtime() {
   return (
     <>
-      <h2>Build</h2>
-      <Shown<Values> path="api/v1/status/buildinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
-      <h2>Runtime</h2>
-      <Shown<Values> path="api/v1/status/runtimeinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
+      <div class="columns">
+        <section>
+          <h2>Runtime</h2>
+          <Shown<Values> path="api/v1/status/runtimeinfo">{d => <Facts rows={factsOf(d, runtimeNames)} />}</Shown>
+        </section>
+        <section>
+          <h2>Build</h2>
+          <Shown<Values> path="api/v1/status/buildinfo">{d => <Facts rows={factsOf(d, buildNames)} />}</Shown>
+        </section>
+      </div>
       <Log />
     </>
   )
@@ -152,11 +210,26 @@ interface ActiveQuery {
 
 interface TopQuery {
   query: string
+  tenant?: string
   count: number
-  [measure: string]: string | number
+  failed: number
+  total_ms: number
+  max_ms: number
+  samples: number
+  peak_bytes: number
 }
 
+const measures: [string, (q: TopQuery) => string][] = [
+  ['Evaluations', q => count(q.count)],
+  ['Failed', q => count(q.failed)],
+  ['In all', q => duration(q.total_ms / 1000)],
+  ['Longest', q => duration(q.max_ms / 1000)],
+  ['Samples', q => count(q.samples)],
+  ['Memory', q => bytes(q.peak_bytes)],
+]
+
 function Queries() {
+  const { tenancy } = useSession().sender
   const [error, setError] = useState<Error | null>(null)
   const cancel = (id: number, reload: () => void) => {
     post(`api/v1/status/active_queries/${id}`, {}, 'DELETE').then(reload, setError)
@@ -172,14 +245,25 @@ function Queries() {
             <p class="empty">No query is running.</p>
           ) : (
             <table>
+              <thead>
+                <tr>
+                  <th scope="col">Expression</th>
+                  {['Runs for', 'Samples', 'Memory'].map(n => (
+                    <th scope="col" class="number">
+                      {n}
+                    </th>
+                  ))}
+                  <th scope="col">Action</th>
+                </tr>
+              </thead>
               <tbody>
                 {queries.map(q => (
-                  <tr>
+                  <tr key={q.id}>
                     <td>
-                      <code>{q.query}</code>
+                      <Expression text={q.query} />
                     </td>
                     <td class="number">{duration(q.running_ms / 1000)}</td>
-                    <td class="number">{count(q.samples)} samples</td>
+                    <td class="number">{count(q.samples)}</td>
                     <td class="number">{bytes(q.bytes)}</td>
                     <td>
                       <Confirm label="Cancel it" question="Cancel this query?" onConfirm={() => cancel(q.id, reload)} />
@@ -195,15 +279,16 @@ function Queries() {
       <Shown<TopQuery[] | { queries: TopQuery[] }> path="api/v1/status/top_queries" values={{ by: 'time', limit: '20' }}>
         {d => {
           const queries = Array.isArray(d) ? d : d.queries
-          const names = Object.keys(queries[0] ?? {}).filter(n => n !== 'query')
+          if (queries.length === 0) return <p class="empty">No query has been evaluated.</p>
           return (
             <table>
               <thead>
                 <tr>
                   <th scope="col">Expression</th>
-                  {names.map(n => (
+                  {tenancy && <th scope="col">Tenant</th>}
+                  {measures.map(([name]) => (
                     <th scope="col" class="number">
-                      {n}
+                      {name}
                     </th>
                   ))}
                 </tr>
@@ -212,10 +297,11 @@ function Queries() {
                 {queries.map(q => (
                   <tr>
                     <td>
-                      <code>{q.query}</code>
+                      <Expression text={q.query} />
                     </td>
-                    {names.map(n => (
-                      <td class="number">{typeof q[n] === 'number' ? count(q[n] as number) : q[n]}</td>
+                    {tenancy && <td>{q.tenant}</td>}
+                    {measures.map(([, write]) => (
+                      <td class="number">{write(q)}</td>
                     ))}
                   </tr>
                 ))}

@@ -28,6 +28,11 @@ interface Fate {
   destinations?: (Steps & { name: string; type: string })[]
 }
 
+/** Says whether a setting demands a name; the others are limits. */
+function isOfName(setting: string): boolean {
+  return setting.startsWith('write.require_name')
+}
+
 function WriteView(props: { fate: Fate }) {
   const { write } = props.fate
   const failed = write.checks.filter(c => !c.ok && c.setting.startsWith('write.max_series'))
@@ -47,7 +52,7 @@ function WriteView(props: { fate: Fate }) {
                 Of the series
               </th>
               <th scope="col" class="number">
-                At most
+                Limit
               </th>
               <th scope="col">Result</th>
             </tr>
@@ -58,8 +63,8 @@ function WriteView(props: { fate: Fate }) {
                 <td>
                   <code>{c.setting}</code>
                 </td>
-                <td class="number">{count(c.value)}</td>
-                <td class="number">{count(c.limit)}</td>
+                <td class="number">{isOfName(c.setting) ? (c.value > 0 ? 'named' : 'no name') : count(c.value)}</td>
+                <td class="number">{isOfName(c.setting) ? 'a name' : count(c.limit)}</td>
                 <td>
                   <span class={`state ${c.ok ? 'ok' : 'err'}`}>{c.ok ? 'ok' : 'refused'}</span>
                 </td>
