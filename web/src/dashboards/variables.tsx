@@ -51,11 +51,15 @@ function Several(props: { variable: Variable; options: string[]; value: string[]
     const next = isAll ? [option] : on ? [...value, option] : value.filter(v => v !== option)
     props.onChange(next.length === options.length ? [] : next)
   }
+  const close = () => {
+    box.current!.open = false
+    box.current!.querySelector('summary')!.focus()
+  }
   const leave = (event: FocusEvent) => {
     if (event.relatedTarget !== null && !box.current!.contains(event.relatedTarget as Node)) box.current!.open = false
   }
   return (
-    <details class="several" ref={box} onFocusOut={leave} onKeyDown={e => e.key === 'Escape' && (box.current!.open = false)}>
+    <details class="several" ref={box} onFocusOut={leave} onKeyDown={e => e.key === 'Escape' && close()}>
       <summary>
         <span>{variable.label}</span> {options.length === 0 ? 'none' : text.length > 40 ? `${value.length} of ${options.length}` : text}
       </summary>
