@@ -7,7 +7,7 @@ import { bytes, count } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Search, Title } from '../ui/page'
 import { Check, Failure, Notice, Pick } from '../ui/parts'
-import { Link, usePlace } from '../ui/router'
+import { Link, useArgument, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
 import { MetricDetail } from './detail'
 import { useMetrics } from './metrics'
@@ -51,7 +51,7 @@ function useSizes() {
 export function ExplorePage() {
   const place = usePlace()
   const metric = place.values.get('metric')
-  const [text, setText] = useState('')
+  const [text, setText] = useArgument('search')
   const [span, setSpan] = useState('3600')
   const maySeeSizes = useMay('admin', 'metrics')
   const { isWanted, setWanted, sizes, of, seriesOf, error } = useSizes()
@@ -107,7 +107,7 @@ export function ExplorePage() {
               {metrics.metrics.map(f => (
                 <tr>
                   <td>
-                    <Link to="explore" values={new URLSearchParams({ metric: f.name })}>
+                    <Link to="explore" values={new URLSearchParams({ metric: f.name, ...(text !== '' && { search: text }) })}>
                       <code>{f.name}</code>
                     </Link>
                   </td>

@@ -78,6 +78,7 @@ export function Link(props: {
     if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
     event.preventDefault()
     go(props.to, props.values)
+    scrollTo(0, 0)
   }
   return (
     <a class={props.class} href={hrefOf(props.to, props.values)} onClick={follow} aria-current={props.current ? 'page' : undefined}>
