@@ -87,7 +87,7 @@ begins() {
 }
 claim "a password begins a session" begins
 claim "the server says who is signed in, and what he may do" eval 'is 200 -b "$ann" "$session" &&
-    jq -e ".data == {user: \"ann\", session: true, permissions: [\"read\"], tenancy: true, tenants: [\"shop\", \"lab\"], restricted: false}" "$work/body.txt"'
+    jq -e ".data == {user: \"ann\", session: true, permissions: [\"read\"], tenancy: true, tenants: [\"shop\", \"lab\"], restricted: false, adminApi: true}" "$work/body.txt"'
 claim "a token begins one" eval 'sign_in ops -H "Authorization: Bearer abc" "$session" && is 200 -b "$ops" "$session" &&
     jq -e ".data.user == \"ops\" and .data.tenants == null" "$work/body.txt"'
 claim "a session begins none" eval 'is 400 -X POST -b "$ops" -H $page "$session" && says "begins with a password or a token"'

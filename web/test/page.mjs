@@ -8,8 +8,9 @@ import puppeteer from 'puppeteer-core'
 import { sessionClaims } from './session.mjs'
 
 const url = process.env.URL
-/** A server with destinations. */
+/** A server with destinations, and one without the admin API. */
 const full = process.env.FULL
+const small = process.env.SMALL
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM,
@@ -277,6 +278,14 @@ await claim('a destination is planned before it is configured', async () => {
   await click(page, 'Plan of a new destination', 'Plan')
   await shows(page, "did you mean 's3'?")
   trouble = trouble.filter(t => !t.includes('400'))
+})
+
+await claim('without the admin API its actions are not offered', async () => {
+  const page = await open('/keep', undefined, small)
+  await shows(page, 'Retention edge', 'Snapshots are made', '--web.enable-admin-api')
+  await page.evaluate(() => [...document.querySelectorAll('nav a')].find(a => a.textContent === 'Destinations').click())
+  await shows(page, 'No destinations are configured', '--web.enable-admin-api')
+  expect((await page.$$('main button')).length === 0, 'there are buttons')
 })
 
 await claim('a destination is paused and resumed', async () => {

@@ -64,6 +64,7 @@ reply_sender(struct api *api, struct http_request *request)
     json_member_bool(&j, "tenancy", api->options.tenancy);
     put_tenants(&j, user);
     json_member_bool(&j, "restricted", user != NULL && user->read_set_count > 0);
+    json_member_bool(&j, "adminApi", api->options.admin);
     json_object_close(&j);
     json_object_close(&j);
     if (buf_error(&text)) {

@@ -32,7 +32,8 @@ UNIT_TEST(test_without_users_everything_is_permitted_and_no_user_is_named)
     api_rig_start(rig);
     expect_data(rig, NULL,
                 "{\"user\":null,\"session\":false,\"permissions\":[\"write\",\"read\",\"rules\","
-                "\"admin\",\"metrics\"],\"tenancy\":false,\"tenants\":null,\"restricted\":false}");
+                "\"admin\",\"metrics\"],\"tenancy\":false,\"tenants\":null,"
+                "\"restricted\":false,\"adminApi\":true}");
     api_rig_free(rig);
 }
 
@@ -42,16 +43,18 @@ UNIT_TEST(test_a_user_learns_its_permissions_and_tenants)
     struct user user = {.name = "ann", .permissions = PERMISSION_READ};
     struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
+    rig->options.admin = false;
     rig->rights = (struct gate_rights){PERMISSION_READ, true};
     api_rig_start(rig);
     expect_data(rig, &user,
                 "{\"user\":\"ann\",\"session\":true,\"permissions\":[\"read\"],"
-                "\"tenancy\":true,\"tenants\":null,\"restricted\":false}");
+                "\"tenancy\":true,\"tenants\":null,\"restricted\":false,\"adminApi\":false}");
     user.tenants = (struct text_list){tenants, 2};
     user.read_set_count = 1;
     expect_data(rig, &user,
                 "{\"user\":\"ann\",\"session\":true,\"permissions\":[\"read\"],"
-                "\"tenancy\":true,\"tenants\":[\"shop\",\"team-*\"],\"restricted\":true}");
+                "\"tenancy\":true,\"tenants\":[\"shop\",\"team-*\"],"
+                "\"restricted\":true,\"adminApi\":false}");
     api_rig_free(rig);
 }
 

@@ -8,7 +8,7 @@ import { bytes, count, quote, seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Failure, Notice, Pick } from '../ui/parts'
 import { Link } from '../ui/router'
-import { useMay } from '../ui/session'
+import { useMay, useMayAct } from '../ui/session'
 import { number } from './detail'
 
 interface Sizes {
@@ -55,7 +55,7 @@ export function Savings(props: { metric: string; span: number; series: number; l
   const [label, setLabel] = useState('')
   const [load, send] = useLoad<Saved>()
   const maySeeSizes = useMay('admin', 'metrics')
-  const mayDelete = useMay('admin')
+  const mayDelete = useMayAct()
   const selector = seriesText({ __name__: metric })
   useEffect(() => {
     const without = /^[a-zA-Z_]\w*$/.test(label) ? label : quote(label)

@@ -6,7 +6,7 @@ import { bytes, count, duration, short } from '../lib/format'
 import { Ago, State } from '../rules/parts'
 import { Confirm, Facts, Shown, Title } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
-import { useMay } from '../ui/session'
+import { NeedsAdminApi, useMayAct } from '../ui/session'
 import { DeadLetters } from './letters'
 import { Plan, PlanOfText, Test } from './plan'
 
@@ -116,7 +116,7 @@ function ratesText(d: Destination, rate: (name: string) => number | null): strin
 
 function DestinationCard(props: { destination: Destination; reload: () => void }) {
   const d = props.destination
-  const mayAct = useMay('admin')
+  const mayAct = useMayAct()
   const [error, setError] = useState<Error | null>(null)
   const [view, setView] = useState('')
   const rate = useRate()({ delivered: d.samples?.delivered ?? 0, bytes: d.sentBytes ?? 0, units: d.billedUnits ?? 0 })
@@ -201,7 +201,7 @@ interface Source {
 }
 
 export function DestinationsPage() {
-  const mayPlan = useMay('admin')
+  const mayPlan = useMayAct()
   return (
     <>
       <Title text="Destinations and sources" />
@@ -215,6 +215,7 @@ export function DestinationsPage() {
           )
         }
       </Shown>
+      <NeedsAdminApi what="Destinations are paused, tested and planned, and dead letters shown," />
       {mayPlan && (
         <>
           <h2>Plan a destination</h2>

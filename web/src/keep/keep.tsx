@@ -2,6 +2,7 @@
 
 import { bytes, count } from '../lib/format'
 import { Facts, Shown, Title, numbered } from '../ui/page'
+import { NeedsAdminApi, useMayAct } from '../ui/session'
 import { Care } from './care'
 import { Deletion } from './deletion'
 import { Flow } from './flow'
@@ -122,6 +123,7 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
 }
 
 export function KeepPage() {
+  const mayAct = useMayAct()
   return (
     <>
       <Title text="Keep" />
@@ -147,8 +149,13 @@ export function KeepPage() {
       <h2>Account of every sample</h2>
       <Flow />
       <Care />
-      <Snapshots />
-      <Deletion />
+      {mayAct && (
+        <>
+          <Snapshots />
+          <Deletion />
+        </>
+      )}
+      <NeedsAdminApi what="Snapshots are made, and series deleted," />
     </>
   )
 }

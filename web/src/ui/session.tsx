@@ -15,6 +15,7 @@ export interface Sender {
   user: string | null // null: no users are configured
   session: boolean
   permissions: Permission[]
+  adminApi: boolean
   tenancy: boolean
   tenants: string[] | null // names and patterns; null: all
   restricted: boolean // some series are hidden from the user
@@ -35,6 +36,23 @@ export function useSession(): Session {
 export function useMay(...permissions: Permission[]): boolean {
   const { sender } = useSession()
   return permissions.some(p => sender.permissions.includes(p))
+}
+
+/** Says whether the person may use the admin API, and there is one. */
+export function useMayAct(): boolean {
+  const { sender } = useSession()
+  return useMay('admin') && sender.adminApi
+}
+
+/** Says which flag lets the person do something; nothing if that is not what is missing. */
+export function NeedsAdminApi(props: { what: string }) {
+  const { sender } = useSession()
+  if (!useMay('admin') || sender.adminApi) return null
+  return (
+    <p class="empty">
+      {props.what} if the server is started with <code>--web.enable-admin-api</code>.
+    </p>
+  )
 }
 
 const url = new URL('api/v1/session', root)
