@@ -149,7 +149,12 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
       {error !== null && <Failure error={error} />}
       {d.lastError !== '' && (
         <p class="notice error">
-          {d.lastError} {d.lastErrorAt !== null && <Ago time={d.lastErrorAt} />}
+          {d.lastError}{' '}
+          {d.lastErrorAt !== null && (
+            <small>
+              <Ago time={d.lastErrorAt} />
+            </small>
+          )}
         </p>
       )}
       {mayAct && <Tabs label={`Views of ${d.name}`} choices={views} value={view} onChange={setView} />}
@@ -233,7 +238,12 @@ export function DestinationsPage() {
                 <b>{s.name}</b> <small>{s.type}</small>
                 {s.lastError !== '' && (
                   <p class="notice error">
-                    {s.lastError} {s.lastErrorAt && <Ago time={s.lastErrorAt} />}
+                    {s.lastError}{' '}
+                    {s.lastErrorAt && (
+                      <small>
+                        <Ago time={s.lastErrorAt} />
+                      </small>
+                    )}
                   </p>
                 )}
                 <Facts

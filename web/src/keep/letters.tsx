@@ -3,10 +3,12 @@
 import { useState } from 'preact/hooks'
 import { command, get } from '../lib/api'
 import { count } from '../lib/format'
+import { formatTime } from '../lib/time'
 import { Ago } from '../rules/parts'
 import { useLoad, useRepeat } from '../ui/load'
 import { Confirm, numbered } from '../ui/page'
 import { Failure, Notice } from '../ui/parts'
+import { useSettings } from '../ui/settings'
 
 interface Letters {
   reasons: {
@@ -28,6 +30,7 @@ type Reason = Letters['reasons'][number]
 
 function ReasonView(props: { reason: Reason; onAct: (action: 'replay' | 'drop') => void }) {
   const { reason: r, onAct } = props
+  const [{ zone }] = useSettings()
   return (
     <section class="card" aria-label={r.reason}>
       <header class="title">
@@ -48,7 +51,7 @@ function ReasonView(props: { reason: Reason; onAct: (action: 'replay' | 'drop') 
       <ul class="samples">
         {r.samples.map(s => (
           <li>
-            <code>{s.series}</code> {s.value} <small>{s.time ?? s.kind}</small>
+            <code>{s.series}</code> {s.value} <time>{s.time === undefined ? s.kind : formatTime(Date.parse(s.time) / 1000, zone)}</time>
           </li>
         ))}
       </ul>
