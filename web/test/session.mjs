@@ -217,6 +217,24 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     forgive('401')
   })
 
+  await claim('tabs of a browser follow who signs in and out', async () => {
+    const one = await visit('/explore?tenant=lab')
+    await signIn(one, 'ann', 'changed')
+    await shows(one, 'ann', 'lab_metric')
+    const other = await open('/rules', undefined, url, one.browserContext())
+    await shows(other, 'ann')
+    await click(other, '.who button', 'Sign out')
+    await one.bringToFront()
+    await shows(one, 'Sign in to Firekeep')
+    expect(!(await one.evaluate(() => document.body.textContent.includes('lab_metric'))), 'data are left')
+    await other.bringToFront()
+    await signIn(other, 'bob', 'hidden')
+    await one.bringToFront()
+    await shows(one, 'bob', 'shop_metric')
+    expect(!(await one.evaluate(() => document.body.textContent.includes('lab_metric'))), 'data of the user before')
+    forgive('401')
+  })
+
   await claim('the tenant is chosen, in the address, and stays there', async () => {
     const page = await visit('/explore')
     await signIn(page, 'ann', 'changed')

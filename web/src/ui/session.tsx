@@ -77,6 +77,9 @@ async function endSession(): Promise<void> {
   if (!response.ok && !isUnknown(response)) await answerOf(response)
 }
 
+/** The tabs of a browser have one cookie: each tells the others when somebody signs in or out. */
+const tabs = new BroadcastChannel('firekeep-session')
+
 const ways = [
   { id: 'password', label: 'Password' },
   { id: 'token', label: 'Token' },
@@ -108,7 +111,10 @@ function SignIn(props: { isNew: boolean; onDone: () => void }) {
       setBusy(false)
     }
     const attempt = way === 'token' ? signIn(`Bearer ${secret}`, 'The token is not valid.') : signIn(basic(user, secret), 'The user or the password is wrong.')
-    attempt.then(props.onDone, refuse)
+    attempt.then(() => {
+      tabs.postMessage('in')
+      props.onDone()
+    }, refuse)
   }
   return (
     <main class="sign-in">
@@ -146,10 +152,15 @@ export function SessionProvider(props: { children: ComponentChildren }) {
     }, setError)
   useEffect(() => {
     load()
+    tabs.onmessage = ({ data }) => {
+      if (data === 'out') setSender(null)
+      load()
+    }
     return whenEnded(() => setOut(true))
   }, [])
   const signOut = () =>
     endSession().then(() => {
+      tabs.postMessage('out')
       setSender(null)
       return load()
     }, setError)
