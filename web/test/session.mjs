@@ -17,12 +17,19 @@ async function signIn(page, user, password) {
   await page.click('main.sign-in button[type=submit]')
 }
 
-/** Waits until the server is ready, or does not answer: while it stops, it still does, with 503. */
-async function serves(expected) {
-  for (;;) {
-    const answers = await fetch(`${url}/-/ready`).then(r => r.ok || !expected, () => false)
-    if (answers === expected) return
-    await new Promise(resolve => setTimeout(resolve, 50))
+const pause = () => new Promise(resolve => setTimeout(resolve, 50))
+
+/** Waits until the server is ready. */
+async function serves() {
+  while (!(await fetch(`${url}/-/ready`).then(r => r.ok, () => false))) await pause()
+}
+
+/** Says whether a process runs: one that ended stays as a zombie until its parent asks for it. */
+function runs(pid) {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
   }
 }
 
@@ -32,10 +39,11 @@ async function stop() {
   const [program, ...rest] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
   const cwd = readlinkSync(`/proc/${pid}/cwd`)
   process.kill(pid)
-  await serves(false)
+  // Until it has ended it answers on connections that are open.
+  while (runs(pid)) await pause()
   return async () => {
     const server = spawn(program, rest, { cwd, stdio: 'ignore' })
-    await serves(true)
+    await serves()
     return server
   }
 }
