@@ -13,7 +13,19 @@ const char *const model_tenants[TENANTS] = {"anonymous", "b"};
 static struct cell *
 cell_at(struct model *x, uint32_t tenant, uint32_t series, uint64_t slot)
 {
-    return &x->cells[(tenant * SERIES + series) * SLOTS + slot];
+    uint64_t at = (tenant * SERIES + series) * SLOTS + slot;
+    x->used[at / 64] |= UINT64_C(1) << at % 64;
+    return &x->cells[at];
+}
+
+struct cell *
+model_cell_from(struct model *x, uint32_t at)
+{
+    for (uint32_t word = at / 64; word < CELLS / 64; word++) {
+        uint64_t bits = x->used[word] & (word == at / 64 ? ~UINT64_C(0) << at % 64 : ~UINT64_C(0));
+        if (bits != 0) return &x->cells[word * 64 + (uint32_t)__builtin_ctzll(bits)];
+    }
+    return NULL;
 }
 
 static struct spark *
@@ -58,7 +70,11 @@ spark_time(uint32_t index)
 void
 model_init(struct model *x, struct machine *m)
 {
-    memset(x, 0, sizeof *x);
+    for_each_cell(x, c)
+    {
+        *c = (struct cell){0};
+    }
+    memset(x, 0, offsetof(struct model, cells));
     x->m = m;
     x->gen = 1;
     arena_init(&x->arena, NULL, 0, 0);
@@ -324,8 +340,6 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
 
 /* --- committing and flushing ------------------------------------------------------------------ */
 
-#define for_each_cell(x, c) \
-    for (struct cell *c = (x)->cells; c < (x)->cells + TENANTS * SERIES * SLOTS; c++)
 #define for_each_spark(x, s) \
     for (struct spark *s = (x)->sparks; s < (x)->sparks + TENANTS * SERIES * EXEMPLARS; s++)
 

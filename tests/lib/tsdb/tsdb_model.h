@@ -19,6 +19,9 @@
 #include "model/selector.h"
 
 enum { TENANTS = 2, SERIES = 10, SLOTS = 400, EXEMPLARS = 24, MAY = 8, SLOT_MS = 1000 };
+enum { CELLS = TENANTS * SERIES * SLOTS };
+
+_Static_assert(CELLS % 64 == 0, "bits of all cells fill words");
 
 struct value {
     enum sample_kind kind;
@@ -62,9 +65,10 @@ struct model {
     bool doubt;  /* its part may be live already: a flush failed */
     uint64_t durable;
     uint64_t samples_won;
-    struct cell cells[TENANTS * SERIES * SLOTS];
-    struct spark sparks[TENANTS * SERIES * EXEMPLARS];
     struct buf labels[SERIES]; /* canonical */
+    struct spark sparks[TENANTS * SERIES * EXEMPLARS];
+    uint64_t used[CELLS / 64]; /* a bit for each cell that may differ from an empty one */
+    struct cell cells[CELLS];
 };
 
 extern const char *const model_tenants[TENANTS];
@@ -72,8 +76,16 @@ extern const char *const model_tenants[TENANTS];
 /* Returns the time of a slot. Half of the slots lie before midnight, so that parts are split. */
 int64_t slot_time(uint32_t slot);
 
+/* `x` is zero, or has been a model before. */
 void model_init(struct model *x, struct machine *m);
 void model_fini(struct model *x);
+
+/* Returns the first cell from number `at` on that may differ from an empty one, or NULL. */
+struct cell *model_cell_from(struct model *x, uint32_t at);
+
+#define for_each_cell(x, c)                                 \
+    for (struct cell *c = model_cell_from(x, 0); c != NULL; \
+         c = model_cell_from(x, (uint32_t)(c - (x)->cells) + 1))
 
 /* --- sending ---------------------------------------------------------------------------------- */
 

@@ -177,15 +177,20 @@ scenario_run(struct model *x)
 
 /* Returns a sum of all that decides what a closed store does next: files, model and clocks. */
 static uint64_t
-state_sum(const struct model *x)
+state_sum(struct model *x)
 {
     struct env *env = x->m->env;
+    uint64_t cells = hash_bytes(bytes_of(x->used, sizeof x->used), 1);
     struct tree_sum tree = tree_sum_of(env, STORE_DIR);
     assert_true(tree.bytes < 1 << 20); /* so tree_sum_of() read every file to its end */
+    for_each_cell(x, c)
+    {
+        cells = hash_mix(cells, hash_bytes(bytes_of(c, sizeof *c), 1));
+    }
     uint64_t rest[] = {x->gen,
                        x->reading,
                        x->samples_won,
-                       hash_bytes(bytes_of(x->cells, sizeof x->cells), 1),
+                       cells,
                        hash_bytes(bytes_of(x->sparks, sizeof x->sparks), 2),
                        (uint64_t)env_realtime_ms(env),
                        (uint64_t)env_monotonic_ns(env)};
