@@ -134,18 +134,15 @@ ask(struct machine *m, uint32_t tenant, uint32_t question, bool partial, bool *r
     struct buf *to)
 {
     struct question q;
-    struct series_set *set = NULL;
-    struct answerer *a = tsdb_answerer(m->db);
+    struct series_set *set;
     buf_clear(to);
     question_init(&q, tenants[tenant], questions[question].matchers, questions[question].count,
                   questions[question].min_ms, questions[question].max_ms);
     q.request.partial = partial;
-    enum err e = answerer_select(a, &q.request, &set, &m->why);
-    if (e == OK) e = set_walk(set, &q.request, put_sample, to, &m->why);
+    enum err e = select_streamed(m, &q, put_sample, to, &set);
     *ret_warned = e == OK && series_set_warning(set, 0) != NULL;
     if (*ret_warned) assert_non_null(strstr(series_set_warning(set, 0), PART));
     series_set_free(set);
-    check_streamed(m, &q);
     question_fini(&q);
     return e;
 }

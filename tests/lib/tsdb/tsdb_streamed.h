@@ -22,7 +22,15 @@ void streamed_saw(void *context, struct bytes labels, const struct sample_batch 
 /* Reads the answer in chunks into `x`. */
 enum err read_streamed(struct answerer *a, const struct query_request *request, struct streamed *x);
 
-/* Checks that both answers are the same; the one in chunks also from the cache. */
+/*
+ * Selects, calls `each`, unless it is NULL, with each sample, and checks that the answer in chunks
+ * is the same; the one in chunks also from the cache. *ret_set is the answer in samples after its
+ * end, or NULL if there was none: the caller frees it.
+ */
+enum err select_streamed(struct machine *m, const struct question *q, each_sample *each,
+                         void *context, struct series_set **ret_set);
+
+/* Checks that both answers are the same. */
 void check_streamed(struct machine *m, const struct question *q);
 
 #endif
