@@ -146,6 +146,34 @@ UNIT_TEST(test_a_request_beyond_the_limit_of_memory_gets_none)
     end();
 }
 
+/* Each series repeats the metadata of its family. */
+UNIT_TEST(test_remote_write_2_has_one_item_of_metadata_for_each_family)
+{
+    static const char *const series[] = {"__name__=m,a=1", "__name__=m,a=2", "__name__=n,a=1"};
+    struct rq rq;
+    struct item item;
+    rq_init(&rq, RW_V2);
+    for (unsigned i = 0; i < 3; i++) {
+        rq_series(&rq, series[i]);
+        rq_float(&rq, 1000, double_bits(i), 0);
+        rq_metadata(&rq, METRIC_COUNTER, "", i < 2 ? "help of m" : "help of n", "s");
+    }
+    must(make(&rq, 1 << 20));
+    unsigned found = 0;
+    for (uint32_t i = 0; i < items.count; i++) {
+        write_items_item(&items, i, &item);
+        if (item.kind != ITEM_METADATA) continue;
+        assert_true(bytes_equal_text(item.family, found == 0 ? "m" : "n"));
+        assert_true(bytes_equal_text(item.help, found == 0 ? "help of m" : "help of n"));
+        assert_true(bytes_equal_text(item.unit, "s"));
+        assert_int_equal(item.family_type, METRIC_COUNTER);
+        found++;
+    }
+    assert_int_equal(found, 2);
+    assert_int_equal(items.count, 5);
+    end();
+}
+
 int
 main(void)
 {
@@ -154,6 +182,7 @@ main(void)
         cmocka_unit_test(test_items_beyond_the_limits_are_counted_and_named),
         cmocka_unit_test(test_refused_exemplars_do_not_displace_samples_in_the_text),
         cmocka_unit_test(test_remote_write_2_needs_a_name),
+        cmocka_unit_test(test_remote_write_2_has_one_item_of_metadata_for_each_family),
         cmocka_unit_test(test_a_request_beyond_the_limit_of_memory_gets_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
