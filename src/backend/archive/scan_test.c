@@ -232,13 +232,17 @@ UNIT_TEST(test_a_histogram_that_is_not_valid_is_reported_with_its_line)
 }
 
 /* An object of which only the times are known is read if one of them is on a bound. */
+#define JOB_LINE(time)                \
+    "{\"name\":\"up\",\"time\":" time \
+    ",\"value\":1,\"labels\":{\"__name__\":\"up\",\"job\":\"a\"}}\n"
+
 UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
 {
     static struct source_cache_settings settings = {"/cache", 1 << 20};
     struct archive_cache_options options = {env, NULL, &settings, "one"};
     struct archive_cache *cache;
     assert_int_equal(archive_cache_new(&options, &cache), OK);
-    object_init(THREE);
+    object_init(JOB_LINE("1700000000000") JOB_LINE("1700000000001") JOB_LINE("1700000000005"));
     assert_string_equal(scan(cache, 1, 1), "1 "); /* it is known now */
     assert_string_equal(scan(cache, 5, 60000), "5 ");
     assert_string_equal(scan(cache, -60000, 0), "0 ");

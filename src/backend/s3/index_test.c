@@ -205,6 +205,20 @@ UNIT_TEST(test_too_many_names_are_cut)
     assert_int_equal(names.places.count, 0);
 }
 
+/* Readers of the archive skip an object that does not have a metric if all are named. */
+UNIT_TEST(test_an_index_without_all_names_is_read_back_as_such)
+{
+    s3_names_clear(&names);
+    s3_names_add(&names, bytes_of_text("\xff"));
+    struct s3_object o = object(3);
+    must(s3_index_put(&one, &o, &names));
+    print();
+    assert_non_null(memmem(text.at, text.size, "\"all_metrics\":false", 19));
+    must(s3_index_parse(&one, buf_bytes(&text)));
+    assert_int_equal(one.count, 1);
+    assert_true(one.names.cut && !one.cut);
+}
+
 UNIT_TEST(test_a_malformed_index_is_refused)
 {
     static const char *const bad[] = {
@@ -375,6 +389,8 @@ main(void)
             test_an_object_of_the_same_name_takes_the_place_of_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_objects_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_names_are_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_index_without_all_names_is_read_back_as_such, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_malformed_index_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_local_files_are_per_directory_and_go_with_their_hour,
                                         setup, teardown),

@@ -105,6 +105,28 @@ UNIT_TEST(test_names_contain_the_first_and_last_position)
     expect_name(100, 5, 100, 6, false, "100.5-100.6");
 }
 
+/* Readers of the archive skip an object whose times are outside of their range. */
+UNIT_TEST(test_the_times_of_an_object_are_those_of_its_oldest_and_newest_sample)
+{
+    static const int64_t times_ms[] = {1700000000100, 1700000000050, 1700000000070};
+    static const char want[] = "\"min_time\":1700000000050,\"max_time\":1700000000100,";
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct s3_item m;
+        s3_rig_make_item(&m, 100, i, "up", 1);
+        m.item.t_ms = times_ms[i];
+        assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    }
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 200, "");
+    struct bytes body = rig.step.http.body; /* the index */
+    assert_non_null(memmem(body.at, body.size, want, sizeof want - 1));
+    s3_rig_fini(&rig);
+}
+
 /* Adds a dead letter, as the relay does when it is replayed. */
 static void
 add_letter(struct s3_rig *rig, double value)
@@ -456,6 +478,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_object_and_its_index_are_put),
         cmocka_unit_test(test_names_contain_the_first_and_last_position),
+        cmocka_unit_test(test_the_times_of_an_object_are_those_of_its_oldest_and_newest_sample),
         cmocka_unit_test(test_letters_sent_again_have_names_that_never_come_again),
         cmocka_unit_test(test_letters_do_not_make_an_object_of_before_forgotten),
         cmocka_unit_test(test_histograms_and_exemplars_are_lines_of_their_own),
