@@ -220,6 +220,21 @@ UNIT_TEST(test_an_answer_of_version_3_without_rows_is_an_error)
     check_fails(INFLUXDB_3, 3, no_time, ERR_CORRUPT, "a row has no time");
 }
 
+/* A metric of Telegraf is a measurement and a field: any underscore may be between them. */
+UNIT_TEST(test_version_2_is_asked_for_each_split_of_a_name_of_telegraf)
+{
+    static const char *const answers[] = {ANSWER "\r\n"};
+    static const char asked[] =
+        "(r[\\\"_measurement\\\"] == \\\"a\\\" and r[\\\"_field\\\"] == \\\"b_c\\\") or "
+        "(r[\\\"_measurement\\\"] == \\\"a_b\\\" and r[\\\"_field\\\"] == \\\"c\\\") or "
+        "(r[\\\"_measurement\\\"] == \\\"a_b_c\\\" and r[\\\"_field\\\"] == \\\"value\\\"))";
+    struct played_source rig;
+    start(&rig, INFLUXDB_2, INFLUXDB_TELEGRAF, 1, answers);
+    played_expect_read(&rig, "a_b_c", "");
+    played_expect_asked(&rig, asked);
+    played_stop(&rig);
+}
+
 /* --- bounds, and answers that are cut short --------------------------------------------------- */
 
 /* Checks that the last of `count` requests for one second contains the words. */
@@ -417,6 +432,7 @@ main(void)
         cmocka_unit_test(test_floats_bits_and_histograms_of_version_1_are_read),
         cmocka_unit_test(test_the_first_of_two_samples_in_one_millisecond_counts),
         cmocka_unit_test(test_each_numeric_field_of_telegraf_is_a_metric),
+        cmocka_unit_test(test_version_2_is_asked_for_each_split_of_a_name_of_telegraf),
         cmocka_unit_test(test_an_answer_of_version_1_without_rows_is_an_error),
         cmocka_unit_test(test_a_field_of_ours_that_cannot_be_read_is_damage),
         cmocka_unit_test(test_floats_and_bits_of_version_2_are_read),

@@ -94,6 +94,16 @@ UNIT_TEST(test_names_that_are_not_known_are_asked_for)
     check_read("{__name__=~\"u.\"}", 3, answers, "up{job=\"x\"} 1000:3ff0000000000000\n");
 }
 
+UNIT_TEST(test_names_are_asked_for_by_the_prefix_of_a_matcher)
+{
+    static const char *const answers[] = {PLAYED_ANSWER "[]"};
+    struct played_source rig;
+    start(&rig, 1, answers);
+    played_expect_read(&rig, "{__name__=~\"upp.*\"}", "");
+    played_expect_asked(&rig, "GET /api/suggest?type=metrics&q=upp&max=1000001 ");
+    played_stop(&rig);
+}
+
 UNIT_TEST(test_a_refused_time_is_read_in_halves)
 {
     static const char *const answers[] = {
@@ -272,6 +282,7 @@ main(void)
         cmocka_unit_test(test_an_unknown_name_is_left_out_of_the_next_request),
         cmocka_unit_test(test_unknown_names_select_no_series),
         cmocka_unit_test(test_names_that_are_not_known_are_asked_for),
+        cmocka_unit_test(test_names_are_asked_for_by_the_prefix_of_a_matcher),
         cmocka_unit_test(test_a_refused_time_is_read_in_halves),
         cmocka_unit_test(test_times_are_written_as_opentsdb_takes_them),
         cmocka_unit_test(test_matchers_are_sent_so_that_missing_tags_stay),
