@@ -693,6 +693,43 @@ UNIT_TEST(test_parts_report_their_content)
     assert_int_equal(samples, 2);
 }
 
+static void
+send_at(int64_t t_ms)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    rq_float(&rq, t_ms, double_bits(1), 0);
+    must(machine_send(&machine, "anonymous", &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+}
+
+static void
+expect_range(int64_t min_ms, int64_t max_ms)
+{
+    struct answerer *a = tsdb_answerer(machine.db);
+    int64_t first_ms, last_ms;
+    a->ops->range(a, &first_ms, &last_ms);
+    assert_int_equal(first_ms, min_ms);
+    assert_int_equal(last_ms, max_ms);
+}
+
+/* Queries of the time before are sent to other sources only. */
+UNIT_TEST(test_the_range_of_the_store_spans_parts_and_head)
+{
+    expect_range(INT64_MAX, INT64_MIN);
+    send_at(T0 + 5);
+    expect_range(T0 + 5, T0 + 5);
+    machine_flush(&machine);
+    expect_range(T0 + 5, T0 + 5);
+    send_at(T0 + 2); /* only the head has it */
+    expect_range(T0 + 2, T0 + 5);
+    machine_flush(&machine);
+    send_at(T0 + 9);
+    expect_range(T0 + 2, T0 + 9);
+}
+
 int
 main(void)
 {
@@ -706,6 +743,7 @@ main(void)
         claim(test_limits_of_a_query_end_it),
         claim(test_the_largest_metrics_and_labels_of_a_tenant_are_found),
         claim(test_parts_report_their_content),
+        claim(test_the_range_of_the_store_spans_parts_and_head),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),
         claim(test_the_newest_part_never_goes_for_its_size),

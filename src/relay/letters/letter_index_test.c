@@ -95,6 +95,20 @@ UNIT_TEST(test_a_refused_allocation_changes_nothing)
     letter_index_fini(&index);
 }
 
+/* A clock that was set back gives later letters earlier times. */
+UNIT_TEST(test_a_file_knows_its_oldest_and_its_youngest_letter)
+{
+    static const int64_t failed_ms[] = {50, 30, 90, 40};
+    uint8_t nibbles[2] = {0};
+    struct letter_volume volume = {.nibbles = nibbles, .capacity = sizeof nibbles};
+    for (uint32_t i = 0; i < 4; i++) {
+        letter_volume_add(&volume, i, ITEM_FLOAT, failed_ms[i]);
+    }
+    assert_int_equal(volume.oldest_ms, 30);
+    assert_int_equal(volume.youngest_ms, 90);
+    assert_int_equal(volume.counts[LETTER_KEPT][ITEM_FLOAT], 4);
+}
+
 int
 main(void)
 {
@@ -102,6 +116,7 @@ main(void)
         cmocka_unit_test(test_an_added_letter_is_found_and_a_removed_one_is_not),
         cmocka_unit_test(test_of_one_identity_the_last_is_found_and_all_stay),
         cmocka_unit_test(test_a_refused_allocation_changes_nothing),
+        cmocka_unit_test(test_a_file_knows_its_oldest_and_its_youngest_letter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
