@@ -438,14 +438,22 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
 struct selected {
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t series;
+    struct time_range time;
     struct buf last;
 };
+
+static void
+widen(struct time_range *to, int64_t min_ms, int64_t max_ms)
+{
+    if (min_ms < to->min_ms) to->min_ms = min_ms;
+    if (max_ms > to->max_ms) to->max_ms = max_ms;
+}
 
 static void
 count_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
 {
     struct selected *s = context;
-    (void)i;
+    widen(&s->time, b->times_ms[i], b->times_ms[i]);
     if (!bytes_equal(labels, buf_bytes(&s->last))) s->series++;
     buf_clear(&s->last);
     buf_put_bytes(&s->last, labels);
@@ -457,7 +465,8 @@ check_series(struct machine *m, struct look *l, const char *tenant, const char *
              int64_t min_ms, int64_t max_ms, uint32_t top)
 {
     struct selector selector;
-    struct selected want = {.series = 0};
+    struct selected want = {.time = {INT64_MAX, INT64_MIN}};
+    struct time_range time = {INT64_MAX, INT64_MIN};
     struct inspect_series s;
     uint64_t floats = 0, histograms = 0, bytes = 0;
     buf_init(&want.last, NULL, 1 << 20);
@@ -489,6 +498,8 @@ check_series(struct machine *m, struct look *l, const char *tenant, const char *
             assert_int_equal(forms, p->blocks);
             assert_int_equal(p->part == 0, p->blocks == 0);
             assert_true(p->time.min_ms >= min_ms && p->time.max_ms <= max_ms);
+            assert_true(p->time.min_ms <= p->time.max_ms);
+            widen(&time, p->time.min_ms, p->time.max_ms);
             placed += p->samples[LEDGER_FLOAT] + p->samples[LEDGER_HISTOGRAM];
         }
         floats += x->samples[LEDGER_FLOAT];
@@ -500,6 +511,8 @@ check_series(struct machine *m, struct look *l, const char *tenant, const char *
         assert_int_equal(floats, s.samples[LEDGER_FLOAT]);
         assert_int_equal(histograms, s.samples[LEDGER_HISTOGRAM]);
         assert_int_equal(bytes, s.bytes);
+        assert_int_equal(time.min_ms, want.time.min_ms);
+        assert_int_equal(time.max_ms, want.time.max_ms);
     }
     inspect_series_fini(&s);
     assert_int_equal(budget_used(&l->budget), 0);
