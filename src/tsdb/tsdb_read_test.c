@@ -282,6 +282,10 @@ expect_all_exemplars(const char *tenant)
              (long long)T0 + 9000);
     expect_exemplars(tenant, T0 + 9000, T0 + 9000, lines); /* no sample is that late */
     expect_exemplars(tenant, T0 + 9001, INT64_MAX, "");
+    snprintf(lines, sizeof lines, "{__name__=\"m1\"} %lld {span=\"x\", trace_id=\"a\"} 3\n",
+             (long long)T0 - 9000);
+    expect_exemplars(tenant, T0 - 9000, T0 - 9000, lines); /* or that early */
+    expect_exemplars(tenant, INT64_MIN, T0 - 9001, "");
 }
 
 UNIT_TEST(test_exemplars_are_found_at_every_stage)
