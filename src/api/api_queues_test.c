@@ -193,6 +193,30 @@ UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
     api_rig_free(rig);
 }
 
+/* 256 queries are remembered. */
+UNIT_TEST(test_the_query_that_was_not_asked_for_longest_is_forgotten)
+{
+    struct http_request r;
+    char asked[60];
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    for (unsigned i = 0; i < 2 * 300; i++) {
+        snprintf(asked, sizeof asked, "/api/v1/query?query=%u", i / 2);
+        if (i % 2 == 1) snprintf(asked, sizeof asked, "/api/v1/query?query=up");
+        sim_env_advance_ns(rig->m.sim, NS_PER_MS);
+        api_rig_ask(rig, &r, HTTP_GET, asked, NULL, bytes_of("", 0));
+        assert_int_equal(r.status, 200);
+        buf_fini(&r.text);
+    }
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?limit=1000", NULL, bytes_of("", 0));
+    assert_non_null(strstr(http_double_text(&r), "\"query\":\"up\""));
+    assert_non_null(strstr(http_double_text(&r), "\"count\":300,"));
+    assert_non_null(strstr(http_double_text(&r), "\"query\":\"299\""));
+    assert_non_null(strstr(http_double_text(&r), "\"query\":\"45\""));
+    assert_null(strstr(http_double_text(&r), "\"query\":\"44\""));
+    buf_fini(&r.text);
+    api_rig_free(rig);
+}
+
 UNIT_TEST(test_a_request_of_a_disconnected_client_is_not_run)
 {
     struct http_request r;
@@ -418,6 +442,7 @@ main(void)
         API_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn),
         API_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
+        API_TEST(test_the_query_that_was_not_asked_for_longest_is_forgotten),
         API_TEST(test_who_asked_slowly_is_answered_before_it_is_logged),
         API_TEST(test_a_request_of_a_disconnected_client_is_not_run),
         API_TEST(test_a_queue_has_an_end),
