@@ -24,16 +24,16 @@ struct backup_report {
  * server. Left out are LOCK, snapshots, and unfinished files. A part that the newest earlier backup
  * has, with the same name, size and time, is not read again.
  *
- * ERR_MISSING: not a storage directory; ERR_INPUT: a file has a name that a record cannot hold, or a
- * repository is in the directory;
- * errors of backup_put(). After an error there is no backup of this id.
+ * ERR_MISSING: not a storage directory; ERR_INPUT: a file has a name that a record cannot hold, or
+ * a repository is in the directory; errors of backup_put(). After an error there is no backup of
+ * this id.
  */
 MUST_CHECK enum err backup_store(struct backup_repository *repository, const char *dir,
                                  const char *id, uint32_t threads, struct backup_report *ret_report,
                                  struct why *why);
 
-/* Reads the objects of a backup; `found` gets a sentence for each that is damaged or missing, and
- * may be called on any thread, one at a time. `ret_wrong` is their number. */
+/* Reads the objects of a backup; `found` gets a sentence for each that is damaged or missing, on
+ * any thread, and perhaps on several at once. `ret_wrong` is their number. */
 MUST_CHECK enum err backup_verify(struct backup_repository *repository, const char *id,
                                   uint32_t threads,
                                   void (*found)(void *context, const char *sentence), void *context,

@@ -15,9 +15,9 @@ static const char UNFINISHED[] = "RESTORING";
 struct object_check {
     struct backup_repository *repository;
     struct backup_record record;
-    struct lock lock; /* LOCK_RANK_LEAF; of the fields below, and held while `found` is called */
     void (*found)(void *context, const char *sentence);
     void *context;
+    struct lock lock; /* LOCK_RANK_LEAF; of the fields below */
     struct backup_report *report;
     uint64_t wrong;
 };
@@ -35,11 +35,9 @@ verify_file(void *context, size_t i, struct why *why)
     lock_take(&v->lock);
     v->report->files++;
     v->report->bytes += file->size_bytes;
-    if (e) {
-        v->wrong++;
-        v->found(v->context, why_text(&reason, e));
-    }
+    if (e) v->wrong++;
     lock_drop(&v->lock);
+    if (e) v->found(v->context, why_text(&reason, e));
     return OK;
 }
 
