@@ -876,6 +876,7 @@ live(struct life *l, uint64_t seed, uint64_t steps)
     x->m.options.head_samples_max = 60000;
     x->m.options.cache_bytes = 1 << 20;
     x->m.limits.retention_ms = 45 * DAY_MS;
+    x->m.limits.deletion_hold_ms = seed % 2 == 1 ? 30 * HOUR_MS : 0;
     l->only_kills = seed % 4 == 3;
     if (l->only_kills) x->m.options.wal_sync = WAL_SYNC_WRITTEN;
     machine_must_open(&x->m);
