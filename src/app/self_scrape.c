@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "app/worker.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "rules/group/kept_series.h"
@@ -25,6 +26,7 @@ struct self_scrape {
 
     /* The thread owns these. */
     struct kept_series series; /* series of the last scrape */
+    uint64_t metadata_hash;    /* hash of the metadata that is stored; 0: none is */
     struct log_gate gate;
 };
 
@@ -188,6 +190,71 @@ self_scrape_put(struct bytes text, const char *instance, int64_t t_ms, struct rw
     return e;
 }
 
+/* --- metadata --------------------------------------------------------------------------------- */
+
+static bool
+take_prefix(struct bytes *line, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    if (line->size < size || memcmp(line->at, prefix, size) != 0) return false;
+    *line = bytes_of(line->at + size, line->size - size);
+    return true;
+}
+
+/* Appends a help text without its escapes. */
+static void
+put_help(struct bytes help, struct buf *to)
+{
+    for (size_t i = 0; i < help.size; i++) {
+        uint8_t c = help.at[i];
+        if (c == '\\' && i + 1 < help.size) {
+            c = help.at[++i];
+            if (c == 'n') c = '\n';
+        }
+        buf_put_u8(to, c);
+    }
+}
+
+static bool
+find_type(struct bytes word, enum metric_type *ret_type)
+{
+    for (unsigned i = 0; i < METRIC_TYPE_COUNT; i++) {
+        *ret_type = (enum metric_type)i;
+        if (bytes_equal_text(word, metric_type_word(*ret_type))) return true;
+    }
+    return false;
+}
+
+enum err
+self_scrape_put_metadata(struct bytes text, struct buf *to, uint64_t *ret_hash)
+{
+    struct bytes line, helped = {NULL, 0}, name;
+    struct buf help;
+    enum err e = OK;
+    *ret_hash = 0;
+    buf_init(&help, to->budget, TEXT_BYTES_MAX);
+    while (e == OK && take_until(&text, '\n', &line)) {
+        struct bytes whole = line;
+        enum metric_type type;
+        if (take_prefix(&line, "# HELP ")) {
+            buf_clear(&help);
+            if (!take_until(&line, ' ', &helped)) e = ERR_INPUT;
+            put_help(line, &help);
+        } else if (take_prefix(&line, "# TYPE ")) {
+            if (!take_until(&line, ' ', &name) || !find_type(line, &type)) e = ERR_INPUT;
+            if (e) break;
+            if (!bytes_equal(name, helped)) buf_clear(&help);
+            rw_build_metadata_v1(to, name, type, buf_bytes(&help), (struct bytes){NULL, 0});
+        } else {
+            continue;
+        }
+        *ret_hash = hash_bytes(whole, *ret_hash) | 1;
+        if (e == OK) e = buf_error(&help);
+    }
+    buf_fini(&help);
+    return e ? e : buf_error(to);
+}
+
 /* --- scraping --------------------------------------------------------------------------------- */
 
 static void
@@ -208,21 +275,31 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
 {
     struct rw_build *build;
     struct bytes message;
+    struct buf whole;
     struct rules_written written;
-    uint64_t samples;
+    uint64_t samples, hash = s->metadata_hash;
+    buf_init(&whole, s->options.memory, TEXT_BYTES_MAX);
     if (rw_build_new(RW_V1, s->options.memory, &build)) return ERR_NOMEM;
     enum err e = self_scrape_put(text, s->options.instance, t_ms, build, seen, &samples);
     if (e == OK) {
         put_stale(&s->series, seen, t_ms, build);
         e = rw_build_end(build, &message);
     }
+    if (e == OK) e = self_scrape_put_metadata(text, &whole, &hash);
+    if (e == OK && hash == s->metadata_hash) buf_clear(&whole);
     if (e == OK) {
-        e = own_write(s->options.writes, bytes_of_text(TENANT), message, &written, why);
+        buf_put(&whole, message.at, message.size);
+        e = buf_error(&whole);
     }
+    if (e == OK) {
+        e = own_write(s->options.writes, bytes_of_text(TENANT), buf_bytes(&whole), &written, why);
+    }
+    if (e == OK) s->metadata_hash = hash;
     if (e == OK && written.rejected > 0) {
         e = why_set(why, ERR_INPUT, "%s", written.text);
     }
     rw_build_free(build);
+    buf_fini(&whole);
     return e;
 }
 

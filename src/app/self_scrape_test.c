@@ -64,6 +64,34 @@ UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
     buf_fini(&to);
 }
 
+UNIT_TEST(test_each_family_has_the_type_and_help_of_the_text)
+{
+    static const char from[] = "# HELP a Help \\\\ of\\nlines.\n# TYPE a counter\na 1\n"
+                               "# TYPE b gauge\nb 2\n# HELP c C.\n# TYPE c histogram\n";
+    struct rw_request request;
+    struct why why;
+    struct buf to;
+    uint64_t hash, again, other;
+    buf_init(&to, NULL, 1 << 16);
+    assert_int_equal(self_scrape_put_metadata(text(from), &to, &hash), OK);
+    assert_int_equal(rw_request_init(&request, NULL), OK);
+    assert_int_equal(rw_decode(&request, RW_V1, buf_bytes(&to), 1, &why), OK);
+    assert_int_equal(request.metadata_count, 3);
+    assert_true(bytes_equal_text(request.metadata[0].family, "a"));
+    assert_true(bytes_equal_text(request.metadata[0].help, "Help \\ of\nlines."));
+    assert_int_equal(request.metadata[0].type, METRIC_COUNTER);
+    assert_int_equal(request.metadata[1].type, METRIC_GAUGE);
+    assert_int_equal(request.metadata[1].help.size, 0);
+    assert_int_equal(request.metadata[2].type, METRIC_HISTOGRAM);
+    rw_request_fini(&request);
+    assert_int_equal(self_scrape_put_metadata(text("# HELP a B.\n"), &to, &other), OK);
+    assert_int_equal(self_scrape_put_metadata(text("# HELP a B.\na 7\n"), &to, &again), OK);
+    assert_int_equal(other, again);
+    assert_int_not_equal(other, hash);
+    assert_int_equal(self_scrape_put_metadata(text("# TYPE a strange\n"), &to, &hash), ERR_INPUT);
+    buf_fini(&to);
+}
+
 UNIT_TEST(test_malformed_text_is_refused)
 {
     static const char *const texts[] = {
@@ -119,6 +147,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape),
+        cmocka_unit_test(test_each_family_has_the_type_and_help_of_the_text),
         cmocka_unit_test(test_malformed_text_is_refused),
         cmocka_unit_test(test_a_refused_allocation_is_an_error),
         cmocka_unit_test(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets),
