@@ -4,7 +4,8 @@
  * affect nothing of an input, all series stay and the walk is skipped.
  *
  * The blocks of a row suffice in most cases: their first and last times are those of samples. Only
- * where neither stays, all times are read.
+ * where neither stays, all times are read; so are rollups of which something is deleted, since a
+ * window that is cut is deleted whole.
  */
 #include "tsdb/merge/parts_private.h"
 
@@ -179,10 +180,39 @@ judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         enum merge_fate fate = merge_fate(m, s, m->times[i]);
         j->stays |= fate == FATE_STAYS;
-        j->gone[fate][ledger_kind_of(block_kind(b))] += b->resolution_ms == 0;
+        j->gone[fate][ledger_kind_of(block_kind(b))]++;
         expired += fate == FATE_EXPIRED;
     }
     j->expired_bytes += block_bytes_stored(b) * expired / b->count;
+    return e;
+}
+
+static enum err
+judge_windows(struct part_merge *m, struct merge_source *s, const struct block_ref *b,
+              struct row_judgement *j)
+{
+    uint32_t hidden_count, count = 0, expired = 0;
+    const struct time_range *hidden = hidden_ranges(s, &hidden_count);
+    struct block_rows {
+        int64_t *times;
+        uint64_t *bits;
+        struct rollup *rollups;
+    } x = {mem_alloc(m->budget, b->count * sizeof *x.times),
+           mem_alloc(m->budget, b->count * sizeof *x.bits),
+           mem_alloc(m->budget, b->count * sizeof *x.rollups)};
+    enum err e = x.times == NULL || x.bits == NULL || x.rollups == NULL ? ERR_NOMEM : OK;
+    if (e == OK) e = block_read_rollups(s->part, b, x.times, x.bits, x.rollups, &count, &m->why);
+    m->work += b->count;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (rollup_is_hidden(&x.rollups[i], hidden, hidden_count)) continue;
+        enum merge_fate fate = merge_fate(m, s, rollup_end_ms(&x.rollups[i]));
+        j->stays |= fate == FATE_STAYS;
+        expired += fate == FATE_EXPIRED;
+    }
+    if (e == OK) j->expired_bytes += block_bytes_stored(b) * expired / b->count;
+    mem_free(m->budget, x.times, b->count * sizeof *x.times);
+    mem_free(m->budget, x.bits, b->count * sizeof *x.bits);
+    mem_free(m->budget, x.rollups, b->count * sizeof *x.rollups);
     return e;
 }
 
@@ -193,15 +223,16 @@ judge_blocks(struct part_merge *m, struct merge_source *s, struct row_judgement 
     for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
         const struct block_ref *b = &s->blocks[i];
         enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
-        j->stays = fate == FATE_STAYS && (!mixed || merge_fate(m, s, b->min_ms) == FATE_STAYS ||
-                                          merge_fate(m, s, b->max_ms) == FATE_STAYS);
+        bool ends = b->resolution_ms == 0 && (merge_fate(m, s, b->min_ms) == FATE_STAYS ||
+                                              merge_fate(m, s, b->max_ms) == FATE_STAYS);
+        j->stays = fate == FATE_STAYS && (!mixed || ends);
     }
     for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
         const struct block_ref *b = &s->blocks[i];
         enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
         enum err e = OK;
         if (mixed)
-            e = judge_times(m, s, b, j);
+            e = b->resolution_ms > 0 ? judge_windows(m, s, b, j) : judge_times(m, s, b, j);
         else
             j->gone[fate][ledger_kind_of(block_kind(b))] += block_samples(b);
         if (!mixed && fate == FATE_EXPIRED) j->expired_bytes += block_bytes_stored(b);
@@ -236,7 +267,7 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
         merge_count_fate(m, s, FATE_EXPIRED, k, j.gone[FATE_EXPIRED][k]);
         expired |= j.gone[FATE_EXPIRED][k];
     }
-    if (s->rule == NULL || expired == 0) return OK;
+    if (s->rule == NULL || (expired == 0 && j.expired_bytes == 0)) return OK;
     merge_removal(m, s)->series++;
     merge_removal(m, s)->bytes += j.expired_bytes;
     return OK;

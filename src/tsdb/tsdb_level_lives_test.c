@@ -1,0 +1,182 @@
+/*
+ * tsdb_level_lives_test.c - what happens to rollups in the life of a store: deletions that cut
+ * windows, rules that change, restarts, and time that passes.
+ */
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "lib/tsdb/tsdb_claim.h"
+#include "model/selector.h"
+#include "model/series_rules.h"
+
+enum { HOUR_SECONDS = 3600, STEP_SECONDS = 15, AN_HOUR = HOUR_SECONDS / STEP_SECONDS };
+#define HOUR_MS (60 * MINUTE_MS)
+
+static struct series_rules *rules[TSDB_LEVELS_MAX];
+
+/* Sets levels from the age of an hour on; ends with a resolution of 0. */
+static void
+set_levels(const int64_t *resolutions_ms)
+{
+    struct series_rules *before[TSDB_LEVELS_MAX];
+    const struct series_rule all = {"{}", NULL, 0, HOUR_MS};
+    uint32_t n = 0;
+    memcpy(before, rules, sizeof before);
+    memset(rules, 0, sizeof rules);
+    for (; resolutions_ms[n] != 0; n++) {
+        must(series_rules_new(&all, 1, NULL, &rules[n], &machine.why));
+        machine.limits.levels[n] = (struct tsdb_level){resolutions_ms[n], rules[n]};
+    }
+    machine.limits.level_count = n;
+    if (machine.db != NULL) tsdb_set_limits(machine.db, &machine.limits);
+    for (uint32_t i = 0; i < TSDB_LEVELS_MAX; i++)
+        series_rules_unref(before[i]);
+}
+
+static const int64_t none[] = {0}, hours[] = {HOUR_MS, 0};
+
+static int
+teardown(void **state)
+{
+    set_levels(none);
+    return claim_teardown(state);
+}
+
+static void
+advance(int64_t ms)
+{
+    sim_env_advance_ns(machine.sim, ms * NS_PER_MS);
+}
+
+/* Sends samples of one series, the first one step after a moment. */
+static void
+send(const char *tenant, const char *series, int64_t after_ms, uint32_t count, uint64_t seed)
+{
+    struct rq rq;
+    struct rng r = {.state = seed * (uint64_t)(after_ms + 1)};
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, series);
+    for (uint32_t i = 1; i <= count; i++) {
+        double value = seed == 0 ? i : (double)rng_next(&r);
+        rq_float(&rq, after_ms + i * STEP_SECONDS * 1000LL, double_bits(value), 0);
+    }
+    must(machine_send(&machine, tenant, &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+}
+
+/* Returns the number of merges until there is nothing to do. */
+static uint32_t
+merge_all(enum tsdb_merge_mode mode)
+{
+    struct tsdb_merge_options options = {.mode = mode};
+    struct tsdb_merge_result r;
+    uint32_t merges = 0;
+    do {
+        must(tsdb_merge(machine.db, &options, &r, &machine.why));
+        merges += r.input_count > 0;
+        assert_true(merges < 100);
+    } while (r.input_count > 0);
+    return merges;
+}
+
+static struct tsdb_deletion
+delete_times(int64_t min_ms, int64_t max_ms)
+{
+    struct selector selector;
+    struct tsdb_deletion d;
+    machine_flush(&machine); /* the caller of tsdb_delete() does */
+    must(selector_parse(text("m"), &selector, &machine.why));
+    must(tsdb_delete(machine.db, text("a"), &selector, min_ms, max_ms, &d, &machine.why));
+    return d;
+}
+
+static struct tsdb_stats
+stats(void)
+{
+    struct tsdb_stats s;
+    tsdb_stats(machine.db, &s);
+    return s;
+}
+
+static void
+count_sample(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t index)
+{
+    (void)labels, (void)batch, (void)index;
+    ++*(uint64_t *)context;
+}
+
+/* The number of samples and rollups that plain reading shows. */
+static uint64_t
+count_shown(void)
+{
+    struct question q;
+    uint64_t count = 0;
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    must(machine_select(&machine, &q, count_sample, &count));
+    question_fini(&q);
+    return count;
+}
+
+#define NOON (SIM_BEGIN - 12 * HOUR_MS)
+
+/* Ages are counted from the newest sample. */
+static void
+advance_all(int64_t ms)
+{
+    advance(ms);
+    send("b", "__name__=now", env_realtime_ms(machine.env), 1, 0);
+    machine_flush(&machine); /* in a part of its day */
+}
+
+/* Makes a part of rollups of hours before NOON, without samples. */
+static void
+roll_up_hours(uint32_t count)
+{
+    set_levels(hours);
+    send("a", "__name__=m", NOON - count * HOUR_MS, count * AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), count);
+    assert_int_equal(stats().part_samples, 1); /* of the other tenant */
+}
+
+/* --- deletions -------------------------------------------------------------------------------- */
+
+UNIT_TEST(test_a_series_whose_windows_are_all_cut_leaves_nothing)
+{
+    roll_up_hours(2);
+    delete_times(NOON - 100 * MINUTE_MS, NOON - 20 * MINUTE_MS);
+    assert_int_equal(count_shown(), 0);
+    merge_all(TSDB_MERGE_CLEAN);
+    assert_int_equal(count_shown(), 0);
+    assert_int_equal(stats().part_series, 1); /* of the other tenant */
+    assert_int_equal(stats().tombstones, 0);
+    machine_verified_restart(&machine);
+}
+
+UNIT_TEST(test_windows_that_a_deletion_does_not_meet_stay)
+{
+    roll_up_hours(3);
+    delete_times(NOON - 100 * MINUTE_MS, NOON - 90 * MINUTE_MS);
+    assert_int_equal(count_shown(), 2);
+    merge_all(TSDB_MERGE_CLEAN);
+    assert_int_equal(count_shown(), 2);
+    assert_int_equal(stats().tombstones, 0);
+    machine_verified_restart(&machine);
+    assert_int_equal(count_shown(), 2);
+}
+
+#define life(function) cmocka_unit_test_setup_teardown(function, claim_setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        life(test_a_series_whose_windows_are_all_cut_leaves_nothing),
+        life(test_windows_that_a_deletion_does_not_meet_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
