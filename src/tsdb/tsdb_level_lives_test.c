@@ -169,6 +169,30 @@ UNIT_TEST(test_windows_that_a_deletion_does_not_meet_stay)
     assert_int_equal(count_shown(), 2);
 }
 
+UNIT_TEST(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up)
+{
+    machine.limits.deletion_hold_ms = 24 * HOUR_MS;
+    set_levels(hours);
+    send("a", "__name__=m", NOON - 4 * HOUR_MS, 4 * AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    /* all of the second hour, half of the third */
+    struct tsdb_deletion d = delete_times(NOON - 3 * HOUR_MS + 1, NOON - HOUR_MS - 30 * MINUTE_MS);
+    assert_int_equal(d.samples, AN_HOUR + AN_HOUR / 2);
+    merge_all(TSDB_MERGE_FULL);
+    uint64_t shown = count_shown();
+    assert_in_range(shown, AN_HOUR / 2 + 2, AN_HOUR / 2 + 2 * AN_HOUR);
+    machine_verified_restart(&machine);
+    assert_int_equal(count_shown(), shown);
+    advance_all(25 * HOUR_MS);
+    merge_all(TSDB_MERGE_DUE);
+    assert_int_equal(machine_ledger(&machine, "a").count[LEDGER_FLOAT][LEDGER_DELETED],
+                     AN_HOUR + AN_HOUR / 2);
+    merge_all(TSDB_MERGE_FULL);
+    assert_in_range(count_shown(), 3, AN_HOUR / 2 + 2);
+    machine_verified_restart(&machine);
+}
+
 #define life(function) cmocka_unit_test_setup_teardown(function, claim_setup, teardown)
 
 int
@@ -177,6 +201,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         life(test_a_series_whose_windows_are_all_cut_leaves_nothing),
         life(test_windows_that_a_deletion_does_not_meet_stay),
+        life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ struct merging {
     uint32_t level_count;
     uint64_t levels_number; /* other levels have another one; 0 for none */
     int64_t levels_now_ms;
-    struct time_range *foreign; /* times of the parts that are not inputs */
+    struct time_range *foreign; /* see list_foreign() */
     uint32_t foreign_count;
     struct tsdb_merge_now now;
     struct arena arena;
@@ -531,13 +531,34 @@ plan(struct merging *g)
     return plan_levels(g, parts, &options);
 }
 
-/* Collects the times of the parts that are not inputs. */
+/* Adds the ends of the range of a deletion: windows that it cuts stay as samples while it can be
+ * undone, since it would hide them whole. */
+static void
+add_cuts(struct merging *g, const struct tombstone *t)
+{
+    bool concerned = false;
+    for (uint32_t i = 0; i < g->plan.input_count && !concerned; i++)
+        concerned = tombstone_concerns(t, g->live[i]);
+    if (!concerned) return;
+    int64_t min_ms = t->range.min_ms, max_ms = t->range.max_ms;
+    if (min_ms > INT64_MIN)
+        g->foreign[g->foreign_count++] = (struct time_range){min_ms - 1, min_ms};
+    if (max_ms < INT64_MAX)
+        g->foreign[g->foreign_count++] = (struct time_range){max_ms, max_ms + 1};
+}
+
+/* Collects times that are not rolled up: those of the parts that are not inputs, and the ends of
+ * deletions that can be undone. */
 static enum err
 list_foreign(struct merging *g)
 {
     const struct version *v = g->version;
-    g->foreign = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *g->foreign);
+    size_t most = v->part_count + 2 * (size_t)v->tombstones->count + 1;
+    g->foreign = arena_alloc(&g->arena, most * sizeof *g->foreign);
     if (g->foreign == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->tombstones->count; i++) {
+        if (v->tombstones->items[i]->id > g->due->last_id) add_cuts(g, v->tombstones->items[i]);
+    }
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         if (parts_have(v->parts[i], g->live, g->plan.input_count)) continue;
