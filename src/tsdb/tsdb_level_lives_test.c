@@ -34,7 +34,8 @@ set_levels(const int64_t *resolutions_ms)
         series_rules_unref(before[i]);
 }
 
-static const int64_t none[] = {0}, hours[] = {HOUR_MS, 0};
+static const int64_t none[] = {0}, hours[] = {HOUR_MS, 0}, fives[] = {5 * MINUTE_MS, 0},
+                     sevens[] = {7 * MINUTE_MS, 0};
 
 static int
 teardown(void **state)
@@ -193,6 +194,58 @@ UNIT_TEST(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up)
     machine_verified_restart(&machine);
 }
 
+/* --- merges that end -------------------------------------------------------------------------- */
+
+/* Lets days pass, with samples of every hour in the first ones. Returns the number of merges. */
+static uint32_t
+live(uint32_t days, uint32_t days_of_samples, uint64_t seed)
+{
+    uint32_t merges = 0;
+    for (uint32_t hour = 0; hour < 24 * days; hour++) {
+        int64_t now_ms = env_realtime_ms(machine.env);
+        advance(HOUR_MS);
+        if (hour < 24 * days_of_samples) {
+            send("a", "__name__=m,n=1", now_ms, AN_HOUR, seed);
+            send("a", "__name__=m,n=2", now_ms, AN_HOUR, 2 * seed);
+            machine_flush(&machine);
+        }
+        merges += merge_all(TSDB_MERGE_DUE);
+    }
+    return merges;
+}
+
+/* Each level is made once, and nothing is written again after a restart. */
+static void
+change_levels(uint64_t seed)
+{
+    set_levels(none);
+    live(70, 20, seed); /* all in one month that is over */
+    set_levels(fives);
+    assert_in_range(live(3, 0, 0), 0, 1);
+    assert_int_equal(live(3, 0, 0), 0);
+    machine_verified_restart(&machine);
+    assert_int_equal(live(3, 0, 0), 0);
+    set_levels(sevens);
+    assert_int_equal(live(3, 0, 0), 0);
+    set_levels(fives);
+    assert_int_equal(live(3, 0, 0), 0);
+    set_levels(hours);
+    assert_in_range(live(3, 0, 0), 0, 1);
+    machine_verified_restart(&machine);
+    assert_int_equal(live(3, 0, 0), 0);
+}
+
+UNIT_TEST(test_merges_for_levels_end_where_they_save_much)
+{
+    change_levels(1);
+    assert_in_range(stats().part_samples, 0, 2 * AN_HOUR); /* the newest hour */
+}
+
+UNIT_TEST(test_merges_for_levels_end_where_they_save_nothing)
+{
+    change_levels(0);
+}
+
 #define life(function) cmocka_unit_test_setup_teardown(function, claim_setup, teardown)
 
 int
@@ -202,6 +255,8 @@ main(void)
         life(test_a_series_whose_windows_are_all_cut_leaves_nothing),
         life(test_windows_that_a_deletion_does_not_meet_stay),
         life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
+        life(test_merges_for_levels_end_where_they_save_much),
+        life(test_merges_for_levels_end_where_they_save_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

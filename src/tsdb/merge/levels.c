@@ -118,16 +118,21 @@ merge_levels_concern(const struct part_merge *m, struct bytes tenant)
     return false;
 }
 
-/* True if windows of the inputs are parts of the level's windows, or the other way round. */
+bool
+part_merge_nests(const struct part *part, int64_t resolution_ms)
+{
+    for (uint32_t k = 0; k < part->resolution_count; k++) {
+        int64_t r = part->resolutions_ms[k];
+        if (r % resolution_ms != 0 && resolution_ms % r != 0) return false;
+    }
+    return true;
+}
+
 static bool
-is_nested(const struct part_merge *m, int64_t resolution_ms)
+all_nest(const struct part_merge *m, int64_t resolution_ms)
 {
     for (uint32_t i = 0; i < m->source_count; i++) {
-        const struct part *p = m->sources[i].part;
-        for (uint32_t k = 0; k < p->resolution_count; k++) {
-            int64_t r = p->resolutions_ms[k];
-            if (r % resolution_ms != 0 && resolution_ms % r != 0) return false;
-        }
+        if (!part_merge_nests(m->sources[i].part, resolution_ms)) return false;
     }
     return true;
 }
@@ -151,7 +156,7 @@ merge_levels_begin(struct part_merge *m)
         const struct part_merge_level *level = &m->options.levels[i];
         int64_t age_ms;
         if (series_rules_find(level->rules, m->tenant, labels, &age_ms) == NULL) continue;
-        if (!is_nested(m, level->resolution_ms)) continue;
+        if (!all_nest(m, level->resolution_ms)) continue;
         int64_t until_ms = m->options.levels_now_ms - age_ms;
         int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
         if (end_ms > until_ms) end_ms -= level->resolution_ms;

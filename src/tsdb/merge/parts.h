@@ -99,6 +99,10 @@ part_merge_may_expire(const struct part_merge_options *options, const struct par
     return age_ms != INT64_MAX && part->min_ms < options->rules_now_ms - age_ms;
 }
 
+/* True if windows of the part are parts of windows of the resolution, or the other way round: else
+ * the level applies to no input of a merge that has the part. */
+bool part_merge_nests(const struct part *part, int64_t resolution_ms);
+
 struct part_merge;
 /* Prepares a merge; nothing is written before the first step. The options are copied, their inputs
  * borrowed until part_merge_free(). ERR_NOMEM. */

@@ -49,7 +49,8 @@ enum {
     ROWS_ESTIMATED = 1024,            /* series of a part that are looked at, evenly spread */
     RULES_BYTES = 256 * 1024,         /* memory of an input for labels, by which rules are found */
     LEVEL_PERCENT = 25,               /* share of a part that is worth rolling up */
-    LEVEL_SAMPLES_MIN = 8,            /* samples for each window that may be worth it */
+    LEVEL_SAMPLES_MIN = 8,            /* samples for each window that may be worth it, */
+    LEVEL_BYTES_MIN = 2,              /* and their bytes */
 };
 
 #define LOOK_AGAIN_NS (3600 * NS_PER_S)
@@ -314,15 +315,18 @@ sample_rows(struct merging *g, struct part *part,
             void *context)
 {
     uint32_t step = (uint32_t)(part_info(part)->series_count / ROWS_ESTIMATED + 1);
+    struct arena arena;
     enum err e = OK;
+    arena_init(&arena, &g->db->merge_budget, 0, 0);
     for (uint32_t t = 0; t < part_tenant_count(part) && e == OK; t++) {
         const struct part_tenant *tenant = part_tenant_at(part, t);
         struct part_index index;
         struct row_reader *rows;
         uint32_t end = tenant->first_series + tenant->series_count;
-        e = part_index_load(part, tenant, &g->arena, &index, g->why);
+        arena_reset(&arena);
+        e = part_index_load(part, tenant, &arena, &index, g->why);
         if (e == OK) e = row_reader_new(&index, &g->db->merge_budget, &rows);
-        if (e) return e;
+        if (e) break;
         /* The first multiple of the step in the tenant's range, and those after it. */
         uint32_t first = (tenant->first_series + step - 1) / step * step;
         for (uint32_t number = first; number < end && e == OK; number += step) {
@@ -334,6 +338,7 @@ sample_rows(struct merging *g, struct part *part,
         }
         row_reader_free(rows);
     }
+    arena_fini(&arena);
     return e;
 }
 
@@ -443,6 +448,7 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
         x->all += block_bytes_stored(&blocks[i]);
     for (uint32_t k = 0; k < g->level_count; k++) {
         const struct part_merge_level *level = &g->levels[k];
+        if (!part_merge_nests(x->part, level->resolution_ms)) continue;
         int64_t before_ms = level_before_ms(level, tenant, labels, g->levels_now_ms);
         int64_t done_before_ms =
             done_ms == INT64_MIN ? INT64_MIN : level_before_ms(level, tenant, labels, done_ms);
@@ -453,6 +459,7 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
             if (span.max_ms > before_ms || span.max_ms <= done_before_ms) continue;
             uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
             bool few = b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows;
+            few |= block_bytes_stored(b) / LEVEL_BYTES_MIN < windows;
             if (!few) x->wanted += block_bytes_stored(b);
         }
     }
