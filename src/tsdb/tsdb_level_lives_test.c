@@ -246,6 +246,88 @@ UNIT_TEST(test_merges_for_levels_end_where_they_save_nothing)
     change_levels(0);
 }
 
+/* --- faults ----------------------------------------------------------------------------------- */
+
+enum { FINES = 12, MEMORY = -1 }; /* windows of an hour; no call, but an allocation */
+
+/* Makes a part of rollups of 5 minutes, and one of samples that follow and overlap it. */
+static void
+prepare_faults(void)
+{
+    set_levels(fives);
+    send("a", "__name__=m", NOON - 3 * HOUR_MS, AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), FINES);
+    set_levels(hours);
+    send("a", "__name__=m", NOON - 2 * HOUR_MS, AN_HOUR, 2);
+    send("a", "__name__=m", NOON - 3 * HOUR_MS + 7, 3, 3); /* that lose */
+    machine_flush(&machine);
+    assert_int_equal(count_shown(), FINES + AN_HOUR);
+}
+
+static bool
+fail_once(int kind, uint64_t nth, bool forever)
+{
+    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result r;
+    bool fired, memory = kind == MEMORY;
+    prepare_faults();
+    if (memory)
+        memory_arm(&machine, nth, forever);
+    else
+        fault_env_arm(machine.fe, (struct fault){(enum fault_kind)kind, nth, forever});
+    for (uint32_t i = 0; i < 3; i++) {
+        err_ignore(step(&machine, tsdb_merge(machine.db, &options, &r, &machine.why)),
+                   "a fault may end it");
+    }
+    fired = memory ? machine.memory_failed : fault_env_fired(machine.fe);
+    memory_arm(&machine, 0, false);
+    fault_env_disarm(machine.fe);
+    uint64_t shown = count_shown();
+    assert_true(shown == FINES + AN_HOUR || shown == 2);
+    machine_ledger(&machine, "a");
+    machine_verified_restart(&machine);
+    shown = count_shown(); /* an edit that seemed to fail may be on disk */
+    assert_true(shown == FINES + AN_HOUR || shown == 2);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), 2);
+    machine_ledger(&machine, "a");
+    machine_verified_restart(&machine);
+    set_levels(none);
+    machine_fini(&machine);
+    claim_setup(NULL);
+    return fired;
+}
+
+static void
+fail_everywhere(int kind)
+{
+    uint64_t nth = 1, sites = 0;
+    for (int forever = 0; forever <= 1; forever++) {
+        for (nth = 1; fail_once(kind, nth, forever != 0); nth++)
+            sites++;
+    }
+    print_message("%llu faults tried\n", (unsigned long long)sites);
+    assert_true(sites > 10);
+}
+
+UNIT_TEST(test_windows_are_whole_when_any_call_fails)
+{
+    fail_everywhere(FAULT_EIO);
+}
+
+UNIT_TEST(test_windows_are_whole_when_the_disk_is_full)
+{
+    fail_everywhere(FAULT_ENOSPC);
+}
+
+UNIT_TEST(test_windows_are_whole_when_an_allocation_fails)
+{
+    fail_everywhere(MEMORY);
+}
+
 #define life(function) cmocka_unit_test_setup_teardown(function, claim_setup, teardown)
 
 int
@@ -257,6 +339,9 @@ main(void)
         life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
+        life(test_windows_are_whole_when_any_call_fails),
+        life(test_windows_are_whole_when_the_disk_is_full),
+        life(test_windows_are_whole_when_an_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
