@@ -328,6 +328,103 @@ UNIT_TEST(test_windows_are_whole_when_an_allocation_fails)
     fail_everywhere(MEMORY);
 }
 
+/* --- damage ----------------------------------------------------------------------------------- */
+
+static void
+note_largest(void *context, const struct tsdb_part *part)
+{
+    struct tsdb_part *largest = context;
+    if (part->blocks > 0 && part->series > 0 && part->floats == 0) *largest = *part;
+}
+
+static void
+flip(const char *path, uint64_t at)
+{
+    struct file file;
+    uint8_t byte;
+    must(file_open(machine.env, path, FILE_UPDATE, &file, NULL));
+    must(file_read_at(&file, &byte, 1, at, NULL));
+    byte ^= (uint8_t)(1u << at % 8);
+    must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
+    must(file_close(&file));
+}
+
+/* Reads rollups, and joins all of them. */
+static enum err
+read_windows(struct rollup *ret)
+{
+    struct question q;
+    struct series_set *set = NULL;
+    struct bytes labels;
+    struct sample_batch b;
+    *ret = (struct rollup){.count = 0};
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    q.request.hints.rollups = true;
+    enum err e = answerer_select(tsdb_answerer(machine.db), &q.request, &set, &machine.why);
+    while (e == OK) {
+        e = series_set_next(set, &labels, &machine.why);
+        if (e || labels.at == NULL) break;
+        do {
+            e = series_set_batch(set, &b, &machine.why);
+            for (uint32_t i = 0; e == OK && i < b.count; i++) {
+                assert_non_null(b.rollups);
+                rollup_join(ret, &b.rollups[i]);
+            }
+        } while (e == OK && b.count > 0);
+    }
+    if (set != NULL) series_set_free(set);
+    question_fini(&q);
+    return e;
+}
+
+UNIT_TEST(test_no_flipped_byte_of_a_part_gives_a_wrong_window)
+{
+    struct tsdb_part part = {0};
+    struct rollup want, got;
+    struct file file;
+    uint64_t size, told = 0, aside = 0;
+    char dir[100], path[120], damaged[120];
+    roll_up_hours(6);
+    must(read_windows(&want));
+    assert_int_equal(want.count, 6 * AN_HOUR);
+    tsdb_parts(machine.db, note_largest, &part);
+    snprintf(dir, sizeof dir, STORE_DIR "/parts/%016llx", (unsigned long long)part.number);
+    snprintf(path, sizeof path, "%s/part", dir);
+    snprintf(damaged, sizeof damaged, "%s.damaged", dir);
+    must(file_open(machine.env, path, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    machine_close(&machine);
+    for (uint64_t at = 0; at < size; at++) {
+        flip(path, at);
+        machine_must_open(&machine);
+        bool set_aside = stats().parts_set_aside > 0;
+        enum err e = read_windows(&got);
+        told += e != OK;
+        aside += set_aside;
+        if (e == OK && !set_aside) {
+            assert_int_equal(got.count, want.count);
+            assert_int_equal(got.last_bits, want.last_bits);
+            assert_int_equal(got.first_bits, want.first_bits);
+            assert_true(rollup_sum(&got) == rollup_sum(&want));
+            assert_true(got.least == want.least && got.greatest == want.greatest);
+            assert_int_equal(got.resets, want.resets);
+        } else if (e) {
+            assert_int_equal(e, ERR_CORRUPT);
+            assert_non_null(strstr(machine.why.text, "0000"));
+        }
+        machine_close(&machine);
+        if (set_aside) must(env_rename(machine.env, damaged, dir, NULL));
+        flip(path, at);
+    }
+    print_message("%llu bytes: %llu times put aside, %llu times refused\n",
+                  (unsigned long long)size, (unsigned long long)aside, (unsigned long long)told);
+    assert_true(told + aside > size / 10 * 9);
+    machine_must_open(&machine); /* the store is whole again */
+    must(read_windows(&got));
+    assert_int_equal(got.count, want.count);
+}
+
 #define life(function) cmocka_unit_test_setup_teardown(function, claim_setup, teardown)
 
 int
@@ -342,6 +439,7 @@ main(void)
         life(test_windows_are_whole_when_any_call_fails),
         life(test_windows_are_whole_when_the_disk_is_full),
         life(test_windows_are_whole_when_an_allocation_fails),
+        life(test_no_flipped_byte_of_a_part_gives_a_wrong_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
