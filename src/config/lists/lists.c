@@ -46,8 +46,7 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
         e = after_pass(e, one, file_name, why);
     }
     if (reader_goes_on(e)) {
-        enum err one =
-            downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why);
+        enum err one = downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why);
         e = after_pass(e, one, file_name, why);
     }
     if (reader_goes_on(e)) {
@@ -107,6 +106,9 @@ config_lists_check(const struct config_lists *lists, const struct settings *sett
                    struct why *why)
 {
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
+    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->downsampling.count > 0) {
+        e = why_set(why, ERR_INPUT, "downsampling requires storage.mode=local");
+    }
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = check_unlogged(lists, settings, why);
     return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

@@ -36,8 +36,8 @@ MUST_CHECK enum err config_lists_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct config_lists *ret_lists, struct why *why);
 
-/* Applies destinations_check() and sources_check(), and checks what wal.ack=destination excludes.
- */
+/* Applies destinations_check() and sources_check(), and checks what storage.mode=none and
+ * wal.ack=destination exclude. */
 MUST_CHECK enum err config_lists_check(const struct config_lists *lists,
                                        const struct settings *settings, struct why *why);
 

@@ -195,9 +195,8 @@ UNIT_TEST(test_the_error_that_a_server_reports_is_always_among_them)
     }
 }
 
-/* Checks what a file with these keys is refused for, with wal.ack=destination. */
 static void
-check_unlogged(const char *text, const char *expected)
+check_with_ack(enum wal_ack_level ack, const char *text, const char *expected)
 {
     struct settings settings;
     struct config_lists lists;
@@ -205,11 +204,27 @@ check_unlogged(const char *text, const char *expected)
     settings_default(&settings);
     assert_int_equal(settings_yaml(&settings, "f", bytes_of_text(text), &why), OK);
     assert_int_equal(config_lists_yaml("f", bytes_of_text(text), &settings, &lists, &why), OK);
-    settings.wal_ack = ACK_DESTINATION;
+    settings.wal_ack = ack;
     enum err e = config_lists_check(&lists, &settings, &why);
     assert_int_equal(e, expected == NULL ? OK : ERR_INPUT);
     if (expected != NULL) assert_non_null(strstr(why.text, expected));
     config_lists_free(&lists);
+}
+
+UNIT_TEST(test_without_a_store_nothing_is_downsampled)
+{
+    static const char list[] = "downsampling: [{match: '{}', after: 2d, resolution: 5m}]\n";
+    char text[200];
+    check_with_ack(ACK_FSYNC, list, NULL);
+    snprintf(text, sizeof text, "storage: {mode: none}\n%s", list);
+    check_with_ack(ACK_FSYNC, text, "downsampling requires storage.mode=local");
+}
+
+/* Checks what a file with these keys is refused for, with wal.ack=destination. */
+static void
+check_unlogged(const char *text, const char *expected)
+{
+    check_with_ack(ACK_DESTINATION, text, expected);
 }
 
 UNIT_TEST(test_without_a_log_nothing_may_wait_for_later)
@@ -240,6 +255,7 @@ main(void)
         cmocka_unit_test(test_invalid_yaml_ends_the_errors),
         cmocka_unit_test(test_the_first_twenty_errors_are_kept_and_all_are_counted),
         cmocka_unit_test(test_the_error_that_a_server_reports_is_always_among_them),
+        cmocka_unit_test(test_without_a_store_nothing_is_downsampled),
         cmocka_unit_test(test_without_a_log_nothing_may_wait_for_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
