@@ -246,6 +246,35 @@ UNIT_TEST(test_merges_for_levels_end_where_they_save_nothing)
     change_levels(0);
 }
 
+static const int64_t three[] = {5 * MINUTE_MS, HOUR_MS, 24 * HOUR_MS, 0};
+
+UNIT_TEST(test_windows_across_days_are_not_waited_for)
+{
+    set_levels(three);
+    live(5, 3, 1);
+    assert_int_equal(live(3, 0, 0), 0);
+    machine_verified_restart(&machine);
+    assert_int_equal(live(3, 0, 0), 0);
+}
+
+UNIT_TEST(test_many_samples_of_a_window_become_one_rollup)
+{
+    struct rq rq;
+    struct rng r = {.state = 1};
+    set_levels(hours);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    for (uint32_t i = 0; i < 60000; i++) /* one each millisecond */
+        rq_float(&rq, NOON - 30 * MINUTE_MS + i, rng_next(&r) >> 2, 0);
+    must(machine_send(&machine, "a", &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    advance_all(3 * HOUR_MS);
+    merge_all(TSDB_MERGE_DUE);
+    assert_int_equal(count_shown(), 1);
+}
+
 /* --- faults ----------------------------------------------------------------------------------- */
 
 enum { FINES = 12, MEMORY = -1 }; /* windows of an hour; no call, but an allocation */
@@ -436,6 +465,8 @@ main(void)
         life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
+        life(test_windows_across_days_are_not_waited_for),
+        life(test_many_samples_of_a_window_become_one_rollup),
         life(test_windows_are_whole_when_any_call_fails),
         life(test_windows_are_whole_when_the_disk_is_full),
         life(test_windows_are_whole_when_an_allocation_fails),

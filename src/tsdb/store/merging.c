@@ -359,7 +359,8 @@ count_below(const struct block_ref *b, int64_t cut_ms)
 struct estimate {
     const struct merging *g;
     const struct part *part;
-    uint64_t wanted; /* those that a merge would remove or replace */
+    struct time_range partition; /* of the part */
+    uint64_t wanted;             /* those that a merge would remove or replace */
     uint64_t all;
 };
 
@@ -435,8 +436,36 @@ level_before_ms(const struct part_merge_level *level, struct bytes tenant, struc
     return end_ms > before_ms ? end_ms - level->resolution_ms : end_ms;
 }
 
-/* Adds the bytes of a series' blocks, and of those that a level may replace since the last merge of
- * the part. */
+/* The times of the first window of a block that lies in the partition as a whole; it may be after
+ * the block. False if there is none. */
+static bool
+first_window(const struct block_ref *b, int64_t resolution_ms, struct time_range partition,
+             struct time_range *ret_window)
+{
+    int64_t end_ms = rollup_window_end(block_span(b).min_ms, resolution_ms);
+    if (end_ms < INT64_MIN + 2 * resolution_ms || end_ms > INT64_MAX - resolution_ms) return false;
+    if (end_ms - resolution_ms + 1 < partition.min_ms) end_ms += resolution_ms;
+    *ret_window = (struct time_range){end_ms - resolution_ms + 1, end_ms};
+    return end_ms <= partition.max_ms;
+}
+
+/* True if a level may replace something of the block since the last merge of the part, and that
+ * may be worth it. */
+static bool
+is_replaceable(const struct estimate *x, const struct part_merge_level *level,
+               const struct block_ref *b, int64_t done_before_ms, int64_t before_ms)
+{
+    struct time_range span = block_span(b), window;
+    if (block_kind(b) != SAMPLE_FLOAT || b->resolution_ms >= level->resolution_ms) return false;
+    if (span.max_ms > before_ms || span.max_ms <= done_before_ms) return false;
+    if (!first_window(b, level->resolution_ms, x->partition, &window)) return false;
+    if (window.min_ms > span.max_ms || window.max_ms > before_ms) return false;
+    uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
+    if (b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows) return false;
+    return block_bytes_stored(b) / LEVEL_BYTES_MIN >= windows;
+}
+
+/* Adds the bytes of a series' blocks, and of those that a level may replace. */
 static void
 add_replaceable(void *context, struct bytes tenant, struct bytes labels,
                 const struct block_ref *blocks, uint32_t count)
@@ -444,24 +473,21 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
     struct estimate *x = context;
     const struct merging *g = x->g;
     int64_t done_ms = part_leveled_ms(x->part, g->levels_number);
-    for (uint32_t i = 0; i < count; i++)
-        x->all += block_bytes_stored(&blocks[i]);
+    int64_t before_ms[TSDB_LEVELS_MAX], done_before_ms[TSDB_LEVELS_MAX];
     for (uint32_t k = 0; k < g->level_count; k++) {
         const struct part_merge_level *level = &g->levels[k];
-        if (!part_merge_nests(x->part, level->resolution_ms)) continue;
-        int64_t before_ms = level_before_ms(level, tenant, labels, g->levels_now_ms);
-        int64_t done_before_ms =
+        bool nests = part_merge_nests(x->part, level->resolution_ms);
+        before_ms[k] = nests ? level_before_ms(level, tenant, labels, g->levels_now_ms) : INT64_MIN;
+        done_before_ms[k] =
             done_ms == INT64_MIN ? INT64_MIN : level_before_ms(level, tenant, labels, done_ms);
-        for (uint32_t i = 0; i < count; i++) {
-            const struct block_ref *b = &blocks[i];
-            struct time_range span = block_span(b);
-            if (block_kind(b) != SAMPLE_FLOAT || b->resolution_ms >= level->resolution_ms) continue;
-            if (span.max_ms > before_ms || span.max_ms <= done_before_ms) continue;
-            uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
-            bool few = b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows;
-            few |= block_bytes_stored(b) / LEVEL_BYTES_MIN < windows;
-            if (!few) x->wanted += block_bytes_stored(b);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bool any = false;
+        for (uint32_t k = 0; k < g->level_count && !any; k++) {
+            any = is_replaceable(x, &g->levels[k], &blocks[i], done_before_ms[k], before_ms[k]);
         }
+        x->all += block_bytes_stored(&blocks[i]);
+        if (any) x->wanted += block_bytes_stored(&blocks[i]);
     }
 }
 
@@ -470,6 +496,7 @@ static enum err
 estimate_replaceable(struct merging *g, struct part *part, uint64_t *ret_percent)
 {
     struct estimate x = {.g = g, .part = part};
+    x.partition = partition_of(part_info(part)->min_ms, env_realtime_ms(g->db->env));
     enum err e = sample_rows(g, part, add_replaceable, &x);
     *ret_percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
     return e;
