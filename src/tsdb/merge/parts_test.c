@@ -333,10 +333,12 @@ memory_percent(struct merge_world *w, struct part_merge_options *o)
     atomic_store(&w->budget.peak_bytes, 0);
     for (uint32_t i = 0; i < o->input_count; i++) {
         inputs[i] = o->inputs[i];
-        enum err e = part_open(w->env, &w->budget, cache, "/parts", i + 1, &inputs[i].part, &why);
+        uint64_t number = part_info(o->inputs[i].part)->number;
+        enum err e = part_open(w->env, &w->budget, cache, "/parts", number, &inputs[i].part, &why);
         if (e) fail_msg("%s", why.text);
         promised += part_merge_memory(inputs[i].part);
     }
+    if (o->level_count > 0) promised += part_merge_memory_levels();
     options.inputs = inputs;
     options.writer_bytes = WRITER_BYTES;
     struct part_merge *m;
@@ -376,6 +378,47 @@ UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
         merge_world_fini(&w);
     }
     print_message("at most %u %%\n", most);
+}
+
+UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
+{
+    const struct samples_of ranges[] = {{0, 40000}, {20000, 60000}};
+    const struct series_rule all = {"{}", NULL, 0, 0};
+    const int64_t resolutions_ms[] = {300000, 3600000};
+    struct merge_world w;
+    struct series_rules *rules;
+    struct part_merge_level level;
+    struct part *fine;
+    merge_world_of_ranges(&w, 2, 1, ranges);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct content_series *s = &w.contents[i].tenants[0].series[0];
+        for (uint32_t k = 0; k < s->sample_count; k++)
+            s->samples[k].bits = rng_next(&w.r) >> 2;
+        part_unref(w.parts[i]);
+        merge_world_write(&w, i);
+    }
+    struct part_merge_options o = merge_world_options(&w);
+    assert_int_equal(series_rules_new(&all, 1, NULL, &rules, NULL), OK);
+    o.levels = &level;
+    o.level_count = 1;
+    o.levels_now_ms = BASE_MS + 1000000LL * STEP_MS;
+    level = (struct part_merge_level){resolutions_ms[0], rules};
+    unsigned samples = memory_percent(&w, &o);
+    assert_int_equal(part_open(w.env, &w.cache_budget, w.cache, "/parts", OUTPUT, &fine, NULL), OK);
+    assert_true(part_info(fine)->rollup_rows > 0);
+    const struct part_merge_input one = {.part = fine};
+    o.inputs = &one;
+    o.input_count = 1;
+    o.number = OUTPUT + 1;
+    level.resolution_ms = resolutions_ms[1];
+    unsigned windows = memory_percent(&w, &o);
+    o.level_count = 0;
+    o.number = OUTPUT + 2;
+    print_message("%u %%, %u %%, %u %% without a level\n", samples, windows,
+                  memory_percent(&w, &o));
+    part_unref(fine);
+    series_rules_unref(rules);
+    merge_world_fini(&w);
 }
 
 /*
@@ -457,6 +500,7 @@ main(void)
         cmocka_unit_test(test_memory_and_steps_do_not_grow_with_the_samples),
         cmocka_unit_test(test_many_tenants_cost_what_they_hold),
         cmocka_unit_test(test_random_merges_take_no_more_memory_than_is_promised),
+        cmocka_unit_test(test_merges_that_roll_up_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_of_many_pairs_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_of_many_tenants_take_no_more_memory_than_is_promised),
     };
