@@ -194,6 +194,51 @@ UNIT_TEST(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up)
     machine_verified_restart(&machine);
 }
 
+/* --- retention -------------------------------------------------------------------------------- */
+
+static void
+keep_for(int64_t age_ms)
+{
+    struct series_rules *keep = NULL;
+    const struct series_rule rule = {"{__name__=\"m\"}", NULL, 0, age_ms};
+    if (age_ms != 0) must(series_rules_new(&rule, 1, NULL, &keep, &machine.why));
+    series_rules_unref(machine.limits.retention_rules);
+    machine.limits.retention_rules = keep;
+    machine.limits.retention_rewrite_percent = 1;
+    tsdb_set_limits(machine.db, &machine.limits);
+}
+
+static void
+add_removed(void *context, const struct tsdb_rule *rule)
+{
+    struct tsdb_rule *to = context;
+    to->removed_samples += rule->removed_samples;
+    to->removed_series += rule->removed_series;
+    to->removed_bytes += rule->removed_bytes;
+}
+
+UNIT_TEST(test_a_window_stays_until_all_of_it_is_past_its_rule)
+{
+    struct tsdb_rule removed = {.rule = NULL};
+    roll_up_hours(3);
+    keep_for(15 * HOUR_MS + 30 * MINUTE_MS); /* from the middle of the second hour on */
+    assert_int_equal(count_shown(), 2);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), 2);
+    machine_verified_restart(&machine);
+    assert_int_equal(count_shown(), 2);
+    keep_for(HOUR_MS);
+    assert_int_equal(count_shown(), 0);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(stats().part_series, 1); /* of the other tenant */
+    tsdb_retention_rules(machine.db, add_removed, &removed);
+    assert_int_equal(removed.removed_series, 1);
+    assert_int_equal(removed.removed_samples, 0);
+    assert_true(removed.removed_bytes > 0);
+    machine_verified_restart(&machine);
+    keep_for(0);
+}
+
 /* --- merges that end -------------------------------------------------------------------------- */
 
 /* Lets days pass, with samples of every hour in the first ones. Returns the number of merges. */
@@ -463,6 +508,7 @@ main(void)
         life(test_a_series_whose_windows_are_all_cut_leaves_nothing),
         life(test_windows_that_a_deletion_does_not_meet_stay),
         life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
+        life(test_a_window_stays_until_all_of_it_is_past_its_rule),
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
         life(test_windows_across_days_are_not_waited_for),
