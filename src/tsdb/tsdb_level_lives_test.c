@@ -120,6 +120,36 @@ count_shown(void)
     return count;
 }
 
+/* Reads rollups and samples, and joins all of them. */
+static enum err
+read_windows(struct rollup *ret)
+{
+    struct question q;
+    struct series_set *set = NULL;
+    struct bytes labels;
+    struct sample_batch b;
+    *ret = (struct rollup){.count = 0};
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    q.request.hints.rollups = true;
+    enum err e = answerer_select(tsdb_answerer(machine.db), &q.request, &set, &machine.why);
+    while (e == OK) {
+        e = series_set_next(set, &labels, &machine.why);
+        if (e || labels.at == NULL) break;
+        do {
+            e = series_set_batch(set, &b, &machine.why);
+            for (uint32_t i = 0; e == OK && i < b.count; i++) {
+                struct rollup one = b.rollups != NULL
+                                        ? b.rollups[i]
+                                        : rollup_of_sample(b.times_ms[i], b.value_bits[i]);
+                rollup_join(ret, &one);
+            }
+        } while (e == OK && b.count > 0);
+    }
+    if (set != NULL) series_set_free(set);
+    question_fini(&q);
+    return e;
+}
+
 #define NOON (SIM_BEGIN - 12 * HOUR_MS)
 
 /* Ages are counted from the newest sample. */
@@ -192,6 +222,29 @@ UNIT_TEST(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up)
     merge_all(TSDB_MERGE_FULL);
     assert_in_range(count_shown(), 3, AN_HOUR / 2 + 2);
     machine_verified_restart(&machine);
+}
+
+UNIT_TEST(test_windows_that_a_held_deletion_hides_come_back_when_it_is_undone)
+{
+    struct rollup got;
+    machine.limits.deletion_hold_ms = 24 * HOUR_MS;
+    set_levels(hours);
+    send("a", "__name__=m", NOON - 5 * HOUR_MS, 5 * AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    struct tsdb_deletion d = delete_times(NOON - 4 * HOUR_MS + 1, NOON - HOUR_MS);
+    assert_int_equal(d.samples, 3 * AN_HOUR);
+    merge_all(TSDB_MERGE_FULL);
+    must(read_windows(&got));
+    assert_int_equal(got.count, 2 * AN_HOUR);
+    machine_verified_restart(&machine);
+    must(tsdb_undelete(machine.db, text("a"), d.id, &machine.why));
+    must(read_windows(&got));
+    assert_int_equal(got.count, 5 * AN_HOUR);
+    assert_in_range(count_shown(), 5, 4 * AN_HOUR + 1); /* the hour in the middle is one */
+    machine_verified_restart(&machine);
+    must(read_windows(&got));
+    assert_int_equal(got.count, 5 * AN_HOUR);
 }
 
 /* --- retention -------------------------------------------------------------------------------- */
@@ -423,34 +476,6 @@ flip(const char *path, uint64_t at)
     must(file_close(&file));
 }
 
-/* Reads rollups, and joins all of them. */
-static enum err
-read_windows(struct rollup *ret)
-{
-    struct question q;
-    struct series_set *set = NULL;
-    struct bytes labels;
-    struct sample_batch b;
-    *ret = (struct rollup){.count = 0};
-    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
-    q.request.hints.rollups = true;
-    enum err e = answerer_select(tsdb_answerer(machine.db), &q.request, &set, &machine.why);
-    while (e == OK) {
-        e = series_set_next(set, &labels, &machine.why);
-        if (e || labels.at == NULL) break;
-        do {
-            e = series_set_batch(set, &b, &machine.why);
-            for (uint32_t i = 0; e == OK && i < b.count; i++) {
-                assert_non_null(b.rollups);
-                rollup_join(ret, &b.rollups[i]);
-            }
-        } while (e == OK && b.count > 0);
-    }
-    if (set != NULL) series_set_free(set);
-    question_fini(&q);
-    return e;
-}
-
 UNIT_TEST(test_no_flipped_byte_of_a_part_gives_a_wrong_window)
 {
     struct tsdb_part part = {0};
@@ -508,6 +533,7 @@ main(void)
         life(test_a_series_whose_windows_are_all_cut_leaves_nothing),
         life(test_windows_that_a_deletion_does_not_meet_stay),
         life(test_a_window_that_a_held_deletion_cuts_is_not_rolled_up),
+        life(test_windows_that_a_held_deletion_hides_come_back_when_it_is_undone),
         life(test_a_window_stays_until_all_of_it_is_past_its_rule),
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
