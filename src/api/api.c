@@ -141,6 +141,8 @@ static const struct route {
      deletion_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/retention_plan", HTTP_POST, ACCESS_ADMIN, QUEUE_READS, retention_plan_run,
      STORED | ADMIN},
+    {"/api/v1/admin/tsdb/downsampling_plan", HTTP_POST, ACCESS_ADMIN, QUEUE_READS,
+     downsampling_plan_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_MERGES,
      clean_run, STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_PAGES,

@@ -160,6 +160,10 @@ struct api_options {
      * series_rules_unref(); NULL without rules. ERR_INPUT, ERR_LIMIT, ERR_NOMEM. */
     enum err (*retention_rules)(void *context, struct bytes text, struct series_rules **ret_rules,
                                 struct why *why);
+    /* Gives the levels of downsampling of such a configuration, with a reference to each of their
+     * rules. The same errors. */
+    enum err (*downsampling_levels)(void *context, struct bytes text, struct tsdb_limits *ret_limits,
+                                    struct why *why);
     bool (*can_read)(void *context); /* without a store: says whether there are sources */
     /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);

@@ -23,6 +23,7 @@ static const struct command *const commands[] = {
     &command_dead_letters,
     &command_deletions,
     &command_destinations,
+    &command_downsampling,
     &command_sources,
     &command_export,
     &command_hash,

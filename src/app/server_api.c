@@ -107,6 +107,15 @@ read_retention_rules(void *context, struct bytes text, struct series_rules **ret
 }
 
 static enum err
+read_downsampling_levels(void *context, struct bytes text, struct tsdb_limits *ret_limits,
+                         struct why *why)
+{
+    const struct server *s = context;
+    return config_downsampling_levels("firekeep.yml", text, s->flag_count, s->flag_words,
+                                      ret_limits, why);
+}
+
+static enum err
 check_config(void *context, struct bytes text, struct budget *budget, struct json *to,
              struct why *why)
 {
@@ -399,6 +408,7 @@ server_start_api(struct server *s, struct why *why)
         .config = show_config,
         .check_config = check_config,
         .retention_rules = read_retention_rules,
+        .downsampling_levels = read_downsampling_levels,
         .destinations = show_destinations,
         .sources = show_sources,
         .source_names = show_source_names,

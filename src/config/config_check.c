@@ -145,3 +145,15 @@ config_retention_rules(const char *file_name, struct bytes text, int flag_count,
     config_lists_free(&lists);
     return e;
 }
+
+enum err
+config_downsampling_levels(const char *file_name, struct bytes text, int flag_count,
+                           char *const *flag_words, struct tsdb_limits *ret_limits, struct why *why)
+{
+    struct settings next;
+    struct config_lists lists = {.destinations = {NULL}};
+    enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
+    if (e == OK) e = downsampling_levels_make(&lists.downsampling, ret_limits, why);
+    config_lists_free(&lists);
+    return e;
+}

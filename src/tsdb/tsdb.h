@@ -440,6 +440,26 @@ MUST_CHECK enum err tsdb_retention_survey(struct tsdb *tsdb, const struct series
 MUST_CHECK enum err tsdb_retention_look(struct tsdb *tsdb, struct query_control *control,
                                         bool *ret_changed, struct why *why);
 
+/* What a rule of downsampling applies to, of the samples in parts. All but `series` is estimated
+ * from blocks that were rolled up and encoded. */
+struct tsdb_level_survey {
+    uint64_t series;       /* with samples that the rule may replace */
+    uint64_t samples;      /* that it would replace */
+    uint64_t kept_samples; /* old enough, but a level would save less than half: they stay */
+    uint64_t windows;      /* that it would write, instead of samples and of finer windows */
+    uint64_t bytes;        /* of the samples and windows that it would replace */
+    uint64_t bytes_after;
+};
+/*
+ * Surveys what rules of downsampling would replace if they were in force: the rules of each level
+ * in order, the finest level first. `ret_survey` has an element for each rule. All are zero while
+ * the clock is not trusted. Errors of a query.
+ */
+MUST_CHECK enum err tsdb_downsampling_survey(struct tsdb *tsdb, const struct tsdb_level *levels,
+                                             uint32_t level_count, struct query_control *control,
+                                             struct tsdb_level_survey *ret_survey,
+                                             struct why *why);
+
 /* What a rule has removed since it was first configured, before restarts, too, and has still to
  * remove. */
 struct tsdb_rule {

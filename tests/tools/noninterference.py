@@ -301,6 +301,7 @@ REQUESTS = {
     "/api/v1/admin/tsdb/deletions": [("", [])],
     "/api/v1/admin/tsdb/deletions/*": [("1", []), ("1/undo", []), ("", [])],
     "/api/v1/admin/tsdb/retention_plan": [("", [])],
+    "/api/v1/admin/tsdb/downsampling_plan": [("", [])],
     "/api/v1/admin/tsdb/snapshots": [("", [])],
     "/api/v1/admin/tsdb/snapshots/*": [("20260101T000000Z-0000000000000000", []), ("", [])],
     "/api/v1/admin/destinations/*": [("x/pause", []), ("", [])],

@@ -20,9 +20,8 @@ put_time(struct json *j, const char *key, int64_t ms)
     json_member_text(j, key, text);
 }
 
-/* The members that name a rule; the object stays open. */
-static void
-put_rule(struct json *j, const struct series_rule *rule)
+void
+put_series_rule(struct json *j, const struct series_rule *rule)
 {
     json_object_open(j);
     json_member_text(j, "match", rule->match);
@@ -31,6 +30,13 @@ put_rule(struct json *j, const struct series_rule *rule)
         json_put_text(j, rule->tenants[i]);
     }
     json_array_close(j);
+}
+
+/* The members that name a rule of retention; the object stays open. */
+static void
+put_rule(struct json *j, const struct series_rule *rule)
+{
+    put_series_rule(j, rule);
     json_member_uint(j, "timeSeconds", (uint64_t)rule->age_ms / 1000);
 }
 

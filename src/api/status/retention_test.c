@@ -1,4 +1,4 @@
-/* retention_test.c - rules of retention in the status and in plans. */
+/* retention_test.c - rules of retention in the status and in plans, and levels in plans. */
 #include "lib/api/api_asked.h"
 #include "lib/api/api_rig.h"
 #include "lib/test.h"
@@ -20,6 +20,16 @@ rules_of_text(void *context, struct bytes text, struct series_rules **ret_rules,
     return series_rules_new(&rule, 1, NULL, ret_rules, why);
 }
 
+/* Takes it for the selector of a level, too. */
+static enum err
+level_of_text(void *context, struct bytes text, struct tsdb_limits *ret_limits, struct why *why)
+{
+    ret_limits->levels[0].resolution_ms = 6 * 60 * MINUTE_MS;
+    enum err e = rules_of_text(context, text, &ret_limits->levels[0].rules, why);
+    ret_limits->level_count = e == OK;
+    return e;
+}
+
 static void
 ask(struct api_rig *rig, const char *path, const char *body, unsigned status, const char *fragment)
 {
@@ -33,6 +43,7 @@ begin(void)
 {
     struct api_rig *rig = api_rig_new();
     rig->options.retention_rules = rules_of_text;
+    rig->options.downsampling_levels = level_of_text;
     api_rig_start(rig);
     struct rq rq;
     rq_init(&rq, RW_V1);
@@ -57,6 +68,18 @@ UNIT_TEST(test_a_plan_has_what_each_rule_would_remove)
         "\"oldest\":\"2025-12-29T00:00:00Z\"}]}");
     ask(rig, "/api/v1/admin/tsdb/retention_plan", "down", 200, "\"samples\":0");
     ask(rig, "/api/v1/admin/tsdb/retention_plan", "{", 400, "\"errorType\":\"bad_data\"");
+    api_rig_free(rig);
+}
+
+UNIT_TEST(test_a_plan_has_what_each_level_would_replace)
+{
+    struct api_rig *rig = begin();
+    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{__name__=\"up\"}", 200,
+        "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],"
+        "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"series\":1,\"samples\":0,"
+        "\"keptSamples\":3,\"windows\":0,\"bytes\":0,\"bytesAfter\":0}]}");
+    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "down", 200, "\"series\":0");
+    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{", 400, "\"errorType\":\"bad_data\"");
     api_rig_free(rig);
 }
 
@@ -93,6 +116,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_has_what_each_rule_would_remove),
+        cmocka_unit_test(test_a_plan_has_what_each_level_would_replace),
         cmocka_unit_test(test_the_status_has_what_rules_removed_and_have_to_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,9 +32,15 @@ void destination_run(struct api *api, struct http_request *request);
 
 /* retention.c */
 void retention_plan_run(struct api *api, struct http_request *request);
+/* Opens an object with the match and the tenants of a rule. */
+struct series_rule;
+void put_series_rule(struct json *j, const struct series_rule *rule);
 /* Puts the member `retention` of status/storage. */
 void put_retention(struct api *api, struct json *j);
 void put_retention_metrics(struct metric_sink *sink, struct tsdb *tsdb);
+
+/* downsampling.c */
+void downsampling_plan_run(struct api *api, struct http_request *request);
 
 /* deletions.c */
 void deletions_run(struct api *api, struct http_request *request);

@@ -646,6 +646,18 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
     store_le16(out->at + form_at + 2, (uint16_t)form.flags);
 }
 
+void
+codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *rollups,
+                           uint32_t count, int64_t resolution_ms, int64_t *times_ms, uint64_t *bits,
+                           struct buf *out)
+{
+    int64_t origin;
+    uint32_t rows = rollup_rows(rollups, count, times_ms, bits);
+    codec_times_encode(scratch, times_ms, rows, out);
+    codec_float_encode_from(scratch, bits, rows, &origin, out);
+    codec_rollups_encode(scratch, rollups, count, resolution_ms, out);
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* The numbers of a column, one after the other; zeros if it was not written. */

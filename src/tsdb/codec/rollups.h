@@ -27,6 +27,19 @@ uint32_t rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_
 void codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups,
                           uint32_t count, int64_t resolution_ms, struct buf *out);
 
+/* Appends a whole block of these rollups, to measure it: times, values, and the item above. Arrays
+ * of 2 * count for its rows. Without memory, buf_error(out) is set. */
+void codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *rollups,
+                                uint32_t count, int64_t resolution_ms, int64_t *times_ms,
+                                uint64_t *bits, struct buf *out);
+
+/* True if a block of rollups of so many bytes is worth having instead of samples. */
+static inline bool
+rollups_are_worth(double bytes, double sample_bytes)
+{
+    return 2 * bytes <= sample_bytes;
+}
+
 /*
  * Decodes the rollups of a block with these rows. `ret_rollups` has room for row_count.
  * ERR_CORRUPT: not an encoding of them.

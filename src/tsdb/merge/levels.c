@@ -312,19 +312,16 @@ make_windows(struct merge_levels *l, uint32_t until, uint32_t *ret_count)
 static bool
 is_worth(struct merge_levels *l, uint32_t windows, uint32_t samples)
 {
-    int64_t origin;
     if (l->taken_for_worth > 0) {
         l->taken_for_worth--;
         return true;
     }
-    uint32_t rows = rollup_rows(l->windows, windows, l->row_times, l->row_bits);
     buf_clear(&l->encoded);
-    codec_times_encode(l->scratch, l->row_times, rows, &l->encoded);
-    codec_float_encode_from(l->scratch, l->row_bits, rows, &origin, &l->encoded);
-    codec_rollups_encode(l->scratch, l->windows, windows, l->chunk_resolution_ms, &l->encoded);
+    codec_rollups_encode_block(l->scratch, l->windows, windows, l->chunk_resolution_ms,
+                               l->row_times, l->row_bits, &l->encoded);
     double level = (double)l->encoded.size, replaced = l->bytes_each * samples;
     if (3 * level <= replaced) l->taken_for_worth = CHUNKS_ALIKE;
-    return 2 * level <= replaced;
+    return rollups_are_worth(level, replaced);
 }
 
 /* Writes the first samples of the chunk, or rollups of them; those from `until` on stay in it. */

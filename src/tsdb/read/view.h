@@ -47,6 +47,11 @@ MUST_CHECK enum err rules_survey(struct head *head, const struct series_rules *r
                                  struct query_control *control, struct tsdb_rule_survey *ret_survey,
                                  struct why *why);
 
+/* See tsdb_downsampling_survey(). */
+MUST_CHECK enum err levels_survey(struct head *head, const struct tsdb_level *levels,
+                                  uint32_t level_count, struct query_control *control,
+                                  struct tsdb_level_survey *ret_survey, struct why *why);
+
 /* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
  * found. INT64_MIN without such a sample. Damaged samples do not count. */
 MUST_CHECK enum err sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms,

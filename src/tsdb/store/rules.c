@@ -379,6 +379,14 @@ tsdb_retention_survey(struct tsdb *db, const struct series_rules *rules,
     return rules_survey(&db->head, rules, control, ret_survey, why);
 }
 
+enum err
+tsdb_downsampling_survey(struct tsdb *db, const struct tsdb_level *levels, uint32_t level_count,
+                         struct query_control *control, struct tsdb_level_survey *ret_survey,
+                         struct why *why)
+{
+    return levels_survey(&db->head, levels, level_count, control, ret_survey, why);
+}
+
 static void
 keep_survey(struct tsdb *db, const struct rules_seen *seen)
 {

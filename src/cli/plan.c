@@ -1,0 +1,210 @@
+/* plan.c - `firekeep ... plan FILE`: what rules of a configuration would change in a server or in a
+ * storage directory. */
+#include "cli/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/version.h"
+#include "cli/cli.h"
+#include "cli/lib/client_access.h"
+#include "cli/lib/target/target.h"
+#include "config/config.h"
+#include "model/select.h"
+#include "sys/env.h"
+
+#define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
+#define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
+#define CONNECT_NS       (10 * NS_PER_S)
+#define ANSWER_NS        (600 * NS_PER_S) /* the server reads the index of all series */
+
+enum { HEADERS_MAX = 16, VALUES_MAX = 65536 };
+
+const struct flag rule_plan_flags[] = {
+    {"url", 0, FLAG_TEXT, offsetof(struct rule_plan, url), "URL",
+     "URL of the server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
+    HTTP_CONFIG_FLAG(struct rule_plan, http_config_file),
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct rule_plan, storage), "DIRECTORY",
+     "instead of a server: storage directory of a stopped server"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct rule_plan, form), "FORM",
+     "text or json (default text)", report_forms},
+    {0},
+};
+
+/* --- the report ------------------------------------------------------------------------------- */
+
+static enum err
+begin_report(struct rule_plan *a, struct report **ret_report)
+{
+    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
+    enum err e = report_new(form, stdout, &a->memory, ret_report);
+    if (e == OK) report_table(*ret_report, "rules", NULL, a->kind->columns);
+    return e;
+}
+
+static enum err
+end_report(struct report *r, struct why *why)
+{
+    report_table_end(r, 0);
+    enum err e = report_end(r);
+    report_free(r);
+    return e ? why_set(why, e, "not enough memory for the report") : OK;
+}
+
+void
+rule_plan_tenants(const struct series_rule *rule, char text[PLAN_TENANTS_BYTES])
+{
+    size_t size = 0;
+    snprintf(text, PLAN_TENANTS_BYTES, "all");
+    for (uint32_t i = 0; i < rule->tenant_count && size < PLAN_TENANTS_BYTES; i++) {
+        size += (size_t)snprintf(text + size, PLAN_TENANTS_BYTES - size, "%s%s", i == 0 ? "" : ",",
+                                 rule->tenants[i]);
+    }
+}
+
+/* --- a directory ------------------------------------------------------------------------------ */
+
+static enum err
+look_at_directory(struct rule_plan *a, struct why *why)
+{
+    struct target *target = NULL;
+    struct target_options options = {.storage = a->storage, .partial = true};
+    struct query_control control = {.env = env_real()};
+    struct report *report;
+    enum err e = a->kind->read(a, why);
+    if (e == OK) e = target_open(&options, &target, why);
+    if (e == OK) e = a->kind->survey(a, target_store(target), &control, why);
+    if (e == OK) {
+        e = begin_report(a, &report);
+        if (e) why_set(why, e, "not enough memory for the report");
+    }
+    if (e == OK) {
+        a->kind->report(a, report);
+        e = end_report(report, why);
+    }
+    target_free(target);
+    a->kind->fini(a);
+    return e;
+}
+
+/* --- a server --------------------------------------------------------------------------------- */
+
+uint64_t
+rule_plan_number(const json_t *rule, const char *key)
+{
+    const json_t *value = json_object_get(rule, key);
+    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
+}
+
+void
+rule_plan_rule(const json_t *x, struct series_rule *ret_rule, const char *tenants[PLAN_TENANTS_MAX])
+{
+    const json_t *list = json_object_get(x, "tenants");
+    const char *match = json_string_value(json_object_get(x, "match"));
+    *ret_rule = (struct series_rule){.match = match == NULL ? "" : match, .tenants = tenants};
+    for (size_t i = 0; i < json_array_size(list) && i < PLAN_TENANTS_MAX; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        tenants[ret_rule->tenant_count++] = name == NULL ? "" : name;
+    }
+}
+
+/* Prints the answer of the API. ERR_UNSUPPORTED: the text is not such an answer. */
+static enum err
+print(struct rule_plan *a, struct bytes text, struct why *why)
+{
+    struct json_tree json;
+    struct report *report;
+    struct why reason = {""};
+    enum err e = json_tree_read(&a->memory, text, VALUES_MAX, &json, &reason);
+    if (e) return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    const json_t *rules = json_object_get(json_object_get(json.root, "data"), "rules");
+    if (!json_is_array(rules)) {
+        json_tree_fini(&json);
+        return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    }
+    e = begin_report(a, &report);
+    if (e) {
+        why_set(why, e, "not enough memory for the report");
+    } else {
+        for (size_t i = 0; i < json_array_size(rules); i++) {
+            a->kind->report_answer(report, json_array_get(rules, i));
+        }
+        e = end_report(report, why);
+    }
+    json_tree_fini(&json);
+    return e;
+}
+
+static enum err
+ask(struct rule_plan *a, struct client_access *access, struct http_client *client, struct why *why)
+{
+    char url[CLIENT_URL_BYTES + 64];
+    const char *const *lines, *headers[HEADERS_MAX] = {"Content-Type: application/yaml"};
+    struct buf text;
+    struct http_client_answer answer = {0};
+    snprintf(url, sizeof url, "%s/api/v1/admin/tsdb/%s", client_access_url(access), a->kind->route);
+    enum err e = client_access_headers(access, &lines, why);
+    if (e) return e;
+    for (size_t i = 0; lines != NULL && lines[i] != NULL && i < HEADERS_MAX - 2; i++) {
+        headers[i + 1] = lines[i];
+    }
+    struct http_client_request request = {
+        .url = url, .headers = headers, .body = buf_bytes(&a->text)};
+    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    e = http_client_fetch(client, &request, &text, &answer, why);
+    if (e == OK && answer.status / 100 != 2) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
+                    answer.status, answer.text);
+    }
+    if (e == OK) e = print(a, buf_bytes(&text), why);
+    buf_fini(&text);
+    return e;
+}
+
+static enum err
+ask_server(struct rule_plan *a, struct why *why)
+{
+    struct client_access *access = NULL;
+    struct http_client *client = NULL;
+    struct client_access_options reach = {
+        .flag = "--url",
+        .url = a->url == NULL ? target_default_url() : a->url,
+        .config_file = a->http_config_file,
+    };
+    struct http_client_options options = {
+        .env = env_real(),
+        .user_agent = "firekeep/" FIREKEEP_VERSION,
+        .connect_timeout_ns = CONNECT_NS,
+        .request_timeout_ns = ANSWER_NS,
+    };
+    enum err e = client_access_new(&reach, &access, why);
+    if (e) return e;
+    client_access_http(access, &options);
+    e = http_client_new(&options, &client, why);
+    if (e == OK) e = ask(a, access, client, why);
+    http_client_free(client);
+    client_access_free(access);
+    return e;
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+int
+rule_plan_run(const struct rule_plan_kind *kind, int argc, char **argv)
+{
+    struct rule_plan a = {.form = -1, .kind = kind};
+    struct why why = {""};
+    int count = 0;
+    budget_init(&a.memory, kind->command, MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(rule_plan_flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK && (count != 2 || strcmp(argv[1], "plan") != 0))
+        e = why_set(&why, ERR_INPUT, "expected 'plan' and one FILE");
+    if (e == OK && a.storage != NULL && a.url != NULL)
+        e = why_set(&why, ERR_INPUT, "--url and --storage.path exclude each other");
+    if (e) return cli_usage_error(kind->command, "%s", why.text);
+    a.file = argv[2];
+    e = config_read(a.file, CONFIG_BYTES_MAX, &a.text, &why);
+    if (e == OK) e = a.storage != NULL ? look_at_directory(&a, &why) : ask_server(&a, &why);
+    buf_fini(&a.text);
+    return e ? cli_failed(kind->command, e, &why) : EXIT_DONE;
+}
