@@ -11,6 +11,7 @@
 #include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 #include "model/series_rules.h"
+#include "tsdb/store/manifest.h"
 
 enum { SERIES = 5, SAMPLES_MAX = 40000, HOURS = 24 * 20, STEP_MS = 15000 };
 #define FINE_MS   (5 * MINUTE_MS)
@@ -352,6 +353,28 @@ crash_in_merge(struct world *w)
     machine_must_open(&w->m);
 }
 
+/* Both rules have counted; what they do not count was joined with a window that existed. */
+static void
+compare_rules(struct world *w, uint64_t downsampled)
+{
+    struct arena arena;
+    struct manifest manifest;
+    uint64_t samples = 0;
+    arena_init(&arena, NULL, 0, 0);
+    must(manifest_read(w->m.env, STORE_DIR, &arena, &manifest, &w->m.why));
+    assert_int_equal(manifest.rolled_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct manifest_rolled *r = &manifest.rolled[i];
+        bool is_fine = r->resolution_ms == FINE_MS;
+        assert_true(is_fine || r->resolution_ms == COARSE_MS);
+        assert_true(bytes_equal_text(r->match, is_fine ? "{n!=\"4\"}" : "{n!~\"[04]\"}"));
+        assert_true(r->samples[LEDGER_FLOAT] > 0 && r->windows > 0 && r->bytes > 0);
+        samples += r->samples[LEDGER_FLOAT];
+    }
+    assert_true(samples <= downsampled && samples > downsampled / 2);
+    arena_fini(&arena);
+}
+
 static void
 run_random(uint64_t seed, uint32_t steps, bool deletes, bool late)
 {
@@ -394,6 +417,7 @@ run_random(uint64_t seed, uint32_t steps, bool deletes, bool late)
     assert_true(rollups > 0 && w.seen_fine && w.seen_coarse);
     assert_true(l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED] > 0);
     machine_verified_restart(&w.m);
+    compare_rules(&w, l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED]);
     world_fini(&w);
 }
 

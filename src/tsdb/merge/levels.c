@@ -35,6 +35,7 @@ enum {
 struct series_level {
     int64_t resolution_ms;
     int64_t before_ms; /* end of the last window */
+    struct rule_rolled *rolled;
 };
 
 struct merge_levels {
@@ -54,6 +55,7 @@ struct merge_levels {
     uint32_t sample_count;
     uint32_t window_at;       /* the first sample of the last window */
     uint32_t taken_for_worth; /* the next chunks of the run that are not measured */
+    double saved_share;       /* of the bytes of the chunk that was measured last */
     bool has_starts;
     int64_t times[CHUNK_SAMPLES];
     uint64_t bits[CHUNK_SAMPLES];
@@ -155,12 +157,15 @@ merge_levels_begin(struct part_merge *m)
     for (uint32_t i = 0; i < m->options.level_count; i++) {
         const struct part_merge_level *level = &m->options.levels[i];
         int64_t age_ms;
-        if (series_rules_find(level->rules, m->tenant, labels, &age_ms) == NULL) continue;
+        const struct series_rule *rule =
+            series_rules_find(level->rules, m->tenant, labels, &age_ms);
+        if (rule == NULL) continue;
         if (!all_nest(m, level->resolution_ms)) continue;
         int64_t until_ms = m->options.levels_now_ms - age_ms;
         int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
         if (end_ms > until_ms) end_ms -= level->resolution_ms;
-        l->of_series[l->count++] = (struct series_level){level->resolution_ms, end_ms};
+        l->of_series[l->count++] = (struct series_level){
+            level->resolution_ms, end_ms, &level->rolled[series_rules_index(level->rules, rule)]};
     }
     return OK;
 }
@@ -232,6 +237,31 @@ rollup_add(struct part_merge *m, const struct rollup *r, int64_t resolution_ms)
     l->pending_resolution_ms = resolution_ms;
     l->pending[l->pending_count++] = *r;
     return e;
+}
+
+/* Counts samples and windows that the level of the chunk replaces and makes. */
+static void
+count_rolled(struct part_merge *m, uint64_t samples, uint64_t windows)
+{
+    struct merge_levels *l = m->levels;
+    m->count.downsampled[LEDGER_FLOAT] += samples;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
+        l->of_series[i].rolled->samples[LEDGER_FLOAT] += samples;
+        l->of_series[i].rolled->windows += windows;
+    }
+}
+
+/* Counts what the windows of the chunk save. */
+static void
+count_saved(struct part_merge *m, uint64_t samples)
+{
+    struct merge_levels *l = m->levels;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
+        l->of_series[i].rolled->bytes +=
+            (uint64_t)(l->saved_share * l->bytes_each * (double)samples);
+    }
 }
 
 static enum err
@@ -320,6 +350,7 @@ is_worth(struct merge_levels *l, uint32_t windows, uint32_t samples)
     codec_rollups_encode_block(l->scratch, l->windows, windows, l->chunk_resolution_ms,
                                l->row_times, l->row_bits, &l->encoded);
     double level = (double)l->encoded.size, replaced = l->bytes_each * samples;
+    if (replaced > 0) l->saved_share = 1 - level / replaced;
     if (3 * level <= replaced) l->taken_for_worth = CHUNKS_ALIKE;
     return rollups_are_worth(level, replaced);
 }
@@ -337,7 +368,8 @@ chunk_out(struct part_merge *m, uint32_t until)
         for (uint32_t i = 0; i < windows && e == OK; i++) {
             e = rollup_add(m, &l->windows[i], l->chunk_resolution_ms);
         }
-        m->count.downsampled[LEDGER_FLOAT] += until;
+        count_rolled(m, until, windows);
+        count_saved(m, until);
     } else {
         e = samples_out(m, 0, until);
     }
@@ -374,7 +406,7 @@ open_window(struct part_merge *m)
     enum err e = chunk_out(m, l->window_at);
     l->open = (struct rollup){.count = 0};
     if (l->sample_count > 0) l->open = roll_up(l->times, l->bits, l->sample_count);
-    m->count.downsampled[LEDGER_FLOAT] += l->sample_count;
+    count_rolled(m, l->sample_count, 1);
     l->sample_count = 0;
     l->has_open = true;
     return e;
@@ -416,7 +448,7 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     if (l->has_open) {
         struct rollup one = rollup_of_sample(t_ms, batch->value_bits[from]);
         rollup_join(&l->open, &one);
-        m->count.downsampled[LEDGER_FLOAT]++;
+        count_rolled(m, 1, 0);
         return OK;
     }
     int64_t until_ms = l->known_until_ms < l->window_end_ms ? l->known_until_ms : l->window_end_ms;

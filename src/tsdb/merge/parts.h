@@ -33,11 +33,19 @@ struct rule_removal {
     uint64_t bytes;  /* size of their blocks; of a block that it removes in part, that share */
 };
 
+/* What a rule of downsampling replaces. */
+struct rule_rolled {
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t windows; /* that were written instead, or instead of finer ones */
+    uint64_t bytes;   /* saved, estimated: of windows that were made of samples alone */
+};
+
 /* A level of downsampling: from the age on that the rule of a series says, rollups of windows of
  * the resolution may replace its floats. */
 struct part_merge_level {
     int64_t resolution_ms;
     const struct series_rules *rules;
+    struct rule_rolled *rolled; /* adds what each of its rules replaces */
 };
 enum { PART_MERGE_LEVELS_MAX = 4 };
 

@@ -388,6 +388,7 @@ UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
     struct merge_world w;
     struct series_rules *rules;
     struct part_merge_level level;
+    struct rule_rolled rolled = {.windows = 0};
     struct part *fine;
     merge_world_of_ranges(&w, 2, 1, ranges);
     for (uint32_t i = 0; i < 2; i++) {
@@ -402,7 +403,7 @@ UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
     o.levels = &level;
     o.level_count = 1;
     o.levels_now_ms = BASE_MS + 1000000LL * STEP_MS;
-    level = (struct part_merge_level){resolutions_ms[0], rules};
+    level = (struct part_merge_level){resolutions_ms[0], rules, &rolled};
     unsigned samples = memory_percent(&w, &o);
     assert_int_equal(part_open(w.env, &w.cache_budget, w.cache, "/parts", OUTPUT, &fine, NULL), OK);
     assert_true(part_info(fine)->rollup_rows > 0);

@@ -35,6 +35,7 @@ enum {
     RULE_BYTES_MIN = 4,
     NAME_BYTES_MIN = 2,
     REMOVAL_BYTES_MIN = 3 + LEDGER_KIND_COUNT,
+    ROLLED_BYTES_MIN = 5 + LEDGER_KIND_COUNT,
 };
 
 static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
@@ -202,6 +203,23 @@ retention_fields(const struct fields *f, struct arena *arena, struct manifest *m
     return e;
 }
 
+static enum err
+rolled_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    enum err e =
+        list_fields(f, arena, &m->rolled_count, &m->rolled, sizeof *m->rolled, ROLLED_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->rolled_count; i++) {
+        struct manifest_rolled *r = &m->rolled[i];
+        field_counted(f, &r->match);
+        field_counted(f, &r->tenants);
+        field_zigzag(f, &r->resolution_ms);
+        field_varints(f, r->samples, LEDGER_KIND_COUNT);
+        field_varint(f, &r->windows);
+        field_varint(f, &r->bytes);
+    }
+    return e;
+}
+
 /* The totals are the last fields of version 5, if they are known. Later versions say so. */
 static void
 log_totals_fields(const struct fields *f, struct manifest *m)
@@ -261,6 +279,7 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     if (e == OK) log_totals_fields(f, m);
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
+    if (e == OK && m->has_rules) e = rolled_fields(f, arena, m);
     /* A program that cannot undo a deletion has made it, or has applied it. */
     if (f->to == NULL && !m->has_receipts) m->final_tombstone = m->last_tombstone;
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
@@ -335,9 +354,9 @@ manifest_has_log(const struct manifest *m)
 }
 
 static bool
-has_retention(const struct manifest *m)
+has_rules(const struct manifest *m)
 {
-    return m->rules_count > 0 || m->removal_count > 0;
+    return m->rules_count > 0 || m->removal_count > 0 || m->rolled_count > 0;
 }
 
 /* Returns the lowest version of programs that may read this manifest: older ones may if it contains
@@ -346,7 +365,7 @@ static uint16_t
 min_reader_of(const struct manifest *m)
 {
     uint16_t version = m->receipt_count > 0 ? MANIFEST_RECEIPTS : MANIFEST_VERSION_MIN;
-    if (has_retention(m)) return MANIFEST_VERSION;
+    if (has_rules(m)) return MANIFEST_VERSION;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
         uint16_t needs = ledger_version(totals) > LEDGER_VERSION_MIN ? MANIFEST_REASONS : 0;

@@ -70,6 +70,16 @@ struct manifest_removal {
     uint64_t bytes;
 };
 
+/* What a rule of downsampling has replaced, over all tenants. */
+struct manifest_rolled {
+    struct bytes match;
+    struct bytes tenants; /* their names with commas */
+    int64_t resolution_ms;
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t windows;
+    uint64_t bytes; /* saved */
+};
+
 struct manifest_tenant {
     struct bytes name;
     struct ledger totals;
@@ -99,6 +109,8 @@ struct manifest {
     uint32_t rules_count;
     struct manifest_removal *removals;
     uint32_t removal_count;
+    struct manifest_rolled *rolled;
+    uint32_t rolled_count;
     uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;
     bool no_times; /* written by a version before 5; it is rewritten like that, without totals */

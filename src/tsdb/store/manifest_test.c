@@ -105,6 +105,13 @@ make_rules(struct manifest *m, struct arena *arena, struct rng *r)
     m->removals = arena_new(arena, sizeof *m->removals);
     m->removals[0] = (struct manifest_removal){
         bytes_of_text("{}"), bytes_of_text("a,b"), {rng_next(r), 2, 3}, rng_next(r), rng_next(r)};
+    m->rolled_count = (uint32_t)rng_below(r, 3);
+    m->rolled = arena_new(arena, 2 * sizeof *m->rolled);
+    for (uint32_t i = 0; i < m->rolled_count; i++) {
+        m->rolled[i] =
+            (struct manifest_rolled){bytes_of_text("{a=\"b\"}"), bytes_of_text("a"), 300000 + i,
+                                     {rng_next(r), 2, 3},        rng_next(r),        rng_next(r)};
+    }
 }
 
 static void
@@ -203,6 +210,20 @@ same_rule(const struct manifest_rule *a, const struct manifest_rule *b)
 }
 
 static bool
+same_rolled(const struct manifest *a, const struct manifest *b)
+{
+    bool equal = a->rolled_count == b->rolled_count;
+    for (uint32_t i = 0; equal && i < a->rolled_count; i++) {
+        const struct manifest_rolled *x = &a->rolled[i], *y = &b->rolled[i];
+        equal = bytes_equal(x->match, y->match) && bytes_equal(x->tenants, y->tenants) &&
+                x->resolution_ms == y->resolution_ms &&
+                memcmp(x->samples, y->samples, sizeof x->samples) == 0 &&
+                x->windows == y->windows && x->bytes == y->bytes;
+    }
+    return equal;
+}
+
+static bool
 same_rules(const struct manifest *a, const struct manifest *b)
 {
     bool equal = a->rules_count == b->rules_count && a->removal_count == b->removal_count;
@@ -219,7 +240,7 @@ same_rules(const struct manifest *a, const struct manifest *b)
                 memcmp(x->count, y->count, sizeof x->count) == 0 && x->series == y->series &&
                 x->bytes == y->bytes;
     }
-    return equal;
+    return equal && same_rolled(a, b);
 }
 
 static bool

@@ -139,7 +139,7 @@ take_levels(struct merging *g)
         struct series_rules *rules = series_rules_ref(limits->levels[i].rules);
         int64_t resolution_ms = limits->levels[i].resolution_ms;
         g->level_rules[i] = rules;
-        g->levels[i] = (struct part_merge_level){resolution_ms, rules};
+        g->levels[i] = (struct part_merge_level){resolution_ms, rules, NULL};
         g->levels_number = hash_mix(hash_mix(g->levels_number, (uint64_t)resolution_ms),
                                     series_rules_serial(rules)) |
                            1;
@@ -794,6 +794,12 @@ merge_all(struct merging *g)
     }
     g->removed = arena_new(&g->arena, (series_rules_count(g->rules) + 1u) * sizeof *g->removed);
     if (g->removed == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < g->level_count; i++) {
+        struct part_merge_level *level = &g->levels[i];
+        level->rolled =
+            arena_new(&g->arena, (series_rules_count(level->rules) + 1u) * sizeof *level->rolled);
+        if (level->rolled == NULL) return ERR_NOMEM;
+    }
     note_inputs(g);
     for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
         show_merge(g, w);
@@ -810,6 +816,8 @@ merge_all(struct merging *g)
         .change_count = g->change_count,
         .rules = g->rules,
         .removed = g->removed,
+        .levels = g->levels,
+        .level_count = g->level_count,
     };
     e = publish_outputs(g, &edit);
     if (e == OK) return OK;

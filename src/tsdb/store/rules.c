@@ -1,5 +1,6 @@
 /*
- * rules.c - rules of retention in MANIFEST, and what each has removed.
+ * rules.c - rules of retention in MANIFEST, what each has removed, and what each rule of
+ * downsampling has replaced.
  *
  * The manifest lists the configuration in force and those before it that still protect samples, so
  * that a restart neither shortens nor prolongs their grace, and counts by rule what merges removed.
@@ -7,8 +8,8 @@
  * counting. With very many rules over time, new ones share one count, without matchers.
  *
  * Invariants:
- * 1. Counts of all rules together are at most what the ledgers count as expired: both change in the
- *    edit of a merge.
+ * 1. Counts of all rules together are at most what the ledgers count as expired, and as
+ *    downsampled: both change in the edit of a merge.
  */
 #include <assert.h>
 #include <string.h>
@@ -149,6 +150,125 @@ counts_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena
     return OK;
 }
 
+/* --- counts of levels ------------------------------------------------------------------------- */
+
+static struct rolled_count *
+rolled_find(const struct tsdb *db, struct bytes match, struct bytes tenants, int64_t resolution_ms)
+{
+    for (uint32_t i = 0; i < db->rolled_counts.count; i++) {
+        struct rolled_count *c = db->rolled_counts.items[i];
+        if (c->resolution_ms != resolution_ms) continue;
+        if (bytes_equal(c->match, match) && bytes_equal(c->tenants, tenants)) return c;
+    }
+    return NULL;
+}
+
+static struct rolled_count *
+rolled_add(struct tsdb *db, struct bytes match, struct bytes tenants, int64_t resolution_ms)
+{
+    struct rolled_counts *all = &db->rolled_counts;
+    size_t bytes = sizeof(struct rolled_count) + match.size + tenants.size;
+    struct rolled_count *c = mem_new(&db->cache_budget, bytes);
+    if (c == NULL) return NULL;
+    uint8_t *text = (uint8_t *)(c + 1);
+    if (match.size > 0) memcpy(text, match.at, match.size);
+    if (tenants.size > 0) memcpy(text + match.size, tenants.at, tenants.size);
+    c->match = bytes_of(text, match.size);
+    c->tenants = bytes_of(text + match.size, tenants.size);
+    c->resolution_ms = resolution_ms;
+    c->bytes = bytes;
+    lock_take(&db->live.lock);
+    bool fits = array_reserve(&db->cache_budget, &all->items, &all->capacity, all->count + 1u);
+    if (fits) all->items[all->count++] = c;
+    lock_drop(&db->live.lock);
+    if (fits) return c;
+    mem_free(&db->cache_budget, c, bytes);
+    return NULL;
+}
+
+/* Returns the count of a rule, or the one that rules share when there are too many: it has no
+ * matchers, and no resolution. NULL without memory. */
+static struct rolled_count *
+rolled_of(struct tsdb *db, const struct series_rule *rule, int64_t resolution_ms)
+{
+    struct buf tenants;
+    buf_init(&tenants, NULL, SIZE_MAX);
+    tenants_join(rule, &tenants);
+    struct bytes match = bytes_of_text(rule->match), none = bytes_of("", 0);
+    struct rolled_count *c = NULL;
+    if (buf_error(&tenants) == OK) {
+        c = rolled_find(db, match, buf_bytes(&tenants), resolution_ms);
+        bool full = db->rolled_counts.count >= RULE_COUNTS_MAX;
+        if (c == NULL && full) c = rolled_find(db, none, none, 0);
+        if (c == NULL && full) c = rolled_add(db, none, none, 0);
+        if (c == NULL) c = rolled_add(db, match, buf_bytes(&tenants), resolution_ms);
+    }
+    buf_fini(&tenants);
+    return c;
+}
+
+static enum err
+rolled_read(struct tsdb *db, const struct manifest *m)
+{
+    if (m->rolled_count > RULE_COUNTS_MAX + 1) return ERR_INPUT;
+    for (uint32_t i = 0; i < m->rolled_count; i++) {
+        const struct manifest_rolled *r = &m->rolled[i];
+        struct rolled_count *to = rolled_add(db, r->match, r->tenants, r->resolution_ms);
+        if (to == NULL) return ERR_NOMEM;
+        to->rolled.windows = r->windows;
+        to->rolled.bytes = r->bytes;
+        memcpy(to->rolled.samples, r->samples, sizeof r->samples);
+    }
+    return OK;
+}
+
+/* Notes in each count what the edit adds to it. */
+static enum err
+rolled_prepare(struct tsdb *db, const struct store_edit *edit)
+{
+    for (uint32_t i = 0; i < db->rolled_counts.count; i++) {
+        db->rolled_counts.items[i]->next = db->rolled_counts.items[i]->rolled;
+    }
+    for (uint32_t i = 0; edit != NULL && i < edit->level_count; i++) {
+        const struct part_merge_level *level = &edit->levels[i];
+        for (uint32_t k = 0; k < series_rules_count(level->rules); k++) {
+            static const struct rule_rolled nothing;
+            const struct rule_rolled *more = &level->rolled[k];
+            if (memcmp(more, &nothing, sizeof nothing) == 0) continue;
+            const struct series_rule *rule = series_rules_at(level->rules, k);
+            struct rolled_count *c = rolled_of(db, rule, level->resolution_ms);
+            if (c == NULL) return ERR_NOMEM;
+            for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+                c->next.samples[kind] += more->samples[kind];
+            }
+            c->next.windows += more->windows;
+            c->next.bytes += more->bytes;
+        }
+    }
+    return OK;
+}
+
+static enum err
+rolled_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
+             struct manifest *m)
+{
+    enum err e = rolled_prepare(db, edit);
+    if (e) return e;
+    uint32_t count = db->rolled_counts.count;
+    m->rolled = arena_alloc(arena, (count + 1u) * sizeof *m->rolled);
+    if (m->rolled == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rolled_count *c = db->rolled_counts.items[i];
+        struct manifest_rolled *r = &m->rolled[m->rolled_count++];
+        *r = (struct manifest_rolled){c->match, c->tenants, c->resolution_ms,
+                                      .windows = c->next.windows, .bytes = c->next.bytes};
+        memcpy(r->samples, c->next.samples, sizeof r->samples);
+    }
+    return OK;
+}
+
+/* --- edits ------------------------------------------------------------------------------------ */
+
 void
 rules_counted(struct tsdb *db)
 {
@@ -160,6 +280,10 @@ rules_counted(struct tsdb *db)
             assert(c->next.count[k] >= c->removed.count[k]); /* counts never decrease */
         }
         c->removed = c->next;
+    }
+    for (uint32_t i = 0; i < db->rolled_counts.count; i++) {
+        struct rolled_count *c = db->rolled_counts.items[i];
+        c->rolled = c->next;
     }
     lock_drop(&db->live.lock);
 }
@@ -173,6 +297,10 @@ rules_free(struct tsdb *db)
         mem_free(&db->cache_budget, db->rule_counts.items[i], db->rule_counts.items[i]->bytes);
     }
     array_free(&db->cache_budget, db->rule_counts.items, db->rule_counts.capacity);
+    for (uint32_t i = 0; i < db->rolled_counts.count; i++) {
+        mem_free(&db->cache_budget, db->rolled_counts.items[i], db->rolled_counts.items[i]->bytes);
+    }
+    array_free(&db->cache_budget, db->rolled_counts.items, db->rolled_counts.capacity);
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
@@ -231,6 +359,7 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
     if (m->rules_count == 0) to->now.kept_ms = db->head.limits.retention_ms;
     rules_in_force_combine(to);
     if (e == OK) e = counts_read(db, m);
+    if (e == OK) e = rolled_read(db, m);
     arena_fini(&arena);
     if (e != ERR_INPUT) return e;
     return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
@@ -278,7 +407,8 @@ rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
         e = rules_put(&f->was, left_ms, arena, &m->rules[m->rules_count++]);
     }
     lock_drop(&db->head.lock);
-    return e ? e : counts_write(db, edit, arena, m);
+    if (e == OK) e = counts_write(db, edit, arena, m);
+    return e ? e : rolled_write(db, edit, arena, m);
 }
 
 /* --- reports ---------------------------------------------------------------------------------- */

@@ -41,6 +41,16 @@ struct rule_count {
     struct rule_removal next; /* the same after the edit that is written */
 };
 
+/* What a rule of downsampling has replaced. */
+struct rolled_count {
+    struct bytes match;
+    struct bytes tenants; /* their names with commas */
+    int64_t resolution_ms;
+    size_t bytes;
+    struct rule_rolled rolled;
+    struct rule_rolled next; /* the same after the edit that is written */
+};
+
 /* See tsdb_border_new(). */
 struct border {
     bool used;
@@ -87,6 +97,11 @@ struct tsdb {
         uint32_t count;
         uint32_t capacity;
     } rule_counts;
+    struct rolled_counts {
+        struct rolled_count **items;
+        uint32_t count;
+        uint32_t capacity;
+    } rolled_counts;
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
@@ -143,6 +158,8 @@ struct store_edit {
     uint64_t undo;                      /* number of the tombstone that is removed; 0: none */
     const struct series_rules *rules;   /* by which samples were removed; NULL: none */
     const struct rule_removal *removed; /* by each of them */
+    const struct part_merge_level *levels; /* and what each of their rules has replaced */
+    uint32_t level_count;
     bool flush; /* the added parts hold the frozen generation, and earlier generations that replay
                    has written */
 };

@@ -380,23 +380,35 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
         t->totals.count[k][LEDGER_PASSED_ON], t->totals.count[k][LEDGER_DOWNSAMPLED], verdict);
 }
 
-/* Rules of retention removed at most what has expired. */
+static void
+compare_with_total(struct verify *v, const char *what, enum ledger_kind kind,
+                   enum ledger_field field, uint64_t by_rules)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
+        total += v->manifest.tenants[i].totals.count[kind][field];
+    }
+    if (by_rules == 0) return;
+    if (by_rules > total) v->report->ledger_balances = false;
+    report_line(v, "ledger: %s, %s: %" PRIu64 " of %" PRIu64 ": %s", what, ledger_kind_word(kind),
+                by_rules, total, by_rules > total ? "DOES NOT BALANCE" : "balanced");
+}
+
+/* Rules of retention removed at most what has expired, and those of downsampling replaced at most
+ * what is downsampled: late samples are joined with windows by no rule. */
 static void
 compare_rules(struct verify *v)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t expired = 0, by_rules = 0;
-        for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
-            expired += v->manifest.tenants[i].totals.count[k][LEDGER_EXPIRED];
-        }
+        uint64_t removed = 0, replaced = 0;
         for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-            by_rules += v->manifest.removals[i].count[k];
+            removed += v->manifest.removals[i].count[k];
         }
-        if (by_rules == 0) continue;
-        if (by_rules > expired) v->report->ledger_balances = false;
-        report_line(v, "ledger: expired by rules of retention, %s: %" PRIu64 " of %" PRIu64 ": %s",
-                    ledger_kind_word((enum ledger_kind)k), by_rules, expired,
-                    by_rules > expired ? "DOES NOT BALANCE" : "balanced");
+        for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
+            replaced += v->manifest.rolled[i].samples[k];
+        }
+        compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, removed);
+        compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, replaced);
     }
 }
 
