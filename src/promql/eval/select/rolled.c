@@ -252,8 +252,20 @@ joined_resets(struct sample_window *w, struct joined *j, struct operand *ret)
     return true;
 }
 
-/* The sum of the values before resets. If a window does not keep it, each of them is taken to be
- * midway between its least and its greatest value. */
+/* The sum of the values before the resets of a window that does not keep it. The value before the
+ * only reset is the greatest one, unless the last one is greater. Else each is taken to be midway
+ * between the least and the greatest value; the first of them is not less than the first sample. */
+static double
+guessed_correction(const struct rollup *r, bool *ret_exact)
+{
+    bool rises = r->nan_count == 0; /* else a fall may be no reset */
+    *ret_exact = rises && r->resets == 1 && r->greatest > bits_double(r->last_bits);
+    if (*ret_exact) return r->greatest;
+    double low = rises ? bits_double(r->first_bits) : r->least;
+    return low / 2 + r->greatest / 2 + (r->resets - 1) * (r->least / 2 + r->greatest / 2);
+}
+
+/* The sum of the values before resets. */
 static double
 correction(const struct sample_window *w, struct joined *j)
 {
@@ -266,8 +278,9 @@ correction(const struct sample_window *w, struct joined *j)
             sum += r->correction;
             continue;
         }
-        j->is_approximate = true;
-        sum += r->resets * (r->least / 2 + r->greatest / 2);
+        bool exact;
+        sum += guessed_correction(r, &exact);
+        j->is_approximate |= !exact;
     }
     return sum;
 }
