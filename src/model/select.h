@@ -139,6 +139,9 @@ struct query_hints {
     /* The caller takes rollups for what is stored as such; without it, the last sample of each
      * window and the staleness marker after it replace the window. */
     bool rollups;
+    /* With `rollups`: where windows are within reach of the range, the answer begins earlier by
+     * their coarsest resolution, so that it has the last window that ended before the range. */
+    bool rollups_before;
     /* The caller uses only the times of floats, and which are staleness markers: other values may
      * be any number. */
     bool times_only;

@@ -34,6 +34,7 @@ struct world {
     uint64_t rollups_read;
     bool seen_fine;
     bool seen_coarse;
+    bool seen_before;
     struct series_rules *fine;
     struct series_rules *coarse;
     int64_t begin_ms;
@@ -217,6 +218,44 @@ read_hours(struct world *w)
                 rollup_join(&w->read[series][hour_of(w, last_ms)], &one);
             }
         }
+    }
+    series_set_free(set);
+    question_fini(&q);
+}
+
+/* A question about a moment in a window of an hour is given what ended before it, too. */
+static void
+read_before(struct world *w, uint32_t hour)
+{
+    struct question q;
+    struct series_set *set;
+    struct bytes labels;
+    struct sample_batch b;
+    int64_t t_ms = w->begin_ms + hour * COARSE_MS - COARSE_MS / 2;
+    question_init(&q, "a", every_series, 1, t_ms, t_ms);
+    q.request.hints.rollups = q.request.hints.rollups_before = true;
+    must(answerer_select(tsdb_answerer(w->m.db), &q.request, &set, &w->m.why));
+    while (series_set_next(set, &labels, &w->m.why) == OK && labels.at != NULL) {
+        uint32_t series = series_of(labels);
+        struct rollup before = {.count = 0};
+        bool in_window = false;
+        for (;;) {
+            must(series_set_batch(set, &b, &w->m.why));
+            if (b.count == 0) break;
+            for (uint32_t i = 0; i < b.count; i++) {
+                struct rollup one = b.rollups != NULL
+                                        ? b.rollups[i]
+                                        : rollup_of_sample(b.times_ms[i], b.value_bits[i]);
+                uint32_t its_hour = hour_of(w, rollup_end_ms(&one));
+                if (its_hour + 1 == hour) rollup_join(&before, &one);
+                in_window |= its_hour == hour && b.resolution_ms == COARSE_MS;
+            }
+        }
+        if (!in_window) continue;
+        int64_t last_ms = w->read[series][hour - 1].last_ms;
+        if (before.count == 0 && last_ms <= t_ms - COARSE_MS) continue; /* no window has it */
+        assert_int_equal(before.last_ms, last_ms);
+        w->seen_before = true;
     }
     series_set_free(set);
     question_fini(&q);
@@ -408,13 +447,16 @@ run_random(uint64_t seed, uint32_t steps, bool deletes, bool late)
         }
         compare_hours(&w);
         compare_plain(&w);
+        for (uint32_t hour = 1; hour < HOURS; hour += 1 + (uint32_t)rng_below(&w.r, 9)) {
+            read_before(&w, hour);
+        }
         machine_ledger(&w.m, "a");
         rollups += w.rollups_read;
     }
     merge(&w, TSDB_MERGE_FULL);
     compare_hours(&w);
     struct ledger l = machine_ledger(&w.m, "a");
-    assert_true(rollups > 0 && w.seen_fine && w.seen_coarse);
+    assert_true(rollups > 0 && w.seen_fine && w.seen_coarse && w.seen_before);
     assert_true(l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED] > 0);
     machine_verified_restart(&w.m);
     compare_rules(&w, l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED]);

@@ -729,6 +729,27 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
     return e;
 }
 
+static int64_t
+earlier(int64_t t_ms, int64_t by_ms)
+{
+    return t_ms < INT64_MIN + by_ms ? INT64_MIN : t_ms - by_ms;
+}
+
+/* The begin of the range for hints.rollups_before. A window that is in the range, or ended less
+ * than its resolution before it, has its last sample less than twice that before the range. */
+static int64_t
+begin_with_windows_before(const struct store_query *q)
+{
+    int64_t coarsest_ms = 0;
+    for (uint32_t i = 0; i < q->view->version->part_count; i++) {
+        const struct part_info *info = part_info(q->view->version->parts[i]);
+        int64_t resolution_ms = info->resolution_max_ms;
+        if (resolution_ms <= coarsest_ms || info->min_ms > q->max_ms) continue;
+        if (info->max_ms > earlier(q->min_ms, 2 * resolution_ms)) coarsest_ms = resolution_ms;
+    }
+    return earlier(q->min_ms, coarsest_ms);
+}
+
 enum err
 query_open(struct store_view *view, const struct query_request *request, enum query_kind kind,
            struct store_query **ret_query, struct why *why)
@@ -745,6 +766,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
+    if (request->hints.rollups_before) q->min_ms = begin_with_windows_before(q);
     q->from_ms = q->min_ms;
     q->request = request;
     q->partial = request->partial;

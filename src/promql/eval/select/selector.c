@@ -6,6 +6,9 @@
  * before and after the step. Batches are read once, in order; steps are filled as soon as the
  * sample after the time that they look back from is known.
  *
+ * Of a window, only the last sample is a value, and only from the window's end on: steps in it have
+ * the last value that was known when it began, while the window shows that the series is alive.
+ *
  * Invariants:
  *
  *  1. Steps before `step` are decided. Steps from it on look back from the first sample of the
@@ -24,7 +27,9 @@
 struct last_sample {
     int64_t t_ms;
     int64_t start_ms;
-    bool is_there; /* false for staleness markers */
+    int64_t known_ms;      /* the end of its window; t_ms if it is not of one */
+    int64_t resolution_ms; /* of its window; 0 if it is not of one */
+    bool is_there;         /* false for staleness markers */
     double value;
     const struct histogram *stored;
     const struct fhist *h;
@@ -57,7 +62,8 @@ reference(const struct selector_vector *s, uint32_t i)
 static struct last_sample
 sample_of(const struct sample_batch *b, uint32_t i)
 {
-    struct last_sample last = {.t_ms = b->times_ms[i], .is_there = true};
+    int64_t t_ms = b->times_ms[i];
+    struct last_sample last = {.t_ms = t_ms, .known_ms = t_ms, .is_there = true};
     if (b->starts_ms != NULL) last.start_ms = b->starts_ms[i];
     if (b->kind == SAMPLE_FLOAT) {
         last.value = bits_double(b->value_bits[i]);
@@ -269,62 +275,96 @@ note_older(struct selector_vector *s, int64_t resolution_ms)
               "samples are downsampled to %s; values are up to %s older", text, text);
 }
 
-/* Fills the steps up to the first of two samples of a window, and those before the second one: they
- * have the first one, unless they are interpolated. */
+/* Interpolates between the first and the last sample of a window. */
 static enum err
-fill_in_window(struct selector_vector *s, uint32_t *step, struct last_sample *first,
-               const struct last_sample *second, int64_t resolution_ms)
+smooth_in_window(struct selector_vector *s, const struct rollup *r, int64_t resolution_ms,
+                 uint32_t *step, struct last_sample *last)
 {
+    struct last_sample first = {
+        .t_ms = r->first_ms, .value = bits_double(r->first_bits), .is_there = true};
+    struct last_sample second = {
+        .t_ms = r->last_ms, .value = bits_double(r->last_bits), .is_there = true};
+    if (r->count == 0) return OK; /* markers do not end a line */
+    if (last->is_there && is_histogram(last)) mark_mixed(s, last, &first);
+    enum err e = smooth(s, step, last, &first);
+    s->before = *last;
+    *last = first;
+    if (r->count == 1) return e;
+    for (; *step < s->vector.grid.count && e == OK; (*step)++) {
+        int64_t t = reference(s, *step);
+        if (t >= second.t_ms) break;
+        if (t > first.t_ms) note_older(s, resolution_ms);
+        e = put_between(s, *step, last, &second, t);
+    }
+    s->before = *last;
+    *last = second;
+    return e;
+}
+
+/* True if the samples of a window, which has some, show that the series is alive. */
+static bool
+is_alive(const struct rollup *r, int64_t lookback_ms, int64_t t_ms)
+{
+    if (t_ms < r->first_ms || r->last_ms <= t_ms - lookback_ms) return false;
+    return !r->is_stale || t_ms < r->stale_ms;
+}
+
+/* Fills the steps before the end of a window, which has samples, with the value before it. */
+static enum err
+fill_in_window(struct selector_vector *s, const struct rollup *r, const struct last_sample *now,
+               uint32_t *step, struct last_sample *last)
+{
+    int64_t lookback_ms = s->vector.ev->lookback_ms, reach_ms = lookback_ms;
+    if (reach_ms < last->resolution_ms) reach_ms = last->resolution_ms;
+    if (reach_ms < now->resolution_ms) reach_ms = now->resolution_ms;
     enum err e = OK;
     for (; *step < s->vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
-        if (t >= second->t_ms) break;
-        if (t > first->t_ms) note_older(s, resolution_ms);
-        e = is_smoothed(s) ? put_between(s, *step, first, second, t)
-                           : selector_put(s, *step, first);
+        if (t >= now->known_ms) break;
+        bool is_known = last->is_there && last->known_ms > t - reach_ms;
+        if (!is_known || !is_alive(r, lookback_ms, t)) continue;
+        note_older(s, now->resolution_ms);
+        e = selector_put(s, *step, last);
     }
     return e;
 }
 
-/* Fills the steps before a sample, or a staleness marker, that comes next. */
+/* Fills the steps before the end of a window. */
 static enum err
-fill_before(struct selector_vector *s, uint32_t *step, struct last_sample *last,
-            struct last_sample now)
+fill_until_end(struct selector_vector *s, const struct rollup *r, int64_t resolution_ms,
+               uint32_t *step, struct last_sample *last)
 {
-    enum err e;
-    if (is_smoothed(s)) {
-        if (!now.is_there) return OK;
-        if (last->is_there && is_histogram(last)) mark_mixed(s, last, &now);
-        e = smooth(s, step, last, &now);
-    } else {
-        e = selector_fill(s, step, now.t_ms, last);
-    }
+    struct last_sample now = {
+        .t_ms = rollup_end_ms(r),
+        .known_ms = rollup_window_end(rollup_end_ms(r), resolution_ms),
+        .resolution_ms = resolution_ms,
+        .is_there = !r->is_stale,
+        .value = bits_double(r->last_bits),
+    };
+    enum err e = selector_fill(s, step, rollup_begin_ms(r), last);
+    if (e == OK && r->count > 0) e = fill_in_window(s, r, &now, step, last);
     s->before = *last;
     *last = now;
     return e;
 }
 
-/* Of the samples of a window the first and the last one are known, and that it has no marker
- * between them. */
+/* True if a window ends in the range that was asked for, and not only before it. */
+static bool
+is_in_range(const struct selector_vector *s, const struct sample_batch *b)
+{
+    int64_t end_ms = rollup_window_end(rollup_end_ms(&b->rollups[b->count - 1]), b->resolution_ms);
+    return end_ms >= s->request.min_ms;
+}
+
 static enum err
 fill_from_rollups(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
                   struct last_sample *last)
 {
-    enum err e = rolled_check(s->vector.ev, s->set, b);
+    enum err e = is_in_range(s, b) ? rolled_check(s->vector.ev, s->set, b) : OK;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         const struct rollup *r = &b->rollups[i];
-        struct last_sample first = {
-            .t_ms = r->first_ms, .value = bits_double(r->first_bits), .is_there = true};
-        struct last_sample second = {
-            .t_ms = r->last_ms, .value = bits_double(r->last_bits), .is_there = true};
-        struct last_sample marker = {.t_ms = r->stale_ms};
-        if (r->count > 0) e = fill_before(s, step, last, first);
-        if (e == OK && r->count > 1) {
-            e = fill_in_window(s, step, last, &second, b->resolution_ms);
-            s->before = *last;
-            *last = second;
-        }
-        if (e == OK && r->is_stale) e = fill_before(s, step, last, marker);
+        e = is_smoothed(s) ? smooth_in_window(s, r, b->resolution_ms, step, last)
+                           : fill_until_end(s, r, b->resolution_ms, step, last);
     }
     return e;
 }
@@ -515,6 +555,7 @@ vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vec
         s->mixed = arena_new(&ev->arena, bits_words(x->grid.count) * sizeof *s->mixed);
         if (s->mixed == NULL) e = eval_no_memory(ev);
     }
+    s->request.hints.rollups_before = !is_smoothed(s);
     s->request.hints.times_only =
         node->selector.extent == EXTENT_PLAIN && (x->part == PART_PRESENCE || x->part == PART_TIME);
     if (e == OK) {
