@@ -1,0 +1,252 @@
+#!/bin/bash
+# downsampling.sh - six days of samples are downsampled by merges that are killed, and every reader is
+# asked before and after: exact answers stay the same, and others say that they are approximate.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+mapfile -t ports < <(free_ports 2)
+url=http://127.0.0.1:${ports[0]}
+# shellcheck disable=SC2034 # used in claims
+peer_url=http://127.0.0.1:${ports[1]}
+program=${PEERS:-}/prometheus/usr/bin/prometheus
+[[ -x $program ]] || program=$(command -v prometheus)
+dir=$work/data
+hour=3600
+end=$(($(now_ms) / 1000 / hour * hour - 40 * hour)) # merges downsample days that are over
+first=$((end - 144 * hour))
+all=(--start "$first" --end "$end")
+rounding='
+def values: [.data.result[] | .metric as $m | (.values // [.value])[] |
+             {key: "\($m | tojson) \(.[0])", value: (.[1] | tonumber)}] | from_entries;
+def near($a; $b): $a == $b or ($a - $b | fabs) <= 1e-9 * (($a | fabs) + ($b | fabs) + 1);
+(.[0] | values) as $a | (.[1] | values) as $b |
+($a | length) > 0 and ($a | keys) == ($b | keys) and all($a | keys[]; near($a[.]; $b[.]))'
+
+fetch() { # PATH [ARGUMENT...]
+    curl -fsSg --noproxy '*' --max-time 60 "$url$1" "${@:2}"
+}
+
+# Counters and gauges, of a sample each 15 s and each minute.
+samples() {
+    awk -v first="$first" -v end="$end" 'BEGIN {
+        srand(7)
+        for (t = first + 7; t < end; t += 15) {
+            for (i = 0; i < 3; i++) {
+                count[i] = rand() < 0.0002 ? 0 : count[i] + int(rand() * 5000)
+                printf "c_total{job=\"fast\",i=\"%d\"} %d %d000\n", i, count[i], t
+                printf "g{job=\"fast\",i=\"%d\"} %.3f %d000\n", i, 20 + 10 * rand(), t
+            }
+            if (t % 60 == (first + 7) % 60) printf "g{job=\"slow\",i=\"0\"} %d %d000\n", int(rand() * 100), t
+            if (++n % 400 == 0) print "---"
+        }
+    }'
+}
+
+settings() { # [RULE...]
+    printf 'web: {enable_admin_api: true}\n' >"$work/firekeep.yml"
+    (($# == 0)) || {
+        printf 'downsampling:\n'
+        printf '  - %s\n' "$@"
+    } >>"$work/firekeep.yml"
+}
+
+begin() {
+    start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml"
+}
+
+reload() {
+    local lines
+    lines=$(wc -l <"$work/server.log")
+    kill -HUP "${pids[$(_index_of server)]}"
+    within 20 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q 'configuration reloaded'"
+}
+
+merge() {
+    fetch "/api/v1/admin/tsdb/merge?full=true" -X POST
+}
+
+exact=(
+    'count_over_time(g[1h])' 'min_over_time(g[2h])' 'max_over_time(g[1h])' 'sum_over_time(g[3h])'
+    'avg_over_time(g[1h])' 'present_over_time(g[1h])' 'last_over_time(g[2h])' 'changes(g[1h])'
+    'resets(c_total[6h])' 'rate(c_total[1h])' 'increase(c_total[2h])' 'delta(g[1h])' 'g' 'c_total offset 1h'
+    'sum by (job) (rate(c_total[1h] offset 1h))' 'max_over_time(rate(c_total[1h])[3h:1h])' 'timestamp(g)'
+)
+
+ask() { # SERVER FILE QUERY [START END STEP]
+    curl -fsS --noproxy '*' --max-time 60 "$1/api/v1/query_range" --data-urlencode "query=$3" \
+        -d "start=${4:-$((first + 6 * hour))}&end=${5:-$end}&step=${6:-$hour}" >"$work/$2.json"
+}
+
+ask_all() { # SERVER NAME
+    local i
+    for i in "${!exact[@]}"; do
+        ask "$1" "$2-$i" "${exact[i]}" || return
+    done
+}
+
+same() { # NAME NAME
+    local i failed=0
+    for i in "${!exact[@]}"; do
+        [[ $(jq -s "$rounding" "$work/$1-$i.json" "$work/$2-$i.json") == true ]] && continue
+        echo "${exact[i]} differs"
+        failed=1
+    done
+    return "$failed"
+}
+
+# An answer has an info if and only if its value is approximate.
+no_infos() {
+    local i
+    for i in "${!exact[@]}"; do
+        jq -e '.infos == null' "$work/$1-$i.json" >/dev/null || {
+            echo "${exact[i]}: $(jq -c .infos "$work/$1-$i.json")"
+            return 1
+        }
+    done
+}
+
+informs() { # QUERY TEXT [START]
+    ask "$url" informed "$1" "${3:-$((first + 6 * hour))}" && grep -oF "$2" "$work/informed.json"
+}
+
+refuses() { # TEXT CURL-ARGUMENT...
+    local got
+    got=$(curl -sSg --noproxy '*' --max-time 20 "${@:2}")
+    [[ $got == *"$1"* ]] || {
+        echo "$got"
+        return 1
+    }
+}
+
+# At each minute within windows of 5 m, the value of the last one that ended.
+is_of_ended() {
+    local at=$((first + 30 * hour)) minute values
+    values=$(fetch /api/v1/query_range --data-urlencode 'query=timestamp(g{job="fast",i="0"})' \
+        -d "start=$at&end=$((at + 900))&step=60" | jq -c '[.data.result[0].values[][1] | tonumber]')
+    for ((minute = 0; minute <= 15; minute++)); do
+        [[ $(jq ".[$minute] == $((at + minute / 5 * 300 - 8))" <<<"$values") == true ]] || {
+            echo "minute $minute of $values"
+            return 1
+        }
+    done
+}
+
+# The last of each window, and raw samples where a level saves too little.
+is_exported() { # ARGUMENT...
+    local got
+    got=$(build/firekeep export "$@" --format=jsonl "${all[@]}" --match='g{job="slow"}' 2>"$work/export.err" |
+        jq -s '[.[].values | length] | add // 0')
+    echo "$got of $(grep -c slow "$work/samples.txt")"
+    ((got >= 144 && got < 144 * 60 / 4))
+}
+
+part_bytes() {
+    du -sb "$dir/parts" | cut -f 1
+}
+
+metric() { # NAME-AND-LABELS
+    fetch /metrics | grep -F "$1 " | sed 's/.* //'
+}
+
+has_downsampled() {
+    local got
+    got=$(metric 'firekeep_samples_downsampled_total{tenant="anonymous",kind="float"}')
+    echo "$got of $total"
+    ((got > total * 4 / 5))
+}
+
+is_balanced() { # DIR
+    says "balanced" 0 build/firekeep verify "$1"
+}
+
+counts_late() {
+    local before after
+    before=$(metric 'firekeep_samples_superseded_total{tenant="anonymous",kind="float"}')
+    echo "g{job=\"slow\",i=\"0\"} 5 $(((first + 20 * hour) * 1000 + 1800500))" | "$TOOLS/rwmake" >"$work/late.rw"
+    "$TOOLS/rwreplay" "$work/late.rw" "$url" >"$work/late.out" && fetch /api/v1/admin/tsdb/flush -X POST && merge || return
+    after=$(metric 'firekeep_samples_superseded_total{tenant="anonymous",kind="float"}')
+    echo "$before, then $after"
+    ((after == before + 1))
+}
+
+fast='{match: '"'{job=\"fast\"}'"', after: 1h, resolution: 5m}'
+slow='{match: '"'{job=\"slow\"}'"', after: 1h, resolution: 1h}'
+samples >"$work/samples.txt"
+total=$(grep -c job "$work/samples.txt")
+"$TOOLS/rwmake" <"$work/samples.txt" >"$work/samples.rw"
+settings
+claim "starts" begin || done_testing
+claim "takes six days of seven series" "$TOOLS/rwreplay" "$work/samples.rw" "$url"
+claim "flushes and merges" eval 'fetch /api/v1/admin/tsdb/flush -X POST && merge'
+claim "answers over raw samples" ask_all "$url" raw
+raw_bytes=$(part_bytes)
+claim "SIGTERM ends it with status 0" stop server
+settings "$fast" "$slow"
+claim "starts with rules" begin
+for ((i = 1; i <= 3; i++)); do
+    fetch "/api/v1/admin/tsdb/merge?full=true" -X POST >/dev/null 2>&1 &
+    doze "0.0$i"
+    crash server
+    claim "kill $i in a merge: it starts again" begin
+done
+claim "kills: exact answers are the same" eval 'ask_all "$url" killed && same raw killed'
+claim "a full merge downsamples" merge
+crash server
+claim "a kill after it: it starts again" begin
+claim "exact answers are the same" eval 'ask_all "$url" rolled && same raw rolled'
+claim "they have no infos" no_infos rolled
+claim "bytes are less than a third" eval 'echo "$(part_bytes) of $raw_bytes"; (($(part_bytes) * 3 < raw_bytes))'
+claim "within a window a series has what ended" is_of_ended
+claim "an older value has an info" informs 'g{job="slow"}' "values are up to 1h older" $((first + 6 * hour + 60))
+claim "a widened range has an info" informs 'rate(c_total[2m])' "widened to whole windows"
+claim "a quantile has an info" informs 'quantile_over_time(0.5, g[1h])' "quantile_over_time() is approximate"
+claim "irate has an info" informs 'irate(c_total[1h])' "irate() is approximate"
+claim "only raw samples: an error says from when on" refuses "raw samples exist from" \
+    "$url/api/v1/query?query=g&time=$((first + 50 * hour))&max_source_resolution=0s"
+claim "windows of an hour may be used" fetch "/api/v1/query?query=g&time=$end&max_source_resolution=1h"
+claim "an export has the last samples" is_exported --url="$url"
+claim "the ledger counts what windows replaced" eval \
+    'has_downsampled'
+claim "a late sample in a window is counted" counts_late
+claim "federation works" eval 'fetch "/federate?match[]=g" >/dev/null'
+claim "remote read has the last samples" eval \
+    '"$TOOLS/rrcompare" "$url" "$url" --start $((first * 1000)) --end $((end * 1000)) --quiet'
+claim "the log says that they are" within 10 grep -q 'answered with downsampled samples' "$work/server.log"
+claim "level=raw refuses them" eval '! "$TOOLS/rrcompare" "$url/api/v1/read?level=raw" "$url" \
+    --start $((first * 1000)) --end $((end * 1000)) >"$work/level.txt" 2>&1 && grep -q "level=raw" "$work/level.txt"'
+settings '{match: '"'{}'"', after: 1h, resolution: 1h}'
+claim "a reload takes a coarser rule" reload
+claim "a merge applies it" merge
+claim "answers of hours are the same" eval 'ask_all "$url" coarse && same raw coarse'
+settings
+claim "a reload takes the rules away" eval 'reload && merge && ask_all "$url" none && same raw none'
+claim "a backup is made" build/firekeep backup --url="$url" --create "$work/store"
+claim "it is restored" build/firekeep restore "$work/store" "$work/restored"
+claim "SIGTERM ends it, too" stop server
+claim "verify finds nothing wrong" is_balanced "$dir"
+claim "nor in what was restored" is_balanced "$work/restored"
+claim "the directory is exported" is_exported --storage.path="$dir"
+claim "with a warning" grep -q "downsampled to 1h" "$work/export.err"
+dir=$work/restored
+claim "what was restored is served" eval 'begin && ask_all "$url" restored && same raw restored'
+stop server
+
+if [[ -x $program ]]; then
+    echo 'global: {}' >"$work/prometheus.yml"
+    start peer "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer" \
+        --storage.tsdb.retention.time=100y --web.enable-remote-write-receiver --web.listen-address="127.0.0.1:${ports[1]}"
+    claim "Prometheus takes the samples" eval \
+        'wait_ready peer "$peer_url/-/ready" && "$TOOLS/rwreplay" "$work/samples.rw" "$peer_url"'
+    claim "Prometheus has the same answers over raw samples" eval 'ask_all "$peer_url" peer && same peer rolled'
+    stop peer
+else
+    skip "Prometheus has the same answers over raw samples" "no prometheus"
+fi
+
+mkdir "$work/older" && tar xzf tests/golden/2/clean.tar.gz -C "$work/older"
+dir=$(dirname "$(find "$work/older" -name MANIFEST | head -n 1)")
+settings '{match: '"'{}'"', after: 1h, resolution: 1h}'
+claim "an older directory is downsampled" eval 'begin && merge && stop server && is_balanced "$dir"'
+done_testing
