@@ -363,6 +363,15 @@ owner_has_no_retention_rules(void *context, struct bytes text, struct series_rul
     return OK;
 }
 
+static enum err
+owner_has_no_levels(void *context, struct bytes text, struct tsdb_limits *ret_limits,
+                    struct why *why)
+{
+    (void)context, (void)text, (void)why;
+    ret_limits->level_count = 0;
+    return OK;
+}
+
 static void
 owner_wants_flush(void *context)
 {
@@ -472,6 +481,7 @@ api_rig_new(void)
         .config = owner_config,
         .check_config = owner_check_config,
         .retention_rules = owner_has_no_retention_rules,
+        .downsampling_levels = owner_has_no_levels,
         .destinations = owner_destinations,
         .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
