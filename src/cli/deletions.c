@@ -46,7 +46,7 @@ static const char notes[] =
     "one\n"
     "deletion, and how many of its samples are hidden and how many are gone. The server needs\n"
     "--web.enable-admin-api.\n"
-    "\nExit status: 0 done; 1 it failed, or there is no such deletion; 2 wrong usage.\n";
+    "\nExit status: 0 done; 1 it failed, or the deletion does not exist; 2 wrong usage.\n";
 
 static const char undelete_notes[] =
     "\nUndoes a deletion that is held (delete.hold): its samples are visible again.\n"

@@ -108,7 +108,7 @@ put_rule_metrics(void *context, const struct tsdb_rule *r)
     static const struct metric_family samples = {
         "firekeep_retention_rule_removed_samples_total",
         "Samples and exemplars removed by each rule of retention; match is empty for rules that "
-        "are no longer configured.",
+        "the configuration has no longer.",
         METRIC_KIND_COUNTER};
     static const struct metric_family series = {
         "firekeep_retention_rule_removed_series_total",

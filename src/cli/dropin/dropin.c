@@ -231,7 +231,7 @@ is_usable(const char *dir, const char *parent)
     return S_ISDIR(s.st_mode) && access(dir, W_OK | X_OK) == 0;
 }
 
-/* Makes a directory for temporary files that nobody else can write, or finds it from an earlier
+/* Makes a directory for temporary files that only this user can write, or finds it from an earlier
  * start. */
 static bool
 make_private_dir(const char *command, char ret_dir[static DROPIN_DIR_BYTES])

@@ -89,7 +89,7 @@ UNIT_TEST(test_truncated_coded_streams_are_refused)
 UNIT_TEST(test_impossible_codes_are_refused)
 {
     static const uint8_t heads[][6] = {
-        {3, 0, 1, 1},             /* a sign that is none */
+        {3, 0, 1, 1},             /* the number of no sign */
         {0, 0, 0},                /* no class */
         {0, 127, 2, 0x11},        /* a class of 128 */
         {0, 0, 1, 9},             /* a code of 9 bits */

@@ -57,7 +57,7 @@ enum rollup_column {
     COLUMNS,
 };
 
-/* What works on one column is compiled for each, since the switches over columns would take most of
+/* Functions of one column are compiled for each, since the switches over columns would take most of
  * the time. */
 #define INLINE static inline __attribute__((always_inline))
 

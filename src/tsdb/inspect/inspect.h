@@ -158,7 +158,7 @@ struct inspect_part {
         bool incomplete; /* there are more columns than can be distinguished */
     } times;
     struct inspect_blocks starts; /* columns of start times */
-    /* What blocks of rollups add to their rows: the last samples of windows. */
+    /* The last samples of windows, which are the rows of blocks of rollups. */
     struct inspect_blocks rollups;
     uint64_t exemplars;
     uint64_t exemplar_series;

@@ -26,14 +26,14 @@ struct part_merge_input {
     uint32_t deletion_count;
 };
 
-/* What a rule of retention removes. */
+/* Samples that a rule of retention removes. */
 struct rule_removal {
     uint64_t count[LEDGER_KIND_COUNT];
     uint64_t series; /* of which nothing is left in a part, counted for each part */
     uint64_t bytes;  /* size of their blocks; of a block that it removes in part, that share */
 };
 
-/* What a rule of downsampling replaces. */
+/* Samples that a rule of downsampling replaces. */
 struct rule_rolled {
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t windows; /* that were written instead, or instead of finer ones */
@@ -95,7 +95,7 @@ struct part_merge_counts {
  */
 enum { PART_MERGE_BLOCKS_MAX = 2048 };
 uint64_t part_merge_memory_base(size_t writer_bytes);
-/* What it takes more if it has levels. */
+/* Returns the additional memory of a merge that has levels, in bytes. */
 uint64_t part_merge_memory_levels(void);
 uint64_t part_merge_memory(const struct part *input);
 

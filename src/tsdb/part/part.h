@@ -95,7 +95,7 @@ block_has_third(const struct block_ref *block)
     return block->has_starts || block->resolution_ms > 0;
 }
 
-/* Returns the number of samples of the block that the ledger counts: rollups are none. */
+/* Returns the number of samples that the ledger counts in the block: 0 for rollups. */
 static inline uint32_t
 block_samples(const struct block_ref *block)
 {

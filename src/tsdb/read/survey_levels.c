@@ -54,7 +54,7 @@ struct levels_survey {
 
 /* --- a place ---------------------------------------------------------------------------------- */
 
-/* What has been joined at a place. */
+/* The samples joined at a place. */
 struct level_place {
     const struct level_span *span;
     uint32_t windows;

@@ -87,7 +87,7 @@ UNIT_TEST(test_a_survey_predicts_what_a_merge_replaces)
     struct ledger l = machine_ledger(&m, "a");
     assert_near(s[0].samples + s[1].samples, l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED], 0.05);
 
-    /* What levels have replaced is not replaced again. The window that ends with a day has its last
+    /* Samples that levels have replaced are not replaced again. The window that ends with a day has its last
      * sample in the next part, and is left. */
     must(tsdb_downsampling_survey(m.db, levels, 2, NULL, s, &m.why));
     assert_true(s[0].samples + s[1].samples < (SERIES - 1) * HOUR_MS / 15000);

@@ -61,7 +61,7 @@ struct manifest_rules {
     uint32_t count;
 };
 
-/* What a rule has removed, over all tenants. */
+/* Samples that a rule has removed, for all tenants together. */
 struct manifest_removal {
     struct bytes match;
     struct bytes tenants; /* their names with commas */
@@ -70,7 +70,7 @@ struct manifest_removal {
     uint64_t bytes;
 };
 
-/* What a rule of downsampling has replaced, over all tenants. */
+/* Samples that a rule of downsampling has replaced, for all tenants together. */
 struct manifest_rolled {
     struct bytes match;
     struct bytes tenants; /* their names with commas */

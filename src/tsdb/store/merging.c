@@ -117,7 +117,7 @@ expired_before_ms(struct tsdb *db)
     return none ? INT64_MIN : now - kept;
 }
 
-/* Returns a reference to the rules by which merges may remove samples; NULL if there are none. */
+/* Returns a reference to the rules by which merges may remove samples; NULL without rules. */
 static struct series_rules *
 rules_to_apply(struct tsdb *db, int64_t *ret_now_ms)
 {

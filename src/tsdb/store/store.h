@@ -41,7 +41,7 @@ struct rule_count {
     struct rule_removal next; /* the same after the edit that is written */
 };
 
-/* What a rule of downsampling has replaced. */
+/* Samples that a rule of downsampling has replaced, for all tenants together. */
 struct rolled_count {
     struct bytes match;
     struct bytes tenants; /* their names with commas */

@@ -6,7 +6,7 @@
  * before and after the step. Batches are read once, in order; steps are filled as soon as the
  * sample after the time that they look back from is known.
  *
- * Of a window, only the last sample is a value, and only from the window's end on: steps in it have
+ * The last sample of a window is its only value, and only from the window's end on: steps in it have
  * the last value that was known when it began, while the window shows that the series is alive.
  *
  * Invariants:
