@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/text/time_text.h"
-#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/lib/client_access.h"
+#include "cli/lib/client_call.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
 #include "model/tenant_name.h"
@@ -15,10 +15,8 @@
 
 #define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
-#define CONNECT_NS       (10 * NS_PER_S)
-#define ANSWER_NS        (600 * NS_PER_S) /* the server may read all samples that are hidden */
 
-enum { HEADERS_MAX = 16, VALUES_MAX = 16384 };
+enum { VALUES_MAX = 16384 };
 
 struct deletions_command {
     /* Command line. */
@@ -153,74 +151,23 @@ print(struct deletions_command *a, struct bytes text, struct why *why)
 
 /* --- the request ------------------------------------------------------------------------------ */
 
-/* Adds the tenant to the headers of the access. `line` lives as long as they do. */
-static enum err
-find_headers(const struct deletions_command *a, struct client_access *access,
-             char line[static TENANT_NAME_BYTES_MAX + 32],
-             const char *ret_lines[static HEADERS_MAX], struct why *why)
-{
-    const char *const *lines;
-    size_t count = 0;
-    enum err e = client_access_headers(access, &lines, why);
-    if (e) return e;
-    for (; lines != NULL && lines[count] != NULL && count < HEADERS_MAX - 2; count++)
-        ret_lines[count] = lines[count];
-    if (a->tenant != NULL) {
-        snprintf(line, TENANT_NAME_BYTES_MAX + 32, "X-Scope-OrgID: %s", a->tenant);
-        ret_lines[count++] = line;
-    }
-    ret_lines[count] = NULL;
-    return OK;
-}
-
-static enum err
-ask(struct deletions_command *a, struct client_access *access, struct http_client *client,
-    struct why *why)
-{
-    char url[CLIENT_URL_BYTES + 64], tenant[TENANT_NAME_BYTES_MAX + 32];
-    const char *headers[HEADERS_MAX];
-    struct buf text;
-    struct http_client_answer answer = {0};
-    struct http_client_request request = {.url = url, .headers = headers};
-    snprintf(url, sizeof url, "%s/api/v1/admin/tsdb/deletions%s%s%s", client_access_url(access),
-             a->id == NULL ? "" : "/", a->id == NULL ? "" : a->id, a->undo ? "/undo" : "");
-    if (a->undo) request.body = bytes_of("", 0);
-    enum err e = find_headers(a, access, tenant, headers, why);
-    if (e) return e;
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
-    e = http_client_fetch(client, &request, &text, &answer, why);
-    if (e == OK && answer.status / 100 != 2) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
-                    answer.status, answer.text);
-    }
-    if (e == OK) e = print(a, buf_bytes(&text), why);
-    buf_fini(&text);
-    return e;
-}
-
 static enum err
 ask_server(struct deletions_command *a, struct why *why)
 {
-    struct client_access *access = NULL;
-    struct http_client *client = NULL;
-    struct client_access_options reach = {
-        .flag = "--url",
-        .url = a->url == NULL ? target_default_url() : a->url,
-        .config_file = a->http_config_file,
-    };
-    struct http_client_options options = {
-        .env = env_real(),
-        .user_agent = "firekeep/" FIREKEEP_VERSION,
-        .connect_timeout_ns = CONNECT_NS,
-        .request_timeout_ns = ANSWER_NS,
-    };
-    enum err e = client_access_new(&reach, &access, why);
-    if (e) return e;
-    client_access_http(access, &options);
-    e = http_client_new(&options, &client, why);
-    if (e == OK) e = ask(a, access, client, why);
-    http_client_free(client);
-    client_access_free(access);
+    char path[128], tenant[TENANT_NAME_BYTES_MAX + 32];
+    struct buf text;
+    struct client_call call = {.url = a->url, .config_file = a->http_config_file, .path = path};
+    snprintf(path, sizeof path, "/api/v1/admin/tsdb/deletions%s%s%s", a->id == NULL ? "" : "/",
+             a->id == NULL ? "" : a->id, a->undo ? "/undo" : "");
+    if (a->undo) call.body = bytes_of("", 0);
+    if (a->tenant != NULL) {
+        snprintf(tenant, sizeof tenant, "X-Scope-OrgID: %s", a->tenant);
+        call.header = tenant;
+    }
+    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    enum err e = client_call(&call, &text, why);
+    if (e == OK) e = print(a, buf_bytes(&text), why);
+    buf_fini(&text);
     return e;
 }
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/version.h"
 #include "cli/cli.h"
 #include "cli/lib/client_access.h"
+#include "cli/lib/client_call.h"
 #include "cli/lib/target/target.h"
 #include "config/config.h"
 #include "model/select.h"
@@ -15,10 +15,8 @@
 
 #define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
-#define CONNECT_NS       (10 * NS_PER_S)
-#define ANSWER_NS        (600 * NS_PER_S) /* the server reads the index of all series */
 
-enum { HEADERS_MAX = 16, VALUES_MAX = 65536 };
+enum { VALUES_MAX = 65536 };
 
 const struct flag rule_plan_flags[] = {
     {"url", 0, FLAG_TEXT, offsetof(struct rule_plan, url), "URL",
@@ -136,54 +134,22 @@ print(struct rule_plan *a, struct bytes text, struct why *why)
 }
 
 static enum err
-ask(struct rule_plan *a, struct client_access *access, struct http_client *client, struct why *why)
-{
-    char url[CLIENT_URL_BYTES + 64];
-    const char *const *lines, *headers[HEADERS_MAX] = {"Content-Type: application/yaml"};
-    struct buf text;
-    struct http_client_answer answer = {0};
-    snprintf(url, sizeof url, "%s/api/v1/admin/tsdb/%s", client_access_url(access), a->kind->route);
-    enum err e = client_access_headers(access, &lines, why);
-    if (e) return e;
-    for (size_t i = 0; lines != NULL && lines[i] != NULL && i < HEADERS_MAX - 2; i++) {
-        headers[i + 1] = lines[i];
-    }
-    struct http_client_request request = {
-        .url = url, .headers = headers, .body = buf_bytes(&a->text)};
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
-    e = http_client_fetch(client, &request, &text, &answer, why);
-    if (e == OK && answer.status / 100 != 2) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
-                    answer.status, answer.text);
-    }
-    if (e == OK) e = print(a, buf_bytes(&text), why);
-    buf_fini(&text);
-    return e;
-}
-
-static enum err
 ask_server(struct rule_plan *a, struct why *why)
 {
-    struct client_access *access = NULL;
-    struct http_client *client = NULL;
-    struct client_access_options reach = {
-        .flag = "--url",
-        .url = a->url == NULL ? target_default_url() : a->url,
+    char path[128];
+    struct buf text;
+    struct client_call call = {
+        .url = a->url,
         .config_file = a->http_config_file,
+        .path = path,
+        .header = "Content-Type: application/yaml",
+        .body = buf_bytes(&a->text),
     };
-    struct http_client_options options = {
-        .env = env_real(),
-        .user_agent = "firekeep/" FIREKEEP_VERSION,
-        .connect_timeout_ns = CONNECT_NS,
-        .request_timeout_ns = ANSWER_NS,
-    };
-    enum err e = client_access_new(&reach, &access, why);
-    if (e) return e;
-    client_access_http(access, &options);
-    e = http_client_new(&options, &client, why);
-    if (e == OK) e = ask(a, access, client, why);
-    http_client_free(client);
-    client_access_free(access);
+    snprintf(path, sizeof path, "/api/v1/admin/tsdb/%s", a->kind->route);
+    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    enum err e = client_call(&call, &text, why);
+    if (e == OK) e = print(a, buf_bytes(&text), why);
+    buf_fini(&text);
     return e;
 }
 
