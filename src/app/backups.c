@@ -3,9 +3,15 @@
  *
  * A snapshot of the server is stored and removed again. Snapshots that a killed server left have
  * the id of the repository at the end of their names, and the next backup removes them first.
+ *
+ * Invariants of the thread:
+ *  1. `last_ms` is -1 until a look at the repository of `now` has found the newest backup.
+ *  2. `made_ns` is not ahead of the monotonic clock; with it, the repository has a backup.
+ *  3. `pause_ns` is 0 after a look that succeeded or was stopped, else more, at most PAUSE_NS_MAX.
  */
 #include "app/backups.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +26,9 @@
 
 #define LOOK_MS      (60 * 1000) /* between looks at the clock, which may be set */
 #define PAUSE_NS_MAX (3600 * NS_PER_S)
-#define CORRECTED_MS (3600 * 1000) /* a clock that is wrong at the start is set within this time \
-                                    */
+#define CORRECTED_MS                                                            \
+    (3600 * 1000) /* a clock that is wrong at the start is set within this time \
+                   */
 
 enum { PATH_BYTES = 700, THREADS = 1 };
 
@@ -151,6 +158,8 @@ left_ms(const struct backups *b)
 {
     struct env *env = b->options.env;
     int64_t now_ms = env_realtime_ms(env), rest_ms = b->now.every_ms, since_ns = b->made_ns;
+    assert(b->last_ms >= 0);                   /* invariant 1 */
+    assert(since_ns <= env_monotonic_ns(env)); /* invariant 2 */
     if (b->last_ms <= now_ms) return b->last_ms + rest_ms - now_ms;
     if (since_ns == 0) {
         since_ns = b->began_ns;
@@ -191,6 +200,7 @@ look(struct backups *b, struct why *why)
         e = store(b, &r, &report, why);
         if (e == OK) b->made_ns = env_monotonic_ns(b->options.env);
         if (e == OK) e = find_last(b, &r, why);
+        assert(e || b->last_ms > 0); /* invariant 2 */
         if (e == OK) atomic_fetch_add_explicit(&b->done, 1, memory_order_relaxed);
         atomic_store_explicit(&b->took_ns, (uint64_t)(env_monotonic_ns(b->options.env) - began_ns),
                               memory_order_relaxed);
@@ -222,14 +232,26 @@ look_and_log(struct backups *b)
 {
     struct why why = {""};
     enum err e = look(b, &why);
+    assert(e || b->last_ms >= 0); /* invariant 1 */
     if (e == OK || e == ERR_CANCELED) {
         b->pause_ns = 0;
         return;
     }
     b->pause_ns = worker_pause_ns(b->pause_ns, PAUSE_NS_MAX);
+    assert(b->pause_ns > 0 && b->pause_ns <= PAUSE_NS_MAX); /* invariant 3 */
     atomic_fetch_add_explicit(&b->failed, 1, memory_order_relaxed);
     log_error("the backup failed, trying again", KV("to", b->now.to),
               KV("in_seconds", b->pause_ns / NS_PER_S), KV("error", why_text(&why, e)));
+}
+
+/* Returns the time until the next look. */
+static int64_t
+rest_ns(const struct backups *b)
+{
+    if (b->pause_ns > 0) return b->pause_ns;
+    if (b->last_ms < 0) return 0; /* the look was stopped */
+    int64_t left = left_ms(b);
+    return (left < LOOK_MS ? left : LOOK_MS) * NS_PER_MS;
 }
 
 static void
@@ -244,9 +266,7 @@ run(void *context)
         if (!take_schedule(b)) continue;
         if (b->last_ms < 0 || left_ms(b) <= 0 || b->pause_ns > 0) look_and_log(b);
         note_good(b);
-        int64_t left = left_ms(b), rest_ns = (left < LOOK_MS ? left : LOOK_MS) * NS_PER_MS;
-        if (b->pause_ns > 0) rest_ns = b->pause_ns;
-        until_ns = env_monotonic_ns(env) + rest_ns;
+        until_ns = env_monotonic_ns(env) + rest_ns(b);
     }
 }
 

@@ -1,9 +1,14 @@
 /*
  * destination_answers.c - see destination_answers.h. The work is done by relay/operate; this file
  * finds the destination's settings and writes results as JSON.
+ *
+ * Invariants of a list of dead letters:
+ *  1. Each of its reasons, at most REASONS_MAX, has a letter, and no two have the same text.
+ *  2. A reason has at most as many samples as letters, and `first_ms` <= `last_ms`.
  */
 #include "app/destination_answers.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -68,6 +73,7 @@ find_reason(struct letter_list *list, struct bytes word)
     for (uint32_t i = 0; i < list->count; i++) {
         if (strcmp(list->reasons[i].reason, text) == 0) return &list->reasons[i];
     }
+    assert(list->count <= REASONS_MAX); /* invariant 1 */
     if (list->count == REASONS_MAX) return NULL;
     struct letter_reason *r = &list->reasons[list->count++];
     memcpy(r->reason, text, sizeof text);
@@ -116,6 +122,7 @@ keep_sample(struct letter_list *list, struct letter_reason *r, const struct dead
     json_init(&j, &text);
     print_sample(&j, letter, &scratch);
     enum err e = err_first(buf_error(&scratch), buf_error(&text));
+    assert(r->sample_count < r->kept + r->replaying); /* invariant 2 */
     if (e == OK) {
         struct bytes *sample = &r->samples[r->sample_count];
         *sample = arena_copy(&list->arena, buf_bytes(&text));
@@ -151,6 +158,8 @@ note_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 static void
 print_reason(struct json *to, const struct letter_reason *r)
 {
+    assert(r->kept + r->replaying > 0); /* invariant 1 */
+    assert(r->first_ms <= r->last_ms);  /* invariant 2 */
     json_object_open(to);
     json_member_text(to, "reason", r->reason);
     json_member_uint(to, "kept", r->kept);

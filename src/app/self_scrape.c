@@ -1,8 +1,16 @@
-/* self_scrape.c - see self_scrape.h. */
+/*
+ * self_scrape.c - see self_scrape.h.
+ *
+ * Invariants:
+ *  1. Samples of a scrape, and the staleness markers of series that it no longer has, have the time
+ *     of a multiple of the interval.
+ *  2. `series` are those of the last scrape that was stored; one that failed leaves them, so that
+ *     no marker is missing.
+ *  3. A line has at most LABELS_MAX labels of its own, which leaves room for name, instance, job.
+ */
 #include "app/self_scrape.h"
 
 #include <assert.h>
-
 #include <stdio.h>
 
 #include "app/worker.h"
@@ -94,7 +102,7 @@ take_labels(struct line *l, struct bytes *text)
 static void
 add_label(struct line *l, const char *name, struct bytes value)
 {
-    assert(l->count < sizeof l->labels / sizeof *l->labels);
+    assert(l->count < sizeof l->labels / sizeof *l->labels); /* invariant 3 */
     l->labels[l->count++] = (struct label){bytes_of_text(name), value};
 }
 
@@ -103,6 +111,7 @@ static enum err
 finish_labels(struct line *l, struct bytes name, const char *instance)
 {
     static const struct labels_limits limits = {LABELS_MAX + 4, 1 << 16, 1 << 16};
+    assert(l->count <= LABELS_MAX); /* invariant 3 */
     add_label(l, "__name__", name);
     add_label(l, "instance", bytes_of_text(instance));
     add_label(l, "job", bytes_of_text(JOB));
@@ -261,6 +270,7 @@ static void
 put_stale(const struct kept_series *before, const struct kept_series *seen, int64_t t_ms,
           struct rw_build *build)
 {
+    assert(before != seen); /* invariant 2 */
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
         if (kept_series_has(seen, labels)) continue;
@@ -304,8 +314,9 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
 }
 
 static void
-scrape(struct self_scrape *s, int64_t t_ms)
+scrape(struct self_scrape *s, int64_t t_ms, int64_t interval_ms)
 {
+    assert(t_ms % interval_ms == 0); /* invariant 1 */
     struct buf text;
     struct kept_series seen;
     struct why why = {""};
@@ -341,7 +352,7 @@ scrape_loop(void *context)
                 next_ms > now_ms + interval_ms; /* the clock was set back, or it is less */
             if (next_ms == 0 || is_back) next_ms = now_ms / interval_ms * interval_ms + interval_ms;
             if (now_ms >= next_ms) {
-                scrape(s, now_ms / interval_ms * interval_ms);
+                scrape(s, now_ms / interval_ms * interval_ms, interval_ms);
                 next_ms = now_ms / interval_ms * interval_ms + interval_ms;
             }
             wait_ms = next_ms - env_realtime_ms(env);

@@ -5,9 +5,15 @@
  * function URLs until a second before these answer, at most DISPATCH_SECONDS_MAX. What takes longer
  * gets 503, so that senders retry; the gateway's own 504 would say less, and Lambda would end the
  * process.
+ *
+ * Invariants:
+ *  1. The limit of a request is at least MARGIN_MS before the end of its invocation.
+ *  2. A gateway's limit is less than its timeout, and at most DISPATCH_SECONDS_MAX.
+ *  3. A stream begins with its prelude; only after it can the body break off, once.
  */
 #include "app/lambda/dispatch.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -44,16 +50,19 @@ gateway_limit_ms(const struct dispatcher *d)
 {
     int64_t gateway_ms = (int64_t)d->gateway_ms;
     int64_t limit_ms = gateway_ms > 2 * MARGIN_MS ? gateway_ms - MARGIN_MS : gateway_ms / 2;
-    bool is_default = gateway_ms == 0 || limit_ms > DISPATCH_SECONDS_MAX * 1000;
-    return is_default ? DISPATCH_SECONDS_MAX * 1000 : limit_ms;
+    if (gateway_ms == 0 || limit_ms > DISPATCH_SECONDS_MAX * 1000)
+        return DISPATCH_SECONDS_MAX * 1000;
+    assert(limit_ms < gateway_ms); /* invariant 2 */
+    return limit_ms;
 }
 
 static struct exchange_limit
 limit_of(const struct dispatcher *d, const struct invocation *invocation, bool is_url)
 {
-    int64_t left_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
-    int64_t gateway_ms = gateway_limit_ms(d);
+    int64_t most_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
+    int64_t gateway_ms = gateway_limit_ms(d), left_ms = most_ms;
     if (!is_url && left_ms > gateway_ms) left_ms = gateway_ms;
+    assert(left_ms <= most_ms); /* invariant 1 */
     return (struct exchange_limit){d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
 }
 
@@ -201,6 +210,7 @@ next_piece(void *context, struct bytes *ret_piece)
     *ret_piece = bytes_of(NULL, 0);
     enum err e = is_success(s->answer) ? http_pull_read(s->pull, s->patience, ret_piece, &why) : OK;
     if (e == OK) return OK;
+    assert(s->is_begun && !s->is_broken); /* invariant 3 */
     s->is_broken = true;
     log_warn("an answer broke off", KV("error", &why));
     *ret_piece = bytes_of(NULL, 0);
