@@ -39,6 +39,7 @@ histogram_rollup_of_sample(struct arena *arena, int64_t t_ms, const struct histo
     if (h->sum_bits == STALE_NAN_BITS) {
         r.is_stale = true;
         r.stale_ms = t_ms;
+        r.first.kind = r.last.kind = h->kind;
         *ret = r;
         return OK;
     }

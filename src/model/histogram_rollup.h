@@ -17,7 +17,7 @@
 
 /*
  * Histograms of one window, or of several neighbouring ones; arrays are in an arena. With a count
- * of 0 only the marker's time is known.
+ * of 0 only the marker's time and kind are known.
  *
  * Invariants:
  * 1. count > 0 or is_stale.

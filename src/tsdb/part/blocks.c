@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "tsdb/codec/histogram.h"
+#include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/walk.h"
 
@@ -163,6 +164,7 @@ block_read_rollups(struct part *part, const struct block_ref *b, int64_t *ret_ti
     const struct page *page;
     struct bytes bytes;
     assert(b->resolution_ms > 0);
+    if (block_kind(b) != SAMPLE_FLOAT) return bad_place(part, &b->rollups, why);
     enum err e = block_read_times(part, b, ret_times, why);
     if (e == OK) e = read_floats(part, b, 0, b->count, ret_bits, why);
     if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
@@ -170,6 +172,28 @@ block_read_rollups(struct part *part, const struct block_ref *b, int64_t *ret_ti
     e = codec_rollups_decode(bytes, b->resolution_ms, ret_times, ret_bits, b->count, ret_rollups,
                              ret_count);
     page_release(&part->source, page);
+    return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;
+}
+
+enum err
+block_read_histogram_rollups(struct part *part, const struct block_ref *b, int64_t *ret_times,
+                             struct arena *arena, struct histogram_rollup *ret_rollups,
+                             uint32_t *ret_count, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    assert(b->resolution_ms > 0);
+    struct histogram *rows = arena_alloc(arena, b->count * sizeof *rows);
+    if (rows == NULL) return why_set(why, ERR_NOMEM, "not enough memory for histograms");
+    enum err e = block_read_times(part, b, ret_times, why);
+    if (e == OK) e = read_histograms(part, b, rows, arena, why);
+    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_histogram_rollups_decode(bytes, b->resolution_ms, ret_times, rows, b->count, arena,
+                                       ret_rollups, ret_count);
+    page_release(&part->source, page);
+    if (e == ERR_LIMIT || e == ERR_NOMEM)
+        return why_set(why, ERR_NOMEM, "not enough memory for histograms");
     return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;
 }
 

@@ -7,6 +7,7 @@
 
 #include <roaring/roaring.h>
 
+#include "model/histogram_rollup.h"
 #include "model/ledger.h"
 #include "model/matcher.h"
 #include "model/select.h"
@@ -63,8 +64,10 @@ struct page_place {
  * except that a staleness marker may be the last: nothing is stored at `values`. In other blocks
  * values are stored as differences to k.
  *
- * A block of rollups (model/rollup.h) reads as the last sample of each window, and the staleness
- * marker after it, at their own times: times and values are those of these rows.
+ * A block of rollups (model/rollup.h, model/histogram_rollup.h) reads as the last sample of each
+ * window, and the staleness marker after it, at their own times: times and values are those of
+ * these rows. Of histograms, the marker may be in the next block: then both have a rollup of its
+ * window, which are joined.
  */
 struct block_ref {
     uint8_t codec;
@@ -172,6 +175,12 @@ MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct 
  * resolution, ascending, after its last sample. They do not count as samples. */
 MUST_CHECK enum err part_write_rollups(struct part_writer *writer, const struct rollup *rollups,
                                        uint32_t count, int64_t resolution_ms, struct why *why);
+/* The same for histograms of any number of windows, which take one block or more. Their sums and
+ * corrections are settled. */
+MUST_CHECK enum err part_write_histogram_rollups(struct part_writer *writer,
+                                                 const struct histogram_rollup *rollups,
+                                                 uint32_t count, int64_t resolution_ms,
+                                                 struct why *why);
 /*
  * Writes a block that is encoded already, of the current series, after its last sample. The places
  * in `block` are ignored.
@@ -367,12 +376,17 @@ MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref 
 MUST_CHECK enum err block_read_columns(struct part *part, const struct block_ref *block,
                                        struct hist_columns *ret_columns, struct arena *arena,
                                        struct why *why);
-/* Decodes a block of rollups. The arrays have room for block->count; times and bits are left with
- * its rows. */
+/* Decodes a block of rollups of floats (else ERR_CORRUPT). The arrays have room for block->count;
+ * times and bits are left with its rows. */
 MUST_CHECK enum err block_read_rollups(struct part *part, const struct block_ref *block,
                                        int64_t *ret_times, uint64_t *ret_bits,
                                        struct rollup *ret_rollups, uint32_t *ret_count,
                                        struct why *why);
+/* The same for histograms; all arrays are in `arena`. ERR_NOMEM: it is full. */
+MUST_CHECK enum err block_read_histogram_rollups(struct part *part, const struct block_ref *block,
+                                                 int64_t *ret_times, struct arena *arena,
+                                                 struct histogram_rollup *ret_rollups,
+                                                 uint32_t *ret_count, struct why *why);
 /* Decodes the times, which ascend from block->min_ms to block->max_ms: else ERR_CORRUPT. */
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);

@@ -24,6 +24,7 @@ static struct {
     uint64_t bits[CODEC_SAMPLES_MAX];
     struct histogram histograms[CODEC_SAMPLES_MAX];
     struct rollup rollups[CODEC_SAMPLES_MAX];
+    struct histogram_rollup histogram_rollups[CODEC_SAMPLES_MAX];
 } columns;
 
 /* --- checksums: docs/format/part.md ----------------------------------------------------------- */
@@ -83,13 +84,17 @@ read_block(struct part *part, const struct block_ref *b)
 {
     struct arena arena;
     struct why why = {""};
-    if (b->resolution_ms > 0) {
-        uint32_t windows;
+    uint32_t windows;
+    arena_init(&arena, &budget, 16 << 20, 0);
+    if (b->resolution_ms > 0 && block_kind(b) == SAMPLE_FLOAT) {
         expect(block_read_rollups(part, b, columns.times, columns.bits, columns.rollups, &windows,
                                   &why),
                &why);
+    } else if (b->resolution_ms > 0) {
+        expect(block_read_histogram_rollups(part, b, columns.times, &arena,
+                                            columns.histogram_rollups, &windows, &why),
+               &why);
     }
-    arena_init(&arena, &budget, 16 << 20, 0);
     enum err e = block_read(part, b, columns.times, columns.bits, columns.starts,
                             columns.histograms, &arena, &why);
     expect(e, &why);

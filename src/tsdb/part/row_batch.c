@@ -95,13 +95,19 @@ row_batch_free(struct row_batch *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The number of blocks that make a bundle with the first one, which has histograms. */
+static bool
+may_be_bundled(const struct block_ref *b)
+{
+    return block_kind(b) != SAMPLE_FLOAT && b->resolution_ms == 0;
+}
+
+/* The number of blocks that make a bundle with the first one, which may be bundled. */
 static uint32_t
 bundle_end(const struct block_ref *blocks, uint32_t count)
 {
     uint32_t i = 1, samples = blocks[0].count;
     while (i < count && i < BUNDLE_BLOCKS_MAX && blocks[i].codec == blocks[0].codec &&
-           samples + blocks[i].count <= BUNDLE_SAMPLES_MAX) {
+           blocks[i].resolution_ms == 0 && samples + blocks[i].count <= BUNDLE_SAMPLES_MAX) {
         samples += blocks[i++].count;
     }
     return i;
@@ -129,7 +135,7 @@ add_blocks(struct row_batch *b, struct why *why)
     uint32_t count;
     enum err e = row_blocks(b->rows, &blocks, &count, why);
     for (uint32_t i = 0, end; i < count && e == OK; i = end) {
-        bool bundles = b->range.with_bundles && block_kind(&blocks[i]) != SAMPLE_FLOAT;
+        bool bundles = b->range.with_bundles && may_be_bundled(&blocks[i]);
         end = bundles ? i + bundle_end(blocks + i, count - i) : i + 1;
         bool whole =
             blocks[i].min_ms >= b->range.min_ms && blocks[end - 1].max_ms <= b->range.max_ms;

@@ -533,7 +533,7 @@ get_block(struct row_reader *r, struct block_ref *b)
     b->codec = codecs[codec];
     b->has_starts = shape & SHAPE_STARTS;
     if (level > 0) b->resolution_ms = part->resolutions_ms[level - 1];
-    if (level > 0 && (codec != SHAPE_FLOATS || b->has_starts)) return ERR_CORRUPT;
+    if (level > 0 && b->has_starts) return ERR_CORRUPT;
     if (codec == SHAPE_FLOATS) {
         if (!row_stats_get(r->c, shape, b)) return ERR_CORRUPT;
     } else if ((shape & (SHAPE_ENDS | SHAPE_ENDS_RAW)) != 0) {

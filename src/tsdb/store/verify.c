@@ -111,7 +111,24 @@ struct arrays {
     int64_t starts[CODEC_SAMPLES_MAX];
     struct histogram histograms[CODEC_SAMPLES_MAX];
     struct rollup rollups[CODEC_SAMPLES_MAX];
+    struct histogram_rollup histogram_rollups[CODEC_SAMPLES_MAX];
 };
+
+static enum err
+read_block(struct verify *v, struct part *part, const struct block_ref *b, struct arrays *a,
+           struct why *why)
+{
+    uint32_t windows;
+    arena_reset(&v->scratch);
+    if (b->resolution_ms == 0) {
+        return block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, why);
+    }
+    if (block_kind(b) == SAMPLE_FLOAT) {
+        return block_read_rollups(part, b, a->times, a->bits, a->rollups, &windows, why);
+    }
+    return block_read_histogram_rollups(part, b, a->times, &v->scratch, a->histogram_rollups,
+                                        &windows, why);
+}
 
 static enum err
 count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks, uint32_t count,
@@ -120,12 +137,7 @@ count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks
     for (uint32_t i = 0; i < count; i++) {
         const struct block_ref *b = &blocks[i];
         struct why why;
-        arena_reset(&v->scratch);
-        uint32_t windows;
-        enum err e = b->resolution_ms > 0 ? block_read_rollups(part, b, a->times, a->bits,
-                                                               a->rollups, &windows, &why)
-                                          : block_read(part, b, a->times, a->bits, a->starts,
-                                                       a->histograms, &v->scratch, &why);
+        enum err e = read_block(v, part, b, a, &why);
         if (e == ERR_CORRUPT) {
             report_damage(v, why.text);
             continue;

@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "tsdb/codec/histogram.h"
+#include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/write/writer.h"
 
@@ -230,26 +231,40 @@ take_shape(const struct part_writer *w, struct block_ref *ref)
     ref->k = shape.is_constant ? shape.k : w->origin;
 }
 
-/* Encodes and places what the rows of a block do not say of their rollups. */
+/* The rollups whose rows are the samples that wait. */
+struct rollups_to_write {
+    int64_t resolution_ms; /* 0: the samples are no rows */
+    const struct rollup *floats;
+    const struct histogram_rollup *histograms; /* of each row one; NULL: all rows are markers */
+    uint32_t count;                            /* of floats */
+};
+
+/* Encodes and places what the first `rows` rows do not say of their rollups. */
 static enum err
-place_rollups(struct part_writer *w, const struct rollup *rollups, uint32_t count,
+place_rollups(struct part_writer *w, const struct rollups_to_write *rollups, uint32_t rows,
               struct block_ref *ref, struct why *why)
 {
+    enum err e = OK;
     buf_clear(&w->encoded);
-    codec_rollups_encode(w->scratch, rollups, count, ref->resolution_ms, &w->encoded);
-    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+    if (w->kind == SAMPLE_FLOAT) {
+        codec_rollups_encode(w->scratch, rollups->floats, rollups->count, ref->resolution_ms,
+                             &w->encoded);
+    } else if (rollups->histograms != NULL) {
+        e = codec_histogram_rollups_encode(w->scratch, &w->histogram_arena, rollups->histograms,
+                                           rows, ref->resolution_ms, &w->encoded);
+    }
+    if (e == OK) e = buf_error(&w->encoded);
+    if (e) return e;
     return blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref->rollups,
                         why);
 }
 
-/* Writes one block of the first samples that wait; others may be left. With rollups, all samples
- * are their rows. */
+/* Writes one block of the first samples that wait; others may be left, but not rows of floats. */
 static enum err
-block_out(struct part_writer *w, const struct rollup *rollups, uint32_t rollup_count,
-          int64_t resolution_ms, struct why *why)
+block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct why *why)
 {
     uint32_t count = 0, all = w->sample_count;
-    struct block_ref ref = {.resolution_ms = resolution_ms};
+    struct block_ref ref = {.resolution_ms = rollups->resolution_ms};
     enum err e = cut_block(w, &count);
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
     if (e == OK) take_shape(w, &ref);
@@ -263,7 +278,7 @@ block_out(struct part_writer *w, const struct rollup *rollups, uint32_t rollup_c
     w->sample_count = count;
     e = place_times(w, &ref.times, why);
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
-    if (e == OK && resolution_ms > 0) e = place_rollups(w, rollups, rollup_count, &ref, why);
+    if (e == OK && ref.resolution_ms > 0) e = place_rollups(w, rollups, count, &ref, why);
     w->sample_count = all;
     if (e) return e;
     ref.has_starts = w->has_starts;
@@ -285,8 +300,9 @@ block_out(struct part_writer *w, const struct rollup *rollups, uint32_t rollup_c
 enum err
 part_blocks_out(struct part_writer *w, struct why *why)
 {
+    const struct rollups_to_write none = {.resolution_ms = 0};
     while (w->sample_count > 0) {
-        enum err e = block_out(w, NULL, 0, 0, why);
+        enum err e = block_out(w, &none, why);
         if (e) return e;
     }
     return OK;
@@ -323,14 +339,18 @@ take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t fr
 }
 
 static enum err
+histograms_room(struct part_writer *w)
+{
+    if (w->sample_histograms != NULL) return OK;
+    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+    return w->sample_histograms == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
 take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
 {
-    if (w->sample_histograms == NULL) {
-        w->sample_histograms =
-            mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
-        if (w->sample_histograms == NULL) return ERR_NOMEM;
-    }
-    enum err e = fits_block(w, h->kind, h) ? OK : part_blocks_out(w, why);
+    enum err e = histograms_room(w);
+    if (e == OK && !fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
     if (e) return e;
     /* A full arena means that memory is short; ERR_LIMIT would say that an item is too large. */
     e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
@@ -392,26 +412,104 @@ note_resolution(struct part_writer *w, int64_t resolution_ms)
     return OK;
 }
 
+/* Writes the samples that wait, as blocks of their own. */
+static enum err
+rollups_begin(struct part_writer *w, int64_t resolution_ms, struct why *why)
+{
+    assert(w->in_series);
+    assert(!w->finished); /* invariant 6 */
+    enum err e = part_blocks_out(w, why);
+    return e ? e : note_resolution(w, resolution_ms);
+}
+
+/* Counts the samples that wait as rows. */
+static void
+note_rows(struct part_writer *w)
+{
+    assert(!w->has_last || w->sample_times[0] > w->last_ms); /* invariant 1 */
+    w->has_last = true;
+    w->last_ms = w->sample_times[w->sample_count - 1];
+    w->tenant.rollup_rows += w->sample_count;
+}
+
 enum err
 part_write_rollups(struct part_writer *w, const struct rollup *rollups, uint32_t count,
                    int64_t resolution_ms, struct why *why)
 {
     _Static_assert(2 * BLOCK_ROLLUPS_MAX <= CODEC_SAMPLES_MAX, "rows fit a block");
     _Static_assert(2 * BLOCK_ROLLUPS_MAX * 9 <= BLOCK_BYTES_MAX, "and are never cut");
-    assert(w->in_series);
-    assert(!w->finished); /* invariant 6 */
     assert(count > 0 && count <= BLOCK_ROLLUPS_MAX);
-    enum err e = part_blocks_out(w, why);
-    if (e == OK) e = note_resolution(w, resolution_ms);
+    struct rollups_to_write these = {
+        .resolution_ms = resolution_ms, .floats = rollups, .count = count};
+    enum err e = rollups_begin(w, resolution_ms, why);
     if (e) return part_write_error(w, e, why);
     w->kind = SAMPLE_FLOAT;
     w->sample_count = rollup_rows(rollups, count, w->sample_times, w->sample_bits);
-    assert(!w->has_last || w->sample_times[0] > w->last_ms); /* invariant 1 */
-    w->has_last = true;
-    w->last_ms = w->sample_times[w->sample_count - 1];
-    w->tenant.rollup_rows += w->sample_count;
-    e = block_out(w, rollups, count, resolution_ms, why);
+    note_rows(w);
+    e = block_out(w, &these, why);
     assert(e || w->sample_count == 0);
+    return part_write_error(w, e, why);
+}
+
+/* Takes the last samples of the first windows as rows of one block: up to the first marker. */
+static uint32_t
+take_lasts(struct part_writer *w, const struct histogram_rollup *rollups, uint32_t count)
+{
+    uint32_t n = 0;
+    for (bool ended = false; n < count && !ended; n++) {
+        const struct histogram_rollup *r = &rollups[n];
+        if (r->count == 0 || !fits_block(w, r->last.kind, &r->last)) break;
+        w->kind = r->last.kind;
+        w->sample_times[w->sample_count] = r->last_ms;
+        w->sample_histograms[w->sample_count++] = r->last;
+        ended = r->is_stale;
+    }
+    return n;
+}
+
+/* Writes the rows that were taken, as one block or, where they are too large, several. */
+static enum err
+lasts_out(struct part_writer *w, const struct histogram_rollup *rollups, int64_t resolution_ms,
+          struct why *why)
+{
+    enum err e = OK;
+    if (w->sample_count > 0) note_rows(w);
+    while (w->sample_count > 0 && e == OK) {
+        uint32_t left = w->sample_count;
+        struct rollups_to_write these = {.resolution_ms = resolution_ms, .histograms = rollups};
+        e = block_out(w, &these, why);
+        rollups += left - w->sample_count;
+    }
+    return e;
+}
+
+/* Writes a block of one marker, which has another layout than the histogram before. */
+static enum err
+marker_out(struct part_writer *w, const struct histogram_rollup *r, int64_t resolution_ms,
+           struct why *why)
+{
+    struct rollups_to_write none = {.resolution_ms = resolution_ms};
+    w->kind = r->last.kind;
+    w->sample_times[0] = r->stale_ms;
+    w->sample_histograms[0] = (struct histogram){.kind = r->last.kind, .sum_bits = STALE_NAN_BITS};
+    w->sample_count = 1;
+    note_rows(w);
+    return block_out(w, &none, why);
+}
+
+enum err
+part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollup *rollups,
+                             uint32_t count, int64_t resolution_ms, struct why *why)
+{
+    enum err e = rollups_begin(w, resolution_ms, why);
+    if (e == OK) e = histograms_room(w);
+    for (uint32_t i = 0; i < count && e == OK;) {
+        uint32_t taken = take_lasts(w, rollups + i, count - i);
+        e = lasts_out(w, rollups + i, resolution_ms, why);
+        i += taken;
+        const struct histogram_rollup *ended = taken > 0 ? &rollups[i - 1] : &rollups[i++];
+        if (e == OK && ended->is_stale) e = marker_out(w, ended, resolution_ms, why);
+    }
     return part_write_error(w, e, why);
 }
 
