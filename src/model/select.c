@@ -171,6 +171,7 @@ sample_batch_part(const struct sample_batch *b, uint32_t from, uint32_t count)
     struct sample_batch part = *b;
     part.count = count;
     if (part.rollups != NULL) part.rollups += from;
+    if (part.histogram_rollups != NULL) part.histogram_rollups += from;
     if (part.times_ms != NULL) part.times_ms += from;
     if (part.value_bits != NULL) part.value_bits += from;
     if (part.histograms != NULL) part.histograms += from;

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "model/histogram.h"
+#include "model/histogram_rollup.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/rollup.h"
@@ -210,6 +211,7 @@ struct sample_batch {
      * asks for, and a window is there if it overlaps them. */
     const struct rollup *rollups;
     int64_t resolution_ms;
+    const struct histogram_rollup *histogram_rollups; /* the same for histograms */
 };
 
 /* Returns some samples of a batch that has times. */

@@ -483,13 +483,25 @@ take_rollup(struct part_merge *m, const struct rollup *r, int64_t resolution_ms)
     return e;
 }
 
-/* Histograms are written as they are; floats in their windows, too. */
+static int64_t
+end_of(const struct histogram_rollup *r)
+{
+    return r->is_stale ? r->stale_ms : r->last_ms;
+}
+
+/* Histograms and their rollups are written as they are; floats in their windows, too. */
 static enum err
 take_histograms(struct part_merge *m, const struct sample_batch *batch)
 {
     struct merge_levels *l = m->levels;
     enum err e = OK;
-    bool in_window = l->chunk_resolution_ms > 0 && batch->times_ms[0] <= l->window_end_ms;
+    const struct histogram_rollup *rollups = batch->histogram_rollups;
+    int64_t resolution_ms = batch->resolution_ms;
+    int64_t first_ms = rollups == NULL ? batch->times_ms[0] : end_of(&rollups[0]);
+    int64_t last_ms = rollups == NULL
+                          ? batch->times_ms[batch->count - 1]
+                          : rollup_window_end(end_of(&rollups[batch->count - 1]), resolution_ms);
+    bool in_window = l->chunk_resolution_ms > 0 && first_ms <= l->window_end_ms;
     if (in_window && !l->has_open) {
         e = chunk_out(m, l->window_at);
         if (e == OK) e = samples_out(m, 0, l->sample_count);
@@ -497,10 +509,15 @@ take_histograms(struct part_merge *m, const struct sample_batch *batch)
     }
     if (e == OK) e = all_out(m);
     if (e == OK) e = pending_out(m);
-    l->raw_until_ms = batch->times_ms[batch->count - 1];
+    l->raw_until_ms = last_ms;
     l->known_until_ms = INT64_MIN;
+    if (e) return e;
+    if (rollups != NULL) {
+        return part_write_histogram_rollups(m->writer, rollups, batch->count, resolution_ms,
+                                            &m->why);
+    }
     m->count.written[LEDGER_HISTOGRAM] += batch->count;
-    return e ? e : part_write_samples(m->writer, batch, &m->why);
+    return part_write_samples(m->writer, batch, &m->why);
 }
 
 enum err

@@ -86,7 +86,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
     interleave_init(&m->interleave, budget, NULL);
-    m->interleave.rollups = true;
+    m->interleave.rollups = m->interleave.histogram_rollups = true;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);
@@ -221,8 +221,10 @@ tenant_end(struct part_merge *m)
     move_counts(m->interleave.duplicate_count, m->count.duplicate);
     move_counts(m->interleave.superseded_count, m->count.superseded);
     move_counts(m->interleave.deleted_count, m->count.deleted);
-    m->count.downsampled[LEDGER_FLOAT] += m->interleave.joined_count;
-    m->interleave.joined_count = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        m->count.downsampled[k] += m->interleave.joined_count[k];
+        m->interleave.joined_count[k] = 0;
+    }
     const struct part_merge_counts *c = &m->count;
     uint64_t any = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)

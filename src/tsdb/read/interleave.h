@@ -61,10 +61,11 @@ struct interleave {
     int64_t shown_ms;          /* time of the last sample returned; INT64_MIN before the first */
     int64_t expired_before_ms; /* older samples are left out; set after interleave_reset() */
     bool partial;
-    bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
-    bool times_only;    /* values of floats may be any number; set after init */
-    bool rollups;       /* rollups may be shown, else their last samples are; set after init */
-    unsigned summaries; /* statistics of blocks that may replace samples, within `windows`; */
+    bool chunks;     /* histograms of blocks may be shown as chunks or columns; set after init */
+    bool times_only; /* values of floats may be any number; set after init */
+    bool rollups;    /* rollups may be shown, else their last samples are; set after init, */
+    bool histogram_rollups; /* as this, for histograms */
+    unsigned summaries;     /* statistics of blocks that may replace samples, within `windows`; */
     struct query_windows windows;   /* both set after init */
     struct sample_summary summary;  /* shown in the last batch */
     struct interleave_slot *active; /* list, by order: decoded, with samples left */
@@ -79,7 +80,7 @@ struct interleave {
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
-    uint64_t joined_count;                     /* samples that were joined with windows */
+    uint64_t joined_count[LEDGER_KIND_COUNT];  /* samples that were joined with windows */
     struct series_cost read;  /* blocks, chunks, and their bytes; the owner counts the rest */
     struct warnings warnings; /* damaged blocks left out, `partial` only */
 };

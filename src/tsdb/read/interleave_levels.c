@@ -14,6 +14,9 @@
  *      samples that came late     s                 s      s
  *                              joined            left out  joined
  *
+ * Windows have either floats or histograms: those of the kind that is not the window's are left
+ * out. A window of histograms may be in two blocks of a part, whose rollups are joined.
+ *
  * Samples outside all windows come from the merge of interleave.c, unchanged. Windows that are not
  * joined with anything are those of the blocks.
  *
@@ -27,6 +30,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "tsdb/codec/histogram_rollups.h"
+
 enum { OUT_ROLLUPS = 256 };
 
 /* A decoded block. */
@@ -37,16 +42,27 @@ struct level_slot {
     uint32_t count;
     uint32_t capacity;
     int64_t resolution_ms;
-    struct rollup rollups[];
+    struct arena arena;                  /* all of histograms */
+    struct histogram_rollup *histograms; /* NULL: windows of floats */
+    struct rollup rollups[];             /* of histograms only their count and times */
 };
 
 struct interleave_levels {
     uint32_t next; /* index of the next item of rollups */
     struct level_slot *active;
-    struct sample_batch raw; /* samples that are not in blocks of rollups, */
-    uint32_t raw_at;         /* from here on not returned */
+    struct level_slot *spent; /* their histograms may be shown */
+    struct sample_batch raw;  /* samples that are not in blocks of rollups, */
+    uint32_t raw_at;          /* from here on not returned */
     bool raw_ended;
+    /* Windows; those from out_at on are not returned. */
+    uint32_t out_at;
+    uint32_t out_count;
+    int64_t out_resolution_ms;
+    bool out_has_histograms;
+    struct arena arena; /* of out_histograms */
     struct rollup out[OUT_ROLLUPS];
+    struct histogram_rollup out_histograms[OUT_ROLLUPS]; /* out[] has their count and times */
+    struct histogram out_rows[2 * OUT_ROLLUPS];
     int64_t out_times[2 * OUT_ROLLUPS];
     uint64_t out_bits[2 * OUT_ROLLUPS];
     int64_t times[CODEC_SAMPLES_MAX]; /* rows of a block, while it is decoded */
@@ -62,7 +78,18 @@ slot_bytes(uint32_t capacity)
 static void
 slot_free(struct interleave *m, struct level_slot *s)
 {
+    arena_fini(&s->arena);
     mem_free(m->budget, s, slot_bytes(s->capacity));
+}
+
+static void
+slots_free(struct interleave *m, struct level_slot **list)
+{
+    while (*list != NULL) {
+        struct level_slot *s = *list;
+        *list = s->next;
+        slot_free(m, s);
+    }
 }
 
 void
@@ -71,12 +98,10 @@ interleave_levels_reset(struct interleave *m)
     struct interleave_levels *l = m->levels;
     m->level_count = 0;
     if (l == NULL) return;
-    while (l->active != NULL) {
-        struct level_slot *s = l->active;
-        l->active = s->next;
-        slot_free(m, s);
-    }
-    l->next = l->raw_at = 0;
+    slots_free(m, &l->active);
+    slots_free(m, &l->spent);
+    arena_reset(&l->arena);
+    l->next = l->raw_at = l->out_at = l->out_count = 0;
     l->raw = (struct sample_batch){.count = 0};
     l->raw_ended = false;
 }
@@ -85,6 +110,7 @@ void
 interleave_levels_free(struct interleave *m)
 {
     interleave_levels_reset(m);
+    if (m->levels != NULL) arena_fini(&m->levels->arena);
     mem_free(m->budget, m->levels, sizeof *m->levels);
 }
 
@@ -128,10 +154,36 @@ slot_select(const struct interleave *m, const struct interleave_item *item, stru
         if (!ranges_meet(interval_of(s), range)) continue;
         if (rollup_end_ms(r) < m->expired_before_ms) continue;
         if (rollup_is_hidden(r, item->hidden, item->hidden_count)) continue;
-        s->rollups[kept++] = *r;
+        s->rollups[kept] = *r;
+        if (s->histograms != NULL) s->histograms[kept] = s->histograms[s->at];
+        kept++;
     }
     s->at = 0;
     s->count = kept;
+}
+
+static struct rollup
+times_of(const struct histogram_rollup *h)
+{
+    return (struct rollup){.first_ms = h->first_ms,
+                           .last_ms = h->last_ms,
+                           .stale_ms = h->stale_ms,
+                           .is_stale = h->is_stale,
+                           .count = h->count};
+}
+
+static enum err
+decode_histograms(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
+                  struct why *why)
+{
+    s->histograms = arena_alloc(&s->arena, item->count * sizeof *s->histograms);
+    if (s->histograms == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read samples");
+    enum err e = block_read_histogram_rollups(item->block.part, item->block.ref, m->levels->times,
+                                              &s->arena, s->histograms, &s->count, why);
+    for (uint32_t i = 0; i < s->count && e == OK; i++) {
+        s->rollups[i] = times_of(&s->histograms[i]);
+    }
+    return e;
 }
 
 static enum err
@@ -141,7 +193,9 @@ decode(struct interleave *m, const struct interleave_item *item, struct level_sl
     struct interleave_levels *l = m->levels;
     const struct block_ref *b = item->block.ref;
     enum err e = interleave_count_read(m, item, why);
-    if (e == OK) {
+    if (e == OK && block_kind(b) != SAMPLE_FLOAT) {
+        e = decode_histograms(m, item, s, why);
+    } else if (e == OK) {
         e = block_read_rollups(item->block.part, b, l->times, l->bits, s->rollups, &s->count, why);
     }
     if (e == OK) slot_select(m, item, s);
@@ -159,6 +213,7 @@ take_item(struct interleave *m, struct why *why)
     *s = (struct level_slot){.order = item->order,
                              .capacity = item->count,
                              .resolution_ms = item->block.ref->resolution_ms};
+    arena_init(&s->arena, m->budget, 0, 0);
     struct why reason = {""};
     enum err e = decode(m, item, s, &reason);
     m->failed_item = l->next;
@@ -217,7 +272,8 @@ slot_step(struct interleave *m, struct level_slot *s)
     while (*link != s)
         link = &(*link)->next;
     *link = s->next;
-    slot_free(m, s);
+    s->next = m->levels->spent;
+    m->levels->spent = s;
 }
 
 /* --- samples outside of blocks of rollups ----------------------------------------------------- */
@@ -250,120 +306,204 @@ next_piece(const struct interleave_levels *l, struct time_range interval)
     for (struct level_slot *s = l->active; s != NULL; s = s->next) {
         if (!ranges_meet(interval_of(s), interval)) continue;
         if (p.found && rollup_begin_ms(&p.rollup) <= rollup_begin_ms(head_of(s))) continue;
-        p = (struct piece){*head_of(s), s, true, true};
+        p = (struct piece){*head_of(s), s, true, s->histograms == NULL};
     }
     if (l->raw_ended || l->raw.times_ms[l->raw_at] > interval.max_ms) return p;
     int64_t t_ms = l->raw.times_ms[l->raw_at];
     if (p.found && rollup_begin_ms(&p.rollup) < t_ms) return p;
     p = (struct piece){.found = true, .is_float = l->raw.kind == SAMPLE_FLOAT};
-    p.rollup = rollup_of_sample(t_ms, p.is_float ? l->raw.value_bits[l->raw_at] : 0);
+    bool is_marker = !p.is_float && l->raw.histograms[l->raw_at].sum_bits == STALE_NAN_BITS;
+    p.rollup = rollup_of_sample(t_ms, p.is_float  ? l->raw.value_bits[l->raw_at]
+                                      : is_marker ? STALE_NAN_BITS
+                                                  : 0);
     return p;
 }
 
-/* Joins the base's window with what is before and after it in its interval. */
+/* Adds a window of a slot to out[at]. */
 static enum err
-compose(struct interleave *m, struct level_slot *base, struct rollup *ret, struct why *why)
+join_window(struct interleave_levels *l, uint32_t at, const struct level_slot *s, uint32_t window)
+{
+    if (s->histograms == NULL) {
+        rollup_join(&l->out[at], &s->rollups[window]);
+        return OK;
+    }
+    struct histogram_rollup *h = &l->out_histograms[at];
+    enum err e = histogram_rollup_join(&l->arena, h, &s->histograms[window]);
+    if (e == OK) l->out[at] = times_of(h);
+    return e;
+}
+
+/* Adds a piece to out[at]. */
+static enum err
+join_piece(struct interleave_levels *l, uint32_t at, const struct piece *p)
+{
+    struct histogram_rollup *h = &l->out_histograms[at], one;
+    if (p->slot != NULL) return join_window(l, at, p->slot, p->slot->at);
+    if (p->is_float) {
+        rollup_join(&l->out[at], &p->rollup);
+        return OK;
+    }
+    enum err e = histogram_rollup_of_sample(&l->arena, l->raw.times_ms[l->raw_at],
+                                            &l->raw.histograms[l->raw_at], &one);
+    if (e == OK) e = histogram_rollup_join(&l->arena, h, &one);
+    if (e == OK) l->out[at] = times_of(h);
+    return e;
+}
+
+/* Joins the base's window with what is before and after it in its interval, as out[out_count]. */
+static enum err
+compose(struct interleave *m, struct level_slot *base, struct why *why)
 {
     struct interleave_levels *l = m->levels;
+    uint32_t at = l->out_count, window = base->at;
+    struct rollup *ret = &l->out[at];
     const struct rollup kept = *head_of(base);
     struct time_range interval = interval_of(base);
     bool joined = false;
     *ret = (struct rollup){.count = 0};
-    slot_step(m, base);
+    l->out_histograms[at] = (struct histogram_rollup){.count = 0};
+    slot_step(m, base); /* `base` is spent at most, which keeps its windows */
     for (;;) {
         enum err e = raw_fill(m, why);
         if (e) return e;
         struct piece p = next_piece(l, interval);
         if (!joined && (!p.found || rollup_begin_ms(&p.rollup) >= rollup_begin_ms(&kept))) {
-            rollup_join(ret, &kept);
+            e = join_window(l, at, base, window);
+            if (e) return why_set(why, e, "not enough memory for histograms");
             joined = true;
             continue;
         }
-        if (!p.found) return OK;
+        if (!p.found) {
+            l->out_count++;
+            return OK;
+        }
         bool empty = ret->count == 0 && !ret->is_stale;
-        bool fits = p.is_float && (empty || rollup_begin_ms(&p.rollup) > rollup_end_ms(ret)) &&
+        bool fits = p.is_float == (base->histograms == NULL) &&
+                    (empty || rollup_begin_ms(&p.rollup) > rollup_end_ms(ret)) &&
                     rollup_end_ms(&p.rollup) <= interval.max_ms &&
                     (joined || rollup_end_ms(&p.rollup) < rollup_begin_ms(&kept));
-        if (fits) rollup_join(ret, &p.rollup);
+        if (fits) e = join_piece(l, at, &p);
+        if (e) return why_set(why, e, "not enough memory for histograms");
         if (p.slot != NULL) {
             slot_step(m, p.slot);
             continue;
         }
         enum ledger_kind kind = ledger_kind_of(l->raw.kind);
         if (fits)
-            m->joined_count++;
+            m->joined_count[kind]++;
         else
             m->superseded_count[kind]++;
         l->raw_at++;
     }
 }
 
+static void
+note_thinned(struct interleave *m, int64_t resolution_ms)
+{
+    if (m->control == NULL) return;
+    _Atomic int64_t *thinned = &m->control->thinned_to_ms;
+    /* Relaxed: the number carries nothing but itself. */
+    int64_t known = atomic_load_explicit(thinned, memory_order_relaxed);
+    while (known < resolution_ms &&
+           !atomic_compare_exchange_weak_explicit(thinned, &known, resolution_ms,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* The number of the next windows whose rows have one kind. */
+static uint32_t
+windows_of_kind(const struct interleave_levels *l, enum sample_kind *ret_kind)
+{
+    uint32_t end = l->out_at + 1;
+    const struct histogram_rollup *h = l->out_histograms;
+    *ret_kind = l->out_has_histograms ? h[l->out_at].last.kind : SAMPLE_FLOAT;
+    while (end < l->out_count && (!l->out_has_histograms || h[end].last.kind == *ret_kind))
+        end++;
+    return end - l->out_at;
+}
+
 /* Shows windows as they are, or their last samples within the range. */
 static bool
-show(struct interleave *m, uint32_t count, int64_t resolution_ms, struct sample_batch *ret)
+show(struct interleave *m, struct sample_batch *ret)
 {
     struct interleave_levels *l = m->levels;
-    *ret = (struct sample_batch){.kind = SAMPLE_FLOAT, .count = count};
-    if (m->rollups) {
-        ret->rollups = l->out;
-        ret->resolution_ms = resolution_ms;
+    enum sample_kind kind;
+    uint32_t at = l->out_at, count = windows_of_kind(l, &kind), from = 0;
+    bool is_float = kind == SAMPLE_FLOAT;
+    l->out_at += count;
+    *ret = (struct sample_batch){.kind = kind, .count = count};
+    if (is_float ? m->rollups : m->histogram_rollups) {
+        if (is_float)
+            ret->rollups = l->out + at;
+        else
+            ret->histogram_rollups = l->out_histograms + at;
+        ret->resolution_ms = l->out_resolution_ms;
         return true;
     }
-    uint32_t rows = rollup_rows(l->out, count, l->out_times, l->out_bits), from = 0;
+    uint32_t rows =
+        is_float ? rollup_rows(l->out + at, count, l->out_times, l->out_bits)
+                 : histogram_rollup_rows(l->out_histograms + at, count, l->out_times, l->out_rows);
     while (from < rows && l->out_times[from] < m->min_ms)
         from++;
     while (rows > from && l->out_times[rows - 1] > m->max_ms)
         rows--;
     ret->count = rows - from;
     ret->times_ms = l->out_times + from;
-    ret->value_bits = l->out_bits + from;
-    if (ret->count > 0 && m->control != NULL) {
-        _Atomic int64_t *thinned = &m->control->thinned_to_ms;
-        /* Relaxed: the number carries nothing but itself. */
-        int64_t known = atomic_load_explicit(thinned, memory_order_relaxed);
-        while (known < resolution_ms &&
-               !atomic_compare_exchange_weak_explicit(thinned, &known, resolution_ms,
-                                                      memory_order_relaxed, memory_order_relaxed)) {
-        }
-    }
+    if (is_float)
+        ret->value_bits = l->out_bits + from;
+    else
+        ret->histograms = l->out_rows + from;
+    if (ret->count > 0) note_thinned(m, l->out_resolution_ms);
     return ret->count > 0;
 }
 
-/* Gathers windows of one resolution, until samples come between them. */
+/* Returns the samples before the next window, if there is one. */
+static struct sample_batch
+take_raw(struct interleave_levels *l, const struct level_slot *base)
+{
+    uint32_t from = l->raw_at, end = l->raw.count;
+    if (base != NULL) {
+        int64_t begin_ms = interval_of(base).min_ms;
+        end = search_first(i, from, end, l->raw.times_ms[i] >= begin_ms);
+    }
+    l->raw_at = end;
+    return sample_batch_part(&l->raw, from, end - from);
+}
+
+/* Gathers windows of one resolution, until samples or the other kind of windows come between
+ * them. Without windows, *ret has the samples before the next one. */
 static enum err
 gather(struct interleave *m, struct sample_batch *ret, struct why *why)
 {
     struct interleave_levels *l = m->levels;
-    uint32_t n = 0;
-    int64_t resolution_ms = 0;
-    do {
-        while (n < OUT_ROLLUPS) {
-            struct level_slot *base;
-            enum err e = find_base(m, &base, why);
-            if (e == OK) e = raw_fill(m, why);
-            if (e && n == 0) return e;
-            if (e) break; /* the next call returns it */
-            int64_t begin_ms = base == NULL ? INT64_MAX : interval_of(base).min_ms;
-            if (!l->raw_ended && l->raw.times_ms[l->raw_at] < begin_ms) {
-                if (n > 0) break;
-                uint32_t from = l->raw_at, end = l->raw.count;
-                if (base != NULL) {
-                    end = search_first(i, from, end, l->raw.times_ms[i] >= begin_ms);
-                }
-                l->raw_at = end;
-                *ret = sample_batch_part(&l->raw, from, end - from);
-                return OK;
-            }
-            if (base == NULL || (n > 0 && base->resolution_ms != resolution_ms)) break;
-            resolution_ms = base->resolution_ms;
-            e = compose(m, base, &l->out[n++], why);
-            if (e) return e;
-        }
-        if (n == 0) break;
-        if (show(m, n, resolution_ms, ret)) return OK;
-        n = 0; /* all of their last samples are outside of the range */
-    } while (true);
+    l->out_at = l->out_count = 0;
+    slots_free(m, &l->spent);
+    arena_reset(&l->arena);
     *ret = (struct sample_batch){.count = 0};
+    while (l->out_count < OUT_ROLLUPS) {
+        struct level_slot *base;
+        enum err e = find_base(m, &base, why);
+        if (e == OK) e = raw_fill(m, why);
+        if (e) return l->out_count == 0 ? e : OK; /* the next call returns it */
+        bool raw_is_next = !l->raw_ended &&
+                           (base == NULL || l->raw.times_ms[l->raw_at] < interval_of(base).min_ms);
+        if (raw_is_next) {
+            if (l->out_count == 0) *ret = take_raw(l, base);
+            return OK;
+        }
+        if (base == NULL) return OK;
+        bool has_histograms = base->histograms != NULL;
+        if (l->out_count == 0) {
+            l->out_resolution_ms = base->resolution_ms;
+            l->out_has_histograms = has_histograms;
+        }
+        if (base->resolution_ms != l->out_resolution_ms ||
+            has_histograms != l->out_has_histograms) {
+            return OK;
+        }
+        e = compose(m, base, why);
+        if (e) return e;
+    }
     return OK;
 }
 
@@ -375,6 +515,14 @@ interleave_next_level(struct interleave *m, struct sample_batch *ret_batch, stru
         if (m->levels == NULL) {
             return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         }
+        arena_init(&m->levels->arena, m->budget, 0, 0);
     }
-    return gather(m, ret_batch, why);
+    struct interleave_levels *l = m->levels;
+    for (;;) {
+        while (l->out_at < l->out_count) {
+            if (show(m, ret_batch)) return OK;
+        }
+        enum err e = gather(m, ret_batch, why);
+        if (e || ret_batch->count > 0 || l->out_count == 0) return e;
+    }
 }

@@ -1,7 +1,9 @@
 /* levels_test.c - what is read where a series has rollups and samples of the same time. */
 #include "lib/test.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "sys/sim.h"
 #include "tsdb/part/part.h"
@@ -101,6 +103,111 @@ add(struct rig *g, int64_t from, uint32_t count, double value, int64_t resolutio
     return item;
 }
 
+/* The same for histograms of one sample each minute, whose counts are the values; the marker is a
+ * minute after the last. */
+static void
+add_histograms(struct rig *g, int64_t from, uint32_t count, bool stale, int64_t resolution_ms)
+{
+    static struct histogram_rollup rollups[64];
+    struct part_writer *w;
+    struct part_info info;
+    struct part_index *index = arena_new(&g->arena, sizeof *index);
+    struct row_reader *rows;
+    const struct block_ref *blocks;
+    uint32_t pair = 0, block_count, n = 0, number = g->part_count + 1;
+    struct label label = {bytes_of_text("a"), bytes_of_text("b")};
+    assert_int_equal(part_writer_new(g->env, NULL, "/parts", number, number, number + 1, &w, NULL),
+                     OK);
+    assert_int_equal(part_write_tenant(w, bytes_of_text("t"), NULL), OK);
+    assert_int_equal(part_write_pair(w, label, NULL), OK);
+    assert_int_equal(part_write_series(w, &pair, 1, NULL), OK);
+    for (uint32_t i = 0; i < count + stale; i++) {
+        int64_t t_ms = (from + i) * MINUTE_MS;
+        struct histogram h = {
+            .kind = SAMPLE_HISTOGRAM_INT, .count = i, .zero_count = i, .sum_bits = double_bits(i)};
+        struct histogram_rollup r;
+        if (i == count) h = (struct histogram){.kind = h.kind, .sum_bits = STALE_NAN_BITS};
+        struct sample_batch one = {.kind = h.kind, .count = 1, .times_ms = &t_ms, .histograms = &h};
+        if (resolution_ms == 0) {
+            assert_int_equal(part_write_samples(w, &one, NULL), OK);
+            continue;
+        }
+        assert_int_equal(histogram_rollup_of_sample(&g->arena, t_ms, &h, &r), OK);
+        bool begins = n == 0 || t_ms > rollup_window_end(rollups[n - 1].last_ms, resolution_ms);
+        if (begins) rollups[n++] = (struct histogram_rollup){.count = 0};
+        assert_int_equal(histogram_rollup_join(&g->arena, &rollups[n - 1], &r), OK);
+    }
+    assert_int_equal(part_write_histogram_rollups(w, rollups, n, resolution_ms, NULL), OK);
+    assert_int_equal(part_writer_finish(w, &info, NULL), OK);
+    part_writer_free(w);
+    struct part **part = &g->parts[g->part_count++];
+    assert_int_equal(part_open(g->env, NULL, g->cache, "/parts", number, part, NULL), OK);
+    assert_int_equal(part_index_load(*part, part_tenant_at(*part, 0), &g->arena, index, NULL), OK);
+    assert_int_equal(row_reader_new(index, NULL, &rows), OK);
+    assert_int_equal(row_read(rows, 0, NULL, &blocks, &block_count, NULL), OK);
+    assert_int_equal(block_count, 1 + stale);
+    struct block_ref *copies = arena_new(&g->arena, block_count * sizeof *copies);
+    memcpy(copies, blocks, block_count * sizeof *copies);
+    row_reader_free(rows);
+    for (uint32_t i = 0; i < block_count; i++) {
+        struct interleave_item *item = interleave_add(&g->interleave);
+        struct time_range span = block_span(&copies[i]);
+        item->type = resolution_ms > 0 ? PIECE_ROLLUPS : PIECE_BLOCK;
+        item->kind = SAMPLE_HISTOGRAM_INT;
+        item->min_ms = span.min_ms;
+        item->max_ms = span.max_ms;
+        item->order = number;
+        item->count = copies[i].count;
+        item->block.part = *part;
+        item->block.ref = &copies[i];
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void
+put_text(char *text, const char *format, ...)
+{
+    va_list args;
+    size_t size = strlen(text);
+    va_start(args, format);
+    vsnprintf(text + size, 4096 - size, format, args);
+    va_end(args);
+}
+
+/* Expects as expect() does, with "h" after histograms, and "stale" for their markers. */
+static void
+expect_histograms(struct rig *g, bool rollups, const char *expected)
+{
+    static char text[4096];
+    struct sample_batch b;
+    text[0] = '\0';
+    g->interleave.rollups = true;
+    g->interleave.histogram_rollups = rollups;
+    interleave_begin(&g->interleave);
+    for (;;) {
+        assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
+        if (b.count == 0) break;
+        for (uint32_t i = 0; i < b.count; i++) {
+            const struct histogram_rollup *r = &b.histogram_rollups[i];
+            if (b.rollups != NULL) {
+                put_text(text, "%um:%u ", (unsigned)(b.resolution_ms / MINUTE_MS),
+                         b.rollups[i].count);
+            } else if (b.histogram_rollups != NULL) {
+                put_text(text, "%um:%u:%lldh%s ", (unsigned)(b.resolution_ms / MINUTE_MS), r->count,
+                         (long long)(r->last_ms / MINUTE_MS), r->is_stale ? ":stale" : "");
+            } else if (b.kind == SAMPLE_FLOAT) {
+                put_text(text, "%lld=%g ", (long long)(b.times_ms[i] / MINUTE_MS),
+                         bits_double(b.value_bits[i]));
+            } else if (b.histograms[i].sum_bits == STALE_NAN_BITS) {
+                put_text(text, "%lld=stale ", (long long)(b.times_ms[i] / MINUTE_MS));
+            } else {
+                put_text(text, "%lld=%uh ", (long long)(b.times_ms[i] / MINUTE_MS),
+                         (unsigned)b.histograms[i].count);
+            }
+        }
+    }
+    assert_string_equal(text, expected);
+}
+
 /* Expects "5m:COUNT:LASTMINUTE " for rollups and "MINUTE=VALUE " for samples. */
 static void
 expect(struct rig *g, bool rollups, const char *expected)
@@ -182,7 +289,7 @@ UNIT_TEST(test_samples_between_those_of_a_window_lose)
     add(&g, 3, 1, 60, 0);
     expect(&g, true, "5m:5:5 ");
     assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 2);
-    assert_int_equal(g.interleave.joined_count, 0);
+    assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 0);
     rig_close(&g);
 }
 
@@ -195,7 +302,7 @@ UNIT_TEST(test_samples_before_and_after_those_of_a_window_are_joined)
     add(&g, 4, 3, 60, 0);
     expect(&g, true, "5m:5:5 6=62 ");
     assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 0);
-    assert_int_equal(g.interleave.joined_count, 3);
+    assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 3);
     rig_close(&g);
 }
 
@@ -244,6 +351,44 @@ UNIT_TEST(test_a_window_that_is_deleted_in_part_is_hidden)
     rig_close(&g);
 }
 
+UNIT_TEST(test_windows_of_histograms_are_shown_with_their_markers)
+{
+    struct rig g;
+    rig_open(&g);
+    add_histograms(&g, 1, 7, true, FINE_MS);
+    add_histograms(&g, 11, 2, false, 0);
+    expect_histograms(&g, true, "5m:5:5h 5m:2:7h:stale 11=0h 12=1h ");
+    assert_int_equal(atomic_load(&g.control.thinned_to_ms), 0);
+    rig_close(&g);
+}
+
+UNIT_TEST(test_plain_readers_get_last_histograms_of_windows)
+{
+    struct rig g;
+    rig_open(&g);
+    add_histograms(&g, 1, 7, true, FINE_MS);
+    add_histograms(&g, 11, 2, false, 0);
+    expect_histograms(&g, false, "5=4h 7=6h 8=stale 11=0h 12=1h ");
+    assert_int_equal(atomic_load(&g.control.thinned_to_ms), FINE_MS);
+    rig_close(&g);
+}
+
+UNIT_TEST(test_histograms_join_windows_of_histograms_not_of_floats)
+{
+    struct rig g;
+    rig_open(&g);
+    add(&g, 1, 3, 0, FINE_MS);
+    add_histograms(&g, 4, 3, false, 0);
+    add_histograms(&g, 11, 2, false, FINE_MS);
+    add(&g, 13, 1, 7, 0);
+    add_histograms(&g, 14, 2, false, 0);
+    expect_histograms(&g, true, "5m:3 6=2h 5m:4:15h ");
+    assert_int_equal(g.interleave.joined_count[LEDGER_HISTOGRAM], 2);
+    assert_int_equal(g.interleave.superseded_count[LEDGER_HISTOGRAM], 2);
+    assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 1);
+    rig_close(&g);
+}
+
 int
 main(void)
 {
@@ -258,6 +403,9 @@ main(void)
         cmocka_unit_test(test_halves_of_a_window_are_joined),
         cmocka_unit_test(test_of_equal_windows_the_earliest_arrival_wins),
         cmocka_unit_test(test_a_window_that_is_deleted_in_part_is_hidden),
+        cmocka_unit_test(test_windows_of_histograms_are_shown_with_their_markers),
+        cmocka_unit_test(test_plain_readers_get_last_histograms_of_windows),
+        cmocka_unit_test(test_histograms_join_windows_of_histograms_not_of_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,12 +309,38 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
     return false;
 }
 
+static enum err
+histogram_rollups_are_visible(struct store_query *q, const struct query_source *s,
+                              const struct block_ref *b, const struct time_range *hidden,
+                              uint32_t count, bool *ret_visible)
+{
+    struct arena *arena = &q->interleave.items_arena;
+    int64_t *times = arena_alloc(arena, b->count * sizeof *times);
+    struct histogram_rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
+    uint32_t n;
+    if (times == NULL || rollups == NULL) return ERR_NOMEM;
+    enum err e = block_read_histogram_rollups(s->part, b, times, arena, rollups, &n, NULL);
+    *ret_visible = false;
+    for (uint32_t i = 0; e == OK && i < n && !*ret_visible; i++) {
+        const struct histogram_rollup *h = &rollups[i];
+        struct rollup r = {.first_ms = h->first_ms,
+                           .last_ms = h->last_ms,
+                           .stale_ms = h->stale_ms,
+                           .is_stale = h->is_stale,
+                           .count = h->count};
+        *ret_visible = !rollup_is_hidden(&r, hidden, count);
+    }
+    return e;
+}
+
 /* Finds out whether the block has a window that is not hidden. */
 static enum err
 rollups_are_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
                     const struct time_range *hidden, uint32_t count, bool *ret_visible)
 {
     struct arena *arena = &q->interleave.items_arena;
+    if (block_kind(b) != SAMPLE_FLOAT)
+        return histogram_rollups_are_visible(q, s, b, hidden, count, ret_visible);
     int64_t *times = arena_alloc(arena, b->count * sizeof *times);
     uint64_t *bits = arena_alloc(arena, b->count * sizeof *bits);
     struct rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
