@@ -11,7 +11,8 @@ computable(struct arena *arena, const struct histogram *h)
     return memory == NULL ? NULL : fhist_of(memory, h);
 }
 
-/* Returns a copy to which others can be added. NULL without memory. */
+/* Returns a copy to which others can be added, without what rounding has lost. NULL without memory.
+ */
 static struct fhist *
 changeable_copy(struct arena *arena, const struct fhist *h)
 {
@@ -159,6 +160,27 @@ histogram_rollup_join(struct arena *arena, struct histogram_rollup *to,
     }
     assert(histogram_rollup_is_valid(to)); /* invariants 1 to 5 */
     return OK;
+}
+
+enum err
+histogram_rollup_copy(struct arena *arena, const struct histogram_rollup *from,
+                      struct histogram_rollup *ret)
+{
+    *ret = *from;
+    if (from->count == 0) return OK;
+    if (histogram_copy(&from->first, arena, &ret->first)) return ERR_NOMEM;
+    if (histogram_copy(&from->last, arena, &ret->last)) return ERR_NOMEM;
+    if (from->sum != NULL) {
+        fhist_settle(from->sum);
+        ret->sum = changeable_copy(arena, from->sum);
+    }
+    if (from->correction != NULL) {
+        fhist_settle(from->correction);
+        ret->correction = changeable_copy(arena, from->correction);
+    }
+    bool has_all = (ret->sum == NULL) == (from->sum == NULL) &&
+                   (ret->correction == NULL) == (from->correction == NULL);
+    return has_all ? OK : ERR_NOMEM;
 }
 
 bool

@@ -13,7 +13,7 @@
 
 #include "base/mem.h"
 #include "model/fhist/fhist.h"
-#include "model/sample.h"
+#include "model/rollup.h"
 
 /*
  * Histograms of one window, or of several neighbouring ones; arrays are in an arena. With a count
@@ -58,6 +58,21 @@ MUST_CHECK enum err histogram_rollup_of_sample(struct arena *arena, int64_t t_ms
  * arrays, which lie in this arena or outlive it. ERR_NOMEM: `to` is invalid. */
 MUST_CHECK enum err histogram_rollup_join(struct arena *arena, struct histogram_rollup *to,
                                           struct histogram_rollup *later);
+
+/* Copies a rollup with its arrays to an arena; its sums are settled. ERR_NOMEM. */
+MUST_CHECK enum err histogram_rollup_copy(struct arena *arena, const struct histogram_rollup *from,
+                                          struct histogram_rollup *ret);
+
+/* Returns its times and its count, as those of a rollup of floats whose other fields are zero. */
+static inline struct rollup
+histogram_rollup_times(const struct histogram_rollup *r)
+{
+    return (struct rollup){.first_ms = r->first_ms,
+                           .last_ms = r->last_ms,
+                           .stale_ms = r->stale_ms,
+                           .is_stale = r->is_stale,
+                           .count = r->count};
+}
 
 /* True if the invariants hold. */
 bool histogram_rollup_is_valid(const struct histogram_rollup *rollup);

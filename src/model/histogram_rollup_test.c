@@ -5,7 +5,7 @@
 
 #include "lib/random.h"
 #include "model/histogram.h"
-#include "model/histogram_rollup.h"
+#include "model/histogram_roller.h"
 
 enum { SAMPLES = 24 };
 
@@ -279,6 +279,49 @@ UNIT_TEST(test_a_marker_is_forgotten_when_a_sample_follows)
     arena_fini(&arena);
 }
 
+UNIT_TEST(test_a_roller_makes_the_same_rollup)
+{
+    struct rng rng = {4};
+    struct histogram_roller roller;
+    arena_init(&arena, NULL, 64 << 20, 1 << 20);
+    histogram_roller_init(&roller, NULL);
+    for (unsigned round = 0; round < 1000; round++) {
+        arena_reset(&arena);
+        struct histogram_samples s = random_samples(&rng);
+        histogram_roller_clear(&roller);
+        for (uint32_t i = 0; i < s.count; i++) {
+            struct histogram_rollup one = joined_at_random(&s, i, i + 1, &rng);
+            enum err e = rng_below(&rng, 2) == 0
+                             ? histogram_roller_add(&roller, s.times_ms[i], &s.items[i])
+                             : histogram_roller_add_rollup(&roller, &one);
+            assert_int_equal(e, OK);
+        }
+        check_by_definition(&s, &roller.rollup);
+    }
+    histogram_roller_fini(&roller);
+    arena_fini(&arena);
+}
+
+UNIT_TEST(test_a_roller_takes_little_memory)
+{
+    enum { MANY = 20000, LITTLE = 3 * HISTOGRAM_ROLLER_BYTES };
+    struct rng rng = {5};
+    struct budget budget;
+    struct histogram_roller roller;
+    budget_init(&budget, "roller", LITTLE, NULL);
+    arena_init(&arena, NULL, 64 << 20, 1 << 20);
+    histogram_roller_init(&roller, &budget);
+    struct histogram h = valid_histogram(&rng, SAMPLE_HISTOGRAM_INT);
+    for (int64_t t_ms = 1; t_ms <= MANY; t_ms++) {
+        assert_int_equal(histogram_roller_add(&roller, t_ms, &h), OK);
+    }
+    assert_int_equal(roller.rollup.count, MANY);
+    fhist_settle(roller.rollup.sum);
+    assert_true(roller.rollup.sum->count == (double)h.count * MANY);
+    histogram_roller_fini(&roller);
+    arena_fini(&arena);
+}
+
 UNIT_TEST(test_without_memory_a_join_fails)
 {
     struct rng rng = {3};
@@ -301,6 +344,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_joined_rollups_are_those_of_all_samples),
         cmocka_unit_test(test_a_marker_is_forgotten_when_a_sample_follows),
+        cmocka_unit_test(test_a_roller_makes_the_same_rollup),
+        cmocka_unit_test(test_a_roller_takes_little_memory),
         cmocka_unit_test(test_without_memory_a_join_fails),
     };
     return cmocka_run_group_tests_name("model/histogram_rollup", tests, NULL, NULL);

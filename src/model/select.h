@@ -214,6 +214,19 @@ struct sample_batch {
     const struct histogram_rollup *histogram_rollups; /* the same for histograms */
 };
 
+/* True if windows replace the samples of the batch. */
+static inline bool
+sample_batch_has_windows(const struct sample_batch *b)
+{
+    return b->rollups != NULL || b->histogram_rollups != NULL;
+}
+/* Returns a window of the batch; of histograms only its times and its count. */
+static inline struct rollup
+sample_batch_window(const struct sample_batch *b, uint32_t i)
+{
+    return b->rollups != NULL ? b->rollups[i] : histogram_rollup_times(&b->histogram_rollups[i]);
+}
+
 /* Returns some samples of a batch that has times. */
 struct sample_batch sample_batch_part(const struct sample_batch *batch, uint32_t from,
                                       uint32_t count);
