@@ -68,16 +68,16 @@ struct merge_run {
 static int64_t
 batch_end(const struct sample_batch *b, uint32_t i)
 {
-    if (b->rollups == NULL) return b->times_ms[i];
-    const struct rollup *r = &b->rollups[i];
-    return rollup_window_end(r->count > 0 ? r->first_ms : r->stale_ms, b->resolution_ms);
+    if (!sample_batch_has_windows(b)) return b->times_ms[i];
+    struct rollup r = sample_batch_window(b, i);
+    return rollup_window_end(rollup_begin_ms(&r), b->resolution_ms);
 }
 
 /* The same with the first time that the window may have. */
 static int64_t
 batch_start(const struct sample_batch *b, uint32_t i)
 {
-    if (b->rollups == NULL) return b->times_ms[i];
+    if (!sample_batch_has_windows(b)) return b->times_ms[i];
     int64_t end_ms = batch_end(b, i);
     return end_ms < INT64_MIN + b->resolution_ms ? INT64_MIN : end_ms - b->resolution_ms + 1;
 }
@@ -96,10 +96,10 @@ precedes(const struct sample_merge_input *p, const struct sample_merge_input *ot
     int64_t start_ms = start_of(p), other_ms = start_of(other);
     const struct sample_batch *a = &p->batch, *b = &other->batch;
     if (start_ms != other_ms) return start_ms < other_ms;
-    if (a->rollups == NULL) return false;
-    if (b->rollups == NULL) return true;
+    if (!sample_batch_has_windows(a)) return false;
+    if (!sample_batch_has_windows(b)) return true;
     if (a->resolution_ms != b->resolution_ms) return a->resolution_ms > b->resolution_ms;
-    return a->rollups[p->at].count > b->rollups[other->at].count;
+    return sample_batch_window(a, p->at).count > sample_batch_window(b, other->at).count;
 }
 
 /* Drops the samples of an input that do not begin after a time. */
@@ -119,7 +119,8 @@ static uint32_t
 count_before(const struct sample_batch *b, uint32_t from, int64_t until_ms)
 {
     uint32_t i = from + 1;
-    if (b->rollups == NULL) return search_first(k, i, b->count, b->times_ms[k] >= until_ms) - from;
+    if (!sample_batch_has_windows(b))
+        return search_first(k, i, b->count, b->times_ms[k] >= until_ms) - from;
     while (i < b->count && batch_end(b, i) < until_ms) {
         i++;
     }

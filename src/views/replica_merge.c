@@ -81,8 +81,18 @@ is_marker(const struct sample_batch *b, uint32_t i)
 static int64_t
 begin_of(const struct sample_batch *b, uint32_t i)
 {
-    bool is_window = b->rollups != NULL && b->rollups[i].count > 0;
-    return is_window ? b->rollups[i].first_ms : b->times_ms[i];
+    if (!sample_batch_has_windows(b)) return b->times_ms[i];
+    struct rollup r = sample_batch_window(b, i);
+    return rollup_begin_ms(&r);
+}
+
+/* The mean gap between the samples of a window; 0 if it is not a window of several. */
+static uint64_t
+gap_within(const struct sample_batch *b, uint32_t i)
+{
+    if (!sample_batch_has_windows(b)) return 0;
+    struct rollup r = sample_batch_window(b, i);
+    return r.count < 2 ? 0 : time_since(r.first_ms, r.last_ms) / (r.count - 1);
 }
 
 static void
@@ -100,9 +110,9 @@ static void
 note_gap(struct replica *r, const struct sample_batch *b, uint32_t i)
 {
     bool marker = is_marker(b, i);
-    const struct rollup *w = b->rollups == NULL ? NULL : &b->rollups[i];
+    bool has_several = sample_batch_has_windows(b) && sample_batch_window(b, i).count > 1;
     if (r->has_before && !marker) add_gap(r, time_since(r->before_ms, begin_of(b, i)));
-    if (w != NULL && w->count > 1) add_gap(r, time_since(w->first_ms, w->last_ms) / (w->count - 1));
+    if (has_several) add_gap(r, gap_within(b, i));
     r->has_before = !marker;
     r->before_ms = b->times_ms[i];
 }
@@ -145,18 +155,26 @@ is_silence(struct replica *r, uint64_t gap_ms)
 static enum err
 take_windows(struct replica_merge *m, struct sample_batch *b, struct why *why)
 {
+    bool is_float = b->rollups != NULL;
     int64_t *times_ms = arena_alloc(&m->kept, b->count * sizeof *times_ms);
-    uint64_t *bits = arena_alloc(&m->kept, b->count * sizeof *bits);
-    if (times_ms == NULL || bits == NULL) {
+    uint64_t *bits = is_float ? arena_alloc(&m->kept, b->count * sizeof *bits) : NULL;
+    struct histogram *lasts = is_float ? NULL : arena_alloc(&m->kept, b->count * sizeof *lasts);
+    if (times_ms == NULL || (bits == NULL && lasts == NULL)) {
         return why_set(why, ERR_NOMEM, "not enough memory for the query");
     }
     for (uint32_t i = 0; i < b->count; i++) {
-        const struct rollup *x = &b->rollups[i];
-        times_ms[i] = x->count > 0 ? x->last_ms : x->stale_ms;
-        bits[i] = x->count > 0 ? x->last_bits : STALE_NAN_BITS;
+        struct rollup x = sample_batch_window(b, i);
+        times_ms[i] = x.count > 0 ? x.last_ms : x.stale_ms;
+        if (is_float) {
+            bits[i] = x.count > 0 ? x.last_bits : STALE_NAN_BITS;
+            continue;
+        }
+        lasts[i] = b->histogram_rollups[i].last;
+        if (x.count == 0) lasts[i].sum_bits = STALE_NAN_BITS;
     }
     b->times_ms = times_ms;
     b->value_bits = bits;
+    b->histograms = lasts;
     return OK;
 }
 
@@ -171,7 +189,7 @@ fill_batch(struct replica_merge *m, struct replica *r, struct why *why)
     enum err e = m->batch(r->from, &r->batch, why);
     if (e) return e;
     r->drained = r->batch.count == 0;
-    return r->drained || r->batch.rollups == NULL ? OK : take_windows(m, &r->batch, why);
+    return sample_batch_has_windows(&r->batch) ? take_windows(m, &r->batch, why) : OK;
 }
 
 /* Afterwards the replica has a next sample, or is_over(). */
@@ -253,10 +271,13 @@ keep_next(struct replica_merge *m, struct replica *r, struct why *why)
             k->batch.rollups = &k->rollup;
         }
     } else {
-        if (histogram_copy(k->batch.histograms, &m->kept, &k->histogram)) {
-            return why_set(why, ERR_NOMEM, "not enough memory for the query");
-        }
+        enum err e = histogram_copy(k->batch.histograms, &m->kept, &k->histogram);
         k->batch.histograms = &k->histogram;
+        if (e == OK && k->batch.histogram_rollups != NULL) {
+            e = histogram_rollup_copy(&m->kept, k->batch.histogram_rollups, &k->histogram_rollup);
+            k->batch.histogram_rollups = &k->histogram_rollup;
+        }
+        if (e) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     }
     r->at++;
     r->has_kept = true;
@@ -285,8 +306,7 @@ gap_within_next(const struct replica *r)
 {
     uint32_t at;
     const struct sample_batch *b = next_sample(r, &at);
-    const struct rollup *w = b->rollups == NULL ? NULL : &b->rollups[at];
-    return w == NULL || w->count < 2 ? 0 : time_since(w->first_ms, w->last_ms) / (w->count - 1);
+    return gap_within(b, at);
 }
 
 /* Finds the gap after the next sample, or within the next window. *ret_any false: there is none. */
@@ -537,11 +557,16 @@ find_alive(struct replica_merge *m, struct replica **ret, struct why *why)
 /* --- the result ------------------------------------------------------------------------------- */
 
 static double
+count_of(const struct histogram *h)
+{
+    return h->kind == SAMPLE_HISTOGRAM_INT ? (double)h->count : bits_double(h->count);
+}
+
+static double
 value_of(const struct sample_batch *b, uint32_t i)
 {
     if (b->kind == SAMPLE_FLOAT) return bits_double(b->value_bits[i]);
-    uint64_t count = b->histograms[i].count;
-    return b->kind == SAMPLE_HISTOGRAM_INT ? (double)count : bits_double(count);
+    return count_of(&b->histograms[i]);
 }
 
 static bool
@@ -557,7 +582,8 @@ is_left_out(const struct replica_merge *m)
     const struct replica_course *c = &m->now;
     uint32_t i;
     const struct sample_batch *b = next_sample(c->current, &i);
-    if (!c->is_changed || !c->has_value || b->kind != c->kind || b->rollups != NULL) return false;
+    if (!c->is_changed || !c->has_value || b->kind != c->kind) return false;
+    if (sample_batch_has_windows(b)) return false;
     if (b->kind == SAMPLE_FLOAT && m->times_only) return false;
     if (c->is_gauge || is_gauge(b, i)) return false;
     return time_since(c->value_ms, b->times_ms[i]) < c->wary_ms &&
@@ -650,10 +676,11 @@ forget_hint(struct replica_merge *m, struct sample_batch *one)
     one->histograms = &m->histogram;
 }
 
-/* Finds the same window of another replica. */
+/* Finds the same window of another replica, as the item of a batch. *ret is NULL if it has none. */
 static enum err
 find_window(struct replica_merge *m, struct replica *r, const struct sample_batch *of,
-            const struct rollup *window, const struct rollup **ret, struct why *why)
+            const struct rollup *window, const struct sample_batch **ret, uint32_t *ret_at,
+            struct why *why)
 {
     int64_t end_ms = rollup_window_end(window->last_ms, of->resolution_ms);
     int64_t start_ms = end_ms - of->resolution_ms;
@@ -664,10 +691,53 @@ find_window(struct replica_merge *m, struct replica *r, const struct sample_batc
         e = fill_next(m, r, why);
     }
     if (e || is_over(r) || next_time(r) > end_ms) return e;
-    uint32_t at;
-    const struct sample_batch *b = next_sample(r, &at);
-    bool is_same = b->rollups != NULL && b->resolution_ms == of->resolution_ms;
-    if (is_same && b->rollups[at].count > 0) *ret = &b->rollups[at];
+    const struct sample_batch *b = next_sample(r, ret_at);
+    bool is_same = (of->rollups == NULL ? b->histogram_rollups != NULL : b->rollups != NULL) &&
+                   b->resolution_ms == of->resolution_ms;
+    if (is_same && sample_batch_window(b, *ret_at).count > 0) *ret = b;
+    return OK;
+}
+
+/* Copies of windows that may be those of other replicas. */
+struct chosen_windows {
+    struct rollup *floats;
+    struct histogram_rollup *histograms;
+};
+
+/* Chooses the i-th window: that of the batch, or one of a replica with more samples in it. */
+static enum err
+choose_window(struct replica_merge *m, const struct replica *current, const struct sample_batch *b,
+              uint32_t i, struct chosen_windows *to, struct why *why)
+{
+    const struct rollup own = sample_batch_window(b, i);
+    bool is_stale = own.is_stale;
+    uint64_t most = own.count + (own.count < 32 ? 1 : own.count / 16);
+    if (to->floats != NULL)
+        to->floats[i] = b->rollups[i];
+    else
+        to->histograms[i] = b->histogram_rollups[i];
+    for (uint32_t k = 0; k < m->count && own.count > 0; k++) {
+        const struct sample_batch *other = NULL;
+        uint32_t at;
+        if (&m->replicas[k] == current) continue;
+        enum err e = find_window(m, &m->replicas[k], b, &own, &other, &at, why);
+        if (e) return e;
+        if (other == NULL) continue;
+        const struct rollup x = sample_batch_window(other, at);
+        is_stale &= x.is_stale;
+        if (x.count <= most) continue;
+        most = x.count;
+        if (to->floats != NULL) {
+            to->floats[i] = x;
+        } else if (histogram_rollup_copy(&m->kept, &other->histogram_rollups[at],
+                                         &to->histograms[i])) {
+            return why_set(why, ERR_NOMEM, "not enough memory for the query");
+        }
+    }
+    if (to->floats != NULL)
+        to->floats[i].is_stale &= is_stale;
+    else
+        to->histograms[i].is_stale &= is_stale;
     return OK;
 }
 
@@ -676,27 +746,20 @@ static enum err
 choose_windows(struct replica_merge *m, const struct replica *current, struct sample_batch *b,
                struct why *why)
 {
-    struct rollup *chosen = arena_alloc(&m->kept, b->count * sizeof *chosen);
-    if (chosen == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
-    for (uint32_t i = 0; i < b->count; i++) {
-        const struct rollup *own = &b->rollups[i];
-        bool is_stale = own->is_stale;
-        uint64_t most = own->count + (own->count < 32 ? 1 : own->count / 16);
-        chosen[i] = *own;
-        for (uint32_t k = 0; k < m->count && own->count > 0; k++) {
-            const struct rollup *other = NULL;
-            if (&m->replicas[k] == current) continue;
-            enum err e = find_window(m, &m->replicas[k], b, own, &other, why);
-            if (e) return e;
-            if (other == NULL) continue;
-            is_stale &= other->is_stale;
-            if (other->count <= most) continue;
-            chosen[i] = *other;
-            most = other->count;
-        }
-        chosen[i].is_stale &= is_stale;
+    struct chosen_windows to = {NULL, NULL};
+    if (b->rollups != NULL)
+        to.floats = arena_alloc(&m->kept, b->count * sizeof *to.floats);
+    else
+        to.histograms = arena_alloc(&m->kept, b->count * sizeof *to.histograms);
+    if (to.floats == NULL && to.histograms == NULL) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the query");
     }
-    b->rollups = chosen;
+    for (uint32_t i = 0; i < b->count; i++) {
+        enum err e = choose_window(m, current, b, i, &to, why);
+        if (e) return e;
+    }
+    b->rollups = to.floats;
+    b->histogram_rollups = to.histograms;
     return OK;
 }
 
@@ -704,10 +767,12 @@ choose_windows(struct replica_merge *m, const struct replica *current, struct sa
 static void
 note_windows(struct replica_merge *m, const struct sample_batch *b)
 {
-    const struct rollup *last = &b->rollups[b->count - 1];
-    if (last->count == 0) return;
-    m->now.last_ms = m->now.value_ms = last->last_ms;
-    m->now.value = bits_double(last->last_bits);
+    uint32_t i = b->count - 1;
+    const struct rollup last = sample_batch_window(b, i);
+    if (last.count == 0) return;
+    m->now.last_ms = m->now.value_ms = last.last_ms;
+    m->now.value =
+        b->rollups != NULL ? bits_double(last.last_bits) : count_of(&b->histogram_rollups[i].last);
 }
 
 enum err
@@ -724,7 +789,7 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     const struct sample_batch *b = next_sample(r, &from);
     assert(from < b->count); /* invariant 1 */
     bool alone = r->has_kept || is_marker(b, from);
-    bool new_hint = m->now.is_changed && b->kind != SAMPLE_FLOAT;
+    bool new_hint = m->now.is_changed && b->kind != SAMPLE_FLOAT && !sample_batch_has_windows(b);
     step_over(r);
     if (!alone && !new_hint) {
         count = find_run(r, b, from);
@@ -734,7 +799,7 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     *ret = sample_batch_part(b, from, count);
     if (new_hint) forget_hint(m, ret);
     note_given(m, b, from + count - 1, count);
-    if (ret->rollups != NULL) {
+    if (sample_batch_has_windows(ret)) {
         e = choose_windows(m, r, ret, why);
         if (e) return e;
         note_windows(m, ret);

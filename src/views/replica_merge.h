@@ -33,9 +33,9 @@
  *
  * Windows of downsampled samples are read like their first sample before, and like their last one
  * after them; none is left out after a change. Of the replicas that have a window, the current one
- * gives it, unless another has more samples in it by a sixteenth and at least two: then the one with
- * most. A staleness marker in it counts if all have one. Where replicas have different windows of
- * the same time, those of the current one are returned, and others that begin before the last
+ * gives it, unless another has more samples in it by a sixteenth and at least two: then the one
+ * with most. A staleness marker in it counts if all have one. Where replicas have different windows
+ * of the same time, those of the current one are returned, and others that begin before the last
  * returned sample are skipped.
  *
  * Threads: one.
@@ -59,6 +59,7 @@ struct kept_sample {
     int64_t start_ms;
     struct histogram histogram;
     struct rollup rollup;
+    struct histogram_rollup histogram_rollup;
 };
 
 struct replica {
