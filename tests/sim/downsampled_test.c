@@ -8,15 +8,21 @@
 #include <string.h>
 
 #include "lib/label_text.h"
+#include "lib/promql/answer.h"
 #include "lib/random.h"
 #include "lib/seeds.h"
 #include "lib/views/rolled_view.h"
-#include "promql/promql.h"
 #include "views/memory_store.h"
 #include "views/merged_set.h"
 #include "views/replica_merge.h"
 
-enum { SERIES = 4, HOUR_MS = ROLLED_COARSE_MS, MINUTE_MS = 60000, HOURS = 12, ROUNDS = 60 };
+enum {
+    SERIES = ANSWER_SERIES,
+    HOUR_MS = ROLLED_COARSE_MS,
+    MINUTE_MS = 60000,
+    HOURS = 12,
+    ROUNDS = 60
+};
 #define BASE_MS (400000 * (int64_t)HOUR_MS)
 
 struct world {
@@ -114,65 +120,17 @@ world_free(struct world *w)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-struct answer {
-    struct promql_tree *tree;
-    struct promql_result *result;
-    struct buf error;
-    enum err e;
-};
-
 static struct view *twofold_new(struct world *w, struct view *first);
 
 static struct answer
 ask(struct world *w, bool rolled, const char *text, const struct promql_options *options)
 {
-    struct answer a = {.e = OK};
     struct view *view;
     struct why why;
-    buf_init(&a.error, NULL, 1 << 20);
     assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
     if (rolled) view = rolled_view_new(view, &w->levels);
     if (rolled && w->is_twofold) view = twofold_new(w, view);
-    assert_int_equal(promql_parse(bytes_of_text(text), NULL, NULL, &a.tree, &a.error), OK);
-    a.e = promql_run(a.tree, view, options, &a.result, &a.error, &why);
-    view_free(view);
-    return a;
-}
-
-static void
-answer_free(struct answer *a)
-{
-    promql_result_free(a->result);
-    promql_free(a->tree);
-    buf_fini(&a->error);
-}
-
-/* Values of the series with label i at each step; NaN bits of a marker where it has none. */
-enum { STEPS_MAX = 1000 };
-struct values {
-    uint64_t bits[SERIES][STEPS_MAX];
-};
-
-static struct values *
-values_of(struct answer *a, const struct promql_options *o)
-{
-    struct values *v = malloc(sizeof *v);
-    struct bytes labels;
-    struct promql_point p;
-    assert_non_null(v);
-    assert_int_equal(a->e, OK);
-    for (unsigned i = 0; i < SERIES * STEPS_MAX; i++) {
-        v->bits[i / STEPS_MAX][i % STEPS_MAX] = STALE_NAN_BITS;
-    }
-    while (promql_next_series(a->result, &labels)) {
-        struct bytes i = labels_get(labels, bytes_of("i", 1));
-        unsigned at = i.size == 1 ? i.at[0] - '0' : 0;
-        while (promql_next_point(a->result, false, &p)) {
-            v->bits[at][o->step_ms == 0 ? 0 : (p.t_ms - o->first_ms) / o->step_ms] =
-                double_bits(p.value);
-        }
-    }
-    return v;
+    return answer_over(view, text, options);
 }
 
 static struct promql_options
@@ -189,34 +147,22 @@ options_over(int64_t first_ms, int64_t step_ms)
     };
 }
 
-static bool
-is_near(double a, double b, double scale)
-{
-    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
-    if (isinf(a) || isinf(b)) return a == b;
-    return fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b) + scale);
-}
-
-static bool
-is_there(uint64_t bits)
-{
-    return bits != STALE_NAN_BITS;
-}
-
 /* Expects the same values over raw and downsampled samples, and no notes of the latter. */
 static void
 expect_same(struct world *w, const char *text, const struct promql_options *o)
 {
     struct answer raw = ask(w, false, text, o), rolled = ask(w, true, text, o);
-    struct values *a = values_of(&raw, o), *b = values_of(&rolled, o);
+    struct answer_values *a = answer_values_of(&raw, o), *b = answer_values_of(&rolled, o);
     uint32_t infos = promql_note_count(rolled.result, PROMQL_INFO);
     assert_int_equal(infos, promql_note_count(raw.result, PROMQL_INFO));
     for (unsigned i = 0; i < SERIES; i++) {
-        for (unsigned step = 0; step < STEPS_MAX; step++) {
+        for (unsigned step = 0; step < ANSWER_STEPS; step++) {
             uint64_t x = a->bits[i][step], y = b->bits[i][step];
-            w->compared += is_there(x);
+            w->compared += answer_is_there(x);
             if (x == y) continue;
-            if (is_there(x) && is_there(y) && is_near(bits_double(x), bits_double(y), 1)) continue;
+            if (answer_is_there(x) && answer_is_there(y) &&
+                answer_is_near(bits_double(x), bits_double(y), 1))
+                continue;
             fail_msg("%s, seed %llu, series %u, step %u: %g, rolled %g", text,
                      (unsigned long long)w->levels.seed, i, step, bits_double(x), bits_double(y));
         }
@@ -448,16 +394,18 @@ expect_alive(struct world *w, const char *text, const char *alive, bool is_time)
     struct promql_options o = options_over(BASE_MS + 17000, MINUTE_MS);
     struct answer answers[] = {ask(w, false, text, &o), ask(w, true, text, &o),
                                ask(w, false, alive, &o)};
-    struct values *raw = values_of(&answers[0], &o), *rolled = values_of(&answers[1], &o);
-    struct values *lives = values_of(&answers[2], &o);
+    struct answer_values *raw = answer_values_of(&answers[0], &o),
+                         *rolled = answer_values_of(&answers[1], &o);
+    struct answer_values *lives = answer_values_of(&answers[2], &o);
     for (unsigned i = 0; i < SERIES; i++) {
-        for (unsigned step = 0; step < STEPS_MAX; step++) {
+        for (unsigned step = 0; step < ANSWER_STEPS; step++) {
             int64_t t_ms = o.first_ms + step * o.step_ms;
             uint64_t x = raw->bits[i][step], y = rolled->bits[i][step];
-            bool is_gap = is_there(x) && !is_there(y);
-            bool is_late = t_ms >= w->last_ms[i] && is_there(y) && !is_there(lives->bits[i][step]);
-            bool is_newer = is_time && is_there(x) && bits_double(y) > bits_double(x);
-            w->compared += is_there(x);
+            bool is_gap = answer_is_there(x) && !answer_is_there(y);
+            bool is_late = t_ms >= w->last_ms[i] && answer_is_there(y) &&
+                           !answer_is_there(lives->bits[i][step]);
+            bool is_newer = is_time && answer_is_there(x) && bits_double(y) > bits_double(x);
+            w->compared += answer_is_there(x);
             if (is_gap || is_late || is_newer) {
                 fail_msg("%s, seed %llu, series %u, step %u: %g, rolled %g", text,
                          (unsigned long long)w->levels.seed, i, step, bits_double(x),
@@ -584,16 +532,18 @@ expect_known(struct world *w, const struct pieces *p, bool is_time, const struct
 {
     const char *text = is_time ? "timestamp(m_total)" : "m_total";
     struct answer answers[] = {ask(w, false, text, o), ask(w, true, text, o)};
-    struct values *raw = values_of(&answers[0], o), *rolled = values_of(&answers[1], o);
+    struct answer_values *raw = answer_values_of(&answers[0], o),
+                         *rolled = answer_values_of(&answers[1], o);
     uint32_t steps = o->step_ms == 0 ? 1 : (uint32_t)((o->last_ms - o->first_ms) / o->step_ms) + 1;
     for (unsigned i = 0; i < SERIES; i++) {
         for (unsigned step = 0; step < steps; step++) {
             int64_t t_ms = o->first_ms + step * o->step_ms;
             uint64_t x = raw->bits[i][step], y = rolled->bits[i][step], want = STALE_NAN_BITS;
-            bool in_window, is_late = t_ms >= w->last_ms[i] && is_there(y) && !is_there(x);
+            bool in_window,
+                is_late = t_ms >= w->last_ms[i] && answer_is_there(y) && !answer_is_there(x);
             const struct rollup *r = expected_at(p->of[i], p->count[i], t_ms, &in_window);
             if (r != NULL) want = is_time ? double_bits((double)r->last_ms / 1000) : r->last_bits;
-            w->compared += in_window && is_there(y);
+            w->compared += in_window && answer_is_there(y);
             if (y != want || is_late || (!in_window && y != x)) {
                 fail_msg("%s, seed %llu, series %u, step %u: %g, not %g; raw %g", text,
                          (unsigned long long)w->levels.seed, i, step, bits_double(y),
@@ -642,13 +592,13 @@ expect_within(struct world *w, const char *text)
     struct answer rolled = ask(w, true, text, &o);
     struct answer least = ask(w, false, "min_over_time(m_total[2h])", &o);
     struct answer most = ask(w, false, "max_over_time(m_total[2h])", &o);
-    struct values *v = values_of(&rolled, &o), *lo = values_of(&least, &o);
-    struct values *hi = values_of(&most, &o);
+    struct answer_values *v = answer_values_of(&rolled, &o), *lo = answer_values_of(&least, &o);
+    struct answer_values *hi = answer_values_of(&most, &o);
     for (unsigned i = 0; i < SERIES; i++) {
-        for (unsigned step = 0; step < STEPS_MAX; step++) {
+        for (unsigned step = 0; step < ANSWER_STEPS; step++) {
             double x = bits_double(v->bits[i][step]);
-            assert_int_equal(is_there(v->bits[i][step]), is_there(lo->bits[i][step]));
-            if (!is_there(v->bits[i][step])) continue;
+            assert_int_equal(answer_is_there(v->bits[i][step]), answer_is_there(lo->bits[i][step]));
+            if (!answer_is_there(v->bits[i][step])) continue;
             assert_true(x >= bits_double(lo->bits[i][step]) - 1e-9);
             assert_true(x <= bits_double(hi->bits[i][step]) + 1e-9);
         }
@@ -723,7 +673,8 @@ UNIT_TEST(test_lines_and_neighbours_use_the_ends_of_windows)
             w.store = kept;
             struct answer ends = ask(&w, false, texts[i], &o);
             w.store = raw;
-            struct values *a = values_of(&rolled, &o), *b = values_of(&ends, &o);
+            struct answer_values *a = answer_values_of(&rolled, &o),
+                                 *b = answer_values_of(&ends, &o);
             assert_memory_equal(a, b, sizeof *a);
             free(a);
             free(b);
@@ -746,12 +697,12 @@ UNIT_TEST(test_rates_without_corrections_err_within_the_bounds_of_windows)
         struct answer bound = ask(
             &w, false,
             "resets(m_total[1h]) * (max_over_time(m_total[1h]) - min_over_time(m_total[1h]))", &o);
-        struct values *a = values_of(&raw, &o), *b = values_of(&rolled, &o);
-        struct values *most = values_of(&bound, &o);
-        for (unsigned i = 0; i < SERIES * STEPS_MAX; i++) {
+        struct answer_values *a = answer_values_of(&raw, &o), *b = answer_values_of(&rolled, &o);
+        struct answer_values *most = answer_values_of(&bound, &o);
+        for (unsigned i = 0; i < SERIES * ANSWER_STEPS; i++) {
             uint64_t x = (&a->bits[0][0])[i], y = (&b->bits[0][0])[i];
-            assert_int_equal(is_there(x), is_there(y));
-            if (!is_there(x)) continue;
+            assert_int_equal(answer_is_there(x), answer_is_there(y));
+            if (!answer_is_there(x)) continue;
             double error = fabs(bits_double(x) - bits_double(y));
             assert_true(error <= 2 * bits_double((&most->bits[0][0])[i]) + 1e-6);
         }

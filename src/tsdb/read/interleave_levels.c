@@ -162,16 +162,6 @@ slot_select(const struct interleave *m, const struct interleave_item *item, stru
     s->count = kept;
 }
 
-static struct rollup
-times_of(const struct histogram_rollup *h)
-{
-    return (struct rollup){.first_ms = h->first_ms,
-                           .last_ms = h->last_ms,
-                           .stale_ms = h->stale_ms,
-                           .is_stale = h->is_stale,
-                           .count = h->count};
-}
-
 static enum err
 decode_histograms(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
                   struct why *why)
@@ -181,7 +171,7 @@ decode_histograms(struct interleave *m, const struct interleave_item *item, stru
     enum err e = block_read_histogram_rollups(item->block.part, item->block.ref, m->levels->times,
                                               &s->arena, s->histograms, &s->count, why);
     for (uint32_t i = 0; i < s->count && e == OK; i++) {
-        s->rollups[i] = times_of(&s->histograms[i]);
+        s->rollups[i] = histogram_rollup_times(&s->histograms[i]);
     }
     return e;
 }
@@ -329,7 +319,7 @@ join_window(struct interleave_levels *l, uint32_t at, const struct level_slot *s
     }
     struct histogram_rollup *h = &l->out_histograms[at];
     enum err e = histogram_rollup_join(&l->arena, h, &s->histograms[window]);
-    if (e == OK) l->out[at] = times_of(h);
+    if (e == OK) l->out[at] = histogram_rollup_times(h);
     return e;
 }
 
@@ -346,7 +336,7 @@ join_piece(struct interleave_levels *l, uint32_t at, const struct piece *p)
     enum err e = histogram_rollup_of_sample(&l->arena, l->raw.times_ms[l->raw_at],
                                             &l->raw.histograms[l->raw_at], &one);
     if (e == OK) e = histogram_rollup_join(&l->arena, h, &one);
-    if (e == OK) l->out[at] = times_of(h);
+    if (e == OK) l->out[at] = histogram_rollup_times(h);
     return e;
 }
 
@@ -432,7 +422,7 @@ show(struct interleave *m, struct sample_batch *ret)
     bool is_float = kind == SAMPLE_FLOAT;
     l->out_at += count;
     *ret = (struct sample_batch){.kind = kind, .count = count};
-    if (is_float ? m->rollups : m->histogram_rollups) {
+    if (m->rollups) {
         if (is_float)
             ret->rollups = l->out + at;
         else

@@ -180,8 +180,7 @@ expect_histograms(struct rig *g, bool rollups, const char *expected)
     static char text[4096];
     struct sample_batch b;
     text[0] = '\0';
-    g->interleave.rollups = true;
-    g->interleave.histogram_rollups = rollups;
+    g->interleave.rollups = rollups;
     interleave_begin(&g->interleave);
     for (;;) {
         assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);

@@ -17,7 +17,9 @@ struct rolled_item {
     int64_t t_ms;
     uint64_t bits;
     const struct histogram *histogram;
+    bool has_histograms; /* the window does */
     struct rollup rollup;
+    struct histogram_rollup histograms;
 };
 
 struct rolled_set {
@@ -33,6 +35,7 @@ struct rolled_set {
     uint64_t bits[BATCH_MAX];
     struct histogram histograms[BATCH_MAX];
     struct rollup rollups[BATCH_MAX];
+    struct histogram_rollup histogram_rollups[BATCH_MAX];
 };
 
 struct rolled_view {
@@ -76,19 +79,48 @@ new_item(struct rolled_set *s)
     return &s->items[s->count++];
 }
 
-/* Adds a window, or a sample as one, to the last item if it is in the same window. */
-static void
-put_rollup(struct rolled_set *s, int64_t resolution_ms, const struct rollup *r)
+static struct rolled_item
+item_of_sample(struct rolled_set *s, const struct rolled_item *sample)
 {
-    int64_t t_ms = r->count > 0 ? r->last_ms : r->stale_ms;
-    struct rolled_item *last = s->count > 0 ? &s->items[s->count - 1] : NULL;
-    int64_t end_ms = rollup_window_end(t_ms, resolution_ms);
-    if (last != NULL && last->resolution_ms == resolution_ms &&
-        rollup_window_end(last->t_ms, resolution_ms) == end_ms) {
-        rollup_join(&last->rollup, r);
+    struct rolled_item x = {.t_ms = sample->t_ms, .has_histograms = sample->histogram != NULL};
+    if (!x.has_histograms) {
+        x.rollup = rollup_of_sample(sample->t_ms, sample->bits);
+        return x;
+    }
+    enum err e =
+        histogram_rollup_of_sample(&s->arena, sample->t_ms, sample->histogram, &x.histograms);
+    assert(e == OK);
+    x.rollup = histogram_rollup_times(&x.histograms);
+    return x;
+}
+
+static void
+join(struct rolled_set *s, struct rolled_item *to, struct rolled_item *later)
+{
+    assert(to->has_histograms == later->has_histograms);
+    if (!to->has_histograms) {
+        rollup_join(&to->rollup, &later->rollup);
         return;
     }
-    *new_item(s) = (struct rolled_item){.resolution_ms = resolution_ms, .t_ms = t_ms, .rollup = *r};
+    enum err e = histogram_rollup_join(&s->arena, &to->histograms, &later->histograms);
+    assert(e == OK);
+    to->rollup = histogram_rollup_times(&to->histograms);
+}
+
+/* Adds a window to the last item if it is in the same window. */
+static void
+put_rollup(struct rolled_set *s, int64_t resolution_ms, struct rolled_item *x)
+{
+    struct rolled_item *last = s->count > 0 ? &s->items[s->count - 1] : NULL;
+    x->resolution_ms = resolution_ms;
+    x->t_ms = x->rollup.count > 0 ? x->rollup.last_ms : x->rollup.stale_ms;
+    int64_t end_ms = rollup_window_end(x->t_ms, resolution_ms);
+    if (last != NULL && last->resolution_ms == resolution_ms &&
+        rollup_window_end(last->t_ms, resolution_ms) == end_ms) {
+        join(s, last, x);
+        return;
+    }
+    *new_item(s) = *x;
 }
 
 static void
@@ -97,10 +129,30 @@ forget_corrections(struct rolled_set *s)
     for (uint32_t i = 0; i < s->count; i++) {
         struct rolled_item *x = &s->items[i];
         if (x->resolution_ms > 0 && x->rollup.resets > 0) x->rollup.correction = NAN;
+        if (x->has_histograms && x->histograms.correction != NULL) {
+            x->histograms.correction = NULL;
+            x->histograms.correction_lost = true;
+        }
     }
 }
 
-/* Replaces samples by windows: those of 1 h are made of windows of 5 m. */
+/* True if a window has floats and histograms. */
+static bool
+is_mixed(const struct rolled_item *raw, uint32_t count, uint32_t at, int64_t resolution_ms)
+{
+    int64_t end_ms = rollup_window_end(raw[at].t_ms, resolution_ms);
+    bool is_histogram = raw[at].histogram != NULL;
+    uint32_t first = at;
+    while (first > 0 && rollup_window_end(raw[first - 1].t_ms, resolution_ms) == end_ms)
+        first--;
+    for (uint32_t i = first; i < count && raw[i].t_ms <= end_ms; i++) {
+        if ((raw[i].histogram != NULL) != is_histogram) return true;
+    }
+    return false;
+}
+
+/* Replaces samples by windows: those of 1 h are made of windows of 5 m. Windows with floats and
+ * histograms stay as they are. */
 static void
 roll_up(struct rolled_set *s, uint64_t series)
 {
@@ -110,16 +162,18 @@ roll_up(struct rolled_set *s, uint64_t series)
     s->count = s->capacity = 0;
     for (uint32_t i = 0; i < count;) {
         int64_t t_ms = raw[i].t_ms, resolution_ms = resolution_at(s, series, t_ms);
-        if (raw[i].histogram != NULL) resolution_ms = 0;
+        if (resolution_ms == ROLLED_COARSE_MS && is_mixed(raw, count, i, resolution_ms))
+            resolution_ms = ROLLED_FINE_MS;
+        if (resolution_ms > 0 && is_mixed(raw, count, i, resolution_ms)) resolution_ms = 0;
         if (resolution_ms == 0) {
             *new_item(s) = raw[i++];
             continue;
         }
-        struct rollup fine = rollup_of_sample(t_ms, raw[i++].bits);
+        struct rolled_item fine = item_of_sample(s, &raw[i++]);
         int64_t end_ms = rollup_window_end(t_ms, ROLLED_FINE_MS);
-        for (; i < count && raw[i].t_ms <= end_ms && raw[i].histogram == NULL; i++) {
-            struct rollup one = rollup_of_sample(raw[i].t_ms, raw[i].bits);
-            rollup_join(&fine, &one);
+        for (; i < count && raw[i].t_ms <= end_ms; i++) {
+            struct rolled_item one = item_of_sample(s, &raw[i]);
+            join(s, &fine, &one);
         }
         put_rollup(s, resolution_ms, &fine);
     }
@@ -194,7 +248,15 @@ add_item(struct rolled_set *s, const struct rolled_item *x, struct sample_batch 
     s->bits[to->count] = x->bits;
     if (x->histogram != NULL) s->histograms[to->count] = *x->histogram;
     if (to->rollups != NULL) s->rollups[to->count] = x->rollup;
+    if (to->histogram_rollups != NULL) s->histogram_rollups[to->count] = x->histograms;
     to->count++;
+}
+
+static enum sample_kind
+kind_of(const struct rolled_item *x)
+{
+    if (x->has_histograms) return x->histograms.last.kind;
+    return x->histogram == NULL ? SAMPLE_FLOAT : x->histogram->kind;
 }
 
 /* Adds the last sample of a window and the marker after it, as far as they were asked for. */
@@ -203,18 +265,17 @@ add_thinned(struct rolled_set *s, const struct rolled_item *x, struct sample_bat
 {
     struct rolled_item sample = {.t_ms = x->rollup.last_ms, .bits = x->rollup.last_bits};
     struct rolled_item marker = {.t_ms = x->rollup.stale_ms, .bits = STALE_NAN_BITS};
+    const struct histogram stale = {.kind = kind_of(x), .sum_bits = STALE_NAN_BITS};
+    if (x->has_histograms) {
+        sample.histogram = &x->histograms.last;
+        marker.histogram = &stale;
+    }
     if (x->rollup.count > 0 && is_asked(s, &sample)) add_item(s, &sample, to);
     if (x->rollup.is_stale && is_asked(s, &marker)) add_item(s, &marker, to);
     struct query_control *control = s->request.control;
     if (control != NULL && atomic_load(&control->thinned_to_ms) < x->resolution_ms) {
         atomic_store(&control->thinned_to_ms, x->resolution_ms);
     }
-}
-
-static enum sample_kind
-kind_of(const struct rolled_item *x)
-{
-    return x->histogram == NULL ? SAMPLE_FLOAT : x->histogram->kind;
 }
 
 static enum err
@@ -231,7 +292,10 @@ rolled_batch(struct series_set *set, struct sample_batch *ret_batch, struct why 
         if (ret_batch->count == 0) {
             ret_batch->kind = kind_of(x);
             ret_batch->resolution_ms = resolution_ms;
-            if (resolution_ms > 0) ret_batch->rollups = s->rollups;
+            if (resolution_ms > 0 && x->has_histograms)
+                ret_batch->histogram_rollups = s->histogram_rollups;
+            else if (resolution_ms > 0)
+                ret_batch->rollups = s->rollups;
         } else if (ret_batch->resolution_ms != resolution_ms || ret_batch->kind != kind_of(x)) {
             break;
         }
@@ -240,7 +304,7 @@ rolled_batch(struct series_set *set, struct sample_batch *ret_batch, struct why 
         else
             add_item(s, x, ret_batch);
     }
-    if (ret_batch->rollups == NULL) {
+    if (!sample_batch_has_windows(ret_batch)) {
         ret_batch->times_ms = s->times_ms;
         ret_batch->value_bits = s->bits;
         ret_batch->histograms = s->histograms;

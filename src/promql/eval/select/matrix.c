@@ -59,6 +59,13 @@ add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
 
 /* --- a selector ------------------------------------------------------------------------------- */
 
+static enum err
+refuse_histograms(struct evaluation *ev, enum extent extent)
+{
+    return eval_fail(ev, "%s modifier is not supported with histograms",
+                     extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
+}
+
 /* Adds samples to the last series. `before` is the histogram before each one, NULL after other
  * samples. Samples before the range are dropped after they were `before`, unless the range is
  * extended. */
@@ -76,10 +83,7 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
             e = add_sample(ev, m, b->times_ms[i], bits_double(b->value_bits[i]), NULL);
             continue;
         }
-        if (extent != EXTENT_PLAIN) {
-            return eval_fail(ev, "%s modifier is not supported with histograms",
-                             extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
-        }
+        if (extent != EXTENT_PLAIN) return refuse_histograms(ev, extent);
         const struct histogram *h = &b->histograms[i];
         if (h->sum_bits == STALE_NAN_BITS) {
             *before = NULL;
@@ -131,6 +135,15 @@ extend(struct evaluation *ev, struct matrix *m, struct sample_window *range)
     return OK;
 }
 
+/* Adds the last histogram of a window. */
+static enum err
+add_last_histogram(struct evaluation *ev, struct matrix *m, const struct histogram_rollup *r)
+{
+    void *memory = arena_alloc(&m->arena, fhist_bytes_of(&r->last));
+    if (memory == NULL) return eval_no_memory(ev);
+    return add_sample(ev, m, r->last_ms, 0, fhist_of(memory, &r->last));
+}
+
 /* Adds the last sample of each window of a level. With an extended range the first one matters,
  * too, and those before and after the range. */
 static enum err
@@ -138,16 +151,21 @@ add_rollups(struct evaluation *ev, struct matrix *m, struct series_set *set,
             const struct sample_batch *b, const struct sample_window *range)
 {
     char text[TIME_TEXT_BYTES];
-    bool is_plain = range->extent == EXTENT_PLAIN;
+    bool is_plain = range->extent == EXTENT_PLAIN, is_float = b->rollups != NULL;
+    if (!is_float && !is_plain) return refuse_histograms(ev, range->extent);
     enum err e = rolled_check(ev, set, b);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        const struct rollup *r = &b->rollups[i];
-        bool is_in = r->last_ms > range->start_ms && r->last_ms <= range->end_ms;
-        if (r->count == 0 || (is_plain && !is_in)) continue;
-        if (!is_plain && r->count > 1) {
-            e = add_sample(ev, m, r->first_ms, bits_double(r->first_bits), NULL);
+        const struct rollup r = sample_batch_window(b, i);
+        bool is_in = r.last_ms > range->start_ms && r.last_ms <= range->end_ms;
+        if (r.count == 0 || (is_plain && !is_in)) continue;
+        if (!is_float) {
+            e = add_last_histogram(ev, m, &b->histogram_rollups[i]);
+            continue;
         }
-        if (e == OK) e = add_sample(ev, m, r->last_ms, bits_double(r->last_bits), NULL);
+        if (!is_plain && r.count > 1) {
+            e = add_sample(ev, m, r.first_ms, bits_double(r.first_bits), NULL);
+        }
+        if (e == OK) e = add_sample(ev, m, r.last_ms, bits_double(r.last_bits), NULL);
     }
     if (e) return e;
     notes_add(&ev->notes, NOTE_INFO, range->at,
@@ -169,7 +187,7 @@ matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *s
         e = matrix_add_series(ev, m, labels, false);
         do {
             if (e == OK) e = series_set_batch(set, &b, &ev->why);
-            if (e == OK && b.rollups != NULL && b.count > 0) {
+            if (e == OK && b.count > 0 && sample_batch_has_windows(&b)) {
                 before = NULL;
                 e = add_rollups(ev, m, set, &b, range);
             } else if (e == OK) {

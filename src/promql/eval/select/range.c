@@ -15,8 +15,9 @@
  *  4. Nothing is read once at_end is set.
  *  5. Summaries are not asked for where start times matter: a summary has none.
  *  6. Windows of a cut end before the last step, and their samples are in the buffer.
- *  7. While the buffer has windows of downsampled samples, each of them is one item with the time
- *     and the value of its last sample, and `rolled` has an item for each time.
+ *  7. While the buffer has windows of downsampled floats, each of them is one item with the time
+ *     and the value of its last sample, and `rolled` has an item for each time. A window of
+ *     histograms is a point with the time of its last one.
  *
  * The order of times in the buffer is that of the store or of a source, and is not asserted.
  */
@@ -50,6 +51,7 @@ struct range_samples {
     uint32_t histogram_count;
     uint32_t histogram_made; /* count of points with memory */
     uint32_t histogram_begin, histogram_end;
+    bool has_histogram_windows; /* some of the points of the series were windows */
 };
 
 struct range_vector {
@@ -159,6 +161,7 @@ histogram_place(struct range_vector *r, size_t bytes)
         s->histograms[s->histogram_made++] = (struct histogram_point){0};
     }
     struct histogram_point *p = &s->histograms[s->histogram_count];
+    p->rolled = NULL;
     if (p->capacity >= bytes) return p;
     size_t capacity = bytes + bytes / 8; /* histograms get more buckets over time */
     void *memory = mem_alloc(budget, capacity);
@@ -246,6 +249,25 @@ read_rollups(struct range_vector *r, const struct sample_batch *b)
     return OK;
 }
 
+/* The hints of histograms in windows are not known. */
+static enum err
+read_histogram_rollups(struct range_vector *r, const struct sample_batch *b)
+{
+    struct range_samples *s = &r->samples;
+    enum err e = rolled_check(r->vector.ev, r->set, b);
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        const struct histogram_rollup *x = &b->histogram_rollups[i];
+        r->follows_histogram = x->count > 0 && !x->is_stale;
+        if (x->count == 0) continue;
+        struct histogram_point *p = histogram_place(r, rolled_histogram_bytes(x));
+        if (p == NULL) return eval_no_memory(r->vector.ev);
+        rolled_histogram_set(p, x, b->resolution_ms);
+        s->has_histogram_windows = true;
+        s->histogram_count++;
+    }
+    return e;
+}
+
 static bool
 has_markers(const struct sample_batch *b)
 {
@@ -299,6 +321,7 @@ read_batch(struct range_vector *r)
     if (r->at_end) return OK;
     if (b.summary != NULL) return read_summary(r, &b);
     if (b.rollups != NULL) return read_rollups(r, &b);
+    if (b.histogram_rollups != NULL) return read_histogram_rollups(r, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
     if (r->samples.rolled_end > 0) return read_after_rollups(r, &b);
@@ -433,7 +456,7 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
         s->end++;
     }
     while (s->histogram_end < s->histogram_count &&
-           s->histograms[s->histogram_end].t_ms <= until_ms) {
+           rolled_first_histogram_ms(&s->histograms[s->histogram_end]) <= until_ms) {
         s->histogram_end++;
     }
     assert(s->begin <= s->end);                     /* invariant 1 */
@@ -501,7 +524,7 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     }
     w->scratch = r->scratch;
     if (!has_samples(r, w)) return OK;
-    bool given = w->rolled != NULL && w->count > 0
+    bool given = (w->rolled != NULL && w->count > 0) || s->has_histogram_windows
                      ? rolled_evaluate(w, r->id, &r->rolled_work, &result)
                      : r->kind->function(w, &result);
     if (!given) {
@@ -667,7 +690,7 @@ fill_column(struct range_vector *r, struct bytes labels)
     uint32_t steps = r->vector.grid.count;
     drop_histograms(r, s->histogram_count);
     s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = s->rolled_end = 0;
-    r->at_end = r->follows_histogram = false;
+    r->at_end = r->follows_histogram = s->has_histogram_windows = false;
     column_clear(&r->result, steps);
     arena_reset(&r->arena);
     if (takes_many(r)) e = fill_from_floats(r, &first);

@@ -11,7 +11,7 @@
  *     are cut by the ends of a range.
  *  2. A window has at least one sample.
  */
-#include "promql/eval/select/rolled.h"
+#include "promql/eval/select/rolled_private.h"
 
 #include <assert.h>
 #include <math.h>
@@ -23,19 +23,6 @@
 
 enum { SPREAD_MAX = 4, POINTS_MAX = 2 }; /* values that stand for a window */
 
-static inline const struct rollup *
-window_of(const struct sample_window *w, uint32_t i)
-{
-    return w->rolled[i].resolution_ms > 0 ? &w->rolled[i].rollup : NULL;
-}
-
-static inline double
-first_value(const struct sample_window *w, uint32_t i)
-{
-    const struct rollup *r = window_of(w, i);
-    return r == NULL ? w->values[i] : bits_double(r->first_bits);
-}
-
 static inline uint64_t
 weight_at(const struct sample_window *w, uint32_t i)
 {
@@ -44,9 +31,10 @@ weight_at(const struct sample_window *w, uint32_t i)
     return w->weights == NULL ? 1 : w->weights[i];
 }
 
-static inline uint64_t
-weight_of(const struct sample_window *w)
+uint64_t
+rolled_weight(const struct sample_window *w)
 {
+    if (w->rolled == NULL) return window_weight(w);
     return w->rolled[w->count - 1].samples - w->rolled[0].samples + weight_at(w, 0);
 }
 
@@ -57,41 +45,52 @@ resets_of(const struct sample_window *w)
     return w->rolled[w->count - 1].resets - w->rolled[0].resets + (r == NULL ? 0 : r->resets);
 }
 
-/* The ends of the range after it was widened. */
-struct widened {
-    int64_t start_ms;
-    int64_t end_ms;
-    int64_t coarsest_ms; /* resolution of windows that are cut; 0 if none is */
-    bool cuts_last;
+/* The sample or window at one end of a range, which may be of histograms. */
+struct end_item {
+    int64_t first_ms;
+    int64_t last_ms;
+    int64_t resolution_ms; /* 0: a sample */
 };
+
+static struct end_item
+float_item(const struct sample_window *w, uint32_t i)
+{
+    int64_t t_ms = w->times_ms[i];
+    if (w->rolled == NULL) return (struct end_item){t_ms, t_ms, 0};
+    return (struct end_item){rolled_first_ms(&w->rolled[i], t_ms), t_ms,
+                             w->rolled[i].resolution_ms};
+}
+
+static struct end_item
+histogram_item(const struct histogram_point *p)
+{
+    return (struct end_item){rolled_first_histogram_ms(p), p->t_ms,
+                             p->rolled == NULL ? 0 : p->rolled->resolution_ms};
+}
 
 static struct widened
 widen(const struct sample_window *w)
 {
     struct widened x = {.start_ms = w->start_ms, .end_ms = w->end_ms};
-    uint32_t last = w->count - 1;
-    const struct rollup *r = window_of(w, 0);
-    if (r != NULL && r->first_ms <= w->start_ms) {
-        x.coarsest_ms = w->rolled[0].resolution_ms;
-        x.start_ms = time_before(rollup_window_end(r->first_ms, x.coarsest_ms), x.coarsest_ms);
+    uint32_t n = w->count, m = w->histogram_count;
+    const struct histogram_point *p = w->histograms;
+    bool begins = n > 0 && (m == 0 || w->times_ms[0] < p[0].t_ms);
+    bool ends = n > 0 && (m == 0 || w->times_ms[n - 1] > p[m - 1].t_ms);
+    struct end_item first = begins ? float_item(w, 0) : histogram_item(&p[0]);
+    struct end_item last = ends ? float_item(w, n - 1) : histogram_item(&p[m - 1]);
+    if (first.resolution_ms > 0 && first.first_ms <= w->start_ms) {
+        x.coarsest_ms = first.resolution_ms;
+        x.start_ms = time_before(rollup_window_end(first.first_ms, x.coarsest_ms), x.coarsest_ms);
     }
-    r = window_of(w, last);
-    if (r != NULL && r->last_ms > w->end_ms) {
-        int64_t resolution_ms = w->rolled[last].resolution_ms;
-        if (resolution_ms > x.coarsest_ms) x.coarsest_ms = resolution_ms;
-        x.end_ms = rollup_window_end(r->last_ms, resolution_ms);
+    if (last.resolution_ms > 0 && last.last_ms > w->end_ms) {
+        if (last.resolution_ms > x.coarsest_ms) x.coarsest_ms = last.resolution_ms;
+        x.end_ms = rollup_window_end(last.last_ms, last.resolution_ms);
         x.cuts_last = true;
     }
     return x;
 }
 
 /* --- joined ----------------------------------------------------------------------------------- */
-
-struct joined {
-    const struct widened *range;
-    bool is_approximate; /* set by functions */
-};
-typedef bool (*joining)(struct sample_window *w, struct joined *j, struct operand *ret);
 
 static bool
 joined_sum(struct sample_window *w, struct joined *j, struct operand *ret)
@@ -114,7 +113,7 @@ static bool
 joined_count(struct sample_window *w, struct joined *j, struct operand *ret)
 {
     (void)j;
-    ret->value = (double)weight_of(w);
+    ret->value = (double)rolled_weight(w);
     return true;
 }
 
@@ -285,33 +284,41 @@ correction(const struct sample_window *w, struct joined *j)
     return sum;
 }
 
-/* The difference of the widened range, extrapolated to its ends as in float_rate(), divided by its
- * length; a difference is that part of it which the range itself has. */
+double
+rolled_factor(const struct sample_window *w, const struct joined *j,
+              const struct rolled_difference *d)
+{
+    struct stretch_times t = {
+        .to_start = (double)(d->first_ms - j->range->start_ms) / 1000,
+        .to_end = (double)(j->range->end_ms - d->last_ms) / 1000,
+        .sampled = (double)(d->last_ms - d->first_ms) / 1000,
+        .count = d->count > UINT32_MAX ? UINT32_MAX : (uint32_t)d->count,
+    };
+    double factor = stretch_factor(&t, d->first, d->more, d->kind != RATE_DELTA);
+    double seconds = ((double)j->range->end_ms - (double)j->range->start_ms) / 1000;
+    if (d->kind == RATE_RATE) return factor / seconds;
+    return j->range->coarsest_ms > 0 ? factor * ((double)w->range_ms / 1000 / seconds) : factor;
+}
+
+/* The difference of the widened range, with what was lost in resets. */
 static bool
 joined_difference(struct sample_window *w, struct joined *j, enum rate_kind kind,
                   struct operand *ret)
 {
     uint32_t last = w->count - 1;
-    int64_t first_ms = rolled_first_ms(&w->rolled[0], w->times_ms[0]);
-    bool is_counter = kind != RATE_DELTA;
-    uint64_t count = weight_of(w);
+    uint64_t count = rolled_weight(w);
     if (count < 2) return false;
     double first = first_value(w, 0), more = w->values[last] - first;
-    if (is_counter && resets_of(w) > 0) more += correction(w, j);
-    struct stretch_times t = {
-        .to_start = (double)(first_ms - j->range->start_ms) / 1000,
-        .to_end = (double)(j->range->end_ms - w->times_ms[last]) / 1000,
-        .sampled = (double)(w->times_ms[last] - first_ms) / 1000,
-        .count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count,
+    if (kind != RATE_DELTA && resets_of(w) > 0) more += correction(w, j);
+    const struct rolled_difference d = {
+        .kind = kind,
+        .first_ms = rolled_first_ms(&w->rolled[0], w->times_ms[0]),
+        .last_ms = w->times_ms[last],
+        .count = count,
+        .first = first,
+        .more = more,
     };
-    double factor = stretch_factor(&t, first, more, is_counter);
-    double seconds = ((double)j->range->end_ms - (double)j->range->start_ms) / 1000;
-    if (kind == RATE_RATE) {
-        factor /= seconds;
-    } else if (j->range->coarsest_ms > 0) {
-        factor *= (double)w->range_ms / 1000 / seconds;
-    }
-    ret->value = more * factor;
+    ret->value = more * rolled_factor(w, j, &d);
     return true;
 }
 
@@ -472,16 +479,42 @@ evaluate_spread(struct sample_window *w, enum function_id id, struct rolled_work
 
 /* --- lines and neighbours --------------------------------------------------------------------- */
 
+/* Gathers the histograms that are known. False: no memory. */
+static bool
+gather_points(const struct sample_window *w, struct rolled_work *work, uint32_t *ret_count)
+{
+    uint32_t n = 0;
+    if (!array_reserve(w->ev->budget, &work->points, &work->point_capacity,
+                       w->histogram_count * POINTS_MAX)) {
+        return false;
+    }
+    for (uint32_t k = 0; k < w->histogram_count; k++) {
+        struct histogram_point p = w->histograms[k];
+        const struct rolled_histogram *x = p.rolled;
+        p.rolled = NULL;
+        if (x != NULL && x->rollup.count > 1) {
+            struct histogram_point first = p;
+            first.t_ms = x->rollup.first_ms;
+            first.h = (struct fhist *)(uintptr_t)x->first; /* functions only read it */
+            work->points[n++] = first;
+        }
+        work->points[n++] = p;
+    }
+    *ret_count = n;
+    return true;
+}
+
 /* Evaluates the function of the samples that are known: the first and the last of each window. */
 static bool
 evaluate_points(struct sample_window *w, enum function_id id, struct rolled_work *work,
                 struct operand *ret)
 {
     struct budget *budget = w->ev->budget;
-    uint32_t most = w->count * POINTS_MAX, n = 0;
+    uint32_t most = w->count * POINTS_MAX, n = 0, histograms;
     /* The third part of the values is scratch memory of the function. */
     if (!array_reserve(budget, &work->times_ms, &work->time_capacity, most) ||
-        !array_reserve(budget, &work->values, &work->value_capacity, 2 * most)) {
+        !array_reserve(budget, &work->values, &work->value_capacity, 2 * most) ||
+        !gather_points(w, work, &histograms)) {
         w->failed = ERR_NOMEM;
         return false;
     }
@@ -501,6 +534,8 @@ evaluate_points(struct sample_window *w, enum function_id id, struct rolled_work
     points.weights = NULL;
     points.rolled = NULL;
     points.count = n;
+    points.histograms = work->points;
+    points.histogram_count = histograms;
     points.scratch = work->values + most;
     bool given = window_kind_of(id)->function(&points, ret);
     w->result = points.result;
@@ -564,7 +599,11 @@ note_approximate(struct sample_window *w, enum function_id id, struct rolled_wor
     char text[TIME_TEXT_BYTES];
     int64_t coarsest_ms = 0;
     for (uint32_t i = 0; i < w->count; i++) {
-        int64_t resolution_ms = w->rolled[i].resolution_ms;
+        int64_t resolution_ms = float_item(w, i).resolution_ms;
+        if (resolution_ms > coarsest_ms) coarsest_ms = resolution_ms;
+    }
+    for (uint32_t k = 0; k < w->histogram_count; k++) {
+        int64_t resolution_ms = histogram_item(&w->histograms[k]).resolution_ms;
         if (resolution_ms > coarsest_ms) coarsest_ms = resolution_ms;
     }
     if (!noted_levels_add(&work->approximate, coarsest_ms)) return;
@@ -578,7 +617,16 @@ has_window(const struct sample_window *w)
     for (uint32_t i = 0; i < w->count; i++) {
         if (window_of(w, i) != NULL) return true;
     }
+    for (uint32_t k = 0; k < w->histogram_count; k++) {
+        if (w->histograms[k].rolled != NULL) return true;
+    }
     return false;
+}
+
+static bool
+is_known(const struct sample_window *w, struct end_item x)
+{
+    return x.last_ms <= w->end_ms || x.first_ms > w->start_ms;
 }
 
 /* True if a sample is certain to be in the range: of windows only the ends are known. */
@@ -586,8 +634,10 @@ static bool
 has_known_sample(const struct sample_window *w)
 {
     for (uint32_t i = 0; i < w->count; i++) {
-        int64_t first_ms = rolled_first_ms(&w->rolled[i], w->times_ms[i]);
-        if (w->times_ms[i] <= w->end_ms || first_ms > w->start_ms) return true;
+        if (is_known(w, float_item(w, i))) return true;
+    }
+    for (uint32_t k = 0; k < w->histogram_count; k++) {
+        if (is_known(w, histogram_item(&w->histograms[k]))) return true;
     }
     return false;
 }
@@ -596,13 +646,15 @@ bool
 rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work *work,
                 struct operand *ret)
 {
+    bool is_presence = id == FUNCTION_PRESENT_OVER_TIME || id == FUNCTION_ABSENT_OVER_TIME;
+    if (window_kind_of(id)->floats_only) w->histogram_count = 0; /* they are ignored */
     if (!has_window(w)) return window_kind_of(id)->function(w, ret);
-    joining join = w->extent == EXTENT_PLAIN ? joinings[id] : NULL;
-    if (w->histogram_count > 0 && !window_kind_of(id)->floats_only) join = NULL;
+    joining join = w->histogram_count > 0 ? histogram_joining(id) : joinings[id];
+    if (w->extent != EXTENT_PLAIN) join = NULL;
     struct widened range = widen(w);
     struct joined j = {.range = &range, .is_approximate = join == NULL};
     if (range.coarsest_ms > 0 && w->extent == EXTENT_PLAIN &&
-        (join != joined_presence || !has_known_sample(w))) {
+        (!is_presence || !has_known_sample(w))) {
         note_widened(w, range.coarsest_ms, work);
     }
     bool given;
@@ -622,6 +674,7 @@ rolled_work_fini(struct rolled_work *work, struct budget *budget)
     array_free(budget, work->spread, work->spread_capacity);
     array_free(budget, work->times_ms, work->time_capacity);
     array_free(budget, work->values, work->value_capacity);
+    array_free(budget, work->points, work->point_capacity);
 }
 
 /* --- the coarsest resolution that a query takes ------------------------------------------------
@@ -630,9 +683,10 @@ rolled_work_fini(struct rolled_work *work, struct budget *budget)
 static void
 end_of_coarse(const struct evaluation *ev, const struct sample_batch *b, int64_t *to_ms)
 {
-    if (b->rollups == NULL || b->count == 0 || b->resolution_ms <= ev->resolution_max_ms) return;
-    const struct rollup *r = &b->rollups[b->count - 1];
-    int64_t end_ms = rollup_window_end(r->count > 0 ? r->last_ms : r->stale_ms, b->resolution_ms);
+    if (!sample_batch_has_windows(b) || b->count == 0) return;
+    if (b->resolution_ms <= ev->resolution_max_ms) return;
+    const struct rollup last = sample_batch_window(b, b->count - 1);
+    int64_t end_ms = rollup_window_end(rollup_end_ms(&last), b->resolution_ms);
     if (end_ms > *to_ms) *to_ms = end_ms;
 }
 
@@ -652,7 +706,7 @@ rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_
         if (e == OK && b.count == 0) {
             e = series_set_next(set, &labels, &ev->why);
             if (e == OK && labels.at == NULL) break;
-            b.rollups = NULL;
+            b = (struct sample_batch){.count = 0};
         }
     } while (e == OK);
     if (e) return e;

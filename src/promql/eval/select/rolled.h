@@ -19,6 +19,30 @@ struct rolled {
     struct rollup rollup;
 };
 
+/* A window of histograms, of which at least one is a sample. The last one is that of its point. */
+struct rolled_histogram {
+    int64_t resolution_ms;
+    struct histogram_rollup rollup; /* its sums are in the memory of the point, */
+    const struct fhist *first;      /* and so is this one; rollup.first and .last are not used */
+};
+/* Returns the bytes of memory that a point needs for a window which has samples, and makes it
+ * there. The sums of the window are settled. */
+size_t rolled_histogram_bytes(const struct histogram_rollup *r);
+void rolled_histogram_set(struct histogram_point *p, const struct histogram_rollup *r,
+                          int64_t resolution_ms);
+
+/* The first histogram of a point, and its time. */
+static inline const struct fhist *
+rolled_first_histogram(const struct histogram_point *p)
+{
+    return p->rolled == NULL ? p->h : p->rolled->first;
+}
+static inline int64_t
+rolled_first_histogram_ms(const struct histogram_point *p)
+{
+    return p->rolled == NULL ? p->t_ms : p->rolled->rollup.first_ms;
+}
+
 /* A value that stands for several samples. */
 struct weighted {
     double value;
@@ -39,9 +63,11 @@ struct rolled_work {
     struct weighted *spread;
     int64_t *times_ms;
     double *values;
+    struct histogram_point *points;
     uint32_t spread_capacity;
     uint32_t time_capacity;
     uint32_t value_capacity;
+    uint32_t point_capacity;
     struct noted_levels widened;
     struct noted_levels approximate;
 };
@@ -55,8 +81,9 @@ rolled_first_ms(const struct rolled *x, int64_t last_ms)
 }
 
 /*
- * Evaluates a function whose window has `rolled`, parallel to its floats, which are the last ones
- * of windows. Adds infos where the result is approximate. As a window_function.
+ * Evaluates a function whose window may have windows of downsampled samples: floats with `rolled`,
+ * which are their last ones, or histograms. Adds infos where the result is approximate. As a
+ * window_function.
  */
 bool rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work *work,
                      struct operand *ret);

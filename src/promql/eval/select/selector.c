@@ -6,8 +6,9 @@
  * before and after the step. Batches are read once, in order; steps are filled as soon as the
  * sample after the time that they look back from is known.
  *
- * The last sample of a window is its only value, and only from the window's end on: steps in it have
- * the last value that was known when it began, while the window shows that the series is alive.
+ * The last sample of a window is its only value, and only from the window's end on: steps in it
+ * have the last value that was known when it began, while the window shows that the series is
+ * alive.
  *
  * Invariants:
  *
@@ -197,7 +198,8 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
         return OK;
     }
     struct fhist before = *a->h, after = *b->h, *h;
-    struct histogram_point x = {a->t_ms, 0, &before, 0}, y = {b->t_ms, 0, &after, 0};
+    struct histogram_point x = {.t_ms = a->t_ms, .h = &before};
+    struct histogram_point y = {.t_ms = b->t_ms, .h = &after};
     bool is_counter = before.hint != RESET_GAUGE || after.hint != RESET_GAUGE;
     if (interpolated_histogram(ev, &s->arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
                                &h)) {
@@ -275,28 +277,61 @@ note_older(struct selector_vector *s, int64_t resolution_ms)
               "samples are downsampled to %s; values are up to %s older", text, text);
 }
 
+/* The first sample of a window that has samples; of a histogram a view of the batch. */
+static struct last_sample
+first_of_window(const struct sample_batch *b, uint32_t i)
+{
+    struct last_sample first = {.t_ms = sample_batch_window(b, i).first_ms, .is_there = true};
+    if (b->rollups != NULL)
+        first.value = bits_double(b->rollups[i].first_bits);
+    else
+        first.stored = &b->histogram_rollups[i].first;
+    return first;
+}
+
+/* The last sample of a window, or only the time of its marker. */
+static struct last_sample
+end_of_window(const struct sample_batch *b, uint32_t i)
+{
+    const struct rollup r = sample_batch_window(b, i);
+    struct last_sample last = {
+        .t_ms = rollup_end_ms(&r),
+        .known_ms = rollup_window_end(rollup_end_ms(&r), b->resolution_ms),
+        .resolution_ms = b->resolution_ms,
+        .is_there = !r.is_stale,
+    };
+    if (b->rollups != NULL)
+        last.value = bits_double(r.last_bits);
+    else if (r.count > 0)
+        last.stored = &b->histogram_rollups[i].last;
+    return last;
+}
+
 /* Interpolates between the first and the last sample of a window. */
 static enum err
-smooth_in_window(struct selector_vector *s, const struct rollup *r, int64_t resolution_ms,
+smooth_in_window(struct selector_vector *s, const struct sample_batch *b, uint32_t i,
                  uint32_t *step, struct last_sample *last)
 {
-    struct last_sample first = {
-        .t_ms = r->first_ms, .value = bits_double(r->first_bits), .is_there = true};
-    struct last_sample second = {
-        .t_ms = r->last_ms, .value = bits_double(r->last_bits), .is_there = true};
-    if (r->count == 0) return OK; /* markers do not end a line */
-    if (last->is_there && is_histogram(last)) mark_mixed(s, last, &first);
-    enum err e = smooth(s, step, last, &first);
+    const struct rollup r = sample_batch_window(b, i);
+    if (r.count == 0) return OK; /* markers do not end a line */
+    struct last_sample first = first_of_window(b, i), second = end_of_window(b, i);
+    second.t_ms = r.last_ms;
+    second.is_there = true;
+    enum err e = selector_keep(s, &first);
+    if (e == OK) e = selector_keep(s, &second);
+    if (e) return e;
+    if (last->is_there && is_histogram(last) != is_histogram(&first)) mark_mixed(s, last, &first);
+    e = smooth(s, step, last, &first);
     s->before = *last;
     *last = first;
-    if (r->count == 1) return e;
+    if (r.count == 1) return e;
     for (; *step < s->vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= second.t_ms) break;
-        if (t > first.t_ms) note_older(s, resolution_ms);
+        if (t > first.t_ms) note_older(s, b->resolution_ms);
         e = put_between(s, *step, last, &second, t);
     }
-    s->before = *last;
+    s->before = (struct last_sample){.is_there = false};
     *last = second;
     return e;
 }
@@ -329,21 +364,16 @@ fill_in_window(struct selector_vector *s, const struct rollup *r, const struct l
     return e;
 }
 
-/* Fills the steps before the end of a window. */
+/* Fills the steps before the end of a window. The sample before its last one is not known. */
 static enum err
-fill_until_end(struct selector_vector *s, const struct rollup *r, int64_t resolution_ms,
-               uint32_t *step, struct last_sample *last)
+fill_until_end(struct selector_vector *s, const struct sample_batch *b, uint32_t i, uint32_t *step,
+               struct last_sample *last)
 {
-    struct last_sample now = {
-        .t_ms = rollup_end_ms(r),
-        .known_ms = rollup_window_end(rollup_end_ms(r), resolution_ms),
-        .resolution_ms = resolution_ms,
-        .is_there = !r->is_stale,
-        .value = bits_double(r->last_bits),
-    };
-    enum err e = selector_fill(s, step, rollup_begin_ms(r), last);
-    if (e == OK && r->count > 0) e = fill_in_window(s, r, &now, step, last);
-    s->before = *last;
+    const struct rollup r = sample_batch_window(b, i);
+    struct last_sample now = end_of_window(b, i);
+    enum err e = selector_fill(s, step, rollup_begin_ms(&r), last);
+    if (e == OK && r.count > 0) e = fill_in_window(s, &r, &now, step, last);
+    s->before = (struct last_sample){.is_there = false};
     *last = now;
     return e;
 }
@@ -352,8 +382,8 @@ fill_until_end(struct selector_vector *s, const struct rollup *r, int64_t resolu
 static bool
 is_in_range(const struct selector_vector *s, const struct sample_batch *b)
 {
-    int64_t end_ms = rollup_window_end(rollup_end_ms(&b->rollups[b->count - 1]), b->resolution_ms);
-    return end_ms >= s->request.min_ms;
+    const struct rollup last = sample_batch_window(b, b->count - 1);
+    return rollup_window_end(rollup_end_ms(&last), b->resolution_ms) >= s->request.min_ms;
 }
 
 static enum err
@@ -362,10 +392,11 @@ fill_from_rollups(struct selector_vector *s, const struct sample_batch *b, uint3
 {
     enum err e = is_in_range(s, b) ? rolled_check(s->vector.ev, s->set, b) : OK;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        const struct rollup *r = &b->rollups[i];
-        e = is_smoothed(s) ? smooth_in_window(s, r, b->resolution_ms, step, last)
-                           : fill_until_end(s, r, b->resolution_ms, step, last);
+        e = is_smoothed(s) ? smooth_in_window(s, b, i, step, last)
+                           : fill_until_end(s, b, i, step, last);
     }
+    if (e == OK) e = keep_last(s, last);
+    assert(e || last->stored == NULL); /* invariant 2 */
     return e;
 }
 
@@ -419,7 +450,7 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
     bool smoothed = is_smoothed(s);
     enum err e = OK;
     assert(b->count > 0);
-    if (b->rollups != NULL) return fill_from_rollups(s, b, step, last);
+    if (sample_batch_has_windows(b)) return fill_from_rollups(s, b, step, last);
     if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         struct last_sample now = sample_of(b, i);

@@ -11,6 +11,9 @@ struct histogram_point {
     int64_t start_ms; /* 0: unknown */
     struct fhist *h;
     size_t capacity; /* memory of `h`, in bytes */
+    /* The window of downsampled histograms whose last one this is, in that memory (rolled.h); NULL
+     * if it is a sample. */
+    const struct rolled_histogram *rolled;
 };
 
 struct sample_window {
@@ -18,8 +21,8 @@ struct sample_window {
      * (start_ms, end_ms], else also before and after, as far as the query looks back. */
     const int64_t *times_ms;
     const double *values;
-    const int64_t *starts_ms; /* start times of floats, 0 if unknown; NULL if not used */
-    const uint32_t *weights;  /* number of samples that each float represents; NULL: one each */
+    const int64_t *starts_ms;    /* start times of floats, 0 if unknown; NULL if not used */
+    const uint32_t *weights;     /* number of samples that each float represents; NULL: one each */
     const struct rolled *rolled; /* parallel to the floats; NULL if all are samples (rolled.h) */
     uint32_t count;
     const struct histogram_point *histograms;
@@ -106,6 +109,11 @@ bool window_instant_histograms(struct sample_window *w, const struct histogram_p
                                struct operand *ret);
 /* Sums up histograms, or takes their mean. */
 bool window_sum_histograms(struct sample_window *w, bool average, struct operand *ret);
+/* Returns a copy in the window's arena that can be changed. NULL, with w->failed: no memory. */
+struct fhist *window_changeable(struct sample_window *w, const struct fhist *h);
+/* Adds factor * h, with notes. False: they cannot be combined, or w->failed is set. */
+bool window_add_histogram(struct sample_window *w, struct fhist *to, const struct fhist *h,
+                          double factor);
 /* The values at both ends of a range with `anchored` or `smoothed`, and the floats between them.
  * False if no float is in the range or after it. The window has at least one float. */
 struct float_ends {
@@ -142,6 +150,9 @@ void note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes
 void note_reconciled(struct evaluation *ev, struct text_span at, const char *operation);
 /* Notes that a counter after a reset was combined with one that is not. */
 void note_reset_collision(struct evaluation *ev, struct text_span at, const char *operation);
+/* Warn that a histogram is not a counter, or not a gauge. */
+void note_not_counter(const struct sample_window *w);
+void note_not_gauge(const struct sample_window *w);
 /* Warns that a sample starts before the one before it. */
 void note_start_overlap(const struct sample_window *w);
 /* Notes that an aggregation ignores histograms. */

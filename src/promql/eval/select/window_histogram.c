@@ -55,14 +55,14 @@ note_ignored_histogram(struct evaluation *ev, struct text_span at, enum token_ty
               token_word(aggregation));
 }
 
-static void
+void
 note_not_counter(const struct sample_window *w)
 {
     notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "this native histogram metric is not a counter: ", metric_name(w->labels));
 }
 
-static void
+void
 note_not_gauge(const struct sample_window *w)
 {
     notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
@@ -85,8 +85,8 @@ is_gauge(const struct fhist *h)
 
 /* --- arithmetic with notes -------------------------------------------------------------------- */
 
-static struct fhist *
-changeable(struct sample_window *w, const struct fhist *h)
+struct fhist *
+window_changeable(struct sample_window *w, const struct fhist *h)
 {
     struct fhist *copy = arena_alloc(w->arena, sizeof *copy);
     if (copy != NULL && fhist_begin(w->arena, h, false, copy) == OK) return copy;
@@ -94,8 +94,7 @@ changeable(struct sample_window *w, const struct fhist *h)
     return NULL;
 }
 
-/* False: they cannot be combined, or out of memory. */
-static bool
+bool
 window_add_histogram(struct sample_window *w, struct fhist *to, const struct fhist *h,
                      double factor)
 {
@@ -158,7 +157,7 @@ window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct opera
     if (is_counter && !check_points(w, points + 1, w->histogram_count - 2, custom, true)) {
         return false;
     }
-    struct fhist *h = changeable(w, last->h);
+    struct fhist *h = window_changeable(w, last->h);
     if (h == NULL || !window_add_histogram(w, h, before, -1)) return false;
     bool overlaps = false;
     for (const struct histogram_point *p = points + 1; is_counter && p <= last; p++) {
@@ -183,7 +182,7 @@ window_instant_histograms(struct sample_window *w, const struct histogram_point 
     bool gauges = is_gauge(before->h) && is_gauge(last->h);
     if (is_rate && (is_gauge(before->h) || is_gauge(last->h))) note_not_counter(w);
     if (!is_rate && !gauges) note_not_gauge(w);
-    struct fhist *h = changeable(w, last->h);
+    struct fhist *h = window_changeable(w, last->h);
     if (h == NULL) return false;
     bool reset = is_rate && point_was_reset(w, last, before->h);
     if (!reset && !window_add_histogram(w, h, before->h, -1)) return false;
@@ -202,7 +201,7 @@ static bool
 move_mean(struct sample_window *w, struct fhist *mean, const struct fhist *h, double n,
           struct fhist_outcome *outcome)
 {
-    struct fhist *share = changeable(w, h);
+    struct fhist *share = window_changeable(w, h);
     if (share == NULL) return false;
     fhist_divide(share, n);
     fhist_multiply(mean, (n - 1) / n);
@@ -412,14 +411,14 @@ extended_histograms(struct sample_window *w, enum rate_kind kind, struct operand
     bool right_between = smoothed && last > 0 && p[last].t_ms > w->end_ms;
     struct fhist *left = left_between
                              ? histogram_end(w, &p[first], &p[first + 1], w->start_ms, is_counter)
-                             : changeable(w, p[first].h);
+                             : window_changeable(w, p[first].h);
     if (left == NULL) return false;
     struct fhist *right = right_between
                               ? histogram_end(w, &p[last - 1], &p[last], w->end_ms, is_counter)
-                              : changeable(w, p[last].h);
+                              : window_changeable(w, p[last].h);
     if (right == NULL) return false;
     if (!is_counter && !(is_gauge(left) && is_gauge(right))) note_not_gauge(w);
-    struct fhist *result = changeable(w, right);
+    struct fhist *result = window_changeable(w, right);
     if (result == NULL || !window_add_histogram(w, result, left, -1)) return false;
     if (is_counter && !add_resets(w, result, first, last, left, right)) return false;
     if (kind == RATE_RATE) fhist_divide(result, (double)w->range_ms / 1000);
