@@ -14,6 +14,7 @@ enum { HOUR_SECONDS = 3600, STEP_SECONDS = 15, AN_HOUR = HOUR_SECONDS / STEP_SEC
 #define HOUR_MS (60 * MINUTE_MS)
 
 static struct series_rules *rules[TSDB_LEVELS_MAX];
+static bool sends_histograms;
 
 /* Sets levels from the age of an hour on; ends with a resolution of 0. */
 static void
@@ -41,6 +42,7 @@ static int
 teardown(void **state)
 {
     set_levels(none);
+    sends_histograms = false;
     return claim_teardown(state);
 }
 
@@ -48,6 +50,20 @@ static void
 advance(int64_t ms)
 {
     sim_env_advance_ns(machine.sim, ms * NS_PER_MS);
+}
+
+/* Adds a histogram with a bucket or two that a number decides. */
+static void
+add_histogram(struct rq *rq, int64_t t_ms, uint64_t number)
+{
+    static const struct hist_span spans[] = {{0, 2}};
+    const int64_t deltas[] = {(int64_t)(number % 1000), (int64_t)(number / 1000 % 1000)};
+    const struct histogram h = {
+        .kind = SAMPLE_HISTOGRAM_INT,
+        .count = (uint64_t)(2 * deltas[0] + deltas[1]),
+        .sum_bits = double_bits((double)(number % 10000) / 8),
+        .positive = {.spans = spans, .span_count = 1, .deltas = deltas, .bucket_count = 2}};
+    rq_histogram(rq, t_ms, &h, 0);
 }
 
 /* Sends samples of one series, the first one step after a moment. */
@@ -60,7 +76,11 @@ send(const char *tenant, const char *series, int64_t after_ms, uint32_t count, u
     rq_series(&rq, series);
     for (uint32_t i = 1; i <= count; i++) {
         double value = seed == 0 ? i : (double)rng_next(&r);
-        rq_float(&rq, after_ms + i * STEP_SECONDS * 1000LL, double_bits(value), 0);
+        int64_t t_ms = after_ms + i * STEP_SECONDS * 1000LL;
+        if (sends_histograms)
+            add_histogram(&rq, t_ms, rng_next(&r));
+        else
+            rq_float(&rq, t_ms, double_bits(value), 0);
     }
     must(machine_send(&machine, tenant, &rq));
     rq_fini(&rq);
@@ -455,6 +475,58 @@ UNIT_TEST(test_windows_are_whole_when_an_allocation_fails)
     fail_everywhere(MEMORY);
 }
 
+UNIT_TEST(test_windows_of_histograms_are_whole_when_any_call_fails)
+{
+    sends_histograms = true;
+    fail_everywhere(FAULT_EIO);
+}
+
+UNIT_TEST(test_windows_of_histograms_are_whole_without_an_allocation)
+{
+    sends_histograms = true;
+    fail_everywhere(MEMORY);
+}
+
+UNIT_TEST(test_many_histograms_of_a_window_become_one_rollup)
+{
+    struct rq rq;
+    set_levels(hours);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    for (uint32_t i = 0; i < 3000; i++)
+        add_histogram(&rq, NOON - 30 * MINUTE_MS + i, i);
+    must(machine_send(&machine, "a", &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    advance_all(3 * HOUR_MS);
+    merge_all(TSDB_MERGE_DUE);
+    assert_int_equal(count_shown(), 1);
+    machine_verified_restart(&machine);
+}
+
+/* Windows with floats and histograms stay as they are, finer ones are made around them. */
+UNIT_TEST(test_a_window_of_floats_and_histograms_stays)
+{
+    static const int64_t both[] = {5 * MINUTE_MS, HOUR_MS, 0};
+    set_levels(both);
+    send("a", "__name__=m", NOON - 3 * HOUR_MS, AN_HOUR + AN_HOUR / 2 + 4, 1);
+    sends_histograms = true;
+    send("a", "__name__=m", NOON - 90 * MINUTE_MS + MINUTE_MS, AN_HOUR + AN_HOUR / 2 - 4, 1);
+    sends_histograms = false;
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    /* 10:00, 12:00, each 5 m of 11:00 but one, and 20 samples */
+    assert_int_equal(count_shown(), 2 + 11 + 20);
+    machine_verified_restart(&machine);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), 2 + 11 + 20);
+    struct ledger l = machine_ledger(&machine, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED], AN_HOUR + AN_HOUR / 2);
+    assert_int_equal(l.count[LEDGER_HISTOGRAM][LEDGER_DOWNSAMPLED], AN_HOUR + AN_HOUR / 2 - 20);
+}
+
 /* --- damage ----------------------------------------------------------------------------------- */
 
 static void
@@ -542,6 +614,10 @@ main(void)
         life(test_windows_are_whole_when_any_call_fails),
         life(test_windows_are_whole_when_the_disk_is_full),
         life(test_windows_are_whole_when_an_allocation_fails),
+        life(test_windows_of_histograms_are_whole_when_any_call_fails),
+        life(test_windows_of_histograms_are_whole_without_an_allocation),
+        life(test_many_histograms_of_a_window_become_one_rollup),
+        life(test_a_window_of_floats_and_histograms_stays),
         life(test_no_flipped_byte_of_a_part_gives_a_wrong_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

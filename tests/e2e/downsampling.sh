@@ -28,9 +28,21 @@ fetch() { # PATH [ARGUMENT...]
     curl -fsSg --noproxy '*' --max-time 60 "$url$1" "${@:2}"
 }
 
-# Counters and gauges, of a sample each 15 s and each minute.
+# Counters and gauges, of a sample each 15 s and each minute, and a native histogram each 15 s.
 samples() {
-    awk -v first="$first" -v end="$end" 'BEGIN {
+    awk -v first="$first" -v end="$end" '
+    function histogram(t,   k, reset, all, text) {
+        reset = rand() < 0.0002
+        sum = reset ? 0 : sum + 80 * rand()
+        for (k = 0; k < 8; k++) {
+            bucket[k] = reset ? 0 : bucket[k] + int(rand() * 20)
+            all += bucket[k]
+            text = text (k > 0 ? "," : "") bucket[k]
+        }
+        printf "@histogram h{job=\"fast\",i=\"0\"} %d000 schema=0 sum=%.3f count=%d pos=-2:8/%s\n",
+            t, sum, all, text
+    }
+    BEGIN {
         srand(7)
         for (t = first + 7; t < end; t += 15) {
             for (i = 0; i < 3; i++) {
@@ -39,6 +51,7 @@ samples() {
                 printf "g{job=\"fast\",i=\"%d\"} %.3f %d000\n", i, 20 + 10 * rand(), t
             }
             if (t % 60 == (first + 7) % 60) printf "g{job=\"slow\",i=\"0\"} %d %d000\n", int(rand() * 100), t
+            histogram(t)
             if (++n % 400 == 0) print "---"
         }
     }'
@@ -71,6 +84,9 @@ exact=(
     'count_over_time(g[1h])' 'min_over_time(g[2h])' 'max_over_time(g[1h])' 'sum_over_time(g[3h])'
     'avg_over_time(g[1h])' 'present_over_time(g[1h])' 'last_over_time(g[2h])' 'changes(g[1h])'
     'resets(c_total[6h])' 'rate(c_total[1h])' 'increase(c_total[2h])' 'delta(g[1h])' 'g' 'c_total offset 1h'
+    'count_over_time(h[1h])' 'changes(h[1h])' 'resets(h[6h])' 'histogram_count(h)' 'histogram_sum(last_over_time(h[1h]))'
+    'histogram_quantile(0.9, rate(h[1h]))' 'histogram_sum(increase(h[6h]))' 'histogram_fraction(0, 2, rate(h[2h]))'
+    'histogram_count(sum_over_time(h[1h]))' 'histogram_avg(avg_over_time(h[3h]))'
     'sum by (job) (rate(c_total[1h] offset 1h))' 'max_over_time(rate(c_total[1h])[3h:1h])' 'timestamp(g)'
 )
 
@@ -150,11 +166,11 @@ metric() { # NAME-AND-LABELS
     fetch /metrics | grep -F "$1 " | sed 's/.* //'
 }
 
-has_downsampled() {
+has_downsampled() { # KIND TOTAL
     local got
-    got=$(metric 'firekeep_samples_downsampled_total{tenant="anonymous",kind="float"}')
-    echo "$got of $total"
-    ((got > total * 4 / 5))
+    got=$(metric 'firekeep_samples_downsampled_total{tenant="anonymous",kind="'"$1"'"}')
+    echo "$got of $2"
+    ((got > $2 * 4 / 5))
 }
 
 is_balanced() { # DIR
@@ -174,11 +190,11 @@ counts_late() {
 fast='{match: '"'{job=\"fast\"}'"', after: 1h, resolution: 5m}'
 slow='{match: '"'{job=\"slow\"}'"', after: 1h, resolution: 1h}'
 samples >"$work/samples.txt"
-total=$(grep -c job "$work/samples.txt")
+total=$(grep -c '^[cg]' "$work/samples.txt")
 "$TOOLS/rwmake" <"$work/samples.txt" >"$work/samples.rw"
 settings
 claim "starts" begin || done_testing
-claim "takes six days of seven series" "$TOOLS/rwreplay" "$work/samples.rw" "$url"
+claim "takes six days of eight series" "$TOOLS/rwreplay" "$work/samples.rw" "$url"
 claim "flushes and merges" eval 'fetch /api/v1/admin/tsdb/flush -X POST && merge'
 claim "answers over raw samples" ask_all "$url" raw
 raw_bytes=$(part_bytes)
@@ -202,13 +218,14 @@ claim "within a window a series has what ended" is_of_ended
 claim "an older value has an info" informs 'g{job="slow"}' "values are up to 1h older" $((first + 6 * hour + 60))
 claim "a widened range has an info" informs 'rate(c_total[2m])' "widened to whole windows"
 claim "a quantile has an info" informs 'quantile_over_time(0.5, g[1h])' "quantile_over_time() is approximate"
+claim "irate of histograms has an info" informs 'histogram_count(irate(h[1h]))' "irate() is approximate"
 claim "irate has an info" informs 'irate(c_total[1h])' "irate() is approximate"
 claim "only raw samples: an error says from when on" refuses "raw samples exist from" \
     "$url/api/v1/query?query=g&time=$((first + 50 * hour))&max_source_resolution=0s"
 claim "windows of an hour may be used" fetch "/api/v1/query?query=g&time=$end&max_source_resolution=1h"
 claim "an export has the last samples" is_exported --url="$url"
-claim "the ledger counts what windows replaced" eval \
-    'has_downsampled'
+claim "the ledger counts floats that windows replaced" has_downsampled float "$total"
+claim "and histograms" has_downsampled histogram $((144 * 240))
 claim "a late sample in a window is counted" counts_late
 claim "federation works" eval 'fetch "/federate?match[]=g" >/dev/null'
 claim "remote read has the last samples" eval \
@@ -236,7 +253,8 @@ stop server
 if [[ -x $program ]]; then
     echo 'global: {}' >"$work/prometheus.yml"
     start peer "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer" \
-        --storage.tsdb.retention.time=100y --web.enable-remote-write-receiver --web.listen-address="127.0.0.1:${ports[1]}"
+        --storage.tsdb.retention.time=100y --web.enable-remote-write-receiver --web.listen-address="127.0.0.1:${ports[1]}" \
+        --enable-feature=native-histograms
     claim "Prometheus takes the samples" eval \
         'wait_ready peer "$peer_url/-/ready" && "$TOOLS/rwreplay" "$work/samples.rw" "$peer_url"'
     claim "Prometheus has the same answers over raw samples" eval 'ask_all "$peer_url" peer && same peer rolled'

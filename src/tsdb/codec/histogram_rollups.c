@@ -515,6 +515,48 @@ codec_histogram_rollups_encode(struct codec_scratch *scratch, struct arena *aren
     return e;
 }
 
+/* The number of the first windows whose last samples are rows of one block: up to the first marker.
+ */
+static uint32_t
+rows_of_block(const struct histogram_rollup *rollups, uint32_t count)
+{
+    uint32_t n = 0;
+    while (n < count && rollups[n].count > 0 &&
+           histogram_same_layout(&rollups[0].last, &rollups[n].last) &&
+           codec_histogram_fits(&rollups[0].last, n + 1)) {
+        if (rollups[n++].is_stale) break;
+    }
+    return n;
+}
+
+enum err
+codec_histogram_rollups_encode_blocks(struct codec_scratch *scratch, struct arena *arena,
+                                      const struct histogram_rollup *rollups, uint32_t count,
+                                      int64_t resolution_ms, int64_t *times_ms, struct buf *out)
+{
+    struct histogram *rows = arena_alloc(arena, (count + 1) * sizeof *rows);
+    enum err e = rows == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0, n; i < count && e == OK; i += n) {
+        n = rows_of_block(rollups + i, count - i);
+        for (uint32_t k = 0; k < n; k++) {
+            times_ms[k] = rollups[i + k].last_ms;
+            rows[k] = rollups[i + k].last;
+        }
+        if (n > 0) {
+            codec_times_encode(scratch, times_ms, n, out);
+            codec_histogram_encode(scratch, rows, n, out);
+            e = codec_histogram_rollups_encode(scratch, arena, rollups + i, n, resolution_ms, out);
+        }
+        n = n > 0 ? n : 1;
+        const struct histogram_rollup *last = &rollups[i + n - 1];
+        if (e || !last->is_stale) continue;
+        const struct histogram marker = {.kind = last->last.kind, .sum_bits = STALE_NAN_BITS};
+        codec_times_encode(scratch, &last->stale_ms, 1, out);
+        codec_histogram_encode(scratch, &marker, 1, out);
+    }
+    return e;
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static enum err

@@ -32,6 +32,14 @@ MUST_CHECK enum err codec_histogram_rollups_encode(struct codec_scratch *scratch
                                                    uint32_t count, int64_t resolution_ms,
                                                    struct buf *out);
 
+/* Appends blocks of these rollups, cut as the writer of parts does, to measure them. `times_ms` has
+ * room for `count`. ERR_NOMEM as above. */
+MUST_CHECK enum err codec_histogram_rollups_encode_blocks(struct codec_scratch *scratch,
+                                                          struct arena *arena,
+                                                          const struct histogram_rollup *rollups,
+                                                          uint32_t count, int64_t resolution_ms,
+                                                          int64_t *times_ms, struct buf *out);
+
 /*
  * Decodes the rollups of a block with these rows. `ret_rollups` has room for row_count; their
  * arrays are in the arena, or those of the rows.

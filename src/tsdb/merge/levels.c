@@ -9,26 +9,26 @@
  * includes rollups already, its samples are joined with them whatever they take.
  *
  * Not rolled up are windows that are not wholly in the time of the output, in which another live
- * part may have samples, or which have histograms.
+ * part may have samples, or which may have floats and histograms.
  *
  * Invariants:
  * 1. Samples of the chunk are of whole windows of its resolution, but for the last window, and
  *    after those of all rollups that wait.
  * 2. With `has_open`, no samples are in the chunk, and `open` is of the window that ends at
  *    window_end_ms.
+ * 3. All that waits is of floats, or of histograms: has_histograms. A window has one of them.
  */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "tsdb/codec/rollups.h"
+#include "tsdb/merge/levels_private.h"
 #include "tsdb/merge/parts_private.h"
 
 enum {
     CHUNK_SAMPLES = CODEC_SAMPLES_MAX,
-    CHUNK_ENOUGH = CHUNK_SAMPLES / 2, /* a chunk ends with the window in which it gets so many */
     CHUNKS_ALIKE = 3, /* that are not measured after one that takes at most a third */
-    SAMPLES_MIN = 4,  /* samples for each window, on average, that may be worth it */
 };
 
 /* A level of the current series. */
@@ -43,8 +43,10 @@ struct merge_levels {
     struct buf encoded;
     struct series_level of_series[PART_MERGE_LEVELS_MAX]; /* finest first */
     uint32_t count;
-    double bytes_each;    /* bytes of a sample of the run in the inputs */
-    int64_t raw_until_ms; /* time of the last histogram: its window stays as it is */
+    bool has_both;                        /* the series has floats and histograms */
+    double bytes_each[LEDGER_KIND_COUNT]; /* bytes of a sample of the run in the inputs */
+    bool has_histograms; /* the chunk, `open` and rollups that wait are of histograms, */
+    struct level_histograms *histograms; /* which are here; made when needed */
 
     int64_t known_until_ms; /* `resolution_ms` is right up to this time */
     int64_t resolution_ms;
@@ -77,7 +79,8 @@ enum { SCRATCH_BYTES = 640 * 1024, WINDOW_BYTES = 256 };
 uint64_t
 part_merge_memory_levels(void)
 {
-    return sizeof(struct merge_levels) + SCRATCH_BYTES + WINDOW_BYTES * BLOCK_ROLLUPS_MAX;
+    return sizeof(struct merge_levels) + SCRATCH_BYTES + WINDOW_BYTES * BLOCK_ROLLUPS_MAX +
+           level_histograms_memory();
 }
 
 void
@@ -86,6 +89,7 @@ merge_levels_free(struct part_merge *m)
     struct merge_levels *l = m->levels;
     if (l == NULL) return;
     codec_scratch_free(l->scratch);
+    level_histograms_free(m->budget, l->histograms);
     buf_fini(&l->encoded);
     mem_free(m->budget, l, sizeof *l);
 }
@@ -98,7 +102,7 @@ levels_make(struct part_merge *m)
     if (l == NULL) return ERR_NOMEM;
     m->levels = l;
     buf_init(&l->encoded, m->budget, PAGE_BYTES_MAX);
-    l->raw_until_ms = l->known_until_ms = l->window_end_ms = INT64_MIN;
+    l->known_until_ms = l->window_end_ms = INT64_MIN;
     return codec_scratch_new(m->budget, &l->scratch);
 }
 
@@ -139,9 +143,25 @@ all_nest(const struct part_merge *m, int64_t resolution_ms)
     return true;
 }
 
+/* True if the series has a piece of histograms, or of floats, that overlaps a time. */
+static bool
+has_pieces_of(const struct part_merge *m, struct time_range time, bool histograms)
+{
+    uint32_t count;
+    const struct merge_piece *p = merge_pieces(m, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_kind = (block_kind(p[i].block) != SAMPLE_FLOAT) == histograms;
+        if (is_kind && ranges_meet((struct time_range){p[i].min_ms, p[i].max_ms}, time)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err
 merge_levels_begin(struct part_merge *m)
 {
+    const struct time_range all = {INT64_MIN, INT64_MAX};
     struct bytes labels;
     const struct block_ref *blocks;
     uint32_t count;
@@ -151,7 +171,8 @@ merge_levels_begin(struct part_merge *m)
     struct merge_levels *l = m->levels;
     struct merge_source *s = m->group[0];
     l->count = 0;
-    l->raw_until_ms = l->known_until_ms = INT64_MIN;
+    l->known_until_ms = INT64_MIN;
+    l->has_both = has_pieces_of(m, all, true) && has_pieces_of(m, all, false);
     e = row_read(s->rows, s->tenant->first_series + s->row, &labels, &blocks, &count, &m->why);
     if (e) return merge_source_error(m, s, e);
     for (uint32_t i = 0; i < m->options.level_count; i++) {
@@ -174,7 +195,7 @@ bool
 merge_levels_want(const struct part_merge *m, const struct merge_piece *piece)
 {
     const struct merge_levels *l = m->levels;
-    if (!m->has_levels || block_kind(piece->block) != SAMPLE_FLOAT) return false;
+    if (!m->has_levels) return false;
     for (uint32_t i = 0; i < l->count; i++) {
         const struct series_level *level = &l->of_series[i];
         if (level->resolution_ms > piece->block->resolution_ms &&
@@ -190,7 +211,9 @@ static bool
 may_replace(const struct part_merge *m, struct time_range window)
 {
     if (!range_holds(m->options.window, window)) return false;
-    if (m->levels->raw_until_ms >= window.min_ms) return false;
+    if (m->levels->has_both && has_pieces_of(m, window, true) && has_pieces_of(m, window, false)) {
+        return false;
+    }
     for (uint32_t i = 0; i < m->options.foreign_count; i++) {
         if (ranges_meet(m->options.foreign[i], window)) return false;
     }
@@ -223,20 +246,54 @@ pending_out(struct part_merge *m)
 {
     struct merge_levels *l = m->levels;
     uint32_t count = l->pending_count;
+    int64_t resolution_ms = l->pending_resolution_ms;
     l->pending_count = 0;
     if (count == 0) return OK;
-    return part_write_rollups(m->writer, l->pending, count, l->pending_resolution_ms, &m->why);
+    if (!l->has_histograms) {
+        return part_write_rollups(m->writer, l->pending, count, resolution_ms, &m->why);
+    }
+    enum err e = part_write_histogram_rollups(m->writer, l->histograms->pending, count,
+                                              resolution_ms, &m->why);
+    arena_restart(&l->histograms->pending_arena);
+    return e;
+}
+
+/* Makes room for a rollup that waits. */
+static enum err
+pending_room(struct part_merge *m, int64_t resolution_ms)
+{
+    struct merge_levels *l = m->levels;
+    uint32_t most = l->has_histograms ? PENDING_HISTOGRAMS : BLOCK_ROLLUPS_MAX;
+    bool fits = l->pending_count < most && l->pending_resolution_ms == resolution_ms;
+    if (l->has_histograms) fits &= l->histograms->pending_arena.used_bytes < PENDING_BYTES;
+    enum err e = fits ? OK : pending_out(m);
+    l->pending_resolution_ms = resolution_ms;
+    return e;
 }
 
 static enum err
 rollup_add(struct part_merge *m, const struct rollup *r, int64_t resolution_ms)
 {
-    struct merge_levels *l = m->levels;
-    bool fits = l->pending_count < BLOCK_ROLLUPS_MAX && l->pending_resolution_ms == resolution_ms;
-    enum err e = fits ? OK : pending_out(m);
-    l->pending_resolution_ms = resolution_ms;
-    l->pending[l->pending_count++] = *r;
+    enum err e = pending_room(m, resolution_ms);
+    m->levels->pending[m->levels->pending_count++] = *r;
     return e;
+}
+
+static enum err
+histogram_rollup_add(struct part_merge *m, const struct histogram_rollup *r, int64_t resolution_ms)
+{
+    struct level_histograms *h = m->levels->histograms;
+    enum err e = pending_room(m, resolution_ms);
+    uint32_t at = m->levels->pending_count;
+    if (e == OK) e = histogram_rollup_copy(&h->pending_arena, r, &h->pending[at]);
+    if (e == OK) m->levels->pending_count++;
+    return e;
+}
+
+static enum ledger_kind
+kind_of_chunk(const struct merge_levels *l)
+{
+    return l->has_histograms ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
 }
 
 /* Counts samples and windows that the level of the chunk replaces and makes. */
@@ -244,10 +301,10 @@ static void
 count_rolled(struct part_merge *m, uint64_t samples, uint64_t windows)
 {
     struct merge_levels *l = m->levels;
-    m->count.downsampled[LEDGER_FLOAT] += samples;
+    m->count.downsampled[kind_of_chunk(l)] += samples;
     for (uint32_t i = 0; i < l->count; i++) {
         if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
-        l->of_series[i].rolled->samples[LEDGER_FLOAT] += samples;
+        l->of_series[i].rolled->samples[kind_of_chunk(l)] += samples;
         l->of_series[i].rolled->windows += windows;
     }
 }
@@ -259,9 +316,23 @@ count_saved(struct part_merge *m, uint64_t samples)
     struct merge_levels *l = m->levels;
     for (uint32_t i = 0; i < l->count; i++) {
         if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
-        l->of_series[i].rolled->bytes +=
-            (uint64_t)(l->saved_share * l->bytes_each * (double)samples);
+        double bytes = l->bytes_each[kind_of_chunk(l)] * (double)samples;
+        l->of_series[i].rolled->bytes += (uint64_t)(l->saved_share * bytes);
     }
+}
+
+/* The end of the samples from `from` on that have one kind. */
+static uint32_t
+same_kind_end(const struct merge_levels *l, uint32_t from, uint32_t until, enum sample_kind *ret)
+{
+    *ret = SAMPLE_FLOAT;
+    if (!l->has_histograms) return until;
+    const struct histogram *samples = l->histograms->samples;
+    uint32_t end = from;
+    *ret = samples[from].kind;
+    while (end < until && samples[end].kind == *ret)
+        end++;
+    return end;
 }
 
 static enum err
@@ -269,14 +340,21 @@ samples_out(struct part_merge *m, uint32_t from, uint32_t until)
 {
     struct merge_levels *l = m->levels;
     if (from == until) return OK;
-    struct sample_batch batch = {.kind = SAMPLE_FLOAT,
-                                 .count = until - from,
-                                 .times_ms = l->times + from,
-                                 .value_bits = l->bits + from,
-                                 .starts_ms = l->has_starts ? l->starts + from : NULL};
     enum err e = pending_out(m);
-    m->count.written[LEDGER_FLOAT] += batch.count;
-    return e ? e : part_write_samples(m->writer, &batch, &m->why);
+    m->count.written[kind_of_chunk(l)] += until - from;
+    while (from < until && e == OK) {
+        struct sample_batch batch = {.times_ms = l->times + from,
+                                     .starts_ms = l->has_starts ? l->starts + from : NULL};
+        uint32_t end = same_kind_end(l, from, until, &batch.kind);
+        batch.count = end - from;
+        if (l->has_histograms)
+            batch.histograms = l->histograms->samples + from;
+        else
+            batch.value_bits = l->bits + from;
+        e = part_write_samples(m->writer, &batch, &m->why);
+        from = end;
+    }
+    return e;
 }
 
 /* Joins samples of one window, as rollup_join() would. */
@@ -319,40 +397,70 @@ roll_up(const int64_t *times_ms, const uint64_t *bits, uint32_t count)
     return r;
 }
 
-/* Makes the windows of the first samples of the chunk. False if there are too many of them. */
-static bool
+/* Makes the windows of the first samples of the chunk. None if there are too many of them. */
+static enum err
 make_windows(struct merge_levels *l, uint32_t until, uint32_t *ret_count)
 {
     uint32_t most = until / SAMPLES_MIN, n = 0;
-    int64_t end_ms;
+    enum err e = OK;
+    *ret_count = 0;
     if (most > BLOCK_ROLLUPS_MAX) most = BLOCK_ROLLUPS_MAX;
-    for (uint32_t i = 0, end; i < until; i = end) {
-        if (n == most) return false;
-        end_ms = rollup_window_end(l->times[i], l->chunk_resolution_ms);
+    for (uint32_t i = 0, end; i < until && e == OK; i = end) {
+        if (n == most) return OK;
+        int64_t end_ms = rollup_window_end(l->times[i], l->chunk_resolution_ms);
         for (end = i + 1; end < until && l->times[end] <= end_ms;)
             end++;
-        l->windows[n++] = roll_up(l->times + i, l->bits + i, end - i);
+        if (l->has_histograms)
+            e = level_histograms_roll_up(l->histograms, l->times, i, end, n++);
+        else
+            l->windows[n++] = roll_up(l->times + i, l->bits + i, end - i);
     }
     *ret_count = n;
-    return true;
+    return e;
 }
 
-/* True if rollups of these windows take at most half of what the samples take. After a chunk that
- * was clearly worth it, the next few are taken to be. */
-static bool
-is_worth(struct merge_levels *l, uint32_t windows, uint32_t samples)
+/* Finds whether rollups of these windows take at most half of what the samples take. After a chunk
+ * that was clearly worth it, the next few are taken to be. */
+static enum err
+find_worth(struct merge_levels *l, uint32_t windows, uint32_t samples, bool *ret_worth)
 {
+    enum err e = OK;
+    *ret_worth = true;
     if (l->taken_for_worth > 0) {
         l->taken_for_worth--;
-        return true;
+        return OK;
     }
     buf_clear(&l->encoded);
-    codec_rollups_encode_block(l->scratch, l->windows, windows, l->chunk_resolution_ms,
-                               l->row_times, l->row_bits, &l->encoded);
-    double level = (double)l->encoded.size, replaced = l->bytes_each * samples;
+    if (l->has_histograms) {
+        e = level_histograms_encode(l->histograms, l->scratch, windows, l->chunk_resolution_ms,
+                                    l->row_times, &l->encoded);
+    } else {
+        codec_rollups_encode_block(l->scratch, l->windows, windows, l->chunk_resolution_ms,
+                                   l->row_times, l->row_bits, &l->encoded);
+    }
+    double level = (double)l->encoded.size, replaced = l->bytes_each[kind_of_chunk(l)] * samples;
     if (replaced > 0) l->saved_share = 1 - level / replaced;
     if (3 * level <= replaced) l->taken_for_worth = CHUNKS_ALIKE;
-    return rollups_are_worth(level, replaced);
+    *ret_worth = rollups_are_worth(level, replaced);
+    return e ? e : buf_error(&l->encoded);
+}
+
+/* Drops the first samples of the chunk. */
+static void
+drop_samples(struct merge_levels *l, uint32_t count)
+{
+    uint32_t left = l->sample_count - count;
+    memmove(l->times, l->times + count, left * sizeof *l->times);
+    memmove(l->starts, l->starts + count, left * sizeof *l->starts);
+    if (l->has_histograms) {
+        struct histogram *samples = l->histograms->samples;
+        memmove(samples, samples + count, left * sizeof *samples);
+        if (left == 0) level_histograms_clear(l->histograms);
+    } else {
+        memmove(l->bits, l->bits + count, left * sizeof *l->bits);
+    }
+    l->sample_count = left;
+    l->window_at = 0;
 }
 
 /* Writes the first samples of the chunk, or rollups of them; those from `until` on stay in it. */
@@ -360,25 +468,23 @@ static enum err
 chunk_out(struct part_merge *m, uint32_t until)
 {
     struct merge_levels *l = m->levels;
-    uint32_t windows = 0, left = l->sample_count - until;
-    enum err e = OK;
-    bool worth = until > 0 && l->chunk_resolution_ms > 0 && make_windows(l, until, &windows) &&
-                 is_worth(l, windows, until);
+    uint32_t windows = 0;
+    bool worth = false;
+    enum err e = until > 0 && l->chunk_resolution_ms > 0 ? make_windows(l, until, &windows) : OK;
+    if (e == OK && windows > 0) e = find_worth(l, windows, until, &worth);
+    for (uint32_t i = 0; i < windows && worth && e == OK; i++) {
+        e = l->has_histograms
+                ? histogram_rollup_add(m, &l->histograms->windows[i], l->chunk_resolution_ms)
+                : rollup_add(m, &l->windows[i], l->chunk_resolution_ms);
+    }
     if (worth) {
-        for (uint32_t i = 0; i < windows && e == OK; i++) {
-            e = rollup_add(m, &l->windows[i], l->chunk_resolution_ms);
-        }
         count_rolled(m, until, windows);
         count_saved(m, until);
-    } else {
+    } else if (e == OK) {
         e = samples_out(m, 0, until);
     }
-    memmove(l->times, l->times + until, left * sizeof *l->times);
-    memmove(l->bits, l->bits + until, left * sizeof *l->bits);
-    memmove(l->starts, l->starts + until, left * sizeof *l->starts);
-    l->sample_count = left;
-    l->window_at = 0;
-    return e ? e : buf_error(&l->encoded);
+    drop_samples(l, until);
+    return e;
 }
 
 /* Ends the window of the last sample, and the chunk. */
@@ -389,7 +495,9 @@ all_out(struct part_merge *m)
     enum err e = OK;
     if (l->has_open) {
         assert(l->sample_count == 0); /* invariant 2 */
-        e = rollup_add(m, &l->open, l->chunk_resolution_ms);
+        e = l->has_histograms
+                ? histogram_rollup_add(m, &l->histograms->open.rollup, l->chunk_resolution_ms)
+                : rollup_add(m, &l->open, l->chunk_resolution_ms);
     } else {
         e = chunk_out(m, l->sample_count);
     }
@@ -403,16 +511,62 @@ static enum err
 open_window(struct part_merge *m)
 {
     struct merge_levels *l = m->levels;
+    struct level_histograms *h = l->histograms;
     enum err e = chunk_out(m, l->window_at);
     l->open = (struct rollup){.count = 0};
-    if (l->sample_count > 0) l->open = roll_up(l->times, l->bits, l->sample_count);
+    if (l->has_histograms) histogram_roller_clear(&h->open);
+    for (uint32_t i = 0; i < l->sample_count && l->has_histograms && e == OK; i++) {
+        e = histogram_roller_add(&h->open, l->times[i], &h->samples[i]);
+    }
+    if (l->sample_count > 0 && !l->has_histograms) {
+        l->open = roll_up(l->times, l->bits, l->sample_count);
+    }
     count_rolled(m, l->sample_count, 1);
-    l->sample_count = 0;
+    drop_samples(l, l->sample_count);
     l->has_open = true;
     return e;
 }
 
 /* --- what the inputs have --------------------------------------------------------------------- */
+
+static uint32_t
+chunk_most(const struct merge_levels *l)
+{
+    return l->has_histograms ? CHUNK_HISTOGRAMS : CHUNK_SAMPLES;
+}
+
+/* Ends what is of the other kind of samples, before a sample or a window that ends at `t_ms`. */
+static enum err
+enter_kind(struct part_merge *m, bool histograms, int64_t t_ms)
+{
+    struct merge_levels *l = m->levels;
+    if (l->has_histograms == histograms) return OK;
+    bool is_in_window = l->window_end_ms != INT64_MIN && t_ms <= l->window_end_ms;
+    assert(l->chunk_resolution_ms == 0 || !is_in_window); /* invariant 3 */
+    enum err e = all_out(m);
+    if (e == OK) e = pending_out(m);
+    if (e == OK && histograms && l->histograms == NULL) {
+        e = level_histograms_new(m->budget, &l->histograms);
+    }
+    if (e == OK) l->has_histograms = histograms;
+    l->taken_for_worth = 0;
+    return e;
+}
+
+/* True if the chunk is at least half full: it ends with its last window. */
+static bool
+has_enough(const struct merge_levels *l)
+{
+    return l->sample_count >= chunk_most(l) / 2 ||
+           (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES / 2);
+}
+
+static bool
+is_full(const struct merge_levels *l)
+{
+    return l->sample_count == chunk_most(l) ||
+           (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES);
+}
 
 /* Begins a window of the resolution that is wanted at a time, unless it is in the last one. */
 static enum err
@@ -423,13 +577,44 @@ enter_window(struct part_merge *m, int64_t t_ms)
     enum err e = OK;
     if (t_ms <= l->window_end_ms && resolution_ms == l->chunk_resolution_ms) return OK;
     bool ends = l->has_open || resolution_ms != l->chunk_resolution_ms ||
-                l->window_end_ms == INT64_MIN || l->sample_count >= CHUNK_ENOUGH;
+                l->window_end_ms == INT64_MIN || has_enough(l);
     if (ends) e = all_out(m);
     if (resolution_ms != l->chunk_resolution_ms) l->taken_for_worth = 0;
     l->chunk_resolution_ms = resolution_ms;
     l->window_end_ms = resolution_ms == 0 ? INT64_MAX : rollup_window_end(t_ms, resolution_ms);
     l->window_at = l->sample_count;
     return e;
+}
+
+/* Copies the values of samples from batch[from] on to the chunk, as many as fit of `count`. */
+static enum err
+take_values(struct merge_levels *l, const struct sample_batch *batch, uint32_t from,
+            uint32_t *count)
+{
+    uint32_t n = l->sample_count;
+    enum err e = OK;
+    if (!l->has_histograms) {
+        memcpy(l->bits + n, batch->value_bits + from, *count * sizeof *l->bits);
+        return OK;
+    }
+    for (uint32_t i = 0; i < *count && e == OK; i++) {
+        e = level_histograms_set(l->histograms, n + i, &batch->histograms[from + i]);
+        if (level_histograms_bytes(l->histograms) >= CHUNK_BYTES) *count = i + 1;
+    }
+    return e;
+}
+
+/* Adds a sample to the open window. */
+static enum err
+join_sample(struct merge_levels *l, const struct sample_batch *batch, uint32_t i)
+{
+    int64_t t_ms = batch->times_ms[i];
+    if (l->has_histograms) {
+        return histogram_roller_add(&l->histograms->open, t_ms, &batch->histograms[i]);
+    }
+    struct rollup one = rollup_of_sample(t_ms, batch->value_bits[i]);
+    rollup_join(&l->open, &one);
+    return OK;
 }
 
 /* Takes samples of one window from batch[from] on: at least one. */
@@ -441,24 +626,23 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     int64_t t_ms = batch->times_ms[from];
     *ret_taken = 1;
     enum err e = enter_window(m, t_ms);
-    if (e == OK && l->sample_count == CHUNK_SAMPLES) {
+    if (e == OK && l->sample_count > 0 && is_full(l)) {
         e = l->chunk_resolution_ms == 0 ? chunk_out(m, l->sample_count) : open_window(m);
     }
     if (e) return e;
     if (l->has_open) {
-        struct rollup one = rollup_of_sample(t_ms, batch->value_bits[from]);
-        rollup_join(&l->open, &one);
         count_rolled(m, 1, 0);
-        return OK;
+        return join_sample(l, batch, from);
     }
     int64_t until_ms = l->known_until_ms < l->window_end_ms ? l->known_until_ms : l->window_end_ms;
     uint32_t n = l->sample_count, most = batch->count - from, count = 1;
-    if (most > CHUNK_SAMPLES - n) most = CHUNK_SAMPLES - n;
+    if (most > chunk_most(l) - n) most = chunk_most(l) - n;
     while (count < most && batch->times_ms[from + count] <= until_ms)
         count++;
+    e = take_values(l, batch, from, &count);
+    if (e) return e;
     l->has_starts = (n > 0 && l->has_starts) || batch->starts_ms != NULL;
     memcpy(l->times + n, batch->times_ms + from, count * sizeof *l->times);
-    memcpy(l->bits + n, batch->value_bits + from, count * sizeof *l->bits);
     if (batch->starts_ms != NULL)
         memcpy(l->starts + n, batch->starts_ms + from, count * sizeof *l->starts);
     else
@@ -468,65 +652,39 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     return OK;
 }
 
+/* Takes a window of the batch. */
 static enum err
-take_rollup(struct part_merge *m, const struct rollup *r, int64_t resolution_ms)
+take_rollup(struct part_merge *m, const struct sample_batch *batch, uint32_t i)
 {
     struct merge_levels *l = m->levels;
-    int64_t t_ms = rollup_end_ms(r);
+    const struct rollup times = sample_batch_window(batch, i);
+    int64_t t_ms = rollup_end_ms(&times), resolution_ms = batch->resolution_ms;
     if (resolution_at(m, t_ms) <= resolution_ms) {
         enum err e = all_out(m);
-        return e ? e : rollup_add(m, r, resolution_ms);
+        if (e) return e;
+        return l->has_histograms
+                   ? histogram_rollup_add(m, &batch->histogram_rollups[i], resolution_ms)
+                   : rollup_add(m, &batch->rollups[i], resolution_ms);
     }
     enum err e = enter_window(m, t_ms);
     if (e == OK && !l->has_open) e = open_window(m);
-    if (e == OK) rollup_join(&l->open, r);
-    return e;
-}
-
-static int64_t
-end_of(const struct histogram_rollup *r)
-{
-    return r->is_stale ? r->stale_ms : r->last_ms;
-}
-
-/* Histograms and their rollups are written as they are; floats in their windows, too. */
-static enum err
-take_histograms(struct part_merge *m, const struct sample_batch *batch)
-{
-    struct merge_levels *l = m->levels;
-    enum err e = OK;
-    const struct histogram_rollup *rollups = batch->histogram_rollups;
-    int64_t resolution_ms = batch->resolution_ms;
-    int64_t first_ms = rollups == NULL ? batch->times_ms[0] : end_of(&rollups[0]);
-    int64_t last_ms = rollups == NULL
-                          ? batch->times_ms[batch->count - 1]
-                          : rollup_window_end(end_of(&rollups[batch->count - 1]), resolution_ms);
-    bool in_window = l->chunk_resolution_ms > 0 && first_ms <= l->window_end_ms;
-    if (in_window && !l->has_open) {
-        e = chunk_out(m, l->window_at);
-        if (e == OK) e = samples_out(m, 0, l->sample_count);
-        l->sample_count = 0;
-    }
-    if (e == OK) e = all_out(m);
-    if (e == OK) e = pending_out(m);
-    l->raw_until_ms = last_ms;
-    l->known_until_ms = INT64_MIN;
     if (e) return e;
-    if (rollups != NULL) {
-        return part_write_histogram_rollups(m->writer, rollups, batch->count, resolution_ms,
-                                            &m->why);
+    if (l->has_histograms) {
+        return histogram_roller_add_rollup(&l->histograms->open, &batch->histogram_rollups[i]);
     }
-    m->count.written[LEDGER_HISTOGRAM] += batch->count;
-    return part_write_samples(m->writer, batch, &m->why);
+    rollup_join(&l->open, &batch->rollups[i]);
+    return OK;
 }
 
 enum err
-merge_levels_run(struct part_merge *m, uint64_t bytes, uint64_t samples)
+merge_levels_run(struct part_merge *m, const uint64_t *bytes, const uint64_t *samples)
 {
     enum err e = levels_make(m);
     if (e) return e;
     m->levels->taken_for_worth = 0;
-    m->levels->bytes_each = samples == 0 ? 0 : (double)bytes / (double)samples;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        m->levels->bytes_each[k] = samples[k] == 0 ? 0 : (double)bytes[k] / (double)samples[k];
+    }
     if (!m->has_levels) m->levels->count = 0;
     return OK;
 }
@@ -534,11 +692,13 @@ merge_levels_run(struct part_merge *m, uint64_t bytes, uint64_t samples)
 enum err
 merge_levels_take(struct part_merge *m, const struct sample_batch *batch)
 {
-    enum err e = OK;
-    if (batch->rollups == NULL && batch->kind != SAMPLE_FLOAT) return take_histograms(m, batch);
+    bool has_windows = sample_batch_has_windows(batch);
+    bool has_histograms = batch->rollups == NULL && batch->kind != SAMPLE_FLOAT;
+    const struct rollup first =
+        has_windows ? sample_batch_window(batch, 0) : rollup_of_sample(batch->times_ms[0], 0);
+    enum err e = enter_kind(m, has_histograms, rollup_end_ms(&first));
     for (uint32_t i = 0, taken = 1; i < batch->count && e == OK; i += taken) {
-        e = batch->rollups == NULL ? take_samples(m, batch, i, &taken)
-                                   : take_rollup(m, &batch->rollups[i], batch->resolution_ms);
+        e = has_windows ? take_rollup(m, batch, i) : take_samples(m, batch, i, &taken);
     }
     return e;
 }

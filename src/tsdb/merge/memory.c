@@ -11,7 +11,8 @@ enum {
     INPUT_PAGES = 10,            /* held, or unpacked further */
     ROLLUP_BYTES = 160,          /* one of a block that is decoded, and what it makes */
     ROLLUPS_BYTES = 512 * KIB,   /* rows of a block, and what is shown of it */
-    SLOT_SAMPLE_BYTES = 24,      /* a sample of a block being merged with others */
+    HISTOGRAM_ROLLUP_BYTES = 16 * KIB,
+    SLOT_SAMPLE_BYTES = 24,            /* a sample of a block being merged with others */
     HISTOGRAMS_BYTES = 5 * 1024 * KIB, /* blocks of them are unpacked: read and written */
     TENANT_BYTES = 480,
     INDEX_SHARE = 16, /* directories, as a part of what they point at */
@@ -45,7 +46,11 @@ part_merge_memory(const struct part *part)
     }
     if (samples > CODEC_SAMPLES_MAX) samples = CODEC_SAMPLES_MAX;
     uint64_t need = INPUT_BYTES + INPUT_PAGES * page + SLOT_SAMPLE_BYTES * samples;
-    if (i->sample_count[LEDGER_HISTOGRAM] > 0) need += HISTOGRAMS_BYTES;
+    /* The kind of rollups is not counted; those of histograms are decoded a block at a time. */
+    uint64_t histograms = i->rollup_rows * HISTOGRAM_ROLLUP_BYTES;
+    if (i->sample_count[LEDGER_HISTOGRAM] > 0 || histograms > HISTOGRAMS_BYTES)
+        histograms = HISTOGRAMS_BYTES;
+    need += histograms;
     if (i->rollup_rows > 0)
         need += part_merge_memory_levels() + ROLLUPS_BYTES + 4 * ROLLUP_BYTES * BLOCK_ROLLUPS_MAX;
     need += (i->file_bytes - i->data_bytes) / INDEX_SHARE + i->data_bytes / DATA_SHARE;

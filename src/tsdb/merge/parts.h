@@ -41,7 +41,7 @@ struct rule_rolled {
 };
 
 /* A level of downsampling: from the age on that the rule of a series says, rollups of windows of
- * the resolution may replace its floats. */
+ * the resolution may replace its samples. */
 struct part_merge_level {
     int64_t resolution_ms;
     const struct series_rules *rules;

@@ -166,6 +166,14 @@ MUST_CHECK enum err merge_samples(struct part_merge *merge);
 /* Writes the exemplars of one time; begins the next series after the last. */
 MUST_CHECK enum err merge_exemplars(struct part_merge *merge);
 
+/* The pieces of the current series, by time. */
+static inline const struct merge_piece *
+merge_pieces(const struct part_merge *m, uint32_t *ret_count)
+{
+    *ret_count = (uint32_t)(m->pieces.size / sizeof(struct merge_piece));
+    return (const struct merge_piece *)(const void *)m->pieces.at;
+}
+
 /* --- levels.c: rollups in place of samples ---------------------------------------------------- */
 
 /* True if a level may apply to series of the tenant. */
@@ -174,8 +182,9 @@ bool merge_levels_concern(const struct part_merge *merge, struct bytes tenant);
 MUST_CHECK enum err merge_levels_begin(struct part_merge *merge);
 /* True if a level may replace something of the block. */
 bool merge_levels_want(const struct part_merge *merge, const struct merge_piece *piece);
-/* Begins a run, whose samples take so many bytes in the inputs. */
-MUST_CHECK enum err merge_levels_run(struct part_merge *merge, uint64_t bytes, uint64_t samples);
+/* Begins a run, whose samples of each kind take so many bytes in the inputs. */
+MUST_CHECK enum err merge_levels_run(struct part_merge *merge, const uint64_t *bytes,
+                                     const uint64_t *samples);
 /* Takes samples or rollups of the run. */
 MUST_CHECK enum err merge_levels_take(struct part_merge *merge, const struct sample_batch *batch);
 MUST_CHECK enum err merge_levels_end(struct part_merge *merge);

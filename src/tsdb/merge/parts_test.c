@@ -380,7 +380,29 @@ UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
     print_message("at most %u %%\n", most);
 }
 
-UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
+/* Makes a sample a histogram with buckets that say little about the next one's. */
+static void
+become_histogram(struct merge_world *w, struct arena *arena, struct content_sample *x)
+{
+    enum { BUCKETS = 60 };
+    static const struct hist_span spans[] = {{-5, BUCKETS}};
+    int64_t *deltas = arena_alloc(arena, BUCKETS * sizeof *deltas), before = 0;
+    assert_non_null(deltas);
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = rng_next(&w->r) >> 2};
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        int64_t count = (int64_t)rng_below(&w->r, 100000);
+        deltas[i] = count - before;
+        before = count;
+        h.count += (uint64_t)count;
+    }
+    h.positive = (struct hist_buckets){
+        .spans = spans, .span_count = 1, .deltas = deltas, .bucket_count = BUCKETS};
+    x->kind = h.kind;
+    x->histogram = h;
+}
+
+static void
+expect_memory_of_levels(bool histograms)
 {
     const struct samples_of ranges[] = {{0, 40000}, {20000, 60000}};
     const struct series_rule all = {"{}", NULL, 0, 0};
@@ -393,8 +415,10 @@ UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
     merge_world_of_ranges(&w, 2, 1, ranges);
     for (uint32_t i = 0; i < 2; i++) {
         struct content_series *s = &w.contents[i].tenants[0].series[0];
-        for (uint32_t k = 0; k < s->sample_count; k++)
+        for (uint32_t k = 0; k < s->sample_count; k++) {
             s->samples[k].bits = rng_next(&w.r) >> 2;
+            if (histograms) become_histogram(&w, &w.contents[i].arena, &s->samples[k]);
+        }
         part_unref(w.parts[i]);
         merge_world_write(&w, i);
     }
@@ -420,6 +444,16 @@ UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
     part_unref(fine);
     series_rules_unref(rules);
     merge_world_fini(&w);
+}
+
+UNIT_TEST(test_merges_that_roll_up_take_no_more_memory_than_is_promised)
+{
+    expect_memory_of_levels(false);
+}
+
+UNIT_TEST(test_merges_that_roll_up_histograms_take_no_more_memory)
+{
+    expect_memory_of_levels(true);
 }
 
 /*
@@ -502,6 +536,7 @@ main(void)
         cmocka_unit_test(test_many_tenants_cost_what_they_hold),
         cmocka_unit_test(test_random_merges_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_that_roll_up_take_no_more_memory_than_is_promised),
+        cmocka_unit_test(test_merges_that_roll_up_histograms_take_no_more_memory),
         cmocka_unit_test(test_merges_of_many_pairs_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_of_many_tenants_take_no_more_memory_than_is_promised),
     };

@@ -32,13 +32,6 @@ enum {
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-static struct merge_piece *
-pieces_of(const struct part_merge *m, uint32_t *ret_count)
-{
-    *ret_count = (uint32_t)(m->pieces.size / sizeof(struct merge_piece));
-    return (struct merge_piece *)(void *)m->pieces.at;
-}
-
 static int
 by_time_then_arrival(const void *a, const void *b)
 {
@@ -83,8 +76,8 @@ merge_samples_begin(struct part_merge *m)
         }
     }
     if (buf_error(&m->pieces)) return buf_error(&m->pieces);
-    uint32_t count;
-    struct merge_piece *p = pieces_of(m, &count);
+    uint32_t count = (uint32_t)(m->pieces.size / sizeof(struct merge_piece));
+    struct merge_piece *p = (struct merge_piece *)(void *)m->pieces.at;
     for (uint32_t i = 1; i < count; i++) {
         if (by_time_then_arrival(&p[i - 1], &p[i]) <= 0) continue;
         qsort(p, count, sizeof *p, by_time_then_arrival);
@@ -114,9 +107,9 @@ overlap_end(const struct merge_piece *p, uint32_t at, uint32_t count)
 static bool
 is_large(const struct block_ref *b)
 {
-    uint32_t enough = b->resolution_ms > 0         ? LARGE_ROLLUPS
-                      : b->codec == CODEC_FLOAT_V1 ? LARGE_SAMPLES
-                                                   : LARGE_HISTOGRAMS;
+    uint32_t enough = b->codec != CODEC_FLOAT_V1 ? LARGE_HISTOGRAMS
+                      : b->resolution_ms > 0     ? LARGE_ROLLUPS
+                                                 : LARGE_SAMPLES;
     return b->count >= enough || b->values.size >= LARGE_BYTES;
 }
 
@@ -171,7 +164,7 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
 {
     interleave_reset(&m->interleave, m->options.window.min_ms, m->options.window.max_ms, false);
     m->interleave.expired_before_ms = m->group[0]->expired_before_ms;
-    uint64_t bytes = 0, samples = 0;
+    uint64_t bytes[LEDGER_KIND_COUNT] = {0}, samples[LEDGER_KIND_COUNT] = {0};
     m->leveling = false;
     for (uint32_t i = 0; i < count; i++) {
         const struct merge_source *s = p[i].source;
@@ -187,8 +180,9 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
         item->block.part = s->part;
         item->block.ref = p[i].block;
         m->leveling |= rollups || merge_levels_want(m, &p[i]);
-        if (!rollups) bytes += block_bytes_stored(p[i].block);
-        samples += block_samples(p[i].block);
+        enum ledger_kind kind = ledger_kind_of(item->kind);
+        if (!rollups) bytes[kind] += block_bytes_stored(p[i].block);
+        samples[kind] += block_samples(p[i].block);
         if (p[i].is_clean) continue;
         item->hidden = (const struct time_range *)(const void *)s->hidden.at;
         item->hidden_count = (uint32_t)(s->hidden.size / sizeof *item->hidden);
@@ -227,7 +221,7 @@ merge_samples(struct part_merge *m)
         return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
     }
     uint32_t count, at = m->next_piece;
-    const struct merge_piece *p = pieces_of(m, &count);
+    const struct merge_piece *p = merge_pieces(m, &count);
     if (at == count) {
         m->phase = PHASE_EXEMPLARS;
         return OK;

@@ -5,13 +5,17 @@
  * place on are joined to windows, which are encoded.
  */
 #include "base/array.h"
+#include "model/histogram_roller.h"
+#include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/part.h"
 #include "tsdb/read/select_private.h"
 
 enum {
     PLACES_MAX = 1000,                     /* for all rules together, about */
-    PLACE_SAMPLES = CODEC_SAMPLES_MAX / 2, /* a place ends with the window that has so many */
+    PLACE_SAMPLES = CODEC_SAMPLES_MAX / 2, /* a place ends with the window that has so many, */
+    PLACE_HISTOGRAMS = 256,                /* or so many histograms */
+    PLACE_HISTOGRAM_WINDOWS = 64,
     SCRATCH_BYTES_MAX = 1 << 20,
 };
 
@@ -48,6 +52,10 @@ struct levels_survey {
     struct codec_scratch *scratch;
     struct buf encoded;
     struct rollup windows[BLOCK_ROLLUPS_MAX];
+    struct histogram_roller
+        roller; /* of the last window of histograms; those before it are here: */
+    struct histogram_rollup histograms[PLACE_HISTOGRAM_WINDOWS];
+    struct arena arena; /* of the histograms of a place */
     int64_t row_times[2 * BLOCK_ROLLUPS_MAX];
     uint64_t row_bits[2 * BLOCK_ROLLUPS_MAX];
 };
@@ -57,6 +65,7 @@ struct levels_survey {
 /* The samples joined at a place. */
 struct level_place {
     const struct level_span *span;
+    bool has_histograms; /* it has either these or floats */
     uint32_t windows;
     uint64_t samples;
     bool has_finer; /* windows, which are joined whatever it takes */
@@ -65,32 +74,63 @@ struct level_place {
     int64_t last_ms;
 };
 
-static void
-place_join(struct levels_survey *s, struct level_place *p, const struct rollup *r, uint64_t samples)
+/* Keeps the last window of histograms. */
+static enum err
+place_keep(struct levels_survey *s, const struct level_place *p)
 {
-    int64_t end_ms = rollup_window_end(rollup_end_ms(r), p->span->resolution_ms);
-    if (p->windows == 0 || end_ms != p->window_end_ms) {
-        p->full = p->samples >= PLACE_SAMPLES || p->windows == BLOCK_ROLLUPS_MAX;
-        if (p->full) return;
-        s->windows[p->windows++] = (struct rollup){.count = 0};
-        p->window_end_ms = end_ms;
-    }
-    rollup_join(&s->windows[p->windows - 1], r);
-    p->last_ms = rollup_end_ms(r);
-    p->samples += samples;
+    if (!p->has_histograms || p->windows == 0) return OK;
+    return histogram_rollup_copy(&s->arena, &s->roller.rollup, &s->histograms[p->windows - 1]);
 }
 
-static void
+/* Begins the window that ends at a time, unless it is in it, or is full. */
+static enum err
+place_enter(struct levels_survey *s, struct level_place *p, int64_t end_ms)
+{
+    uint32_t windows_max = p->has_histograms ? PLACE_HISTOGRAM_WINDOWS : BLOCK_ROLLUPS_MAX;
+    uint32_t enough = p->has_histograms ? PLACE_HISTOGRAMS : PLACE_SAMPLES;
+    if (p->windows > 0 && end_ms == p->window_end_ms) return OK;
+    p->full = p->samples >= enough || p->windows == windows_max;
+    if (p->full) return OK;
+    enum err e = place_keep(s, p);
+    if (p->has_histograms)
+        histogram_roller_clear(&s->roller);
+    else
+        s->windows[p->windows] = (struct rollup){.count = 0};
+    p->windows++;
+    p->window_end_ms = end_ms;
+    return e;
+}
+
+static enum err
+place_join(struct levels_survey *s, struct level_place *p, const struct sample_batch *b, uint32_t i)
+{
+    if (p->has_histograms && b->histogram_rollups != NULL)
+        return histogram_roller_add_rollup(&s->roller, &b->histogram_rollups[i]);
+    if (p->has_histograms)
+        return histogram_roller_add(&s->roller, b->times_ms[i], &b->histograms[i]);
+    const struct rollup one =
+        b->rollups != NULL ? b->rollups[i] : rollup_of_sample(b->times_ms[i], b->value_bits[i]);
+    rollup_join(&s->windows[p->windows - 1], &one);
+    return OK;
+}
+
+static enum err
 place_take(struct levels_survey *s, struct level_place *p, const struct sample_batch *batch)
 {
-    p->has_finer |= batch->rollups != NULL;
-    for (uint32_t i = 0; i < batch->count && !p->full; i++) {
-        struct rollup one;
-        if (batch->rollups == NULL)
-            one = rollup_of_sample(batch->times_ms[i], batch->value_bits[i]);
-        place_join(s, p, batch->rollups == NULL ? &one : &batch->rollups[i],
-                   batch->rollups == NULL ? 1 : 0);
+    bool finer = sample_batch_has_windows(batch);
+    enum err e = OK;
+    p->has_finer |= finer;
+    for (uint32_t i = 0; i < batch->count && e == OK; i++) {
+        const struct rollup times =
+            finer ? sample_batch_window(batch, i) : rollup_of_sample(batch->times_ms[i], 0);
+        int64_t t_ms = rollup_end_ms(&times);
+        e = place_enter(s, p, rollup_window_end(t_ms, p->span->resolution_ms));
+        if (e || p->full) return e;
+        e = place_join(s, p, batch, i);
+        p->last_ms = t_ms;
+        p->samples += finer ? 0 : 1;
     }
+    return e;
 }
 
 /* True if the level may replace what the item has. */
@@ -102,7 +142,7 @@ is_concerned(const struct level_span *span, const struct interleave_item *item)
     }
     int64_t finer_ms = item->type == PIECE_ROLLUPS ? item->block.ref->resolution_ms : 0;
     bool nested = finer_ms == 0 || span->resolution_ms % finer_ms == 0;
-    return item->kind == SAMPLE_FLOAT && finer_ms < span->resolution_ms && nested;
+    return finer_ms < span->resolution_ms && nested;
 }
 
 static enum err
@@ -110,8 +150,16 @@ place_count(struct levels_survey *s, const struct level_place *p, uint64_t bytes
 {
     struct level_figures *f = p->span->figures;
     buf_clear(&s->encoded);
-    codec_rollups_encode_block(s->scratch, s->windows, p->windows, p->span->resolution_ms,
-                               s->row_times, s->row_bits, &s->encoded);
+    enum err e = place_keep(s, p);
+    if (p->has_histograms && e == OK) {
+        e = codec_histogram_rollups_encode_blocks(s->scratch, &s->arena, s->histograms, p->windows,
+                                                  p->span->resolution_ms, s->row_times,
+                                                  &s->encoded);
+    } else if (e == OK) {
+        codec_rollups_encode_block(s->scratch, s->windows, p->windows, p->span->resolution_ms,
+                                   s->row_times, s->row_bits, &s->encoded);
+    }
+    if (e) return e;
     f->measured_samples += p->samples;
     f->measured_bytes += bytes;
     if (p->has_finer || rollups_are_worth((double)s->encoded.size, (double)bytes)) {
@@ -123,19 +171,27 @@ place_count(struct levels_survey *s, const struct level_place *p, uint64_t bytes
     return buf_error(&s->encoded);
 }
 
-/* Measures the level from a time on. The interleave of the query is used for it. */
+static bool
+has_kind(const struct level_place *p, const struct interleave_item *item)
+{
+    return (item->kind != SAMPLE_FLOAT) == p->has_histograms;
+}
+
+/* Measures the level from a time on, for samples of the kind of an item. The interleave of the
+ * query is used for it. */
 static enum err
 measure(struct levels_survey *s, struct store_query *q, uint32_t item_count,
-        const struct level_span *span, int64_t from_ms, struct why *why)
+        const struct level_span *span, const struct interleave_item *of, int64_t from_ms,
+        struct why *why)
 {
     struct interleave *m = &q->interleave;
-    struct level_place place = {.span = span};
+    struct level_place place = {.span = span, .has_histograms = of->kind != SAMPLE_FLOAT};
     struct sample_batch batch;
     uint64_t bytes = 0;
     interleave_reset(m, from_ms, span->time.max_ms, true);
     for (uint32_t i = 0; i < item_count; i++) {
         const struct interleave_item *item = &s->items[i];
-        if (!is_concerned(span, item)) continue;
+        if (!is_concerned(span, item) || !has_kind(&place, item)) continue;
         if (item->max_ms < from_ms || item->min_ms > span->time.max_ms) continue;
         struct interleave_item *copy = interleave_add(m);
         if (copy == NULL) return ERR_NOMEM;
@@ -143,12 +199,14 @@ measure(struct levels_survey *s, struct store_query *q, uint32_t item_count,
     }
     interleave_begin(m);
     enum err e;
+    arena_reset(&s->arena);
     while ((e = interleave_next(m, &batch, why)) == OK && batch.count > 0 && !place.full) {
-        if (batch.rollups != NULL || batch.kind == SAMPLE_FLOAT) place_take(s, &place, &batch);
+        e = place_take(s, &place, &batch);
+        if (e) return e;
     }
     if (e || place.windows == 0) return e;
     for (uint32_t i = 0; i < item_count; i++) {
-        if (!is_concerned(span, &s->items[i])) continue;
+        if (!is_concerned(span, &s->items[i]) || !has_kind(&place, &s->items[i])) continue;
         bytes += survey_item(&s->items[i], from_ms, place.last_ms).bytes;
     }
     return place_count(s, &place, bytes);
@@ -206,7 +264,7 @@ survey_span(struct levels_survey *s, struct store_query *q, uint32_t item_count,
             int64_t resolution_ms = span->resolution_ms, from_ms = item->min_ms;
             from_ms = rollup_window_end(from_ms, resolution_ms) - resolution_ms + 1;
             if (from_ms < span->time.min_ms) from_ms = span->time.min_ms;
-            e = measure(s, q, item_count, span, from_ms, why);
+            e = measure(s, q, item_count, span, item, from_ms, why);
         }
     }
     if (!s->measures) f->series += any;
@@ -307,6 +365,8 @@ levels_survey(struct head *head, const struct tsdb_level *levels, uint32_t level
     s->level_count = level_count;
     s->budget = budget;
     buf_init(&s->encoded, budget, SCRATCH_BYTES_MAX);
+    histogram_roller_init(&s->roller, budget);
+    arena_init(&s->arena, budget, 0, 0);
     s->figures = mem_new(budget, (count + 1u) * sizeof *s->figures);
     enum err e = s->figures == NULL ? ERR_NOMEM : codec_scratch_new(budget, &s->scratch);
     if (e == OK) e = survey_twice(s, head, count, control, why);
@@ -314,6 +374,8 @@ levels_survey(struct head *head, const struct tsdb_level *levels, uint32_t level
         ret[i] = estimate(&s->figures[i]);
     }
     codec_scratch_free(s->scratch);
+    histogram_roller_fini(&s->roller);
+    arena_fini(&s->arena);
     array_free(budget, s->items, s->item_capacity);
     if (s->figures != NULL) mem_free(budget, s->figures, (count + 1u) * sizeof *s->figures);
     buf_fini(&s->encoded);

@@ -168,7 +168,7 @@ is_replaceable(const struct estimate *x, const struct part_merge_level *level,
                const struct block_ref *b, int64_t done_before_ms, int64_t before_ms)
 {
     struct time_range span = block_span(b), window;
-    if (block_kind(b) != SAMPLE_FLOAT || b->resolution_ms >= level->resolution_ms) return false;
+    if (b->resolution_ms >= level->resolution_ms) return false;
     if (span.max_ms > before_ms || span.max_ms <= done_before_ms) return false;
     if (!first_window(b, level->resolution_ms, x->partition, &window)) return false;
     if (window.min_ms > span.max_ms || window.max_ms > before_ms) return false;

@@ -1,0 +1,71 @@
+/*
+ * levels_private.h - shared by levels.c and level_histograms.c: histograms that a level may
+ * replace, and their rollups.
+ */
+#ifndef TSDB_MERGE_LEVELS_PRIVATE_H
+#define TSDB_MERGE_LEVELS_PRIVATE_H
+
+#include "model/histogram_roller.h"
+#include "tsdb/codec/codec.h"
+
+enum {
+    SAMPLES_MIN = 4,        /* samples for each window, on average, that may be worth it */
+    CHUNK_HISTOGRAMS = 512, /* they are large: fewer than of floats */
+    CHUNK_BYTES = 256 * 1024,
+    PENDING_HISTOGRAMS = 512,
+    PENDING_BYTES = 1024 * 1024,
+};
+
+/* Histograms of the chunk, and rollups of histograms. */
+struct level_histograms {
+    struct arena samples_arena;
+    struct arena windows_arena;
+    struct arena pending_arena;
+    struct arena encoding_arena;
+    struct histogram_roller roller; /* of a window of the chunk */
+    struct histogram_roller open;   /* a window that becomes a rollup, whatever it takes */
+    struct histogram samples[CHUNK_HISTOGRAMS];
+    struct histogram_rollup windows[CHUNK_HISTOGRAMS / SAMPLES_MIN];
+    struct histogram_rollup pending[PENDING_HISTOGRAMS];
+};
+
+/* Returns an upper bound of the memory that one takes. */
+uint64_t level_histograms_memory(void);
+MUST_CHECK enum err level_histograms_new(struct budget *budget, struct level_histograms **ret);
+void level_histograms_free(struct budget *budget, struct level_histograms *h);
+
+/* Sets a sample of the chunk, which is copied. */
+MUST_CHECK enum err level_histograms_set(struct level_histograms *h, uint32_t at,
+                                         const struct histogram *sample);
+/* Frees an arena, whose blocks begin small again. */
+static inline void
+arena_restart(struct arena *arena)
+{
+    struct budget *budget = arena->budget;
+    arena_fini(arena);
+    arena_init(arena, budget, 0, 0);
+}
+/* Forgets all samples. */
+static inline void
+level_histograms_clear(struct level_histograms *h)
+{
+    arena_restart(&h->samples_arena);
+}
+/* The memory of the samples. */
+static inline uint64_t
+level_histograms_bytes(const struct level_histograms *h)
+{
+    return h->samples_arena.used_bytes;
+}
+
+/* Rolls up samples from..until of the chunk to a window of it. The first one forgets those of
+ * earlier chunks. */
+MUST_CHECK enum err level_histograms_roll_up(struct level_histograms *h, const int64_t *times_ms,
+                                             uint32_t from, uint32_t until, uint32_t window);
+/* Appends blocks of the first windows, to measure them. `times_ms` has room for as many. */
+MUST_CHECK enum err level_histograms_encode(struct level_histograms *h,
+                                            struct codec_scratch *scratch, uint32_t count,
+                                            int64_t resolution_ms, int64_t *times_ms,
+                                            struct buf *out);
+
+#endif
