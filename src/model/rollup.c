@@ -85,11 +85,3 @@ rollup_sum(const struct rollup *rollup)
 {
     return rollup->nan_count > 0 ? NAN : precise_value(&rollup->sum);
 }
-
-bool
-rollup_is_valid(const struct rollup *r)
-{
-    if (r->count == 0) return r->is_stale;
-    return r->first_ms <= r->last_ms && (!r->is_stale || r->last_ms < r->stale_ms) &&
-           r->nan_count <= r->count && r->resets <= r->changes && r->changes < r->count;
-}

@@ -42,6 +42,17 @@ struct rollup {
     double correction; /* sum of the samples before resets; NaN if it was not kept */
 };
 
+/* What a caller uses of rollups, which is all that is read of them; each includes those before.
+ * Other numbers are any that keep the invariants. */
+enum rollup_use {
+    ROLLUP_NONE,
+    ROLLUP_COUNTS,     /* times, the last value, count and nan_count */
+    ROLLUP_ENDS,       /* the first value */
+    ROLLUP_EXTREMES,   /* changes, resets, least and greatest */
+    ROLLUP_CORRECTION, /* the correction */
+    ROLLUP_WHOLE,      /* the sum */
+};
+
 /* Returns the end of the window in which a time is, saturated at the ends of int64. */
 int64_t rollup_window_end(int64_t t_ms, int64_t resolution_ms);
 
@@ -68,6 +79,12 @@ void rollup_join(struct rollup *to, const struct rollup *later);
 double rollup_sum(const struct rollup *rollup);
 
 /* True if the invariants hold. */
-bool rollup_is_valid(const struct rollup *rollup);
+static inline bool
+rollup_is_valid(const struct rollup *r)
+{
+    if (r->count == 0) return r->is_stale;
+    return r->first_ms <= r->last_ms && (!r->is_stale || r->last_ms < r->stale_ms) &&
+           r->nan_count <= r->count && r->resets <= r->changes && r->changes < r->count;
+}
 
 #endif

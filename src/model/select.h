@@ -137,9 +137,9 @@ struct query_hints {
      * histograms with a staleness marker are returned as samples. */
     unsigned summaries;
     struct query_windows windows;
-    /* The caller takes rollups for what is stored as such; without it, the last sample of each
-     * window and the staleness marker after it replace the window. */
-    bool rollups;
+    /* What the caller takes of rollups, where samples are stored as such; with ROLLUP_NONE, the
+     * last sample of each window and the staleness marker after it replace the window. */
+    enum rollup_use rollups;
     /* With `rollups`: where windows are within reach of the range, the answer begins earlier by
      * their coarsest resolution, so that it has the last window that ended before the range. */
     bool rollups_before;

@@ -176,7 +176,7 @@ read_hours(struct world *w)
     struct sample_batch b;
     memset(w->read, 0, sizeof w->read);
     question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
-    q.request.hints.rollups = true;
+    q.request.hints.rollups = ROLLUP_WHOLE;
     must(answerer_select(tsdb_answerer(w->m.db), &q.request, &set, &w->m.why));
     while (series_set_next(set, &labels, &w->m.why) == OK && labels.at != NULL) {
         uint32_t series = (uint32_t)(labels_get(labels, text("n")).at[0] - '0');

@@ -150,7 +150,7 @@ read_windows(struct rollup *ret)
     struct sample_batch b;
     *ret = (struct rollup){.count = 0};
     question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
-    q.request.hints.rollups = true;
+    q.request.hints.rollups = ROLLUP_WHOLE;
     enum err e = answerer_select(tsdb_answerer(machine.db), &q.request, &set, &machine.why);
     while (e == OK) {
         e = series_set_next(set, &labels, &machine.why);

@@ -196,7 +196,7 @@ read_hours(struct world *w)
     memset(w->read, 0, sizeof w->read);
     w->rollups_read = 0;
     question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
-    q.request.hints.rollups = true;
+    q.request.hints.rollups = ROLLUP_WHOLE;
     must(answerer_select(tsdb_answerer(w->m.db), &q.request, &set, &w->m.why));
     while (series_set_next(set, &labels, &w->m.why) == OK && labels.at != NULL) {
         uint32_t series = series_of(labels);
@@ -233,7 +233,8 @@ read_before(struct world *w, uint32_t hour)
     struct sample_batch b;
     int64_t t_ms = w->begin_ms + hour * COARSE_MS - COARSE_MS / 2;
     question_init(&q, "a", every_series, 1, t_ms, t_ms);
-    q.request.hints.rollups = q.request.hints.rollups_before = true;
+    q.request.hints.rollups = ROLLUP_WHOLE;
+    q.request.hints.rollups_before = true;
     must(answerer_select(tsdb_answerer(w->m.db), &q.request, &set, &w->m.why));
     while (series_set_next(set, &labels, &w->m.why) == OK && labels.at != NULL) {
         uint32_t series = series_of(labels);

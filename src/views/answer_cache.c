@@ -391,8 +391,8 @@ ask_store(const struct answer_cache_view *v, const struct query_request *r,
                                               .free = keeping_free};
     int64_t unit_ms = unit_of(r), young_ms = now_ms - YOUNG_MS;
     struct query_request below = *r;
-    below.hints.times_only = false; /* the next question may need the values */
-    below.hints.rollups = false;    /* files have samples; sources give no windows */
+    below.hints.times_only = false;    /* the next question may need the values */
+    below.hints.rollups = ROLLUP_NONE; /* files have samples; sources give no windows */
     below.min_ms = plan->min_ms;
     below.max_ms = plan->max_ms;
     /* Widens the question's own ends, but not the ends of cached answers. */

@@ -318,7 +318,7 @@ count_windows(uint64_t seed, uint32_t ret_counts[3][HOURS + 2])
     struct query_request request = {.min_ms = BASE_MS, .max_ms = BASE_MS + HOURS * HOUR_MS};
     struct sample_batch b;
     struct why why;
-    request.hints.rollups = true;
+    request.hints.rollups = ROLLUP_WHOLE;
     for (unsigned i = 0; i < 2; i++) {
         memory_store_free(w[i].store);
         assert_int_equal(memory_store_new(NULL, &w[i].store), OK);
@@ -470,7 +470,7 @@ pieces_of(struct world *w)
     struct bytes labels;
     struct sample_batch b;
     struct query_request request = {.min_ms = INT64_MIN, .max_ms = INT64_MAX};
-    request.hints.rollups = true;
+    request.hints.rollups = ROLLUP_WHOLE;
     assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
     view = rolled_view_new(view, &w->levels);
     assert_int_equal(view_select(view, &request, &set, &why), OK);
@@ -637,7 +637,7 @@ thinned(struct world *w)
     struct query_request request = {.min_ms = INT64_MIN, .max_ms = INT64_MAX};
     assert_int_equal(memory_store_new(NULL, &to), OK);
     assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
-    request.hints.rollups = true;
+    request.hints.rollups = ROLLUP_WHOLE;
     view = rolled_view_new(view, &w->levels);
     assert_int_equal(view_select(view, &request, &set, &why), OK);
     struct memory_store *raw = w->store;

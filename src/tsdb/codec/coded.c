@@ -216,21 +216,26 @@ bits_at(const struct cursor *cursor, uint64_t at)
 }
 
 enum err
-codec_coded_next(struct codec_coded_reader *reader, const struct cursor *cursor, int64_t *ret_value)
+codec_coded_read(struct codec_coded_reader *reader, const struct cursor *cursor, uint32_t count,
+                 uint64_t *ret_values)
 {
-    uint64_t end = 8 * (uint64_t)cursor_left(cursor), word = bits_at(cursor, reader->at);
-    unsigned bits = reader->codes[word % ROOM].bits, class = reader->codes[word % ROOM].class;
-    unsigned more = class_rest_bits(class);
-    if (bits == 0 || reader->at + bits + more > end) return ERR_CORRUPT;
-    reader->at += bits;
-    word >>= bits;
-    if (bits + more > 57) {
-        word = bits_at(cursor, reader->at) & ((UINT64_C(1) << 32) - 1);
-        word |= bits_at(cursor, reader->at + 32) << 32;
+    uint64_t at = reader->at, end = 8 * (uint64_t)cursor_left(cursor);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word = bits_at(cursor, at);
+        unsigned bits = reader->codes[word % ROOM].bits, class = reader->codes[word % ROOM].class;
+        unsigned more = class_rest_bits(class);
+        if (bits == 0 || at + bits + more > end) return ERR_CORRUPT;
+        at += bits;
+        word >>= bits;
+        if (bits + more > 57) {
+            word = bits_at(cursor, at) & ((UINT64_C(1) << 32) - 1);
+            word |= bits_at(cursor, at + 32) << 32;
+        }
+        at += more;
+        uint64_t u = class_least(class) + (word & ((UINT64_C(1) << more) - 1));
+        ret_values[i] = (uint64_t)from_unsigned(u, reader->sign);
     }
-    reader->at += more;
-    uint64_t u = class_least(class) + (word & ((UINT64_C(1) << more) - 1));
-    *ret_value = from_unsigned(u, reader->sign);
+    reader->at = at;
     return OK;
 }
 

@@ -27,9 +27,9 @@ struct codec_coded_reader {
 
 /* ERR_CORRUPT: not the head of a stream. */
 MUST_CHECK enum err codec_coded_begin(struct codec_coded_reader *reader, struct cursor *cursor);
-/* ERR_CORRUPT: no number is there. */
-MUST_CHECK enum err codec_coded_next(struct codec_coded_reader *reader, const struct cursor *cursor,
-                                     int64_t *ret_value);
+/* Reads the next `count` numbers, mod 2^64. ERR_CORRUPT: there are less. */
+MUST_CHECK enum err codec_coded_read(struct codec_coded_reader *reader, const struct cursor *cursor,
+                                     uint32_t count, uint64_t *ret_values);
 /* Moves the cursor past the stream. */
 void codec_coded_end(const struct codec_coded_reader *reader, struct cursor *cursor);
 

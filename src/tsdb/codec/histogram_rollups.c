@@ -140,6 +140,12 @@ begin_block(struct histogram_block *b, struct histogram_rollup *rollups, uint32_
 
 /* --- integers --------------------------------------------------------------------------------- */
 
+static int64_t
+window_end(const struct histogram_block *b, uint32_t i)
+{
+    return rollup_window_end(b->times[i].last_ms, b->resolution_ms);
+}
+
 static uint64_t
 guess_of(const struct histogram_block *b, enum histogram_column column, uint32_t i)
 {
@@ -147,7 +153,8 @@ guess_of(const struct histogram_block *b, enum histogram_column column, uint32_t
     const struct rollup *before = i > 0 ? &b->times[i - 1] : NULL;
     switch (column) {
     case HISTOGRAM_FIRST_MS:
-        return rollups_guess_first_ms(b->resolution_ms, b->interval_ms, &b->times[i], before);
+        return rollups_guess_first_ms(window_end(b, i), b->resolution_ms, b->interval_ms,
+                                      &b->times[i], before);
     case HISTOGRAM_COUNT:
         return rollups_guess_count(b->interval_ms, &b->times[i]);
     case HISTOGRAM_CHANGES:
@@ -204,7 +211,7 @@ set_integer(struct histogram_block *b, enum histogram_column column, uint32_t i,
         break;
     case HISTOGRAM_COUNT:
         r->count = b->times[i].count = (uint32_t)v;
-        return rollups_check_times(b->resolution_ms, &b->times[i]);
+        return rollups_check_times(window_end(b, i), b->resolution_ms, &b->times[i]);
     case HISTOGRAM_CHANGES:
         r->changes = (uint32_t)v;
         break;

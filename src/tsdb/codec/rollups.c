@@ -118,21 +118,28 @@ rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_times_ms,
     return rows;
 }
 
-/* Makes the rollups of the rows, with a count of 1 where there are samples. */
+/* Makes the rollups of the rows, with a count of 1 where there are samples; columns follow. */
 static enum err
 read_rows(int64_t resolution_ms, const int64_t *times_ms, const uint64_t *bits, uint32_t row_count,
           struct rollup *rollups, uint32_t *ret_count, uint32_t *ret_sampled_count)
 {
     uint32_t count = 0, sampled_count = 0;
-    int64_t end = 0;
+    int64_t end = rollup_window_end(times_ms[0], resolution_ms);
     for (uint32_t i = 0; i < row_count; i++) {
         if (i > 0 && times_ms[i] <= times_ms[i - 1]) return ERR_CORRUPT;
-        int64_t own_end = rollup_window_end(times_ms[i], resolution_ms);
+        int64_t own_end = rollups_next_end(end, times_ms[i], resolution_ms);
         bool is_new = count == 0 || own_end != end;
         end = own_end;
         if (is_new) {
-            rollups[count++] = rollup_of_sample(times_ms[i], bits[i]);
-            sampled_count += bits[i] != STALE_NAN_BITS;
+            bool is_stale = bits[i] == STALE_NAN_BITS;
+            rollups[count++] = (struct rollup){.first_ms = times_ms[i],
+                                               .last_ms = times_ms[i],
+                                               .stale_ms = times_ms[i],
+                                               .is_stale = is_stale,
+                                               .count = !is_stale,
+                                               .first_bits = bits[i],
+                                               .last_bits = bits[i]};
+            sampled_count += !is_stale;
             continue;
         }
         struct rollup *r = &rollups[count - 1];
@@ -191,12 +198,11 @@ distance_of(unsigned e, uint64_t guess, uint64_t bits)
 
 /* All mod 2^64: times may be anywhere. */
 uint64_t
-rollups_guess_first_ms(int64_t resolution_ms, uint64_t interval_ms, const struct rollup *r,
-                       const struct rollup *before)
+rollups_guess_first_ms(int64_t end, int64_t resolution_ms, uint64_t interval_ms,
+                       const struct rollup *r, const struct rollup *before)
 {
     uint64_t last = (uint64_t)r->last_ms;
-    uint64_t end = (uint64_t)rollup_window_end(r->last_ms, resolution_ms);
-    uint64_t room = last - (end - (uint64_t)resolution_ms);
+    uint64_t room = last - ((uint64_t)end - (uint64_t)resolution_ms);
     if (before != NULL) {
         uint64_t next = (uint64_t)before->last_ms + interval_ms;
         if (last - next < room) return next;
@@ -262,15 +268,15 @@ guess_sum(const struct rollups_form *form, const struct rollup *r)
     return decimal_near(form, twice * 0.5 * (double)(r->count - r->nan_count));
 }
 
-/* Returns an integer, or the bits of a value. */
+/* Returns an integer, or the bits of a value. The window ends at `end`. */
 INLINE uint64_t
-guess_of(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
-         const struct rollup *before)
+guess_of(const struct rollups_form *form, enum rollup_column column, int64_t end,
+         const struct rollup *r, const struct rollup *before)
 {
     double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
     switch (column) {
     case COLUMN_FIRST_MS:
-        return rollups_guess_first_ms(form->resolution_ms, form->interval_ms, r, before);
+        return rollups_guess_first_ms(end, form->resolution_ms, form->interval_ms, r, before);
     case COLUMN_COUNT:
         return rollups_guess_count(form->interval_ms, r);
     case COLUMN_FIRST:
@@ -516,13 +522,15 @@ fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
 {
     uint32_t n = 0;
     const struct rollup *before = NULL;
+    int64_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rollup *r = &rollups[i], *previous = before;
         uint64_t implied;
         if (r->count == 0) continue;
         before = r;
         if (is_implied(form, column, r, &implied)) continue;
-        uint64_t number = number_of(column, r), guess = guess_of(form, column, r, previous);
+        if (column == COLUMN_FIRST_MS) end = rollup_window_end(r->last_ms, form->resolution_ms);
+        uint64_t number = number_of(column, r), guess = guess_of(form, column, end, r, previous);
         int64_t distance, rest = 0;
         if (is_integer(column)) {
             distance = (int64_t)(number - guess);
@@ -667,6 +675,7 @@ struct column_reader {
     struct codec_coded_reader coded;
     struct cursor *cursor;
     struct codec_int_reader reader;
+    uint32_t left; /* numbers of a coded stream that are not in the frame */
     uint32_t at;
     uint32_t got;
     uint64_t frame[CODEC_FRAME];
@@ -678,47 +687,50 @@ column_begin(struct column_reader *column, struct cursor *cursor, bool is_coded,
     column->is_written = true;
     column->is_coded = is_coded;
     column->cursor = cursor;
-    column->at = 0;
+    column->left = count;
+    column->at = column->got = 0;
     if (is_coded) return codec_coded_begin(&column->coded, cursor);
     return codec_int_head(&column->reader, cursor, count, column->frame, &column->got);
 }
 
 static enum err
+column_frame(struct column_reader *column)
+{
+    column->at = 0;
+    if (!column->is_coded) return codec_int_frame(&column->reader, column->frame, &column->got);
+    column->got = column->left < CODEC_FRAME ? column->left : CODEC_FRAME;
+    column->left -= column->got;
+    return codec_coded_read(&column->coded, column->cursor, column->got, column->frame);
+}
+
+INLINE enum err
 column_next(struct column_reader *column, uint64_t *ret_number)
 {
     *ret_number = 0;
     if (!column->is_written) return OK;
-    if (column->is_coded) {
-        return codec_coded_next(&column->coded, column->cursor, (int64_t *)ret_number);
-    }
     if (column->at == column->got) {
-        enum err e = codec_int_frame(&column->reader, column->frame, &column->got);
+        enum err e = column_frame(column);
         if (e) return e;
-        column->at = 0;
     }
     *ret_number = column->frame[column->at++];
     return OK;
 }
 
-/* Returns the number of items that are not implied; sets those that are. */
+/* Returns the number of items that are not implied. */
 INLINE uint32_t
-set_implied(const struct rollups_form *form, enum rollup_column column, struct rollup *rollups,
-            uint32_t count)
+count_written(const struct rollups_form *form, enum rollup_column column,
+              const struct rollup *rollups, uint32_t count)
 {
     uint32_t written = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t implied;
-        if (rollups[i].count == 0) continue;
-        if (is_implied(form, column, &rollups[i], &implied)) {
-            err_ignore(set_number(column, implied, &rollups[i]), "0, or a value");
-        } else {
-            written++;
-        }
+        written += rollups[i].count > 0 && !is_implied(form, column, &rollups[i], &implied);
     }
     return written;
 }
 
-/* Reads the distances of a column from its guesses. */
+/* Sets the numbers of a column: those that are implied, and the distances of others from guesses.
+ */
 INLINE enum err
 read_distances(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
                struct rollup *rollups, uint32_t count, uint32_t written)
@@ -729,19 +741,24 @@ read_distances(struct cursor *cursor, const struct rollups_form *form, enum roll
     reader.is_coded = reader.is_written && (form->coded & flag_of_coded(column)) != 0;
     if (reader.is_written) e = column_begin(&reader, cursor, reader.is_coded, written);
     const struct rollup *before = NULL;
+    int64_t end = rollup_window_end(rollups[0].last_ms, form->resolution_ms);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         struct rollup *r = &rollups[i];
         const struct rollup *previous = before;
-        uint64_t distance, implied;
+        uint64_t distance, number;
         if (r->count == 0) continue;
         before = r;
-        if (is_implied(form, column, r, &implied)) continue;
-        e = column_next(&reader, &distance);
-        if (e) break;
-        uint64_t guess = guess_of(form, column, r, previous);
-        e = set_number(
-            column,
-            is_integer(column) ? guess + distance : value_at(form->e, guess, (int64_t)distance), r);
+        if (column == COLUMN_FIRST_MS) {
+            end = rollups_next_end(end, r->last_ms, form->resolution_ms);
+        }
+        if (!is_implied(form, column, r, &number)) {
+            e = column_next(&reader, &distance);
+            if (e) break;
+            number = guess_of(form, column, end, r, previous);
+            number = is_integer(column) ? number + distance
+                                        : value_at(form->e, number, (int64_t)distance);
+        }
+        e = set_number(column, number, r);
     }
     if (e == OK && reader.is_coded) codec_coded_end(&reader.coded, cursor);
     return e;
@@ -767,31 +784,36 @@ INLINE enum err
 read_column(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
             struct rollup *rollups, uint32_t count)
 {
-    uint32_t written = set_implied(form, column, rollups, count);
     unsigned numbers = flag_of_numbers(column), rests = flag_of_rests(column);
-    if (written == 0) return (form->flags & (numbers | rests)) != 0 ? ERR_CORRUPT : OK;
+    bool is_there = (form->flags & (numbers | rests)) != 0;
+    if (!is_there && column == COLUMN_NAN_COUNT) return OK; /* all are 0 */
+    uint32_t written = is_there ? count_written(form, column, rollups, count) : 0;
+    if (is_there && written == 0) return ERR_CORRUPT;
     enum err e = read_distances(cursor, form, column, rollups, count, written);
     if (e || (form->flags & rests) == 0) return e;
     return read_rests(cursor, form, column, rollups, count, written);
 }
 
+/* The sum, which is before the corrections, is also read for these. */
 static enum err
-read_columns(struct cursor *cursor, const struct rollups_form *form, struct rollup *rollups,
-             uint32_t count)
+read_columns(struct cursor *cursor, const struct rollups_form *form, enum rollup_use use,
+             struct rollup *rollups, uint32_t count)
 {
     enum err e = OK;
-#define READ(column) \
-    if (e == OK) e = read_column(cursor, form, column, rollups, count)
-    READ(COLUMN_FIRST_MS);
-    READ(COLUMN_COUNT);
-    READ(COLUMN_NAN_COUNT);
-    READ(COLUMN_FIRST);
-    READ(COLUMN_CHANGES);
-    READ(COLUMN_RESETS);
-    READ(COLUMN_LEAST);
-    READ(COLUMN_GREATEST);
-    READ(COLUMN_SUM);
-    READ(COLUMN_CORRECTION);
+    unsigned corrections = flag_of_numbers(COLUMN_CORRECTION) | flag_of_rests(COLUMN_CORRECTION);
+    bool has_corrections = use >= ROLLUP_CORRECTION && (form->flags & corrections) != 0;
+#define READ(column, is_used) \
+    if (e == OK && (is_used)) e = read_column(cursor, form, column, rollups, count)
+    READ(COLUMN_FIRST_MS, true);
+    READ(COLUMN_COUNT, true);
+    READ(COLUMN_NAN_COUNT, true);
+    READ(COLUMN_FIRST, use >= ROLLUP_ENDS);
+    READ(COLUMN_CHANGES, use >= ROLLUP_EXTREMES);
+    READ(COLUMN_RESETS, use >= ROLLUP_EXTREMES);
+    READ(COLUMN_LEAST, use >= ROLLUP_EXTREMES);
+    READ(COLUMN_GREATEST, use >= ROLLUP_EXTREMES);
+    READ(COLUMN_SUM, use >= ROLLUP_WHOLE || has_corrections);
+    READ(COLUMN_CORRECTION, use >= ROLLUP_CORRECTION);
 #undef READ
     return e;
 }
@@ -817,32 +839,32 @@ read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret
 }
 
 enum err
-rollups_check_times(int64_t resolution_ms, const struct rollup *r)
+rollups_check_times(int64_t end, int64_t resolution_ms, const struct rollup *r)
 {
     if (r->first_ms > r->last_ms) return ERR_CORRUPT;
-    int64_t end = rollup_window_end(r->last_ms, resolution_ms);
-    if (rollup_window_end(r->first_ms, resolution_ms) != end) return ERR_CORRUPT;
+    if (rollups_next_end(end, r->first_ms, resolution_ms) != end) return ERR_CORRUPT;
     bool has_room = r->count - 1 <= (uint64_t)r->last_ms - (uint64_t)r->first_ms;
     return r->count == 0 || !has_room ? ERR_CORRUPT : OK;
 }
 
 /* Checks what callers rely on: invariants, times, and an order of the extremes. */
 static enum err
-check_rollup(const struct rollup *r, int64_t resolution_ms)
+check_rollup(const struct rollup *r, int64_t end, int64_t resolution_ms, enum rollup_use use)
 {
     if (!rollup_is_valid(r)) return ERR_CORRUPT;
     if (r->count == 0) return OK;
-    if (rollups_check_times(resolution_ms, r)) return ERR_CORRUPT;
+    if (rollups_check_times(end, resolution_ms, r)) return ERR_CORRUPT;
     if (r->first_bits == STALE_NAN_BITS) return ERR_CORRUPT;
-    bool has_numbers = r->nan_count < r->count;
-    return has_numbers && !(r->least <= r->greatest) ? ERR_CORRUPT : OK;
+    bool has_extremes = use >= ROLLUP_EXTREMES && r->nan_count < r->count;
+    return has_extremes && !(r->least <= r->greatest) ? ERR_CORRUPT : OK;
 }
 
 enum err
-codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, const int64_t *times_ms,
-                     const uint64_t *bits, uint32_t row_count, struct rollup *ret_rollups,
-                     uint32_t *ret_count)
+codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, enum rollup_use use,
+                     const int64_t *times_ms, const uint64_t *bits, uint32_t row_count,
+                     struct rollup *ret_rollups, uint32_t *ret_count)
 {
+    assert(use != ROLLUP_NONE);
     if (row_count == 0 || row_count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
     uint32_t count, sampled_count;
     struct rollup *rollups = ret_rollups;
@@ -852,10 +874,12 @@ codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, const int64_t 
     struct cursor cursor = cursor_of(encoded);
     struct rollups_form form = {0};
     if (sampled_count > 0) e = read_form(&cursor, resolution_ms, &form);
-    if (sampled_count > 0 && e == OK) e = read_columns(&cursor, &form, rollups, count);
-    if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
+    if (sampled_count > 0 && e == OK) e = read_columns(&cursor, &form, use, rollups, count);
+    if (e == OK && use == ROLLUP_WHOLE && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
+    int64_t end = rollup_window_end(times_ms[0], resolution_ms);
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = check_rollup(&rollups[i], resolution_ms);
+        end = rollups_next_end(end, rollups[i].last_ms, resolution_ms);
+        e = check_rollup(&rollups[i], end, resolution_ms, use);
     }
     if (e == OK) *ret_count = count;
     return e;

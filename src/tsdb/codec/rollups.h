@@ -41,12 +41,12 @@ rollups_are_worth(double bytes, double sample_bytes)
 }
 
 /*
- * Decodes the rollups of a block with these rows. `ret_rollups` has room for row_count.
- * ERR_CORRUPT: not an encoding of them.
+ * Decodes the rollups of a block with these rows, as far as they are used; not ROLLUP_NONE.
+ * `ret_rollups` has room for row_count. ERR_CORRUPT: not an encoding of them.
  */
 MUST_CHECK enum err codec_rollups_decode(struct bytes encoded, int64_t resolution_ms,
-                                         const int64_t *times_ms, const uint64_t *bits,
-                                         uint32_t row_count, struct rollup *ret_rollups,
-                                         uint32_t *ret_count);
+                                         enum rollup_use use, const int64_t *times_ms,
+                                         const uint64_t *bits, uint32_t row_count,
+                                         struct rollup *ret_rollups, uint32_t *ret_count);
 
 #endif

@@ -19,15 +19,15 @@ static uint64_t bits[ROWS_MAX];
 static struct rollup rollups[ROWS_MAX], again[ROWS_MAX];
 
 static enum err
-decode(struct bytes encoded, int64_t resolution_ms, uint32_t rows, struct rollup *ret,
-       uint32_t *ret_count)
+decode(struct bytes encoded, int64_t resolution_ms, enum rollup_use use, uint32_t rows,
+       struct rollup *ret, uint32_t *ret_count)
 {
     uint8_t *copy = malloc(encoded.size + CODEC_SLACK);
     assert(copy != NULL);
     if (encoded.size > 0) memcpy(copy, encoded.at, encoded.size);
     memset(copy + encoded.size, 0x5a, CODEC_SLACK);
-    enum err e = codec_rollups_decode(bytes_of(copy, encoded.size), resolution_ms, times_ms, bits,
-                                      rows, ret, ret_count);
+    enum err e = codec_rollups_decode(bytes_of(copy, encoded.size), resolution_ms, use, times_ms,
+                                      bits, rows, ret, ret_count);
     free(copy);
     return e;
 }
@@ -56,7 +56,7 @@ check_comes_back(uint32_t count, int64_t resolution_ms)
     uint32_t rows = rollup_rows(rollups, count, times_ms, bits);
     codec_rollups_encode(scratch, rollups, count, resolution_ms, &out);
     assert(buf_error(&out) == OK);
-    enum err e = decode(buf_bytes(&out), resolution_ms, rows, again, &count_again);
+    enum err e = decode(buf_bytes(&out), resolution_ms, ROLLUP_WHOLE, rows, again, &count_again);
     assert(e == OK && count_again == count);
     for (uint32_t i = 0; i < count; i++) {
         check_same(&rollups[i], &again[i]);
@@ -109,10 +109,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cursor.bad) return 0;
     uint32_t count;
     struct bytes rest = bytes_of(cursor.at, cursor_left(&cursor));
-    enum err e = decode(rest, resolution_ms, rows, rollups, &count);
-    assert(e == OK || e == ERR_CORRUPT);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        assert(rollup_is_valid(&rollups[i]));
+    enum err e = OK;
+    for (unsigned use = ROLLUP_WHOLE; use > ROLLUP_NONE; use--) {
+        enum err used = decode(rest, resolution_ms, (enum rollup_use)use, rows, again, &count);
+        assert(used == OK || used == ERR_CORRUPT);
+        if (use == ROLLUP_WHOLE) e = used;
+        if (use == ROLLUP_WHOLE) memcpy(rollups, again, sizeof rollups);
+        assert(e || used == OK);
+        for (uint32_t i = 0; i < count && used == OK; i++) {
+            assert(rollup_is_valid(&again[i]));
+        }
     }
     if (e == OK) check_comes_back(count, resolution_ms);
     return 0;

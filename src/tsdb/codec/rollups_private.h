@@ -7,14 +7,26 @@
 /* Returns the interval of samples that most windows have, if most have the same. */
 uint64_t rollups_usual_interval_ms(const struct rollup *rollups, uint32_t count);
 
-/* Returns the time after the last sample before (which may be NULL), or the earliest in the window
- * from which regular samples lead to the last one. */
-uint64_t rollups_guess_first_ms(int64_t resolution_ms, uint64_t interval_ms, const struct rollup *r,
-                                const struct rollup *before);
+/* rollup_window_end(), without a division where `end`, the end of any window, is that of the time's
+ * window or of the one before. */
+static inline int64_t
+rollups_next_end(int64_t end, int64_t t_ms, int64_t resolution_ms)
+{
+    uint64_t past = (uint64_t)t_ms - (uint64_t)end, length = (uint64_t)resolution_ms;
+    if (end > INT64_MAX - resolution_ms) return rollup_window_end(t_ms, resolution_ms);
+    if (0 - past < length) return end;
+    return past <= length ? end + resolution_ms : rollup_window_end(t_ms, resolution_ms);
+}
+
+/* Returns the time after the last sample before (which may be NULL), or the earliest in the window,
+ * which ends at `end`, from which regular samples lead to the last one. */
+uint64_t rollups_guess_first_ms(int64_t end, int64_t resolution_ms, uint64_t interval_ms,
+                                const struct rollup *r, const struct rollup *before);
 /* Returns the number of regular samples between the first and the last one. */
 uint64_t rollups_guess_count(uint64_t interval_ms, const struct rollup *r);
 
-/* Checks times and count of a window with samples. */
-MUST_CHECK enum err rollups_check_times(int64_t resolution_ms, const struct rollup *r);
+/* Checks times and count of a window with samples, the last of which is in the one that ends at
+ * `end`. */
+MUST_CHECK enum err rollups_check_times(int64_t end, int64_t resolution_ms, const struct rollup *r);
 
 #endif

@@ -94,8 +94,8 @@ encode(void)
 static enum err
 decode(struct bytes bytes, uint32_t *ret_count)
 {
-    return codec_rollups_decode(bytes, g.resolution_ms, g.times_ms, g.bits, g.row_count, g.back,
-                                ret_count);
+    return codec_rollups_decode(bytes, g.resolution_ms, ROLLUP_WHOLE, g.times_ms, g.bits,
+                                g.row_count, g.back, ret_count);
 }
 
 static void
@@ -152,6 +152,38 @@ corrections_are_lost(void)
     return resets > g.count / 4;
 }
 
+/* Decodes rollups as far as they are used, and compares these numbers with whole ones. */
+static void
+check_used(enum rollup_use use)
+{
+    static struct rollup used[2 * WINDOWS];
+    uint32_t count = 0;
+    assert_int_equal(codec_rollups_decode(buf_bytes(&g.out), g.resolution_ms, use, g.times_ms,
+                                          g.bits, g.row_count, used, &count),
+                     OK);
+    assert_int_equal(count, g.count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rollup *a = &g.back[i], *b = &used[i];
+        assert_true(rollup_is_valid(b));
+        assert_int_equal(rollup_begin_ms(a), rollup_begin_ms(b));
+        assert_int_equal(rollup_end_ms(a), rollup_end_ms(b));
+        assert_int_equal(a->is_stale, b->is_stale);
+        assert_int_equal(a->count, b->count);
+        if (a->count == 0) continue;
+        assert_int_equal(a->last_ms, b->last_ms);
+        assert_int_equal(a->nan_count, b->nan_count);
+        assert_int_equal(a->last_bits, b->last_bits);
+        if (use >= ROLLUP_ENDS) assert_int_equal(a->first_bits, b->first_bits);
+        if (use >= ROLLUP_EXTREMES) {
+            assert_int_equal(a->resets, b->resets);
+            assert_int_equal(a->changes, b->changes);
+            assert_same_double(a->least, b->least);
+            assert_same_double(a->greatest, b->greatest);
+        }
+        if (use >= ROLLUP_CORRECTION) assert_same_double(a->correction, b->correction);
+    }
+}
+
 static void
 check_comes_back(void)
 {
@@ -161,6 +193,9 @@ check_comes_back(void)
     assert_int_equal(count, g.count);
     for (uint32_t i = 0; i < count; i++) {
         assert_same(&g.rollups[i], &g.back[i], corrections_are_lost());
+    }
+    for (unsigned use = ROLLUP_COUNTS; use < ROLLUP_WHOLE; use++) {
+        check_used((enum rollup_use)use);
     }
 }
 

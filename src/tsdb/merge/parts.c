@@ -86,7 +86,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
     interleave_init(&m->interleave, budget, NULL);
-    m->interleave.rollups = true;
+    m->interleave.rollups = ROLLUP_WHOLE;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);

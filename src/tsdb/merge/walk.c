@@ -201,7 +201,9 @@ judge_windows(struct part_merge *m, struct merge_source *s, const struct block_r
            mem_alloc(m->budget, b->count * sizeof *x.bits),
            mem_alloc(m->budget, b->count * sizeof *x.rollups)};
     enum err e = x.times == NULL || x.bits == NULL || x.rollups == NULL ? ERR_NOMEM : OK;
-    if (e == OK) e = block_read_rollups(s->part, b, x.times, x.bits, x.rollups, &count, &m->why);
+    if (e == OK)
+        e = block_read_rollups(s->part, b, ROLLUP_COUNTS, x.times, x.bits, x.rollups, &count,
+                               &m->why);
     m->work += b->count;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         if (rollup_is_hidden(&x.rollups[i], hidden, hidden_count)) continue;

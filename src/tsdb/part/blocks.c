@@ -157,9 +157,9 @@ block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bi
 }
 
 enum err
-block_read_rollups(struct part *part, const struct block_ref *b, int64_t *ret_times,
-                   uint64_t *ret_bits, struct rollup *ret_rollups, uint32_t *ret_count,
-                   struct why *why)
+block_read_rollups(struct part *part, const struct block_ref *b, enum rollup_use use,
+                   int64_t *ret_times, uint64_t *ret_bits, struct rollup *ret_rollups,
+                   uint32_t *ret_count, struct why *why)
 {
     const struct page *page;
     struct bytes bytes;
@@ -169,8 +169,8 @@ block_read_rollups(struct part *part, const struct block_ref *b, int64_t *ret_ti
     if (e == OK) e = read_floats(part, b, 0, b->count, ret_bits, why);
     if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
     if (e) return e;
-    e = codec_rollups_decode(bytes, b->resolution_ms, ret_times, ret_bits, b->count, ret_rollups,
-                             ret_count);
+    e = codec_rollups_decode(bytes, b->resolution_ms, use, ret_times, ret_bits, b->count,
+                             ret_rollups, ret_count);
     page_release(&part->source, page);
     return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;
 }

@@ -376,10 +376,10 @@ MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref 
 MUST_CHECK enum err block_read_columns(struct part *part, const struct block_ref *block,
                                        struct hist_columns *ret_columns, struct arena *arena,
                                        struct why *why);
-/* Decodes a block of rollups of floats (else ERR_CORRUPT). The arrays have room for block->count;
- * times and bits are left with its rows. */
+/* Decodes a block of rollups of floats (else ERR_CORRUPT), as far as they are used. The arrays have
+ * room for block->count; times and bits are left with its rows. */
 MUST_CHECK enum err block_read_rollups(struct part *part, const struct block_ref *block,
-                                       int64_t *ret_times, uint64_t *ret_bits,
+                                       enum rollup_use use, int64_t *ret_times, uint64_t *ret_bits,
                                        struct rollup *ret_rollups, uint32_t *ret_count,
                                        struct why *why);
 /* The same for histograms; all arrays are in `arena`. ERR_NOMEM: it is full. */

@@ -87,8 +87,8 @@ read_block(struct part *part, const struct block_ref *b)
     uint32_t windows;
     arena_init(&arena, &budget, 16 << 20, 0);
     if (b->resolution_ms > 0 && block_kind(b) == SAMPLE_FLOAT) {
-        expect(block_read_rollups(part, b, columns.times, columns.bits, columns.rollups, &windows,
-                                  &why),
+        expect(block_read_rollups(part, b, ROLLUP_WHOLE, columns.times, columns.bits,
+                                  columns.rollups, &windows, &why),
                &why);
     } else if (b->resolution_ms > 0) {
         expect(block_read_histogram_rollups(part, b, columns.times, &arena,

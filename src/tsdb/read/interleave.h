@@ -61,10 +61,10 @@ struct interleave {
     int64_t shown_ms;          /* time of the last sample returned; INT64_MIN before the first */
     int64_t expired_before_ms; /* older samples are left out; set after interleave_reset() */
     bool partial;
-    bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
-    bool times_only;    /* values of floats may be any number; set after init */
-    bool rollups;       /* rollups may be shown, else their last samples are; set after init */
-    unsigned summaries; /* statistics of blocks that may replace samples, within `windows`; */
+    bool chunks;     /* histograms of blocks may be shown as chunks or columns; set after init */
+    bool times_only; /* values of floats may be any number; set after init */
+    enum rollup_use rollups; /* what is used of rollups; ROLLUP_NONE shows their last samples */
+    unsigned summaries;      /* statistics of blocks that may replace samples, within `windows`; */
     struct query_windows windows;   /* both set after init */
     struct sample_summary summary;  /* shown in the last batch */
     struct interleave_slot *active; /* list, by order: decoded, with samples left */

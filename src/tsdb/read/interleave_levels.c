@@ -186,7 +186,9 @@ decode(struct interleave *m, const struct interleave_item *item, struct level_sl
     if (e == OK && block_kind(b) != SAMPLE_FLOAT) {
         e = decode_histograms(m, item, s, why);
     } else if (e == OK) {
-        e = block_read_rollups(item->block.part, b, l->times, l->bits, s->rollups, &s->count, why);
+        enum rollup_use use = m->rollups == ROLLUP_NONE ? ROLLUP_COUNTS : m->rollups;
+        e = block_read_rollups(item->block.part, b, use, l->times, l->bits, s->rollups, &s->count,
+                               why);
     }
     if (e == OK) slot_select(m, item, s);
     return e;

@@ -346,7 +346,7 @@ rollups_are_visible(struct store_query *q, const struct query_source *s, const s
     struct rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
     uint32_t n;
     if (times == NULL || bits == NULL || rollups == NULL) return ERR_NOMEM;
-    enum err e = block_read_rollups(s->part, b, times, bits, rollups, &n, NULL);
+    enum err e = block_read_rollups(s->part, b, ROLLUP_COUNTS, times, bits, rollups, &n, NULL);
     *ret_visible = false;
     for (uint32_t i = 0; e == OK && i < n && !*ret_visible; i++) {
         *ret_visible = !rollup_is_hidden(&rollups[i], hidden, count);

@@ -124,7 +124,8 @@ read_block(struct verify *v, struct part *part, const struct block_ref *b, struc
         return block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, why);
     }
     if (block_kind(b) == SAMPLE_FLOAT) {
-        return block_read_rollups(part, b, a->times, a->bits, a->rollups, &windows, why);
+        return block_read_rollups(part, b, ROLLUP_WHOLE, a->times, a->bits, a->rollups, &windows,
+                                  why);
     }
     return block_read_histogram_rollups(part, b, a->times, &v->scratch, a->histogram_rollups,
                                         &windows, why);

@@ -239,7 +239,7 @@ matrix_request(struct evaluation *ev, const struct node *node, struct matcher_se
         .set_count = 1,
         .min_ms = range.start_ms - before_ms + 1,
         .max_ms = range.end_ms + after_ms,
-        .hints = {.rollups = true},
+        .hints = {.rollups = ROLLUP_ENDS},
         .control = ev->control,
     };
     return OK;

@@ -842,7 +842,7 @@ hints_of(const struct range_vector *r)
     return (struct query_hints){
         .shard = r->vector.ev->shard,
         .shard_count = r->vector.ev->shard_count,
-        .rollups = true,
+        .rollups = rolled_use(r->id),
         .times_only = r->kind->times_only && r->extent == EXTENT_PLAIN,
         /* With both, histograms are not summarized. */
         .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,
@@ -961,8 +961,10 @@ range_request(struct evaluation *ev, const struct plan_node *x, struct matcher_s
               struct query_request *ret)
 {
     enum function_id id = (enum function_id)(x->node->call.function - functions);
-    struct range_vector r = {
-        .vector = {.ev = ev, .grid = x->grid}, .call = x->node, .kind = window_kind_of(id)};
+    struct range_vector r = {.vector = {.ev = ev, .grid = x->grid},
+                             .call = x->node,
+                             .kind = window_kind_of(id),
+                             .id = id};
     const struct node *range = call_range(x->node);
     enum err e = range_settle(&r, range);
     return e ? e : request_of(&r, x, range, set, ret);

@@ -573,6 +573,29 @@ is_of_distribution(enum function_id id)
            id == FUNCTION_STDDEV_OVER_TIME || id == FUNCTION_STDVAR_OVER_TIME;
 }
 
+/* At least the ends: the function may be evaluated of the samples that are known. */
+enum rollup_use
+rolled_use(enum function_id id)
+{
+    switch (id) {
+    case FUNCTION_CHANGES:
+    case FUNCTION_RESETS:
+    case FUNCTION_MAX_OVER_TIME:
+    case FUNCTION_MIN_OVER_TIME:
+    case FUNCTION_TS_OF_MAX_OVER_TIME:
+    case FUNCTION_TS_OF_MIN_OVER_TIME:
+        return ROLLUP_EXTREMES;
+    case FUNCTION_RATE:
+    case FUNCTION_INCREASE:
+        return ROLLUP_CORRECTION;
+    case FUNCTION_SUM_OVER_TIME:
+    case FUNCTION_AVG_OVER_TIME:
+        return ROLLUP_WHOLE;
+    default:
+        return is_of_distribution(id) ? ROLLUP_WHOLE : ROLLUP_ENDS;
+    }
+}
+
 bool
 noted_levels_add(struct noted_levels *levels, int64_t resolution_ms)
 {

@@ -80,6 +80,9 @@ rolled_first_ms(const struct rolled *x, int64_t last_ms)
     return x->resolution_ms > 0 ? x->rollup.first_ms : last_ms;
 }
 
+/* Returns what a function uses of rollups. */
+enum rollup_use rolled_use(enum function_id id);
+
 /*
  * Evaluates a function whose window may have windows of downsampled samples: floats with `rolled`,
  * which are their last ones, or histograms. Adds infos where the result is approximate. As a

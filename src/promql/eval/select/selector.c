@@ -556,7 +556,10 @@ selector_request(struct evaluation *ev, const struct plan_node *x, struct matche
         /* The sample just too old may decide the hint of a histogram. */
         .min_ms = time_before(grid->first_ms, offset_ms) - ev->lookback_ms,
         .max_ms = time_before(grid_time(grid, grid->count - 1), offset_ms) + after_ms,
-        .hints = {.shard = ev->shard, .shard_count = ev->shard_count, .rollups = true},
+        .hints = {.shard = ev->shard,
+                  .shard_count = ev->shard_count,
+                  .rollups =
+                      node->selector.extent == EXTENT_SMOOTHED ? ROLLUP_ENDS : ROLLUP_COUNTS},
         .control = ev->control,
         .budget = ev->budget,
     };
