@@ -50,7 +50,7 @@ struct level_slot {
 struct interleave_levels {
     uint32_t next; /* index of the next item of rollups */
     struct level_slot *active;
-    struct level_slot *spent; /* their histograms may be shown */
+    struct level_slot *spent; /* their windows may be shown */
     struct sample_batch raw;  /* samples that are not in blocks of rollups, */
     uint32_t raw_at;          /* from here on not returned */
     bool raw_ended;
@@ -122,13 +122,19 @@ head_of(const struct level_slot *s)
     return &s->rollups[s->at];
 }
 
-/* The interval of the slot's next window: all times in it. */
+/* The interval of a window of the slot: all times in it. */
+static struct time_range
+interval_at(const struct level_slot *s, uint32_t i)
+{
+    int64_t end = rollup_window_end(rollup_end_ms(&s->rollups[i]), s->resolution_ms);
+    bool has_begin = end >= INT64_MIN + s->resolution_ms;
+    return (struct time_range){has_begin ? end - s->resolution_ms + 1 : INT64_MIN, end};
+}
+
 static struct time_range
 interval_of(const struct level_slot *s)
 {
-    int64_t end = rollup_window_end(rollup_end_ms(head_of(s)), s->resolution_ms);
-    bool has_begin = end >= INT64_MIN + s->resolution_ms;
-    return (struct time_range){has_begin ? end - s->resolution_ms + 1 : INT64_MIN, end};
+    return interval_at(s, s->at);
 }
 
 /* True if some of the window's samples may be deleted, or all are expired. A window of which a part
@@ -147,19 +153,20 @@ rollup_is_hidden(const struct rollup *r, const struct time_range *hidden, uint32
 static void
 slot_select(const struct interleave *m, const struct interleave_item *item, struct level_slot *s)
 {
-    struct time_range range = {m->min_ms, m->max_ms};
-    uint32_t kept = 0;
-    for (s->at = 0; s->at < s->count; s->at++) {
-        const struct rollup *r = head_of(s);
-        if (!ranges_meet(interval_of(s), range)) continue;
-        if (rollup_end_ms(r) < m->expired_before_ms) continue;
+    uint32_t end = search_first(i, 0u, s->count, interval_at(s, i).min_ms > m->max_ms);
+    uint32_t from = search_first(i, 0u, end,
+                                 interval_at(s, i).max_ms >= m->min_ms &&
+                                     rollup_end_ms(&s->rollups[i]) >= m->expired_before_ms);
+    s->at = s->count = from;
+    for (uint32_t i = from; i < end; i++) {
+        const struct rollup *r = &s->rollups[i];
         if (rollup_is_hidden(r, item->hidden, item->hidden_count)) continue;
-        s->rollups[kept] = *r;
-        if (s->histograms != NULL) s->histograms[kept] = s->histograms[s->at];
-        kept++;
+        if (s->count < i) {
+            s->rollups[s->count] = *r;
+            if (s->histograms != NULL) s->histograms[s->count] = s->histograms[i];
+        }
+        s->count++;
     }
-    s->at = 0;
-    s->count = kept;
 }
 
 static enum err
@@ -212,10 +219,10 @@ take_item(struct interleave *m, struct why *why)
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
         if (e) why_set(&reason, e, "not enough memory for warnings about damage");
-        s->count = 0;
+        s->at = s->count = 0;
     }
     if (e && why != NULL) *why = reason;
-    if (e || s->count == 0) {
+    if (e || s->at == s->count) {
         slot_free(m, s);
     } else {
         s->next = l->active;
@@ -257,9 +264,10 @@ find_base(struct interleave *m, struct level_slot **ret_base, struct why *why)
 }
 
 static void
-slot_step(struct interleave *m, struct level_slot *s)
+slot_step(struct interleave *m, struct level_slot *s, uint32_t windows)
 {
-    if (++s->at < s->count) return;
+    s->at += windows;
+    if (s->at < s->count) return;
     struct level_slot **link = &m->levels->active;
     while (*link != s)
         link = &(*link)->next;
@@ -354,7 +362,7 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
     bool joined = false;
     *ret = (struct rollup){.count = 0};
     l->out_histograms[at] = (struct histogram_rollup){.count = 0};
-    slot_step(m, base); /* `base` is spent at most, which keeps its windows */
+    slot_step(m, base, 1); /* `base` is spent at most, which keeps its windows */
     for (;;) {
         enum err e = raw_fill(m, why);
         if (e) return e;
@@ -377,7 +385,7 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
         if (fits) e = join_piece(l, at, &p);
         if (e) return why_set(why, e, "not enough memory for histograms");
         if (p.slot != NULL) {
-            slot_step(m, p.slot);
+            slot_step(m, p.slot, 1);
             continue;
         }
         enum ledger_kind kind = ledger_kind_of(l->raw.kind);
@@ -462,6 +470,33 @@ take_raw(struct interleave_levels *l, const struct level_slot *base)
     return sample_batch_part(&l->raw, from, end - from);
 }
 
+/* Shows windows of floats of the only active slot in place, up to the next item or sample. False if
+ * the first one of them may have to be joined. */
+static bool
+show_in_place(struct interleave *m, struct sample_batch *ret)
+{
+    struct interleave_levels *l = m->levels;
+    struct level_slot *s = l->active;
+    if (m->rollups == ROLLUP_NONE || s == NULL || s->next != NULL || s->histograms != NULL)
+        return false;
+    uint32_t at = s->at, end = s->count;
+    if (l->next < m->level_count) {
+        int64_t next_ms = m->items[l->next].min_ms;
+        end = search_first(i, at, end, interval_at(s, i).max_ms >= next_ms);
+    }
+    if (!l->raw_ended) {
+        int64_t next_ms = l->raw.times_ms[l->raw_at];
+        end = search_first(i, at, end, interval_at(s, i).max_ms >= next_ms);
+    }
+    if (end == at) return false;
+    *ret = (struct sample_batch){.kind = SAMPLE_FLOAT,
+                                 .count = end - at,
+                                 .rollups = s->rollups + at,
+                                 .resolution_ms = s->resolution_ms};
+    slot_step(m, s, end - at);
+    return true;
+}
+
 /* Gathers windows of one resolution, until samples or the other kind of windows come between
  * them. Without windows, *ret has the samples before the next one. */
 static enum err
@@ -477,6 +512,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
         enum err e = find_base(m, &base, why);
         if (e == OK) e = raw_fill(m, why);
         if (e) return l->out_count == 0 ? e : OK; /* the next call returns it */
+        if (l->out_count == 0 && show_in_place(m, ret)) return OK;
         bool raw_is_next = !l->raw_ended &&
                            (base == NULL || l->raw.times_ms[l->raw_at] < interval_of(base).min_ms);
         if (raw_is_next) {

@@ -215,7 +215,7 @@ expect(struct rig *g, bool rollups, const char *expected)
     size_t size = 0;
     struct sample_batch b;
     text[0] = '\0';
-    g->interleave.rollups = rollups;
+    g->interleave.rollups = rollups ? ROLLUP_WHOLE : ROLLUP_NONE;
     interleave_begin(&g->interleave);
     for (;;) {
         assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
@@ -302,6 +302,21 @@ UNIT_TEST(test_samples_before_and_after_those_of_a_window_are_joined)
     expect(&g, true, "5m:5:5 6=62 ");
     assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 0);
     assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 3);
+    rig_close(&g);
+}
+
+UNIT_TEST(test_windows_before_a_joined_one_are_shown_alone)
+{
+    struct rig g;
+    rig_open(&g);
+    add(&g, 1, 14, 0, FINE_MS);
+    add(&g, 15, 1, 50, 0);
+    expect(&g, true, "5m:5:5 5m:5:10 5m:5:15 ");
+    assert_int_equal(g.interleave.joined_count, 1);
+    interleave_reset(&g.interleave, INT64_MIN, INT64_MAX, false);
+    add(&g, 1, 13, 60, FINE_MS);
+    add(&g, 14, 7, 90, FINE_MS);
+    expect(&g, true, "5m:5:5 5m:5:10 5m:5:15 5m:5:20 ");
     rig_close(&g);
 }
 
@@ -398,6 +413,7 @@ main(void)
         cmocka_unit_test(test_windows_that_overlap_the_range_are_whole),
         cmocka_unit_test(test_samples_between_those_of_a_window_lose),
         cmocka_unit_test(test_samples_before_and_after_those_of_a_window_are_joined),
+        cmocka_unit_test(test_windows_before_a_joined_one_are_shown_alone),
         cmocka_unit_test(test_a_coarse_window_wins_over_fine_ones),
         cmocka_unit_test(test_halves_of_a_window_are_joined),
         cmocka_unit_test(test_of_equal_windows_the_earliest_arrival_wins),
