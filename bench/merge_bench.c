@@ -1,6 +1,6 @@
 /*
  * merge_bench.c - the cost of a sample in merges: flush parts of a few samples per series into one,
- * many such into a day, days into longer parts, and parts whose series differ.
+ * many such into a day, days into longer parts, also downsampled, and parts whose series differ.
  *
  *     [ROUNDS=3] merge_bench [DIR]
  *
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "model/series_rules.h"
 #include "model/storage_layout.h"
 #include "sys/sim.h"
 #include "tsdb/merge/parts.h"
@@ -31,6 +32,8 @@ struct bench {
     uint64_t next_part;
     double *last; /* value of each series */
     uint32_t rounds;
+    int64_t resolution_ms; /* of the level that merges apply; 0 for none */
+    struct series_rules *rules;
 };
 
 static void
@@ -153,6 +156,8 @@ merge_parts(struct bench *b, const char *what, struct part *const *parts, uint32
         samples += part_info(parts[i])->sample_count[LEDGER_FLOAT];
         bytes += part_info(parts[i])->file_bytes;
     }
+    struct rule_rolled rolled = {0};
+    struct part_merge_level level = {b->resolution_ms, b->rules, &rolled};
     struct part_merge_options options = {
         .env = b->env,
         .budget = &b->budget,
@@ -161,6 +166,9 @@ merge_parts(struct bench *b, const char *what, struct part *const *parts, uint32
         .input_count = count,
         .window = {INT64_MIN, INT64_MAX},
         .expired_before_ms = INT64_MIN,
+        .levels = &level,
+        .level_count = b->resolution_ms > 0,
+        .levels_now_ms = INT64_MAX,
         .with_metadata = true,
         .number = number,
         .level = 1,
@@ -244,7 +252,15 @@ main(int argc, char **argv)
     must(page_cache_new(&b.cache_budget, 32 << 20, &b.cache));
     bench_merge(&b, "8 parts, 40 samples of 20,000 series", 20000, 8, 40, false);
     bench_merge(&b, "24 parts, 240 samples of 2,000 series", 2000, 24, 240, false);
+    const struct series_rule all = {.match = "{}"};
+    must(series_rules_new(&all, 1, NULL, &b.rules, NULL));
     bench_merge(&b, "8 parts, 5760 samples of 200 series", 200, 8, 5760, false);
+    b.resolution_ms = 5 * 60 * 1000;
+    bench_merge(&b, "the same, downsampled to 5 m", 200, 8, 5760, false);
+    b.resolution_ms = 60 * 60 * 1000;
+    bench_merge(&b, "the same, downsampled to 1 h", 200, 8, 5760, false);
+    b.resolution_ms = 0;
+    series_rules_unref(b.rules);
     bench_merge(&b, "8 parts, 40 samples of 20,000 other series", 20000, 8, 40, true);
     page_cache_free(b.cache);
     sim_env_free(sim);

@@ -155,6 +155,12 @@ note_storage() {
         sed 's/.*"parts":{"parts"//; s/.*"indexBytes":\([0-9]*\)},"partitions".*/\1/')
 }
 
+# Makes Firekeep downsample all samples that are an hour old, from its next start on.
+downsample_to() { # RESOLUTION
+    printf '%s\n' 'downsampling:' "    - {match: '{}', after: 1h, resolution: $1}" >"$work/levels.yml"
+    flags+=("--config.file=$work/levels.yml")
+}
+
 # Fewer samples than were sent if a server drops NaN, or has some only in its log.
 kept_samples() {
     case $1 in
