@@ -14,9 +14,10 @@ enum ledger_field {
     LEDGER_EXPIRED = 4,
     LEDGER_DELETED = 5,
     LEDGER_DAMAGED = 6,
-    LEDGER_PASSED_ON = 7, /* not stored here: only for destinations */
-    LEDGER_DOWNSAMPLED = 8, /* a level of rollups replaced it */
-    LEDGER_REJECTED = 16, /* + enum reject */
+    LEDGER_PASSED_ON = 7,            /* not stored here: only for destinations */
+    LEDGER_DOWNSAMPLED = 8,          /* a level of rollups replaced it */
+    LEDGER_SUPERSEDED_BY_WINDOW = 9, /* it came after a rollup of its time */
+    LEDGER_REJECTED = 16,            /* + enum reject */
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };
 

@@ -28,9 +28,13 @@ balanced(enum ledger_kind kind)
 {
     struct ledger l = {{{0}}};
     uint64_t *c = l.count[kind];
-    static const enum ledger_field stored_once[] = {
-        LEDGER_SUPERSEDED, LEDGER_EXPIRED,   LEDGER_DELETED,
-        LEDGER_DAMAGED,    LEDGER_PASSED_ON, LEDGER_DOWNSAMPLED};
+    static const enum ledger_field stored_once[] = {LEDGER_SUPERSEDED,
+                                                    LEDGER_EXPIRED,
+                                                    LEDGER_DELETED,
+                                                    LEDGER_DAMAGED,
+                                                    LEDGER_PASSED_ON,
+                                                    LEDGER_DOWNSAMPLED,
+                                                    LEDGER_SUPERSEDED_BY_WINDOW};
     l.stored[kind] = 1000;
     l.pending[kind] = 2000;
     c[LEDGER_ACCEPTED] = 3000;
@@ -87,7 +91,8 @@ UNIT_TEST(test_ledger_difference_is_what_no_term_counts)
         assert_int_equal(ledger_should_pend(&l, kind), l.pending[kind]);
         assert_true(ledger_balances(&l));
         for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
-            if (f == LEDGER_ACCEPTED || (f > LEDGER_DOWNSAMPLED && f < LEDGER_REJECTED)) continue;
+            bool unused = f > LEDGER_SUPERSEDED_BY_WINDOW && f < LEDGER_REJECTED;
+            if (f == LEDGER_ACCEPTED || unused) continue;
             l.count[kind][f]++;
             assert_int_equal(ledger_difference(&l, kind), f == LEDGER_RECEIVED ? 1 : -1);
             l.count[kind][f]--;

@@ -179,10 +179,10 @@ is_balanced() { # DIR
 
 counts_late() {
     local before after
-    before=$(metric 'firekeep_samples_superseded_total{tenant="anonymous",kind="float"}')
+    before=$(metric 'firekeep_samples_superseded_by_windows_total{tenant="anonymous",kind="float"}')
     echo "g{job=\"slow\",i=\"0\"} 5 $(((first + 20 * hour) * 1000 + 1800500))" | "$TOOLS/rwmake" >"$work/late.rw"
     "$TOOLS/rwreplay" "$work/late.rw" "$url" >"$work/late.out" && fetch /api/v1/admin/tsdb/flush -X POST && merge || return
-    after=$(metric 'firekeep_samples_superseded_total{tenant="anonymous",kind="float"}')
+    after=$(metric 'firekeep_samples_superseded_by_windows_total{tenant="anonymous",kind="float"}')
     echo "$before, then $after"
     ((after == before + 1))
 }

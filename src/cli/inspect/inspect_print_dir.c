@@ -108,7 +108,8 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
     report_table(r, "ledger",
                  "Tenants: ledger of received samples, up to the position that parts cover",
                  "tenant|kind|received|stored|pending|duplicate|superseded|rejected|expired|"
-                 "deleted|damaged|passedOn=passed on|downsampled");
+                 "deleted|damaged|passedOn=passed on|downsampled|"
+                 "supersededByWindows=superseded by windows");
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             enum ledger_kind kind = (enum ledger_kind)k;
@@ -121,7 +122,8 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
                        value_count(c[LEDGER_SUPERSEDED]), value_count(ledger_rejected(l, kind)),
                        value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
                        value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON]),
-                       value_count(c[LEDGER_DOWNSAMPLED]));
+                       value_count(c[LEDGER_DOWNSAMPLED]),
+                       value_count(c[LEDGER_SUPERSEDED_BY_WINDOW]));
         }
     }
     report_table_end(r, 0);

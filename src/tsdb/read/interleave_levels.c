@@ -392,7 +392,7 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
         if (fits)
             m->joined_count[kind]++;
         else
-            m->superseded_count[kind]++;
+            m->by_window_count[kind]++;
         l->raw_at++;
     }
 }

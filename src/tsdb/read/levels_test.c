@@ -287,7 +287,8 @@ UNIT_TEST(test_samples_between_those_of_a_window_lose)
     add(&g, 1, 5, 0, FINE_MS);
     add(&g, 3, 1, 60, 0);
     expect(&g, true, "5m:5:5 ");
-    assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 2);
+    assert_int_equal(g.interleave.by_window_count[LEDGER_FLOAT], 2);
+    assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 0);
     assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 0);
     rig_close(&g);
 }
@@ -300,7 +301,7 @@ UNIT_TEST(test_samples_before_and_after_those_of_a_window_are_joined)
     add(&g, 1, 1, 50, 0);
     add(&g, 4, 3, 60, 0);
     expect(&g, true, "5m:5:5 6=62 ");
-    assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 0);
+    assert_int_equal(g.interleave.by_window_count[LEDGER_FLOAT], 0);
     assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 3);
     rig_close(&g);
 }
@@ -312,7 +313,7 @@ UNIT_TEST(test_windows_before_a_joined_one_are_shown_alone)
     add(&g, 1, 14, 0, FINE_MS);
     add(&g, 15, 1, 50, 0);
     expect(&g, true, "5m:5:5 5m:5:10 5m:5:15 ");
-    assert_int_equal(g.interleave.joined_count, 1);
+    assert_int_equal(g.interleave.joined_count[LEDGER_FLOAT], 1);
     interleave_reset(&g.interleave, INT64_MIN, INT64_MAX, false);
     add(&g, 1, 13, 60, FINE_MS);
     add(&g, 14, 7, 90, FINE_MS);
@@ -398,8 +399,8 @@ UNIT_TEST(test_histograms_join_windows_of_histograms_not_of_floats)
     add_histograms(&g, 14, 2, false, 0);
     expect_histograms(&g, true, "5m:3 6=2h 5m:4:15h ");
     assert_int_equal(g.interleave.joined_count[LEDGER_HISTOGRAM], 2);
-    assert_int_equal(g.interleave.superseded_count[LEDGER_HISTOGRAM], 2);
-    assert_int_equal(g.interleave.superseded_count[LEDGER_FLOAT], 1);
+    assert_int_equal(g.interleave.by_window_count[LEDGER_HISTOGRAM], 2);
+    assert_int_equal(g.interleave.by_window_count[LEDGER_FLOAT], 1);
     rig_close(&g);
 }
 

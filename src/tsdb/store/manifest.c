@@ -372,7 +372,9 @@ min_reader_of(const struct manifest *m)
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             const uint64_t *count = totals->count[k];
             if (count[LEDGER_PASSED_ON] > 0 && needs == 0) needs = MANIFEST_PASSED_ON;
-            if (count[LEDGER_DOWNSAMPLED] > 0) needs = MANIFEST_VERSION;
+            if (count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0) {
+                needs = MANIFEST_VERSION;
+            }
         }
         if (needs > version) version = needs;
     }

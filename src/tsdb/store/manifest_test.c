@@ -164,7 +164,9 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
             for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
                 if (rng_below(&r, 3) == 0) t->totals.count[k][f] = rng_next(&r) >> 9;
             }
-            if (edit < 100) t->totals.count[k][LEDGER_DOWNSAMPLED] = 0; /* it needs version 7 */
+            if (edit >= 100) continue;
+            t->totals.count[k][LEDGER_DOWNSAMPLED] = 0; /* they need version 7 */
+            t->totals.count[k][LEDGER_SUPERSEDED_BY_WINDOW] = 0;
         }
     }
 }
@@ -514,9 +516,12 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
     make(&m, &arena, 2);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 6);
-    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_DOWNSAMPLED] = 1;
-    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    assert_int_equal(version_needed(&g), 7);
+    for (unsigned f = LEDGER_DOWNSAMPLED; f <= LEDGER_SUPERSEDED_BY_WINDOW; f++) {
+        m.tenants[0].totals.count[LEDGER_FLOAT][f] = 1;
+        assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+        assert_int_equal(version_needed(&g), 7);
+        m.tenants[0].totals.count[LEDGER_FLOAT][f] = 0;
+    }
     make(&m, &arena, 6);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 7);

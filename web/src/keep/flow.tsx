@@ -95,6 +95,7 @@ function storeFates(families: Families, scope: Scope): Fate[] {
     fate('passed on, not stored', 'good', 'firekeep_samples_passed_on_total'),
     fate('received before', 'faint', 'firekeep_samples_duplicate_total', true),
     fate('another value came first', 'warn', 'firekeep_samples_superseded_total'),
+    fate('its window was downsampled before', 'warn', 'firekeep_samples_superseded_by_windows_total'),
     ...(isRefused ? [] : [fate('refused', 'warn', refused, true)]),
     ...reasons.map((reason): Fate => ({ name: `refused: ${reason.replaceAll('_', ' ')}`, colour: 'warn', of: ofStore(scope, refused, reason) })),
     fate('expired', 'faint', 'firekeep_samples_expired_total', true),
