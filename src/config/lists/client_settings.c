@@ -34,12 +34,9 @@ client_settings_yaml(const char *file_name, struct bytes text, struct client_set
 {
     struct client_settings read = {.arena = NULL};
     const struct root_context root = {.file_name = file_name};
-    struct arena *arena = NULL;
-    enum err e = root_keys_yaml(&client_schema, &root, text, &read, &arena, why);
-    if (e) return e;
-    read.arena = arena;
-    *ret_settings = read;
-    return OK;
+    enum err e = root_keys_yaml(&client_schema, &root, text, &read, &read.arena, why);
+    if (e == OK) *ret_settings = read;
+    return e;
 }
 
 enum err
@@ -55,10 +52,6 @@ client_settings_read(const char *path, struct client_settings *ret_settings, str
 void
 client_settings_free(struct client_settings *settings)
 {
-    struct arena *arena = settings->arena;
-    if (arena != NULL) {
-        arena_fini(arena);
-        mem_free(NULL, arena, sizeof *arena);
-    }
+    root_arena_free(settings->arena);
     *settings = (struct client_settings){.arena = NULL};
 }

@@ -26,18 +26,14 @@ relabel_text_yaml(struct bytes yaml, struct relabel_text *ret_text, struct why *
 {
     struct relabel_text text = {NULL};
     const struct root_context root = {.file_name = "rules"};
-    struct arena *arena = NULL;
-    enum err e = root_keys_yaml(&schema, &root, yaml, &text, &arena, why);
-    if (e) return e;
-    text.arena = arena;
-    *ret_text = text;
-    return OK;
+    enum err e = root_keys_yaml(&schema, &root, yaml, &text, &text.arena, why);
+    if (e == OK) *ret_text = text;
+    return e;
 }
 
 void
 relabel_text_free(struct relabel_text *text)
 {
-    if (text->arena != NULL) arena_fini(text->arena);
-    mem_free(NULL, text->arena, sizeof *text->arena);
+    root_arena_free(text->arena);
     *text = (struct relabel_text){NULL};
 }

@@ -68,12 +68,9 @@ retention_rules_yaml(const char *file_name, struct bytes text, const struct sett
 {
     struct retention_rules read = {NULL};
     const struct root_context root = {settings, file_name, NULL};
-    struct arena *arena = NULL;
-    enum err e = root_keys_yaml(&root_schema, &root, text, &read, &arena, why);
-    if (e) return e;
-    read.arena = arena;
-    *ret_rules = read;
-    return OK;
+    enum err e = root_keys_yaml(&root_schema, &root, text, &read, &read.arena, why);
+    if (e == OK) *ret_rules = read;
+    return e;
 }
 
 void
@@ -86,10 +83,7 @@ retention_rules_print_yaml(const struct retention_rules *rules, struct buf *to)
 void
 retention_rules_free(struct retention_rules *rules)
 {
-    if (rules->arena != NULL) {
-        arena_fini(rules->arena);
-        mem_free(NULL, rules->arena, sizeof *rules->arena);
-    }
+    root_arena_free(rules->arena);
     *rules = (struct retention_rules){NULL};
 }
 

@@ -22,6 +22,14 @@ root_keys_read(struct config_reader *in, void *context)
     return schema_read(&w->reader, w->schema, w->base);
 }
 
+void
+root_arena_free(struct arena *arena)
+{
+    if (arena == NULL) return;
+    arena_fini(arena);
+    mem_free(NULL, arena, sizeof *arena);
+}
+
 enum err
 root_keys_yaml(const struct schema *schema, const struct root_context *root, struct bytes text,
                void *base, struct arena **ret_arena, struct why *why)
@@ -42,8 +50,7 @@ root_keys_yaml(const struct schema *schema, const struct root_context *root, str
     };
     e = reader_document(&in, root_keys_read, &w);
     if (e || arena->used_bytes == 0) {
-        arena_fini(arena);
-        mem_free(NULL, arena, sizeof *arena);
+        root_arena_free(arena);
         arena = NULL;
     }
     if (e == OK) *ret_arena = arena;

@@ -17,7 +17,7 @@ struct root_context {
 /*
  * Reads the keys of the schema from a YAML text. If the schema is partial, settings_yaml() checks
  * the rest of the text. `base` is zeroed, or has its defaults. The arena, which has all texts, is
- * given and on the heap, for arena_fini() and mem_free(); NULL if nothing was read. On an error it
+ * given, for root_arena_free(); NULL if nothing was read. On an error it
  * is not set, and `base` is invalid.
  *
  * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
@@ -25,5 +25,7 @@ struct root_context {
 MUST_CHECK enum err root_keys_yaml(const struct schema *schema, const struct root_context *root,
                                    struct bytes text, void *base, struct arena **ret_arena,
                                    struct why *why);
+/* NULL is fine. */
+void root_arena_free(struct arena *arena);
 
 #endif
