@@ -375,6 +375,14 @@ UNIT_TEST(test_windows_across_days_are_not_waited_for)
     assert_int_equal(live(3, 0, 0), 0);
 }
 
+/* Of the last day, samples in the newest hour are younger than the level. */
+UNIT_TEST(test_all_windows_of_a_day_are_made_without_waiting_for_its_month)
+{
+    set_levels(three);
+    live(5, 3, 1);
+    assert_in_range(stats().part_samples, 0, 2 * AN_HOUR);
+}
+
 UNIT_TEST(test_many_samples_of_a_window_become_one_rollup)
 {
     struct rq rq;
@@ -610,6 +618,7 @@ main(void)
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
         life(test_windows_across_days_are_not_waited_for),
+        life(test_all_windows_of_a_day_are_made_without_waiting_for_its_month),
         life(test_many_samples_of_a_window_become_one_rollup),
         life(test_windows_are_whole_when_any_call_fails),
         life(test_windows_are_whole_when_the_disk_is_full),

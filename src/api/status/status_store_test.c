@@ -69,7 +69,7 @@ UNIT_TEST(test_figures_of_the_store_are_shown)
              "\"head\":{\"bytes\":%lu,\"samples\":2,\"exemplars\":1,\"series\":1},"
              "\"parts\":{\"parts\":1,\"samples\":2,\"exemplars\":1,\"bytes\":%lu,\"dataBytes\":%lu,"
              "\"indexBytes\":%lu},"
-             "\"partitions\":[{\"from\":\"2026-01-01T00:00:00Z\",\"to\":\"2026-01-01T",
+             "\"partitions\":[{\"from\":\"2025-12-31T00:00:00Z\",\"to\":\"2026-01-01T00:00:00Z\",",
              LU(s.wal.segment_bytes), LU(s.wal.segment_count), LU(s.head_bytes), LU(s.part_bytes),
              LU(s.part_data_bytes), LU(s.part_bytes - s.part_data_bytes));
     ask_page(rig, "/api/v1/status/storage", text);
@@ -123,7 +123,7 @@ UNIT_TEST(test_a_merge_is_shown_while_it_runs)
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=up");
         for (int i = 0; i < MERGED_SAMPLES / 2; i++) {
-            rq_float(&rq, SIM_BEGIN + part * MINUTE_MS + i, (uint64_t)i, 0);
+            rq_float(&rq, SIM_BEGIN + 1 + part * MINUTE_MS + i, (uint64_t)i, 0);
         }
         must(machine_send(&rig->m, "anonymous", &rq));
         machine_commit(&rig->m);

@@ -39,8 +39,9 @@ month_begin(int64_t t_ms, int months)
     return (int64_t)timegm(&first) * 1000;
 }
 
-struct time_range
-partition_of(int64_t t_ms, int64_t now_ms)
+/* The same, with borders that belong to the time after them. */
+static struct time_range
+calendar_of(int64_t t_ms, int64_t now_ms)
 {
     int64_t oldest = month_begin(now_ms - YEARS_MS, 0), newest = month_begin(now_ms + YEARS_MS, 0);
     if (t_ms < oldest) return (struct time_range){INT64_MIN, oldest - 1};
@@ -51,6 +52,15 @@ partition_of(int64_t t_ms, int64_t now_ms)
         return (struct time_range){begin, begin + DAY_MS - 1};
     }
     return (struct time_range){month_begin(t_ms, 0), month_begin(t_ms, 1) - 1};
+}
+
+struct time_range
+partition_of(int64_t t_ms, int64_t now_ms)
+{
+    struct time_range r = calendar_of(t_ms == INT64_MIN ? t_ms : t_ms - 1, now_ms);
+    if (r.min_ms > INT64_MIN) r.min_ms++;
+    if (r.max_ms < INT64_MAX) r.max_ms++;
+    return r;
 }
 
 /* --- candidates ------------------------------------------------------------------------------- */

@@ -65,7 +65,8 @@ MUST_CHECK enum err merge_plan_partition(const struct plan_part *parts, uint32_t
                                          uint32_t part, const struct merge_plan_options *options,
                                          struct arena *arena, struct merge_plan *ret_plan);
 
-/* Returns the partition that contains a time. */
+/* Returns the partition that contains a time. It is open on the left, like windows of rollups: a
+ * sample at midnight belongs to the day before. */
 struct time_range partition_of(int64_t t_ms, int64_t now_ms);
 
 #endif

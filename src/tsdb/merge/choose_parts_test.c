@@ -182,18 +182,18 @@ settle(void)
 UNIT_TEST(test_partitions_are_days_then_months_then_all_the_rest)
 {
     struct time_range r = partition_of(NOW0, NOW0);
-    assert_int_equal(r.min_ms, NOW0 - 12 * HOUR_MS);
-    assert_int_equal(r.max_ms, NOW0 + 12 * HOUR_MS - 1);
+    assert_int_equal(r.min_ms, NOW0 - 12 * HOUR_MS + 1);
+    assert_int_equal(r.max_ms, NOW0 + 12 * HOUR_MS);
     r = partition_of(NOW0 - 40 * DAY_MS, NOW0); /* 5 September */
     assert_int_equal(r.max_ms - r.min_ms, DAY_MS - 1);
     r = partition_of(NOW0 - 46 * DAY_MS, NOW0); /* 30 August */
     assert_int_equal(r.max_ms - r.min_ms, 31 * DAY_MS - 1);
-    r = partition_of(0, NOW0); /* January 1970 */
-    assert_int_equal(r.min_ms, 0);
-    assert_int_equal(r.max_ms, 31 * DAY_MS - 1);
-    r = partition_of(-1, NOW0);
-    assert_int_equal(r.min_ms, -31 * DAY_MS);
-    assert_int_equal(r.max_ms, -1);
+    r = partition_of(1, NOW0); /* January 1970 */
+    assert_int_equal(r.min_ms, 1);
+    assert_int_equal(r.max_ms, 31 * DAY_MS);
+    r = partition_of(0, NOW0);
+    assert_int_equal(r.min_ms, -31 * DAY_MS + 1);
+    assert_int_equal(r.max_ms, 0);
     r = partition_of(INT64_MIN, NOW0);
     assert_int_equal(r.min_ms, INT64_MIN);
     assert_int_equal(partition_of(r.max_ms + 1, NOW0).min_ms, r.max_ms + 1);
@@ -225,7 +225,7 @@ UNIT_TEST(test_a_year_settles_into_days_and_months_at_bounded_cost)
     uint64_t pos = 0, flushed = 0;
     uint32_t most = 0;
     for (int64_t now = NOW0; now < NOW0 + 365 * DAY_MS; now += 20 * 60 * 1000) {
-        flush(pos++, now - 20 * 60 * 1000, now - 1000, 3, 3 << 20);
+        flush(pos++, now - 20 * 60 * 1000 + 1, now - 1000, 3, 3 << 20);
         flushed += 3 << 20;
         options.now_ms = now;
         settle();
@@ -362,7 +362,7 @@ UNIT_TEST(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time)
 {
     world_clear();
     int64_t day = partition_of(NOW0 - 3 * DAY_MS, NOW0).min_ms;
-    flush(0, day, day + DAY_MS - 1, 4, UINT64_C(1) << 30);
+    flush(0, day, day + DAY_MS - 1, 4, UINT64_C(1) << 30); /* all of it */
     for (uint64_t pos = 1; pos <= 1000; pos++) {
         flush(pos, day + HOUR_MS, day + 2 * HOUR_MS, 2, 64 << 10);
         settle();
