@@ -85,3 +85,28 @@ rollup_sum(const struct rollup *rollup)
 {
     return rollup->nan_count > 0 ? NAN : precise_value(&rollup->sum);
 }
+
+/* --- facts ------------------------------------------------------------------------------------ */
+
+struct rollup_facts *
+rollup_facts_find(struct rollup_facts *list, uint32_t count, int64_t resolution_ms)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].resolution_ms == resolution_ms) return &list[i];
+    }
+    return NULL;
+}
+
+void
+rollup_facts_add(struct rollup_facts *list, uint32_t *count, const struct rollup_facts *more)
+{
+    struct rollup_facts *to = rollup_facts_find(list, *count, more->resolution_ms);
+    if (to == NULL) {
+        list[(*count)++] = *more;
+        return;
+    }
+    to->rows += more->rows;
+    to->bytes += more->bytes;
+    if (more->time.min_ms < to->time.min_ms) to->time.min_ms = more->time.min_ms;
+    if (more->time.max_ms > to->time.max_ms) to->time.max_ms = more->time.max_ms;
+}

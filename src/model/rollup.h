@@ -87,4 +87,17 @@ rollup_is_valid(const struct rollup *r)
            r->nan_count <= r->count && r->resets <= r->changes && r->changes < r->count;
 }
 
+/* The rollups of one resolution in a part, or in several. */
+struct rollup_facts {
+    int64_t resolution_ms;
+    uint64_t rows;          /* last samples of windows, and staleness markers after them */
+    uint64_t bytes;         /* encoded; times that several series share count for each */
+    struct time_range time; /* of whole windows */
+};
+/* Returns the entry of a resolution; NULL if there is none. */
+struct rollup_facts *rollup_facts_find(struct rollup_facts *list, uint32_t count,
+                                       int64_t resolution_ms);
+/* Adds to the entry of the same resolution, or appends one, for which there is room. */
+void rollup_facts_add(struct rollup_facts *list, uint32_t *count, const struct rollup_facts *more);
+
 #endif

@@ -127,8 +127,9 @@ merge_levels_concern(const struct part_merge *m, struct bytes tenant)
 bool
 part_merge_nests(const struct part *part, int64_t resolution_ms)
 {
-    for (uint32_t k = 0; k < part->resolution_count; k++) {
-        int64_t r = part->resolutions_ms[k];
+    const struct part_info *info = part_info(part);
+    for (uint32_t k = 0; k < info->resolution_count; k++) {
+        int64_t r = info->resolutions[k].resolution_ms;
         if (r % resolution_ms != 0 && resolution_ms % r != 0) return false;
     }
     return true;

@@ -17,6 +17,18 @@ block_kind(const struct block_ref *block)
                                                 : SAMPLE_HISTOGRAM_FLOAT;
 }
 
+void
+part_note_rollups(struct part_info *info, const struct block_ref *block)
+{
+    const struct rollup_facts facts = {block->resolution_ms, block->count,
+                                       block_bytes_stored(block), block_span(block)};
+    rollup_facts_add(info->resolutions, &info->resolution_count, &facts);
+    assert(info->resolution_count <= PART_RESOLUTIONS_MAX);
+    if (facts.resolution_ms > info->resolution_max_ms) {
+        info->resolution_max_ms = facts.resolution_ms;
+    }
+}
+
 static enum err
 bad_place(struct part *p, const struct page_place *place, struct why *why)
 {

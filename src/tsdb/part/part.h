@@ -33,6 +33,8 @@ struct part_info {
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* without rollups */
     uint64_t rollup_rows;                     /* samples that stand for rollups */
     int64_t resolution_max_ms; /* coarsest resolution of its rollups; 0 without rollups */
+    struct rollup_facts resolutions[PART_RESOLUTIONS_MAX]; /* of its rollups, in any order */
+    uint32_t resolution_count;
     uint64_t file_bytes;
     uint64_t data_bytes; /* size of pages of samples and exemplars within file_bytes */
     uint8_t level;       /* level of zstd */
@@ -126,6 +128,9 @@ block_bytes_stored(const struct block_ref *block)
     if (block_has_third(block)) bytes += block->starts.size;
     return bytes;
 }
+
+/* Adds a block of rollups, for whose resolution there is room. */
+void part_note_rollups(struct part_info *info, const struct block_ref *block);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 

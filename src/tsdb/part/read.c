@@ -265,20 +265,26 @@ enum { ROLLUP_RESOLUTION_BITS = 40 };
 static enum err
 read_levels(struct part *p, struct cursor *c)
 {
-    uint64_t count = cursor_varint(c);
+    struct part_info *i = &p->info;
+    uint64_t count = cursor_varint(c), rows = 0;
     if (c->bad || count > PART_RESOLUTIONS_MAX) return ERR_CORRUPT;
-    for (; p->resolution_count < count; p->resolution_count++) {
+    for (; i->resolution_count < count; i->resolution_count++) {
+        struct rollup_facts *r = &i->resolutions[i->resolution_count];
         uint64_t resolution = cursor_varint(c);
         if (resolution == 0 || resolution >> ROLLUP_RESOLUTION_BITS != 0) return ERR_CORRUPT;
-        int64_t resolution_ms = (int64_t)resolution;
-        p->resolutions_ms[p->resolution_count] = resolution_ms;
-        if (resolution_ms > p->info.resolution_max_ms) p->info.resolution_max_ms = resolution_ms;
+        r->resolution_ms = (int64_t)resolution;
+        if (r->resolution_ms > i->resolution_max_ms) i->resolution_max_ms = r->resolution_ms;
+        r->rows = cursor_varint(c);
+        r->bytes = cursor_varint(c);
+        r->time.min_ms = cursor_zigzag(c);
+        r->time.max_ms = cursor_zigzag(c);
+        rows += r->rows;
     }
-    for (uint32_t i = 0; i < p->tenant_count; i++) {
-        p->tenants[i].rollup_rows = cursor_varint(c);
-        p->info.rollup_rows += p->tenants[i].rollup_rows;
+    for (uint32_t t = 0; t < p->tenant_count; t++) {
+        p->tenants[t].rollup_rows = cursor_varint(c);
+        i->rollup_rows += p->tenants[t].rollup_rows;
     }
-    return OK;
+    return rows == i->rollup_rows ? OK : ERR_CORRUPT;
 }
 
 static enum err

@@ -191,6 +191,33 @@ UNIT_TEST(test_rollups_are_not_counted_as_samples)
     rig_close(&g);
 }
 
+UNIT_TEST(test_a_part_knows_rows_bytes_and_times_of_each_resolution)
+{
+    struct rig g;
+    struct arena arena;
+    struct part_index index;
+    struct row_reader *rows;
+    const struct block_ref *b;
+    rig_open(&g);
+    struct part *part = write_all(&g);
+    const struct part_info *info = part_info(part);
+    read_blocks(part, &b, 4, &rows, &index, &arena);
+    assert_int_equal(info->resolution_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct rollup_facts *r = &info->resolutions[i];
+        const struct block_ref *block = &b[1 + i];
+        assert_int_equal(r->resolution_ms, block->resolution_ms);
+        assert_int_equal(r->rows, block->count);
+        assert_int_equal(r->bytes, block_bytes_stored(block));
+        assert_int_equal(r->time.min_ms, block_span(block).min_ms);
+        assert_int_equal(r->time.max_ms, block_span(block).max_ms);
+    }
+    row_reader_free(rows);
+    arena_fini(&arena);
+    part_unref(part);
+    rig_close(&g);
+}
+
 UNIT_TEST(test_blocks_of_rollups_are_copied_as_they_are)
 {
     struct rig g;
@@ -210,7 +237,8 @@ UNIT_TEST(test_blocks_of_rollups_are_copied_as_they_are)
     }
     struct part *copy = finish(&g, w, COPY);
     expect_all(&g, copy);
-    assert_int_equal(part_info(copy)->rollup_rows, part_info(part)->rollup_rows);
+    assert_memory_equal(part_info(copy)->resolutions, part_info(part)->resolutions,
+                        sizeof part_info(part)->resolutions);
     row_reader_free(rows);
     arena_fini(&arena);
     part_unref(copy);
@@ -258,6 +286,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rollups_are_read_as_they_were_written),
         cmocka_unit_test(test_rollups_are_not_counted_as_samples),
+        cmocka_unit_test(test_a_part_knows_rows_bytes_and_times_of_each_resolution),
         cmocka_unit_test(test_blocks_of_rollups_are_copied_as_they_are),
         cmocka_unit_test(test_only_a_part_with_rollups_needs_a_newer_reader),
     };

@@ -529,10 +529,10 @@ get_block(struct row_reader *r, struct block_ref *b)
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
     const struct part *part = r->index->part;
     unsigned level = shape >> SHAPE_RESOLUTION_SHIFT;
-    if (codec >= sizeof codecs || level > part->resolution_count) return ERR_CORRUPT;
+    if (codec >= sizeof codecs || level > part->info.resolution_count) return ERR_CORRUPT;
     b->codec = codecs[codec];
     b->has_starts = shape & SHAPE_STARTS;
-    if (level > 0) b->resolution_ms = part->resolutions_ms[level - 1];
+    if (level > 0) b->resolution_ms = part->info.resolutions[level - 1].resolution_ms;
     if (level > 0 && b->has_starts) return ERR_CORRUPT;
     if (codec == SHAPE_FLOATS) {
         if (!row_stats_get(r->c, shape, b)) return ERR_CORRUPT;

@@ -55,12 +55,10 @@ struct part {
     struct directory postings;
     struct directory exemplars;
     struct directory stale;
-    bool knows_stale;                             /* written by a version that has that directory */
-    int64_t resolutions_ms[PART_RESOLUTIONS_MAX]; /* of its rollups */
-    uint32_t resolution_count;
+    bool knows_stale;         /* written by a version that has that directory */
     _Atomic uint64_t applied; /* relaxed: set before other threads see the part, or by an edit */
 
-    uint64_t leveled_rules;   /* see part_leveled_ms() */
+    uint64_t leveled_rules; /* see part_leveled_ms() */
     int64_t leveled_ms;
 
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */

@@ -18,6 +18,7 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/ends.h"
+#include "base/text/time_text.h"
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
@@ -46,6 +47,7 @@ struct verify {
     uint32_t tenant_capacity;
     struct table tenant_table; /* by hash of the name */
     struct record_refs owners; /* the tenant of each reference of the log */
+    struct part_info rolled;   /* rollups of the part, as they were found */
     uint64_t orphans;
     struct why *why;
 };
@@ -149,6 +151,7 @@ count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks
         }
         stored[ledger_kind_of(block_kind(b))] += block_samples(b);
         *rollup_rows += b->count - block_samples(b);
+        if (b->resolution_ms > 0) part_note_rollups(&v->rolled, b);
     }
     return OK;
 }
@@ -254,6 +257,26 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     return e;
 }
 
+/* Compares the rollups of each resolution with the root, unless some could not be read. */
+static void
+verify_resolutions(struct verify *v, const struct part_info *info, bool whole)
+{
+    for (uint32_t i = 0; i < info->resolution_count; i++) {
+        const struct rollup_facts *r = &info->resolutions[i];
+        const struct rollup_facts *found =
+            rollup_facts_find(v->rolled.resolutions, v->rolled.resolution_count, r->resolution_ms);
+        char resolution[TIME_TEXT_BYTES], from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+        report_line(
+            v, "part %016" PRIx64 ", windows of %s: %" PRIu64 " rows, %" PRIu64 " bytes, %s to %s",
+            info->number, time_print_duration(r->resolution_ms, resolution), r->rows, r->bytes,
+            time_print(r->time.min_ms, from), time_print(r->time.max_ms, to));
+        if (!whole || (found != NULL && memcmp(found, r, sizeof *r) == 0)) continue;
+        report_line(v, "part %016" PRIx64 ": windows of %s are not those that its root counts",
+                    info->number, resolution);
+        v->report->damaged_places++;
+    }
+}
+
 static enum err
 verify_part(struct verify *v, const struct manifest_part *named)
 {
@@ -261,7 +284,9 @@ verify_part(struct verify *v, const struct manifest_part *named)
     enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
     if (e) return report_if_damage(v, e);
     const struct part_info *info = part_info(part);
+    uint64_t damaged_before = v->report->damaged_places;
     v->report->parts++;
+    v->rolled = (struct part_info){.number = 0};
     e = part_verify(part, damaged_page, v, v->why);
     for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
         e = verify_part_tenant(v, part, part_tenant_at(part, i));
@@ -271,6 +296,7 @@ verify_part(struct verify *v, const struct manifest_part *named)
                 " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
                 info->number, info->series_count, info->sample_count[0], info->sample_count[1],
                 info->sample_count[2], info->file_bytes);
+    verify_resolutions(v, info, e == OK && v->report->damaged_places == damaged_before);
     part_unref(part);
     return e;
 }

@@ -391,9 +391,14 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     buf_put_bytes(to, buf_bytes(&w->tenants));
     put_directory(to, &w->stale_dir, stale); /* from here on what version 1 passes over */
     if (w->info.rollup_rows > 0) {
-        buf_put_varint(to, w->resolution_count);
-        for (uint32_t i = 0; i < w->resolution_count; i++) {
-            buf_put_varint(to, (uint64_t)w->resolutions_ms[i]);
+        buf_put_varint(to, w->info.resolution_count);
+        for (uint32_t i = 0; i < w->info.resolution_count; i++) {
+            const struct rollup_facts *r = &w->info.resolutions[i];
+            buf_put_varint(to, (uint64_t)r->resolution_ms);
+            buf_put_varint(to, r->rows);
+            buf_put_varint(to, r->bytes);
+            buf_put_zigzag(to, r->time.min_ms);
+            buf_put_zigzag(to, r->time.max_ms);
         }
         buf_put_bytes(to, buf_bytes(&w->rollup_row_counts));
     }

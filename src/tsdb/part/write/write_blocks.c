@@ -216,6 +216,7 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     w->info.block_count++;
     if (span.min_ms < w->info.min_ms) w->info.min_ms = span.min_ms;
     if (span.max_ms > w->info.max_ms) w->info.max_ms = span.max_ms;
+    if (ref->resolution_ms > 0) part_note_rollups(&w->info, ref);
     return buf_error(&w->blocks);
 }
 
@@ -399,17 +400,14 @@ part_write_samples(struct part_writer *w, const struct sample_batch *batch, stru
     return OK;
 }
 
-/* Adds a resolution to those of the part. */
+/* ERR_LIMIT: the part has no room for another resolution. */
 static enum err
 note_resolution(struct part_writer *w, int64_t resolution_ms)
 {
-    for (uint32_t i = 0; i < w->resolution_count; i++) {
-        if (w->resolutions_ms[i] == resolution_ms) return OK;
-    }
-    if (w->resolution_count == PART_RESOLUTIONS_MAX) return ERR_LIMIT;
-    w->resolutions_ms[w->resolution_count++] = resolution_ms;
-    if (resolution_ms > w->info.resolution_max_ms) w->info.resolution_max_ms = resolution_ms;
-    return OK;
+    struct part_info *i = &w->info;
+    bool fits = i->resolution_count < PART_RESOLUTIONS_MAX ||
+                rollup_facts_find(i->resolutions, i->resolution_count, resolution_ms) != NULL;
+    return fits ? OK : ERR_LIMIT;
 }
 
 /* Writes the samples that wait, as blocks of their own. */

@@ -281,9 +281,9 @@ resolution_shape(const struct part_writer *w, int64_t resolution_ms)
 {
     uint32_t i = 0;
     if (resolution_ms == 0) return 0;
-    while (w->resolutions_ms[i] != resolution_ms) {
+    while (w->info.resolutions[i].resolution_ms != resolution_ms) {
         i++;
-        assert(i < w->resolution_count);
+        assert(i < w->info.resolution_count);
     }
     return (i + 1) << SHAPE_RESOLUTION_SHIFT;
 }

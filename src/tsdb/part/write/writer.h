@@ -125,10 +125,8 @@ struct part_writer {
 
     /* The tenant being written. */
     struct part_tenant tenant;
-    struct buf tenants;                           /* root entries of complete tenants */
-    struct buf rollup_row_counts;                 /* varints: rollup_rows of these */
-    int64_t resolutions_ms[PART_RESOLUTIONS_MAX]; /* of rollups, in the order of the root */
-    uint32_t resolution_count;
+    struct buf tenants;           /* root entries of complete tenants */
+    struct buf rollup_row_counts; /* varints: rollup_rows of these */
     uint32_t tenant_count;
     struct buf names;
     uint32_t name_count;
