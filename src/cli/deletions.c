@@ -98,6 +98,9 @@ report_one(struct report *r, const json_t *x)
     report_field(r, "samples", "samples", count_of(x, "samples"));
     report_field(r, "hidden", "still hidden", count_of(x, "hidden"));
     report_field(r, "gone", "gone from the disk", count_of(x, "gone"));
+    report_field(r, "windows", "windows", count_of(x, "windows"));
+    report_field(r, "hiddenWindows", "windows still hidden", count_of(x, "hiddenWindows"));
+    report_field(r, "goneWindows", "windows gone", count_of(x, "goneWindows"));
     report_field(r, "parts", "parts with some", count_of(x, "parts"));
     report_field(r, "partBytes", "size of these parts", size_of(x, "partBytes"));
     report_field(r, "snapshots", "snapshots with some", count_of(x, "snapshots"));
@@ -109,14 +112,14 @@ report_all(struct report *r, const json_t *list)
     size_t i;
     const json_t *x;
     report_table(r, "deletions", NULL,
-                 "id|state|time=made|heldUntil=held until|series|samples|parts|"
+                 "id|state|time=made|heldUntil=held until|series|samples|windows|parts|"
                  "partBytes=in parts of|snapshots|selector");
     json_array_foreach(list, i, x)
     {
         report_row(r, text_of(x, "id"), text_of(x, "state"), time_of(x, "time"),
                    time_of(x, "heldUntil"), count_of(x, "series"), count_of(x, "samples"),
-                   count_of(x, "parts"), size_of(x, "partBytes"), count_of(x, "snapshots"),
-                   text_of(x, "selector"));
+                   count_of(x, "windows"), count_of(x, "parts"), size_of(x, "partBytes"),
+                   count_of(x, "snapshots"), text_of(x, "selector"));
     }
     report_table_end(r, 0);
 }

@@ -284,8 +284,9 @@ MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 struct selector;
 struct tsdb_deletion {
     uint64_t id;     /* 0: no part had samples of the tenant in that time, nothing was done */
-    uint64_t series; /* series that lost samples */
+    uint64_t series; /* series that lost samples or windows */
     uint64_t samples;
+    uint64_t windows; /* of levels of downsampling */
 };
 enum { DELETIONS_KEPT_MAX = 256, DELETIONS_WAITING_MAX = 4096 };
 /* Hides the samples in parts that the selector selects in [min_ms, max_ms] from every reader: flush
@@ -315,21 +316,23 @@ struct tsdb_receipt {
     struct bytes selector; /* may be cut */
     uint64_t series;       /* series that it hid when it was made */
     uint64_t samples;
-    uint64_t selected;   /* samples, including those that other deletions had hidden */
-    uint64_t parts;      /* live parts that can have some of them */
-    uint64_t part_bytes; /* size of these parts */
-    uint64_t snapshots;  /* snapshots with such parts */
+    uint64_t windows;
+    uint64_t selected;         /* samples, including those that other deletions had hidden */
+    uint64_t selected_windows; /* likewise */
+    uint64_t parts;            /* live parts that can have some of them */
+    uint64_t part_bytes;       /* size of these parts */
+    uint64_t snapshots;        /* snapshots with such parts */
 };
 /* Lists the receipts of the tenant, in the order of their numbers: the last DELETIONS_KEPT_MAX of
  * all tenants, and any that can be undone. ERR_NOMEM, ERR_IO. Any thread. */
 MUST_CHECK enum err tsdb_deletions(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
                                    struct tsdb_receipt **ret_receipts, uint32_t *ret_count,
                                    struct why *why);
-/* Counts the samples that the tombstone selects in the parts to which it still applies, by reading
- * them. 0 if it no longer exists. Errors of a query. Any thread. */
+/* Counts the samples and windows that the tombstone selects in the parts to which it still applies,
+ * by reading them. 0 if it no longer exists. Errors of a query. Any thread. */
 MUST_CHECK enum err tsdb_deletion_hidden(struct tsdb *tsdb, uint64_t id,
-                                         struct query_control *control, uint64_t *ret_samples,
-                                         struct why *why);
+                                         struct query_control *control,
+                                         struct tsdb_deletion *ret_hidden, struct why *why);
 /* Undoes a deletion: its samples are visible again, as if it had not been made. ERR_MISSING: the
  * tenant has no such receipt; ERR_INPUT: it was undone, or can no longer be; ERR_IO, ERR_NOMEM. Any
  * thread. */

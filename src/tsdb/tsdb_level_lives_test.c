@@ -267,6 +267,39 @@ UNIT_TEST(test_windows_that_a_held_deletion_hides_come_back_when_it_is_undone)
     assert_int_equal(got.count, 5 * AN_HOUR);
 }
 
+UNIT_TEST(test_a_deletion_counts_windows_apart_from_samples)
+{
+    struct tsdb_deletion hidden;
+    machine.limits.deletion_hold_ms = 24 * HOUR_MS;
+    roll_up_hours(3);
+    send("a", "__name__=m", NOON, AN_HOUR, 1);
+    struct tsdb_deletion d =
+        delete_times(NOON - 90 * MINUTE_MS, NOON + 30 * STEP_SECONDS * 1000); /* cuts a window */
+    assert_int_equal(d.series, 1);
+    assert_int_equal(d.samples, 30);
+    assert_int_equal(d.windows, 2);
+    struct tsdb_deletion again = delete_times(NOON - HOUR_MS + 1, INT64_MAX);
+    assert_int_equal(again.samples, AN_HOUR - 30);
+    assert_int_equal(again.windows, 0);
+    must(tsdb_deletion_hidden(machine.db, d.id, NULL, &hidden, &machine.why));
+    assert_int_equal(hidden.samples, 30);
+    assert_int_equal(hidden.windows, 2);
+    must(tsdb_deletion_hidden(machine.db, again.id, NULL, &hidden, &machine.why));
+    assert_int_equal(hidden.samples, AN_HOUR);
+    assert_int_equal(hidden.windows, 1);
+    machine_verified_restart(&machine); /* the receipts are in MANIFEST */
+    struct arena arena;
+    struct tsdb_receipt *list;
+    uint32_t count;
+    arena_init(&arena, NULL, 0, 0);
+    must(tsdb_deletions(machine.db, text("a"), &arena, &list, &count, &machine.why));
+    assert_int_equal(count, 2);
+    assert_int_equal(list[0].windows, 2);
+    assert_int_equal(list[1].windows, 0);
+    assert_int_equal(list[1].selected_windows, 1);
+    arena_fini(&arena);
+}
+
 /* --- retention -------------------------------------------------------------------------------- */
 
 static void
@@ -617,6 +650,7 @@ main(void)
         life(test_a_window_stays_until_all_of_it_is_past_its_rule),
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
+        life(test_a_deletion_counts_windows_apart_from_samples),
         life(test_windows_across_days_are_not_waited_for),
         life(test_all_windows_of_a_day_are_made_without_waiting_for_its_month),
         life(test_many_samples_of_a_window_become_one_rollup),

@@ -414,7 +414,7 @@ UNIT_TEST(test_receipts_of_deletions_count_what_rules_hide_as_on_disk)
     struct tsdb_deletion made;
     struct selector selector;
     const struct bytes tenant = bytes_of_text("a");
-    uint64_t hidden;
+    struct tsdb_deletion hidden;
     send_days("a", 4);
     machine_flush(&machine);
     machine.limits.deletion_hold_ms = DAY_MS;
@@ -423,10 +423,10 @@ UNIT_TEST(test_receipts_of_deletions_count_what_rules_hide_as_on_disk)
     must(tsdb_delete(machine.db, tenant, &selector, INT64_MIN, INT64_MAX, &made, &machine.why));
     assert_int_equal(made.samples, 3);
     must(tsdb_deletion_hidden(machine.db, made.id, NULL, &hidden, &machine.why));
-    assert_int_equal(hidden, 4);
+    assert_int_equal(hidden.samples, 4);
     merge_all(&machine);
     must(tsdb_deletion_hidden(machine.db, made.id, NULL, &hidden, &machine.why));
-    assert_int_equal(hidden, 3);
+    assert_int_equal(hidden.samples, 3);
     must(tsdb_undelete(machine.db, tenant, made.id, &machine.why));
     expect_all(&machine, "a", days_text(CI_2D WEB));
     set_rules(&machine, NULL, 0);

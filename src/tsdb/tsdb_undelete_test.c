@@ -74,9 +74,9 @@ receipt(uint64_t id)
 static uint64_t
 hidden(uint64_t id)
 {
-    uint64_t samples;
-    must(tsdb_deletion_hidden(machine.db, id, NULL, &samples, &machine.why));
-    return samples;
+    struct tsdb_deletion found;
+    must(tsdb_deletion_hidden(machine.db, id, NULL, &found, &machine.why));
+    return found.samples;
 }
 
 static void

@@ -307,6 +307,7 @@ deletion_end(struct http_request *request, enum err e, struct deletion *d,
         json_member_uint(&j, "headBytes", preview->head_bytes);
         json_member_bool(&j, "exact", preview->exact);
     } else {
+        json_member_uint(&j, "windows", counts.windows);
         put_ids(&j, d);
     }
     json_object_close(&j);
@@ -337,6 +338,7 @@ delete_all(struct api *api, struct deletion *d, struct tsdb_deletion *sum)
         if (deletion.id != 0) d->ids[d->id_count++] = deletion.id;
         sum->series += deletion.series;
         sum->samples += deletion.samples;
+        sum->windows += deletion.windows;
     }
     return OK;
 }
@@ -353,7 +355,8 @@ delete_run(struct api *api, struct http_request *request)
     /* If a match[] fails, the deletions of those before it stay. */
     if (e == OK || sum.series > 0) {
         log_info("samples deleted on request", KV("tenant", d.tenant), KV("series", sum.series),
-                 KV("samples", sum.samples), KV("deletions", d.id_count));
+                 KV("samples", sum.samples), KV("windows", sum.windows),
+                 KV("deletions", d.id_count));
     }
     deletion_end(request, e, &d, sum, NULL);
 }

@@ -21,14 +21,6 @@ static const char *const states[] = {
     [DELETION_UNDONE] = "undone",
 };
 
-static void
-put_time(struct json *j, const char *key, int64_t ms)
-{
-    char text[PAGE_TIME_BYTES];
-    page_time(ms, text);
-    json_member_text(j, key, text);
-}
-
 /* The members of a receipt; the object stays open. */
 static void
 put_receipt(struct json *j, const struct tsdb_receipt *r)
@@ -38,17 +30,24 @@ put_receipt(struct json *j, const struct tsdb_receipt *r)
     json_object_open(j);
     json_member_text(j, "id", id);
     json_member_text(j, "state", states[r->state]);
-    put_time(j, "time", r->made_ms);
-    if (r->state == DELETION_HELD) put_time(j, "heldUntil", r->held_until_ms);
-    if (r->state == DELETION_UNDONE) put_time(j, "undone", r->undone_ms);
+    put_page_time(j, "time", r->made_ms);
+    if (r->state == DELETION_HELD) put_page_time(j, "heldUntil", r->held_until_ms);
+    if (r->state == DELETION_UNDONE) put_page_time(j, "undone", r->undone_ms);
     json_member_bytes(j, "selector", r->selector);
-    if (r->range.min_ms != INT64_MIN) put_time(j, "start", r->range.min_ms);
-    if (r->range.max_ms != INT64_MAX) put_time(j, "end", r->range.max_ms);
+    if (r->range.min_ms != INT64_MIN) put_page_time(j, "start", r->range.min_ms);
+    if (r->range.max_ms != INT64_MAX) put_page_time(j, "end", r->range.max_ms);
     json_member_uint(j, "series", r->series);
     json_member_uint(j, "samples", r->samples);
+    json_member_uint(j, "windows", r->windows);
     json_member_uint(j, "parts", r->parts);
     json_member_uint(j, "partBytes", r->part_bytes);
     json_member_uint(j, "snapshots", r->snapshots);
+}
+
+static uint64_t
+left(uint64_t all, uint64_t hidden)
+{
+    return all > hidden ? all - hidden : 0;
 }
 
 /* Reads the samples that one deletion hides, and puts how many are hidden, and how many are gone.
@@ -58,13 +57,15 @@ put_counts(struct api *api, struct http_request *request, struct json *j,
            const struct tsdb_receipt *r, struct why *why)
 {
     struct query_control control = {.env = NULL};
-    uint64_t hidden = 0;
+    struct tsdb_deletion hidden;
     if (r->state == DELETION_UNDONE) return OK;
     query_control_begin(api, request, &api->read_budget, &control);
     enum err e = tsdb_deletion_hidden(api->options.tsdb, r->id, &control, &hidden, why);
     if (e) return e;
-    json_member_uint(j, "hidden", hidden);
-    json_member_uint(j, "gone", r->selected > hidden ? r->selected - hidden : 0);
+    json_member_uint(j, "hidden", hidden.samples);
+    json_member_uint(j, "gone", left(r->selected, hidden.samples));
+    json_member_uint(j, "hiddenWindows", hidden.windows);
+    json_member_uint(j, "goneWindows", left(r->selected_windows, hidden.windows));
     return OK;
 }
 

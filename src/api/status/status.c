@@ -195,6 +195,14 @@ page_time(int64_t t_ms, char to[PAGE_TIME_BYTES])
     strftime(to, PAGE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
+void
+put_page_time(struct json *j, const char *key, int64_t t_ms)
+{
+    char text[PAGE_TIME_BYTES];
+    page_time(t_ms, text);
+    json_member_text(j, key, text);
+}
+
 enum err
 page_number(struct status_page *p, const char *name, int64_t *ret)
 {

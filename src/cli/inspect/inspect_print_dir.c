@@ -166,14 +166,15 @@ static void
 print_receipts(struct report *r, const struct inspect_dir *d)
 {
     report_table(r, "receipts", "Receipts of deletions",
-                 "number|state|made|undone|from|to|series|samples|tenant|selector=deleted");
+                 "number|state|made|undone|from|to|series|samples|windows|tenant|selector=deleted");
     for (uint32_t i = 0; i < d->receipt_count; i++) {
         const struct inspect_receipt *x = &d->receipts[i];
         report_row(r, value_count(x->id), value_text(inspect_receipt_word(x->state)),
                    value_time(x->made_ms), time_or_none(x->undone_ms, INT64_MIN),
                    time_or_none(x->range.min_ms, INT64_MIN),
                    time_or_none(x->range.max_ms, INT64_MAX), value_count(x->series),
-                   value_count(x->samples), value_view(x->tenant), value_view(x->selector));
+                   value_count(x->samples), value_count(x->windows), value_view(x->tenant),
+                   value_view(x->selector));
     }
     report_table_end(r, 0);
 }

@@ -208,7 +208,8 @@ receipts_look(struct dir_pass *x)
                                                   .tenant = from->tenant,
                                                   .selector = from->selector,
                                                   .series = from->series,
-                                                  .samples = from->samples};
+                                                  .samples = from->samples,
+                                                  .windows = from->windows};
     }
     r->receipt_count = m->receipt_count;
     return OK;

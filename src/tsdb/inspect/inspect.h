@@ -275,7 +275,19 @@ struct inspect_receipt {
     int64_t made_ms, undone_ms; /* INT64_MIN: it was not undone */
     struct time_range range;
     struct bytes tenant, selector;
-    uint64_t series, samples; /* that it hid when it was made */
+    uint64_t series, samples, windows; /* that it hid when it was made */
+};
+
+/* What a rule has done, for all tenants together; no match: all rules that share a count. */
+struct inspect_rule {
+    struct bytes match;
+    struct bytes tenants;  /* their names with commas */
+    int64_t resolution_ms; /* of a rule of downsampling; 0: it is one of retention */
+    uint64_t samples;      /* removed or replaced */
+    uint64_t exemplars;    /* removed */
+    uint64_t series;       /* removed from a part, counted for each part */
+    uint64_t windows;      /* written */
+    uint64_t bytes;        /* removed or saved */
 };
 
 struct inspect_snapshot {

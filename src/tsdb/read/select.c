@@ -836,10 +836,22 @@ store_samples(struct view *view, const struct query_request *request, struct ser
     return e;
 }
 
+/* A window that has a sample in the range is hidden whole. */
+static void
+count_items(const struct sample_batch *b, const struct time_range *range, struct tsdb_deletion *to)
+{
+    if (b->rollups == NULL) to->samples += b->count;
+    for (uint32_t i = 0; b->rollups != NULL && i < b->count; i++) {
+        to->windows += rollup_is_hidden(&b->rollups[i], range, 1);
+    }
+}
+
 enum err
 parts_count(struct head *head, struct version *version, const struct query_request *request,
-            uint64_t *ret_series, uint64_t *ret_samples, struct why *why)
+            struct tsdb_deletion *ret, struct why *why)
 {
+    const struct time_range range = {request->min_ms, request->max_ms};
+    struct query_request asked = *request;
     struct store_view *view;
     struct store_query *q;
     struct bytes labels;
@@ -852,19 +864,21 @@ parts_count(struct head *head, struct version *version, const struct query_reque
         version_ref(version);
         view->version = version;
     }
-    e = query_open(view, request, QUERY_SAMPLES, &q, why);
+    asked.hints.rollups = ROLLUP_COUNTS;
+    *ret = (struct tsdb_deletion){.id = 0};
+    e = query_open(view, &asked, QUERY_SAMPLES, &q, why);
     store_view_unref(view);
     if (e) return e;
     for (;;) {
         e = query_next(&q->set, &labels, why);
         if (e || labels.at == NULL) break;
-        uint64_t before = *ret_samples;
+        const uint64_t before = ret->samples + ret->windows;
         for (struct sample_batch b = {.count = 1}; e == OK && b.count > 0;) {
             e = query_batch(&q->set, &b, why);
-            if (e == OK) *ret_samples += b.count;
+            if (e == OK) count_items(&b, &range, ret);
         }
         if (e) break;
-        *ret_series += *ret_samples > before;
+        ret->series += ret->samples + ret->windows > before;
     }
     query_free(&q->set);
     return e;

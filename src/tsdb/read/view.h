@@ -36,11 +36,11 @@ MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *
 /* True if the part holds samples of positions within the stretch of the log. */
 bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
-/* Counts the series and samples that the request selects in the parts of `version`; NULL: in those
- * that are live. */
+/* Counts the series, samples and windows that a deletion of the request would hide in the parts of
+ * `version`; NULL: in those that are live. */
 MUST_CHECK enum err parts_count(struct head *head, struct version *version,
-                                const struct query_request *request, uint64_t *ret_series,
-                                uint64_t *ret_samples, struct why *why);
+                                const struct query_request *request, struct tsdb_deletion *ret,
+                                struct why *why);
 
 /* See tsdb_retention_survey(). */
 MUST_CHECK enum err rules_survey(struct head *head, const struct series_rules *rules,

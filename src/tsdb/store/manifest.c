@@ -220,6 +220,16 @@ rolled_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     return e;
 }
 
+/* The windows of receipts, in their order. */
+static void
+receipt_windows(const struct fields *f, struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->receipt_count; i++) {
+        field_varint(f, &m->receipts[i].windows);
+        field_varint(f, &m->receipts[i].selected_windows);
+    }
+}
+
 /* The totals are the last fields of version 5, if they are known. Later versions say so. */
 static void
 log_totals_fields(const struct fields *f, struct manifest *m)
@@ -280,6 +290,7 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
     if (e == OK && m->has_rules) e = rolled_fields(f, arena, m);
+    if (e == OK && m->has_rules) receipt_windows(f, m);
     /* A program that cannot undo a deletion has made it, or has applied it. */
     if (f->to == NULL && !m->has_receipts) m->final_tombstone = m->last_tombstone;
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;

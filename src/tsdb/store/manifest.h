@@ -39,10 +39,12 @@ struct manifest_receipt {
     int64_t undone_ms; /* INT64_MIN: it was not undone */
     struct time_range range;
     struct bytes tenant;
-    struct bytes selector; /* for people; may be cut */
-    uint64_t series;       /* series that it hid when it was made */
-    uint64_t samples;      /* samples that it hid */
-    uint64_t selected;     /* samples, including those that other deletions had hidden */
+    struct bytes selector;     /* for people; may be cut */
+    uint64_t series;           /* series that it hid when it was made */
+    uint64_t samples;          /* samples that it hid */
+    uint64_t windows;          /* windows of levels that it hid */
+    uint64_t selected;         /* samples, including those that other deletions had hidden */
+    uint64_t selected_windows; /* likewise */
 };
 
 /* A rule of retention. */

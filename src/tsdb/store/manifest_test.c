@@ -144,6 +144,10 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     make_tombstones(m, arena, &r);
     make_receipts(m, arena, &r, edit % 4 == 2);
     if (edit % 8 == 6) make_rules(m, arena, &r);
+    for (uint32_t i = 0; edit % 8 == 6 && i < m->receipt_count; i++) {
+        m->receipts[i].windows = rng_next(&r);
+        m->receipts[i].selected_windows = rng_next(&r);
+    }
     m->removed_count = (uint32_t)rng_below(&r, 5);
     m->removed = arena_new(arena, 5 * sizeof *m->removed);
     for (uint32_t i = 0; i < m->removed_count; i++) {
@@ -195,7 +199,8 @@ same_receipts(const struct manifest *a, const struct manifest *b)
                 x->undone_ms == y->undone_ms && x->range.min_ms == y->range.min_ms &&
                 x->range.max_ms == y->range.max_ms && bytes_equal(x->tenant, y->tenant) &&
                 bytes_equal(x->selector, y->selector) && x->series == y->series &&
-                x->samples == y->samples && x->selected == y->selected;
+                x->samples == y->samples && x->selected == y->selected &&
+                x->windows == y->windows && x->selected_windows == y->selected_windows;
     }
     return equal;
 }

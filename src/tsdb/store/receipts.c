@@ -138,7 +138,7 @@ receipts_free(struct tsdb *db)
 
 enum err
 receipt_new(struct tsdb *db, const struct tombstone *t, const struct tsdb_deletion *counted,
-            uint64_t selected, struct receipt **ret, struct why *why)
+            const struct tsdb_deletion *selected, struct receipt **ret, struct why *why)
 {
     static const char *const operators[] = {
         [MATCH_EQUAL] = "=",
@@ -167,7 +167,9 @@ receipt_new(struct tsdb *db, const struct tombstone *t, const struct tsdb_deleti
             bytes_of(text.at, text.size < SELECTOR_TEXT_BYTES ? text.size : SELECTOR_TEXT_BYTES),
         .series = counted->series,
         .samples = counted->samples,
-        .selected = selected,
+        .windows = counted->windows,
+        .selected = selected->samples,
+        .selected_windows = selected->windows,
     };
     *ret = e ? NULL : receipt_copy(db, &facts);
     buf_fini(&text);
@@ -345,7 +347,9 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
                                     .selector = arena_copy(arena, r->selector),
                                     .series = r->series,
                                     .samples = r->samples,
-                                    .selected = r->selected};
+                                    .windows = r->windows,
+                                    .selected = r->selected,
+                                    .selected_windows = r->selected_windows};
         if (to->tenant.at == NULL || to->selector.at == NULL) return ERR_NOMEM;
         if (t == NULL) to->state = DELETION_DONE;
         if (r->undone_ms != INT64_MIN) to->state = DELETION_UNDONE;
@@ -439,7 +443,7 @@ version_below(struct tsdb *db, const struct version *v, const struct tombstone *
 
 enum err
 deletion_selects(struct tsdb *db, const struct version *v, const struct tombstone *t,
-                 struct query_control *control, uint64_t *ret_samples, struct why *why)
+                 struct query_control *control, struct tsdb_deletion *ret, struct why *why)
 {
     struct version *below;
     struct matcher_set set = {t->matchers, t->matcher_count};
@@ -449,23 +453,21 @@ deletion_selects(struct tsdb *db, const struct version *v, const struct tombston
                                     .min_ms = t->range.min_ms,
                                     .max_ms = t->range.max_ms,
                                     .control = control};
-    uint64_t series = 0;
-    *ret_samples = 0;
     enum err e = version_below(db, v, t, &below);
     if (e) return why_set(why, e, "not enough memory to count deleted samples");
-    e = parts_count(&db->head, below, &request, &series, ret_samples, why);
+    e = parts_count(&db->head, below, &request, ret, why);
     version_unref(below);
     return e;
 }
 
 enum err
 tsdb_deletion_hidden(struct tsdb *db, uint64_t id, struct query_control *control,
-                     uint64_t *ret_samples, struct why *why)
+                     struct tsdb_deletion *ret, struct why *why)
 {
     struct version *v = live_pin(&db->live);
     const struct tombstone *t = tombstones_find(v->tombstones, id);
-    *ret_samples = 0;
-    enum err e = t == NULL ? OK : deletion_selects(db, v, t, control, ret_samples, why);
+    *ret = (struct tsdb_deletion){.id = 0};
+    enum err e = t == NULL ? OK : deletion_selects(db, v, t, control, ret, why);
     version_unref(v);
     return e;
 }

@@ -238,15 +238,16 @@ void receipts_free(struct tsdb *db);
 MUST_CHECK enum err receipts_have_room(struct tsdb *db, struct why *why);
 /* Makes the receipt of a tombstone, for store_edit. ERR_NOMEM. */
 MUST_CHECK enum err receipt_new(struct tsdb *db, const struct tombstone *tombstone,
-                                const struct tsdb_deletion *counted, uint64_t selected,
-                                struct receipt **ret_receipt, struct why *why);
+                                const struct tsdb_deletion *counted,
+                                const struct tsdb_deletion *selected, struct receipt **ret_receipt,
+                                struct why *why);
 /* Frees a receipt that no edit has taken. NULL is fine. */
 void receipt_drop(struct tsdb *db, struct receipt *receipt);
 /* Counts what a tombstone selects in the parts of the version to which it applies, by reading it.
  * Errors of a query. */
 MUST_CHECK enum err deletion_selects(struct tsdb *db, const struct version *version,
                                      const struct tombstone *tombstone,
-                                     struct query_control *control, uint64_t *ret_samples,
+                                     struct query_control *control, struct tsdb_deletion *ret,
                                      struct why *why);
 /* Ends the hold of deletions that merges may apply from now on, with `all` of every one. Returns
  * the number of the last of these. */

@@ -137,11 +137,11 @@ next_id(struct tsdb *db)
 
 /* Counts what the tombstone selects, though other tombstones hide some of it. */
 static enum err
-count_selected(struct tsdb *db, struct tombstone *t, uint64_t samples, uint64_t *ret,
-               struct why *why)
+count_selected(struct tsdb *db, struct tombstone *t, const struct tsdb_deletion *counted,
+               struct tsdb_deletion *ret, struct why *why)
 {
     struct version *v = live_pin(&db->live);
-    *ret = samples;
+    *ret = *counted;
     t->pos = UINT64_MAX; /* all parts; the edit sets it */
     enum err e = v->tombstones->count == 0 ? OK : deletion_selects(db, v, t, NULL, ret, why);
     version_unref(v);
@@ -154,8 +154,7 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
 {
     struct tombstone *tombstone = NULL;
     struct receipt *receipt = NULL;
-    struct tsdb_deletion counted = {0};
-    uint64_t selected;
+    struct tsdb_deletion counted = {0}, selected;
     struct time_range range = {min_ms, max_ms};
     struct matcher_set set = {selector->matchers, selector->count};
     struct query_request request = {
@@ -164,7 +163,7 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     enum err e = OK;
     if (min_ms > max_ms || is_pointless(db, tenant, range)) goto out;
     e = receipts_have_room(db, why);
-    if (e == OK) e = parts_count(&db->head, NULL, &request, &counted.series, &counted.samples, why);
+    if (e == OK) e = parts_count(&db->head, NULL, &request, &counted, why);
     if (e == OK) {
         e = tombstone_new(&db->cache_budget, next_id(db), tenant, selector->matchers,
                           selector->count, range, env_realtime_ms(db->env), &tombstone);
@@ -173,8 +172,8 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     assert(tombstone->matcher_count == selector->count); /* invariant 3 */
     selector->count = 0;                                 /* the tombstone owns them now */
     counted.id = tombstone->id;
-    e = count_selected(db, tombstone, counted.samples, &selected, why);
-    if (e == OK) e = receipt_new(db, tombstone, &counted, selected, &receipt, why);
+    e = count_selected(db, tombstone, &counted, &selected, why);
+    if (e == OK) e = receipt_new(db, tombstone, &counted, &selected, &receipt, why);
     struct store_edit edit = {.tombstone = tombstone, .receipt = receipt};
     if (e == OK) e = store_edit(db, &edit, why);
     if (e == OK) *ret_deletion = counted;
