@@ -181,7 +181,8 @@ UNIT_TEST(test_each_route_answers)
         {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
          "\"data\":{\"blocks\":[]}}"},
         {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,
-         "\"partitions\":[],\"merges\":[],\"retention\":{\"rules\":[],\"graceLeftSeconds\":0}}"},
+         "\"partitions\":[],\"merges\":[],\"retention\":{\"rules\":[],\"graceLeftSeconds\":0},"
+         "\"downsampling\":{\"rules\":[],\"resolutions\":[]}}"},
         {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON,
          "\"data\":[\"s3\"]"},
         {"destinations that are gone", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0, 200,

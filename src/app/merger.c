@@ -14,7 +14,6 @@
 #include "app/merger.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "app/worker.h"
 #include "base/log.h"
@@ -25,6 +24,8 @@
 #define LOOK_NS      (60 * NS_PER_S)
 #define REST_NS_MAX  (200 * NS_PER_MS)
 #define PAUSE_NS_MAX (600 * NS_PER_S)
+
+enum { TENANTS_BYTES_MAX = 256 };
 
 #define TOO_SMALL_LOG_AGAIN_NS (3600 * NS_PER_S)
 
@@ -148,23 +149,32 @@ is_stopping(void *context)
            worker_has_request(&m->worker);
 }
 
+/* The tenants of a rule, for people; ends in NUL. */
+static const char *
+tenants_text(const struct series_rule *rule, struct buf *to)
+{
+    buf_clear(to);
+    series_rule_put_tenants(rule, to);
+    if (rule->tenant_count == 0) buf_put_text(to, "all");
+    buf_put_u8(to, '\0');
+    return buf_error(to) ? "many" : (const char *)to->at;
+}
+
 static void
 log_rule(void *context, const struct tsdb_rule *r)
 {
     const struct merger *m = context;
-    char kept[TIME_TEXT_BYTES], grace[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES],
-        tenants[256] = "all";
+    char kept[TIME_TEXT_BYTES], grace[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES];
+    struct buf tenants;
     if (r->rule == NULL || r->expired.shown_samples == 0) return;
-    size_t size = 0;
-    for (uint32_t i = 0; i < r->rule->tenant_count && size < sizeof tenants; i++) {
-        size += (size_t)snprintf(tenants + size, sizeof tenants - size, "%s%s", i == 0 ? "" : ",",
-                                 r->rule->tenants[i]);
-    }
+    buf_init(&tenants, NULL, TENANTS_BYTES_MAX);
     log_info("retention rule will remove samples", KV("match", r->rule->match),
-             KV("tenants", tenants), KV("time", time_print_duration(r->rule->age_ms, kept)),
+             KV("tenants", tenants_text(r->rule, &tenants)),
+             KV("time", time_print_duration(r->rule->age_ms, kept)),
              KV("series", r->expired.series), KV("samples", r->expired.shown_samples),
              KV("bytes", r->expired.bytes), KV("oldest", time_print(r->expired.oldest_ms, oldest)),
              KV("grace_left", time_print_duration(m->grace_left_ms, grace)));
+    buf_fini(&tenants);
 }
 
 static void
@@ -172,6 +182,13 @@ ignore_rule(void *context, const struct tsdb_rule *r)
 {
     (void)context;
     (void)r;
+}
+
+static void
+log_survey_failure(const char *rules, enum err e, struct why *why)
+{
+    if (e == OK || e == ERR_CANCELED) return; /* later */
+    log_error("cannot survey rules", KV("rules", rules), KV("error", why_text(why, e)));
 }
 
 /* Surveys the rules of retention, and logs what new ones will remove when their grace is over. */
@@ -182,14 +199,59 @@ look_at_rules(struct merger *m)
     struct query_control control = {.env = m->env, .is_gone = is_stopping, .gone_context = m};
     bool changed;
     enum err e = tsdb_retention_look(m->tsdb, &control, &changed, &why);
-    if (e == ERR_CANCELED) return; /* later */
-    if (e) {
-        log_error("cannot survey the rules of retention", KV("error", why_text(&why, e)));
-        return;
-    }
-    if (!changed) return;
+    log_survey_failure("retention", e, &why);
+    if (e || !changed) return;
     m->grace_left_ms = tsdb_retention_rules(m->tsdb, ignore_rule, NULL).grace_left_ms;
     tsdb_retention_rules(m->tsdb, log_rule, m);
+}
+
+static void
+log_level_rule(void *context, const struct tsdb_level_rule *r)
+{
+    char after[TIME_TEXT_BYTES], resolution[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES],
+        until[TIME_TEXT_BYTES];
+    struct buf tenants;
+    (void)context;
+    if (r->rule == NULL) return;
+    buf_init(&tenants, NULL, TENANTS_BYTES_MAX);
+    time_print_duration(r->resolution_ms, resolution);
+    if (r->due.samples + r->due.windows > 0) {
+        log_info("downsampling rule will replace samples", KV("match", r->rule->match),
+                 KV("tenants", tenants_text(r->rule, &tenants)), KV("resolution", resolution),
+                 KV("after", time_print_duration(r->rule->age_ms, after)),
+                 KV("series", r->due.series), KV("samples", r->due.samples),
+                 KV("samples_that_stay", r->due.kept_samples), KV("bytes", r->due.bytes),
+                 KV("bytes_after", r->due.bytes_after),
+                 KV("from", time_print(r->due.oldest_ms, oldest)),
+                 KV("to", time_print(r->due.until_ms, until)));
+    }
+    if (r->excluded_parts > 0) {
+        log_warn("downsampling rule is not applied to parts whose windows are neither multiples "
+                 "nor fractions of its own",
+                 KV("match", r->rule->match), KV("tenants", tenants_text(r->rule, &tenants)),
+                 KV("resolution", resolution), KV("parts", r->excluded_parts));
+    }
+    buf_fini(&tenants);
+}
+
+static bool
+is_ended(void *context)
+{
+    struct merger *m = context;
+    return !worker_rest(&m->worker, env_monotonic_ns(m->env), REST_UNTIL_STOPPED);
+}
+
+/* Surveys the rules of downsampling, and logs what new ones will replace. Merges wait, also those
+ * that are requested: after them nothing would be left to log. */
+static void
+look_at_levels(struct merger *m)
+{
+    struct why why = {""};
+    struct query_control control = {.env = m->env, .is_gone = is_ended, .gone_context = m};
+    bool changed;
+    enum err e = tsdb_downsampling_look(m->tsdb, &control, &changed, &why);
+    log_survey_failure("downsampling", e, &why);
+    if (e == OK && changed) tsdb_downsampling_rules(m->tsdb, log_level_rule, NULL);
 }
 
 static void
@@ -201,6 +263,7 @@ merge_loop(void *context)
         int64_t until = env_monotonic_ns(m->env) + (m->pause_ns == 0 ? LOOK_NS : m->pause_ns);
         enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_REQUEST;
         if (!worker_rest(&m->worker, until, how)) return;
+        look_at_levels(m);
         if (worker_take(&m->worker, &mode)) {
             run_for_waiter(m, (enum tsdb_merge_mode)mode);
             continue;

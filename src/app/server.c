@@ -21,6 +21,7 @@
 #include "app/destination_answers.h"
 #include "app/server_private.h"
 #include "base/log.h"
+#include "base/text/time_text.h"
 #include "base/version.h"
 #include "model/storage_layout.h"
 #include "relay/operate/copy_states.h"
@@ -69,6 +70,30 @@ log_unset_variable(const struct rule_settings *rules)
     if (rules->unset_variable == NULL) return;
     log_warn("environment variable of global.external_labels is not set, or empty",
              KV("name", rules->unset_variable));
+}
+
+/* Logs which rules of downsampling no longer apply, or later: windows are never undone. */
+static void
+log_downsampling_change(const struct downsampling_rules *before,
+                        const struct downsampling_rules *after)
+{
+    for (uint32_t i = 0; i < before->count; i++) {
+        const struct downsampling_rule *old = &before->items[i];
+        const struct downsampling_rule *now = downsampling_rules_find(after, old);
+        char resolution[TIME_TEXT_BYTES], was[TIME_TEXT_BYTES], is[TIME_TEXT_BYTES];
+        time_print_duration(old->resolution_ms, resolution);
+        time_print_duration(old->series.age_ms, was);
+        if (now == NULL) {
+            log_info("downsampling rule was removed: it replaces no more samples, and what it "
+                     "replaced stays replaced",
+                     KV("match", old->series.match), KV("resolution", resolution),
+                     KV("after", was));
+        } else if (now->series.age_ms > old->series.age_ms) {
+            log_info("downsampling rule applies later: what it replaced before stays replaced",
+                     KV("match", old->series.match), KV("resolution", resolution),
+                     KV("after", time_print_duration(now->series.age_ms, is)), KV("before", was));
+        }
+    }
 }
 
 /* Refuses to read a pipe again after the start: the read would block reloads and the stop, or find
@@ -160,6 +185,7 @@ server_reload(struct server *s, struct why *why)
         notifier_commit(notifying);
         lock_drop(&s->settings_lock);
         log_unset_variable(&s->rules);
+        log_downsampling_change(&lists.downsampling, &s->downsampling);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
         admission_commit(admitting);
         readers_commit(reading);

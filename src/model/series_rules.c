@@ -25,6 +25,15 @@ struct series_rules {
     uint32_t former_count;
 };
 
+void
+series_rule_put_tenants(const struct series_rule *rule, struct buf *to)
+{
+    for (uint32_t i = 0; i < rule->tenant_count; i++) {
+        if (i > 0) buf_put_u8(to, ',');
+        buf_put_text(to, rule->tenants[i]);
+    }
+}
+
 static const char *
 copy_text(struct arena *arena, const char *text)
 {

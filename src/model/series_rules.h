@@ -9,6 +9,7 @@
 #ifndef MODEL_SERIES_RULES_H
 #define MODEL_SERIES_RULES_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -21,6 +22,9 @@ struct series_rule {
     uint32_t tenant_count;
     int64_t age_ms; /* age of samples from which on the rule applies */
 };
+
+/* Appends the names of the tenants with commas; nothing if the rule is for all. */
+void series_rule_put_tenants(const struct series_rule *rule, struct buf *to);
 
 struct series_rules;
 

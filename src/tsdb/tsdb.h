@@ -14,6 +14,7 @@
 #define TSDB_TSDB_H
 
 #include "model/ledger.h"
+#include "model/rollup.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
 #include "sys/env.h"
@@ -452,6 +453,9 @@ struct tsdb_level_survey {
     uint64_t windows;      /* that it would write, instead of samples and of finer windows */
     uint64_t bytes;        /* of the samples and windows that it would replace */
     uint64_t bytes_after;
+    int64_t oldest_ms; /* of the first block that it concerns; INT64_MAX without one */
+    int64_t until_ms;  /* end of the last window that is old enough; INT64_MIN: the clock is not
+                          trusted */
 };
 /*
  * Surveys what rules of downsampling would replace if they were in force: the rules of each level
@@ -460,8 +464,33 @@ struct tsdb_level_survey {
  */
 MUST_CHECK enum err tsdb_downsampling_survey(struct tsdb *tsdb, const struct tsdb_level *levels,
                                              uint32_t level_count, struct query_control *control,
-                                             struct tsdb_level_survey *ret_survey,
-                                             struct why *why);
+                                             struct tsdb_level_survey *ret_survey, struct why *why);
+/* tsdb_retention_look() for the rules of downsampling; before merges, so that it finds what they
+ * will replace. The same thread. */
+MUST_CHECK enum err tsdb_downsampling_look(struct tsdb *tsdb, struct query_control *control,
+                                           bool *ret_changed, struct why *why);
+
+/* What a rule of downsampling has replaced since it was first configured, before restarts, too, and
+ * has still to replace. */
+struct tsdb_level_rule {
+    const struct series_rule *rule; /* NULL: all rules that are no longer configured, together */
+    int64_t resolution_ms;
+    uint64_t replaced_samples;
+    uint64_t windows;             /* that were written instead, or instead of finer ones */
+    uint64_t saved_bytes;         /* estimated */
+    struct tsdb_level_survey due; /* found by the last survey; zero before it */
+    uint64_t excluded_parts; /* whose windows are no multiple or fraction of these: the rule is not
+                                applied to them */
+};
+/* Calls `each` for every configured rule, those of the finest resolution first, and for those that
+ * are no longer configured; under no lock. Returns the clock at the last survey of these rules;
+ * INT64_MIN: there was none. */
+int64_t tsdb_downsampling_rules(struct tsdb *tsdb,
+                                void (*each)(void *context, const struct tsdb_level_rule *rule),
+                                void *context);
+/* Calls `each` for every resolution that parts have, the finest first; under no lock. */
+void tsdb_resolutions(struct tsdb *tsdb,
+                      void (*each)(void *context, const struct rollup_facts *facts), void *context);
 
 /* What a rule has removed since it was first configured, before restarts, too, and has still to
  * remove. */
@@ -617,6 +646,8 @@ struct tsdb_partition {
     uint64_t exemplars;
     uint64_t data_bytes;
     uint64_t index_bytes;
+    const struct rollup_facts *resolutions; /* of rollups, the finest first; a view */
+    uint32_t resolution_count;
 };
 /* Calls `each` for every partition that has parts, in order of time. ERR_NOMEM. */
 MUST_CHECK enum err

@@ -300,6 +300,93 @@ UNIT_TEST(test_a_deletion_counts_windows_apart_from_samples)
     arena_fini(&arena);
 }
 
+/* --- changes of rules ------------------------------------------------------------------------- */
+
+static bool
+look(void)
+{
+    bool changed;
+    must(tsdb_downsampling_look(machine.db, NULL, &changed, &machine.why));
+    return changed;
+}
+
+UNIT_TEST(test_equal_levels_change_nothing_and_others_are_surveyed)
+{
+    assert_false(look());
+    set_levels(hours);
+    assert_true(look());
+    assert_false(look());
+    set_levels(hours); /* as a reload does that changes something else */
+    assert_false(look());
+    set_levels(fives);
+    assert_true(look());
+    set_levels(none);
+    assert_true(look());
+}
+
+static void
+note_level_rule(void *context, const struct tsdb_level_rule *rule)
+{
+    struct tsdb_level_rule *to = context;
+    to[rule->rule == NULL] = *rule;
+}
+
+UNIT_TEST(test_a_survey_says_before_a_merge_what_the_counts_say_after_it)
+{
+    struct tsdb_level_rule r[2] = {{.resolution_ms = 0}, {.resolution_ms = 0}};
+    send("a", "__name__=m", NOON - 3 * HOUR_MS, 3 * AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    set_levels(hours);
+    assert_true(look());
+    assert_true(tsdb_downsampling_rules(machine.db, note_level_rule, r) != INT64_MIN);
+    assert_int_equal(r[0].replaced_samples, 0);
+    assert_int_equal(r[0].due.samples, 3 * AN_HOUR);
+    assert_int_equal(r[0].due.windows, 3);
+    assert_int_equal(r[0].due.oldest_ms, NOON - 3 * HOUR_MS + STEP_SECONDS * 1000);
+    assert_true(r[0].due.until_ms >= NOON && r[0].due.until_ms % HOUR_MS == 0);
+    merge_all(TSDB_MERGE_FULL);
+    machine_verified_restart(&machine);
+    tsdb_downsampling_rules(machine.db, note_level_rule, r);
+    assert_int_equal(r[0].replaced_samples, 3 * AN_HOUR);
+    assert_int_equal(r[0].windows, 3);
+    assert_true(r[0].saved_bytes > 0);
+    set_levels(sevens); /* what an hour has replaced is not lost */
+    tsdb_downsampling_rules(machine.db, note_level_rule, r);
+    assert_int_equal(r[0].resolution_ms, 7 * MINUTE_MS);
+    assert_int_equal(r[0].replaced_samples, 0);
+    assert_int_equal(r[0].excluded_parts, 1);
+    assert_int_equal(r[1].replaced_samples, 3 * AN_HOUR);
+}
+
+static bool
+remove_levels(void *context)
+{
+    (void)context;
+    set_levels(none);
+    return true;
+}
+
+UNIT_TEST(test_a_level_that_is_removed_during_a_merge_replaces_nothing)
+{
+    const struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL, .go_on = remove_levels};
+    struct tsdb_merge_result result;
+    enum { MANY = 100 }; /* so that the merge asks before it ends */
+    for (uint32_t i = 0; i < MANY; i++) {
+        char series[40];
+        snprintf(series, sizeof series, "__name__=m,n=%u", i);
+        send("a", series, NOON - 3 * HOUR_MS, 3 * AN_HOUR, 1);
+    }
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    set_levels(hours);
+    assert_int_equal(tsdb_merge(machine.db, &options, &result, &machine.why), ERR_CANCELED);
+    assert_non_null(strstr(machine.why.text, "rules of downsampling changed"));
+    assert_int_equal(count_shown(), MANY * 3 * AN_HOUR);
+    machine_verified_restart(&machine);
+    assert_int_equal(count_shown(), MANY * 3 * AN_HOUR);
+}
+
 /* --- retention -------------------------------------------------------------------------------- */
 
 static void
@@ -651,6 +738,9 @@ main(void)
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
         life(test_a_deletion_counts_windows_apart_from_samples),
+        life(test_equal_levels_change_nothing_and_others_are_surveyed),
+        life(test_a_survey_says_before_a_merge_what_the_counts_say_after_it),
+        life(test_a_level_that_is_removed_during_a_merge_replaces_nothing),
         life(test_windows_across_days_are_not_waited_for),
         life(test_all_windows_of_a_day_are_made_without_waiting_for_its_month),
         life(test_many_samples_of_a_window_become_one_rollup),

@@ -162,6 +162,15 @@ part_bytes() {
     du -sb "$dir/parts" | cut -f 1
 }
 
+# What is known of a rule of the status, or of its resolution.
+state() { # JQ-TEST
+    fetch /api/v1/status/storage >"$work/storage.json" && jq -e ".data.downsampling as \$d | $1" "$work/storage.json" >/dev/null ||
+        {
+            jq -c .data.downsampling "$work/storage.json"
+            return 1
+        }
+}
+
 metric() { # NAME-AND-LABELS
     fetch /metrics | grep -F "$1 " | sed 's/.* //'
 }
@@ -209,8 +218,19 @@ for ((i = 1; i <= 3; i++)); do
 done
 claim "kills: exact answers are the same" eval 'ask_all "$url" killed && same raw killed'
 claim "a full merge downsamples" merge
+claim "the log says before a merge what it will replace" grep -q \
+    'downsampling rule will replace samples.*resolution=5m.* series=7 samples=[1-9]' "$work/server.log"
 crash server
 claim "a kill after it: it starts again" begin
+claim "the status has what rules replaced, and the windows" state \
+    "([\$d.rules[].replaced.samples] | add) == $(metric 'firekeep_samples_downsampled_total{tenant="anonymous",kind="float"}') +
+     $(metric 'firekeep_samples_downsampled_total{tenant="anonymous",kind="histogram"}') and
+     [\$d.resolutions[].resolutionSeconds] == [300, 3600]"
+claim "partitions have windows, too" state \
+    '([.data.partitions[].resolutions[].rows] | add) == ([$d.resolutions[].rows] | add)'
+claim "metrics are by rule and resolution" eval \
+    '(($(metric "firekeep_downsampling_rule_replaced_samples_total{match=\"{job=\\\"fast\\\"}\",tenants=\"\",resolution=\"5m\"}") > 0 &&
+    $(metric "firekeep_downsampled_rows{resolution=\"1h\"}") > 0))'
 claim "exact answers are the same" eval 'ask_all "$url" rolled && same raw rolled'
 claim "they have no infos" no_infos rolled
 claim "bytes are less than a third" eval 'echo "$(part_bytes) of $raw_bytes"; (($(part_bytes) * 3 < raw_bytes))'
@@ -238,7 +258,8 @@ claim "a reload takes a coarser rule" reload
 claim "a merge applies it" merge
 claim "answers of hours are the same" eval 'ask_all "$url" coarse && same raw coarse'
 settings
-claim "a reload takes the rules away" eval 'reload && merge && ask_all "$url" none && same raw none'
+claim "a reload takes the rules away, and says that windows stay" eval 'reload &&
+    grep -q "downsampling rule was removed: .* resolution=1h" "$work/server.log" && merge && ask_all "$url" none && same raw none'
 claim "a backup is made" build/firekeep backup --url="$url" --create "$work/store"
 claim "it is restored" build/firekeep restore "$work/store" "$work/restored"
 claim "SIGTERM ends it, too" stop server

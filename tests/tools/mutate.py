@@ -96,7 +96,7 @@ NOT_TERMS = (
     (".*", r"^(i|end|first|child|from|at|kept)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
     (".*", r"stats\.|now\.", "a statistic that is no term"),
     (".*", r"^note_(error|unread|range|new)|^letters_found_damage", "a text for people"),
-    ("src/tsdb/store/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
+    ("src/tsdb/store/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^ret->|^count\+\+|^end\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
     ("src/tsdb/head/ingest/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
     ("src/tsdb/store/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),

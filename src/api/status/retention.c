@@ -2,23 +2,16 @@
  * retention.c - rules of retention: what they have removed and have still to remove, and, with
  * --web.enable-admin-api, what other rules would remove.
  */
-#include <stdio.h>
-
 #include "api/answer.h"
 #include "api/status/pages.h"
 #include "api/status/status.h"
 #include "base/metric.h"
+#include "base/text/time_text.h"
 #include "model/series_rules.h"
 
-enum { PLAN_BYTES_MAX = 4 * 1024 * 1024 };
+enum { PLAN_BYTES_MAX = 4 * 1024 * 1024, LABEL_BYTES_MAX = 512 };
 
-static void
-put_time(struct json *j, const char *key, int64_t ms)
-{
-    char text[PAGE_TIME_BYTES];
-    page_time(ms, text);
-    json_member_text(j, key, text);
-}
+const struct series_rule series_rule_none = {"", NULL, 0, 0};
 
 void
 put_series_rule(struct json *j, const struct series_rule *rule)
@@ -47,7 +40,7 @@ put_survey(struct json *j, const struct tsdb_rule_survey *s)
     json_member_uint(j, "samples", s->samples);
     json_member_uint(j, "shownSamples", s->shown_samples);
     json_member_uint(j, "bytes", s->bytes);
-    if (s->oldest_ms != INT64_MAX) put_time(j, "oldest", s->oldest_ms);
+    if (s->oldest_ms != INT64_MAX) put_page_time(j, "oldest", s->oldest_ms);
 }
 
 /* --- status ----------------------------------------------------------------------------------- */
@@ -56,8 +49,7 @@ static void
 put_state(void *context, const struct tsdb_rule *r)
 {
     struct json *j = context;
-    static const struct series_rule former = {"", NULL, 0, 0};
-    put_rule(j, r->rule == NULL ? &former : r->rule);
+    put_rule(j, r->rule == NULL ? &series_rule_none : r->rule);
     json_member_object(j, "removed");
     json_member_uint(j, "samples", r->removed_samples);
     json_member_uint(j, "exemplars", r->removed_exemplars);
@@ -78,28 +70,26 @@ put_retention(struct api *api, struct json *j)
     struct tsdb_retention state = tsdb_retention_rules(api->options.tsdb, put_state, j);
     json_array_close(j);
     json_member_uint(j, "graceLeftSeconds", (uint64_t)(state.grace_left_ms + 999) / 1000);
-    if (state.surveyed_ms != INT64_MIN) put_time(j, "surveyed", state.surveyed_ms);
+    if (state.surveyed_ms != INT64_MIN) put_page_time(j, "surveyed", state.surveyed_ms);
     json_object_close(j);
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-static void
-put_number(struct metric_sink *sink, const struct tsdb_rule *r, const struct metric_family *family,
-           uint64_t value)
+void
+put_rule_metric(const struct rule_sink *to, const struct metric_family *family, uint64_t value)
 {
-    char tenants[512] = "";
-    size_t size = 0;
-    for (uint32_t i = 0; r->rule != NULL && i < r->rule->tenant_count; i++) {
-        int n = snprintf(tenants + size, sizeof tenants - size, "%s%s", i == 0 ? "" : ",",
-                         r->rule->tenants[i]);
-        size += (size_t)n;
-        if (size >= sizeof tenants) break;
-    }
-    const char *match = r->rule == NULL ? "" : r->rule->match;
-    const struct metric_pair pairs[2] = {{"match", bytes_of_text(match)},
-                                         {"tenants", bytes_of_text(tenants)}};
-    metric_put_u64(sink, family, pairs, 2, value);
+    const struct series_rule *rule = to->rule == NULL ? &series_rule_none : to->rule;
+    char resolution[TIME_TEXT_BYTES] = "";
+    struct buf tenants;
+    buf_init(&tenants, NULL, LABEL_BYTES_MAX);
+    series_rule_put_tenants(rule, &tenants);
+    if (to->resolution_ms > 0) time_print_duration(to->resolution_ms, resolution);
+    const struct metric_pair pairs[3] = {{"match", bytes_of_text(rule->match)},
+                                         {"tenants", buf_bytes(&tenants)},
+                                         {"resolution", bytes_of_text(resolution)}};
+    metric_put_u64(to->sink, family, pairs, to->resolution_ms == RULE_RETENTION ? 2 : 3, value);
+    buf_fini(&tenants);
 }
 
 static void
@@ -132,14 +122,14 @@ put_rule_metrics(void *context, const struct tsdb_rule *r)
         "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
         "at the last survey.",
         METRIC_KIND_GAUGE};
-    struct metric_sink *sink = context;
-    put_number(sink, r, &samples, r->removed_samples + r->removed_exemplars);
-    put_number(sink, r, &series, r->removed_series);
-    put_number(sink, r, &bytes, r->removed_bytes);
+    const struct rule_sink sink = {context, r->rule, RULE_RETENTION};
+    put_rule_metric(&sink, &samples, r->removed_samples + r->removed_exemplars);
+    put_rule_metric(&sink, &series, r->removed_series);
+    put_rule_metric(&sink, &bytes, r->removed_bytes);
     if (r->rule == NULL) return;
-    put_number(sink, r, &left_samples, r->expired.samples);
-    put_number(sink, r, &left_series, r->expired.series);
-    put_number(sink, r, &left_bytes, r->expired.bytes);
+    put_rule_metric(&sink, &left_samples, r->expired.samples);
+    put_rule_metric(&sink, &left_series, r->expired.series);
+    put_rule_metric(&sink, &left_bytes, r->expired.bytes);
 }
 
 void
@@ -156,8 +146,8 @@ put_retention_metrics(struct metric_sink *sink, struct tsdb *tsdb)
 /* --- the plan --------------------------------------------------------------------------------- */
 
 static enum err
-put_plan(struct api *api, struct http_request *request, const struct series_rules *rules,
-         struct json *j, struct why *why)
+survey_rules(struct api *api, struct http_request *request, const struct series_rules *rules,
+             struct json *j, struct why *why)
 {
     struct query_control control = {.env = NULL};
     struct arena arena;
@@ -169,38 +159,52 @@ put_plan(struct api *api, struct http_request *request, const struct series_rule
     if (e == OK && count > 0) {
         e = tsdb_retention_survey(api->options.tsdb, rules, &control, list, why);
     }
-    json_object_open(j);
-    json_member_array(j, "rules");
     for (uint32_t i = 0; i < count && e == OK; i++) {
         put_rule(j, series_rules_at(rules, i));
         put_survey(j, &list[i]);
         json_object_close(j);
     }
-    json_array_close(j);
-    json_object_close(j);
     arena_fini(&arena);
     return e;
 }
 
-/* Tells what the rules of the configuration in the body would remove; nothing changes. */
+static enum err
+put_plan(struct api *api, struct http_request *request, struct json *j, struct why *why)
+{
+    struct series_rules *rules = NULL;
+    enum err e =
+        api->options.retention_rules(api->options.context, http_body(request), &rules, why);
+    if (e == OK) e = survey_rules(api, request, rules, j, why);
+    series_rules_unref(rules);
+    return e;
+}
+
 void
-retention_plan_run(struct api *api, struct http_request *request)
+plan_of_rules_run(struct api *api, struct http_request *request,
+                  enum err (*put_rules)(struct api *api, struct http_request *request,
+                                        struct json *j, struct why *why))
 {
     struct json j;
     struct buf text;
     struct why why = {""};
-    struct series_rules *rules = NULL;
     buf_init(&text, &api->page_budget, PLAN_BYTES_MAX);
     success_begin(&j, &text);
-    enum err e =
-        api->options.retention_rules(api->options.context, http_body(request), &rules, &why);
-    if (e == OK) e = put_plan(api, request, rules, &j, &why);
-    if (e == OK) json_object_close(&j);
+    json_object_open(&j);
+    json_member_array(&j, "rules");
+    enum err e = put_rules(api, request, &j, &why);
+    json_array_close(&j);
+    json_object_close(&j);
+    json_object_close(&j);
     if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");
     if (e)
         reply_problem_of(request, FOR_ANYTHING, e, &why);
     else
         reply_json(request, 200, &text);
-    series_rules_unref(rules);
     buf_fini(&text);
+}
+
+void
+retention_plan_run(struct api *api, struct http_request *request)
+{
+    plan_of_rules_run(api, request, put_plan);
 }

@@ -77,7 +77,8 @@ UNIT_TEST(test_a_plan_has_what_each_level_would_replace)
     ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{__name__=\"up\"}", 200,
         "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],"
         "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"series\":1,\"samples\":0,"
-        "\"keptSamples\":3,\"windows\":0,\"bytes\":0,\"bytesAfter\":0}]}");
+        "\"keptSamples\":3,\"windows\":0,\"bytes\":0,\"bytesAfter\":0,"
+        "\"oldest\":\"2025-12-29T00:00:00Z\",\"until\":\"2025-12-31T00:00:00Z\"}]}");
     ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "down", 200, "\"series\":0");
     ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{", 400, "\"errorType\":\"bad_data\"");
     api_rig_free(rig);
@@ -111,6 +112,49 @@ UNIT_TEST(test_the_status_has_what_rules_removed_and_have_to_remove)
     api_rig_free(rig);
 }
 
+/* A sample for each minute of two days, of which one is downsampled. */
+UNIT_TEST(test_the_status_has_what_levels_replaced_and_have_to_replace)
+{
+    struct api_rig *rig = begin();
+    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result result;
+    struct tsdb_limits limits = rig->m.limits;
+    struct why why;
+    bool changed;
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=g");
+    for (int64_t i = 2879; i >= 0; i--) {
+        rq_float(&rq, SIM_BEGIN - i * MINUTE_MS, double_bits((double)(i % 7)), 0);
+    }
+    must(machine_send(&rig->m, "anonymous", &rq));
+    rq_fini(&rq);
+    machine_commit(&rig->m);
+    machine_flush(&rig->m);
+    must(level_of_text(NULL, bytes_of_text("{__name__=\"g\"}"), &limits, &why));
+    tsdb_set_limits(rig->m.db, &limits);
+    must(tsdb_downsampling_look(rig->m.db, NULL, &changed, &why));
+    assert_true(changed);
+    ask(rig, "/api/v1/status/storage", NULL, 200,
+        "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"replaced\":{\"samples\":0,"
+        "\"windows\":0,\"savedBytes\":0},\"due\":{\"series\":1,\"samples\":1440,");
+    ask(rig, "/api/v1/status/storage", NULL, 200,
+        "\"excludedParts\":0}],\"resolutions\":[],\"surveyed\":\"2026-01-01T00:00:0");
+    must(tsdb_merge(rig->m.db, &options, &result, &why));
+    ask(rig, "/api/v1/status/storage", NULL, 200,
+        "\"replaced\":{\"samples\":1440,\"windows\":4,\"savedBytes\":");
+    ask(rig, "/api/v1/status/storage", NULL, 200, /* of a partition */
+        "\"resolutions\":[{\"resolutionSeconds\":21600,\"rows\":4,\"bytes\":");
+    ask(rig, "/api/v1/status/storage", NULL, 200, /* of all */
+        "\"from\":\"2025-12-30T00:00:00Z\",\"to\":\"2025-12-31T00:00:00Z\"}],\"surveyed\"");
+    series_rules_unref(limits.levels[0].rules);
+    limits.level_count = 0;
+    tsdb_set_limits(rig->m.db, &limits);
+    ask(rig, "/api/v1/status/storage", NULL, 200,
+        "\"afterSeconds\":0,\"resolutionSeconds\":0,\"replaced\":{\"samples\":1440,");
+    api_rig_free(rig);
+}
+
 int
 main(void)
 {
@@ -118,6 +162,7 @@ main(void)
         cmocka_unit_test(test_a_plan_has_what_each_rule_would_remove),
         cmocka_unit_test(test_a_plan_has_what_each_level_would_replace),
         cmocka_unit_test(test_the_status_has_what_rules_removed_and_have_to_remove),
+        cmocka_unit_test(test_the_status_has_what_levels_replaced_and_have_to_replace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,18 +143,20 @@ static void
 put_partition(void *context, const struct tsdb_partition *p)
 {
     struct json *j = context;
-    char from[PAGE_TIME_BYTES], to[PAGE_TIME_BYTES];
-    page_time(p->time.min_ms, from);
-    page_time(p->time.max_ms, to);
     json_object_open(j);
-    json_member_text(j, "from", from);
-    json_member_text(j, "to", to);
+    put_page_time(j, "from", p->time.min_ms);
+    put_page_time(j, "to", p->time.max_ms);
     json_member_uint(j, "parts", p->parts);
     json_member_uint(j, "samples", p->samples);
     json_member_uint(j, "exemplars", p->exemplars);
     json_member_uint(j, "bytes", p->data_bytes + p->index_bytes);
     json_member_uint(j, "dataBytes", p->data_bytes);
     json_member_uint(j, "indexBytes", p->index_bytes);
+    json_member_array(j, "resolutions");
+    for (uint32_t i = 0; i < p->resolution_count; i++) {
+        put_resolution(j, &p->resolutions[i]);
+    }
+    json_array_close(j);
     json_object_close(j);
 }
 
@@ -162,20 +164,16 @@ put_partition(void *context, const struct tsdb_partition *p)
 static void
 put_merges(struct json *j, const struct tsdb_merge_now *m)
 {
-    char from[PAGE_TIME_BYTES], to[PAGE_TIME_BYTES], since[PAGE_TIME_BYTES];
     json_member_array(j, "merges");
     if (m->parts > 0) {
-        page_time(m->time.min_ms, from);
-        page_time(m->time.max_ms, to);
-        page_time(m->since_ms, since);
         json_object_open(j);
-        json_member_text(j, "since", since);
+        put_page_time(j, "since", m->since_ms);
         json_member_uint(j, "parts", m->parts);
         json_member_uint(j, "samples", m->samples);
         json_member_uint(j, "bytes", m->bytes);
         json_member_uint(j, "level", m->level);
-        json_member_text(j, "from", from);
-        json_member_text(j, "to", to);
+        put_page_time(j, "from", m->time.min_ms);
+        put_page_time(j, "to", m->time.max_ms);
         json_member_uint(j, "outputs", m->outputs);
         json_member_uint(j, "outputsDone", m->outputs_done);
         json_object_close(j);
@@ -213,6 +211,7 @@ storage_page(struct status_page *p)
     json_array_close(j);
     put_merges(j, &s.merge_now);
     put_retention(p->api, j);
+    put_downsampling(p->api, j);
     json_object_close(j);
     return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }

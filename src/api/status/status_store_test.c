@@ -75,7 +75,7 @@ UNIT_TEST(test_figures_of_the_store_are_shown)
     ask_page(rig, "/api/v1/status/storage", text);
     snprintf(text, sizeof text,
              "\"parts\":1,\"samples\":2,\"exemplars\":1,\"bytes\":%lu,\"dataBytes\":%lu,"
-             "\"indexBytes\":%lu}],\"merges\":[],",
+             "\"indexBytes\":%lu,\"resolutions\":[]}],\"merges\":[],",
              LU(s.part_bytes), LU(s.part_data_bytes), LU(s.part_bytes - s.part_data_bytes));
     ask_page(rig, "/api/v1/status/storage", text);
     snprintf(text, sizeof text,

@@ -144,6 +144,18 @@ downsampling_rules_free(struct downsampling_rules *rules)
     *rules = (struct downsampling_rules){NULL};
 }
 
+const struct downsampling_rule *
+downsampling_rules_find(const struct downsampling_rules *rules,
+                        const struct downsampling_rule *rule)
+{
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct downsampling_rule *r = &rules->items[i];
+        if (r->resolution_ms != rule->resolution_ms) continue;
+        if (series_rules_are_alike(&r->series, &rule->series)) return r;
+    }
+    return NULL;
+}
+
 /* --- levels ----------------------------------------------------------------------------------- */
 
 /* Makes the rules of one resolution; `list` has room for all. */

@@ -35,6 +35,11 @@ MUST_CHECK enum err downsampling_rules_yaml(const char *file_name, struct bytes 
 /* Appends the list as YAML. */
 void downsampling_rules_print_yaml(const struct downsampling_rules *rules, struct buf *to);
 
+/* Returns the rule for the same series, as their texts show, and the same resolution; NULL if there
+ * is none. */
+const struct downsampling_rule *downsampling_rules_find(const struct downsampling_rules *rules,
+                                                        const struct downsampling_rule *rule);
+
 /* Makes the levels of a store: one for each resolution, the finest first. They are given, for
  * downsampling_levels_free(). ERR_NOMEM. */
 MUST_CHECK enum err downsampling_levels_make(const struct downsampling_rules *rules,

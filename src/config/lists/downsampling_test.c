@@ -126,6 +126,23 @@ UNIT_TEST(test_each_resolution_is_a_level_with_its_rules)
     downsampling_rules_free(&rules);
 }
 
+/* A change of `after` alone is a change of the same rule. */
+UNIT_TEST(test_a_rule_is_found_by_series_and_resolution)
+{
+    static const char before[] = "downsampling: [{match: '{}', after: 40d, resolution: 5m},"
+                                 " {match: '{}', tenants: [anonymous], after: 1y, resolution: 1h}]";
+    static const char after[] = "downsampling: [{match: '{}', after: 50d, resolution: 5m},"
+                                " {match: '{}', after: 1y, resolution: 1h}]";
+    struct downsampling_rules old, new;
+    struct why why;
+    assert_int_equal(read_rules(before, &old, &why), OK);
+    assert_int_equal(read_rules(after, &new, &why), OK);
+    assert_ptr_equal(downsampling_rules_find(&new, &old.items[0]), &new.items[0]);
+    assert_null(downsampling_rules_find(&new, &old.items[1]));
+    downsampling_rules_free(&old);
+    downsampling_rules_free(&new);
+}
+
 UNIT_TEST(test_the_manual_has_a_true_row_for_every_key)
 {
     char *page = read_source_file("docs/configuration.md");
@@ -143,6 +160,7 @@ main(void)
         cmocka_unit_test(test_without_rules_nothing_is_printed),
         cmocka_unit_test(test_invalid_rules_are_refused_with_their_place),
         cmocka_unit_test(test_each_resolution_is_a_level_with_its_rules),
+        cmocka_unit_test(test_a_rule_is_found_by_series_and_resolution),
         cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ struct level_figures {
     uint64_t measured_samples, measured_bytes;
     uint64_t worth_samples, worth_bytes; /* of these, where the level is worth it */
     uint64_t windows, windows_bytes;
+    int64_t oldest_ms; /* of the first block; INT64_MAX without one */
 };
 
 /* A level and the times in which it is the one that replaces samples of a series. */
@@ -214,6 +215,16 @@ measure(struct levels_survey *s, struct store_query *q, uint32_t item_count,
 
 /* --- a series --------------------------------------------------------------------------------- */
 
+/* The end of the last window of a level that is old enough for a rule. */
+static int64_t
+until_ms_of(const struct levels_survey *s, const struct tsdb_level *level, int64_t age_ms)
+{
+    if (s->now_ms == INT64_MIN) return INT64_MIN;
+    int64_t until_ms = s->now_ms - age_ms;
+    int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
+    return end_ms > until_ms ? end_ms - level->resolution_ms : end_ms;
+}
+
 /* The levels of a series, the coarsest first: each from where a coarser one ends. */
 static uint32_t
 find_spans(const struct levels_survey *s, struct bytes tenant, struct bytes labels,
@@ -230,9 +241,7 @@ find_spans(const struct levels_survey *s, struct bytes tenant, struct bytes labe
         const struct series_rule *rule = series_rules_find(level->rules, tenant, labels, &age_ms);
         first -= series_rules_count(level->rules);
         if (rule == NULL) continue;
-        int64_t until_ms = s->now_ms - age_ms;
-        int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
-        if (end_ms > until_ms) end_ms -= level->resolution_ms;
+        int64_t end_ms = until_ms_of(s, level, age_ms);
         if (end_ms < from_ms) continue;
         ret_spans[count++] =
             (struct level_span){level->resolution_ms,
@@ -260,6 +269,7 @@ survey_span(struct levels_survey *s, struct store_query *q, uint32_t item_count,
             f->blocks++;
             f->samples += item->type == PIECE_ROLLUPS ? 0 : cost.samples;
             f->bytes += cost.bytes;
+            if (item->min_ms < f->oldest_ms) f->oldest_ms = item->min_ms;
         } else if (f->visited++ % f->stride == f->stride / 2) {
             int64_t resolution_ms = span->resolution_ms, from_ms = item->min_ms;
             from_ms = rollup_window_end(from_ms, resolution_ms) - resolution_ms + 1;
@@ -320,6 +330,7 @@ estimate(const struct level_figures *f)
     x.windows = share_of(f->bytes, f->windows, f->measured_bytes);
     x.bytes = share_of(f->bytes, f->worth_bytes, f->measured_bytes);
     x.bytes_after = share_of(f->bytes, f->windows_bytes, f->measured_bytes);
+    x.oldest_ms = f->oldest_ms;
     return x;
 }
 
@@ -368,10 +379,17 @@ levels_survey(struct head *head, const struct tsdb_level *levels, uint32_t level
     histogram_roller_init(&s->roller, budget);
     arena_init(&s->arena, budget, 0, 0);
     s->figures = mem_new(budget, (count + 1u) * sizeof *s->figures);
+    for (uint32_t i = 0; s->figures != NULL && i < count; i++) {
+        s->figures[i].oldest_ms = INT64_MAX;
+    }
     enum err e = s->figures == NULL ? ERR_NOMEM : codec_scratch_new(budget, &s->scratch);
     if (e == OK) e = survey_twice(s, head, count, control, why);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        ret[i] = estimate(&s->figures[i]);
+    for (uint32_t i = 0, n = 0; i < level_count && e == OK; i++) {
+        for (uint32_t k = 0; k < series_rules_count(levels[i].rules); k++, n++) {
+            ret[n] = estimate(&s->figures[n]);
+            ret[n].until_ms =
+                until_ms_of(s, &levels[i], series_rules_at(levels[i].rules, k)->age_ms);
+        }
     }
     codec_scratch_free(s->scratch);
     histogram_roller_fini(&s->roller);

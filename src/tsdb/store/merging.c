@@ -87,11 +87,9 @@ take_levels(struct merging *g)
         int64_t resolution_ms = limits->levels[i].resolution_ms;
         g->level_rules[i] = rules;
         g->levels[i] = (struct part_merge_level){resolution_ms, rules, NULL};
-        g->levels_number = hash_mix(hash_mix(g->levels_number, (uint64_t)resolution_ms),
-                                    series_rules_serial(rules)) |
-                           1;
         g->level_count++;
     }
+    g->levels_number = g->level_count == 0 ? 0 : levels_number(limits);
     lock_drop(&head->lock);
     uint64_t memory = g->level_count == 0 ? 0 : part_merge_memory_levels();
     if (g->shares.inputs_bytes == UINT64_MAX) return;
@@ -489,9 +487,13 @@ publish_outputs(struct merging *g, const struct store_edit *edit)
     lock_take(&db->edit_lock);
     lock_take(&db->head.lock);
     bool changed = series_rules_serial(db->head.rules.all) != series_rules_serial(g->rules);
+    bool levels_changed = levels_number(&db->head.limits) != g->levels_number;
     lock_drop(&db->head.lock);
     if (g->rules != NULL && changed) {
         e = why_set(g->why, ERR_CANCELED, "the rules of retention changed during the merge");
+    }
+    if (e == OK && g->level_count > 0 && levels_changed) {
+        e = why_set(g->why, ERR_CANCELED, "the rules of downsampling changed during the merge");
     }
     if (e == OK) e = store_edit_locked(db, edit, g->why);
     lock_drop(&db->edit_lock);
@@ -733,9 +735,27 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
 static int
 by_time(const void *a, const void *b)
 {
-    int64_t x = ((const struct tsdb_partition *)a)->time.min_ms;
-    int64_t y = ((const struct tsdb_partition *)b)->time.min_ms;
-    return (x > y) - (x < y);
+    const struct part_info *x = part_info(*(struct part *const *)a);
+    const struct part_info *y = part_info(*(struct part *const *)b);
+    return (x->min_ms > y->min_ms) - (x->min_ms < y->min_ms);
+}
+
+/* Adds up the parts of one partition. */
+static enum err
+partition_sum(struct part *const *parts, uint32_t count, struct time_range time,
+              struct arena *arena, struct tsdb_partition *ret)
+{
+    struct rollup_facts *list;
+    *ret = (struct tsdb_partition){.time = time, .parts = count};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct part_info *info = part_info(parts[i]);
+        count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
+        ret->data_bytes += info->data_bytes;
+        ret->index_bytes += info->file_bytes - info->data_bytes;
+    }
+    enum err e = resolutions_of(parts, count, arena, &list, &ret->resolution_count);
+    ret->resolutions = list;
+    return e;
 }
 
 enum err
@@ -746,38 +766,22 @@ tsdb_partitions(struct tsdb *db,
     struct version *v = pin_version(db);
     int64_t now = env_realtime_ms(db->env);
     arena_init(&arena, &db->merge_budget, 0, 0);
-    struct tsdb_partition *list = arena_alloc(&arena, (v->part_count + 1u) * sizeof *list);
+    struct part **parts = arena_alloc(&arena, (v->part_count + 1u) * sizeof *parts);
+    enum err e = parts == NULL ? ERR_NOMEM : OK;
     uint32_t count = 0;
-    for (uint32_t i = 0; list != NULL && i < v->part_count; i++) {
-        const struct part_info *info = part_info(v->parts[i]);
-        if (!part_has_samples(v->parts[i])) continue;
-        struct tsdb_partition p = {.time = partition_of(info->min_ms, now),
-                                   .parts = 1,
-                                   .data_bytes = info->data_bytes,
-                                   .index_bytes = info->file_bytes - info->data_bytes};
-        count_kinds(info->sample_count, &p.samples, &p.exemplars);
-        list[count++] = p;
+    for (uint32_t i = 0; i < v->part_count && e == OK; i++) {
+        if (part_has_samples(v->parts[i])) parts[count++] = v->parts[i];
     }
-    if (count > 1) qsort(list, count, sizeof *list, by_time);
-    /* Adds up neighbours of one partition; `kept` partitions are left. */
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];
-        if (last == NULL || last->time.min_ms != list[i].time.min_ms) {
-            list[kept++] = list[i];
-            continue;
+    if (count > 1) qsort(parts, count, sizeof *parts, by_time);
+    for (uint32_t i = 0, end; i < count && e == OK; i = end) {
+        struct time_range time = partition_of(part_info(parts[i])->min_ms, now);
+        struct tsdb_partition sum;
+        for (end = i + 1; end < count && part_info(parts[end])->min_ms <= time.max_ms;) {
+            end++;
         }
-        last->parts++;
-        last->samples += list[i].samples;
-        last->exemplars += list[i].exemplars;
-        last->data_bytes += list[i].data_bytes;
-        last->index_bytes += list[i].index_bytes;
+        e = partition_sum(parts + i, end - i, time, &arena, &sum);
+        if (e == OK) each(context, &sum);
     }
-    count = kept;
-    for (uint32_t i = 0; i < count; i++) {
-        each(context, &list[i]);
-    }
-    enum err e = list == NULL ? ERR_NOMEM : OK;
     version_unref(v);
     arena_fini(&arena);
     return e;

@@ -446,14 +446,31 @@ tsdb_free(struct tsdb *db)
     mem_free(NULL, db, sizeof *db);
 }
 
+/* Takes the rules of levels that stay as they are from the limits before: other ones would be
+ * merged for again. */
+static void
+levels_keep(struct tsdb_limits *limits, const struct tsdb_limits *before)
+{
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        struct tsdb_level *level = &limits->levels[i];
+        for (uint32_t k = 0; k < before->level_count; k++) {
+            const struct tsdb_level *old = &before->levels[k];
+            bool same = old->resolution_ms == level->resolution_ms &&
+                        series_rules_equal(old->rules, level->rules);
+            if (same) level->rules = old->rules;
+        }
+    }
+}
+
 void
 tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
     const struct store_edit nothing_else = {0};
     lock_take(&db->head.lock);
-    levels_ref(limits);
-    struct tsdb_limits before = db->head.limits;
-    bool changed = head_set_limits(&db->head, limits);
+    struct tsdb_limits before = db->head.limits, next = *limits;
+    levels_keep(&next, &before);
+    levels_ref(&next);
+    bool changed = head_set_limits(&db->head, &next);
     levels_unref(&before);
     wal_set_budget(db->wal, limits->wal_budget_bytes);
     lock_drop(&db->head.lock);

@@ -32,23 +32,32 @@ struct receipt {
     size_t bytes;
 };
 
-/* What a rule of retention has removed, see rules.c. */
+/* What a rule of retention has removed, or one of downsampling has replaced, for all tenants
+ * together: see rules.c. */
 struct rule_count {
     struct bytes match;
-    struct bytes tenants; /* their names with commas */
+    struct bytes tenants;  /* their names with commas */
+    int64_t resolution_ms; /* of a rule of downsampling */
     size_t bytes;
-    struct rule_removal removed;
-    struct rule_removal next; /* the same after the edit that is written */
+    struct rule_done {
+        struct rule_removal removed;
+        struct rule_rolled rolled;
+    } done, next; /* next: after the edit that is written */
+};
+enum { RULE_COUNTS_MAX = 2 * SERIES_RULES_MAX };
+struct rule_counts {
+    struct rule_count **items;
+    uint32_t count;
+    uint32_t capacity;
 };
 
-/* Samples that a rule of downsampling has replaced, for all tenants together. */
-struct rolled_count {
-    struct bytes match;
-    struct bytes tenants; /* their names with commas */
-    int64_t resolution_ms;
+/* The last survey of rules of one kind. */
+struct rules_seen {
+    uint64_t configured, in_force; /* numbers of the rules */
+    void *list;                    /* by rule; NULL: there was no survey, or there are no rules */
     size_t bytes;
-    struct rule_rolled rolled;
-    struct rule_rolled next; /* the same after the edit that is written */
+    int64_t at_ms;
+    int64_t again_ns;
 };
 
 /* See tsdb_border_new(). */
@@ -92,29 +101,16 @@ struct tsdb {
         uint32_t count;
         uint64_t final_id; /* deletions up to this one can no longer be undone; never decreases */
     } receipts;
-    struct rule_counts {
-        struct rule_count **items;
-        uint32_t count;
-        uint32_t capacity;
-    } rule_counts;
-    struct rolled_counts {
-        struct rolled_count **items;
-        uint32_t count;
-        uint32_t capacity;
-    } rolled_counts;
-    uint64_t *removed; /* numbers of parts that the manifest lists as removed */
+    struct rule_counts removed_counts; /* of rules of retention */
+    struct rule_counts rolled_counts;  /* of rules of downsampling */
+    uint64_t *removed;                 /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
     struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
     struct tsdb_merge_now merge_now;    /* guarded by live.lock */
-    struct rules_seen { /* guarded by live.lock; tsdb_retention_look() alone changes it */
-        uint64_t configured, in_force; /* serials of the rules */
-        struct tsdb_rule_survey *list; /* by rule; NULL: there was no survey, or there are none */
-        uint32_t count;
-        int64_t at_ms;
-        int64_t again_ns;
-    } rules_seen;
+    struct rules_seen rules_seen;       /* guarded by live.lock; tsdb_retention_look() changes it */
+    struct rules_seen levels_seen; /* guarded by live.lock; tsdb_downsampling_look() changes it */
     /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
     uint64_t rules_looked;
     int64_t rules_look_ns;
@@ -223,6 +219,14 @@ MUST_CHECK enum err rules_write(struct tsdb *db, const struct store_edit *edit, 
 /* Takes over the counts of the edit that was written. Under the edit lock. */
 void rules_counted(struct tsdb *db);
 void rules_free(struct tsdb *db);
+
+/* --- rule_reports.c --------------------------------------------------------------------------- */
+
+/* Returns a number that no other levels of this process have; 0 for none. */
+uint64_t levels_number(const struct tsdb_limits *limits);
+/* Adds up the rollups of parts by resolution, the finest first. ERR_NOMEM. */
+MUST_CHECK enum err resolutions_of(struct part *const *parts, uint32_t count, struct arena *arena,
+                                   struct rollup_facts **ret_list, uint32_t *ret_count);
 
 /* Reads the receipts of a manifest. ERR_NOMEM, ERR_CORRUPT. */
 MUST_CHECK enum err receipts_read(struct tsdb *db, const struct manifest *manifest,
