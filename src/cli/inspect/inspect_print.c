@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text/time_text.h"
+
 char *
 inspect_number(uint64_t number, char to[17])
 {
@@ -102,6 +104,38 @@ print_pages(struct report *r, const struct inspect_part *p)
         report_row(r, value_text("not a page"), value_count(0), value_size(0), value_size(0),
                    value_size(0), value_none(), value_size(p->unreadable_bytes),
                    value_ratio(100 * p->unreadable_bytes, p->file_bytes));
+    }
+    report_table_end(r, 0);
+}
+
+void
+inspect_resolutions_table(struct report *r)
+{
+    report_table(r, "resolutions", "Windows of levels of downsampling",
+                 "number=part|resolution|from|to|rows|bytes=encoded|bytesPerRow=per row");
+}
+
+void
+inspect_resolutions_rows(struct report *r, const struct inspect_part_facts *f)
+{
+    for (uint32_t i = 0; i < f->resolution_count; i++) {
+        const struct rollup_facts *x = &f->resolutions[i];
+        char number[17], resolution[TIME_TEXT_BYTES];
+        time_print_duration(x->resolution_ms, resolution);
+        report_row(r, value_text(inspect_number(f->number, number)), value_text(resolution),
+                   INSPECT_RANGE(x->time), value_count(x->rows), value_size(x->bytes),
+                   value_ratio(x->bytes, x->rows));
+    }
+}
+
+/* Blocks of rollups by the properties that are not implied by others. */
+static void
+print_rollup_columns(struct report *r, const struct inspect_part *p)
+{
+    report_table(r, "rollupColumns", "Blocks of rollups of floats by column", "column|blocks");
+    for (unsigned c = 0; c < INSPECT_ROLLUP_COLUMNS; c++) {
+        if (p->rollup_columns[c] == 0) continue;
+        report_row(r, value_text(inspect_rollup_column_word(c)), value_count(p->rollup_columns[c]));
     }
     report_table_end(r, 0);
 }
@@ -219,6 +253,10 @@ inspect_print_part(struct report *r, const struct inspect_part *p)
     if (p->root_whole) {
         print_forms(r, p);
         print_times(r, p);
+        inspect_resolutions_table(r);
+        inspect_resolutions_rows(r, &p->facts);
+        report_table_end(r, 0);
+        print_rollup_columns(r, p);
         print_tenants(r, &p->by_tenant);
         print_ranking(r, "labelNames", "Label names with most values", RANKING_NAMES, &p->by_name);
         print_ranking(r, "labelPairs", "Label pairs with most series", RANKING_PAIRS, &p->by_pair);

@@ -25,6 +25,9 @@ struct report_value inspect_last(struct time_range range);
 #define INSPECT_KINDS(n)                                                \
     value_count((n)[LEDGER_FLOAT]), value_count((n)[LEDGER_HISTOGRAM]), \
         value_count((n)[LEDGER_EXEMPLAR])
+/* Begin a table of the windows in parts, and print its rows for one part. */
+void inspect_resolutions_table(struct report *report);
+void inspect_resolutions_rows(struct report *report, const struct inspect_part_facts *part);
 /* Prints these numbers as fields. */
 void inspect_print_kinds(struct report *report, const uint64_t *counts);
 

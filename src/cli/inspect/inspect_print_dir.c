@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text/time_text.h"
 #include "cli/inspect/inspect_print.h"
 
 static uint64_t
@@ -98,6 +99,27 @@ print_partitions(struct report *r, const struct inspect_dir *d)
         report_row(r, INSPECT_RANGE(p->time), value_text(kind), value_count(p->parts),
                    INSPECT_KINDS(p->samples), value_size(p->data_bytes),
                    value_size(p->index_bytes));
+    }
+    report_table_end(r, 0);
+}
+
+/* A rule without a match stands for all that have no count of their own. */
+static void
+print_rules(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "ruleCounts",
+                 "What rules of retention removed, and those of downsampling replaced",
+                 "kind|match|tenants|resolution|samples|exemplars|series|windows|bytes");
+    for (uint32_t i = 0; i < d->rule_count; i++) {
+        const struct inspect_rule *x = &d->rules[i];
+        bool levels = x->windows > 0 || x->resolution_ms > 0;
+        char resolution[TIME_TEXT_BYTES];
+        time_print_duration(x->resolution_ms, resolution);
+        report_row(r, value_text(levels ? "downsampling" : "retention"), value_view(x->match),
+                   x->tenants.size == 0 ? value_text("all") : value_view(x->tenants),
+                   x->resolution_ms == 0 ? value_none() : value_text(resolution),
+                   value_count(x->samples), value_count(x->exemplars), value_count(x->series),
+                   value_count(x->windows), value_size(x->bytes));
     }
     report_table_end(r, 0);
 }
@@ -228,6 +250,12 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoi
     print_bytes(r, d);
     print_parts(r, d);
     print_partitions(r, d);
+    inspect_resolutions_table(r);
+    for (uint32_t i = 0; i < d->part_count; i++) {
+        inspect_resolutions_rows(r, &d->parts[i].facts);
+    }
+    report_table_end(r, 0);
+    print_rules(r, d);
     print_ledgers(r, d);
     print_rejected(r, d);
     print_tombstones(r, d);

@@ -61,6 +61,8 @@ enum rollup_column {
  * the time. */
 #define INLINE static inline __attribute__((always_inline))
 
+enum { FLAGS_AT = 3 }; /* offset of the flags: after the exponent, the guesses and coded */
+
 /* Flags: bits for the columns that are written, and for those that have second numbers. */
 #define CORRECTIONS_LOST (1u << 15)
 
@@ -664,6 +666,31 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
     codec_times_encode(scratch, times_ms, rows, out);
     codec_float_encode_from(scratch, bits, rows, &origin, out);
     codec_rollups_encode(scratch, rollups, count, resolution_ms, out);
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+const char *
+codec_rollups_column_word(unsigned column)
+{
+    static const char *const words[COLUMNS] = {
+        "first time", "count", "count of NaN", "first", "changes",
+        "resets",     "least", "greatest",     "sum",   "correction"};
+    _Static_assert((int)COLUMNS == (int)CODEC_ROLLUP_COLUMNS, "each has a word");
+    return words[column];
+}
+
+unsigned
+codec_rollups_columns(struct bytes encoded)
+{
+    unsigned columns = 0;
+    if (encoded.size < FLAGS_AT + 2) return 0;
+    unsigned flags = load_le16(encoded.at + FLAGS_AT);
+    for (unsigned c = 0; c < COLUMNS; c++) {
+        enum rollup_column column = (enum rollup_column)c;
+        if ((flags & (flag_of_numbers(column) | flag_of_rests(column))) != 0) columns |= 1u << c;
+    }
+    return columns;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -216,6 +216,39 @@ receipts_look(struct dir_pass *x)
 }
 
 static enum err
+rules_look(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    const struct manifest *m = &x->manifest;
+    size_t count = m->removal_count + m->rolled_count;
+    r->rules = arena_new(&r->arena, (count + 1) * sizeof *r->rules);
+    if (r->rules == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->removal_count; i++) {
+        const struct manifest_removal *from = &m->removals[i];
+        const uint64_t *removed = from->count;
+        r->rules[r->rule_count++] =
+            (struct inspect_rule){.match = from->match,
+                                  .tenants = from->tenants,
+                                  .samples = removed[LEDGER_FLOAT] + removed[LEDGER_HISTOGRAM],
+                                  .exemplars = removed[LEDGER_EXEMPLAR],
+                                  .series = from->series,
+                                  .bytes = from->bytes};
+    }
+    for (uint32_t i = 0; i < m->rolled_count; i++) {
+        const struct manifest_rolled *from = &m->rolled[i];
+        const uint64_t *replaced = from->samples;
+        r->rules[r->rule_count++] =
+            (struct inspect_rule){.match = from->match,
+                                  .tenants = from->tenants,
+                                  .resolution_ms = from->resolution_ms,
+                                  .samples = replaced[LEDGER_FLOAT] + replaced[LEDGER_HISTOGRAM],
+                                  .windows = from->windows,
+                                  .bytes = from->bytes};
+    }
+    return OK;
+}
+
+static enum err
 manifest_look(struct dir_pass *x)
 {
     struct inspect_dir *r = x->result;
@@ -251,6 +284,7 @@ manifest_look(struct dir_pass *x)
     }
     r->tombstone_count = m->tombstone_count;
     e = receipts_look(x);
+    if (e == OK) e = rules_look(x);
     if (e) return e;
     return m->copies_damaged == 1 ? damage(x, "one of the two copies in MANIFEST is damaged") : OK;
 }

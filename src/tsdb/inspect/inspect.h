@@ -11,6 +11,7 @@
 #define TSDB_INSPECT_INSPECT_H
 
 #include "model/ledger.h"
+#include "model/rollup.h"
 #include "model/selector.h"
 #include "sys/env.h"
 #include "wal/wal.h"
@@ -116,6 +117,10 @@ struct inspect_blocks {
     uint64_t bytes; /* encoded values, before pages are packed; of unreadable ones too */
 };
 
+enum { INSPECT_RESOLUTIONS_MAX = 7, INSPECT_ROLLUP_COLUMNS = 10 };
+/* Returns "first time", "count", ...: properties of rollups of floats. */
+const char *inspect_rollup_column_word(unsigned column);
+
 struct inspect_part_facts {
     uint64_t number;
     uint64_t from_pos;
@@ -127,6 +132,8 @@ struct inspect_part_facts {
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
     uint64_t data_bytes;
+    struct rollup_facts resolutions[INSPECT_RESOLUTIONS_MAX]; /* of rollups */
+    uint32_t resolution_count;
 };
 
 struct inspect_part {
@@ -160,6 +167,7 @@ struct inspect_part {
     struct inspect_blocks starts; /* columns of start times */
     /* The last samples of windows, which are the rows of blocks of rollups. */
     struct inspect_blocks rollups;
+    uint64_t rollup_columns[INSPECT_ROLLUP_COLUMNS]; /* blocks of floats that have them */
     uint64_t exemplars;
     uint64_t exemplar_series;
     uint64_t families;
@@ -324,6 +332,8 @@ struct inspect_dir {
     uint32_t tombstone_count;
     struct inspect_receipt *receipts;
     uint32_t receipt_count;
+    struct inspect_rule *rules; /* those that have removed or replaced something */
+    uint32_t rule_count;
     struct wal_segment_info *segments; /* segments of the log, then others */
     uint32_t segment_count;
     uint64_t log_end_pos; /* position after the last commit */

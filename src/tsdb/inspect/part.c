@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "model/storage_layout.h"
+#include "tsdb/codec/rollups.h"
 #include "tsdb/inspect/inspect_private.h"
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -70,6 +71,16 @@ inspect_facts(const struct part_info *info, struct inspect_part_facts *ret)
         .data_bytes = info->data_bytes,
     };
     memcpy(ret->samples, info->sample_count, sizeof ret->samples);
+    _Static_assert(sizeof ret->resolutions == sizeof info->resolutions, "all fit");
+    memcpy(ret->resolutions, info->resolutions, sizeof ret->resolutions);
+    ret->resolution_count = info->resolution_count;
+}
+
+const char *
+inspect_rollup_column_word(unsigned column)
+{
+    _Static_assert((int)INSPECT_ROLLUP_COLUMNS == (int)CODEC_ROLLUP_COLUMNS, "each has a word");
+    return codec_rollups_column_word(column);
 }
 
 struct exemplar_pass {

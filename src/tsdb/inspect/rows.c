@@ -5,6 +5,7 @@
  * of pairs cover a window of the tenant's pairs; if there are more, each further window takes
  * another pass over the rows. Labels are only built for series that are in the ranking.
  */
+#include "tsdb/codec/rollups.h"
 #include "tsdb/inspect/inspect_private.h"
 
 #include <inttypes.h>
@@ -114,6 +115,22 @@ inspect_block(struct part *part, const struct block_ref *b, enum inspect_form *r
                    part->source.file.path, b->values.page);
 }
 
+/* Counts the columns of a block of rollups of floats. */
+static enum err
+count_columns(struct row_pass *x, const struct block_ref *b, struct why *why)
+{
+    struct block_bytes bytes;
+    if (b->resolution_ms == 0 || block_kind(b) != SAMPLE_FLOAT) return OK;
+    enum err e = block_hold(x->part, b, &bytes, why);
+    if (e) return e;
+    unsigned columns = codec_rollups_columns(bytes.third);
+    for (unsigned c = 0; c < INSPECT_ROLLUP_COLUMNS; c++) {
+        x->result->rollup_columns[c] += columns >> c & 1;
+    }
+    block_release(x->part, &bytes);
+    return OK;
+}
+
 static enum err
 count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
 {
@@ -148,6 +165,7 @@ count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
         *bytes += b->rollups.size;
     }
     e = inspect_block(x->part, b, &form, &values, &times, &reason);
+    if (e == OK) e = count_columns(x, b, &reason);
     if (e == OK && is_new) r->times.modes[times.mode % INSPECT_MODES]++;
     if (e == OK && block_kind(b) == SAMPLE_FLOAT) {
         bool scaled = values.form != CODEC_FORM_BITS && values.exponent < INSPECT_EXPONENTS;

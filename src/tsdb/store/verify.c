@@ -435,6 +435,32 @@ compare_with_total(struct verify *v, const char *what, enum ledger_kind kind,
                 by_rules, total, by_rules > total ? "DOES NOT BALANCE" : "balanced");
 }
 
+/* A rule without a match stands for all that have no count of their own. */
+static void
+report_rules(struct verify *v)
+{
+    for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
+        const struct manifest_removal *r = &v->manifest.removals[i];
+        report_line(v,
+                    "rule of retention %.*s, tenants \"%.*s\": removed %" PRIu64
+                    " samples, %" PRIu64 " exemplars, %" PRIu64 " bytes",
+                    (int)r->match.size, (const char *)r->match.at, (int)r->tenants.size,
+                    (const char *)r->tenants.at,
+                    r->count[LEDGER_FLOAT] + r->count[LEDGER_HISTOGRAM], r->count[LEDGER_EXEMPLAR],
+                    r->bytes);
+    }
+    for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
+        const struct manifest_rolled *r = &v->manifest.rolled[i];
+        char resolution[TIME_TEXT_BYTES];
+        report_line(v,
+                    "rule of downsampling %.*s, tenants \"%.*s\", windows of %s: replaced %" PRIu64
+                    " samples by %" PRIu64 " windows, saved %" PRIu64 " bytes",
+                    (int)r->match.size, (const char *)r->match.at, (int)r->tenants.size,
+                    (const char *)r->tenants.at, time_print_duration(r->resolution_ms, resolution),
+                    r->samples[LEDGER_FLOAT] + r->samples[LEDGER_HISTOGRAM], r->windows, r->bytes);
+    }
+}
+
 /* Rules of retention removed at most what has expired, and those of downsampling replaced at most
  * what is downsampled: late samples are joined with windows by no rule. */
 static void
@@ -486,6 +512,7 @@ verify_all(struct verify *v)
             compare(v, &v->tenants[i], (enum ledger_kind)k);
         }
     }
+    report_rules(v);
     compare_rules(v);
     if (v->orphans > 0) {
         report_line(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
