@@ -174,8 +174,27 @@ write_full_rules >"$work/full_rules.yml"
 has_dead_letters() {
     curl -fs --noproxy '*' --max-time 10 "$full/api/v1/admin/dead_letters/limited" | grep -q http_400
 }
+# The other server of the page has windows of a level.
+levelled() {
+    local now at
+    now=$(date +%s)
+    for ((at = now - 259200; at <= now - 86400; at += 60)); do
+        echo "levelled{job=\"old\"} $((at % 7)) ${at}000"
+    done
+}
+downsamples() {
+    local base=http://127.0.0.1:$small_port
+    levelled >"$work/levelled.txt"
+    echo 'downsampling: [{match: "{}", after: 1h, resolution: 1h}]' >"$work/small.yml"
+    start_firekeep levels "$work/small" "$small_port" --config.file="$work/small.yml" --web.enable-admin-api \
+        --self-scrape.interval=0s &&
+        build/firekeep import --url="$base" --format=prometheus "$work/levelled.txt" &&
+        curl -fsS --noproxy '*' --max-time 20 -X POST "$base/api/v1/admin/tsdb/flush" &&
+        curl -fsS --noproxy '*' --max-time 20 -X POST "$base/api/v1/admin/tsdb/merge?full=true" && stop levels
+}
+claim "a server downsamples" downsamples || exit 1
 serves_destinations() {
-    start_firekeep small "$work/small" "$small_port" --write.max-series-per-metric=1 &&
+    start_firekeep small "$work/small" "$small_port" --config.file="$work/small.yml" --write.max-series-per-metric=1 &&
         start_firekeep full "$work/full" "$full_port" --config.file="$work/full.yml" && within 60 has_dead_letters
 }
 claim "a server has destinations" serves_destinations || exit 1

@@ -476,6 +476,14 @@ await claim('the plan of a query shows what it read', async () => {
   await shows(await open('/query?g0.expr=sum(requests_total)&g0.tab=explain'), 'aggregation', 'selector')
 })
 
+await claim('what levels of downsampling replaced is shown, and where', async () => {
+  const page = await open('/keep', undefined, small)
+  await shows(page, 'downsampled', 'windows below an hour', 'Level 1', '{} to 60 min after 60 min', 'samples replaced by 4')
+  const bars = await page.$$eval('.timeline rect.coarse', all => all.filter(r => r.getBBox().height > 0).length)
+  expect(bars >= 2, `${bars} bars with windows`)
+  await axeFinds(page)
+})
+
 await claim('a snapshot is made, listed and deleted', async () => {
   const page = await open('/keep')
   await shows(page, 'There are no snapshots.')

@@ -11,7 +11,7 @@ import type { Readings } from '../ui/metrics'
 import { Facts, numbered } from '../ui/page'
 import { Failure } from '../ui/parts'
 import { useSettings } from '../ui/settings'
-import type { Merge, RetentionRule, Storage } from './keep'
+import type { DownsamplingRule, Merge, RetentionRule, Storage } from './keep'
 
 const day = 86400
 
@@ -83,6 +83,7 @@ function Disk(props: { storage: Storage; flags: Record<string, string>; readings
         ['Retention', `${flags['retention.time'] ?? ''}${parseSize(flags['retention.size'] ?? '') > 0 ? `, or ${flags['retention.size']} of parts` : ''}`],
         ['Retention edge', retention > 0 ? `samples before ${formatTime(Math.floor(now - retention), zone)} are removed` : 'none'],
         ...ruleRows(storage),
+        ...levelRows(storage),
         ['Oldest part', oldest === null ? 'none' : formatTime(oldest, zone)],
       ]}
     />
@@ -102,6 +103,20 @@ function ruleRows(storage: Storage): [string, string][] {
   const rows = rules.map((r, i): [string, string] => [r.match === '' ? 'Earlier rules' : `Rule ${i + 1}`, ruleText(r)])
   if (graceLeftSeconds > 0) rows.push(['Grace', `earlier rules still protect samples for ${duration(graceLeftSeconds)}`])
   return rows
+}
+
+function levelText(r: DownsamplingRule): string {
+  const replaced = `${numbered(r.replaced.samples, 'sample')} replaced by ${numbered(r.replaced.windows, 'window')}, ${bytes(r.replaced.savedBytes)} saved`
+  if (r.match === '') return replaced
+  const whose = r.tenants.length === 0 ? '' : ` of ${r.tenants.join(', ')}`
+  const due = `${count(r.due.samples)} (${bytes(r.due.bytes)}) to replace`
+  const excluded = r.excludedParts > 0 ? `; not applied to ${numbered(r.excludedParts, 'part')} with other windows` : ''
+  return `${r.match}${whose} to ${duration(r.resolutionSeconds)} after ${duration(r.afterSeconds)}: ${replaced}, ${due}${excluded}`
+}
+
+/** The rules of downsampling, one to a row. */
+function levelRows(storage: Storage): [string, string][] {
+  return storage.downsampling.rules.map((r, i): [string, string] => [r.match === '' ? 'Earlier levels' : `Level ${i + 1}`, levelText(r)])
 }
 
 function mergeText(m: Merge, zone: string): string {

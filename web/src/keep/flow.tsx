@@ -98,6 +98,7 @@ function storeFates(families: Families, scope: Scope): Fate[] {
     fate('its window was downsampled before', 'warn', 'firekeep_samples_superseded_by_windows_total'),
     ...(isRefused ? [] : [fate('refused', 'warn', refused, true)]),
     ...reasons.map((reason): Fate => ({ name: `refused: ${reason.replaceAll('_', ' ')}`, colour: 'warn', of: ofStore(scope, refused, reason) })),
+    fate('downsampled', 'good', 'firekeep_samples_downsampled_total'),
     fate('expired', 'faint', 'firekeep_samples_expired_total', true),
     fate('deleted', 'faint', 'firekeep_samples_deleted_total', true),
     fate('damaged', 'bad', 'firekeep_samples_damaged_total'),

@@ -1,6 +1,6 @@
 // keep.tsx - what the store holds, and the account of every sample received.
 
-import { bytes, count } from '../lib/format'
+import { bytes, count, duration } from '../lib/format'
 import { Facts, Shown, Title, numbered } from '../ui/page'
 import { NeedsAdminApi, useMayAct } from '../ui/session'
 import { Care } from './care'
@@ -21,6 +21,13 @@ export interface Merge {
   outputsDone: number
 }
 
+/** Windows of one resolution: a window has a row, and one more if its series went stale in it. */
+export interface Resolution {
+  resolutionSeconds: number
+  rows: number
+  bytes: number
+}
+
 interface Partition {
   from: string
   to: string
@@ -28,6 +35,18 @@ interface Partition {
   samples: number
   exemplars: number
   bytes: number
+  resolutions: Resolution[]
+}
+
+/** A rule of downsampling; an empty match stands for all rules that are no longer configured. */
+export interface DownsamplingRule {
+  match: string
+  tenants: string[]
+  afterSeconds: number
+  resolutionSeconds: number
+  replaced: { samples: number; windows: number; savedBytes: number }
+  due: { samples: number; bytes: number; bytesAfter: number }
+  excludedParts: number
 }
 
 /** A rule of retention; an empty match stands for all rules that are no longer configured. */
@@ -46,6 +65,7 @@ export interface Storage {
   partitions: Partition[]
   merges: Merge[]
   retention: { rules: RetentionRule[]; graceLeftSeconds: number }
+  downsampling: { rules: DownsamplingRule[]; resolutions: Resolution[] }
 }
 
 const day = 86400_000
@@ -53,6 +73,25 @@ const daysLeast = 14
 
 function perSample(p: { bytes: number; samples: number }): string {
   return p.samples > 0 ? (p.bytes / p.samples).toFixed(2) : '–'
+}
+
+function windowsText(p: Partition): string {
+  return p.resolutions.map(r => `${duration(r.resolutionSeconds)}: ${numbered(r.rows, 'row')}, ${bytes(r.bytes)}`).join('; ')
+}
+
+/** The bytes of windows within the bar of a partition, the coarsest at the bottom; those above are of samples and the index. */
+function Windows(props: { partition: Partition; left: number; width: number; height: number }) {
+  const { partition: p, left, width, height } = props
+  let bottom = 152
+  return (
+    <>
+      {[...p.resolutions].reverse().map(r => {
+        const part = (r.bytes / p.bytes) * height
+        bottom -= part
+        return <rect class={r.resolutionSeconds >= 3600 ? 'coarse' : 'fine'} x={left} y={bottom} width={width} height={part} />
+      })}
+    </>
+  )
 }
 
 /** Parts on an axis of time, of two weeks at least: the height is the number of bytes. Merges are lines below it. */
@@ -70,10 +109,14 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
         {list.map(p => {
           const left = x(Date.parse(p.from))
           const height = Math.max(3, (p.bytes / most) * 148)
+          const width = Math.max(2, x(Date.parse(p.to)) - left - 1)
+          const windows = p.resolutions.length > 0 ? `; windows of ${windowsText(p)}` : ''
           return (
-            <rect x={left} y={152 - height} width={Math.max(2, x(Date.parse(p.to)) - left - 1)} height={height}>
-              <title>{`${p.from} to ${p.to}: ${count(p.samples)} samples, ${bytes(p.bytes)}, ${perSample(p)} bytes per sample`}</title>
-            </rect>
+            <g>
+              <title>{`${p.from} to ${p.to}: ${count(p.samples)} samples, ${bytes(p.bytes)}, ${perSample(p)} bytes per sample${windows}`}</title>
+              <rect x={left} y={152 - height} width={width} height={height} />
+              <Windows partition={p} left={left} width={width} height={height} />
+            </g>
           )
         })}
         {props.merges.map(m => (
@@ -84,7 +127,14 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
       </svg>
       <figcaption>
         <span>{date(begin)}</span>
-        <span>at most {bytes(most)}</span>
+        <span>
+          at most {bytes(most)}
+          {list.some(p => p.resolutions.length > 0) && (
+            <>
+              ; <span class="swatch fine" /> windows below an hour, <span class="swatch coarse" /> of an hour and more
+            </>
+          )}
+        </span>
         <span>{date(end - 1)} UTC</span>
       </figcaption>
       <details>
@@ -100,6 +150,7 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
                     {t}
                   </th>
                 ))}
+                <th scope="col">Windows</th>
               </tr>
             </thead>
             <tbody>
@@ -112,6 +163,7 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
                   <td class="number">{count(p.exemplars)}</td>
                   <td class="number">{bytes(p.bytes)}</td>
                   <td class="number">{perSample(p)}</td>
+                  <td>{windowsText(p) || 'none'}</td>
                 </tr>
               ))}
             </tbody>
