@@ -186,11 +186,7 @@ fetch_data(struct checking *x, struct http_client *client, const char *page, jso
     char url[URL_BYTES];
     struct buf text;
     const char *base = client_access_url(x->access);
-    size_t size = strlen(base);
-    while (size > 0 && base[size - 1] == '/') {
-        size--;
-    }
-    int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, base, page);
+    int n = snprintf(url, sizeof url, "%s/api/v1/status/%s", base, page);
     if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "--against: URL is too long");
     buf_init(&text, &x->memory, ANSWER_BYTES_MAX);
     struct http_client_request request = {.url = url, .headers = x->headers};

@@ -144,15 +144,26 @@ static const char notes[] =
 
 /* --- source and target ------------------------------------------------------------------------ */
 
-/* Takes a URL: `word`, or that of local. */
+static bool
+has_path(const char *url)
+{
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    return path != NULL && path[1] != '\0';
+}
+
+/* Takes a URL: `word`, or that of local, which may have the prefix of a server's paths. */
 static enum err
-take_url(const struct copying *c, const char *word, struct copy_endpoint *p, struct why *why)
+take_url(const struct copying *c, const char *word, const char *page, struct copy_endpoint *p,
+         struct why *why)
 {
     bool local = strcmp(word, "local") == 0;
     p->given = !local ? word : c->url != NULL ? c->url : target_default_url();
     enum err e = client_url_plain(p->flag, p->given, p->plain_text, why);
     p->url = p->plain_text;
     if (!local) p->word = p->plain_text;
+    if (e || !local || !has_path(client_url_for_requests(p->url))) return e;
+    e = client_url_of_page(p->flag, p->plain_text, page, p->url_text, why);
+    if (e == OK) snprintf(p->plain_text, sizeof p->plain_text, "%s", p->url_text);
     return e;
 }
 
@@ -181,7 +192,7 @@ find_readable(struct copying *c, const char *word, struct copy_endpoint *p, stru
     if (strcmp(word, "local") == 0 && c->storage != NULL)
         p->directory = true;
     else if (strcmp(word, "local") == 0 || client_url_is(word))
-        return take_url(c, word, p, why);
+        return take_url(c, word, "/api/v1/read", p, why);
     else if ((p->source = sources_find(&c->lists.sources, word)) == NULL)
         return not_found(c, "source", word, true, why);
     return OK;
@@ -195,9 +206,8 @@ make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
     struct json json;
     struct settings settings;
     const char *url = client_url_for_requests(p->url), *path = strchr(strstr(url, "://") + 3, '/');
-    bool bare = path == NULL || path[1] == '\0';
     int size = snprintf(p->url_text, sizeof p->url_text, "%s%s%s", url, path == NULL ? "/" : "",
-                        bare ? "api/v1/write" : "");
+                        has_path(url) ? "" : "api/v1/write");
     if (size >= (int)sizeof p->url_text) return why_set(why, ERR_INPUT, "TO: URL is too long");
     settings_default(&settings);
     buf_init(&text, NULL, 8 * URL_BYTES);
@@ -236,7 +246,7 @@ find_writable(struct copying *c, const char *word, struct copy_endpoint *p, stru
         return OK;
     }
     if (strcmp(word, "local") == 0 || client_url_is(word)) {
-        enum err e = take_url(c, word, p, why);
+        enum err e = take_url(c, word, "/api/v1/write", p, why);
         return e ? e : make_destination(c, p, why);
     }
     p->destination = destinations_find(&c->lists.destinations, word);
@@ -273,7 +283,8 @@ is_same_place(const struct copying *c)
     const char *from = c->tenant, *to = c->to_tenant;
     if (c->from.directory) return c->to.directory;
     if (from != to && (from == NULL || to == NULL || strcmp(from, to) != 0)) return false;
-    return c->from.url != NULL && c->to.url != NULL && strcmp(c->from.url, c->to.url) == 0;
+    if (c->from.url == NULL || c->to.url == NULL) return false;
+    return strcmp(c->from.word, c->to.word) == 0 || strcmp(c->from.url, c->to.url) == 0;
 }
 
 static enum err

@@ -34,7 +34,7 @@ enum {
 static const char unix_prefix[] = "unix:";
 
 struct client_access {
-    char name[CLIENT_URL_BYTES];
+    char name[CLIENT_URL_BYTES], url[CLIENT_URL_BYTES];
     const char *config_file; /* for messages; NULL: not given */
     struct client_settings settings;
     struct http_calls_target target;                     /* of the settings */
@@ -121,6 +121,27 @@ client_url_for_requests(const char *plain)
 {
     bool is_socket = strncmp(plain, unix_prefix, sizeof unix_prefix - 1) == 0;
     return is_socket ? "http://localhost" : plain;
+}
+
+/* Returns the size of a URL without the slashes at its end. */
+static size_t
+base_size(const char *url)
+{
+    size_t size = strlen(url);
+    while (size > 0 && url[size - 1] == '/') {
+        size--;
+    }
+    return size;
+}
+
+enum err
+client_url_of_page(const char *flag, const char *url, const char *path,
+                   char ret_url[CLIENT_URL_BYTES], struct why *why)
+{
+    bool is_page = strstr(url, "/api/") != NULL;
+    size_t size = is_page ? strlen(url) : base_size(url);
+    int n = snprintf(ret_url, CLIENT_URL_BYTES, "%.*s%s", (int)size, url, is_page ? "" : path);
+    return n < CLIENT_URL_BYTES ? OK : why_set(why, ERR_INPUT, "%s: URL is too long", flag);
 }
 
 /* Appends percent-decoded text. ERR_INPUT: it is not, or has a control character. */
@@ -260,6 +281,8 @@ client_access_new(const struct client_access_options *options, struct client_acc
         client_access_free(a);
         return e;
     }
+    const char *url = client_url_for_requests(a->name);
+    snprintf(a->url, sizeof a->url, "%.*s", (int)base_size(url), url);
     if (parts.scheme_size == 0) a->settings.http.unix_path = a->name + sizeof unix_prefix - 1;
     take_headers(a);
     http_target_init(&a->target, &a->settings.http, 0);
@@ -286,7 +309,7 @@ client_access_name(const struct client_access *a)
 const char *
 client_access_url(const struct client_access *a)
 {
-    return client_url_for_requests(a->name);
+    return a->url;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */

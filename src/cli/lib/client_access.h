@@ -34,6 +34,14 @@ MUST_CHECK enum err client_url_plain(const char *flag, const char *url, char *re
 /* Returns the URL that requests have for such a copy: the same, or that of a socket. */
 const char *client_url_for_requests(const char *plain);
 
+/*
+ * Writes the URL of a page of the server: the URL for requests, which may have the server's
+ * web.route_prefix, and `path`, such as /api/v1/write. A URL that has "/api/" itself is that of a
+ * page, possibly of another program, and is copied. ERR_INPUT: the result is too long.
+ */
+MUST_CHECK enum err client_url_of_page(const char *flag, const char *url, const char *path,
+                                       char ret_url[CLIENT_URL_BYTES], struct why *why);
+
 struct client_access_options {
     const char *flag;        /* that has the URL, for messages */
     const char *url;         /* need not outlive the call */
@@ -55,7 +63,8 @@ void client_access_free(struct client_access *access);
 
 /* Returns the URL for messages and files that hold a position: without a user, or unix:PATH. */
 const char *client_access_name(const struct client_access *access);
-/* Returns the URL for requests, as client_url_for_requests(). */
+/* Returns the URL for requests, as client_url_for_requests(), without slashes at its end: paths
+ * that begin with a slash follow it. */
 const char *client_access_url(const struct client_access *access);
 
 /* Sets TLS, proxy and socket for http_client_new(); `http` borrows them from the access. */

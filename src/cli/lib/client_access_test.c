@@ -61,7 +61,8 @@ UNIT_TEST(test_a_url_is_shown_without_its_user_and_password)
         {"http://h:1/p?a=b@c", "http://h:1/p?a=b@c", NULL},
         {"https://u:hush@h:1", "https://h:1", NULL},
         {"https://u:hu%40sh@[::1]:1/a@b", "https://[::1]:1/a@b", NULL},
-        {"https://u:hu@sh@h/", "https://h/", NULL},
+        {"https://u:hu@sh@h/", "https://h/", "https://h"},
+        {"http://h/p//", "http://h/p//", "http://h/p"},
         {"unix:/run/f.sock", "unix:/run/f.sock", "http://localhost"},
         {"unix:at@home", "unix:at@home", "http://localhost"},
     };
@@ -75,6 +76,28 @@ UNIT_TEST(test_a_url_is_shown_without_its_user_and_password)
     }
     assert_false(client_url_is("local"));
     assert_false(client_url_is("unixes"));
+}
+
+UNIT_TEST(test_a_page_is_below_the_url_unless_the_url_is_that_of_a_page)
+{
+    static const struct {
+        const char *url, *page;
+    } cases[] = {
+        {"http://h", "http://h/api/v1/read"},
+        {"http://h/", "http://h/api/v1/read"},
+        {"http://h/prefix", "http://h/prefix/api/v1/read"},
+        {"http://h/a/b/", "http://h/a/b/api/v1/read"},
+        {"http://h/a/api/v1/read?level=raw", "http://h/a/api/v1/read?level=raw"},
+        {"http://h/api/v1/push", "http://h/api/v1/push"},
+    };
+    char page[CLIENT_URL_BYTES], text[CLIENT_URL_BYTES] = "http://";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(client_url_of_page("--url", cases[i].url, "/api/v1/read", page, &why), OK);
+        assert_string_equal(page, cases[i].page);
+    }
+    memset(text + 7, 'h', sizeof text - 8);
+    assert_int_equal(client_url_of_page("--url", text, "/api/v1/read", page, &why), ERR_INPUT);
+    assert_string_equal(why.text, "--url: URL is too long");
 }
 
 UNIT_TEST(test_an_invalid_url_is_refused_without_its_password)
@@ -241,6 +264,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_url_is_shown_without_its_user_and_password),
+        cmocka_unit_test(test_a_page_is_below_the_url_unless_the_url_is_that_of_a_page),
         cmocka_unit_test(test_an_invalid_url_is_refused_without_its_password),
         cmocka_unit_test(test_the_user_of_the_url_becomes_a_header),
         WITH_FILE(test_the_file_gives_headers_and_the_password_of_the_user),

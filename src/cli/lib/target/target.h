@@ -21,7 +21,8 @@ struct query_sink;
 
 struct destination_settings;
 struct target_options {
-    /* NULL, or the server's root, or one path of it; client_access.h has the forms. */
+    /* NULL, or the server's URL, perhaps with the prefix of its paths, or the URL of one page of
+     * the API; client_access.h has the forms. */
     const char *url;
     char plain_url[CLIENT_URL_BYTES]; /* set by target_settle(): without user and password */
     const char *http_config_file;     /* NULL, or the file of --http.config.file */

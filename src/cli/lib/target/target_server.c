@@ -17,7 +17,6 @@
 #include "wire/snappy.h"
 
 enum {
-    URL_BYTES = 1024,
     PACKED_BYTES_MAX = 160 << 20,
     FORM_BYTES_MAX = 64 << 20,
     WANTED_COUNT = LEDGER_KIND_COUNT,
@@ -31,9 +30,9 @@ struct target_server {
     struct http_client_options http;
     struct client_access *access; /* own unless options.like is set */
     const char *base;
-    char url[URL_BYTES];
+    char url[CLIENT_URL_BYTES];
     char *tenant_header; /* NULL: not sent */
-    char read_url[URL_BYTES];
+    char read_url[CLIENT_URL_BYTES];
     const char *common[COMMON_HEADERS_MAX]; /* headers of all requests, NULL after the last */
     struct buf packed;
 };
@@ -63,19 +62,6 @@ static void
 put_common(const struct target_server *s, const char **to)
 {
     memcpy(to, s->common, sizeof s->common);
-}
-
-/* Adds the usual path to a URL without one. */
-static enum err
-make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTES], struct why *why)
-{
-    const char *scheme = strstr(s->base, "://");
-    const char *path = scheme == NULL ? NULL : strchr(scheme + 3, '/');
-    bool bare = path == NULL || path[1] == '\0';
-    int base_size = (int)(path == NULL ? strlen(s->base) : (size_t)(path - s->base));
-    int n = bare ? snprintf(to, URL_BYTES, "%.*s%s", base_size, s->base, usual_path)
-                 : snprintf(to, URL_BYTES, "%s", s->base);
-    return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
 }
 
 static const char *
@@ -168,7 +154,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
         if (e) return why_set(why, e, "not enough memory for a request");
         packed = buf_bytes(&s->packed);
     }
-    e = make_url(s, "/api/v1/write", s->url, why);
+    e = client_url_of_page("--url", s->base, "/api/v1/write", s->url, why);
     if (e) return e;
     put_common(s, headers + 3);
     struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
@@ -182,11 +168,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
 static enum err
 make_api_url(struct target_server *s, const char *path, struct why *why)
 {
-    size_t size = strlen(s->base);
-    while (size > 0 && s->base[size - 1] == '/') {
-        size--;
-    }
-    int n = snprintf(s->url, sizeof s->url, "%.*s%s", (int)size, s->base, path);
+    int n = snprintf(s->url, sizeof s->url, "%s%s", s->base, path);
     return n < (int)sizeof s->url ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
 }
 
@@ -347,7 +329,7 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                                            .context = options->progress};
     if (e == OK) client_access_http(s->access, &s->http);
     if (e == OK) e = http_client_new(&s->http, &s->client, why);
-    if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
+    if (e == OK) e = client_url_of_page("--url", s->base, "/api/v1/read", s->read_url, why);
     struct remote_answerer_options reading = {
         .url = s->read_url, .headers = s->common, .http = s->http};
     if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);

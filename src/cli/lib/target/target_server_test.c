@@ -115,21 +115,21 @@ UNIT_TEST(test_a_read_names_the_tenant)
     close_target();
 }
 
-UNIT_TEST(test_a_write_says_its_version_and_goes_to_the_path_that_is_given)
+UNIT_TEST(test_a_write_says_its_version_and_goes_to_the_page_that_is_given)
 {
     static const char *const answers[] = {
         EMPTY("204 OK"), "HTTP/1.1 204 OK\r\n" WRITTEN("Samples", "4") WRITTEN("Histograms", "2")
                              WRITTEN("Exemplars", "3") "\r\n"};
     struct target_result result;
-    open_target(NULL, "/there/push", 2, answers);
+    open_target(NULL, "/there/api/v1/push", 2, answers);
     assert_int_equal(write_to(RW_V1, &result), OK);
-    check_seen("POST /there/push HTTP/1.1\r\n", "\r\nContent-Type: application/x-protobuf\r\n",
-               NULL);
+    check_seen("POST /there/api/v1/push HTTP/1.1\r\n",
+               "\r\nContent-Type: application/x-protobuf\r\n", NULL);
     check_seen("", "\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n", NULL);
     check_seen("", "\r\nContent-Encoding: snappy\r\n", NULL);
     if (write_to(RW_V2, &result)) fail_msg("%s", why.text);
     assert_string_equal(result.text, "");
-    check_seen("POST /there/push HTTP/1.1\r\n",
+    check_seen("POST /there/api/v1/push HTTP/1.1\r\n",
                "\r\nContent-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request\r\n",
                NULL);
     check_seen("", "\r\nX-Prometheus-Remote-Write-Version: 2.0.0\r\n", NULL);
@@ -304,7 +304,7 @@ main(void)
         cmocka_unit_test(test_each_request_names_the_tenant),
         cmocka_unit_test(test_a_read_names_the_tenant),
         cmocka_unit_test(test_a_query_is_sent_with_all_that_is_asked),
-        cmocka_unit_test(test_a_write_says_its_version_and_goes_to_the_path_that_is_given),
+        cmocka_unit_test(test_a_write_says_its_version_and_goes_to_the_page_that_is_given),
         cmocka_unit_test(test_the_answer_to_a_write_says_what_is_stored),
         cmocka_unit_test(test_a_refusal_names_the_url_the_status_and_what_to_do),
         cmocka_unit_test(test_each_request_has_the_credentials_and_no_error_shows_them),
