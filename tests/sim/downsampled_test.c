@@ -773,7 +773,10 @@ UNIT_TEST(test_infos_say_where_answers_are_approximate)
 {
     expect_words("m_total", 60, -1, "60 ");
     expect_words("m_total", 90, -1, "90 ");
-    expect_words("m_total", 30, -1, "");
+    expect_words("m_total", 0, -1, "");
+    expect_words("m_total", 30, -1,
+                 "PromQL info: samples are downsampled to 1h; series that begin in a window are "
+                 "shown from its end on (1:1)");
     expect_words("m_total", 92, -1,
                  "90 PromQL info: samples are downsampled to 5m; values are up to 5m older (1:1)");
     expect_words("increase(m_total[1h])", 60, -1, "60 ");

@@ -49,8 +49,9 @@ struct selector_vector {
     struct last_sample before; /* sample before the last one, for its hint */
     uint64_t *mixed; /* bits: with `smoothed`, a float is on one side of the step and a histogram on
                         the other */
-    uint32_t mixed_until; /* `mixed` is decided for steps before this one */
-    struct noted_levels noted;
+    uint32_t mixed_until;       /* `mixed` is decided for steps before this one */
+    struct noted_levels older;  /* of notes that values are older */
+    struct noted_levels hidden; /* of notes that series are not shown */
 };
 
 /* The time that step `i` looks back from. */
@@ -271,10 +272,21 @@ static void
 note_older(struct selector_vector *s, int64_t resolution_ms)
 {
     char text[TIME_TEXT_BYTES];
-    if (!noted_levels_add(&s->noted, resolution_ms)) return;
+    if (!noted_levels_add(&s->older, resolution_ms)) return;
     time_print_duration(resolution_ms, text);
     notes_add(&s->vector.ev->notes, NOTE_INFO, s->node->at,
               "samples are downsampled to %s; values are up to %s older", text, text);
+}
+
+static void
+note_hidden(struct selector_vector *s, int64_t resolution_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    if (!noted_levels_add(&s->hidden, resolution_ms)) return;
+    notes_add(&s->vector.ev->notes, NOTE_INFO, s->node->at,
+              "samples are downsampled to %s; series that begin in a window are shown from its "
+              "end on",
+              time_print_duration(resolution_ms, text));
 }
 
 /* The first sample of a window that has samples; of a histogram a view of the batch. */
@@ -356,8 +368,11 @@ fill_in_window(struct selector_vector *s, const struct rollup *r, const struct l
     for (; *step < s->vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= now->known_ms) break;
-        bool is_known = last->is_there && last->known_ms > t - reach_ms;
-        if (!is_known || !is_alive(r, lookback_ms, t)) continue;
+        if (!is_alive(r, lookback_ms, t)) continue;
+        if (!last->is_there || last->known_ms <= t - reach_ms) {
+            note_hidden(s, now->resolution_ms);
+            continue;
+        }
         note_older(s, now->resolution_ms);
         e = selector_put(s, *step, last);
     }
