@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text/time_text.h"
 #include "cli/cli.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/client_call.h"
@@ -16,7 +17,7 @@
 #define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
 
-enum { VALUES_MAX = 65536 };
+enum { VALUES_MAX = 65536, DAY_MS = 86400 * 1000 };
 
 const struct flag rule_plan_flags[] = {
     {"url", 0, FLAG_TEXT, offsetof(struct rule_plan, url), "URL",
@@ -60,6 +61,17 @@ rule_plan_tenants(const struct series_rule *rule, char text[PLAN_TENANTS_BYTES])
     }
 }
 
+/* Notes a time that ages count back from and that is long before the clock, so that rules concern
+ * less than they will. */
+static void
+note_now(const struct rule_plan *a)
+{
+    char text[TIME_TEXT_BYTES];
+    if (a->now_ms == INT64_MIN || a->now_ms > env_realtime_ms(env_real()) - DAY_MS) return;
+    fprintf(stderr, "note: ages count back from %s, as those of retention.time do\n",
+            time_print(a->now_ms, text));
+}
+
 /* --- a directory ------------------------------------------------------------------------------ */
 
 static enum err
@@ -73,6 +85,9 @@ look_at_directory(struct rule_plan *a, struct why *why)
     if (e == OK) e = target_open(&options, &target, why);
     if (e == OK) e = a->kind->survey(a, target_store(target), &control, why);
     if (e == OK) {
+        struct tsdb_stats stats;
+        tsdb_stats(target_store(target), &stats);
+        a->now_ms = stats.retention_now_ms;
         e = begin_report(a, &report);
         if (e) why_set(why, e, "not enough memory for the report");
     }
@@ -129,6 +144,8 @@ print(struct rule_plan *a, struct bytes text, struct why *why)
         }
         e = end_report(report, why);
     }
+    struct bytes now = json_tree_text(json_object_get(json_object_get(json.root, "data"), "now"));
+    if (now.at == NULL || !time_parse_rfc3339(now, &a->now_ms)) a->now_ms = INT64_MIN;
     json_tree_fini(&json);
     return e;
 }
@@ -158,7 +175,7 @@ ask_server(struct rule_plan *a, struct why *why)
 int
 rule_plan_run(const struct rule_plan_kind *kind, int argc, char **argv)
 {
-    struct rule_plan a = {.form = -1, .kind = kind};
+    struct rule_plan a = {.form = -1, .kind = kind, .now_ms = INT64_MIN};
     struct why why = {""};
     int count = 0;
     budget_init(&a.memory, kind->command, MEMORY_BYTES_MAX, NULL);
@@ -171,6 +188,7 @@ rule_plan_run(const struct rule_plan_kind *kind, int argc, char **argv)
     a.file = argv[2];
     e = config_read(a.file, CONFIG_BYTES_MAX, &a.text, &why);
     if (e == OK) e = a.storage != NULL ? look_at_directory(&a, &why) : ask_server(&a, &why);
+    if (e == OK) note_now(&a);
     buf_fini(&a.text);
     return e ? cli_failed(kind->command, e, &why) : EXIT_DONE;
 }

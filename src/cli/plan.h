@@ -23,6 +23,7 @@ struct rule_plan {
     const struct rule_plan_kind *kind;
     struct budget memory;
     struct buf text; /* the content of the file */
+    int64_t now_ms;  /* that ages count back from; INT64_MIN: not known */
 
     /* The rules, and an array of surveys; only for a directory. */
     struct series_rules *rules; /* of retention */

@@ -210,6 +210,8 @@ raw_bytes=$(part_bytes)
 claim "SIGTERM ends it with status 0" stop server
 settings "$fast" "$slow"
 claim "starts with rules" begin
+claim "a plan notes that ages do not count from the clock" says "note: ages count back from" 0 \
+    build/firekeep downsampling plan --url="$url" "$work/firekeep.yml"
 for ((i = 1; i <= 3; i++)); do
     fetch "/api/v1/admin/tsdb/merge?full=true" -X POST >/dev/null 2>&1 &
     doze "0.0$i"

@@ -179,6 +179,15 @@ put_plan(struct api *api, struct http_request *request, struct json *j, struct w
     return e;
 }
 
+/* Puts the time that ages of rules count back from, if there are samples. */
+static void
+put_now(struct json *j, struct tsdb *tsdb)
+{
+    struct tsdb_stats stats;
+    tsdb_stats(tsdb, &stats);
+    if (stats.retention_now_ms != INT64_MIN) put_page_time(j, "now", stats.retention_now_ms);
+}
+
 void
 plan_of_rules_run(struct api *api, struct http_request *request,
                   enum err (*put_rules)(struct api *api, struct http_request *request,
@@ -193,6 +202,7 @@ plan_of_rules_run(struct api *api, struct http_request *request,
     json_member_array(&j, "rules");
     enum err e = put_rules(api, request, &j, &why);
     json_array_close(&j);
+    put_now(&j, api->options.tsdb);
     json_object_close(&j);
     json_object_close(&j);
     if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");

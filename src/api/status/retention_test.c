@@ -65,7 +65,7 @@ UNIT_TEST(test_a_plan_has_what_each_rule_would_remove)
         "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],\"timeSeconds\":86400,"
         "\"series\":1,\"samples\":2,\"shownSamples\":2,\"bytes\":");
     ask(rig, "/api/v1/admin/tsdb/retention_plan", "{__name__=\"up\"}", 200,
-        "\"oldest\":\"2025-12-29T00:00:00Z\"}]}");
+        "\"oldest\":\"2025-12-29T00:00:00Z\"}],\"now\":\"2026-01-01T00:00:00Z\"}");
     ask(rig, "/api/v1/admin/tsdb/retention_plan", "down", 200, "\"samples\":0");
     ask(rig, "/api/v1/admin/tsdb/retention_plan", "{", 400, "\"errorType\":\"bad_data\"");
     api_rig_free(rig);
@@ -78,7 +78,8 @@ UNIT_TEST(test_a_plan_has_what_each_level_would_replace)
         "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],"
         "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"series\":1,\"samples\":0,"
         "\"keptSamples\":3,\"windows\":0,\"bytes\":0,\"bytesAfter\":0,"
-        "\"oldest\":\"2025-12-29T00:00:00Z\",\"until\":\"2025-12-31T00:00:00Z\"}]}");
+        "\"oldest\":\"2025-12-29T00:00:00Z\",\"until\":\"2025-12-31T00:00:00Z\"}],"
+        "\"now\":\"2026-01-01T00:00:00Z\"}");
     ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "down", 200, "\"series\":0");
     ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{", 400, "\"errorType\":\"bad_data\"");
     api_rig_free(rig);
