@@ -242,7 +242,7 @@ claim "a widened range has an info" informs 'rate(c_total[2m])' "widened to whol
 claim "a quantile has an info" informs 'quantile_over_time(0.5, g[1h])' "quantile_over_time() is approximate"
 claim "irate of histograms has an info" informs 'histogram_count(irate(h[1h]))' "irate() is approximate"
 claim "irate has an info" informs 'irate(c_total[1h])' "irate() is approximate"
-claim "only raw samples: an error says from when on" refuses "raw samples exist from" \
+claim "only raw samples: an error says until when" refuses "max_source_resolution is 0s" \
     "$url/api/v1/query?query=g&time=$((first + 50 * hour))&max_source_resolution=0s"
 claim "windows of an hour may be used" fetch "/api/v1/query?query=g&time=$end&max_source_resolution=1h"
 claim "an export has the last samples" is_exported --url="$url"

@@ -579,7 +579,9 @@ UNIT_TEST(test_infos_say_where_answers_of_histograms_are_approximate)
 {
     expect_words("m", 60, -1, "60 in all ");
     expect_words("m", 90, -1, "90 in all ");
-    expect_words("m", 30, -1, "");
+    expect_words("m", 30, -1,
+                 "PromQL info: samples are downsampled to 1h; series that begin in a window are "
+                 "shown from its end on (1:1)");
     expect_words("m", 92, -1,
                  "90 in all PromQL info: samples are downsampled to 5m; values are up to 5m older "
                  "(1:1)");
@@ -602,12 +604,12 @@ UNIT_TEST(test_infos_say_where_answers_of_histograms_are_approximate)
 UNIT_TEST(test_a_finer_resolution_of_histograms_is_an_error)
 {
     expect_words("m", 60, HOUR_MS, "60 in all ");
-    expect_words(
-        "m", 60, 0,
-        "samples are downsampled to 1h; raw samples exist from 2015-08-19T17:00:00.000Z on");
-    expect_words(
-        "rate(m[1h])", 120, 0,
-        "samples are downsampled to 5m; raw samples exist from 2015-08-19T18:00:00.000Z on");
+    expect_words("m", 60, 0,
+                 "samples until 2015-08-19T17:00:00.000Z are downsampled to 1h, "
+                 "max_source_resolution is 0s");
+    expect_words("rate(m[1h])", 120, 0,
+                 "samples until 2015-08-19T18:00:00.000Z are downsampled to 5m, "
+                 "max_source_resolution is 0s");
 }
 
 /* Rates of a counter that rises evenly between resets, whose corrections were lost, are near. */

@@ -795,19 +795,19 @@ UNIT_TEST(test_infos_say_where_answers_are_approximate)
                  "window (1:1)");
 }
 
-UNIT_TEST(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time)
+UNIT_TEST(test_a_finer_resolution_than_there_is_is_refused_and_says_until_when)
 {
     expect_words("m_total", 60, HOUR_MS, "60 ");
     expect_words("m_total", 180, 0, "180 ");
-    expect_words(
-        "m_total", 60, 0,
-        "samples are downsampled to 1h; raw samples exist from 2015-08-19T17:00:00.000Z on");
-    expect_words(
-        "rate(m_total[1h])", 120, 0,
-        "samples are downsampled to 5m; raw samples exist from 2015-08-19T18:00:00.000Z on");
+    expect_words("m_total", 60, 0,
+                 "samples until 2015-08-19T17:00:00.000Z are downsampled to 1h, "
+                 "max_source_resolution is 0s");
+    expect_words("rate(m_total[1h])", 120, 0,
+                 "samples until 2015-08-19T18:00:00.000Z are downsampled to 5m, "
+                 "max_source_resolution is 0s");
     expect_words("m_total[1h]", 60, ROLLED_FINE_MS,
-                 "samples are downsampled to 1h; windows of at most 5m exist from "
-                 "2015-08-19T17:00:00.000Z on");
+                 "samples until 2015-08-19T17:00:00.000Z are downsampled to 1h, "
+                 "max_source_resolution is 5m");
 }
 
 UNIT_TEST(test_an_analysis_says_which_resolution_an_operator_was_given)
@@ -856,7 +856,7 @@ main(void)
         cmocka_unit_test(test_rates_without_corrections_err_within_the_bounds_of_windows),
         cmocka_unit_test(test_infos_say_where_answers_are_approximate),
         cmocka_unit_test(test_an_analysis_says_which_resolution_an_operator_was_given),
-        cmocka_unit_test(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time),
+        cmocka_unit_test(test_a_finer_resolution_than_there_is_is_refused_and_says_until_when),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -718,7 +718,7 @@ rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_
 {
     if (ev->at != NULL) measure_resolution(ev->at, batch->resolution_ms);
     if (batch->resolution_ms <= ev->resolution_max_ms) return OK;
-    char has[TIME_TEXT_BYTES], max[TIME_TEXT_BYTES], from[TIME_TEXT_BYTES];
+    char has[TIME_TEXT_BYTES], max[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
     int64_t resolution_ms = batch->resolution_ms, end_ms = INT64_MIN;
     struct sample_batch b = *batch;
     struct bytes labels;
@@ -733,12 +733,7 @@ rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_
         }
     } while (e == OK);
     if (e) return e;
-    time_print_duration(resolution_ms, has);
-    time_print(end_ms, from);
-    if (ev->resolution_max_ms == 0) {
-        return eval_fail(ev, "samples are downsampled to %s; raw samples exist from %s on", has,
-                         from);
-    }
-    return eval_fail(ev, "samples are downsampled to %s; windows of at most %s exist from %s on",
-                     has, time_print_duration(ev->resolution_max_ms, max), from);
+    return eval_fail(ev, "samples until %s are downsampled to %s, max_source_resolution is %s",
+                     time_print(end_ms, until), time_print_duration(resolution_ms, has),
+                     time_print_duration(ev->resolution_max_ms, max));
 }

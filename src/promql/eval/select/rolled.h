@@ -92,7 +92,7 @@ bool rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled
                      struct operand *ret);
 
 /* Checks that a query takes windows of a resolution; `set` gave the batch, and is read to its end
- * if not, to say from when on it has finer ones. ERR_INPUT, with the sentence. */
+ * if not, to say until when it has coarser ones. ERR_INPUT, with the sentence. */
 MUST_CHECK enum err rolled_check(struct evaluation *ev, struct series_set *set,
                                  const struct sample_batch *batch);
 
