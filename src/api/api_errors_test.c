@@ -466,6 +466,8 @@ UNIT_TEST(test_queries_say_what_is_missing_if_that_is_wanted)
     api_rig_free(rig);
 }
 
+#define FIELD_16_OF_2_BYTES "\x82\x01\x02"
+
 UNIT_TEST(test_a_read_of_raw_samples_refuses_downsampled_ones)
 {
     static const struct asked asked[] = {
@@ -474,7 +476,9 @@ UNIT_TEST(test_a_read_of_raw_samples_refuses_downsampled_ones)
         {"as samples", HTTP_POST, "/api/v1/read?level=raw", NULL, NULL, READ_SAMPLES, 400, TEXT,
          "level=raw: samples are downsampled to 1h; each is the last one of its window\n"},
         {"with notices", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
-         READ_STREAMED, 200, "application/x-streamed-protobuf", "samples are downsampled to 1h"},
+         READ_STREAMED, 200, "application/x-streamed-protobuf", FIELD_16_OF_2_BYTES "1h"},
+        {"of errors alone", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: errors", NULL,
+         READ_STREAMED, 200, "application/x-streamed-protobuf", FIELD_16_OF_2_BYTES "1h"},
         {"of any level", HTTP_POST, "/api/v1/read", NULL, NULL, READ_STREAMED, 200,
          "application/x-streamed-protobuf", ""},
     };

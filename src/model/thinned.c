@@ -18,12 +18,17 @@ thinned_say(int64_t resolution_ms, struct why *ret)
 }
 
 void
-thinned_pass(const struct query_control *from, struct query_control *to)
+thinned_note(struct query_control *control, int64_t resolution_ms)
 {
-    int64_t resolution_ms = thinned_to(from);
-    int64_t most_ms = thinned_to(to);
+    int64_t most_ms = thinned_to(control);
     while (resolution_ms > most_ms &&
-           !atomic_compare_exchange_weak_explicit(&to->thinned_to_ms, &most_ms, resolution_ms,
+           !atomic_compare_exchange_weak_explicit(&control->thinned_to_ms, &most_ms, resolution_ms,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
+}
+
+void
+thinned_pass(const struct query_control *from, struct query_control *to)
+{
+    thinned_note(to, thinned_to(from));
 }

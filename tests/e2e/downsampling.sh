@@ -246,6 +246,9 @@ claim "only raw samples: an error says until when" refuses "max_source_resolutio
     "$url/api/v1/query?query=g&time=$((first + 50 * hour))&max_source_resolution=0s"
 claim "windows of an hour may be used" fetch "/api/v1/query?query=g&time=$end&max_source_resolution=1h"
 claim "an export has the last samples" is_exported --url="$url"
+claim "with a warning, too" grep -q "warning: .*downsampled to 1h" "$work/export.err"
+claim "an export with --partial is complete" eval \
+    'is_exported --url="$url" --partial && ! grep "incomplete" "$work/export.err"'
 claim "the ledger counts floats that windows replaced" has_downsampled float "$total"
 claim "and histograms" has_downsampled histogram $((144 * 240))
 claim "a late sample in a window is counted" counts_late

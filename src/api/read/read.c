@@ -19,6 +19,7 @@
 #include "api/request/form.h"
 #include "api/request/replica_choice.h"
 #include "base/log.h"
+#include "base/text/time_text.h"
 #include "model/thinned.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
@@ -164,7 +165,13 @@ check_level(const struct read *r, struct why *why)
     return why_set(why, ERR_INPUT, "level=raw: %s", sentence.text);
 }
 
-/* Tells of downsampled samples: the client, if it shows warnings, else the log. */
+static bool
+sends_notices(const struct read *r)
+{
+    return r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
+}
+
+/* Tells of downsampled samples: the client, if it takes notices, else the log. */
 static enum err
 report_level(struct read *r, struct why *why)
 {
@@ -173,10 +180,12 @@ report_level(struct read *r, struct why *why)
     struct why sentence;
     int64_t resolution_ms = thinned_to(&r->control);
     if (resolution_ms == 0) return OK;
-    thinned_say(resolution_ms, &sentence);
-    if (r->notices == NOTICES_PARTIAL) {
-        return rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(sentence.text), why);
+    if (sends_notices(r)) {
+        char text[TIME_TEXT_BYTES];
+        time_print_duration(resolution_ms, text);
+        return rr_stream_notice(r->stream, RR_NOTICE_DOWNSAMPLED, bytes_of_text(text), why);
     }
+    thinned_say(resolution_ms, &sentence);
     if (log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
         log_warn("read: answered with downsampled samples", KV("peer", http_peer(r->request)),
                  KV("warning", sentence.text), KV("more_held_back", held_back));
@@ -222,7 +231,7 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
                         why);
     }
     const char *left_out;
-    bool shows_warnings = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
+    bool shows_warnings = sends_notices(r);
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
     if (e == OK) e = read_drain(r, form, set, wants_labels(query), why);

@@ -13,8 +13,10 @@
 
 #include "backend/reader.h"
 #include "backend/remote/remote_pattern.h"
+#include "base/text/time_text.h"
 #include "base/warnings.h"
 #include "model/labels.h"
+#include "model/thinned.h"
 #include "wire/remote/remote_read_client.h"
 
 enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
@@ -67,6 +69,12 @@ take_notice(struct answerer_set *s, const struct rr_piece *piece, struct why *wh
     }
     if (piece->notice == RR_NOTICE_ERROR) {
         return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, text);
+    }
+    if (piece->notice == RR_NOTICE_DOWNSAMPLED) {
+        int64_t resolution_ms;
+        bool valid = time_parse_duration(bytes_of_text(text), &resolution_ms);
+        if (valid && s->control != NULL) thinned_note(s->control, resolution_ms);
+        return OK;
     }
     (void)why_set(&warning, ERR_CORRUPT, "%s", text);
     return warnings_add(&s->warnings, &warning);

@@ -14,6 +14,8 @@
 #include "backend/remote/ordered.h"
 #include "backend/remote/remote_pattern.h"
 #include "backend/remote/sampled.h"
+#include "base/text/time_text.h"
+#include "model/thinned.h"
 
 enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30, LIST_BYTES_MAX = 128 << 20 };
 
@@ -24,10 +26,27 @@ static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Fire
 
 /* --- a streamed answer ------------------------------------------------------------------------ */
 
+/* Takes a warning of downsampled samples; a caller without warnings finds it in its control. */
+static enum err
+take_downsampled(struct remote_question *q, struct bytes text, struct why *why)
+{
+    struct why sentence;
+    int64_t resolution_ms;
+    struct query_control *control = q->base.request.control;
+    if (!time_parse_duration(text, &resolution_ms)) return OK;
+    if (!q->base.request.shows_warnings) {
+        if (control != NULL) thinned_note(control, resolution_ms);
+        return OK;
+    }
+    thinned_say(resolution_ms, &sentence);
+    return warnings_add(&q->warnings, &sentence) ? fetch_no_memory(why) : OK;
+}
+
 static enum err
 take_notice(struct remote_question *q, const struct rr_piece *piece, struct why *why)
 {
     struct why text;
+    if (piece->notice == RR_NOTICE_DOWNSAMPLED) return take_downsampled(q, piece->text, why);
     api_sentence(piece->text, &text);
     if (piece->notice == RR_NOTICE_ERROR) return why_set(why, ERR_CORRUPT, "%s", text.text);
     return warnings_add(&q->warnings, &text) ? fetch_no_memory(why) : OK;

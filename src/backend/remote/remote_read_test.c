@@ -5,6 +5,7 @@
 #include "lib/backend/played_source.h"
 #include "lib/wire/random_labels.h"
 #include "model/selector.h"
+#include "model/thinned.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
@@ -85,7 +86,8 @@ make_streamed(struct buf *to, enum rr_notice notice)
         buf_fini(&labels);
     }
     if (notice != 0) {
-        enum err e = rr_stream_notice(stream, notice, bytes_of_text("a page\nis gone"), NULL);
+        const char *text = notice == RR_NOTICE_DOWNSAMPLED ? "1h" : "a page\nis gone";
+        enum err e = rr_stream_notice(stream, notice, bytes_of_text(text), NULL);
         assert_int_equal(e, OK);
     }
     assert_int_equal(rr_stream_end(stream, NULL), OK);
@@ -275,6 +277,29 @@ UNIT_TEST(test_an_omission_is_a_warning_and_an_aborted_stream_an_error)
             played_expect_read(&rig, NULL, WHOLE "warning: a page is gone\n");
         else
             played_expect_failure(&rig, NULL, ERR_CORRUPT, "/api/v1/read: a page is gone");
+        played_stop(&rig);
+        buf_fini(&body);
+    }
+}
+
+UNIT_TEST(test_downsampled_samples_are_a_warning_or_noted_in_the_control)
+{
+    for (int i = 0; i < 2; i++) {
+        struct played_source rig;
+        struct query_control control = {.env = NULL};
+        struct buf body;
+        buf_init(&body, NULL, 1 << 20);
+        make_streamed(&body, RR_NOTICE_DOWNSAMPLED);
+        begin(&rig);
+        put_answer(&rig, "200 Fine", STREAMED, buf_bytes(&body));
+        played_start(&rig);
+        rig.request.control = &control;
+        rig.request.shows_warnings = i == 0;
+        played_expect_read(&rig, NULL,
+                           i == 1 ? WHOLE
+                                  : WHOLE "warning: samples are downsampled to 1h; each is the "
+                                          "last one of its window\n");
+        assert_int_equal(thinned_to(&control), i == 0 ? 0 : 3600 * 1000);
         played_stop(&rig);
         buf_fini(&body);
     }
@@ -554,6 +579,7 @@ main(void)
         cmocka_unit_test(test_a_request_has_as_many_matchers_as_a_server_accepts),
         cmocka_unit_test(test_answers_of_another_form_are_not_read),
         cmocka_unit_test(test_an_omission_is_a_warning_and_an_aborted_stream_an_error),
+        cmocka_unit_test(test_downsampled_samples_are_a_warning_or_noted_in_the_control),
         cmocka_unit_test(test_a_truncated_or_malformed_answer_is_damage),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_server_that_refuses_is_quoted),

@@ -88,9 +88,10 @@ void rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t 
 MUST_CHECK enum err rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns,
                                       uint32_t from, uint32_t count, const int64_t *times_ms,
                                       struct why *why);
-/* Sends a frame without a series, for people: a description of omitted data, or of the error that
- * ends the answer. Only for clients that requested notices; others may not expect such a frame. */
-enum rr_notice { RR_NOTICE_ERROR = 14, RR_NOTICE_LEFT_OUT = 15 };
+/* Sends a frame without a series: a description, for people, of omitted data, or of the error that
+ * ends the answer; or the resolution, as a duration, of windows of which the answer has the last
+ * samples. Only for clients that requested notices; others may not expect such a frame. */
+enum rr_notice { RR_NOTICE_ERROR = 14, RR_NOTICE_LEFT_OUT = 15, RR_NOTICE_DOWNSAMPLED = 16 };
 MUST_CHECK enum err rr_stream_notice(struct rr_stream *stream, enum rr_notice notice,
                                      struct bytes text, struct why *why);
 MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);

@@ -198,7 +198,8 @@ step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
 {
     uint32_t tag = proto_tag(&c->frame);
     bool notice = tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES) ||
-                  tag == PROTO_TAG(RR_NOTICE_LEFT_OUT, PROTO_BYTES);
+                  tag == PROTO_TAG(RR_NOTICE_LEFT_OUT, PROTO_BYTES) ||
+                  tag == PROTO_TAG(RR_NOTICE_DOWNSAMPLED, PROTO_BYTES);
     bool series = tag == PROTO_TAG(1, PROTO_BYTES);
     struct bytes inner = {NULL, 0};
     if (notice || series)
@@ -208,11 +209,8 @@ step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
     if (c->frame.bad) return malformed(why, "frame");
     if (series) return rr_client_begin_series(c, inner, ret, why);
     if (notice) {
-        *ret = (struct rr_piece){.kind = RR_PIECE_NOTICE,
-                                 .notice = tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES)
-                                               ? RR_NOTICE_ERROR
-                                               : RR_NOTICE_LEFT_OUT,
-                                 .text = inner};
+        *ret = (struct rr_piece){
+            .kind = RR_PIECE_NOTICE, .notice = (enum rr_notice)(tag >> 3), .text = inner};
     }
     return OK;
 }

@@ -21,7 +21,7 @@ enum rr_piece_kind {
     RR_PIECE_NONE,   /* more input is needed */
     RR_PIECE_SERIES, /* `labels`: the `labels` fields as sent; once while they do not change */
     RR_PIECE_CHUNK,  /* a chunk of the series, for rr_decode_chunk() */
-    RR_PIECE_NOTICE, /* a description of omitted data or of the error that ends the answer */
+    RR_PIECE_NOTICE, /* `notice` and its `text`, see rr_stream_notice() */
 };
 struct rr_piece {
     enum rr_piece_kind kind;

@@ -65,6 +65,7 @@ make_answer(struct buf *to)
     }
     assert_int_equal(rr_stream_notice(stream, RR_NOTICE_LEFT_OUT, bytes_of("one page", 8), NULL),
                      OK);
+    assert_int_equal(rr_stream_notice(stream, RR_NOTICE_DOWNSAMPLED, bytes_of("1h", 2), NULL), OK);
     assert_int_equal(rr_stream_notice(stream, RR_NOTICE_ERROR, bytes_of("", 0), NULL), OK);
     assert_int_equal(rr_stream_end(stream, NULL), OK);
     rr_stream_free(stream);
@@ -178,7 +179,7 @@ UNIT_TEST(test_an_answer_is_received_as_it_was)
         assert_int_equal(got.series, SERIES - 1);
         assert_int_equal(got.at, SAMPLES);
         assert_int_equal(got.histograms, 3);
-        assert_string_equal(got.notices, "15 one page\n14 \n");
+        assert_string_equal(got.notices, "15 one page\n16 1h\n14 \n");
     }
     buf_fini(&answer);
 }

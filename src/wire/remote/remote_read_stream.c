@@ -371,9 +371,8 @@ rr_stream_notice(struct rr_stream *stream, enum rr_notice notice, struct bytes t
     if (stream->failed) return stream->failed;
     if (text.size > NOTICE_BYTES_MAX) text.size = NOTICE_BYTES_MAX;
     enum err e = rr_stream_end_series(stream, why);
-    uint8_t payload[1 + VARINT_SIZE_MAX + NOTICE_BYTES_MAX];
-    size_t size = 0;
-    payload[size++] = (uint8_t)(notice << 3 | 2);
+    uint8_t payload[2 * VARINT_SIZE_MAX + NOTICE_BYTES_MAX];
+    size_t size = varint_put(payload, PROTO_TAG(notice, PROTO_BYTES));
     size += varint_put(payload + size, text.size);
     if (text.size > 0) memcpy(payload + size, text.at, text.size);
     size += text.size;
