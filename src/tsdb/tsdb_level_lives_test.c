@@ -484,6 +484,25 @@ UNIT_TEST(test_merges_for_levels_end_where_they_save_nothing)
     change_levels(0);
 }
 
+/* With memory.limit=128MiB. */
+UNIT_TEST(test_parts_of_windows_become_one_with_little_memory)
+{
+    machine.options.merge_bytes = 16 << 20;
+    machine_verified_restart(&machine);
+    set_levels(hours);
+    for (int64_t day = 4; day > 0; day--) {
+        send("a", "__name__=m", NOON - day * 24 * HOUR_MS, AN_HOUR, 1);
+        machine_flush(&machine);
+    }
+    advance_all(2 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(stats().parts, 5); /* one of each day */
+    advance_all(65 * 24 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), 4);
+    assert_int_equal(stats().parts, 3); /* of December, January and March */
+}
+
 static const int64_t three[] = {5 * MINUTE_MS, HOUR_MS, 24 * HOUR_MS, 0};
 
 UNIT_TEST(test_windows_across_days_are_not_waited_for)
@@ -741,6 +760,7 @@ main(void)
         life(test_equal_levels_change_nothing_and_others_are_surveyed),
         life(test_a_survey_says_before_a_merge_what_the_counts_say_after_it),
         life(test_a_level_that_is_removed_during_a_merge_replaces_nothing),
+        life(test_parts_of_windows_become_one_with_little_memory),
         life(test_windows_across_days_are_not_waited_for),
         life(test_all_windows_of_a_day_are_made_without_waiting_for_its_month),
         life(test_many_samples_of_a_window_become_one_rollup),

@@ -74,13 +74,17 @@ struct merge_levels {
     uint64_t row_bits[2 * BLOCK_ROLLUPS_MAX];
 };
 
-enum { SCRATCH_BYTES = 640 * 1024, WINDOW_BYTES = 256 };
+enum {
+    SCRATCH_BYTES = 640 * 1024,
+    READ_BYTES = 256 * 1024, /* rows of a block that is read, and what is shown of it */
+    WINDOW_BYTES = 256,
+};
 
 uint64_t
-part_merge_memory_levels(void)
+part_merge_memory_levels(bool has_histograms)
 {
-    return sizeof(struct merge_levels) + SCRATCH_BYTES + WINDOW_BYTES * BLOCK_ROLLUPS_MAX +
-           level_histograms_memory();
+    return sizeof(struct merge_levels) + SCRATCH_BYTES + READ_BYTES +
+           WINDOW_BYTES * BLOCK_ROLLUPS_MAX + (has_histograms ? level_histograms_memory() : 0);
 }
 
 void

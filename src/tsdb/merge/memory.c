@@ -10,7 +10,6 @@ enum {
     INPUT_BYTES = 128 * KIB,     /* a reader of rows, label names */
     INPUT_PAGES = 10,            /* held, or unpacked further */
     ROLLUP_BYTES = 160,          /* one of a block that is decoded, and what it makes */
-    ROLLUPS_BYTES = 512 * KIB,   /* rows of a block, and what is shown of it */
     HISTOGRAM_ROLLUP_BYTES = 16 * KIB,
     SLOT_SAMPLE_BYTES = 24,            /* a sample of a block being merged with others */
     HISTOGRAMS_BYTES = 5 * 1024 * KIB, /* blocks of them are unpacked: read and written */
@@ -51,8 +50,8 @@ part_merge_memory(const struct part *part)
     if (i->sample_count[LEDGER_HISTOGRAM] > 0 || histograms > HISTOGRAMS_BYTES)
         histograms = HISTOGRAMS_BYTES;
     need += histograms;
-    if (i->rollup_rows > 0)
-        need += part_merge_memory_levels() + ROLLUPS_BYTES + 4 * ROLLUP_BYTES * BLOCK_ROLLUPS_MAX;
+    uint64_t rollups = i->rollup_rows < BLOCK_ROLLUPS_MAX ? i->rollup_rows : BLOCK_ROLLUPS_MAX;
+    need += 2 * ROLLUP_BYTES * rollups; /* two neighbouring blocks */
     need += (i->file_bytes - i->data_bytes) / INDEX_SHARE + i->data_bytes / DATA_SHARE;
     /* Four bytes for a pair's number in the output, and a bit. (Of one input alone two bits are
      * enough.) */

@@ -96,8 +96,9 @@ struct part_merge_counts {
  */
 enum { PART_MERGE_BLOCKS_MAX = 2048 };
 uint64_t part_merge_memory_base(size_t writer_bytes);
-/* Returns the additional memory of a merge that has levels, in bytes. */
-uint64_t part_merge_memory_levels(void);
+/* Returns the additional memory of a merge that has levels, or inputs with rollups, in bytes; of
+ * one that may meet histograms. */
+uint64_t part_merge_memory_levels(bool has_histograms);
 uint64_t part_merge_memory(const struct part *input);
 
 /* True if the part has samples that are old enough for a rule. Exemplars do not count. */

@@ -326,6 +326,7 @@ memory_percent(struct merge_world *w, struct part_merge_options *o)
     struct part_merge_input inputs[INPUTS_MAX];
     struct page_cache *cache;
     uint64_t promised = part_merge_memory_base(WRITER_BYTES);
+    bool has_rollups = o->level_count > 0, has_histograms = false;
     struct why why = {""};
     struct part_merge_options options = *o;
     assert_int_equal(page_cache_new(&w->budget, 1, &cache), OK);
@@ -337,8 +338,10 @@ memory_percent(struct merge_world *w, struct part_merge_options *o)
         enum err e = part_open(w->env, &w->budget, cache, "/parts", number, &inputs[i].part, &why);
         if (e) fail_msg("%s", why.text);
         promised += part_merge_memory(inputs[i].part);
+        has_rollups |= part_info(inputs[i].part)->rollup_rows > 0;
+        has_histograms |= part_info(inputs[i].part)->sample_count[LEDGER_HISTOGRAM] > 0;
     }
-    if (o->level_count > 0) promised += part_merge_memory_levels();
+    if (has_rollups) promised += part_merge_memory_levels(has_histograms);
     options.inputs = inputs;
     options.writer_bytes = WRITER_BYTES;
     struct part_merge *m;

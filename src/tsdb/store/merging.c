@@ -91,7 +91,13 @@ take_levels(struct merging *g)
     }
     g->levels_number = g->level_count == 0 ? 0 : levels_number(limits);
     lock_drop(&head->lock);
-    uint64_t memory = g->level_count == 0 ? 0 : part_merge_memory_levels();
+    bool has_rollups = g->level_count > 0, has_histograms = false;
+    for (uint32_t i = 0; i < g->version->part_count; i++) {
+        const struct part_info *info = part_info(g->version->parts[i]);
+        has_rollups |= info->rollup_rows > 0;
+        has_histograms |= info->sample_count[LEDGER_HISTOGRAM] > 0;
+    }
+    uint64_t memory = has_rollups ? part_merge_memory_levels(has_histograms) : 0;
     if (g->shares.inputs_bytes == UINT64_MAX) return;
     g->shares.inputs_bytes -= memory < g->shares.inputs_bytes ? memory : g->shares.inputs_bytes;
 }
