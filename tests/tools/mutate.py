@@ -34,7 +34,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import random
 import re
 import resource
 import shlex
@@ -237,8 +236,9 @@ def find_invariants():
 
 
 def find_sample(options):
-    """All simple statements of the rooms, in the order in which they are drawn."""
-    found = []
+    """All simple statements of the rooms, in the order in which they are drawn. A statement has its place by its own
+    text, so edits elsewhere draw the same ones."""
+    found, same = [], collections.Counter()
     for room, folders in ROOMS:
         for path in sorted(filter(is_source, glob.glob(f"{room}/**/*.c", root_dir=ROOT, recursive=True))):
             text = read(path)
@@ -246,9 +246,11 @@ def find_sample(options):
                 what = m["what"]
                 is_declared = re.match(r"[A-Za-z_]\w*(?:\s+\*?|\s*\*)[A-Za-z_]\w*\s*[=;,\[(]", what)
                 if what.count("(") == what.count(")") and not is_declared:
-                    found.append((Mutant(path, text, *m.span("what")), folders.split()))
-    random.Random(options.seed).shuffle(found)
-    return found
+                    mutant = Mutant(path, text, *m.span("what"))
+                    same[path, mutant.what] += 1
+                    drawn_by = f"{options.seed} {path} {mutant.what} {same[path, mutant.what]}"
+                    found.append((hashlib.sha256(drawn_by.encode()).digest(), mutant, folders.split()))
+    return [(mutant, folders) for _, mutant, folders in sorted(found, key=lambda f: f[0])]
 
 
 def sources():
