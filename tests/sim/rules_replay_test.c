@@ -235,6 +235,10 @@ take_more(void)
 /* At SIM_BEGIN it is midnight. */
 #define ENDS_AT_420 G("{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}")
 
+#define TEN_LETTERS "abcdefghij"
+#define FIFTY       TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS
+#define LONG_NAME   FIFTY FIFTY "k"
+
 #define WRITER(offset)                                                   \
     "- {name: writer, interval: 30s, query_offset: " offset ", rules: [" \
     "{record: slow, expr: 'count(load) + vector(time() % 1000)'}]}\n"
@@ -314,6 +318,13 @@ static const struct story stories[] = {
           "600s ask 1 replay 0 600 600 made 20 written 20 different 0 rejected 0", NO_GROUPS,
           G("{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, {record: moves, expr: "
             "'vector(time() < bool 1767225900) > 0'}")),
+
+    /* Names of labels have at most 100 bytes. */
+    STORY(
+        "results that the store refuses are not counted as written",
+        "600s ask 1 replay 0 600 600 made 20 written 20 rejected 20", NO_GROUPS,
+        G("{record: kept, expr: vector(1)}, {record: refused, expr: vector(1), labels: {" LONG_NAME
+          ": x}}")),
 
     /* --- rounds --- */
     /* Results of the writer are two minutes older than its evaluation. A second replay finds later

@@ -105,6 +105,9 @@ static const struct story stories[] = {
           G(ALWAYS ", {alert: Brief, expr: vector(1)}")),
     STORY("alerts await their input after the clock was set forward",
           "1200s mute clock 3600 300s clock -3600 speak 300s firing", G(SENT)),
+    /* Without the pause it would fire after 900 seconds; it waits for the grace time after that. */
+    STORY("a pause of the process does not count towards the time of an alert",
+          "600s clock 900 570s sent 0 60s firing", G("{alert: Long, expr: vector(1), for: 15m}")),
     STORY("a group that is changed after an outage awaits its input still",
           "120s crash 600s mute start 0 60s load 1 forget 180s firing", G(SENT),
           G(SENT ", " ALWAYS)),
@@ -265,6 +268,14 @@ static const struct story stories[] = {
           "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "
           "stale total 0 600s firing",
           G(TOTAL ", {alert: Long, expr: vector(1), for: 15m}")),
+    /* The last rule is the one whose alerts are restored last, and held until the input is there.
+     */
+    STORY("the cursor of an earlier version does not become an alert",
+          "old-version 600s crash no-checkpoint 600s mute start 0 60s begin end hides yml;g",
+          G(TOTAL ", " FIRES)),
+    STORY("alerts of an earlier version leave no cursor for recording rules",
+          "600s crash no-checkpoint 600s start 0 120s count always 23..25 filled 0..2",
+          G(ALWAYS ", " FIRES)),
     STORY("without a checkpoint alerts are active since the same time",
           "600s crash no-checkpoint forget start 0 60s firing count ALERTS_FOR_STATE 21..22 "
           "changes ALERTS_FOR_STATE 0",
