@@ -282,6 +282,20 @@ UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
     check_asked(INFLUXDB_3, 3, third, times);
 }
 
+/* The name of a series is that of its table: a tag with this name is read, and no label. No literal
+ * can have the value, so no row is compared with it, and the statement stays valid. */
+UNIT_TEST(test_a_tag_of_version_3_that_is_not_utf8_is_compared_with_itself)
+{
+    static const char *const answers[] = {ANSWER COLUMN_3("__name__", "Dictionary(Int32, Utf8)")
+                                              COLUMN_3("value", "Float64"),
+                                          ANSWER "{\"t0\":\"\xff\"}\n", ANSWER};
+    struct played_source rig;
+    start(&rig, INFLUXDB_3, INFLUXDB_PROMETHEUS, 3, answers);
+    played_expect_read(&rig, "up", "up\n");
+    played_expect_asked(&rig, "WHEN \\\"__name__\\\" <> \\\"__name__\\\" THEN 0");
+    played_stop(&rig);
+}
+
 /* Removes the escapes of addresses and JSON from a request, in place. */
 static void
 decode(char *text)
@@ -441,6 +455,7 @@ main(void)
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
         cmocka_unit_test(test_an_answer_of_version_3_without_rows_is_an_error),
         cmocka_unit_test(test_the_range_is_asked_for_to_its_last_nanosecond),
+        cmocka_unit_test(test_a_tag_of_version_3_that_is_not_utf8_is_compared_with_itself),
         cmocka_unit_test(test_matchers_are_sent_so_that_missing_labels_stay),
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),

@@ -187,13 +187,15 @@ UNIT_TEST(test_a_request_says_what_is_wanted)
         buf_init(&message, NULL, 4096);
         begin(&rig);
         rig.settings.u.remote_read.tenant_header = "X-Scope-OrgID";
+        rig.request.partial = with_sets;
         put_bodies(&rig, 1, STREAMED, 0);
         played_start(&rig);
         played_expect_read(&rig, with_sets ? "{a=\"1\",b!~\"x.*\"}" : NULL, WHOLE);
         played_expect_asked(&rig, "POST /api/v1/read HTTP");
         played_expect_asked(&rig, "\r\nX-Scope-OrgID: team\r\n");
         played_expect_asked(&rig, "\r\nX-Prometheus-Remote-Read-Version: 0.1.0\r\n");
-        played_expect_asked(&rig, "\r\nX-Firekeep-Notices: errors\r\n");
+        played_expect_asked(&rig, with_sets ? "\r\nX-Firekeep-Notices: partial\r\n"
+                                            : "\r\nX-Firekeep-Notices: errors\r\n");
         check_request(&rig, &arena, &request, &message);
         assert_int_equal(request.answer, RR_STREAMED_XOR_CHUNKS);
         const struct rr_query *q = &request.queries[0];

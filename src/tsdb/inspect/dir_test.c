@@ -151,6 +151,32 @@ UNIT_TEST(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed)
     machine_fini(&m);
 }
 
+/* The older of two parts that have samples of several days is written last. */
+UNIT_TEST(test_parts_that_span_several_partitions_are_summed_up_together)
+{
+    struct machine m;
+    struct inspect_dir d;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    send(&m, "one", 3, T0 - 2 * DAY_MS);
+    send(&m, "one", 3, T0);
+    machine_flush(&m);
+    send(&m, "two", 3, T0 - 4 * DAY_MS);
+    send(&m, "two", 3, T0 - DAY_MS);
+    machine_flush(&m);
+    struct look l = look_of(&m);
+    look_dir(&l, &d);
+    check_sums(&d);
+    assert_int_equal(d.part_count, 2);
+    assert_int_equal(d.partition_count, 1);
+    assert_true(d.partitions[0].several);
+    assert_int_equal(d.partitions[0].time.min_ms, T0 - 4 * DAY_MS);
+    assert_int_equal(d.partitions[0].time.max_ms, T0 + 9000);
+    inspect_dir_fini(&d);
+    assert_int_equal(budget_used(&l.budget), 0);
+    machine_fini(&m);
+}
+
 static void
 write_text(struct machine *m, const char *path, const char *content)
 {
@@ -545,6 +571,7 @@ main(void)
 #define claim(test) cmocka_unit_test_teardown(test, tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed),
+        claim(test_parts_that_span_several_partitions_are_summed_up_together),
         claim(test_unnamed_entries_are_listed),
         claim(test_parts_that_are_merged_meanwhile_are_not_damage),
         claim(test_missing_or_damaged_parts_are_reported_and_the_rest_explained),

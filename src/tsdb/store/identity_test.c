@@ -376,6 +376,30 @@ UNIT_TEST(test_where_nothing_can_be_written_the_id_is_of_this_run_only)
     rig_fini(&rig);
 }
 
+/* The log ends before the position and the totals of the last renewal. The log goes on from the
+ * totals, so the next start, which finds the end lost as well, counts nothing again. */
+UNIT_TEST(test_a_lost_end_of_the_log_is_counted_once)
+{
+    struct rig rig;
+    struct wal_damage damage = {.end_pos = 150, .totals = {[LEDGER_FLOAT] = 4}};
+    struct identity_log log = log_at(200);
+    rig_init(&rig, 1);
+    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    log.totals[LEDGER_FLOAT] = 10;
+    sim_env_advance_ns(rig.sim, IDENTITY_RENEW_MS * NS_PER_MS);
+    must(identity_renew(&rig.identity, log, &rig.why));
+    memcpy(damage.log_id, LOG, sizeof LOG);
+    identity_note_lost_end(rig.env, "db", 100, NULL, &damage);
+    assert_int_equal(damage.places, 1);
+    assert_int_equal(damage.bytes, 50);
+    assert_int_equal(damage.samples[LEDGER_FLOAT], 6);
+    assert_int_equal(damage.totals[LEDGER_FLOAT], 10);
+    identity_note_lost_end(rig.env, "db", 200, damage.totals, &damage);
+    assert_int_equal(damage.places, 1);
+    assert_int_equal(damage.samples[LEDGER_FLOAT], 6);
+    rig_fini(&rig);
+}
+
 int
 main(void)
 {
@@ -391,6 +415,7 @@ main(void)
         cmocka_unit_test(test_after_a_crash_at_any_call_no_older_copy_has_the_id),
         cmocka_unit_test(test_a_renewal_that_fails_leaves_the_directory_known),
         cmocka_unit_test(test_where_nothing_can_be_written_the_id_is_of_this_run_only),
+        cmocka_unit_test(test_a_lost_end_of_the_log_is_counted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
