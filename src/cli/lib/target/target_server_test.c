@@ -5,6 +5,7 @@
 #include "cli/lib/query_sink.h"
 #include "cli/lib/query_source.h"
 #include "lib/net/http_player.h"
+#include "model/select.h"
 
 #define EMPTY(status)    "HTTP/1.1 " status "\r\nContent-Length: 0\r\n\r\n"
 #define WRITTEN(kind, n) "X-Prometheus-Remote-Write-" kind "-Written: " n "\r\n"
@@ -112,6 +113,28 @@ UNIT_TEST(test_a_read_names_the_tenant)
     assert_int_not_equal(target_read(target, &selector, 0, 1000, NULL, &why), OK);
     check_seen("POST /api/v1/read HTTP/1.1\r\n", "\r\nX-Scope-OrgID: team-1\r\n", NULL);
     matcher_free(matcher);
+    close_target();
+}
+
+/* A rule is compared with the samples of the server's store, not with those of its sources. */
+UNIT_TEST(test_a_read_of_stored_samples_leaves_out_sources)
+{
+    static const char *const answers[] = {EMPTY("404 Not Found"), EMPTY("404 Not Found")};
+    const struct matcher_set all = {.count = 0};
+    open_target(NULL, "", 2, answers);
+    for (int stored = 0; stored < 2; stored++) {
+        const struct query_request request = {
+            .sets = &all, .set_count = 1, .max_ms = 1000, .stored = stored, .partial = !stored};
+        struct view *view;
+        struct series_set *set;
+        assert_int_equal(view_open(target_answerer(target), NULL, &view, &why), OK);
+        assert_int_not_equal(view_select(view, &request, &set, &why), OK);
+        view_free(view);
+        check_seen("POST /api/v1/read HTTP/1.1\r\n",
+                   stored ? "\r\nX-Firekeep-Sources: none\r\n" : NULL,
+                   stored ? NULL : "X-Firekeep-Sources");
+        check_seen("", stored ? "X-Firekeep-Notices: errors" : "X-Firekeep-Notices: partial", NULL);
+    }
     close_target();
 }
 
@@ -303,6 +326,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_request_names_the_tenant),
         cmocka_unit_test(test_a_read_names_the_tenant),
+        cmocka_unit_test(test_a_read_of_stored_samples_leaves_out_sources),
         cmocka_unit_test(test_a_query_is_sent_with_all_that_is_asked),
         cmocka_unit_test(test_a_write_says_its_version_and_goes_to_the_page_that_is_given),
         cmocka_unit_test(test_the_answer_to_a_write_says_what_is_stored),
