@@ -67,10 +67,13 @@ look_at_clocks(struct direct *d, int64_t now_ns, int64_t now_ms)
     return suspended;
 }
 
-/* Returns the error of the last request; empty if requests only took too long. */
+/* Returns why writes are over: a pause, or the error of the last request; empty if requests only
+ * took too long. */
 static const char *
-error_of(const struct breaker *b)
+error_of(const struct relay *r)
 {
+    const struct breaker *b = &r->breaker;
+    if (relay_is_paused(r)) return "the destination is paused";
     return strncmp(b->error, overdue, sizeof overdue - 1) == 0 ? "" : b->error;
 }
 
@@ -86,7 +89,8 @@ look(struct relay *r)
         prepare_again(&r->preparation);
         http_calls_renew(r->context.http);
     }
-    const char *error = error_of(&r->breaker);
+    const char *error = error_of(r);
+    queue_reader_take(&d->reader); /* a paused destination asks for no items */
     if (!queue_reader_drop_over(&d->reader, now_ns, now_ms, error)) return;
     lanes_forget_dropped(&r->lanes); /* invariant 1 */
     queue_reader_release(&d->reader);

@@ -760,6 +760,26 @@ UNIT_TEST(test_a_destination_that_is_closed_fails_its_writes)
     direct_sim_fini();
 }
 
+UNIT_TEST(test_a_destination_that_an_operator_pauses_takes_nothing)
+{
+    direct_sim_init(42, 1, 1 << 20);
+    relay_wish(s.places[0].relay, true);
+    turn(1);
+    int64_t began_ms = now_ms();
+    must(post(10, 0));
+    turn_until_answered();
+    assert_int_equal(s.posts[0].e, ERR_AGAIN);
+    assert_in_range(now_ms() - began_ms, TIMEOUT_MS - 2000, TIMEOUT_MS - 1500);
+    assert_non_null(strstr(s.posts[0].text, "the destination is paused"));
+    assert_int_equal(s.places[0].requests, 0);
+    relay_wish(s.places[0].relay, false);
+    turn(1);
+    must(post(10, 0));
+    turn_until_answered();
+    assert_int_equal(s.posts[1].e, OK);
+    direct_sim_fini();
+}
+
 UNIT_TEST(test_freezes_at_any_step_break_no_promise)
 {
     for (uint64_t seed = 100; seed < 112; seed++) {
@@ -795,6 +815,7 @@ main(void)
         cmocka_unit_test(test_after_a_freeze_of_hours_nothing_more_is_sent),
         cmocka_unit_test(test_too_many_waiting_writes_are_refused_for_now),
         cmocka_unit_test(test_a_destination_that_is_closed_fails_its_writes),
+        cmocka_unit_test(test_a_destination_that_an_operator_pauses_takes_nothing),
         cmocka_unit_test(test_freezes_at_any_step_break_no_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

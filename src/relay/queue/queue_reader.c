@@ -85,6 +85,25 @@ find(const struct queue_reader *r, uint64_t number)
     return at < r->count && r->writes[at].number == number ? &r->writes[at] : NULL;
 }
 
+static enum err
+take_one(struct queue_reader *r)
+{
+    if (!array_reserve(r->context->options.memory, &r->writes, &r->capacity, r->count + 1))
+        return ERR_NOMEM;
+    struct queued_write *write = write_slot_take(r->slot);
+    if (write == NULL) return ERR_AGAIN;
+    assert(write->items.count > 0);
+    r->writes[r->count++] = (struct taken_write){.number = r->next_number++, .write = write};
+    return OK;
+}
+
+void
+queue_reader_take(struct queue_reader *r)
+{
+    while (take_one(r) == OK) {
+    }
+}
+
 /* Takes writes until one has items to be given. ERR_AGAIN: none of them has. */
 static enum err
 take_write(struct queue_reader *r)
@@ -94,13 +113,7 @@ take_write(struct queue_reader *r)
         if (t->next < t->write->items.count && !t->is_dropped) return OK;
         r->giving++;
     }
-    if (!array_reserve(r->context->options.memory, &r->writes, &r->capacity, r->count + 1))
-        return ERR_NOMEM;
-    struct queued_write *write = write_slot_take(r->slot);
-    if (write == NULL) return ERR_AGAIN;
-    assert(write->items.count > 0);
-    r->writes[r->count++] = (struct taken_write){.number = r->next_number++, .write = write};
-    return OK;
+    return take_one(r);
 }
 
 /* Gives item `i` as this destination gets it, and says whether it wants it. ERR_NOMEM. */

@@ -45,6 +45,8 @@ MUST_CHECK enum err queue_reader_begin(struct queue_reader *reader, struct write
 /* Lets go of all writes. Accepts a reader that has not begun. */
 void queue_reader_end(struct queue_reader *reader);
 
+/* Takes all writes that wait, so that they end in time also while no item is asked for. */
+void queue_reader_take(struct queue_reader *reader);
 /* Gives the next wanted item, and its place: a view until the next call of a function that gives
  * one. ERR_AGAIN: no write has an item to be given; ERR_NOMEM. */
 MUST_CHECK enum err queue_reader_next(struct queue_reader *reader, struct item *ret_item,

@@ -219,6 +219,23 @@ UNIT_TEST(test_a_write_that_is_over_is_let_go_and_the_next_one_is_given)
     end();
 }
 
+UNIT_TEST(test_a_write_that_was_taken_ends_in_time_if_no_item_is_asked_for)
+{
+    begin(NULL);
+    PUT("__name__=a");
+    PUT("__name__=b");
+    queue_reader_take(&q.reader);
+    sim_env_advance_ns(q.sim, 9 * NS_PER_S);
+    assert_true(
+        queue_reader_drop_over(&q.reader, env_monotonic_ns(q.env), env_realtime_ms(q.env), ""));
+    queue_reader_release(&q.reader);
+    assert_int_equal(q.done, 2);
+    assert_int_equal(q.e, ERR_AGAIN);
+    PUT("__name__=c");
+    take(2, 0, 1);
+    end();
+}
+
 UNIT_TEST(test_at_the_end_all_writes_are_let_go_but_the_settled_ones)
 {
     begin(NULL);
@@ -245,6 +262,7 @@ main(void)
         cmocka_unit_test(test_items_that_the_destination_does_not_want_are_not_given),
         cmocka_unit_test(test_an_item_that_was_given_is_loaded_again),
         cmocka_unit_test(test_a_write_that_is_over_is_let_go_and_the_next_one_is_given),
+        cmocka_unit_test(test_a_write_that_was_taken_ends_in_time_if_no_item_is_asked_for),
         cmocka_unit_test(test_at_the_end_all_writes_are_let_go_but_the_settled_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
