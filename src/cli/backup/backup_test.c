@@ -54,6 +54,31 @@ UNIT_TEST(test_a_restored_directory_answers_as_before)
     cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is not empty");
 }
 
+/* Returns a number of the JSON that the last command printed. */
+static uint64_t
+figure(const char *name)
+{
+    char key[40];
+    snprintf(key, sizeof key, "\"%s\":", name);
+    const char *at = strstr(cli_out, key);
+    if (at == NULL) fail_msg("no %s in %s", name, cli_out);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+UNIT_TEST(test_reports_of_a_backup_and_of_its_restore_agree)
+{
+    import("up{a=\"b\"} 7 1700000000000\n");
+    cli_expect(RUN("backup", "--storage.path", cli_store, "--create", "--format=json", backups),
+               EXIT_DONE, "\"id\":");
+    uint64_t files = figure("files"), bytes = figure("bytes");
+    assert_in_range(figure("newObjects"), 1, files);
+    assert_in_range(figure("newBytes"), figure("newObjects"), bytes);
+    assert_int_equal(figure("unchanged"), 0);
+    cli_expect(RUN("restore", "--format=json", backups, restored), EXIT_DONE, "\"id\":");
+    assert_int_equal(figure("files"), files);
+    assert_int_equal(figure("bytes"), bytes);
+}
+
 UNIT_TEST(test_damage_ends_with_1_and_names_the_file)
 {
     glob_t found;
@@ -166,6 +191,7 @@ main(void)
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, cli_dir_remove)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_a_restored_directory_answers_as_before),
+        IN_DIR(test_reports_of_a_backup_and_of_its_restore_agree),
         IN_DIR(test_damage_ends_with_1_and_names_the_file),
         IN_DIR(test_a_directory_that_was_not_made_for_backups_is_refused),
         IN_DIR(test_backups_inside_the_storage_directory_are_refused),
