@@ -40,6 +40,7 @@ static struct {
     struct group *groups[GROUPS_MAX];
     uint32_t rounds[GROUPS_MAX];
     uint32_t count, round_count;
+    struct rules_host host;
     struct replay replay;
     struct replay_counts counts, before; /* counts of the last two calls of replay() */
     uint64_t differences;
@@ -85,14 +86,16 @@ ask(const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     forget_rules();
+    asked.host = story_run.s.host;
+    asked.host.memory = NULL; /* the groups remain until the next ones are asked for */
     asked.replay =
-        (struct replay){&story_run.s.host, &story_run.s.terms, note_failure, note_difference, NULL};
+        (struct replay){&asked.host, &story_run.s.terms, note_failure, note_difference, NULL};
     arena_init(&asked.arena, NULL, 16 << 20, 0);
     if (rule_file_parse("rules.yml", text(yaml), &options, &asked.arena, &groups, &why))
         fail_msg("%s", why.text);
     for (; asked.count < groups.count; asked.count++) {
         assert_true(asked.count < GROUPS_MAX);
-        must(group_new(&story_run.s.host, text("t"), &groups.items[asked.count], &defaults,
+        must(group_new(&asked.host, text("t"), &groups.items[asked.count], &defaults,
                        &asked.groups[asked.count], &why));
     }
     must(replay_rounds(asked.groups, asked.count, asked.rounds, &asked.round_count));

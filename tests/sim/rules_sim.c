@@ -233,9 +233,10 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
     machine_init(&s->m, seed);
     s->reality = seed;
     s->tenant_count = 1;
+    budget_init(&s->memory, "rules", 0, NULL);
     s->host = (struct rules_host){
         .env = s->m.env,
-        .memory = NULL,
+        .memory = &s->memory,
         .seed = 1,
         .write = sim_write,
         .settle = sim_settle,
@@ -291,6 +292,7 @@ void
 sim_fini(struct rules_sim *s)
 {
     scheduler_free(s->scheduler);
+    assert_int_equal(budget_used(&s->memory), 0);
     arena_fini(&s->arena);
     machine_fini(&s->m);
 }

@@ -32,6 +32,7 @@ struct sim_sent {
 
 struct rules_sim {
     struct machine m;
+    struct budget memory; /* of the rules; nothing is left of it at the end */
     struct rules_host host;
     struct rules_terms terms;
     struct scheduler_limits limits;
