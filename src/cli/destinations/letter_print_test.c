@@ -116,6 +116,18 @@ UNIT_TEST(test_labels_that_are_not_utf8_are_printed_in_hex)
     buf_fini(&own);
 }
 
+UNIT_TEST(test_metadata_are_printed_with_all_their_words)
+{
+    struct item item = {.kind = ITEM_METADATA,
+                        .family = bytes_of_text("work_seconds"),
+                        .family_type = METRIC_COUNTER,
+                        .help = bytes_of_text("Time \"at\" work."),
+                        .unit = bytes_of_text("seconds")};
+    print(&item);
+    expect("\"family\":\"work_seconds\",\"type\":\"counter\",\"help\":\"Time \\\"at\\\" work.\","
+           "\"unit\":\"seconds\",\"reason\":\"type\"");
+}
+
 int
 main(void)
 {
@@ -123,6 +135,7 @@ main(void)
         cmocka_unit_test(test_floats_are_numbers_or_their_bits),
         cmocka_unit_test(test_a_histogram_is_what_import_reads),
         cmocka_unit_test(test_labels_that_are_not_utf8_are_printed_in_hex),
+        cmocka_unit_test(test_metadata_are_printed_with_all_their_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

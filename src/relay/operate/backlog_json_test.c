@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/text/json.h"
 #include "relay/operate/backlog.h"
 
 static enum err
@@ -79,6 +80,58 @@ UNIT_TEST(test_impossible_numbers_are_ignored)
     assert_int_equal(b.letters, 0);
 }
 
+UNIT_TEST(test_a_printed_backlog_is_read_back)
+{
+    char name[DESTINATION_NAME_BYTES_MAX + 1];
+    struct relay_backlog back;
+    struct buf text;
+    struct json json;
+    struct relay_backlog b = {.condition = BACKLOG_FILE,
+                              .unreadable = {"state"},
+                              .destination_known = true,
+                              .type = DESTINATION_S3,
+                              .place = 1,
+                              .selection_known = true,
+                              .selection = 2,
+                              .samples = 3,
+                              .exemplars = 4,
+                              .log_bytes = 5,
+                              .letters = 6,
+                              .letters_problem = {"letters"},
+                              .own_files = {7, 8, 9, 10}};
+    bool *const flags[] = {&b.queued_known, &b.filling, &b.gone, &b.letters_known};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        *flags[i] = true;
+        buf_init(&text, NULL, 4096);
+        json_init(&json, &text);
+        json_object_open(&json);
+        json_member_text(&json, "name", "west");
+        relay_backlog_print(&b, &json);
+        json_object_close(&json);
+        buf_put_u8(&text, 0);
+        assert_int_equal(buf_error(&text), OK);
+        assert_int_equal(take((const char *)text.at, name, &back), OK);
+        assert_string_equal(back.unreadable.text, "state");
+        assert_string_equal(back.letters_problem.text, "letters");
+        assert_int_equal(back.condition, BACKLOG_FILE);
+        assert_true(back.destination_known && back.selection_known);
+        assert_int_equal(back.type, DESTINATION_S3);
+        assert_int_equal(back.place, 1);
+        assert_int_equal(back.selection, 2);
+        assert_int_equal(back.samples, 3);
+        assert_int_equal(back.exemplars, 4);
+        assert_int_equal(back.log_bytes, 5);
+        assert_int_equal(back.letters, 6);
+        assert_memory_equal(&back.own_files, &b.own_files, sizeof b.own_files);
+        assert_int_equal(back.queued_known, b.queued_known);
+        assert_int_equal(back.filling, b.filling);
+        assert_int_equal(back.gone, b.gone);
+        assert_int_equal(back.letters_known, b.letters_known);
+        *flags[i] = false;
+        buf_fini(&text);
+    }
+}
+
 int
 main(void)
 {
@@ -87,6 +140,7 @@ main(void)
         cmocka_unit_test(test_a_place_is_known_to_the_last_bit),
         cmocka_unit_test(test_an_invalid_destination_is_refused),
         cmocka_unit_test(test_impossible_numbers_are_ignored),
+        cmocka_unit_test(test_a_printed_backlog_is_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
