@@ -591,6 +591,33 @@ UNIT_TEST(test_samples_of_all_shards_are_counted)
     given_free(g);
 }
 
+/* While it is folded, a group has a sum and its correction for each step; the result has a copy. */
+UNIT_TEST(test_memory_of_groups_is_that_of_the_query)
+{
+    enum { GROUPS = 4, STEPS = 99 * 60 + 1 };
+    struct given *g =
+        given_new("m{a=\"1\"} 1x99\nm{a=\"2\"} 1x99\nm{a=\"3\"} 1x99\nm{a=\"4\"} 1x99");
+    struct promql_options options = options_at(0, 99);
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct budget budget;
+    struct buf error;
+    struct why why;
+    buf_init(&error, NULL, TEXT_BYTES_MAX);
+    budget_init(&budget, "query", 0, NULL);
+    g->batch_max = VALUES_MAX;
+    options.step_ms = 1000;
+    options.budget = &budget;
+    assert_int_equal(promql_parse(bytes_of_text("sum by (a) (m)"), NULL, NULL, &tree, &error), OK);
+    assert_int_equal(promql_run(tree, &g->view, &options, &result, &error, &why), OK);
+    assert_true(atomic_load(&budget.peak_bytes) >= 3 * GROUPS * STEPS * sizeof(double));
+    promql_result_free(result);
+    assert_int_equal(budget_used(&budget), 0);
+    promql_free(tree);
+    buf_fini(&error);
+    given_free(g);
+}
+
 UNIT_TEST(test_exactly_the_maximum_of_samples_is_allowed)
 {
     static const struct {
@@ -649,6 +676,7 @@ main(void)
         cmocka_unit_test(test_a_quantile_between_buckets_is_the_bound_of_the_lower_one),
         cmocka_unit_test(test_notes_of_all_shards_are_given),
         cmocka_unit_test(test_samples_of_all_shards_are_counted),
+        cmocka_unit_test(test_memory_of_groups_is_that_of_the_query),
         cmocka_unit_test(test_exactly_the_maximum_of_samples_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
