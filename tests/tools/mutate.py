@@ -459,13 +459,14 @@ def build_switched(options, mutants):
         raise RuntimeError(output)
 
 
-def try_switched(number, tests, seconds):
+def try_switched(number, tests, seconds, timeout):
     """The first test that fails, how, and seconds of processor time of those that passed."""
     passed = {}
     os.environ["MUTANT"] = str(number)
     for test in tests:
         begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        status, output = run(command(test), max(KNOWN_SECONDS, int(4 * seconds.get(test, 0))))
+        least = KNOWN_SECONDS if test in seconds else timeout
+        status, output = run(command(test), max(least, int(4 * seconds.get(test, 0))))
         if status != 0:
             return test, how_failed(test, status, output), passed
         passed[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
@@ -494,24 +495,24 @@ def try_all(options, mutants, new, results, pool):
             mutant, folders = mutants[new[0] - 1]
             order = [t for folder in folders for t in in_order(tests_of(folder), mutant, results, killers)]
             order = [t for t in order if results.seconds.get(t, 0) <= options.longest]
-            trying[pool.submit(try_switched, new.pop(0), order, results.seconds)] = mutant
+            trying[pool.submit(try_switched, new.pop(0), order, results.seconds, options.timeout)] = mutant
         for done in concurrent.futures.wait(trying, return_when=concurrent.futures.FIRST_COMPLETED).done:
             mutant = trying.pop(done)
             test, how, passed = done.result()
             results.seconds.update(passed)
             if test:
                 killers.setdefault(mutant.path, []).append(test)
-                check_passes_switched(results, test)
+                check_passes_switched(options, results, test)
             results.known[mutant.key] = (how, results.everything)
             results.save()
             print_result(mutant, how)
 
 
-def check_passes_switched(results, test):
+def check_passes_switched(options, results, test):
     """The same as check_passes(), without a build."""
     if results.passed.get(test) == results.everything:
         return
-    failed, how, _ = try_switched(0, [test], results.seconds)
+    failed, how, _ = try_switched(0, [test], results.seconds, options.timeout)
     if failed:
         print(f"fails without any change: {how}")
         sys.exit(2)
