@@ -5,8 +5,8 @@
 # and, if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in
 # full, each stage and script when it begins; everything else goes to build/check/*.log. Afterwards
 # the source tree must have the same files as before: tests write only below build/. CHECK_JOBS (one
-# more than there are processors, 5 at most) run at a time, of scripts four more, 7 at most. From
-# unit on, a stage does not wait for the end of the one before it, and what takes long begins first.
+# more than there are processors, 5 at most) run at a time, of scripts four more, 7 at most. Only
+# build-gcc ends before the next stage begins, and what takes long begins first.
 # build/check/times.txt has the times of each: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
@@ -208,15 +208,19 @@ count_tap() { # BINARY LOG STATUS
     ((bad == 0)) || print_log "$log"
 }
 
-check_source() { # CLAIM COMMAND...
-    local claim=$1 log=$logs/source.log
-    shift
-    if "$@" >"$log" 2>&1; then
+count_source() { # CLAIM LOG STATUS
+    if (($3 == 0)); then
         pass
     else
-        fail "$claim"
-        print_log "$log"
+        fail "$1"
+        print_log "$2"
     fi
+}
+
+check_source() { # CLAIM COMMAND...
+    local log
+    log=$logs/source-$(basename "$2" .py).log
+    pool_run 300 "$log" "count_source ${1@Q} $log" "${@:2}"
 }
 
 stage_source() {
@@ -359,10 +363,11 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
-# More than a minute and a half each.
-slow_scripts=(rules_long noninterference rules_disks source_archive destinations_hour rules aws package rules_test replay
-    import_export copy source_clickhouse source_influxdb rules_operators source_remote_read destinations_restored
-    destinations_dead_day clickhouse rules_replay)
+# More than fifty seconds each; a long one that begins last runs alone.
+slow_scripts=(rules_long rules_disks rules web_page destinations_hour rules_replay alerts_cluster jwt_in destinations_names
+    aws copy source_influxdb noninterference destinations_failing rules_operators dead_letters rules_config
+    destinations_state source_archive clickhouse destinations_lost destinations_damaged source_timestream import_export
+    destinations_dead_day replicas access lambda scaling source_clickhouse package)
 
 # A script mostly waits, for a deadline, a retry, a disk: four more than of other jobs, as far as there are ports below
 # those that the system gives away.
