@@ -7,39 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/random.h"
 #include "tsdb/codec/codec.h"
 #include "wire/shape.h"
 
-/* --- random numbers, the same in every run ---------------------------------------------------- */
-
-static uint64_t seed;
-
-static uint64_t
-random_u64(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static uint64_t
-random_below(uint64_t limit)
-{
-    return random_u64() % limit;
-}
+static struct rng rng;
 
 /* Returns a number of random length. */
 static uint64_t
 random_short(void)
 {
-    return random_u64() >> random_below(64);
+    return rng_next(&rng) >> rng_below(&rng, 64);
 }
 
 static double
 random_unit(void)
 {
-    return (double)(random_u64() >> 11) * 0x1p-53;
+    return (double)(rng_next(&rng) >> 11) * 0x1p-53;
 }
 
 /* --- sorts of values -------------------------------------------------------------------------- */
@@ -104,9 +88,9 @@ enum sort {
 static void
 sprinkle_specials(uint64_t *bits, uint32_t count)
 {
-    uint32_t one_in = 1 + (uint32_t)random_below(40);
+    uint32_t one_in = 1 + (uint32_t)rng_below(&rng, 40);
     for (uint32_t i = 0; i < count; i++) {
-        if (random_below(one_in) == 0) bits[i] = special_bits[random_below(SPECIAL_COUNT)];
+        if (rng_below(&rng, one_in) == 0) bits[i] = special_bits[rng_below(&rng, SPECIAL_COUNT)];
     }
 }
 
@@ -117,37 +101,37 @@ value_of_sort(enum sort sort, uint32_t i, double *state)
     case COUNTER:
     case STALE_IN_THE_MIDDLE:
     case SPECIALS_AMONG_INTEGERS:
-        return *state += (double)random_below(200);
+        return *state += (double)rng_below(&rng, 200);
     case COUNTER_THAT_RESETS:
-        if (random_below(50) == 0) *state = 0;
-        return *state += (double)random_below(200);
+        if (rng_below(&rng, 50) == 0) *state = 0;
+        return *state += (double)rng_below(&rng, 200);
     case SLOW_COUNTER:
-        return *state += random_below(30) == 0;
+        return *state += rng_below(&rng, 30) == 0;
     case STRAIGHT_LINE:
         return *state + 15.0 * i;
     case PARABOLA:
         return *state + 3.0 * i * i - 7.0 * i;
     case BYTES_OF_PAGES:
-        return *state += 4096.0 * ((double)random_below(20) - 10);
+        return *state += 4096.0 * ((double)rng_below(&rng, 20) - 10);
     case CPU_SECONDS:
     case SPECIALS_AMONG_DECIMALS:
-        *state += (double)random_below(100);
+        *state += (double)rng_below(&rng, 100);
         return *state / 100;
     case DECIMALS:
-        return ((double)random_below(100000) - 50000) / 1000;
+        return ((double)rng_below(&rng, 100000) - 50000) / 1000;
     case DECIMALS_OF_MANY_DIGITS:
-        return (double)random_below(1000000000000000u) / 1e12;
+        return (double)rng_below(&rng, 1000000000000000u) / 1e12;
     case SUM_OF_DECIMALS:
-        return *state += (double)random_below(100000000) / 1e9;
+        return *state += (double)rng_below(&rng, 100000000) / 1e9;
     case WALK:
     case SPECIALS_AMONG_REALS:
         return *state += random_unit() - 0.5;
     case OUTLIERS_EVERYWHERE:
-        return (double)(random_below(3) == 0 ? random_u64() >> 20 : random_below(8));
+        return (double)(rng_below(&rng, 3) == 0 ? rng_next(&rng) >> 20 : rng_below(&rng, 8));
     case ONE_OUTLIER:
         return i == 77 ? 1e14 : 3;
     case TWO_VALUES:
-        return random_below(2) ? 0.1 : 12345.678;
+        return rng_below(&rng, 2) ? 0.1 : 12345.678;
     default:
         return *state;
     }
@@ -156,18 +140,18 @@ value_of_sort(enum sort sort, uint32_t i, double *state)
 static void
 fill(uint64_t *bits, uint32_t count, enum sort sort)
 {
-    double state = (double)random_below(1000000);
-    uint64_t word = random_u64();
+    double state = (double)rng_below(&rng, 1000000);
+    uint64_t word = rng_next(&rng);
     for (uint32_t i = 0; i < count; i++) {
         bits[i] = double_bits(value_of_sort(sort, i, &state));
-        if (sort == RANDOM_BITS) bits[i] = random_u64();
+        if (sort == RANDOM_BITS) bits[i] = rng_next(&rng);
         if (sort == CONSTANT_REAL) bits[i] = word;
-        if (sort == HUGE_INTEGERS) bits[i] = double_bits((double)(int64_t)random_u64());
+        if (sort == HUGE_INTEGERS) bits[i] = double_bits((double)(int64_t)rng_next(&rng));
         if (sort == FLOAT32) bits[i] = double_bits((double)(float)random_unit());
         if (sort == NEGATIVE_FLOAT32) bits[i] = double_bits(-(double)(float)random_unit());
-        if (sort == SUBNORMALS) bits[i] = random_u64() & 0x800fffffffffffffu;
-        if (sort == SPECIALS_ALONE) bits[i] = special_bits[random_below(SPECIAL_COUNT)];
-        if (sort == STALE_IN_THE_MIDDLE && random_below(20) == 0) bits[i] = STALE_NAN_BITS;
+        if (sort == SUBNORMALS) bits[i] = rng_next(&rng) & 0x800fffffffffffffu;
+        if (sort == SPECIALS_ALONE) bits[i] = special_bits[rng_below(&rng, SPECIAL_COUNT)];
+        if (sort == STALE_IN_THE_MIDDLE && rng_below(&rng, 20) == 0) bits[i] = STALE_NAN_BITS;
     }
     if (sort >= SPECIALS_AMONG_INTEGERS && sort <= SPECIALS_AMONG_REALS) {
         sprinkle_specials(bits, count);
@@ -266,13 +250,13 @@ UNIT_TEST(test_values_of_every_sort_and_length_come_back_bit_for_bit)
 {
     for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
-            uint64_t started_with = seed = 1000 * sort + i;
+            uint64_t started_with = rng.state = 1000 * sort + i;
             fill(values, boundary_counts[i], sort);
             check_comes_back(FLOATS, values, boundary_counts[i], "floats", sort, started_with);
         }
         for (unsigned round = 0; round < 40; round++) {
-            uint64_t started_with = seed = 100000 + 1000 * sort + round;
-            uint32_t count = 1 + (uint32_t)random_below(300);
+            uint64_t started_with = rng.state = 100000 + 1000 * sort + round;
+            uint32_t count = 1 + (uint32_t)rng_below(&rng, 300);
             fill(values, count, sort);
             check_comes_back(FLOATS, values, count, "floats", sort, started_with);
         }
@@ -283,18 +267,18 @@ UNIT_TEST(test_values_of_every_sort_and_length_come_back_bit_for_bit)
 static void
 fill_integers(uint64_t *v, uint32_t count, unsigned sort)
 {
-    uint64_t value = random_u64(), delta = random_short(), length = random_below(64);
+    uint64_t value = rng_next(&rng), delta = random_short(), length = rng_below(&rng, 64);
     uint64_t factor = sort & 1 ? random_short() : 1;
-    bool rare = random_below(2) != 0;
+    bool rare = rng_below(&rng, 2) != 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t x = (random_u64() >> length) * factor;
-        if (rare && random_below(9) == 0) x = random_u64();
-        if (random_below(2)) x = 0 - x;
+        uint64_t x = (rng_next(&rng) >> length) * factor;
+        if (rare && rng_below(&rng, 9) == 0) x = rng_next(&rng);
+        if (rng_below(&rng, 2)) x = 0 - x;
         delta += x;
         value += sort / 2 == 1 ? x : delta;
         v[i] = sort / 2 == 0 ? x : value;
         if (sort == 6) v[i] = i * factor;
-        if (sort == 7) v[i] = random_below(2) ? (uint64_t)INT64_MIN : (uint64_t)INT64_MAX;
+        if (sort == 7) v[i] = rng_below(&rng, 2) ? (uint64_t)INT64_MIN : (uint64_t)INT64_MAX;
     }
 }
 
@@ -303,7 +287,7 @@ UNIT_TEST(test_integers_of_every_length_come_back)
     for (unsigned sort = 0; sort < 8; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
             for (unsigned round = 0; round < 6; round++) {
-                uint64_t started_with = seed = 10000 * sort + 100 * i + round;
+                uint64_t started_with = rng.state = 10000 * sort + 100 * i + round;
                 fill_integers(values, boundary_counts[i], sort);
                 check_comes_back(INTEGERS, values, boundary_counts[i], "integers", sort,
                                  started_with);
@@ -317,9 +301,9 @@ UNIT_TEST(test_every_width_comes_back_with_every_rest)
 {
     for (unsigned w = 0; w <= 64; w++) {
         for (uint32_t count = 120; count <= 136; count++) {
-            uint64_t started_with = seed = 1000 * w + count;
+            uint64_t started_with = rng.state = 1000 * w + count;
             for (uint32_t i = 0; i < count; i++) {
-                uint64_t x = w == 0 ? 0 : random_u64() >> (64 - w);
+                uint64_t x = w == 0 ? 0 : rng_next(&rng) >> (64 - w);
                 values[i] = (uint64_t)unzigzag(x);
             }
             check_comes_back(INTEGERS, values, count, "width", w, started_with);
@@ -331,14 +315,14 @@ UNIT_TEST(test_exceptions_of_every_height_and_number_come_back)
 {
     for (unsigned h = 1; h <= 60; h++) {
         for (uint32_t exceptions = 1; exceptions <= 127; exceptions += 9) {
-            uint64_t started_with = seed = 1000 * h + exceptions;
+            uint64_t started_with = rng.state = 1000 * h + exceptions;
             for (uint32_t i = 0; i < 128; i++) {
-                values[i] = random_below(8);
+                values[i] = rng_below(&rng, 8);
             }
             for (uint32_t i = 0; i < exceptions; i++) {
-                uint64_t high = random_u64() >> (64 - h);
-                if (i % 3 != 0) high >>= random_below(h); /* uneven: varints */
-                values[random_below(128)] = high << 3;
+                uint64_t high = rng_next(&rng) >> (64 - h);
+                if (i % 3 != 0) high >>= rng_below(&rng, h); /* uneven: varints */
+                values[rng_below(&rng, 128)] = high << 3;
             }
             check_comes_back(INTEGERS, values, 128, "exceptions", h, started_with);
         }
@@ -349,11 +333,11 @@ UNIT_TEST(test_scrape_times_come_back_in_little)
 {
     static const uint32_t jitters[] = {0, 1, 5, 50, 500};
     for (unsigned j = 0; j < 5; j++) {
-        uint64_t started_with = seed = j;
+        uint64_t started_with = rng.state = j;
         int64_t t = 1700000000000;
         for (uint32_t i = 0; i < 1024; i++, t += 15000) {
-            values[i] = (uint64_t)t + random_below(2 * jitters[j] + 1);
-            if (random_below(300) == 0) t += 60000; /* a gap */
+            values[i] = (uint64_t)t + rng_below(&rng, 2 * jitters[j] + 1);
+            if (rng_below(&rng, 300) == 0) t += 60000; /* a gap */
         }
         size_t size = check_comes_back(TIMES, values, 1024, "scrapes", j, started_with);
         assert_true(size < 200 + 1024 * 12 / 8);
@@ -366,10 +350,10 @@ UNIT_TEST(test_scrape_times_come_back_in_little)
 UNIT_TEST(test_times_near_a_line_cost_their_distance_from_it)
 {
     for (unsigned is_late = 0; is_late < 2; is_late++) {
-        uint64_t started_with = seed = is_late;
+        uint64_t started_with = rng.state = is_late;
         for (uint32_t i = 0; i < 1024; i++) {
             bool is_fixed = i == 0 || i == 511 || i == 512 || i == 1023;
-            values[i] = 1700000000000 + 15001 * (uint64_t)i + (is_fixed ? 0 : random_below(8));
+            values[i] = 1700000000000 + 15001 * (uint64_t)i + (is_fixed ? 0 : rng_below(&rng, 8));
         }
         if (is_late)
             values[1023] += 5000;
@@ -419,7 +403,7 @@ UNIT_TEST(test_a_staleness_marker_at_the_end_costs_nothing)
 {
     for (unsigned i = 0; i + 1 < BOUNDARY_COUNT; i++) {
         uint32_t count = boundary_counts[i];
-        seed = i;
+        rng.state = i;
         fill(values, count, COUNTER);
         size_t without = float_size(values, count);
         values[count] = STALE_NAN_BITS;
@@ -431,7 +415,7 @@ UNIT_TEST(test_a_staleness_marker_at_the_end_costs_nothing)
 
 UNIT_TEST(test_few_specials_do_not_spoil_a_block)
 {
-    seed = 1;
+    rng.state = 1;
     fill(values, 1024, CPU_SECONDS);
     size_t without = float_size(values, 1024);
     for (unsigned i = 0; i < SPECIAL_COUNT; i++) {
@@ -444,7 +428,7 @@ UNIT_TEST(test_few_specials_do_not_spoil_a_block)
 
 UNIT_TEST(test_random_bits_cost_no_more_than_themselves)
 {
-    seed = 2;
+    rng.state = 2;
     for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
         uint32_t count = boundary_counts[i];
         fill(values, count, RANDOM_BITS);
@@ -454,7 +438,7 @@ UNIT_TEST(test_random_bits_cost_no_more_than_themselves)
 
 UNIT_TEST(test_sums_of_decimals_are_decimals_with_corrections)
 {
-    seed = 3;
+    rng.state = 3;
     fill(values, 1024, SUM_OF_DECIMALS);
     assert_true(float_size(values, 1024) < 1024 * 6);
     fill(values, 1024, NEGATIVE_FLOAT32);
@@ -465,7 +449,7 @@ UNIT_TEST(test_sums_of_decimals_are_decimals_with_corrections)
 
 UNIT_TEST(test_a_common_divisor_is_taken_out)
 {
-    seed = 4;
+    rng.state = 4;
     fill(values, 1024, BYTES_OF_PAGES);
     assert_true(float_size(values, 1024) < 1024);
 }
@@ -475,7 +459,7 @@ UNIT_TEST(test_a_common_divisor_is_taken_out)
 UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 {
     for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
-        seed = 7000 + sort;
+        rng.state = 7000 + sort;
         fill(values, 150, sort);
         for (enum kind kind = FLOATS; kind <= INTEGERS; kind++) {
             struct buf out;
@@ -496,18 +480,18 @@ UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 UNIT_TEST(test_mutated_encodings_are_read_within_bounds)
 {
     for (unsigned round = 0; round < 6000; round++) {
-        seed = 9000 + round;
-        enum kind kind = (enum kind)random_below(3);
-        uint32_t count = 1 + (uint32_t)random_below(400);
-        fill(values, count, (enum sort)random_below(SORT_COUNT));
+        rng.state = 9000 + round;
+        enum kind kind = (enum kind)rng_below(&rng, 3);
+        uint32_t count = 1 + (uint32_t)rng_below(&rng, 400);
+        fill(values, count, (enum sort)rng_below(&rng, SORT_COUNT));
         struct buf out;
         buf_init(&out, NULL, 1 << 20);
         encode(kind, values, count, &out);
         uint8_t *copy = with_slack(buf_bytes(&out));
-        for (uint64_t n = 1 + random_below(4); n > 0; n--) {
+        for (uint64_t n = 1 + rng_below(&rng, 4); n > 0; n--) {
             /* Most damage is near the start, where the headers are. */
-            size_t limit = random_below(2) && out.size > 8 ? 8 : out.size;
-            copy[random_below(limit)] = (uint8_t)random_u64();
+            size_t limit = rng_below(&rng, 2) && out.size > 8 ? 8 : out.size;
+            copy[rng_below(&rng, limit)] = (uint8_t)rng_next(&rng);
         }
         enum err e = decode(kind, bytes_of(copy, out.size), count, decoded);
         assert_true(e == OK || e == ERR_CORRUPT);
@@ -656,7 +640,7 @@ UNIT_TEST(test_refused_memory_leaves_the_buffer_as_it_was)
     mem_fail_nth(0, false);
     codec_scratch_free(NULL);
 
-    seed = 5;
+    rng.state = 5;
     fill(values, 500, RANDOM_BITS);
     for (enum kind kind = FLOATS; kind <= INTEGERS; kind++) {
         struct buf out;
@@ -707,15 +691,15 @@ decimal_by_text(uint64_t bits, unsigned *ret_e, int64_t *ret_k)
 
 UNIT_TEST(test_decimal_view_is_the_shortest_decimal)
 {
-    seed = 6;
+    rng.state = 6;
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t scale = 1;
-        for (uint64_t n = random_below(14); n > 0; n--) {
+        for (uint64_t n = rng_below(&rng, 14); n > 0; n--) {
             scale *= 10;
         }
-        int64_t whole = (int64_t)random_u64() >> (9 + random_below(54));
+        int64_t whole = (int64_t)rng_next(&rng) >> (9 + rng_below(&rng, 54));
         uint64_t bits = double_bits((double)whole / (double)scale);
-        if (random_below(8) == 0) bits ^= 1;
+        if (rng_below(&rng, 8) == 0) bits ^= 1;
         unsigned e, expected_e;
         int64_t k, expected_k;
         bool found = codec_decimal(bits, 0, &e, &k);
@@ -772,14 +756,14 @@ UNIT_TEST(test_decimal_view_refuses_a_value_that_is_not_a_decimal)
 UNIT_TEST(test_statistics_are_those_of_a_plain_loop)
 {
     for (uint32_t count = 0; count < 70; count++) {
-        seed = 80 + count;
+        rng.state = 80 + count;
         double min = 1.0 / 0.0, max = -1.0 / 0.0, sum = 0, first = min, last = max;
         uint32_t numbers = 0, resets = 0;
         uint32_t nan_every = count % 3 == 0 ? UINT32_MAX : 5; /* often without NaN */
         for (uint32_t i = 0; i < count; i++) {
-            double v = (double)random_below(1000) - 500; /* sums are exact */
+            double v = (double)rng_below(&rng, 1000) - 500; /* sums are exact */
             values[i] = double_bits(v);
-            if (random_below(nan_every) == 0) {
+            if (rng_below(&rng, nan_every) == 0) {
                 values[i] = NORMAL_NAN_BITS;
                 continue;
             }

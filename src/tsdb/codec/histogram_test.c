@@ -10,22 +10,7 @@
 #include "lib/random.h"
 #include "tsdb/codec/histogram.h"
 
-static uint64_t seed;
-
-static uint64_t
-random_u64(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static uint64_t
-random_below(uint64_t limit)
-{
-    return random_u64() % limit;
-}
+static struct rng rng;
 
 static struct codec_scratch *scratch;
 
@@ -71,10 +56,10 @@ make_side(struct arena *arena, const struct recipe *recipe, uint32_t span_count)
     struct hist_buckets side = {.span_count = span_count};
     struct hist_span *spans = span_count > 0 ? make(arena, span_count * sizeof *spans) : NULL;
     for (uint32_t i = 0; i < span_count; i++) {
-        spans[i].offset = i == 0
-                              ? least + (int32_t)random_below(recipe->custom_count > 0 ? 5 : 2000)
-                              : (int32_t)random_below(5);
-        spans[i].length = (uint32_t)random_below(recipe->span_length_max + 1);
+        spans[i].offset =
+            i == 0 ? least + (int32_t)rng_below(&rng, recipe->custom_count > 0 ? 5 : 2000)
+                   : (int32_t)rng_below(&rng, 5);
+        spans[i].length = (uint32_t)rng_below(&rng, recipe->span_length_max + 1);
         side.bucket_count += spans[i].length;
     }
     side.spans = spans;
@@ -90,8 +75,8 @@ make_counts(struct arena *arena, const struct recipe *recipe, uint64_t *counts,
     uint64_t *cells = make(arena, side->bucket_count * sizeof *cells);
     uint64_t before = 0;
     for (uint32_t i = 0; i < side->bucket_count; i++) {
-        if (random_below(4) == 0) counts[i] += random_below(50);
-        if (recipe->wild) counts[i] = random_u64();
+        if (rng_below(&rng, 4) == 0) counts[i] += rng_below(&rng, 50);
+        if (recipe->wild) counts[i] = rng_next(&rng);
         cells[i] = counts[i] - before;
         *total += counts[i];
         before = counts[i];
@@ -126,8 +111,8 @@ static struct histogram *
 make_block(struct arena *arena, const struct recipe *recipe)
 {
     struct histogram *h = make(arena, recipe->count * sizeof *h);
-    struct histogram layout = {.kind = recipe->kind, .schema = (int32_t)random_below(13) - 4};
-    layout.zero_threshold_bits = double_bits(random_below(2) ? 0x1p-128 : 0);
+    struct histogram layout = {.kind = recipe->kind, .schema = (int32_t)rng_below(&rng, 13) - 4};
+    layout.zero_threshold_bits = double_bits(rng_below(&rng, 2) ? 0x1p-128 : 0);
     layout.positive = make_side(arena, recipe, recipe->positive_spans);
     if (recipe->custom_count == 0) {
         layout.negative = make_side(arena, recipe, recipe->negative_spans);
@@ -140,20 +125,20 @@ make_block(struct arena *arena, const struct recipe *recipe)
     uint64_t zero = 0;
     for (uint32_t i = 0; i < recipe->count; i++) {
         h[i] = layout;
-        h[i].reset_hint = recipe->mixed_hints ? (enum reset_hint)random_below(4) : RESET_NO;
-        h[i].zero_count = zero += random_below(3);
+        h[i].reset_hint = recipe->mixed_hints ? (enum reset_hint)rng_below(&rng, 4) : RESET_NO;
+        h[i].zero_count = zero += rng_below(&rng, 3);
         h[i].count = h[i].zero_count;
         make_counts(arena, recipe, up, &h[i].positive, &h[i].count);
         make_counts(arena, recipe, down, &h[i].negative, &h[i].count);
-        h[i].sum_bits = double_bits(sum += (double)random_below(1000) / 1000);
+        h[i].sum_bits = double_bits(sum += (double)rng_below(&rng, 1000) / 1000);
         if (recipe->kind == SAMPLE_HISTOGRAM_FLOAT) {
             h[i].count = double_bits((double)h[i].count / 4);
             h[i].zero_count = double_bits((double)h[i].zero_count / 4);
         }
         if (recipe->wild) {
-            h[i].count = random_u64();
-            h[i].zero_count = random_u64();
-            h[i].sum_bits = random_below(3) == 0 ? STALE_NAN_BITS : random_u64();
+            h[i].count = rng_next(&rng);
+            h[i].zero_count = rng_next(&rng);
+            h[i].sum_bits = rng_below(&rng, 3) == 0 ? STALE_NAN_BITS : rng_next(&rng);
         }
     }
     return h;
@@ -263,7 +248,7 @@ check_recipe(struct recipe recipe, uint64_t started_with)
 {
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
-    seed = started_with;
+    rng.state = started_with;
     struct histogram *h = make_block(&arena, &recipe);
     size_t size = check_comes_back(h, recipe.count, started_with);
     arena_fini(&arena);
@@ -275,16 +260,16 @@ check_recipe(struct recipe recipe, uint64_t started_with)
 UNIT_TEST(test_blocks_of_every_shape_come_back)
 {
     for (uint64_t round = 0; round < 600; round++) {
-        seed = round;
+        rng.state = round;
         struct recipe recipe = {
-            .kind = random_below(2) ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
-            .count = 1 + (uint32_t)random_below(random_below(20) == 0 ? 300 : 20),
-            .positive_spans = (uint32_t)random_below(6),
-            .negative_spans = (uint32_t)random_below(4),
-            .span_length_max = (uint32_t)random_below(12),
-            .custom_count = random_below(3) == 0 ? (uint32_t)random_below(30) : 0,
-            .wild = random_below(3) == 0,
-            .mixed_hints = random_below(3) == 0,
+            .kind = rng_below(&rng, 2) ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
+            .count = 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 20) == 0 ? 300 : 20),
+            .positive_spans = (uint32_t)rng_below(&rng, 6),
+            .negative_spans = (uint32_t)rng_below(&rng, 4),
+            .span_length_max = (uint32_t)rng_below(&rng, 12),
+            .custom_count = rng_below(&rng, 3) == 0 ? (uint32_t)rng_below(&rng, 30) : 0,
+            .wild = rng_below(&rng, 3) == 0,
+            .mixed_hints = rng_below(&rng, 3) == 0,
         };
         check_recipe(recipe, round);
     }
@@ -355,9 +340,9 @@ UNIT_TEST(test_largest_histograms_come_back)
     static struct hist_span from_zero = {0, HISTOGRAM_BUCKETS_MAX};
     static int64_t deltas[HISTOGRAM_BUCKETS_MAX];
     static uint64_t bounds[HISTOGRAM_BUCKETS_MAX];
-    seed = 5;
+    rng.state = 5;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++) {
-        deltas[i] = (int64_t)random_below(100) - 50;
+        deltas[i] = (int64_t)rng_below(&rng, 100) - 50;
         bounds[i] = double_bits(0.25 * i);
     }
     struct histogram h[16];
@@ -404,16 +389,16 @@ UNIT_TEST(test_the_samples_that_fit_are_bounded_by_cells_and_limits)
 static struct buf
 make_encoding(struct arena *arena, uint64_t started_with, uint32_t *ret_count)
 {
-    seed = started_with;
+    rng.state = started_with;
     struct recipe recipe = {
-        .kind = random_below(2) ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
-        .count = 1 + (uint32_t)random_below(10),
-        .positive_spans = 1 + (uint32_t)random_below(3),
-        .negative_spans = (uint32_t)random_below(2),
+        .kind = rng_below(&rng, 2) ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
+        .count = 1 + (uint32_t)rng_below(&rng, 10),
+        .positive_spans = 1 + (uint32_t)rng_below(&rng, 3),
+        .negative_spans = (uint32_t)rng_below(&rng, 2),
         .span_length_max = 4,
-        .custom_count = (uint32_t)random_below(4),
-        .wild = random_below(3) == 0,
-        .mixed_hints = random_below(2) == 0,
+        .custom_count = (uint32_t)rng_below(&rng, 4),
+        .wild = rng_below(&rng, 3) == 0,
+        .mixed_hints = rng_below(&rng, 2) == 0,
     };
     struct buf out;
     buf_init(&out, NULL, 1 << 20);
@@ -449,9 +434,9 @@ UNIT_TEST(test_mutated_encodings_are_read_within_bounds)
         uint32_t count;
         struct buf out = make_encoding(&arena, 5000 + round, &count);
         uint8_t *copy = with_slack(buf_bytes(&out));
-        for (uint64_t n = 1 + random_below(4); n > 0; n--) {
-            size_t limit = random_below(2) && out.size > 12 ? 12 : out.size;
-            copy[random_below(limit)] = (uint8_t)random_u64();
+        for (uint64_t n = 1 + rng_below(&rng, 4); n > 0; n--) {
+            size_t limit = rng_below(&rng, 2) && out.size > 12 ? 12 : out.size;
+            copy[rng_below(&rng, limit)] = (uint8_t)rng_next(&rng);
         }
         enum err e = decode(bytes_of(copy, out.size), count, &arena);
         assert_true(e == OK || e == ERR_CORRUPT);
@@ -576,7 +561,7 @@ UNIT_TEST(test_refused_memory_is_reported_and_leaves_the_buffer)
                             .custom_count = 5};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
-    seed = 11;
+    rng.state = 11;
     struct histogram *h = make_block(&arena, &recipe);
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {

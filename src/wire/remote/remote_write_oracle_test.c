@@ -18,6 +18,7 @@
 #include "remote_write_v1.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 
+#include "lib/random.h"
 #include "lib/wire/remote_write_validate.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write.h"
@@ -367,21 +368,12 @@ check(enum rw_version version, struct bytes message)
 
 /* --- making messages -------------------------------------------------------------------------- */
 
-static uint64_t random_state;
-
-static uint64_t
-random_word(void)
-{
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+static struct rng rng;
 
 static unsigned
 random_below(unsigned n)
 {
-    return (unsigned)(random_word() % n);
+    return (unsigned)rng_below(&rng, n);
 }
 
 /* TIDY: as encoders write. WILD: any valid encoding. */
@@ -402,13 +394,13 @@ random_number(void)
 {
     switch (random_below(8)) {
     case 0:
-        return random_word();
+        return rng_next(&rng);
     case 1:
         return 1700000000000 + random_below(1000000);
     case 2:
         return (uint64_t) - (int64_t)random_below(100);
     case 3:
-        return random_word() >> random_below(64);
+        return rng_next(&rng) >> random_below(64);
     default:
         return random_below(12);
     }
@@ -419,7 +411,7 @@ put_scalar(struct buf *to, enum style style, ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_DOUBLE:
-        buf_put_le64(to, random_below(4) == 0 ? random_word() : double_bits(random_below(100)));
+        buf_put_le64(to, random_below(4) == 0 ? rng_next(&rng) : double_bits(random_below(100)));
         return;
     case PROTOBUF_C_TYPE_UINT32: /* references and span lengths */
         put_number(to, style, random_below(100) == 0 ? random_number() : random_below(8));
@@ -432,7 +424,7 @@ put_scalar(struct buf *to, enum style style, ProtobufCType type)
         return;
     case PROTOBUF_C_TYPE_ENUM:
         put_number(to, style,
-                   random_below(20) == 0 ? (uint64_t)(int32_t)random_word() : random_below(9));
+                   random_below(20) == 0 ? (uint64_t)(int32_t)rng_next(&rng) : random_below(9));
         return;
     default: /* uint64, int64 */
         put_number(to, style, random_number());
@@ -477,8 +469,8 @@ put_unknown_field(struct buf *to, enum style style)
     enum proto_wire wire = wires[random_below(4)];
     put_tag(to, style, 18 + random_below(3) * 1000, wire);
     if (wire == PROTO_VARINT) put_number(to, style, random_number());
-    if (wire == PROTO_FIXED64) buf_put_le64(to, random_word());
-    if (wire == PROTO_FIXED32) buf_put_le32(to, (uint32_t)random_word());
+    if (wire == PROTO_FIXED64) buf_put_le64(to, rng_next(&rng));
+    if (wire == PROTO_FIXED32) buf_put_le32(to, (uint32_t)rng_next(&rng));
     if (wire == PROTO_BYTES) buf_put_counted(to, bytes_of_text("whatever"));
 }
 
@@ -493,7 +485,7 @@ put_text(struct buf *to, enum style style)
     buf_put_text(&inner, texts[random_below(7)]);
     unsigned more = random_below(40) == 0 ? random_below(400) : 0;
     for (unsigned i = 0; i < more; i++) {
-        buf_put_u8(&inner, (uint8_t)random_word());
+        buf_put_u8(&inner, (uint8_t)rng_next(&rng));
     }
     put_content(to, style, &inner);
     buf_fini(&inner);
@@ -564,7 +556,7 @@ check_made_messages(enum rw_version version)
     buf_init(&packed, NULL, MESSAGE_BYTES_MAX);
     unsigned groups = 0;
     for (unsigned i = 0; i < MESSAGES; i++) {
-        random_state = i;
+        rng.state = i;
         buf_clear(&made);
         put_message(&made, i % 2 ? WILD : TIDY, descriptor_of(version));
         if (!check(version, buf_bytes(&made))) fail_msg("refused: seed %u", i);
@@ -607,7 +599,7 @@ damage(struct buf *m)
         assert_true(buf_reserve(m, count));
         memmove(m->at + at + count, m->at + at, m->size - at);
         for (unsigned i = 0; i < count; i++) {
-            m->at[at + i] = (uint8_t)(random_below(2) ? random_word() : random_below(0x90));
+            m->at[at + i] = (uint8_t)(random_below(2) ? rng_next(&rng) : random_below(0x90));
         }
         m->size += count;
         break;
@@ -624,7 +616,7 @@ damage(struct buf *m)
         memmove(m->at + at, m->at + random_below((unsigned)(m->size - count + 1)), count);
         break;
     case 4:
-        m->at[at] = (uint8_t)random_word();
+        m->at[at] = (uint8_t)rng_next(&rng);
         break;
     default:
         m->at[at] ^= (uint8_t)(1u << random_below(8));
@@ -639,13 +631,13 @@ check_damaged_messages(enum rw_version version)
     buf_init(&damaged, NULL, MESSAGE_BYTES_MAX + 64);
     unsigned accepted = 0, refused = 0;
     for (unsigned i = 0; i < MESSAGES; i++) {
-        random_state = 1000000 + i;
+        rng.state = 1000000 + i;
         buf_clear(&made);
         put_message(&made, i % 4 ? TIDY : WILD, descriptor_of(version));
         for (unsigned k = 0; k < MUTATIONS; k++) {
             buf_clear(&damaged);
             buf_put_bytes(&damaged, buf_bytes(&made));
-            random_state = (uint64_t)i << 32 | k;
+            rng.state = (uint64_t)i << 32 | k;
             for (unsigned times = 1 + random_below(2); times > 0; times--) {
                 damage(&damaged);
             }
@@ -749,8 +741,8 @@ main(void)
     budget_init(&budget, "test", 0, NULL);
     if (rw_request_init(&request, &budget) != OK) return 1;
     for (unsigned i = 0; i < sizeof keys.texts.words / sizeof *keys.texts.words; i++) {
-        keys.texts.words[i] = random_word();
-        keys.lists.words[i] = random_word();
+        keys.texts.words[i] = rng_next(&rng);
+        keys.lists.words[i] = rng_next(&rng);
     }
     request.keys = &keys;
     return cmocka_run_group_tests(tests, NULL, teardown);
