@@ -2,8 +2,6 @@
  * damaged, or missing. */
 #include "lib/test.h"
 
-#include <glob.h>
-
 #include "cli/commands.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"
@@ -34,26 +32,6 @@ make_store(void)
 
 enum { IN_HEADER = 16, IN_FIRST_PAGE = 64 + 16 };
 
-/* Changes one byte of the only part. */
-static void
-damage_part(long offset)
-{
-    char pattern[128];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_int_equal(found.gl_pathc, 1);
-    FILE *f = fopen(found.gl_pathv[0], "r+");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
-    int byte = fgetc(f);
-    assert_true(byte != EOF);
-    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
-    fputc(byte ^ 0x55, f);
-    fclose(f);
-    globfree(&found);
-}
-
 #define QUERY "query", "--storage.path", cli_store, "--time=1700000000"
 
 UNIT_TEST(test_commands_that_read_a_whole_directory_end_with_0)
@@ -68,7 +46,7 @@ UNIT_TEST(test_commands_that_read_a_whole_directory_end_with_0)
 UNIT_TEST(test_commands_that_read_damage_end_with_1)
 {
     make_store();
-    damage_part(IN_FIRST_PAGE);
+    cli_damage_part(IN_FIRST_PAGE);
     cli_expect(RUN(QUERY, "up"), EXIT_FAILED, "damaged");
     cli_expect(RUN("verify", cli_store), EXIT_FAILED, "damaged");
 }
@@ -76,7 +54,7 @@ UNIT_TEST(test_commands_that_read_damage_end_with_1)
 UNIT_TEST(test_commands_that_leave_out_a_part_end_with_1)
 {
     make_store();
-    damage_part(IN_HEADER);
+    cli_damage_part(IN_HEADER);
     cli_expect(RUN(QUERY, "up"), EXIT_FAILED, "the result may be incomplete");
     cli_expect(RUN("export", "--storage.path", cli_store), EXIT_FAILED, "the output is incomplete");
     cli_expect(RUN("export", "--storage.path", cli_store, "--partial"), EXIT_FAILED,

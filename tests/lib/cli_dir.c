@@ -1,6 +1,8 @@
 /* cli_dir.c - see cli_dir.h. */
 #include "lib/cli_dir.h"
 
+#include <glob.h>
+
 #include "lib/cli_run.h"
 #include "sys/env.h"
 
@@ -30,4 +32,23 @@ cli_expect(int got, int expected, const char *words)
     if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
         fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
     }
+}
+
+void
+cli_damage_part(long offset)
+{
+    char pattern[128];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    FILE *f = fopen(found.gl_pathv[0], "r+");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
+    int byte = fgetc(f);
+    assert_true(byte != EOF);
+    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
+    fputc(byte ^ 0x55, f);
+    fclose(f);
+    globfree(&found);
 }

@@ -11,6 +11,9 @@ extern char cli_store[96], cli_file[96]; /* names in it, which the test makes */
 int cli_dir_make(void **state);
 int cli_dir_remove(void **state);
 
+/* Changes a byte of the only part of cli_store. */
+void cli_damage_part(long offset);
+
 /* Expects this status of the last run, and these words in its output. */
 void cli_expect(int got, int expected, const char *words);
 

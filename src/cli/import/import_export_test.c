@@ -323,31 +323,11 @@ UNIT_TEST(test_an_export_does_not_continue_another_one)
     expect_status(RUN(EXPORT, "--resume", progress, "-o", other, "--tenant=b"), EXIT_USAGE);
 }
 
-/* Flips bits of one byte of the only part. */
-static void
-damage_part(long offset)
-{
-    char pattern[128];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_int_equal(found.gl_pathc, 1);
-    FILE *f = fopen(found.gl_pathv[0], "r+");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
-    int byte = fgetc(f);
-    assert_true(byte != EOF);
-    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
-    fputc(byte ^ 0x55, f);
-    fclose(f);
-    globfree(&found);
-}
-
 /* The first page of a part has samples. */
 UNIT_TEST(test_an_export_that_leaves_out_damage_ends_with_1)
 {
     import_samples();
-    damage_part(64 + 16);
+    cli_damage_part(64 + 16);
     expect_status(RUN("export", "--format=csv"), EXIT_FAILED);
     expect_output("damaged");
     expect_status(RUN("export", "--format=csv", "--partial"), EXIT_FAILED);
