@@ -10,6 +10,8 @@ work=${SCRATCH:?}
 firekeep=build/firekeep
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
+# shellcheck source=tests/sources_lib.sh
+. tests/sources_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control clickhouse_server clickhouse_tcp clickhouse reader
@@ -42,52 +44,6 @@ YML
     start_firekeep reader "$work/reader-$1" "${port[reader]}" --config.file="$work/reader.yml"
 }
 
-same() { # ARGUMENT...
-    "$TOOLS/rrcompare" "$url" "$reader" "${whole[@]}" --streamed --quiet "$@"
-}
-
-# The same answer of both, byte for byte, and not an empty one.
-ask_both() { # PATH [ARGUMENT...]
-    local path=$1 a b
-    shift
-    echo "$path $*"
-    a=$(curl -sgG --noproxy '*' --max-time 60 "$url$path" -d "start=$start_s" -d "end=$end_s" "$@")
-    b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" -d "start=$start_s" -d "end=$end_s" "$@")
-    [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
-    [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
-    [[ $a == "$b" ]] || { diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20; return "${PIPESTATUS[0]}"; }
-}
-
-look_ups_are_the_same() {
-    local name
-    ask_both /api/v1/labels || return 1
-    ask_both /api/v1/labels --data-urlencode 'match[]={job=~".+"}' || return 1
-    for name in __name__ job instance; do
-        ask_both "/api/v1/label/$name/values" || return 1
-    done
-    ask_both /api/v1/label/job/values -d "limit=1" || return 1
-    ask_both /api/v1/label/__name__/values --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
-    ask_both /api/v1/label/instance/values --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
-    ask_both /api/v1/series --data-urlencode 'match[]={__name__=~"up|.*_total",job!=""}' || return 1
-}
-
-expressions=(
-    '{__name__=~".*_total", job!="x", nothing=""}'
-    'count by (job) ({__name__=~"n.+|p.+"})'
-    'up'
-    'count({__name__!=""}) by (__name__)'
-)
-results_are_the_same() {
-    local expression
-    for expression in "${expressions[@]}"; do
-        ask_both /api/v1/query_range --data-urlencode "query=$expression" -d step=10 || return 1
-    done
-}
-
-times_of() { # in whole seconds, of all there is
-    quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
-}
-
 every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
 
 round() { # NAME CAPTURE [ARGUMENT...]
@@ -95,9 +51,8 @@ round() { # NAME CAPTURE [ARGUMENT...]
     claim "$1: a server without a store starts" reads "$1" || return
     claim "$1: everything comes back, bit for bit" within 30 same
     if [[ $1 != kinds ]]; then
-        read -r start_s end_s < <(times_of)
-        end_s=$((end_s + 10)) # all of the last second, too
-        claim "$1: look-ups answer the same" look_ups_are_the_same
+        set_bounds
+        claim "$1: look-ups answer the same" look_ups_are_the_same "${bounds[@]}"
         claim "$1: PromQL answers the same" results_are_the_same
     fi
     stop reader

@@ -11,6 +11,8 @@ work=${SCRATCH:?}
 firekeep=build/firekeep
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
+# shellcheck source=tests/sources_lib.sh
+. tests/sources_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control double reader scratch
@@ -42,47 +44,6 @@ sources:
   - {name: tsd, type: opentsdb, url: '$double'${1-}}
 END
     start_firekeep reader "$work/reader" "${port[reader]}" --config.file="$work/reader.yml"
-}
-
-same() { # ARGUMENT...
-    "$TOOLS/rrcompare" "$url" "$reader" "${whole[@]}" --streamed --quiet "$@"
-}
-
-# The same answer of both, byte for byte, and not an empty one.
-ask_both() { # PATH [ARGUMENT...]
-    local path=$1 a b
-    shift
-    echo "$path $*"
-    a=$(curl -sgG --noproxy '*' --max-time 60 "$url$path" -d "start=$start_s" -d "end=$end_s" "$@")
-    b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" -d "start=$start_s" -d "end=$end_s" "$@")
-    [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
-    [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
-    diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20
-    return "${PIPESTATUS[0]}"
-}
-
-look_ups_are_the_same() {
-    local name
-    ask_both /api/v1/labels || return 1
-    ask_both /api/v1/labels --data-urlencode 'match[]={job=~".+"}' || return 1
-    for name in __name__ job instance; do
-        ask_both "/api/v1/label/$name/values" || return 1
-    done
-    ask_both /api/v1/label/job/values -d "limit=1" || return 1
-    ask_both /api/v1/label/instance/values --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
-    ask_both /api/v1/series --data-urlencode 'match[]={__name__=~"up|.*_total",job!=""}' || return 1
-}
-
-results_are_the_same() {
-    local expression
-    for expression in '{__name__=~".*_total", job!="x", nothing=""}' 'count by (job) ({__name__=~"n.+|p.+"})' up \
-        'count({__name__!=""}) by (__name__)' '{__name__=~"node_cpu.*",mode=~"i.*|user",cpu!~"1"}'; do
-        ask_both /api/v1/query_range --data-urlencode "query=$expression" -d step=10 || return 1
-    done
-}
-
-times_of() { # in whole seconds, of all there is
-    quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
 }
 
 # Selects the samples of a capture that OpenTSDB can store: finite values, one to eight labels.
@@ -163,10 +124,9 @@ if [[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]]; then
     claim "capture: it is given the capture" writes "$work/fit.ndjson"
     claim "capture: a server without a store starts" reads
     claim "capture: everything comes back, bit for bit" same
-    read -r start_s end_s < <(times_of)
-    end_s=$((end_s + 10)) # all of the last second, too
-    claim "capture: look-ups answer the same" look_ups_are_the_same
-    claim "capture: PromQL answers the same" results_are_the_same
+    set_bounds
+    claim "capture: look-ups answer the same" look_ups_are_the_same "${bounds[@]}"
+    claim "capture: PromQL answers the same" results_are_the_same '{__name__=~"node_cpu.*",mode=~"i.*|user",cpu!~"1"}'
     claim "capture: no request was larger than OpenTSDB takes" is_small
     stop reader
     stop writer
