@@ -4,7 +4,7 @@
 # TOOLS to that of the tools. Starting a process costs more than most of its work, so functions that
 # are called often start few.
 #
-#   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready
+#   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready; with $small_log
 #   start NAME COMMAND...     in the background, output to $work/NAME.log (appended)
 #   wait_ready NAME URL [S]   until URL answers below 400; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
@@ -33,6 +33,9 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 names=()
 pids=()
 failures=0
+
+# Each start writes a segment of the log in advance: 64 MiB, if it is not told otherwise, are half of its CPU.
+small_log=--wal.segment-bytes=4MiB
 
 # Opens a pipe without a writer.
 exec {nothing}<> <(:)
@@ -70,7 +73,7 @@ start_firekeep() {
     local name=$1 dir=$2 port=$3
     shift 3
     start "$name" build/firekeep serve "--storage.path=$dir" \
-        "--web.listen-address=127.0.0.1:$port" "$@"
+        "--web.listen-address=127.0.0.1:$port" "$small_log" "$@"
     wait_ready "$name" "http://127.0.0.1:$port/-/ready" || {
         tail -n 5 "$work/$name.log"
         return 1

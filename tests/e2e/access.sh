@@ -104,7 +104,7 @@ use_certificate server
 write_web ann >"$work/web.yml"
 write_config >"$work/firekeep.yml"
 begin() {
-    start here build/firekeep serve "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" \
+    start here build/firekeep serve "$small_log" "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" \
         "--web.config.file=$work/web.yml" "--config.file=$work/firekeep.yml" --tenancy.enabled \
         --web.enable-lifecycle --web.enable-admin-api
     within 30 is 200 "$url/-/ready"
@@ -306,7 +306,7 @@ os.environ.update(LISTEN_FDS=str(len(above)), LISTEN_FDNAMES=sys.argv[2], LISTEN
 os.execv(sys.argv[3], sys.argv[3:])
 END
 is_activated() {
-    start passed python3 "$work/activate.py" "$port" web:spare build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web
+    start passed python3 "$work/activate.py" "$port" web:spare build/firekeep serve "$small_log" "--storage.path=$work/data3" --web.listen-address=fd://web
     within 30 is 200 "http://localhost:$port/-/ready" && stop passed
 }
 claim "a socket that the service manager passes is served" is_activated

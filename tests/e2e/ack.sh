@@ -35,7 +35,7 @@ to_receiver() {
 serve() { # NAME [ARGUMENT...]
     local name=$1
     shift
-    start "$name" env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve --storage.path="$work/$name" \
+    start "$name" env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve "$small_log" --storage.path="$work/$name" \
         --web.listen-address="127.0.0.1:${port[firekeep]}" --config.file="$work/firekeep.yml" --storage.mode=none --wal.ack=destination \
         --wal.ack-timeout=5s "$@" && wait_ready "$name" "$url/-/ready"
 }

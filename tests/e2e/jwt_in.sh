@@ -113,7 +113,7 @@ begin_issuer() {
     within 30 is 404 "$issuer/none"
 }
 begin() {
-    start here build/firekeep serve "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" \
+    start here build/firekeep serve "$small_log" "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" \
         "--config.file=$work/firekeep.yml" --tenancy.enabled --web.enable-lifecycle
     within 30 is 200 "$url/-/ready"
 }

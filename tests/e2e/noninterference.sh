@@ -66,7 +66,7 @@ rules_of() { # FILE...
 
 begin() { # NAME
     # Federation has the last samples, which are as old as the script.
-    start "$1" build/firekeep serve "--config.file=$work/$1.yml" "--web.listen-address=${at[$1]#http://}" --query.lookback-delta=90m
+    start "$1" build/firekeep serve "$small_log" "--config.file=$work/$1.yml" "--web.listen-address=${at[$1]#http://}" --query.lookback-delta=90m
     wait_ready "$1" "${at[$1]}/-/ready"
 }
 

@@ -218,7 +218,7 @@ begin() {
     echo "$key" >"$work/key"
     write_config >"$work/firekeep.yml"
     start proxy python3 "$work/proxy.py" "$proxy_port"
-    start here build/firekeep serve "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" "--config.file=$work/firekeep.yml"
+    start here build/firekeep serve "$small_log" "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" "--config.file=$work/firekeep.yml"
     within 30 ask_server 1
 }
 begin_prometheus() { # PROGRAM VERSION

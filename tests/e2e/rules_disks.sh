@@ -109,7 +109,7 @@ is_emptied() {
 claim "emptied: alerts fire again, nothing is made up, nobody is told that they are resolved" is_emptied
 
 second_is_refused() {
-    build/firekeep serve --storage.path="$data" --web.listen-address="127.0.0.1:$two_port" --config.file="$work/firekeep.yml" \
+    build/firekeep serve "$small_log" --storage.path="$data" --web.listen-address="127.0.0.1:$two_port" --config.file="$work/firekeep.yml" \
         >"$work/second.txt" 2>&1
     [[ $? == 1 ]] || return 1
     tail -n 1 "$work/second.txt"
@@ -197,7 +197,7 @@ serve_with_clock() {
     sed -i 's/catch_up_wait: 4s/catch_up_wait: 15s/' "$work/firekeep.yml"
     begin_world "$url/api/v1/write" && set_world b=70 || return 1
     data=$work/clock
-    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve --storage.path="$data" \
+    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve "$small_log" --storage.path="$data" \
         --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
     wait_ready firekeep "$url/-/ready" && within 20 fires Always High && within 20 is_told High firing && within 20 metric_is_above firekeep_rule_group_iterations_total 1
 }
@@ -236,7 +236,7 @@ claim "a clock: SIGTERM ends it" stop firekeep
 
 serve_at() { # SECONDS ahead
     echo "$1" >"$work/ahead"
-    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve --storage.path="$work/day" \
+    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve "$small_log" --storage.path="$work/day" \
         --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
     wait_ready firekeep "$url/-/ready"
 }
@@ -310,7 +310,7 @@ claim "refused: SIGTERM ends it" stop firekeep
 serve_on_hanging() {
     "${CC:-cc}" -shared -fPIC -O1 -o "$work/hang.so" tests/doubles/hang.c || return 1
     rm -f "$work/hangs"
-    start firekeep env LD_PRELOAD="$work/hang.so" DISK_HANGS="$work/hangs" build/firekeep serve --storage.path="$data" \
+    start firekeep env LD_PRELOAD="$work/hang.so" DISK_HANGS="$work/hangs" build/firekeep serve "$small_log" --storage.path="$data" \
         --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml" --rules.api=true
     wait_ready firekeep "$url/-/ready" && within 20 fires High && within 20 is_told High firing
 }

@@ -49,7 +49,7 @@ END
 }
 
 serve() {
-    start firekeep "${as_others[@]}" build/firekeep serve --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
+    start firekeep "${as_others[@]}" build/firekeep serve "$small_log" --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
         --config.file="$work/firekeep.yml" --web.enable-lifecycle
     wait_ready firekeep "$url/-/ready" || {
         tail -n 5 "$work/firekeep.log"
@@ -333,7 +333,7 @@ refuses_to_start() { # KIND
     local status
     mv "$work/single.yml" "$work/away"
     put "$1" "$work/single.yml"
-    timeout 60 "${as_others[@]}" build/firekeep serve --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
+    timeout 60 "${as_others[@]}" build/firekeep serve "$small_log" --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
         --config.file="$work/firekeep.yml" >"$work/refused.txt" 2>&1
     status=$?
     rm -rf "$work/single.yml"

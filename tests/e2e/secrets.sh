@@ -224,7 +224,7 @@ claim "servers that repeat what they get start" start parrot python3 tests/doubl
 claim "they listen" within 20 grep -q listening "$work/parrot.log"
 claim "check accepts the configuration" "$firekeep" check "$config"
 begin() {
-    start here "$firekeep" serve "--config.file=$config" "--web.config.file=$work/web.yml" "--storage.path=$work/store" \
+    start here "$firekeep" serve "$small_log" "--config.file=$config" "--web.config.file=$work/web.yml" "--storage.path=$work/store" \
         "--web.listen-address=127.0.0.1:$port" --web.enable-lifecycle --web.enable-admin-api --self-scrape.interval=1s
     wait_ready here "$url/-/ready"
 }

@@ -212,7 +212,7 @@ has_sample() { # TENANT NAME
 
 claim "a certificate is made" make_certificate
 begin() {
-    start here build/firekeep serve "--storage.path=$work/data" "--config.file=$work/firekeep.yml" \
+    start here build/firekeep serve "$small_log" "--storage.path=$work/data" "--config.file=$work/firekeep.yml" \
         --tenancy.enabled --web.enable-lifecycle
     wait_ready here "$url/-/ready"
 }

@@ -42,7 +42,7 @@ write_config() { # MAX-AGE LINE...
 
 start_cached() { # NAME URL
     mkdir -p "$work/$1"
-    start "$1" build/firekeep serve "--config.file=$work/cached.yml" "--storage.path=$work/$1" \
+    start "$1" build/firekeep serve "$small_log" "--config.file=$work/cached.yml" "--storage.path=$work/$1" \
         "--web.listen-address=${2#http://}" --web.enable-lifecycle
     wait_ready "$1" "$2/-/ready"
 }

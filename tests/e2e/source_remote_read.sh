@@ -37,7 +37,7 @@ between() { # NAME MODE PORT LINE...
     write_config "$name" "$mode" "$@"
     at[$name]=http://127.0.0.1:$on
     mkdir -p "$work/$name"
-    start "$name" build/firekeep serve "--config.file=$work/$name.yml" "--web.listen-address=127.0.0.1:$on" --web.enable-lifecycle
+    start "$name" build/firekeep serve "$small_log" "--config.file=$work/$name.yml" "--web.listen-address=127.0.0.1:$on" --web.enable-lifecycle
     wait_ready "$name" "${at[$name]}/-/ready"
 }
 

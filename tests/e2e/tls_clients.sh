@@ -46,7 +46,7 @@ listeners:
 END
 }
 begin() {
-    start here build/firekeep serve "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" "--config.file=$work/firekeep.yml"
+    start here build/firekeep serve "$small_log" "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" "--config.file=$work/firekeep.yml"
     within 30 asks 200 "$port"
 }
 

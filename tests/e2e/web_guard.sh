@@ -110,7 +110,7 @@ os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid
 os.execv(sys.argv[3], sys.argv[3:])
 END
 listens() { # NAME ADDRESS ARGUMENT...
-    start "$1" python3 "$work/activate.py" "$2" "$port" "$firekeep" serve "--storage.path=$work/passed" --web.listen-address="fd://web,unix:$work/s" "${@:3}"
+    start "$1" python3 "$work/activate.py" "$2" "$port" "$firekeep" serve "$small_log" "--storage.path=$work/passed" --web.listen-address="fd://web,unix:$work/s" "${@:3}"
     within 30 is 200 "$url/-/ready"
 }
 guards_socket() {

@@ -21,6 +21,7 @@ site_new(void)
     snprintf(s->settings.storage_path, sizeof s->settings.storage_path, "%s", s->store);
     snprintf(s->settings.web_listen_address, sizeof s->settings.web_listen_address, "127.0.0.1:0");
     s->settings.storage_min_free_bytes = 1 << 20;
+    s->settings.wal_segment_bytes = 4 << 20; /* each start prepares one */
     s->settings.memory_limit_bytes = 512 << 20;
     s->settings.web_workers = 2;
     s->settings.read_max_concurrent = 2;

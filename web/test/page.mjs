@@ -520,11 +520,11 @@ await claim('a pasted configuration is checked', async () => {
   await axeFinds(page)
   await page.keyboard.press('Backspace')
   await page.$eval('textarea', t => {
-    t.value = 'retention: {time: 1y}\nwal: {segment_bytes: 8MiB}'
+    t.value = 'retention: {time: 1y}\nhead: {max_age: 5h}'
     t.dispatchEvent(new Event('input', { bubbles: true }))
   })
   await press(page, 'Check')
-  await shows(page, 'retention.time', '10y', 'wal.segment_bytes', 'restart', 'Some need a restart')
+  await shows(page, 'retention.time', '10y', 'head.max_age', 'restart', 'Some need a restart')
   await axeFinds(page)
 })
 
