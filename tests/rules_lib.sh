@@ -11,7 +11,7 @@ begin_world() { # [WRITE_URL...]
 
 set_world() { # NAME=VALUE...
     local IFS='&'
-    curl -sf "$world/set?$*"
+    "$TOOLS/get" "$world/set?$*"
 }
 
 pid_of() { # NAME
@@ -19,13 +19,13 @@ pid_of() { # NAME
     _find "$1" && echo "${pids[found]}"
 }
 
-ask() { # PATH ARGUMENT...: prints `data` of the answer
-    curl -sfG "$url/api/v1/$1" "${@:2}" | jq -c .data
+ask() { # QUERY [ARGUMENT...]
+    curl -sfG "$url/api/v1/query" --data-urlencode "query=$1" "${@:2}"
 }
 
 # Prints the value of an instant query of one series; empty if there is none.
 value() { # EXPRESSION [TIME]
-    ask query --data-urlencode "query=$1" ${2:+-d "time=$2"} | jq -r '.result[0].value[1] // empty'
+    ask "$1" ${2:+-d "time=$2"} | jq -r '.data.result[0].value[1] // empty'
 }
 
 value_is() { # EXPRESSION VALUE [TIME]
@@ -47,7 +47,7 @@ metric_is_above() { # START VALUE
 
 # A line each: FILE GROUP NAME HEALTH ERROR.
 rules() {
-    ask rules | jq -r '.groups[] | . as $g | .rules[] | "\($g.file | sub(".*/"; "")) \($g.name) \(.name) \(.health) \(.lastError // "")"'
+    "$TOOLS/get" "$url/api/v1/rules" | jq -r '.data.groups[] | . as $g | .rules[] | "\($g.file | sub(".*/"; "")) \($g.name) \(.name) \(.health) \(.lastError // "")"'
 }
 
 rule_says() { # NAME PATTERN: of its health and error
@@ -57,14 +57,14 @@ rule_says() { # NAME PATTERN: of its health and error
 
 has_groups() { # FILE:GROUP...
     local said
-    said=$(ask rules | jq -r '[.groups[] | "\(.file | sub(".*/"; "")):\(.name)"] | sort | join(" ")')
+    said=$("$TOOLS/get" "$url/api/v1/rules" | jq -r '[.data.groups[] | "\(.file | sub(".*/"; "")):\(.name)"] | sort | join(" ")')
     echo "groups: $said"
     [[ $said == "$*" ]]
 }
 
 # NAME STATE ACTIVE_AT, in seconds.
 alert() { # NAME
-    ask alerts | jq -r ".alerts[] | select(.labels.alertname == \"$1\") | \"\(.labels.alertname) \(.state) \(.activeAt | sub(\"\\\\..*\"; \"\") | sub(\"Z\"; \"\"))\""
+    "$TOOLS/get" "$url/api/v1/alerts" | jq -r ".data.alerts[] | select(.labels.alertname == \"$1\") | \"\(.labels.alertname) \(.state) \(.activeAt | sub(\"\\\\..*\"; \"\") | sub(\"Z\"; \"\"))\""
 }
 
 fires() { # NAME...
@@ -88,8 +88,7 @@ has_no_alert() { # NAME...
 
 # Prints the notifications about an alert, one per line: firing|resolved STARTS ENDS.
 told() { # NAME [WHO]
-    curl -sf "$world/told?who=${2:-firekeep}" | jq -r "select(.labels.alertname == \"$1\")
-        | \"\(if (.endsAt | sub(\"\\\\..*\"; \"\") | sub(\"Z\"; \"\") + \"Z\" | fromdate) <= .told then \"resolved\" else \"firing\" end) \(.startsAt) \(.endsAt)\""
+    "$TOOLS/get" "$world/told?who=${2:-firekeep}&about=$1"
 }
 
 is_told() { # NAME firing|resolved

@@ -38,8 +38,8 @@ serve() { # ARGUMENT...
 
 # The times of all evaluations of a group in the last minutes, in milliseconds.
 evaluations() {
-    ask query --data-urlencode 'query=one[5m]' |
-        jq -r '.result[].values[] | .[0] * 1000 | round'
+    ask 'one[5m]' |
+        jq -r '.data.result[].values[] | .[0] * 1000 | round'
 }
 
 # Checks that no sample is missing between the first and the last, and none is repeated.

@@ -97,7 +97,7 @@ is_edited_in_place() {
     since=$(state_of High Waits)
     write_a second "  - {record: more, expr: vector(1)}" >"$rules/a.yml"
     reloads && is_evaluated_on "$rules/a.yml;a" && goes_on "$since" High Waits && value_is more 1 &&
-        ask alerts | jq -e '.alerts[] | select(.labels.alertname == "High") | .annotations.summary == "second"'
+        "$TOOLS/get" "$url/api/v1/alerts" | jq -e '.data.alerts[] | select(.labels.alertname == "High") | .annotations.summary == "second"'
 }
 
 # One for each evaluation of a group, and of a rule; and how long each group took to be restored.
@@ -360,7 +360,7 @@ catches_up() { # waits|live
 
 # The evaluations of `edited`: milliseconds and value.
 edited() {
-    ask query --data-urlencode 'query=edited[5m]' | jq -r '.result[].values[] | "\(.[0] * 1000 | round) \(.[1])"'
+    ask 'edited[5m]' | jq -r '.data.result[].values[] | "\(.[0] * 1000 | round) \(.[1])"'
 }
 
 is_evaluated_twice() {

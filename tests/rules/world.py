@@ -13,8 +13,10 @@ accepted.
     POST /read                   a source without any series; it answers only while `held` is not 1
     GET  /held                   number of requests that wait for that
     GET  /told?who=WHO           its alerts, one line of JSON each, in the order of arrival
+    GET  /told?who=WHO&about=A   of the alert A a line each: firing|resolved STARTS ENDS
 """
 
+import calendar
 import collections
 import json
 import struct
@@ -69,6 +71,11 @@ class Sender(threading.Thread):
         return True
 
 
+def in_short(alert):
+    ends = calendar.timegm(time.strptime(alert["endsAt"][:19], "%Y-%m-%dT%H:%M:%S"))
+    return "%s %s %s\n" % ("resolved" if ends <= alert["told"] else "firing", alert["startsAt"], alert["endsAt"])
+
+
 class World(actor.Handler):
     def do_GET(self):
         global down, held
@@ -90,7 +97,11 @@ class World(actor.Handler):
                         loads[name] = float(value)
                 self.answer("")
             elif url.path == "/told":
-                self.answer("".join(json.dumps(a, sort_keys=True) + "\n" for a in told.get(fields["who"], [])))
+                alerts = told.get(fields["who"], [])
+                if "about" in fields:
+                    self.answer("".join(in_short(a) for a in alerts if a["labels"]["alertname"] == fields["about"]))
+                else:
+                    self.answer("".join(json.dumps(a, sort_keys=True) + "\n" for a in alerts))
             elif url.path == "/held":
                 self.answer("%d\n" % waiting)
             else:
