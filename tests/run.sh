@@ -34,6 +34,7 @@ if [[ -z ${SAMPLES-} ]]; then
 fi
 export SAMPLES
 export PYTHONDONTWRITEBYTECODE=1 # no file is written into the source tree
+export GOGC=400 # Prometheus and other peers in Go collect garbage less often
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
