@@ -84,6 +84,7 @@ static const struct route {
     {"/api/v1/status/active_queries/*", HTTP_DELETE, ACCESS_READ, QUEUE_PAGES, query_cancel_run,
      OWN},
     {"/api/v1/status/top_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, top_queries_run, OWN},
+    {"/api/v1/status/metric_usage", HTTP_GET, ACCESS_READ, QUEUE_READS, page_run},
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, query_exemplars_run,
      READABLE | FENCED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, format_query_run,

@@ -120,6 +120,7 @@ struct api_options {
     struct env *env;
     struct tsdb *tsdb;         /* for writes and administration */
     struct answerer *answerer; /* for reads */
+    struct usage *usage;       /* the usage that it counts */
     struct budget *memory;
     uint64_t decoded_bytes_max;
     bool tenancy;
@@ -162,8 +163,8 @@ struct api_options {
                                 struct why *why);
     /* Gives the levels of downsampling of such a configuration, with a reference to each of their
      * rules. The same errors. */
-    enum err (*downsampling_levels)(void *context, struct bytes text, struct tsdb_limits *ret_limits,
-                                    struct why *why);
+    enum err (*downsampling_levels)(void *context, struct bytes text,
+                                    struct tsdb_limits *ret_limits, struct why *why);
     bool (*can_read)(void *context); /* without a store: says whether there are sources */
     /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);

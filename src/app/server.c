@@ -26,6 +26,7 @@
 #include "model/storage_layout.h"
 #include "relay/operate/copy_states.h"
 #include "sys/machine_memory.h"
+#include "views/usage.h"
 
 #define OPEN_NS_MAX (2 * NS_PER_S) /* a start waits so long for destinations to be open */
 
@@ -507,6 +508,8 @@ server_free(struct server *s)
     relays_free(s->relays);
     metric_unregister(&s->queue_collector.link);
     write_queue_free(s->queue);
+    if (s->answerer != NULL) s->answerer->ops->free(s->answerer);
+    usage_free(s->usage);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
@@ -526,6 +529,14 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
     enum err e = readers_prepare(s->readers, sources, &change, why);
     if (e == OK) readers_commit(change);
     return e;
+}
+
+static enum err
+begin_usage(struct server *s, struct why *why)
+{
+    enum err e = usage_new(s->env, tsdb_hash_seed(s->tsdb), &s->memory.foreground, &s->usage);
+    if (e == OK) e = usage_answerer_new(s->usage, readers_answerer(s->readers), &s->answerer);
+    return e ? why_set(why, e, "not enough memory to start") : OK;
 }
 
 static enum err
@@ -565,7 +576,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
     struct ruler_options options = {
         .env = s->env,
         .seed = tsdb_hash_seed(s->tsdb),
-        .answerer = readers_answerer(s->readers),
+        .answerer = s->answerer,
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 2,
         .writes = s->writes,
@@ -699,6 +710,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     };
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
+    if (e == OK) e = begin_usage(s, why);
     if (e == OK) e = server_start_api(s, why);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);

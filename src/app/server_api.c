@@ -380,7 +380,8 @@ server_start_api(struct server *s, struct why *why)
     struct api_options options = {
         .env = s->env,
         .tsdb = s->tsdb,
-        .answerer = readers_answerer(s->readers),
+        .answerer = s->answerer,
+        .usage = s->usage,
         .memory = &s->memory.foreground,
         .decoded_bytes_max = server_decoded_bytes_max(s),
         .tenancy = c->tenancy_enabled,

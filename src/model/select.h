@@ -40,6 +40,9 @@ extern const struct limit_names limits_of_queries; /* query.max_series ... */
 
 struct permitted;
 
+/* Says for whom metrics are counted as used (views/usage.h). */
+enum asker { ASKER_UNCOUNTED, ASKER_USER, ASKER_RULE };
+
 /* The limits and the deadline of a query, shared by everything that works for it, in any thread.
  * The limits are checked before memory is taken or work is done. 0 means no limit. */
 struct query_control {
@@ -72,6 +75,7 @@ struct query_control {
     /* Views that are opened with this control read only the source of this name, or with "" only
      * the local store. NULL: all of them. */
     const char *source;
+    enum asker asker;
 };
 
 /* `control` may be NULL: nothing limits the query. */

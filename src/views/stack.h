@@ -10,6 +10,8 @@
  *          |
  *      tenants       asks for each tenant of a list, and labels its series   view_stack_tenants(),
  *          |                                                                 once
+ *      usage         counts the metrics that are asked for                   usage_answerer_new(),
+ *          |                                                                 once
  *      merged        the store and all sources as one                        view_stack_merge(),
  *          |      \                                                          for each view
  *      permitted   permitted    series that are visible to the sender
@@ -26,7 +28,8 @@
  *  - replicas is above tenants and merged: a replica is chosen when all its samples are together,
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
- *  - tenants is above merged: sources filter by tenant, and know no lists.
+ *  - tenants is above merged: sources filter by tenant, and know no lists. It is above usage, which
+ *    counts by tenant.
  *  - permitted is below merged and replicas, so that hidden samples never win over visible ones. It
  *    is above source and answer_cache, and adds matchers that they treat like those of the
  * question: the external labels of a source count, and answers are cached for these matchers.

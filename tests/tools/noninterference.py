@@ -271,6 +271,7 @@ REQUESTS = {
     "/api/v1/status/active_queries": [("", [])],
     "/api/v1/status/active_queries/*": [("1", []), ("999999", []), ("x", [])],
     "/api/v1/status/top_queries": [("", [("by", "samples"), ("limit", "1000")]), ("", [("by", "x")])],
+    "/api/v1/status/metric_usage": [("", [("limit", "1000")]), ("", [("metric", "up")]), ("", [("limit", "x")])],
     "/api/v1/query_exemplars": [("", [("query", q), ("start", "B"), ("end", "T")]) for q in ("up", '{job!=""}', 'up{team="b"}', "1")],
     "/api/v1/format_query": [("", q) for q in ALL_QUERIES],
     "/api/v1/parse_query": [("", q) for q in ALL_QUERIES],
@@ -382,7 +383,7 @@ class Request:
 
     def is_timed(self):
         """True if the answer has times of execution, also if it has no body."""
-        return self.path.endswith(("/api/v1/status/top_queries", "/api/v1/rules", "/api/v1/alerts"))
+        return self.path.endswith(("/api/v1/status/top_queries", "/api/v1/status/metric_usage", "/api/v1/rules", "/api/v1/alerts"))
 
     def __str__(self):
         body = f" {len(self.body)} bytes {self.body[:20].hex()}" if isinstance(self.body, bytes) else ""
@@ -417,6 +418,7 @@ def requests_of(route, now, end_ms):
 MASKS = [
     (re.compile(rb'"(evalTotalTime|resultSortTime|queryPreparationTime|innerEvalTime|execQueueTime|execTotalTime|ms|total_ms|max_ms)":'
                 rb"[0-9.e+-]+"), rb'"\1":0'),
+    (re.compile(rb'"(begun|since|last)":[0-9.]+'), rb'"\1":0'),
     (re.compile(rb'"(activeAt|keepFiringSince)":"[^"]*"'), rb'"\1":0'),
 ]
 

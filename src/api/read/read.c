@@ -402,7 +402,8 @@ read_sources(struct read *r, struct why *why)
 }
 
 /* Reads the choice of replicas, the fence and the level from the query string. Clients that ask for
- * notices copy stored series, so for them the default is not to merge replicas. */
+ * notices copy stored series, so for them the default is not to merge replicas, and a copy is not a
+ * use of metrics. */
 static enum err
 read_parameters(struct read *r, struct why *why)
 {
@@ -418,6 +419,7 @@ read_parameters(struct read *r, struct why *why)
         e = why_set(why, e, "%.*s", (int)error.size, (const char *)error.at);
     }
     if (r->notices != NOTICES_NONE && !given) r->replicas.count = 0;
+    if (r->notices != NOTICES_NONE) r->replicas.counts_usage = false;
     const char *level = form_given(&r->form, "level");
     r->only_raw = level != NULL && strcmp(level, "raw") == 0;
     if (e == OK && level != NULL && !r->only_raw) {

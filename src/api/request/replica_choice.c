@@ -77,7 +77,9 @@ replica_choice_read(struct api *api, const struct form *form, struct arena *aren
 {
     bool dedup = true, any = false;
     ret->count = 0;
+    ret->counts_usage = true;
     enum err e = form_bool(form, "dedup", &dedup, error);
+    if (e == OK) e = form_bool(form, "count_usage", &ret->counts_usage, error);
     if (e == OK) e = choice_add_given(ret, form, arena, &any, error, why);
     if (e == OK && !any) e = choice_add_setting(api, ret, arena, why);
     if (e) return e;
@@ -97,6 +99,7 @@ replica_choice_open(const struct api *api, const struct replica_choice *c,
                        api->options.answerer->name);
     }
     control->permitted = restricts ? &fence->permitted : NULL;
+    control->asker = c->counts_usage ? ASKER_USER : ASKER_UNCOUNTED;
     struct view_stack stack = {
         .answerer = api->options.answerer, .replicas = c->names, .replica_count = c->count};
     return view_stack_open(&stack, control, ret_view, why);

@@ -26,6 +26,9 @@ MUST_CHECK enum err page_number(struct status_page *page, const char *name, int6
 void features_put(const struct api_options *options, const struct promql_features *chosen,
                   struct json *j);
 
+/* usage_page.c */
+enum err metric_usage_page(struct status_page *page);
+
 /* status_log.c */
 enum err log_page(struct status_page *page);
 

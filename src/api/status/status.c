@@ -580,6 +580,7 @@ static const struct {
     {"/api/v1/status/tsdb", tsdb_page, one_tenant_of},
     {"/api/v1/status/tsdb/blocks", tsdb_blocks_page},
     {"/api/v1/status/tsdb/bytes", tsdb_bytes_page, one_tenant_of},
+    {"/api/v1/status/metric_usage", metric_usage_page, one_tenant_of},
     {"/api/v1/status/walreplay", wal_replay},
     {"/api/v1/status/self_metrics", self_metrics},
     {"/api/v1/status/storage", storage_page},

@@ -2,6 +2,7 @@
 #include "api/queues.h"
 #include "api/status/status.h"
 #include "api/write/write.h"
+#include "views/usage.h"
 
 #define COUNTER METRIC_KIND_COUNTER
 #define GAUGE   METRIC_KIND_GAUGE
@@ -297,6 +298,7 @@ store_metrics(struct metric_sink *sink, void *context)
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
     put_budget(sink, &api->page_budget);
+    put_budget(sink, usage_budget(api->options.usage));
     put_results(api, sink);
     tsdb_budgets(api->options.tsdb, put_budget, sink);
     struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);

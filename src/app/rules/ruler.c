@@ -491,6 +491,7 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
                                .replica_count = t->replica_count,
                                .warn = log_lack,
                                .warn_context = t->ruler};
+    control->asker = ASKER_RULE;
     return view_stack_open(&stack, control, ret_view, why);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "lib/api/api_rig.h"
 
+#include "views/usage.h"
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 struct api_rig *
@@ -440,6 +442,7 @@ api_rig_new(void)
     rig->m.env->ops = &rig->ops;
     machine_must_open(&rig->m);
     rig->answerer = (struct answerer){.ops = &answerer_double, .name = "double"};
+    must(usage_new(rig->m.env, 1, &rig->m.memory, &rig->usage));
     rig->view.ops = &view_double;
     rig->set.ops = &set_double;
     rig->names = 3;
@@ -455,6 +458,7 @@ api_rig_new(void)
         .env = rig->m.env,
         .tsdb = rig->m.db,
         .answerer = &rig->answerer,
+        .usage = rig->usage,
         .memory = &rig->m.memory,
         .decoded_bytes_max = 1 << 20,
         .stored = true,
@@ -510,6 +514,7 @@ void
 api_rig_free(struct api_rig *rig)
 {
     api_free(rig->api);
+    usage_free(rig->usage);
     machine_fini(&rig->m);
     free(rig);
 }

@@ -22,6 +22,7 @@ struct api_rig {
     struct api_limits limits;
     /* The double of the store's answerer: it has `names`, or fails. */
     struct answerer answerer;
+    struct usage *usage; /* counts nothing unless a test makes an answerer of it */
     struct view view;
     struct series_set set;
     enum err open_error, ask_error, sample_error;
@@ -39,7 +40,7 @@ struct api_rig {
     bool has_sources;
     const char *held; /* why writes wait */
     struct destination_control control;
-    struct destination_question question; /* its texts end with the request */
+    struct destination_question question;   /* its texts end with the request */
     struct series_question series_question; /* its texts end with the request */
     char question_reason[32], question_yaml[64];
     char controlled[64];
