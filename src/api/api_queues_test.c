@@ -181,6 +181,10 @@ UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
     assert_non_null(strstr(http_double_text(&r), "\"count\":2,\"failed\":0"));
     assert_null(strstr(http_double_text(&r), "vector"));
     buf_fini(&r.text);
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=time;limit=1", NULL,
+                bytes_of("", 0));
+    assert_int_equal(r.status, 400);
+    buf_fini(&r.text);
     api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 400);
     buf_fini(&r.text);

@@ -498,6 +498,7 @@ read_top(struct api *api, struct http_request *request, enum rank *ret_by, uint6
     static const char *const words[] = {"time", "samples", "memory"};
     struct form form;
     enum err e = form_read(request, &api->page_budget, &form, why);
+    if (e == OK) e = form_check_query(&form, why);
     const char *by = e ? NULL : form_nth(&form, "by", 0);
     const char *limit = e ? NULL : form_nth(&form, "limit", 0);
     unsigned i = 0, count = sizeof words / sizeof *words;
