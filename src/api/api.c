@@ -188,6 +188,7 @@ static const struct route {
     {"/targets", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/service-discovery", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/alertmanager-discovery", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/discovered-alertmanagers", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/starting", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/agent", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/consoles", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},

@@ -329,6 +329,7 @@ for name in ("/config/v1/rules", "/prometheus/config/v1/rules", "/api/prom/rules
     REQUESTS[name + "/*"] = [("space", []), ("space/group", []), ("", [])]
 for name in ("query", "graph", "alerts", "rules", "status", "tsdb-status", "queries", "config", "flags", "keep", "destinations",
              "sources", "targets", "explore", "dashboards", "tools", "tenants", "service-discovery", "alertmanager-discovery",
+             "discovered-alertmanagers",
              "starting", "agent", "consoles"):
     REQUESTS[f"/{name}"] = [("", [])]
 for name in ("consoles", "classic", "new"):

@@ -42,7 +42,7 @@ const entries: Entry[] = [
   { names: ['query', 'graph', ''], title: 'Query', show: QueryPage, needs: ['read'], ofTenant: true },
   { names: ['dashboards'], title: 'Dashboards', show: DashboardsPage, needs: ['read'], ofTenant: true },
   { names: ['explore'], title: 'Explore', show: ExplorePage, needs: ['read'], ofTenant: true },
-  { names: ['alerts', 'alertmanager-discovery'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
+  { names: ['alerts', 'alertmanager-discovery', 'discovered-alertmanagers'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
   { names: ['rules'], title: 'Rules', show: RulesPage, needs: ['read'], ofTenant: true },
   { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
   { names: ['destinations', 'sources'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },

@@ -46,6 +46,7 @@ UNIT_TEST(test_each_page_has_the_document_and_its_policy)
                                         "/tools",
                                         "/service-discovery",
                                         "/alertmanager-discovery",
+                                        "/discovered-alertmanagers",
                                         "/starting",
                                         "/agent",
                                         "/consoles"};
