@@ -4,7 +4,6 @@ import { render } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { ConsolesPage, TargetsPage } from './earlier/earlier'
 import { ExplorePage } from './explore/page'
-import { DestinationsPage } from './keep/destinations'
 import { KeepPage } from './keep/keep'
 import { serverAhead } from './lib/clock'
 import { duration } from './lib/format'
@@ -12,7 +11,6 @@ import { QueryPage } from './query/page'
 import { AlertsPage } from './rules/alerts'
 import { RulesPage } from './rules/rules'
 import { StatusPage } from './status/page'
-import { ToolsPage } from './tools/tools'
 import { keepFocus } from './ui/focus'
 import { Lazy } from './ui/lazy'
 import { Link, PlaceProvider, usePlace } from './ui/router'
@@ -34,6 +32,8 @@ interface Entry {
   isUnlisted?: boolean // only its address leads to it
 }
 
+const DestinationsPage = () => <Lazy load={() => import('./keep/destinations')}>{m => <m.DestinationsPage />}</Lazy>
+const ToolsPage = () => <Lazy load={() => import('./tools/tools')}>{m => <m.ToolsPage />}</Lazy>
 const DashboardsPage = () => <Lazy load={() => import('./dashboards/dashboards')}>{m => <m.DashboardsPage />}</Lazy>
 
 const ofProcess: Permission[] = ['admin', 'metrics']
