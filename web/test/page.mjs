@@ -809,6 +809,33 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
   expect(both.startsWith('expression,__name__,job,path,time,value\nlimit_total,limit_total,web,/a,') && both.includes('\nvector(1),,,,'), both)
 })
 
+await claim('metrics that are used are told from those that nobody asks for', async () => {
+  const asked = await fetch(`${url}/api/v1/query?query=temperature`)
+  expect(asked.ok, asked.status)
+  const page = await visit('/explore?usage=shown')
+  await shows(page, 'the start of the server', 'Last used')
+  const countsOf = name =>
+    page.evaluate(n => {
+      const row = [...document.querySelectorAll('table.metrics tbody tr')].find(r => r.cells[0].textContent === n)
+      return [...row.cells].slice(1, 4).map(c => Number(c.textContent))
+    }, name)
+  expect((await countsOf('temperature'))[0] > 0, 'a query does not count')
+  expect((await countsOf('requests_total'))[1] > 0, 'a rule does not count')
+  await looksRight(page)
+  await page.setViewport(wide)
+  await page.evaluate(() => [...document.querySelectorAll('label.field')].find(l => l.textContent.startsWith('Usage')).querySelector('select').focus())
+  const unused = await visit('/explore?usage=unused&search=o')
+  await shows(unused, 'metrics were not asked for since')
+  const names = await unused.$$eval('table.metrics tbody tr', rows => rows.map(r => r.cells[0].textContent))
+  expect(names.length > 0 && !names.includes('requests_total'), names.join())
+  // Looking at one does not change that.
+  const name = names[0]
+  await visit(`/explore?metric=${encodeURIComponent(name)}&usage=unused`)
+  await shows(unused, 'First sample', `not asked for since`)
+  const usage = await (await fetch(`${url}/api/v1/status/metric_usage?metric=${encodeURIComponent(name)}`)).json()
+  expect(usage.data.metrics.length === 0, JSON.stringify(usage.data.metrics))
+})
+
 for (const view of ['table', 'graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
   await claim(`view ${view.replace(/&.*[._]/, ' ')} fits on a phone, and axe finds nothing in light and dark`, async () => {
     const page = await visit(`/query?g0.expr=${/table|heatmap/.test(view) ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })

@@ -41,6 +41,7 @@ async function search(route: string, values: Record<string, string | string[]>):
   const found = await lines<{ results?: { name?: string; value?: string }[] }>(`api/v1/search/${route}`, {
     ...values,
     ...recent(),
+    count_usage: 'false',
     limit: namesMax,
     batch_size: namesMax,
   })
@@ -57,7 +58,7 @@ export function completionClient() {
       orNone(search('label_values', { label: name, 'match[]': selector(metric, matchers) }), []),
     metricMetadata: () => metadata,
     series: async (metric: string, matchers?: Matcher[]) => {
-      const asked = get<Record<string, string>[]>('api/v1/series', { 'match[]': selector(metric, matchers), ...recent(), limit: namesMax })
+      const asked = get<Record<string, string>[]>('api/v1/series', { 'match[]': selector(metric, matchers), ...recent(), limit: namesMax, count_usage: 'false' })
       const found = await orNone(asked.then(a => a.data), [])
       return found.map(labels => new Map(Object.entries(labels)))
     },

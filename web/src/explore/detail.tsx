@@ -16,10 +16,11 @@ import { useSettings } from '../ui/settings'
 import { Growth } from './growth'
 import { Places } from './places'
 import { Savings } from './savings'
+import { uncounted, usageText, useMaySeeUsage, useUsage } from './usage'
 
 /** Asks for one number; null: the expression has no result. */
 export async function number(query: string, time: number, signal: AbortSignal): Promise<number | null> {
-  const { data } = await ask<Result>('api/v1/query', { query, time: String(time) }, signal)
+  const { data } = await ask<Result>('api/v1/query', { query, time: String(time), ...uncounted }, signal)
   if (!isOfSeries(data)) return numberOf(data.result[1])
   const value = data.result[0]?.value
   return value === undefined ? null : numberOf(value[1])
@@ -45,7 +46,7 @@ async function detailOf(metric: string, span: number, signal: AbortSignal): Prom
   const end = serverNow()
   const selector = seriesText({ __name__: metric })
   const range = `${selector}[${span}s]`
-  const times = { start: String(end - span), end: String(end) }
+  const times = { start: String(end - span), end: String(end), ...uncounted }
   const names = await get<string[]>('api/v1/labels', { 'match[]': selector, ...times }, signal)
   const labelOf = async (name: string) => {
     const { data } = await get<string[]>(`api/v1/label/${encodeURIComponent(name)}/values`, { 'match[]': selector, ...times, limit: String(valuesMax + 1) }, signal)
@@ -68,7 +69,7 @@ function Values(props: { metric: string; label: string; span: number }) {
   useEffect(() => {
     const query = `topk(${valuesShown}, count by (${by}) (last_over_time(${selector}[${props.span}s])))`
     send(async signal => {
-      const { data } = await ask<Result>('api/v1/query', { query }, signal)
+      const { data } = await ask<Result>('api/v1/query', { query, ...uncounted }, signal)
       const rows = isOfSeries(data) ? data.result : []
       return rows.map((s): [string, number] => [s.metric[props.label] ?? '', numberOf(s.value![1])])
     })
@@ -115,6 +116,8 @@ export function MetricDetail(props: { metric: string; span: number }) {
   const [settings] = useSettings()
   const [load, send] = useLoad<Detail>()
   useEffect(() => send(signal => detailOf(metric, span, signal)), [metric, span])
+  const maySeeUsage = useMaySeeUsage()
+  const usage = useUsage(maySeeUsage, metric)
   const d = load.value
   const places = <Places metric={metric} span={span} />
   const time = (t: number | null) => (t === null ? 'unknown' : formatTime(t, settings.zone))
@@ -141,6 +144,7 @@ export function MetricDetail(props: { metric: string; span: number }) {
                 ['Series', count(d.series)],
                 ['First sample', time(d.first)],
                 ['Last sample', time(d.last)],
+                ...(maySeeUsage ? [['Used', usage.value === null ? (usage.error?.message ?? '…') : usageText(usage.value.metrics[0], usage.value, settings.zone)] as [string, string]] : []),
               ]}
             />
             {places}

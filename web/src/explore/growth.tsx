@@ -10,6 +10,7 @@ import { numberOf } from '../query/result'
 import { useLoad } from '../ui/load'
 import { Failure } from '../ui/parts'
 import { useSettings } from '../ui/settings'
+import { uncounted } from './usage'
 
 const days = 7
 const day = 86400
@@ -28,7 +29,7 @@ async function daysOf(metric: string, signal: AbortSignal): Promise<Day[]> {
   const now = `last_over_time(${selector}[1d])`
   const before = `last_over_time(${selector}[1d] offset 1d)`
   const eachDay = async (query: string) => {
-    const values = { query, start: String(end - (days - 1) * day), end: String(end), step: String(day) }
+    const values = { query, start: String(end - (days - 1) * day), end: String(end), step: String(day), ...uncounted }
     const { data } = await ask<OfSeries>('api/v1/query_range', values, signal)
     return new Map((data.result[0]?.values ?? []).map(([t, v]) => [t, numberOf(v)]))
   }

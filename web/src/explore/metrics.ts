@@ -4,6 +4,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { get, lines } from '../lib/api'
 import { useLoad } from '../ui/load'
+import { uncounted } from './usage'
 
 export interface Metric {
   name: string
@@ -42,7 +43,7 @@ export type Question = Record<string, string | undefined>
 async function ask(origin: string | undefined, question: Question, signal: AbortSignal) {
   const found = await lines<{ results?: Omit<Metric, 'origins'>[]; status?: string; error?: string }>(
     'api/v1/search/metric_names',
-    { ...question, include_metadata: 'true', batch_size: question['limit'], source: origin, partial_response: origin ? 'false' : undefined },
+    { ...question, include_metadata: 'true', batch_size: question['limit'], source: origin, ...uncounted, partial_response: origin ? 'false' : undefined },
     signal,
   )
   const last = found[found.length - 1]

@@ -1,17 +1,22 @@
-// page.tsx - the metrics of the store: names and descriptions, series and bytes; one of them in detail.
+// page.tsx - the metrics of the store: names and descriptions, series, bytes and usage; one of them in
+// detail.
 
 import { useEffect, useState } from 'preact/hooks'
 import { get } from '../lib/api'
 import { serverNowMs } from '../lib/clock'
 import { bytes, count } from '../lib/format'
+import { formatTime } from '../lib/time'
+import { Lazy } from '../ui/lazy'
 import { useLoad } from '../ui/load'
 import { Search, Title } from '../ui/page'
 import { Check, Failure, Notice, Pick } from '../ui/parts'
 import { Link, useArgument, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
-import { MetricDetail } from './detail'
+import { useSettings } from '../ui/settings'
 import { useMetrics } from './metrics'
+import type { Metric } from './metrics'
 import { Origins } from './origins'
+import { sinceText, useMaySeeUsage, useUsage } from './usage'
 
 const spans = [
   { id: '3600', label: 'last hour' },
@@ -19,7 +24,14 @@ const spans = [
   { id: '604800', label: 'last week' },
   { id: '2592000', label: 'last 30 days' },
 ]
+const usages = [
+  { id: '', label: 'hidden' },
+  { id: 'shown', label: 'shown' },
+  { id: 'unused', label: 'unused only' },
+]
 const namesShown = 200
+/** Names that are read to find the unused ones; the server's limit of a search. */
+const namesRead = 10_000
 
 interface Sizes {
   exact: boolean
@@ -48,54 +60,88 @@ function useSizes() {
   return { isWanted, setWanted, sizes, of, seriesOf, error: load.error }
 }
 
-export function ExplorePage() {
+function List() {
   const place = usePlace()
+  const [{ zone }] = useSettings()
   const metric = place.values.get('metric')
   const [text, setText] = useArgument('search')
+  const [usage, setUsage] = useArgument('usage')
   const [span, setSpan] = useState('3600')
   const maySeeSizes = useMay('admin', 'metrics')
+  const maySeeUsage = useMaySeeUsage()
   const { isWanted, setWanted, sizes, of, seriesOf, error } = useSizes()
+  const used = useUsage(maySeeUsage && usage !== '')
+  const isUnused = maySeeUsage && usage === 'unused'
+  const uses = usage === '' ? null : used.value
+  const usageOf = new Map(uses?.metrics.map(m => [m.metric, m]))
   // Seconds of one minute make the same question, so that it is not asked again.
   const end = Math.ceil(serverNowMs() / 60_000) * 60
+  const limit = isUnused ? namesRead : namesShown
   const { metrics, error: failure } = useMetrics({
     'search[]': text === '' ? undefined : text,
     case_sensitive: 'false',
     start: String(end - Number(span)),
     end: String(end),
-    limit: String(namesShown),
+    limit: String(limit),
   })
-  const isTyped = metrics?.metrics.some(m => m.type !== undefined || m.unit !== undefined)
-  const isDescribed = metrics?.metrics.some(m => m.help !== undefined)
+  const bytesOf = (m: Metric) => of.get(m.name)?.bytes ?? 0
+  let found = metrics?.metrics ?? []
+  if (isUnused) found = uses === null ? [] : found.filter(m => !usageOf.has(m.name))
+  if (isUnused && sizes !== null) found = [...found].sort((a, b) => bytesOf(b) - bytesOf(a))
+  const shown = found.slice(0, namesShown)
+  const isTyped = shown.some(m => m.type !== undefined || m.unit !== undefined)
+  const isDescribed = shown.some(m => m.help !== undefined)
+  const number = (label: string) => (
+    <th scope="col" class="number">
+      {label}
+    </th>
+  )
   return (
     <>
-      <Title text="Explore">
+      <div class="controls">
         <Search label="Metric" value={text} onChange={setText} />
         <Pick label="Samples of the" choices={spans} value={span} onChange={setSpan} />
         {maySeeSizes && <Check label="Series and bytes" value={isWanted} onChange={setWanted} />}
-      </Title>
+        {maySeeUsage && <Pick label="Usage" choices={usages} value={usage} onChange={setUsage} />}
+      </div>
       {error !== null && <Failure error={error} />}
+      {used.error !== null && usage !== '' && <Failure error={used.error} />}
       {sizes?.exact === false && <Notice kind="info">Bytes are estimated from {(sizes.shareRead * 100).toPrecision(3)} % of the series in parts.</Notice>}
-      {metric !== null && <MetricDetail key={metric} metric={metric} span={Number(span)} />}
+      {uses !== null && (
+        <Notice kind="info">
+          {isUnused ? `${count(found.length)} of ${count(metrics?.metrics.length ?? 0)} metrics were not asked for` : 'Uses are counted'} {sinceText(uses, zone)}.
+          {isUnused && sizes === null && maySeeSizes && ' “Series and bytes” puts the largest first.'}
+        </Notice>
+      )}
+      {metric !== null && (
+        <Lazy key={metric} load={() => import('./detail')}>
+          {m => <m.MetricDetail metric={metric} span={Number(span)} />}
+        </Lazy>
+      )}
       {failure !== null && <Failure error={failure} />}
       {metrics !== null && <Origins of={metrics} />}
-      {metrics?.metrics.length === 0 && metrics.waiting.length === 0 && <p class="empty">No metric matches.</p>}
-      {metrics !== null && metrics.metrics.length > 0 && (
+      {metrics !== null && shown.length === 0 && metrics.waiting.length === 0 && !(isUnused && uses === null) && (
+        <p class="empty">{isUnused && metrics.metrics.length > 0 ? 'Each metric was asked for.' : 'No metric matches.'}</p>
+      )}
+      {metrics !== null && shown.length > 0 && (
         <div class="scroll">
           <table class="metrics" aria-busy={metrics.isLoading}>
             <thead>
               <tr>
                 <th scope="col">Metric</th>
+                {uses !== null && !isUnused && (
+                  <>
+                    {number('Queries')}
+                    {number('Rules')}
+                    {number('Look-ups')}
+                    <th scope="col">Last used</th>
+                  </>
+                )}
                 {sizes !== null && (
                   <>
-                    <th scope="col" class="number">
-                      Series in memory
-                    </th>
-                    <th scope="col" class="number">
-                      Bytes in parts
-                    </th>
-                    <th scope="col" class="number">
-                      Per sample
-                    </th>
+                    {number('Series in memory')}
+                    {number('Bytes in parts')}
+                    {number('Per sample')}
                   </>
                 )}
                 {isTyped && <th scope="col">Type</th>}
@@ -104,30 +150,52 @@ export function ExplorePage() {
               </tr>
             </thead>
             <tbody>
-              {metrics.metrics.map(f => (
-                <tr>
-                  <td>
-                    <Link to="explore" values={new URLSearchParams({ metric: f.name, ...(text !== '' && { search: text }) })}>
-                      <code>{f.name}</code>
-                    </Link>
-                  </td>
-                  {sizes !== null && (
-                    <>
-                      <td class="number">{count(seriesOf.get(f.name) ?? 0)}</td>
-                      <td class="number">{bytes(of.get(f.name)?.bytes ?? 0)}</td>
-                      <td class="number">{of.has(f.name) && (of.get(f.name)!.bytes / of.get(f.name)!.samples).toFixed(2)}</td>
-                    </>
-                  )}
-                  {isTyped && <td>{[f.type, f.unit].filter(t => t !== undefined && t !== '').join(', ')}</td>}
-                  {metrics.isMany && <td>{f.origins.join(', ')}</td>}
-                  {isDescribed && <td>{f.help}</td>}
-                </tr>
-              ))}
+              {shown.map(f => {
+                const u = usageOf.get(f.name)
+                return (
+                  <tr>
+                    <td>
+                      <Link to="explore" values={new URLSearchParams({ metric: f.name, ...(text !== '' && { search: text }), ...(usage !== '' && { usage }) })}>
+                        <code>{f.name}</code>
+                      </Link>
+                    </td>
+                    {uses !== null && !isUnused && (
+                      <>
+                        <td class="number">{count(u?.queries ?? 0)}</td>
+                        <td class="number">{count(u?.rules ?? 0)}</td>
+                        <td class="number">{count(u?.lookups ?? 0)}</td>
+                        <td>{u === undefined ? '–' : formatTime(Math.floor(u.last), zone)}</td>
+                      </>
+                    )}
+                    {sizes !== null && (
+                      <>
+                        <td class="number">{count(seriesOf.get(f.name) ?? 0)}</td>
+                        <td class="number">{bytes(bytesOf(f))}</td>
+                        <td class="number">{of.has(f.name) && (of.get(f.name)!.bytes / of.get(f.name)!.samples).toFixed(2)}</td>
+                      </>
+                    )}
+                    {isTyped && <td>{[f.type, f.unit].filter(t => t !== undefined && t !== '').join(', ')}</td>}
+                    {metrics.isMany && <td>{f.origins.join(', ')}</td>}
+                    {isDescribed && <td>{f.help}</td>}
+                  </tr>
+                )
+              })}
             </tbody>
           </table>
         </div>
       )}
-      {(metrics?.metrics.length ?? 0) >= namesShown && <p class="empty">The first {namesShown} metrics are shown; narrow the list with the filter.</p>}
+      {found.length > namesShown || (metrics?.metrics.length ?? 0) >= limit ? (
+        <p class="empty">The first {namesShown} metrics are shown; narrow the list with the filter.</p>
+      ) : null}
+    </>
+  )
+}
+
+export function ExplorePage() {
+  return (
+    <>
+      <Title text="Explore" />
+      <List />
     </>
   )
 }

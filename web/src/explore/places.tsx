@@ -7,6 +7,7 @@ import { serverNow } from '../lib/clock'
 import { seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Failure } from '../ui/parts'
+import { uncounted } from './usage'
 
 /** Returns the names of the sources, and '' for the store. */
 async function namesOf(signal: AbortSignal): Promise<string[]> {
@@ -20,7 +21,7 @@ function Place(props: { name: string; metric: string; span: number }) {
   const [load, send] = useLoad<{ has: boolean; warning: string | undefined }>()
   useEffect(() => {
     const end = serverNow()
-    const values = { 'match[]': seriesText({ __name__: metric }), start: String(end - span), end: String(end), limit: '1', source: name }
+    const values = { 'match[]': seriesText({ __name__: metric }), start: String(end - span), end: String(end), limit: '1', source: name, ...uncounted }
     send(async signal => {
       const { data, warnings } = await get<unknown[]>('api/v1/series', values, signal)
       return { has: data.length > 0, warning: data.length > 0 ? undefined : warnings[0] }
