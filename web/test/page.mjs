@@ -836,6 +836,28 @@ await claim('metrics that are used are told from those that nobody asks for', as
   expect(usage.data.metrics.length === 0, JSON.stringify(usage.data.metrics))
 })
 
+await claim('metrics of an instance are chosen from a list, and each is drawn', async () => {
+  const page = await visit('/explore?view=graphs&job=node&instance=one')
+  await shows(page, '2 metrics', 'Choose metrics from the list')
+  const choose = name => page.evaluate(n => [...document.querySelectorAll('.choices label')].find(l => l.textContent === n).querySelector('input').click(), name)
+  await choose('node_cpu_seconds_total')
+  await page.waitForSelector('[aria-label="rate of node_cpu_seconds_total"] canvas')
+  await choose('node_uname_info')
+  await page.waitForSelector('[aria-label=node_uname_info] canvas')
+  const search = await page.evaluate(() => location.search)
+  expect(search.includes('rate=node_cpu_seconds_total&value=node_uname_info'), search)
+  await keysReachAll(page)
+  await looksRight(page)
+  await page.setViewport(wide)
+  await page.reload()
+  await page.waitForSelector('[aria-label="rate of node_cpu_seconds_total"] canvas')
+  await page.evaluate(() => [...document.querySelectorAll('.graphs label.check')][0].querySelector('input').click())
+  await page.waitForSelector('[aria-label=node_cpu_seconds_total] canvas')
+  await page.click('[aria-label="Remove node_uname_info"]')
+  await page.waitForFunction(() => !document.querySelector('[aria-label=node_uname_info]'))
+  visited = null
+})
+
 for (const view of ['table', 'graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
   await claim(`view ${view.replace(/&.*[._]/, ' ')} fits on a phone, and axe finds nothing in light and dark`, async () => {
     const page = await visit(`/query?g0.expr=${/table|heatmap/.test(view) ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })

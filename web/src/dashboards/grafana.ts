@@ -22,6 +22,8 @@ export interface PanelModel {
   fill: number
   steps: { colour: string; value: number }[]
   targets: Target[]
+  /** Labels that the names of series do not have. */
+  omitted?: string[]
   unknown: string[]
 }
 

@@ -51,7 +51,11 @@ async function fetchPanel(panel: PanelModel, chosen: Chosen, range: Range, width
   const start = Math.ceil((now - range.seconds) / step) * step
   const grid = { start, end, step }
   const query = (t: Target) => substitute(t.expr, chosen, step, range.seconds)
-  const named = (t: Target, all: Series[]) => all.map(s => ({ name: legendOf(t.legend, s.metric, seriesText(s.metric)), series: s }))
+  const labels = (s: Series) => {
+    const left = Object.entries(s.metric).filter(([name]) => !panel.omitted?.includes(name))
+    return left.length === 0 ? s.metric : Object.fromEntries(left)
+  }
+  const named = (t: Target, all: Series[]) => all.map(s => ({ name: legendOf(t.legend, s.metric, seriesText(labels(s))), series: s }))
   if (isOfNow(panel.type)) {
     const answers = await Promise.all(panel.targets.map(t => ask<Result>('api/v1/query', { query: query(t), time: String(now) }, signal)))
     const list = answers.flatMap(({ data }, i) => named(panel.targets[i]!, isOfSeries(data) ? data.result : [{ metric: {}, value: data.result }]))

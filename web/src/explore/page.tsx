@@ -1,5 +1,5 @@
 // page.tsx - the metrics of the store: names and descriptions, series, bytes and usage; one of them in
-// detail.
+// detail; graphs of several.
 
 import { useEffect, useState } from 'preact/hooks'
 import { get } from '../lib/api'
@@ -9,8 +9,8 @@ import { formatTime } from '../lib/time'
 import { Lazy } from '../ui/lazy'
 import { useLoad } from '../ui/load'
 import { Search, Title } from '../ui/page'
-import { Check, Failure, Notice, Pick } from '../ui/parts'
-import { Link, useArgument, usePlace } from '../ui/router'
+import { Check, Failure, Notice, Pick, Tabs } from '../ui/parts'
+import { Link, go, useArgument, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
 import { useSettings } from '../ui/settings'
 import { useMetrics } from './metrics'
@@ -23,6 +23,10 @@ const spans = [
   { id: '86400', label: 'last day' },
   { id: '604800', label: 'last week' },
   { id: '2592000', label: 'last 30 days' },
+]
+const views = [
+  { id: 'list', label: 'Metrics' },
+  { id: 'graphs', label: 'Graphs' },
 ]
 const usages = [
   { id: '', label: 'hidden' },
@@ -192,10 +196,15 @@ function List() {
 }
 
 export function ExplorePage() {
+  const { values } = usePlace()
+  const view = values.get('view') === 'graphs' ? 'graphs' : 'list'
+  const turn = (to: string) => go('explore', to === 'graphs' ? new URLSearchParams({ view: 'graphs' }) : undefined)
   return (
     <>
-      <Title text="Explore" />
-      <List />
+      <Title text="Explore">
+        <Tabs label="View" choices={views} value={view} onChange={turn} />
+      </Title>
+      {view === 'list' ? <List /> : <Lazy load={() => import('./graphs')}>{m => <m.InstanceGraphs />}</Lazy>}
     </>
   )
 }
