@@ -2,7 +2,7 @@
 // server: prints "ok CLAIM" or "not ok CLAIM - why" for each claim, or for those that match the regular
 // expression $CLAIMS. The content security policy, foreign requests and errors are watched all the time.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import puppeteer from 'puppeteer-core'
 import { sessionClaims } from './session.mjs'
@@ -807,6 +807,81 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
   await two.waitForFunction(() => window.saved !== undefined)
   const both = await two.evaluate(() => window.saved.text())
   expect(both.startsWith('expression,__name__,job,path,time,value\nlimit_total,limit_total,web,/a,') && both.includes('\nvector(1),,,,'), both)
+})
+
+/** Gives the query page a file. */
+async function openSaved(page, name, content) {
+  const path = `${process.env.OUT}/${name}`
+  writeFileSync(path, content)
+  await (await page.waitForSelector('input[type=file]')).uploadFile(path)
+}
+
+const bad = '<img src=x onerror=alert(1)>'
+
+await claim('a saved result is a graph again, marked as of a file, and asks nothing', async () => {
+  const page = await open('/query')
+  await shows(page, 'Open a saved result')
+  await page.waitForNetworkIdle({ idleTime: 300 })
+  const values = Array.from({ length: 60 }, (_, i) => [1760000000 + 15 * i, String(i % 9)])
+  const series = [{ metric: { __name__: bad, path: 'javascript:alert(1)' }, values }, { metric: { __name__: 'gap' }, values: values.slice(9, 30) }]
+  // The graph needs its chunk once.
+  await openSaved(page, 'saved.json', JSON.stringify({ query: `rate(${bad})`, resultType: 'matrix', result: series }))
+  await page.waitForSelector('.saved .chart canvas')
+  const asked = []
+  page.on('request', r => /^https?:/.test(r.url()) && !r.url().includes('/assets/') && asked.push(r.url()))
+  await shows(page, 'saved.json', 'not an answer of this server', `rate(${bad})`, '2 series', bad)
+  await looksRight(page)
+  await page.setViewport(wide)
+  await page.evaluate(() => [...document.querySelectorAll('.saved [role=tab]')].find(t => t.textContent === 'Table').click())
+  await page.waitForSelector('.saved table.result')
+  const envelope = { status: 'success', data: { resultType: 'vector', result: [{ metric: { job: 'a' }, value: [1760000000, '4711'] }] } }
+  await openSaved(page, 'vector.json', JSON.stringify(envelope))
+  await shows(page, 'vector.json', '4711')
+  await openSaved(page, 'several.json', JSON.stringify([{ query: 'time()', resultType: 'scalar', result: [1, '2'] }, envelope.data]))
+  await shows(page, 'time()', '2 results')
+  expect(asked.length === 0, `it asks for ${asked[0]}`)
+  await page.click('[aria-label="Close saved.json"]')
+  await page.waitForFunction(() => !document.querySelector('[aria-label="Saved result saved.json"]'))
+})
+
+await claim('the plan of a query is saved, and shown again', async () => {
+  const page = await open('/query?g0.expr=sum(requests_total)&g0.tab=explain')
+  await page.waitForSelector('table.plan')
+  await page.evaluate(() => {
+    URL.createObjectURL = blob => ((window.saved = blob), 'blob:none')
+    HTMLAnchorElement.prototype.click = function () {}
+  })
+  await press(page, 'JSON')
+  await page.waitForFunction(() => window.saved !== undefined)
+  const plan = await page.evaluate(() => window.saved.text())
+  await openSaved(page, 'plan.json', plan)
+  await page.waitForSelector('.saved table.plan')
+  const [shown, again] = await page.evaluate(() => [...document.querySelectorAll('table.plan')].map(t => t.innerText))
+  expect(shown === again, again)
+})
+
+await claim('files that are no saved results are refused in words', async () => {
+  const page = await open('/query')
+  const files = {
+    'page.html': ['<html><script>alert(1)</script>', 'is not JSON'],
+    'other.json': ['{"a": 1}', 'neither a result nor a plan'],
+    'error.json': [JSON.stringify({ status: 'error', error: bad }), `the server answered "${bad}"`],
+    'type.json': ['{"resultType": "map", "result": []}', 'type of the result is unknown'],
+    'labels.json': ['{"resultType": "vector", "result": [{"metric": {"a": {"b": 1}}, "value": [1, "2"]}]}', 'a label is not a text'],
+    'value.json': [`{"resultType": "vector", "result": [{"metric": {}, "value": [1, "${bad.replaceAll('"', '')}"]}]}`, 'a sample has no value'],
+    'deep.json': [`${'{"operator":"a","children":['.repeat(5000)}${']}'.repeat(5000)}`, 'the plan is too large'],
+    'brackets.json': ['['.repeat(300_000), 'is not JSON'],
+    'many.json': [JSON.stringify(Array(101).fill({})), 'it has 101 results'],
+  }
+  for (const [name, [content, why]] of Object.entries(files)) {
+    await openSaved(page, name, content)
+    await shows(page, name, why)
+  }
+  const large = `${process.env.OUT}/large.json`
+  writeFileSync(large, '')
+  truncateSync(large, 65 * 1024 * 1024)
+  await (await page.$('input[type=file]')).uploadFile(large)
+  await shows(page, 'larger than 64 MiB')
 })
 
 await claim('metrics that are used are told from those that nobody asks for', async () => {

@@ -8,7 +8,7 @@ import node from '../../../docs/node_exporter.dashboard.json'
 import { serverNow } from '../lib/clock'
 import { parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
-import { Failure, Notice, Pick } from '../ui/parts'
+import { Failure, FileButton, Notice, Pick } from '../ui/parts'
 import { RangePicker, RefreshPick, rangeOf, writeRange } from '../ui/range'
 import type { Range } from '../ui/range'
 import { go, usePlace } from '../ui/router'
@@ -102,25 +102,6 @@ function DashboardView(props: { id: string; dashboard: Dashboard; missing: strin
   )
 }
 
-function FileButton(props: { onRead: (dashboard: Dashboard) => void; onError: (error: Error) => void }) {
-  const read = async (input: HTMLInputElement) => {
-    const file = input.files?.[0]
-    if (file === undefined) return
-    try {
-      props.onRead(dashboardOf(JSON.parse(await file.text())))
-    } catch (e) {
-      props.onError(e as Error)
-    }
-    input.value = ''
-  }
-  return (
-    <label class="button">
-      Open a file…
-      <input type="file" accept=".json,application/json" onChange={e => read(e.currentTarget)} />
-    </label>
-  )
-}
-
 export function DashboardsPage() {
   const { values } = usePlace()
   const [own, setOwn] = useState<Dashboard | null>(null)
@@ -140,6 +121,15 @@ export function DashboardsPage() {
     go('dashboards', next)
   }
   const open = (name: string) => change(v => [v.set('dashboard', name), ...[...v.keys()].filter(k => k.startsWith('var-')).map(k => v.delete(k))])
+  const read = async (file: File) => {
+    try {
+      setOwn(dashboardOf(JSON.parse(await file.text())))
+      setError(null)
+      open('file')
+    } catch (e) {
+      setError(e as Error)
+    }
+  }
   const choices = [
     { id: 'keeper', label: 'Firekeep' },
     { id: 'node', label: 'Node exporter' },
@@ -165,14 +155,7 @@ export function DashboardsPage() {
         onChange={change}
       >
         <Pick label="Dashboard" choices={choices} value={id} onChange={open} />
-        <FileButton
-          onRead={d => {
-            setError(null)
-            setOwn(d)
-            open('file')
-          }}
-          onError={setError}
-        />
+        <FileButton label="Open a file…" onFile={read} />
       </DashboardView>
     </>
   )

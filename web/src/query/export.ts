@@ -29,9 +29,10 @@ export function csvOf(results: Results): string {
   return rows.join('\n') + '\n'
 }
 
-/** The result as the API has it, or a list of several with their expressions. */
+/** The result as the API has it, with its expression, or a list of several. */
 export function jsonOf(results: Results): string {
-  return JSON.stringify(results.length === 1 ? results[0]!.data : results.map(({ query, data }) => ({ query, ...data })))
+  const all = results.map(({ query, data }) => ({ query, ...data }))
+  return JSON.stringify(all.length === 1 ? all[0] : all)
 }
 
 /** Offers a file for download. */

@@ -23,8 +23,8 @@ interface GraphProps {
   outcome: Outcome
   zone: Zone
   onChange: (change: Partial<Panel>) => void
-  /** Narrows the expression with an index to a label value. */
-  onFilter: (at: number, name: string, value: string) => void
+  /** Narrows the expression with an index to a label value, if it can be asked for. */
+  onFilter?: (at: number, name: string, value: string) => void
 }
 
 interface LinesProps extends GraphProps {

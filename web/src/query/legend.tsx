@@ -76,7 +76,7 @@ export function Legend(props: {
   valuesAre: string
   shown: Set<number> | null
   onShow: (shown: Set<number> | null) => void
-  onFilter: (at: number, name: string, value: string) => void
+  onFilter?: (at: number, name: string, value: string) => void
 }) {
   const order = props.series.map((_, i) => i)
   if (props.series.length > most) order.sort((a, b) => rank(props.values[b]!) - rank(props.values[a]!))
@@ -136,7 +136,7 @@ export function Legend(props: {
                 />
               </td>
               <td>
-                <SeriesName metric={props.series[i]!.metric} onFilter={(name, value) => props.onFilter(props.series[i]!.at, name, value)} />
+                <SeriesName metric={props.series[i]!.metric} onFilter={props.onFilter && ((name, value) => props.onFilter!(props.series[i]!.at, name, value))} />
               </td>
               <Summary column={props.columns.values[i]!} />
               <td class="number">{Number.isNaN(props.values[i]!) ? '' : short(props.values[i]!)}</td>

@@ -4,6 +4,8 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { formatDuration, parseDuration } from '../lib/time'
 import { useSettings } from '../ui/settings'
 import { go, usePlace } from '../ui/router'
+import { Lazy } from '../ui/lazy'
+import { FileButton } from '../ui/parts'
 import { RefreshPick } from '../ui/range'
 import { newPanel, panelsOf, valuesOf } from './panels'
 import type { Panel } from './panels'
@@ -17,10 +19,20 @@ function panelText(values: URLSearchParams): string {
   return own.toString()
 }
 
+const keys = new WeakMap<File, string>()
+
+/** Each choice of a file is another one, also of the same file. */
+function keyOf(file: File): string {
+  const key = keys.get(file) ?? String(Math.random())
+  keys.set(file, key)
+  return key
+}
+
 export function QueryPage() {
   const place = usePlace()
   const [settings] = useSettings()
   const [panels, setPanels] = useState<Panel[]>(() => panelsOf(place.values))
+  const [files, setFiles] = useState<File[]>([])
   const refresh = parseDuration(place.values.get('refresh') ?? '') || 0
   /** The panels as the address has them. */
   const written = useRef(panelText(place.values))
@@ -60,9 +72,17 @@ export function QueryPage() {
           onRemove={() => change(panels.filter(q => q.id !== p.id))}
         />
       ))}
-      <button type="button" class="add" onClick={() => change([...panels, newPanel()])}>
-        Add a panel
-      </button>
+      {files.map(file => (
+        <Lazy key={keyOf(file)} load={() => import('./saved')}>
+          {m => <m.SavedView file={file} zone={settings.zone} onClose={() => setFiles(files.filter(f => f !== file))} />}
+        </Lazy>
+      ))}
+      <p class="row">
+        <button type="button" class="add" onClick={() => change([...panels, newPanel()])}>
+          Add a panel
+        </button>
+        <FileButton label="Open a saved result…" onFile={file => setFiles([...files, file])} />
+      </p>
     </>
   )
 }

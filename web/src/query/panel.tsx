@@ -55,9 +55,11 @@ function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | nul
   }
   return (
     <span class="row">
-      <button type="button" onClick={() => saveAs('firekeep.csv', 'text/csv', csvOf)}>
-        CSV
-      </button>
+      {outcome.tab !== 'explain' && (
+        <button type="button" onClick={() => saveAs('firekeep.csv', 'text/csv', csvOf)}>
+          CSV
+        </button>
+      )}
       <button type="button" onClick={() => saveAs('firekeep.json', 'application/json', jsonOf)}>
         JSON
       </button>
@@ -374,9 +376,9 @@ export function PanelView(props: {
       {outcome !== null && (
         <>
           <Views panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />
-          {(panel.tab === 'table' || panel.tab === 'graph') && outcome.parts.some(p => p.error === null) && (
+          {panel.tab !== 'raw' && panel.tab !== 'tree' && outcome.parts.some(p => p.error === null) && (
             <footer class="title">
-              <Costs outcome={outcome} seconds={load.seconds} />
+              {panel.tab === 'explain' ? <span /> : <Costs outcome={outcome} seconds={load.seconds} />}
               <span class="row">
                 <Exports panel={panel} outcome={outcome} box={box.current} onError={e => setTrouble({ at: -1, error: e })} />
                 <CopyLink />

@@ -111,3 +111,18 @@ export function Pick(props: { label: string; value: string; choices: Choice[]; o
     </label>
   )
 }
+
+/** Lets the user choose a file, which stays in the browser. */
+export function FileButton(props: { label: string; onFile: (file: File) => void }) {
+  const choose = (input: HTMLInputElement) => {
+    const file = input.files?.[0]
+    input.value = ''
+    if (file !== undefined) props.onFile(file)
+  }
+  return (
+    <label class="button">
+      {props.label}
+      <input type="file" accept=".json,application/json" onChange={e => choose(e.currentTarget)} />
+    </label>
+  )
+}
