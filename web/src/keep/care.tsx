@@ -4,6 +4,7 @@ import { get } from '../lib/api'
 import { serverNow, serverNowMs } from '../lib/clock'
 import { bytes, count, duration, short } from '../lib/format'
 import { select, sum, valuesOf } from '../lib/metrics'
+import type { Families } from '../lib/metrics'
 import { formatTime, parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { useMetrics } from '../ui/metrics'
@@ -184,11 +185,59 @@ function Log(props: { storage: Storage; flags: Record<string, string>; readings:
   )
 }
 
-function Memory(props: { readings: Readings }) {
-  const { now } = props.readings
+interface Budget {
+  name: string
+  used: number
+  peak: number
+  limit: number
+  refused: number
+}
+
+function budgetsOf(now: Families): Budget[] {
   const of = (family: string, budget: string) => sum(now, `firekeep_memory_${family}`, { budget })
+  return valuesOf(now, 'firekeep_memory_bytes', 'budget').map(b => ({
+    name: b,
+    used: of('bytes', b),
+    peak: of('peak_bytes', b),
+    limit: of('limit_bytes', b),
+    refused: of('refused_total', b),
+  }))
+}
+
+function percent(part: number, of: number): string {
+  return `${Number(((100 * part) / of).toPrecision(2))} %`
+}
+
+/** Says whether the limit of the process suits what it takes. */
+function MemoryAdvice(props: { all: Budget; others: Budget[] }) {
+  const { all } = props
+  const refused = props.others.filter(b => b.refused > 0).map(b => b.name)
+  if (all.limit === 0) return null
+  return (
+    <p>
+      Of {bytes(all.limit)} (<code>memory.limit</code>) {bytes(all.used)} are in use, {percent(all.used, all.limit)}; at most it was {bytes(all.peak)}, {percent(all.peak, all.limit)}, since
+      the start.{' '}
+      {refused.length > 0 ? (
+        <span class="bad">There was not enough for {refused.join(', ')}.</span>
+      ) : all.peak > 0.9 * all.limit ? (
+        <span class="warn">The limit was nearly reached.</span>
+      ) : (
+        'It was enough for all.'
+      )}
+    </p>
+  )
+}
+
+function Memory(props: { readings: Readings }) {
+  const budgets = budgetsOf(props.readings.now).sort((a, b) => b.peak - a.peak)
+  const all = budgets.find(b => b.name === 'process')
+  const taken = budgets.filter(b => b.peak > 0 || b.refused > 0)
+  const unused = budgets.filter(b => !taken.includes(b))
+  /** All bars have one scale: what the process took at most. */
+  const most = all?.peak ?? 0
   return (
     <div class="scroll">
+      {all !== undefined && <MemoryAdvice all={all} others={budgets} />}
       <table>
         <thead>
           <tr>
@@ -206,19 +255,26 @@ function Memory(props: { readings: Readings }) {
           </tr>
         </thead>
         <tbody>
-          {valuesOf(now, 'firekeep_memory_bytes', 'budget').map(b => (
-            <tr key={b}>
-              <th scope="row">{b}</th>
+          {taken.map(b => (
+            <tr key={b.name}>
+              <th scope="row">{b.name}</th>
               <td>
-                <Share used={of('bytes', b)} most={of('limit_bytes', b)} text={bytes(of('bytes', b))} />
+                <span class="share">
+                  <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+                    <rect class="peak" width={(100 * b.peak) / Math.max(most, b.peak)} height={8} />
+                    <rect class={b.limit > 0 && b.used > 0.9 * b.limit ? 'bad' : ''} width={(100 * b.used) / Math.max(most, b.peak, 1)} height={8} />
+                  </svg>
+                  {bytes(b.used)}
+                </span>
               </td>
-              <td class="number">{bytes(of('peak_bytes', b))}</td>
-              <td class="number">{of('limit_bytes', b) > 0 ? bytes(of('limit_bytes', b)) : '–'}</td>
-              <td class={of('refused_total', b) > 0 ? 'number bad' : 'number'}>{count(of('refused_total', b))}</td>
+              <td class="number">{bytes(b.peak)}</td>
+              <td class="number">{b.limit > 0 ? `${bytes(b.limit)} (${percent(b.peak, b.limit)} reached)` : '–'}</td>
+              <td class={b.refused > 0 ? 'number bad' : 'number'}>{count(b.refused)}</td>
             </tr>
           ))}
         </tbody>
       </table>
+      {unused.length > 0 && <p class="empty">Not used until now: {unused.map(b => b.name).join(', ')}.</p>}
     </div>
   )
 }
