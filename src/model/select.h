@@ -240,7 +240,8 @@ struct series_cost {
     uint64_t series;
     uint64_t blocks; /* blocks, and chunks in memory: units of decoding */
     uint64_t samples;
-    uint64_t bytes; /* stored size of the blocks */
+    uint64_t bytes;   /* stored size of the blocks */
+    uint64_t rollups; /* those of the samples that stand for rollups; only in series_set_cost() */
 };
 
 static inline void
@@ -250,6 +251,7 @@ series_cost_add(struct series_cost *to, const struct series_cost *cost)
     to->blocks += cost->blocks;
     to->samples += cost->samples;
     to->bytes += cost->bytes;
+    to->rollups += cost->rollups;
 }
 
 /* An estimate from the index of what a question would read: nothing is decoded. */

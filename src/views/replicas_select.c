@@ -330,6 +330,7 @@ replicas_set_cost(const struct series_set *set)
         if (one.samples > all.samples) all.samples = one.samples;
         if (one.blocks > all.blocks) all.blocks = one.blocks;
         if (one.bytes > all.bytes) all.bytes = one.bytes;
+        if (one.rollups > all.rollups) all.rollups = one.rollups;
     }
     return all;
 }

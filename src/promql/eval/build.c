@@ -347,16 +347,17 @@ can_be_split(const struct plan_node *x)
 }
 
 /* Each shard looks at the labels of all series, which costs about as much as some samples
- * of each. */
+ * of each. A rollup costs as much as some samples, too. */
 static uint32_t
 shards_worth(const struct evaluation *ev, const struct series_cost *cost)
 {
-    enum { SAMPLES_WORTH = 1000000, SAMPLES_OF_SERIES_WORTH = 100 };
+    enum { SAMPLES_WORTH = 1000000, SAMPLES_OF_SERIES_WORTH = 100, SAMPLES_OF_ROLLUP = 8 };
+    uint64_t samples = cost->samples + (SAMPLES_OF_ROLLUP - 1) * cost->rollups;
     if (ev->shards_wanted > 0) return ev->shards_wanted;
-    if (ev->helpers == NULL || cost->series < 2 || cost->samples < SAMPLES_WORTH) return 1;
-    uint64_t of_each = cost->samples / cost->series;
+    if (ev->helpers == NULL || cost->series < 2 || samples < SAMPLES_WORTH) return 1;
+    uint64_t of_each = samples / cost->series;
     if (of_each < SAMPLES_OF_SERIES_WORTH) return 1;
-    bool large = cost->samples >= 16 * SAMPLES_WORTH && of_each >= 10 * SAMPLES_OF_SERIES_WORTH;
+    bool large = samples >= 16 * SAMPLES_WORTH && of_each >= 10 * SAMPLES_OF_SERIES_WORTH;
     return large ? 4 : 2;
 }
 

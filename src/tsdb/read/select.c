@@ -638,10 +638,12 @@ query_guess(const struct store_query *q)
         } else if (s->matched != NULL) {
             const struct part_tenant *t = s->index.tenant;
             const struct part_info *info = part_info(s->part);
-            cost.samples += samples_about(q, series, t->series_count,
-                                          t->sample_count[LEDGER_FLOAT] +
-                                              t->sample_count[LEDGER_HISTOGRAM] + t->rollup_rows,
-                                          info->min_ms, info->max_ms);
+            uint64_t samples =
+                t->sample_count[LEDGER_FLOAT] + t->sample_count[LEDGER_HISTOGRAM] + t->rollup_rows;
+            cost.samples +=
+                samples_about(q, series, t->series_count, samples, info->min_ms, info->max_ms);
+            cost.rollups += samples_about(q, series, t->series_count, t->rollup_rows, info->min_ms,
+                                          info->max_ms);
         }
         if (series > cost.series) cost.series = series; /* most series are in all sources */
     }
