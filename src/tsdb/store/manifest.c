@@ -291,8 +291,9 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
     if (e == OK && m->has_rules) e = rolled_fields(f, arena, m);
     if (e == OK && m->has_rules) receipt_windows(f, m);
-    /* A program that cannot undo a deletion has made it, or has applied it. */
-    if (f->to == NULL && !m->has_receipts) m->final_tombstone = m->last_tombstone;
+    /* Without a receipt, no deletion can be undone: a program that cannot do so has made it, or the
+     * receipt was dropped. */
+    if (f->to == NULL && m->receipt_count == 0) m->final_tombstone = m->last_tombstone;
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 
