@@ -1,5 +1,6 @@
 """cloud_commands.py FILE... - checks commands of clouds and containers in documents without running
-them: `aws` against the models of botocore, `kubectl` and `docker-compose` against their own --help.
+them: `aws` against the models of botocore, `docker-compose`, and `kubectl` if it is installed, against
+their own --help.
 
 Commands are in blocks of indented code and in code within lines. A block with one of them has the
 mark <!-- parsed --> on the line before it, which says that no test runs it. Prints each mistake, and
@@ -107,7 +108,7 @@ def check_aws(words):
 
 def check_by_help(words):
     if shutil.which(words[0]) is None:
-        return None if words[0] in ("docker", "podman") else f"no program {words[0]}"
+        return None if words[0] in ("docker", "podman", "kubectl") else f"no program {words[0]}"
     rest = [word for word in words[1:] if not word.startswith("-")]
     if not rest:
         return "no command"
