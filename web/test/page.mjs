@@ -138,16 +138,17 @@ async function looksRight(page) {
 }
 
 /**
- * Says what has the focus: its name, whether one sees that it has it, and whether it had it before; null:
- * nothing.
+ * Says what has the focus: its name, whether one sees that it has it, and whether a round by Tab ends with
+ * it; null: nothing.
  */
 function focused(page) {
   return page.evaluate(() => {
     const e = document.activeElement
     if (e === null || e === document.body) return null
     const reached = (window.reached ??= new Set())
-    // A calendar takes several Tabs.
-    const isAgain = reached.has(e) && e !== window.focusedLast
+    // The page may move the focus, so a round ends where it began. A calendar takes several Tabs.
+    if (reached.size === 0 || !window.roundBegin?.isConnected) window.roundBegin = e
+    const isAgain = reached.has(e) && e === window.roundBegin && e !== window.focusedLast
     reached.add(e)
     window.focusedLast = e
     const accentColour = () => {
