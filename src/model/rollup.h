@@ -42,7 +42,7 @@ struct rollup {
     double correction; /* sum of the samples before resets; NaN if it was not kept */
 };
 
-/* What a caller uses of rollups, which is all that is read of them; each includes those before.
+/* Says which parts of rollups a caller uses; no others are read. Each includes those before.
  * Other numbers are any that keep the invariants. */
 enum rollup_use {
     ROLLUP_NONE,

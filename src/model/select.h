@@ -141,7 +141,7 @@ struct query_hints {
      * histograms with a staleness marker are returned as samples. */
     unsigned summaries;
     struct query_windows windows;
-    /* What the caller takes of rollups, where samples are stored as such; with ROLLUP_NONE, the
+    /* Says how much of rollups the caller reads where samples are stored so; with ROLLUP_NONE, the
      * last sample of each window and the staleness marker after it replace the window. */
     enum rollup_use rollups;
     /* With `rollups`: where windows are within reach of the range, the answer begins earlier by

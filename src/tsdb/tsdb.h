@@ -420,7 +420,7 @@ void tsdb_left_alone(struct tsdb *tsdb,
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
 
-/* What a rule of retention applies to, of the samples that are stored. */
+/* The stored samples that a rule of retention applies to. */
 struct tsdb_rule_survey {
     uint64_t series;        /* with samples past the rule */
     uint64_t samples;       /* estimated in blocks that also have other samples */
@@ -444,7 +444,7 @@ MUST_CHECK enum err tsdb_retention_survey(struct tsdb *tsdb, const struct series
 MUST_CHECK enum err tsdb_retention_look(struct tsdb *tsdb, struct query_control *control,
                                         bool *ret_changed, struct why *why);
 
-/* What a rule of downsampling applies to, of the samples in parts. All but `series` is estimated
+/* The samples in parts that a rule of downsampling applies to. All but `series` is estimated
  * from blocks that were rolled up and encoded. */
 struct tsdb_level_survey {
     uint64_t series;       /* with samples that the rule may replace */
@@ -470,8 +470,8 @@ MUST_CHECK enum err tsdb_downsampling_survey(struct tsdb *tsdb, const struct tsd
 MUST_CHECK enum err tsdb_downsampling_look(struct tsdb *tsdb, struct query_control *control,
                                            bool *ret_changed, struct why *why);
 
-/* What a rule of downsampling has replaced since it was first configured, before restarts, too, and
- * has still to replace. */
+/* Counts of the samples that a rule of downsampling has replaced since it was first configured,
+ * before restarts, too, and has still to replace. */
 struct tsdb_level_rule {
     const struct series_rule *rule; /* NULL: all rules that are no longer configured, together */
     int64_t resolution_ms;

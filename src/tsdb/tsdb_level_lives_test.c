@@ -514,7 +514,7 @@ UNIT_TEST(test_windows_across_days_are_not_waited_for)
     assert_int_equal(live(3, 0, 0), 0);
 }
 
-/* Of the last day, samples in the newest hour are younger than the level. */
+/* Samples in the newest hour of the last day are younger than the level. */
 UNIT_TEST(test_all_windows_of_a_day_are_made_without_waiting_for_its_month)
 {
     set_levels(three);

@@ -13,15 +13,16 @@ struct replica_choice {
 };
 /*
  * Reads the arguments `dedup` and `replicaLabels[]`, as in Thanos, or the setting where they are
- * absent, and `count_usage`. The names live as long as the arena. ERR_INPUT: the sentence is appended to `error`;
- * ERR_NOMEM with `why`.
+ * absent, and `count_usage`. The names live as long as the arena. ERR_INPUT: the sentence is
+ * appended to `error`; ERR_NOMEM with `why`.
  */
 MUST_CHECK enum err replica_choice_read(struct api *api, const struct form *form,
                                         struct arena *arena, struct replica_choice *ret,
                                         struct buf *error, struct why *why);
 /* Opens a view of the api's answerer that merges these replicas, and answers only with series that
- * the fence permits, which outlives the view and its sets; sets control->permitted and control->asker.
- * ERR_UNSUPPORTED: the answerer cannot restrict its answers. Errors of view_open(). */
+ * the fence permits, which outlives the view and its sets; sets control->permitted and
+ * control->asker. ERR_UNSUPPORTED: the answerer cannot restrict its answers. Errors of view_open().
+ */
 MUST_CHECK enum err replica_choice_open(const struct api *api, const struct replica_choice *choice,
                                         const struct fence *fence, struct query_control *control,
                                         struct view **ret_view, struct why *why);

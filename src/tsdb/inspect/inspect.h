@@ -286,7 +286,7 @@ struct inspect_receipt {
     uint64_t series, samples, windows; /* that it hid when it was made */
 };
 
-/* What a rule has done, for all tenants together; no match: all rules that share a count. */
+/* Counts of a rule for all tenants together; without a match, of all rules that share them. */
 struct inspect_rule {
     struct bytes match;
     struct bytes tenants;  /* their names with commas */

@@ -148,7 +148,8 @@ expect_all(struct rig *g, struct part *part)
     assert_int_equal(b[2].resolution_ms, R_MS);
     assert_int_equal(b[3].resolution_ms, 0);
     assert_false(b[2].has_stats);
-    assert_int_equal(block_read_rollups(part, &b[2], ROLLUP_WHOLE, times, bits, got, &count, NULL), OK);
+    assert_int_equal(block_read_rollups(part, &b[2], ROLLUP_WHOLE, times, bits, got, &count, NULL),
+                     OK);
     assert_int_equal(count, WINDOWS);
     for (uint32_t i = 0; i < WINDOWS; i++)
         expect_rollup(&got[i], &g->rollups[i]);

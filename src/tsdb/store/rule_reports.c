@@ -21,7 +21,7 @@ struct count_copy {
     bool configured;
 };
 
-/* What is known of the rules of one kind. */
+/* A report about the rules of one kind, while it is made. */
 struct rule_report {
     struct arena arena;
     struct buf tenants;
@@ -92,7 +92,7 @@ done_by(struct rule_report *report, const struct series_rule *rule, int64_t reso
     return done;
 }
 
-/* What rules did for which done_by() was not called. False: there are none. */
+/* Adds up the counts of rules for which done_by() was not called. Returns false without any. */
 static bool
 done_by_others(const struct rule_report *report, struct rule_done *ret)
 {

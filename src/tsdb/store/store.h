@@ -32,8 +32,8 @@ struct receipt {
     size_t bytes;
 };
 
-/* What a rule of retention has removed, or one of downsampling has replaced, for all tenants
- * together: see rules.c. */
+/* Counts of the samples that a rule of retention has removed, or one of downsampling has replaced,
+ * for all tenants together: see rules.c. */
 struct rule_count {
     struct bytes match;
     struct bytes tenants;  /* their names with commas */

@@ -50,7 +50,7 @@ struct rolled_difference {
 double rolled_factor(const struct sample_window *w, const struct joined *j,
                      const struct rolled_difference *d);
 
-/* The function that joins windows of histograms, and floats among them; NULL if there is none. */
+/* Returns the function that joins windows of histograms, and floats among them, or NULL. */
 joining histogram_joining(enum function_id id);
 
 #endif
