@@ -4,7 +4,7 @@
 import { build } from 'esbuild'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -12,8 +12,25 @@ process.chdir(here)
 rmSync('dist', { recursive: true, force: true })
 mkdirSync('dist/assets', { recursive: true })
 
+/**
+ * A module that is loaded when it is shown imports the page's own script first. All modules of the first load are
+ * then reachable from every chunk, so that they are one chunk: without this the bundler makes one for each set
+ * of chunks that share a module, and each of them delays the first paint.
+ */
+const oneFirstChunk = {
+  name: 'one-first-chunk',
+  setup(bundler) {
+    bundler.onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) =>
+      kind === 'dynamic-import' ? { path: relative(here, join(resolveDir, path)), namespace: 'later' } : undefined)
+    bundler.onLoad({ filter: /.*/, namespace: 'later' }, ({ path }) => ({
+      contents: `import './src/page'; export * from './${path}'`,
+      resolveDir: here,
+    }))
+  },
+}
+
 const result = await build({
-  entryPoints: { page: 'src/page.tsx' },
+  entryPoints: { page: 'src/page.tsx', style: 'src/page.css' },
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -28,13 +45,16 @@ const result = await build({
   chunkNames: '[name]-[hash]',
   metafile: true,
   logLevel: 'warning',
+  plugins: [oneFirstChunk],
 })
 
 const icon = readFileSync('src/icon.svg')
 const iconName = `icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8).toUpperCase()}.svg`
 writeFileSync(join('dist/assets', iconName), icon)
 
-const entry = Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint === 'src/page.tsx')
+/** Path of what became of an entry point. */
+const outputOf = entryPoint => Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint === entryPoint)[0]
+const nameOf = path => `assets/${path.split('/').pop()}`
 /** Scripts that the page's script imports, and those that these import. */
 function importsOf(path, found = new Set()) {
   for (const i of result.metafile.outputs[path].imports) {
@@ -45,10 +65,10 @@ function importsOf(path, found = new Set()) {
   return found
 }
 const names = {
-  preloads: [...importsOf(entry[0])].map(path => `<link rel="modulepreload" href="assets/${path.split('/').pop()}">`).join('\n'),
+  preloads: [...importsOf(outputOf('src/page.tsx'))].map(path => `<link rel="modulepreload" href="${nameOf(path)}">`).join('\n'),
   icon: `assets/${iconName}`,
-  script: `assets/${entry[0].split('/').pop()}`,
-  style: `assets/${entry[1].cssBundle.split('/').pop()}`,
+  script: nameOf(outputOf('src/page.tsx')),
+  style: nameOf(outputOf('src/page.css')),
 }
 const html = readFileSync('src/index.html', 'utf8').replace(/\{(\w+)\}/g, (_, name) => names[name])
 writeFileSync('dist/index.html', html)

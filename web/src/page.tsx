@@ -19,9 +19,6 @@ import { SessionProvider, Who, useSession } from './ui/session'
 import type { Permission } from './ui/session'
 import { SettingsProvider, useSettings } from './ui/settings'
 import { OfTenant, TenantPicker } from './ui/tenant'
-import './style.css'
-import './keep/keep.css'
-import './dashboards/dashboards.css'
 
 interface Entry {
   names: string[] // the first is its own; the others are those of Prometheus' pages

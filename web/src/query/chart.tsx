@@ -2,7 +2,6 @@
 
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import 'uplot/dist/uPlot.min.css'
 import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { short } from '../lib/format'
