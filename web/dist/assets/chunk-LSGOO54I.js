@@ -1,1 +1,0 @@
-var e=[212,24,142,0,271,190,48,320,95,235,12,165];function o(t){let n=Math.floor(t/e.length)%3;return`hsl(${e[t%e.length]} ${70-n*15}% ${[50,38,62][n]}%)`}function r(t){return getComputedStyle(document.documentElement).getPropertyValue(t).trim()}export{o as a,r as b};

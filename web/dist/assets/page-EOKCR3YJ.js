@@ -1,0 +1,1 @@
+import"./chunk-N37SM4JU.js";
