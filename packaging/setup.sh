@@ -51,8 +51,8 @@ TEST_PACKAGES=(
     locales
     # What container.sh makes an image with, looks at it with, and runs it with.
     umoci skopeo crun
-    # What deploy.sh reads docker-compose.yml with.
-    docker-compose
+    # What deploy.sh reads docker-compose.yml and the Kubernetes manifests with.
+    docker-compose kubernetes-client
     # What guides.sh puts in front.
     nginx
 )
@@ -63,8 +63,10 @@ die() {
 }
 
 is_installed() { # PACKAGE
-    # A nodejs that is not Debian's has npm in it, and cannot be installed beside Debian's npm.
+    # A nodejs that is not Debian's has npm in it, and cannot be installed beside Debian's npm; nor can another
+    # package of kubectl beside Debian's.
     [[ $1 != npm || ! -x /usr/bin/npm ]] || return 0
+    [[ $1 != kubernetes-client || ! -x /usr/bin/kubectl ]] || return 0
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed* ]]
 }
 
