@@ -10,6 +10,7 @@
  * 2. Windows of a plan are whole partitions that follow one another and cover the times of all
  *    inputs.
  * 3. partition_of() divides time: each time is in exactly one partition.
+ * 4. When a partition becomes one part, no part that could be split holds more of its samples.
  */
 #include "tsdb/merge/choose_parts.h"
 
@@ -174,9 +175,13 @@ plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
     return OK;
 }
 
-/* Finds parts that span partitions: the oldest, and those that follow it. */
+/*
+ * Finds parts that span partitions: the oldest, and those that follow it. Those that reach into
+ * today wait for a few more of them, but not if one meets `whole`, which is about to become one
+ * part.
+ */
 static bool
-find_wide(struct merge_planning *g)
+find_wide(struct merge_planning *g, struct time_range whole)
 {
     struct time_range today = partition_of(g->options->now_ms, g->options->now_ms);
     bool due = g->options->full;
@@ -191,7 +196,8 @@ find_wide(struct merge_planning *g)
             g->set_count--;
             break;
         }
-        due |= p->time.max_ms < today.min_ms || g->set_count >= WIDE_MAX;
+        due |= p->time.max_ms < today.min_ms || g->set_count >= WIDE_MAX ||
+               ranges_meet(p->time, whole);
     }
     return due && g->set_count > 0;
 }
@@ -285,7 +291,8 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
     if (g.set == NULL || members == NULL) return ERR_NOMEM;
     enum err e = OK;
     bool last = options->full;
-    if (find_wide(&g)) {
+    struct time_range nothing = {.min_ms = INT64_MAX, .max_ms = INT64_MIN};
+    if (find_wide(&g, nothing)) {
         e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;
@@ -302,7 +309,9 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
         if (members[0] != i) continue; /* each partition is looked at once, at its first part */
         bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
         last = over && find_whole(&g, members, n);
-        if (!last && !find_run(&g, members, n)) continue;
+        bool split_first = last && find_wide(&g, partition);
+        last = last && !split_first && find_whole(&g, members, n); /* find_wide() changed the set */
+        if (!last && !split_first && !find_run(&g, members, n)) continue;
         e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;

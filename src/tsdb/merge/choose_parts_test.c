@@ -218,14 +218,15 @@ UNIT_TEST(test_partitions_cover_time_without_gap_or_overlap)
     }
 }
 
-/* A year passes, with a flush of the last twenty minutes at a time. */
+/* A year passes, with a flush of the last twenty minutes at a time. One begins at midnight, whose
+ * sample is of the day before. */
 UNIT_TEST(test_a_year_settles_into_days_and_months_at_bounded_cost)
 {
     world_clear();
     uint64_t pos = 0, flushed = 0;
     uint32_t most = 0;
     for (int64_t now = NOW0; now < NOW0 + 365 * DAY_MS; now += 20 * 60 * 1000) {
-        flush(pos++, now - 20 * 60 * 1000 + 1, now - 1000, 3, 3 << 20);
+        flush(pos++, now - 20 * 60 * 1000, now - 1000, 3, 3 << 20);
         flushed += 3 << 20;
         options.now_ms = now;
         settle();
@@ -256,6 +257,26 @@ UNIT_TEST(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone)
     }
     assert_int_equal(today, 5);
     assert_in_range(part_count, 5 + 10, 5 + 11 * 8);
+    world_clear();
+}
+
+/* A flush every two hours, of which one begins before midnight. */
+UNIT_TEST(test_a_day_becomes_one_part_with_its_last_minutes)
+{
+    world_clear();
+    uint64_t pos = 0;
+    for (int64_t now = NOW0 + HOUR_MS; now < NOW0 + 5 * DAY_MS; now += 2 * HOUR_MS) {
+        flush(pos++, now - 2 * HOUR_MS, now - 1000, 8, 8 << 20);
+        options.now_ms = now;
+        settle();
+        struct time_range yesterday = partition_of(now - DAY_MS, now);
+        if (now < NOW0 + DAY_MS || now - yesterday.max_ms <= 2 * HOUR_MS) continue;
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < part_count; i++) {
+            count += ranges_meet(parts[i].part.time, yesterday);
+        }
+        assert_int_equal(count, 1);
+    }
     world_clear();
 }
 
@@ -511,6 +532,7 @@ main(void)
         cmocka_unit_test(test_partitions_cover_time_without_gap_or_overlap),
         cmocka_unit_test(test_a_year_settles_into_days_and_months_at_bounded_cost),
         cmocka_unit_test(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone),
+        cmocka_unit_test(test_a_day_becomes_one_part_with_its_last_minutes),
         cmocka_unit_test(test_parts_across_midnight_are_split_several_at_once),
         cmocka_unit_test(test_full_leaves_one_part_a_partition),
         cmocka_unit_test(test_nothing_is_merged_across_a_border),
