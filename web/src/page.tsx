@@ -1,7 +1,7 @@
 // page.tsx - the frame around all pages: the list of pages, and settings.
 
 import { render } from 'preact'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { ConsolesPage, TargetsPage } from './earlier/earlier'
 import { ExplorePage } from './explore/page'
 import { KeepPage } from './keep/keep'
@@ -54,11 +54,16 @@ const themes = [
   { id: 'light', label: 'Light' },
   { id: 'dark', label: 'Dark' },
 ]
-const zones = [
-  { id: 'local', label: 'Local' },
-  { id: 'UTC', label: 'UTC' },
-  ...Intl.supportedValuesOf('timeZone').filter(z => z !== 'UTC').map(z => ({ id: z, label: z })),
-]
+
+/** A choice of time zones. It has those that are not chosen from its second drawing on: the first is quick. */
+function ZonePick() {
+  const [{ zone }, change] = useSettings()
+  const [all, setAll] = useState([zone])
+  useEffect(() => setAll(Intl.supportedValuesOf('timeZone')), [])
+  const ids = ['local', 'UTC', ...all.filter(id => id !== 'local' && id !== 'UTC')]
+  const labels: Record<string, string> = { local: 'Local' }
+  return <Pick label="Times" choices={ids.map(id => ({ id, label: labels[id] ?? id }))} value={zone} onChange={id => change({ zone: id as typeof zone })} />
+}
 
 /** Says so when the clock of the browser is wrong: times that are typed there would be, too. */
 function ClockNotice() {
@@ -93,7 +98,7 @@ function Frame() {
         <span class="grow" />
         <TenantPicker />
         <Pick label="Theme" choices={themes} value={settings.theme} onChange={t => change({ theme: t as typeof settings.theme })} />
-        <Pick label="Times" choices={zones} value={settings.zone} onChange={z => change({ zone: z as typeof settings.zone })} />
+        <ZonePick />
         <Who />
       </nav>
       <main>
