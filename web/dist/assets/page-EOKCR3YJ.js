@@ -1,1 +1,0 @@
-import"./chunk-N37SM4JU.js";

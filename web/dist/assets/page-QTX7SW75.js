@@ -1,0 +1,1 @@
+import"./chunk-NNCNSF36.js";
