@@ -262,6 +262,41 @@ UNIT_TEST(test_without_memory_the_metric_unused_for_longest_is_forgotten)
     rig_fini(&rig);
 }
 
+/* Each allocation fails in turn: a metric is listed, or the list says that it need not be complete.
+ */
+UNIT_TEST(test_an_allocation_that_fails_loses_no_metric_unsaid)
+{
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        struct rig rig;
+        struct usage_list list;
+        struct arena arena;
+        int64_t used_ms[40];
+        rig_init(&rig);
+        mem_fail_nth(nth, false);
+        for (int i = 0; i < 40; i++) {
+            char name[] = {(char)('A' + i), 0};
+            sim_env_advance_ns(rig.sim, NS_PER_S);
+            usage_note(rig.usage, bytes_of_text("a"), bytes_of_text(name), USAGE_QUERY);
+            used_ms[i] = env_realtime_ms(sim_env_env(rig.sim));
+        }
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        arena_init(&arena, NULL, 0, 0);
+        assert_int_equal(usage_list(rig.usage, bytes_of_text("a"), &arena, &list), OK);
+        bool listed[40] = {false};
+        for (uint32_t i = 0; i < list.count; i++) {
+            listed[list.metrics[i].metric.at[0] - 'A'] = true;
+        }
+        for (int i = 0; i < 40; i++) {
+            assert_true(listed[i] || used_ms[i] <= list.since_ms);
+        }
+        if (!fired) assert_int_equal(list.count, 40);
+        arena_fini(&arena);
+        rig_fini(&rig);
+    }
+}
+
 int
 main(void)
 {
@@ -272,6 +307,7 @@ main(void)
         cmocka_unit_test(test_rules_lookups_and_uncounted_questions_are_distinct),
         cmocka_unit_test(test_a_tenant_sees_its_own_metrics_only),
         cmocka_unit_test(test_sets_count_after_their_view_is_freed),
+        cmocka_unit_test(test_an_allocation_that_fails_loses_no_metric_unsaid),
         cmocka_unit_test(test_without_memory_the_metric_unused_for_longest_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
