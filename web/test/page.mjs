@@ -21,6 +21,8 @@ const browser = await puppeteer.launch({
 let failures = 0
 /** What went wrong in the browser since the last claim. */
 let trouble = []
+/** Requests of all tabs that have no answer yet. */
+const waiting = new Set()
 
 const wide = { width: 1280, height: 900 }
 
@@ -36,7 +38,9 @@ async function open(path, size = wide, base = url, context = browser.defaultBrow
   })
   page.on('request', r => {
     if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) trouble.push(`foreign request: ${r.url()}`)
+    waiting.add(r)
   })
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, r => waiting.delete(r))
   await page.goto(base + path, { waitUntil: 'load' })
   if (until === 'idle') await page.waitForNetworkIdle({ idleTime: 100 })
   return page
@@ -64,13 +68,14 @@ const wanted = new RegExp(process.env.CLAIMS ?? '')
 async function claim(name, test) {
   if (!wanted.test(name)) return
   trouble = []
+  waiting.clear()
   const began = performance.now()
   let why
   try {
     await test()
     why = trouble[0]
   } catch (e) {
-    why = e.message.split('\n')[0]
+    why = [e.message.split('\n')[0], ...[...waiting].map(r => `no answer to ${r.method()} ${r.url()}`)].join('; ')
   }
   if (why === undefined) {
     console.log(`ok ${name}`)
