@@ -1,58 +1,25 @@
 /*
  * range.c - calls of functions of range vectors.
  *
- * The samples of a series are read once, in order, into a buffer over which a window slides from
- * step to step. Samples before the window are dropped when more are read. Floats and histograms
- * lie in arrays of their own, each with its own part of the window. As long as the buffer has
- * floats alone, many windows are evaluated at a time (window_floats.c); where they begin and end is
- * found once for all series with the same times (window_cuts.c).
+ * A window slides over the samples of a series from step to step (range_buffer.c). As long as these
+ * are floats alone, many windows are evaluated at a time (window_floats.c); where they begin and
+ * end is found once for all series with the same times (window_cuts.c).
  *
- * Invariants, for floats and histograms alike:
+ * Invariants:
  *
- *  1. begin <= end <= count: the window lies in the buffer.
- *  2. Histograms from histogram_count to histogram_made are memory for those that come next.
- *  3. At most one of `set` and `subquery` is read. Both are NULL if a subquery has no steps.
- *  4. Nothing is read once at_end is set.
- *  5. Summaries are not asked for where start times matter: a summary has none.
- *  6. Windows of a cut end before the last step, and their samples are in the buffer.
- *  7. While the buffer has windows of downsampled floats, each of them is one item with the time
- *     and the value of its last sample, and `rolled` has an item for each time. A window of
- *     histograms is a point with the time of its last one.
- *
- * The order of times in the buffer is that of the store or of a source, and is not asserted.
+ *  1. At most one of a set and a subquery is read, none if a subquery has no steps.
+ *  2. Summaries are not asked for where start times matter: a summary has none.
+ *  3. Windows of a cut end before the last step, and their samples are in the buffer.
  */
 #include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/select/rolled.h"
+#include "promql/eval/select/range_buffer.h"
 #include "promql/eval/select/window_floats.h"
 
 enum { ARGUMENTS_MAX = 2 };
-
-struct range_samples {
-    int64_t *times_ms;
-    double *values;
-    int64_t *starts_ms;
-    uint32_t *weights; /* number of samples that each one represents, if summaries were requested */
-    uint32_t time_capacity;
-    uint32_t value_capacity;
-    uint32_t start_capacity;
-    uint32_t weight_capacity;
-    uint32_t count;
-    uint32_t begin, end;   /* the window */
-    struct rolled *rolled; /* parallel to times, as long as one of them is a window of a level */
-    uint32_t rolled_capacity;
-    uint32_t rolled_end; /* place after the last such window; 0 without any */
-
-    struct histogram_point *histograms;
-    uint32_t histogram_capacity;
-    uint32_t histogram_count;
-    uint32_t histogram_made; /* count of points with memory */
-    uint32_t histogram_begin, histogram_end;
-    bool has_histogram_windows; /* some of the points of the series were windows */
-};
 
 struct range_vector {
     struct vector vector; /* first */
@@ -63,10 +30,8 @@ struct range_vector {
     struct float_windows windows; /* the windows that are evaluated at a time */
     struct cuts cuts;             /* windows of earlier series */
     enum function_id id;
-    struct series_set *set;  /* series of the store */
     struct vector *subquery; /* vector of an expression: its steps are the samples */
-    struct column *column;   /* column of `subquery` that is being read */
-    struct range_samples samples;
+    struct range_buffer samples;
     double *scratch; /* memory for functions that sort */
     uint32_t scratch_capacity;
     struct rolled_work rolled_work;
@@ -74,16 +39,11 @@ struct range_vector {
     struct arena arena; /* memory of histograms in `result` */
     struct buf labels;
     bool keeps_name;
-    bool looks_at_starts;
-    bool takes_summaries;
-    bool at_end;            /* the series has no more samples */
-    bool follows_histogram; /* the next sample follows a histogram that was read */
     int64_t range_ms;
     int64_t offset_ms;
     int64_t before_ms; /* windows reach this far before and after the range */
     int64_t after_ms;
-    int64_t hint_ms;   /* samples this much earlier are read for the hints of the first ones */
-    bool counted_only; /* as in the selector */
+    int64_t hint_ms; /* samples this much earlier are read for the hints of the first ones */
     enum extent extent;
     bool fixed; /* by @: all steps have the time `at_ms` */
     int64_t at_ms;
@@ -96,374 +56,6 @@ window_end(const struct range_vector *r, uint32_t step)
 {
     int64_t t = r->fixed ? r->at_ms : grid_time(&r->vector.grid, step);
     return time_before(t, r->offset_ms);
-}
-
-/* --- samples ---------------------------------------------------------------------------------- */
-
-static bool
-range_reserve(struct range_vector *r, uint32_t more)
-{
-    struct range_samples *s = &r->samples;
-    struct budget *budget = r->vector.ev->budget;
-    return array_reserve(budget, &s->times_ms, &s->time_capacity, s->count + more) &&
-           array_reserve(budget, &s->values, &s->value_capacity, s->count + more) &&
-           (!r->looks_at_starts ||
-            array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more)) &&
-           (!r->takes_summaries ||
-            array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
-}
-
-/* Makes room for items of `rolled`. False: no memory. */
-static bool
-reserve_rolled(struct range_vector *r, uint32_t more)
-{
-    struct range_samples *s = &r->samples;
-    return array_reserve(r->vector.ev->budget, &s->rolled, &s->rolled_capacity, s->count + more);
-}
-
-/* Sets an item of `rolled`, a window or the sample that the other arrays have, after the one before
- * it. */
-static void
-set_rolled(struct range_samples *s, uint32_t i, int64_t resolution_ms, const struct rollup *window)
-{
-    struct rolled *x = &s->rolled[i];
-    double first = window == NULL ? s->values[i] : bits_double(window->first_bits);
-    x->resolution_ms = resolution_ms;
-    if (window != NULL) x->rollup = *window;
-    x->samples = window != NULL ? window->count : s->weights != NULL ? s->weights[i] : 1;
-    x->resets = window == NULL ? 0 : window->resets;
-    if (i == 0) return;
-    x->samples += x[-1].samples;
-    x->resets += x[-1].resets + (first < s->values[i - 1]);
-}
-
-/* Checks the limit of samples in memory for a window; samples that were read ahead do not count.
- * Histograms count as the last one. */
-static enum err
-hold(struct range_vector *r, uint32_t floats, uint32_t histograms)
-{
-    const struct range_samples *s = &r->samples;
-    uint64_t weight = histograms > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
-    return eval_hold(r->vector.ev, floats + histograms * weight);
-}
-
-/* The place of the next histogram, with memory for so many bytes. NULL: no memory. */
-static struct histogram_point *
-histogram_place(struct range_vector *r, size_t bytes)
-{
-    struct range_samples *s = &r->samples;
-    struct budget *budget = r->vector.ev->budget;
-    assert(s->histogram_count <= s->histogram_made); /* invariant 2 */
-    if (s->histogram_count == s->histogram_made) {
-        if (!array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_made + 1)) {
-            return NULL;
-        }
-        s->histograms[s->histogram_made++] = (struct histogram_point){0};
-    }
-    struct histogram_point *p = &s->histograms[s->histogram_count];
-    p->rolled = NULL;
-    if (p->capacity >= bytes) return p;
-    size_t capacity = bytes + bytes / 8; /* histograms get more buckets over time */
-    void *memory = mem_alloc(budget, capacity);
-    if (memory == NULL) return NULL;
-    mem_free(budget, p->h, p->capacity);
-    p->h = memory;
-    p->capacity = capacity;
-    return p;
-}
-
-static enum err
-read_histograms(struct range_vector *r, const struct sample_batch *b)
-{
-    struct range_samples *s = &r->samples;
-    for (uint32_t i = 0; i < b->count; i++) {
-        const struct histogram *h = &b->histograms[i];
-        bool follows = r->follows_histogram && s->histogram_count > 0;
-        r->follows_histogram = h->sum_bits != STALE_NAN_BITS;
-        if (!r->follows_histogram) continue;
-        struct histogram_point *p = histogram_place(r, fhist_bytes_of(h));
-        if (p == NULL) return eval_no_memory(r->vector.ev);
-        p->t_ms = b->times_ms[i];
-        p->start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
-        struct fhist *made = fhist_of(p->h, h);
-        const struct fhist *before = follows ? p[-1].h : NULL;
-        /* Prometheus compares each of these with the one before, from the start of the range on. */
-        if (r->counted_only && follows && p[-1].t_ms >= window_end(r, 0) - r->range_ms)
-            fhist_hint_reset(made, before);
-        else
-            fhist_hint(made, before);
-        s->histogram_count++;
-    }
-    return OK;
-}
-
-static void
-add_summary_sample(struct range_samples *s, int64_t t_ms, double value, uint32_t weight)
-{
-    s->times_ms[s->count] = t_ms;
-    s->weights[s->count] = weight;
-    s->values[s->count] = value;
-    if (s->rolled_end > 0) set_rolled(s, s->count, 0, NULL);
-    s->count++;
-}
-
-/* Adds a summary of many floats, all of which are in a window or none, as two: the least and the
- * greatest, at the time of the last one. */
-static enum err
-read_summary(struct range_vector *r, const struct sample_batch *b)
-{
-    const struct sample_summary *x = b->summary;
-    r->follows_histogram = false;
-    assert(r->takes_summaries); /* invariant 5: a set gives what was asked for */
-    if (!range_reserve(r, 2) || (r->samples.rolled_end > 0 && !reserve_rolled(r, 2))) {
-        return eval_no_memory(r->vector.ev);
-    }
-    if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
-    add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
-    return OK;
-}
-
-static enum err
-read_rollups(struct range_vector *r, const struct sample_batch *b)
-{
-    struct range_samples *s = &r->samples;
-    r->follows_histogram = false;
-    enum err e = rolled_check(r->vector.ev, r->set, b);
-    if (e) return e;
-    if (!range_reserve(r, b->count) || !reserve_rolled(r, b->count)) {
-        return eval_no_memory(r->vector.ev);
-    }
-    for (uint32_t i = 0; s->rolled_end == 0 && i < s->count; i++) {
-        set_rolled(s, i, 0, NULL);
-    }
-    for (uint32_t i = 0; i < b->count; i++) {
-        const struct rollup *x = &b->rollups[i];
-        if (x->count == 0) continue;
-        s->times_ms[s->count] = x->last_ms;
-        if (r->looks_at_starts) s->starts_ms[s->count] = 0;
-        if (r->takes_summaries) s->weights[s->count] = 1;
-        s->values[s->count] = bits_double(x->last_bits);
-        set_rolled(s, s->count++, b->resolution_ms, x);
-        s->rolled_end = s->count;
-    }
-    return OK;
-}
-
-/* The hints of histograms in windows are not known. */
-static enum err
-read_histogram_rollups(struct range_vector *r, const struct sample_batch *b)
-{
-    struct range_samples *s = &r->samples;
-    enum err e = rolled_check(r->vector.ev, r->set, b);
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        const struct histogram_rollup *x = &b->histogram_rollups[i];
-        r->follows_histogram = x->count > 0 && !x->is_stale;
-        if (x->count == 0) continue;
-        struct histogram_point *p = histogram_place(r, rolled_histogram_bytes(x));
-        if (p == NULL) return eval_no_memory(r->vector.ev);
-        rolled_histogram_set(p, x, b->resolution_ms);
-        s->has_histogram_windows = true;
-        s->histogram_count++;
-    }
-    return e;
-}
-
-static bool
-has_markers(const struct sample_batch *b)
-{
-    unsigned any = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
-        any |= b->value_bits[i] == STALE_NAN_BITS;
-    }
-    return any != 0;
-}
-
-/* Adds all floats but staleness markers. There is room. */
-static void
-add_floats(struct range_vector *r, const struct sample_batch *b)
-{
-    struct range_samples *s = &r->samples;
-    for (uint32_t i = 0; i < b->count; i++) {
-        if (b->value_bits[i] == STALE_NAN_BITS) continue;
-        s->times_ms[s->count] = b->times_ms[i];
-        if (r->looks_at_starts) s->starts_ms[s->count] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
-        if (r->takes_summaries) s->weights[s->count] = 1;
-        s->values[s->count++] = bits_double(b->value_bits[i]);
-    }
-}
-
-/* Reads floats after windows of a level. */
-static enum err
-read_after_rollups(struct range_vector *r, const struct sample_batch *b)
-{
-    struct range_samples *s = &r->samples;
-    uint32_t before = s->count;
-    assert(s->rolled_end > 0);
-    if (!range_reserve(r, b->count) || !reserve_rolled(r, b->count)) {
-        return eval_no_memory(r->vector.ev);
-    }
-    add_floats(r, b);
-    for (uint32_t i = before; i < s->count; i++) {
-        set_rolled(s, i, 0, NULL);
-    }
-    return OK;
-}
-
-static enum err
-read_batch(struct range_vector *r)
-{
-    struct evaluation *ev = r->vector.ev;
-    struct sample_batch b;
-    assert(!r->at_end); /* invariant 4 */
-    enum err e = series_set_batch(r->set, &b, &ev->why);
-    if (e) return e;
-    r->at_end = b.count == 0;
-    if (r->at_end) return OK;
-    if (b.summary != NULL) return read_summary(r, &b);
-    if (b.rollups != NULL) return read_rollups(r, &b);
-    if (b.histogram_rollups != NULL) return read_histogram_rollups(r, &b);
-    if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
-    r->follows_histogram = false;
-    if (r->samples.rolled_end > 0) return read_after_rollups(r, &b);
-    if (!range_reserve(r, b.count)) return eval_no_memory(ev);
-    if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
-        add_floats(r, &b);
-    } else {
-        struct range_samples *s = &r->samples;
-        memcpy(s->times_ms + s->count, b.times_ms, b.count * sizeof *s->times_ms);
-        memcpy(s->values + s->count, b.value_bits, b.count * sizeof *s->values);
-        s->count += b.count;
-    }
-    return OK;
-}
-
-static enum err
-read_column(struct range_vector *r)
-{
-    const struct vector *sub = r->subquery;
-    struct evaluation *ev = r->vector.ev;
-    struct range_samples *s = &r->samples;
-    assert(!r->at_end); /* invariant 4 */
-    if (!range_reserve(r, bits_count(r->column->present, sub->grid.count)))
-        return eval_no_memory(ev);
-    for (bits_each(i, r->column->present, sub->grid.count)) {
-        const struct fhist *h = column_histogram(r->column, i);
-        int64_t t_ms = grid_time(&sub->grid, i);
-        if (h != NULL) {
-            struct histogram_point *p = histogram_place(r, fhist_bytes(h));
-            if (p == NULL) return eval_no_memory(ev);
-            p->t_ms = t_ms;
-            p->start_ms = 0;
-            fhist_forget_reset(fhist_copy(p->h, h));
-            s->histogram_count++;
-            continue;
-        }
-        s->times_ms[s->count] = t_ms;
-        if (r->looks_at_starts) s->starts_ms[s->count] = 0;
-        s->values[s->count++] = r->column->values[i];
-    }
-    r->at_end = true;
-    return hold(r, s->count, s->histogram_count);
-}
-
-/* Drops the first histograms of the buffer; their memory goes to the end. */
-static void
-drop_histograms(struct range_vector *r, uint32_t count)
-{
-    struct range_samples *s = &r->samples;
-    assert(count <= s->histogram_count);
-    s->histogram_count -= count;
-    for (uint32_t i = 0; count > 0 && i < s->histogram_count; i++) {
-        struct histogram_point gone = s->histograms[i];
-        s->histograms[i] = s->histograms[i + count];
-        s->histograms[i + count] = gone;
-    }
-    s->histogram_begin -= count;
-    s->histogram_end -= count;
-}
-
-static void
-drop_floats(struct range_vector *r, uint32_t count)
-{
-    struct range_samples *s = &r->samples;
-    assert(count <= s->begin); /* invariant 1 */
-    s->count -= count;
-    memmove(s->times_ms, s->times_ms + count, s->count * sizeof *s->times_ms);
-    memmove(s->values, s->values + count, s->count * sizeof *s->values);
-    if (r->looks_at_starts) {
-        memmove(s->starts_ms, s->starts_ms + count, s->count * sizeof *s->starts_ms);
-    }
-    if (r->takes_summaries) {
-        memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
-    }
-    if (s->rolled_end > 0) {
-        memmove(s->rolled, s->rolled + count, s->count * sizeof *s->rolled);
-        s->rolled_end -= s->rolled_end < count ? s->rolled_end : count;
-    }
-    s->begin -= count;
-    s->end -= count;
-}
-
-static bool
-has_past(const struct range_samples *s, int64_t t_ms)
-{
-    return (s->count > 0 && s->times_ms[s->count - 1] > t_ms) ||
-           (s->histogram_count > 0 && s->histograms[s->histogram_count - 1].t_ms > t_ms);
-}
-
-/* The first time of an item of the buffer. */
-static int64_t
-first_time(const struct range_samples *s, uint32_t i)
-{
-    return i < s->rolled_end ? rolled_first_ms(&s->rolled[i], s->times_ms[i]) : s->times_ms[i];
-}
-
-/* Moves the end of the window after the items that begin until then. */
-static void
-slide_end(struct range_samples *s, int64_t until_ms)
-{
-    while (s->end < s->count && first_time(s, s->end) <= until_ms) {
-        s->end++;
-    }
-}
-
-/* Moves the window to the samples in (from_ms, until_ms], and reads as many as needed. */
-static enum err
-slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
-{
-    struct range_samples *s = &r->samples;
-    for (;;) {
-        while (s->begin < s->count && s->times_ms[s->begin] <= from_ms) {
-            s->begin++;
-        }
-        while (s->histogram_begin < s->histogram_count &&
-               s->histograms[s->histogram_begin].t_ms <= from_ms) {
-            s->histogram_begin++;
-        }
-        if (s->end < s->begin) s->end = s->begin;
-        if (s->histogram_end < s->histogram_begin) s->histogram_end = s->histogram_begin;
-        if (r->at_end || has_past(s, until_ms)) break;
-        if (s->begin > s->count / 2) drop_floats(r, s->begin);
-        /* The histogram before the window stays: the hint of the next one may depend on it. */
-        if (s->histogram_begin > 1 + s->histogram_count / 2) {
-            drop_histograms(r, s->histogram_begin - 1);
-        }
-        enum err e = r->set != NULL ? read_batch(r) : read_column(r);
-        if (e) return e;
-    }
-    if (s->rolled_end > 0) slide_end(s, until_ms);
-    while (s->end < s->count && s->times_ms[s->end] <= until_ms) {
-        s->end++;
-    }
-    while (s->histogram_end < s->histogram_count &&
-           rolled_first_histogram_ms(&s->histograms[s->histogram_end]) <= until_ms) {
-        s->histogram_end++;
-    }
-    assert(s->begin <= s->end);                     /* invariant 1 */
-    assert(s->end <= s->count);                     /* invariant 1 */
-    assert(s->histogram_begin <= s->histogram_end); /* invariant 1 */
-    assert(s->histogram_end <= s->histogram_count); /* invariant 1 */
-    return hold(r, s->end - s->begin, s->histogram_end - s->histogram_begin);
 }
 
 /* --- windows ---------------------------------------------------------------------------------- */
@@ -497,7 +89,7 @@ static enum err
 fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
 {
     struct evaluation *ev = r->vector.ev;
-    struct range_samples *s = &r->samples;
+    struct range_buffer *s = &r->samples;
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
     assert(s->begin < s->end || s->histogram_begin < s->histogram_end); /* not empty */
@@ -505,8 +97,8 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     bool floats = s->count > 0;
     w->times_ms = floats ? s->times_ms + s->begin : NULL;
     w->values = floats ? s->values + s->begin : NULL;
-    w->starts_ms = floats && r->looks_at_starts ? s->starts_ms + s->begin : NULL;
-    w->weights = floats && r->takes_summaries ? s->weights + s->begin : NULL;
+    w->starts_ms = floats && s->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    w->weights = floats && s->takes_summaries ? s->weights + s->begin : NULL;
     w->rolled = s->begin < s->rolled_end ? s->rolled + s->begin : NULL;
     w->count = s->end - s->begin;
     w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
@@ -550,7 +142,7 @@ static bool
 takes_many(const struct range_vector *r)
 {
     return r->floats_kind->function != NULL && r->extent == EXTENT_PLAIN && !r->fixed &&
-           !r->looks_at_starts && !r->takes_summaries;
+           !r->samples.looks_at_starts && !r->samples.takes_summaries;
 }
 
 /* Fills a cut from its key on. */
@@ -588,7 +180,7 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
                 r->floats_kind->stretch(times_ms + begin, end - begin, end_ms, r->range_ms);
         }
     }
-    assert(begin <= n); /* invariant 6; slide() moves the end to the beginning if it is before */
+    assert(begin <= n); /* invariant 3; slide() moves the end to the beginning if it is before */
     assert(end <= n);
     cut->last_begin = begin;
     cut->last_end = end;
@@ -599,10 +191,10 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
 static enum err
 find_windows(struct range_vector *r, uint32_t step)
 {
-    struct range_samples *s = &r->samples;
+    struct range_buffer *s = &r->samples;
     bool known;
     assert(s->histogram_count == 0); /* floats alone */
-    const struct cut_key key = {s->times_ms, s->count, s->begin, s->end, step, r->at_end};
+    const struct cut_key key = {s->times_ms, s->count, s->begin, s->end, step, s->at_end};
     struct window_cut *cut = cuts_find(&r->cuts, &key, &known);
     if (cut == NULL) return eval_no_memory(r->vector.ev);
     if (!known) fill_cut(r, cut);
@@ -614,7 +206,7 @@ find_windows(struct range_vector *r, uint32_t step)
                                         .range_ms = r->range_ms};
     s->begin = cut->last_begin;
     s->end = cut->last_end;
-    assert(s->end <= s->count); /* invariant 6, also of a cut that another series found */
+    assert(s->end <= s->count); /* invariant 3, also of a cut that another series found */
     return OK;
 }
 
@@ -626,8 +218,8 @@ put_windows(struct range_vector *r, uint32_t step)
     struct evaluation *ev = r->vector.ev;
     uint64_t *present = r->result.present + step / 64;
     assert(cut->count > 0);
-    assert(cut->count <= r->vector.grid.count - step); /* invariant 6 */
-    enum err e = hold(r, cut->most, 0);
+    assert(cut->count <= r->vector.grid.count - step); /* invariant 3 */
+    enum err e = range_buffer_hold(&r->samples, cut->most, 0);
     if (e) return e;
     r->floats_kind->function(&r->windows, r->result.values + step);
     for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
@@ -647,11 +239,11 @@ static enum err
 read_ahead(struct range_vector *r)
 {
     enum { AHEAD_SAMPLES = 4096 };
-    const struct range_samples *s = &r->samples;
+    struct range_buffer *s = &r->samples;
     int64_t last_ms = window_end(r, r->vector.grid.count - 1);
-    while (!r->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
-           s->rolled_end == 0 && !has_past(s, last_ms)) {
-        enum err e = r->set != NULL ? read_batch(r) : read_column(r);
+    while (!s->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
+           s->rolled_end == 0 && !range_buffer_has_past(s, last_ms)) {
+        enum err e = range_buffer_read(s);
         if (e) return e;
     }
     return OK;
@@ -664,7 +256,7 @@ fill_from_floats(struct range_vector *r, uint32_t *step)
     while (*step < r->vector.grid.count) {
         int64_t end_ms = window_end(r, *step);
         enum err e = read_ahead(r);
-        if (e == OK) e = slide(r, end_ms - r->range_ms, end_ms);
+        if (e == OK) e = range_buffer_slide(&r->samples, end_ms - r->range_ms, end_ms);
         if (e || r->samples.histogram_count > 0 || r->samples.rolled_end > 0) return e;
         e = find_windows(r, *step);
         if (e) return e;
@@ -686,17 +278,15 @@ fill_column(struct range_vector *r, struct bytes labels)
 {
     enum err e = OK;
     uint32_t first = 0;
-    struct range_samples *s = &r->samples;
+    struct range_buffer *s = &r->samples;
     uint32_t steps = r->vector.grid.count;
-    drop_histograms(r, s->histogram_count);
-    s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = s->rolled_end = 0;
-    r->at_end = r->follows_histogram = s->has_histogram_windows = false;
+    range_buffer_restart(s);
     column_clear(&r->result, steps);
     arena_reset(&r->arena);
     if (takes_many(r)) e = fill_from_floats(r, &first);
     for (uint32_t i = first; i < steps && e == OK; i++) {
         if (s->rolled_end > 0 && s->begin >= s->rolled_end) {
-            drop_floats(r, s->begin);
+            range_buffer_drop_floats(s, s->begin);
             if (takes_many(r)) e = fill_from_floats(r, &i);
             if (e || i == steps) break;
         }
@@ -708,14 +298,14 @@ fill_column(struct range_vector *r, struct bytes labels)
             .at = r->at,
             .labels = labels,
             .arena = &r->arena,
-            .histogram_starts = r->looks_at_starts,
+            .histogram_starts = s->looks_at_starts,
             .step_time_ms = grid_time(&r->vector.grid, i),
         };
         w.start_ms = w.end_ms - r->range_ms;
-        e = slide(r, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
+        e = range_buffer_slide(s, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
         if (e == OK && (s->begin < s->end || s->histogram_begin < s->histogram_end)) {
             e = fill_step(r, i, &w);
-        } else if (r->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
+        } else if (s->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
                    !r->fixed) {
             break;
         }
@@ -723,16 +313,22 @@ fill_column(struct range_vector *r, struct bytes labels)
     return e;
 }
 
+/* Goes to the next series; *ret_labels has none at the end, and *ret_drops_name is that of its
+ * column. */
 static enum err
-next_series(struct range_vector *r, struct bytes *ret_labels)
+next_series(struct range_vector *r, struct bytes *ret_labels, bool *ret_drops_name)
 {
-    assert(r->set == NULL || r->subquery == NULL); /* invariant 3 */
-    if (r->set != NULL) return series_set_next(r->set, ret_labels, &r->vector.ev->why);
-    r->column = NULL;
-    enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &r->column);
+    struct range_buffer *s = &r->samples;
+    assert(s->set == NULL || r->subquery == NULL); /* invariant 1 */
+    *ret_drops_name = false;
+    if (s->set != NULL) return series_set_next(s->set, ret_labels, &r->vector.ev->why);
+    s->column = NULL;
+    enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &s->column);
     if (e) return e;
-    *ret_labels = r->column == NULL ? bytes_of(NULL, 0) : r->column->labels;
-    if (r->column != NULL && r->column->labels.at == NULL) *ret_labels = bytes_of("", 0);
+    *ret_labels = bytes_of(NULL, 0);
+    if (s->column == NULL) return OK;
+    *ret_labels = s->column->labels.at == NULL ? bytes_of("", 0) : s->column->labels;
+    *ret_drops_name = s->column->drops_name;
     return OK;
 }
 
@@ -775,13 +371,12 @@ range_next(struct vector *v, struct column **ret_column)
 {
     struct range_vector *r = (struct range_vector *)v;
     for (;;) {
-        struct bytes labels;
-        enum err e = next_series(r, &labels);
+        struct column source = {0};
+        enum err e = next_series(r, &source.labels, &source.drops_name);
+        struct bytes labels = source.labels;
         *ret_column = NULL;
         if (e) return e;
         if (labels.at == NULL) return OK;
-        struct column source = {.labels = labels,
-                                .drops_name = r->column != NULL && r->column->drops_name};
         e = fill_column(r, labels);
         if (e) return e;
         if (bits_count(r->result.present, v->grid.count) == 0) continue;
@@ -802,19 +397,11 @@ range_free(struct vector *v)
 {
     struct range_vector *r = (struct range_vector *)v;
     struct budget *budget = v->ev->budget;
-    eval_account(v->ev, r->set);
-    series_set_free(r->set);
+    eval_account(v->ev, r->samples.set);
+    series_set_free(r->samples.set);
     vector_free(r->subquery);
-    array_free(budget, r->samples.times_ms, r->samples.time_capacity);
-    array_free(budget, r->samples.values, r->samples.value_capacity);
-    array_free(budget, r->samples.starts_ms, r->samples.start_capacity);
-    array_free(budget, r->samples.weights, r->samples.weight_capacity);
-    for (uint32_t i = 0; i < r->samples.histogram_made; i++) {
-        mem_free(budget, r->samples.histograms[i].h, r->samples.histograms[i].capacity);
-    }
-    array_free(budget, r->samples.histograms, r->samples.histogram_capacity);
+    range_buffer_fini(&r->samples);
     arena_fini(&r->arena);
-    array_free(budget, r->samples.rolled, r->samples.rolled_capacity);
     rolled_work_fini(&r->rolled_work, budget);
     array_free(budget, r->scratch, r->scratch_capacity);
     cuts_fini(&r->cuts);
@@ -831,7 +418,7 @@ is_worth_summaries(const struct range_vector *r)
 {
     enum { LONG_MS = 2 * 60 * 60 * 1000, FEW = 8 };
     const struct grid *g = &r->vector.grid;
-    return r->kind->takes_summaries && r->extent == EXTENT_PLAIN && !r->looks_at_starts &&
+    return r->kind->takes_summaries && r->extent == EXTENT_PLAIN && !r->samples.looks_at_starts &&
            r->range_ms >= LONG_MS && (r->fixed || g->count <= FEW || g->step_ms >= LONG_MS);
 }
 
@@ -878,10 +465,12 @@ open_selector(struct range_vector *r, const struct plan_node *x, const struct no
     struct matcher_set set;
     struct query_request request;
     enum err e = request_of(r, x, range, &set, &request);
-    r->takes_summaries = request.hints.summaries != 0;
-    assert(!r->takes_summaries || !r->looks_at_starts); /* invariant 5 */
-    if (e == OK) e = view_select(ev->view, &request, &r->set, &ev->why);
-    if (e == OK) r->vector.cost = series_set_cost(r->set);
+    struct range_buffer *s = &r->samples;
+    s->takes_summaries = request.hints.summaries != 0;
+    s->hints_from_ms = window_end(r, 0) - r->range_ms;
+    assert(!s->takes_summaries || !s->looks_at_starts); /* invariant 2 */
+    if (e == OK) e = view_select(ev->view, &request, &s->set, &ev->why);
+    if (e == OK) r->vector.cost = series_set_cost(s->set);
     return e;
 }
 
@@ -894,8 +483,10 @@ open_subquery(struct range_vector *r, const struct plan_node *x)
     if (x->of == NULL) return OK; /* no steps: nothing is evaluated */
     enum err e = vector_new(ev, x->of, &of);
     if (e == OK) e = vector_joined_new(ev, of, &r->subquery);
-    if (e == OK) r->vector.one_name = r->subquery->one_name;
-    return e;
+    if (e) return e;
+    r->samples.grid = &r->subquery->grid;
+    r->vector.one_name = r->subquery->one_name;
+    return OK;
 }
 
 /* Refuses `anchored` and `smoothed` for functions that do not support them. */
@@ -916,11 +507,11 @@ set_extent(struct range_vector *r, const struct node *selector)
             ev, "smoothed modifier can only be used with: delta, increase, rate - not with %s",
             name);
     }
-    r->counted_only = selector->selector.counted_only;
+    r->samples.counted_only = selector->selector.counted_only;
     /* The hint of the first sample in the range depends on the one before. Samples of the whole
      * look-back are read for it only if a warning depends on the hint. */
     if (r->extent == EXTENT_PLAIN && r->kind->gives_hints) {
-        r->hint_ms = r->counted_only ? ev->lookback_ms : 1;
+        r->hint_ms = r->samples.counted_only ? ev->lookback_ms : 1;
     }
     if (r->extent != EXTENT_PLAIN) r->before_ms = ev->lookback_ms;
     if (r->extent == EXTENT_SMOOTHED) r->after_ms = ev->lookback_ms;
@@ -990,7 +581,8 @@ vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);
     r->id = id;
-    r->looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
+    r->samples.ev = ev;
+    r->samples.looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
     arena_init(&r->arena, ev->budget, 0, 0);
     cuts_init(&r->cuts, ev->budget);
     r->keeps_name = x->kind == PLAN_RANGE_SAMPLE;
