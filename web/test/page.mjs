@@ -878,6 +878,7 @@ await claim('files that are no saved results are refused in words', async () => 
     'deep.json': [`${'{"operator":"a","children":['.repeat(5000)}${']}'.repeat(5000)}`, 'the plan is too large'],
     'brackets.json': ['['.repeat(300_000), 'is not JSON'],
     'many.json': [JSON.stringify(Array(101).fill({})), 'it has 101 results'],
+    'time.json': ['{"resultType": "matrix", "result": [{"metric": {}, "values": [[1760000000000000, "1"]]}]}', 'time of a sample is not in seconds'],
   }
   for (const [name, [content, why]] of Object.entries(files)) {
     await openSaved(page, name, content)
@@ -888,6 +889,23 @@ await claim('files that are no saved results are refused in words', async () => 
   truncateSync(large, 65 * 1024 * 1024)
   await (await page.$('input[type=file]')).uploadFile(large)
   await shows(page, 'larger than 64 MiB')
+})
+
+await claim('a saved result without samples, or too large for a graph, is a table', async () => {
+  const page = await open('/query')
+  await page.evaluate(() => localStorage.setItem('firekeep.settings', '{"zone":"Asia/Tokyo"}'))
+  await page.reload()
+  const matrix = result => JSON.stringify({ resultType: 'matrix', result })
+  await openSaved(page, 'none.json', matrix([{ metric: { job: 'none' }, values: [] }]))
+  await shows(page, 'job="none"')
+  await openSaved(page, 'series.json', matrix(Array(20_001).fill({ metric: { job: 'wide' }, values: [[1760000000, '1']] })))
+  await shows(page, 'too many series or samples for a graph', 'Show all 20001 series')
+  const long = { metric: { job: 'long' }, values: Array.from({ length: 30_000 }, (_, i) => [1760000000 + i, '1']) }
+  await openSaved(page, 'long.json', matrix([long, long]))
+  await page.waitForSelector('.saved .chart canvas')
+  await page.evaluate(() => [...document.querySelectorAll('.saved [role=tab]')].at(-1).click())
+  await shows(page, 'and 20,000 more samples', 'Show all 2 series')
+  await page.evaluate(() => localStorage.clear())
 })
 
 await claim('metrics that are used are told from those that nobody asks for', async () => {

@@ -66,7 +66,14 @@ function SavedGraph(props: { query: string; result: OfSeries; table: Table; zone
 function SavedResult(props: { query: string; result: Result; zone: Zone }) {
   const [view, setView] = useState('graph')
   const table = useMemo(() => tableOf(props.result), [props.result])
-  if (table === null) return <ResultTable data={props.result} zone={props.zone} />
+  if (table === null || table === 'large') {
+    return (
+      <>
+        {table !== null && <Notice kind="info">The result has too many series or samples for a graph, and is shown as a table.</Notice>}
+        <ResultTable data={props.result} zone={props.zone} />
+      </>
+    )
+  }
   return (
     <>
       <Tabs label="View of the saved result" choices={views} value={view} onChange={setView} />

@@ -18,6 +18,9 @@ const operatorsMax = 10_000
 const depthMax = 200
 /** Values of a graph; 8 bytes each. */
 const valuesMax = 10_000_000
+const seriesMax = 20_000
+/** The last time that a date of JavaScript can be, in seconds. */
+const timeMax = 8.64e12
 
 type Json = Record<string, unknown>
 
@@ -37,6 +40,7 @@ function check(condition: unknown, what: string): asserts condition {
 /** A time and something at that time. */
 function pairOf<T>(value: unknown, of: (value: unknown) => T): [number, T] {
   check(Array.isArray(value) && isNumber(value[0]), 'a sample has no time')
+  check(Math.abs(value[0]) <= timeMax, 'the time of a sample is not in seconds')
   return [value[0], of(value[1])]
 }
 
@@ -144,9 +148,10 @@ export interface Table {
   step: number
 }
 
-/** Returns null if it is not over a range, or too large to be drawn. */
-export function tableOf(result: Result): Table | null {
-  if (!isOfSeries(result) || result.resultType !== 'matrix' || result.result.length === 0) return null
+/** Returns null if it has no samples over a range; 'large' if it has too many series or samples for a graph. */
+export function tableOf(result: Result): Table | 'large' | null {
+  if (!isOfSeries(result) || result.resultType !== 'matrix') return null
+  if (result.result.length > seriesMax) return 'large'
   const all = new Set<number>()
   const samplesOf = (s: Series): [number, number][] => [
     ...(s.values ?? []).map(([t, v]): [number, number] => [t, Number(v.replace('Inf', 'Infinity'))]),
@@ -156,7 +161,8 @@ export function tableOf(result: Result): Table | null {
     for (const [t] of s.values ?? []) all.add(t)
     for (const [t] of s.histograms ?? []) all.add(t)
   }
-  if (all.size * result.result.length > valuesMax) return null
+  if (all.size === 0) return null
+  if (all.size * result.result.length > valuesMax) return 'large'
   const times = Float64Array.from(all).sort()
   const at = new Map(Array.from(times, (t, i) => [t, i]))
   const values = result.result.map(s => {

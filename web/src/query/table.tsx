@@ -6,10 +6,14 @@ import { seriesText } from '../lib/format'
 import type { Labels } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
+import { numbered } from '../ui/page'
 import { isOfSeries } from './result'
 import type { Histogram, Result, Series } from './result'
 
 const rowsShown = 1000
+/** Samples of all rows that are shown at first, and of one row. */
+const samplesShown = 20_000
+const samplesOfRow = 10_000
 
 /** A series whose label values narrow the expression when they are clicked. */
 export function SeriesName(props: { metric: Labels; onFilter?: (name: string, value: string) => void }) {
@@ -62,22 +66,35 @@ export function HistogramBars(props: { histogram: Histogram }) {
   )
 }
 
+function sizeOf(s: Series): number {
+  return (s.values?.length ?? 0) + (s.histograms?.length ?? 0)
+}
+
+/** The series of the rows that are shown at first. */
+function firstOf(all: Series[]): Series[] {
+  let samples = 0
+  const end = all.slice(0, rowsShown).findIndex(s => (samples += sizeOf(s)) > samplesShown)
+  return all.slice(0, end < 0 ? rowsShown : Math.max(end, 1))
+}
+
 function Values(props: { series: Series; zone: Zone }) {
   const s = props.series
   if (s.value !== undefined) return <>{s.value[1]}</>
   if (s.histogram !== undefined) return <HistogramBars histogram={s.histogram[1]} />
+  const rest = sizeOf(s) - samplesOfRow
   return (
     <ul class="samples">
-      {(s.values ?? []).map(([t, v]) => (
+      {(s.values ?? []).slice(0, samplesOfRow).map(([t, v]) => (
         <li>
           {v} <small>@ {formatTime(t, props.zone)}</small>
         </li>
       ))}
-      {(s.histograms ?? []).map(([t, h]) => (
+      {(s.histograms ?? []).slice(0, Math.max(0, samplesOfRow - (s.values?.length ?? 0))).map(([t, h]) => (
         <li>
           <HistogramBars histogram={h} /> <small>@ {formatTime(t, props.zone)}</small>
         </li>
       ))}
+      {rest > 0 && <li>and {numbered(rest, 'more sample')}</li>}
     </ul>
   )
 }
@@ -116,7 +133,7 @@ export function ResultTable(props: { data: Result; zone: Zone; onFilter?: (name:
     )
   }
   if (d.result.length === 0) return <p class="empty">The expression has no result at this time.</p>
-  const rows = all ? d.result : d.result.slice(0, rowsShown)
+  const rows = all ? d.result : firstOf(d.result)
   return (
     <>
       <table class="result">
