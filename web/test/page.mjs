@@ -936,6 +936,8 @@ await claim('metrics that are used are told from those that nobody asks for', as
 })
 
 await claim('metrics of an instance are chosen from a list, and each is drawn', async () => {
+  const usesOf = async name => JSON.stringify((await (await fetch(`${url}/api/v1/status/metric_usage?metric=${name}`)).json()).data.metrics)
+  const uses = await usesOf('node_uname_info')
   const page = await visit('/explore?view=graphs&job=node&instance=one')
   await shows(page, '2 metrics', 'Choose metrics from the list')
   const choose = name => page.evaluate(n => [...document.querySelectorAll('.choices label')].find(l => l.textContent === n).querySelector('input').click(), name)
@@ -943,6 +945,8 @@ await claim('metrics of an instance are chosen from a list, and each is drawn', 
   await page.waitForSelector('[aria-label="rate of node_cpu_seconds_total"] canvas')
   await choose('node_uname_info')
   await page.waitForSelector('[aria-label=node_uname_info] canvas')
+  // To look at it here is no use of it.
+  expect((await usesOf('node_uname_info')) === uses, await usesOf('node_uname_info'))
   const search = await page.evaluate(() => location.search)
   expect(search.includes('rate=node_cpu_seconds_total&value=node_uname_info'), search)
   await keysReachAll(page)

@@ -44,7 +44,7 @@ function stepFor(range: number, width: number): number {
   return roundStep(range / Math.max(width, 100))
 }
 
-async function fetchPanel(panel: PanelModel, chosen: Chosen, range: Range, width: number, signal: AbortSignal): Promise<Drawn> {
+async function fetchPanel(panel: PanelModel, chosen: Chosen, range: Range, width: number, extra: Record<string, string> | undefined, signal: AbortSignal): Promise<Drawn> {
   const now = range.end ?? serverNow()
   const step = Math.max(stepFor(range.seconds, width), 1)
   const end = Math.floor(now / step) * step
@@ -57,11 +57,11 @@ async function fetchPanel(panel: PanelModel, chosen: Chosen, range: Range, width
   }
   const named = (t: Target, all: Series[]) => all.map(s => ({ name: legendOf(t.legend, s.metric, seriesText(labels(s))), series: s }))
   if (isOfNow(panel.type)) {
-    const answers = await Promise.all(panel.targets.map(t => ask<Result>('api/v1/query', { query: query(t), time: String(now) }, signal)))
+    const answers = await Promise.all(panel.targets.map(t => ask<Result>('api/v1/query', { query: query(t), time: String(now), ...extra }, signal)))
     const list = answers.flatMap(({ data }, i) => named(panel.targets[i]!, isOfSeries(data) ? data.result : [{ metric: {}, value: data.result }]))
     return { ...grid, list, columns: { times: new Float64Array(), values: [] } }
   }
-  const times = { start: String(start), end: String(end), step: String(step), stats: 'cost' }
+  const times = { start: String(start), end: String(end), step: String(step), stats: 'cost', ...extra }
   const answers = await Promise.all(panel.targets.map(t => askMatrix({ query: query(t), ...times }, grid, signal)))
   return {
     ...grid,
@@ -219,7 +219,15 @@ function useSeen(box: { current: HTMLElement | null }): boolean {
 
 const rowPixels = 30
 
-export function PanelCell(props: { panel: PanelModel; chosen: Chosen | null; range: Range; zone: Zone; onZoom: (start: number, end: number) => void }) {
+export function PanelCell(props: {
+  panel: PanelModel
+  chosen: Chosen | null
+  range: Range
+  zone: Zone
+  onZoom: (start: number, end: number) => void
+  /** Further arguments of its queries. */
+  extra?: Record<string, string>
+}) {
   const { panel, chosen, range } = props
   const box = useRef<HTMLElement>(null)
   const isSeen = useSeen(box)
@@ -229,7 +237,7 @@ export function PanelCell(props: { panel: PanelModel; chosen: Chosen | null; ran
   const run = () => {
     if (!isSeen || !isKnown || chosen === null) return
     const width = box.current!.clientWidth
-    send(signal => fetchPanel(panel, chosen, range, width, signal))
+    send(signal => fetchPanel(panel, chosen, range, width, props.extra, signal))
   }
   useRepeat(run, range.end === null ? range.refresh : 0, [isSeen, chosen, range])
   const unknown = [...panel.unknown, ...(unit === null ? [`the unit ${panel.unit}`] : [])]

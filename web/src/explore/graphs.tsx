@@ -165,6 +165,7 @@ export function InstanceGraphs() {
               chosen={noVariables}
               range={range}
               zone={zone}
+              extra={uncounted}
               onZoom={(start, end) => change(v => writeRange(v, { ...range, seconds: Math.max(1, Math.round(end - start)), end }))}
             />
             <p class="row">
