@@ -60,7 +60,8 @@ function ZonePick() {
   const [{ zone }, change] = useSettings()
   const [all, setAll] = useState([zone])
   useEffect(() => setAll(Intl.supportedValuesOf('timeZone')), [])
-  const ids = ['local', 'UTC', ...all.filter(id => id !== 'local' && id !== 'UTC')]
+  // A zone of another browser or version may have a name that the list of this one lacks.
+  const ids = [...new Set(['local', 'UTC', zone, ...all])]
   const labels: Record<string, string> = { local: 'Local' }
   return <Pick label="Times" choices={ids.map(id => ({ id, label: labels[id] ?? id }))} value={zone} onChange={id => change({ zone: id as typeof zone })} />
 }

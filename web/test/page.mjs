@@ -740,6 +740,11 @@ await claim('times are those of the chosen zone', async () => {
     select.dispatchEvent(new Event('change', { bubbles: true }))
   })
   await shows(page, '2026-01-15 21:00:00')
+  // One that the browser knows, but does not list.
+  await page.evaluate(() => localStorage.setItem('firekeep.settings', '{"zone":"Etc/UTC"}'))
+  await page.reload()
+  await page.waitForFunction(() => [...document.querySelectorAll('nav select')].at(-1)?.options.length > 10)
+  expect((await page.evaluate(() => [...document.querySelectorAll('nav select')].at(-1).value)) === 'Etc/UTC', 'another zone is shown as chosen')
   await page.evaluate(() => localStorage.clear())
 })
 
