@@ -268,6 +268,10 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     await page.evaluate(() => ([...document.querySelectorAll('nav label')].find(l => l.textContent.startsWith('Tenant')).querySelector('input').id = 'tenant'))
     await page.type('#tenant', 'shop|lab\n')
     await shows(page, '2 series', 'shop_metric', 'lab_metric')
+    // Usage and bytes are those of one tenant.
+    await page.goto(`${url}/explore?usage=unused&tenant=shop%7Clab`)
+    await shows(page, 'shop_metric', 'lab_metric')
+    expect(!/Usage|Series and bytes|invalid/.test(await page.evaluate(() => document.body.innerText)), 'what several tenants cannot have is offered')
     forgive('401')
   })
   await claim('tenants are listed with their samples', async () => {

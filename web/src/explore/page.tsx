@@ -13,6 +13,7 @@ import { Check, Failure, Notice, Pick, Tabs } from '../ui/parts'
 import { Link, go, useArgument, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
 import { useSettings } from '../ui/settings'
+import { useIsOneTenant } from '../ui/tenant'
 import { useMetrics } from './metrics'
 import type { Metric } from './metrics'
 import { Origins } from './origins'
@@ -71,7 +72,8 @@ function List() {
   const [text, setText] = useArgument('search')
   const [usage, setUsage] = useArgument('usage')
   const [span, setSpan] = useState('3600')
-  const maySeeSizes = useMay('admin', 'metrics')
+  const isOne = useIsOneTenant()
+  const maySeeSizes = useMay('admin', 'metrics') && isOne
   const maySeeUsage = useMaySeeUsage()
   const { isWanted, setWanted, sizes, of, seriesOf, error } = useSizes()
   const used = useUsage(maySeeUsage && usage !== '')

@@ -8,6 +8,7 @@ import type { Zone } from '../lib/time'
 import { useLoad } from '../ui/load'
 import type { Load } from '../ui/load'
 import { useSession } from '../ui/session'
+import { useIsOneTenant } from '../ui/tenant'
 
 export interface Usage {
   metric: string
@@ -32,7 +33,8 @@ const most = '100000'
 
 /** Says whether the server shows the usage to the user. */
 export function useMaySeeUsage(): boolean {
-  return !useSession().sender.restricted
+  const isOne = useIsOneTenant()
+  return !useSession().sender.restricted && isOne
 }
 
 /** The usage of one metric, or of all; it is asked for once it is wanted. */

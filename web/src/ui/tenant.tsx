@@ -28,6 +28,11 @@ function useTenant(): { names: string[] | null; chosen: string; choose: (tenant:
   return { names, chosen: written.test(given) && given !== '' ? given : (names?.[0] ?? ''), choose }
 }
 
+/** Says whether the pages show one tenant: some routes answer for one only. */
+export function useIsOneTenant(): boolean {
+  return !useTenant().chosen.includes('|')
+}
+
 /** Shows the pages of the tenant, anew for each. */
 export function OfTenant(props: { children: ComponentChildren }) {
   const { names, chosen, choose } = useTenant()
