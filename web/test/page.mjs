@@ -943,6 +943,7 @@ await claim('metrics that are used are told from those that nobody asks for', as
 await claim('metrics of an instance are chosen from a list, and each is drawn', async () => {
   const usesOf = async name => JSON.stringify((await (await fetch(`${url}/api/v1/status/metric_usage?metric=${name}`)).json()).data.metrics)
   const uses = await usesOf('node_uname_info')
+  await shows(await visit('/explore?view=graphs&job=nobody'), '0 metrics', 'No metric has samples in this range')
   const page = await visit('/explore?view=graphs&job=node&instance=one')
   await shows(page, '2 metrics', 'Choose metrics from the list')
   const choose = name => page.evaluate(n => [...document.querySelectorAll('.choices label')].find(l => l.textContent === n).querySelector('input').click(), name)

@@ -6,7 +6,7 @@ import { PanelCell } from '../dashboards/panel'
 import type { PanelModel } from '../dashboards/grafana'
 import { get, lines } from '../lib/api'
 import { serverNow } from '../lib/clock'
-import { seriesText } from '../lib/format'
+import { count, seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { numbered, Search } from '../ui/page'
 import { Check, Failure, Pick } from '../ui/parts'
@@ -27,7 +27,7 @@ interface Chosen {
   name: string
 }
 
-const namesMax = '5000'
+const namesMax = 5000
 const namesShown = 300
 const rows = 8
 
@@ -67,7 +67,7 @@ function panelOf(c: Chosen, labels: Record<string, string>, help: string): Panel
 function useValues(label: string, match: string | undefined, times: Record<string, string>): [string[], Error | null] {
   const [load, send] = useLoad<string[]>()
   useEffect(
-    () => send(async signal => (await get<string[]>(`api/v1/label/${label}/values`, { 'match[]': match, ...times, ...uncounted, limit: namesMax }, signal)).data),
+    () => send(async signal => (await get<string[]>(`api/v1/label/${label}/values`, { 'match[]': match, ...times, ...uncounted, limit: String(namesMax) }, signal)).data),
     [label, match, times],
   )
   return [load.value ?? [], load.error]
@@ -95,6 +95,7 @@ function Names(props: { metrics: Metric[]; chosen: Chosen[]; onChoose: (metric: 
         ))}
       </div>
       {found.length > namesShown && <p class="empty">The first {namesShown} are shown; narrow the list with the filter.</p>}
+      {props.metrics.length >= namesMax && <p class="empty">The filter looks at {count(namesMax)} metrics, in the order of names; choose a job or an instance for others.</p>}
     </details>
   )
 }
@@ -122,7 +123,7 @@ export function InstanceGraphs() {
       send(async signal => {
         const found = await lines<{ results?: Metric[] }>(
           'api/v1/search/metric_names',
-          { 'match[]': match, ...times, ...uncounted, include_metadata: 'true', limit: namesMax, batch_size: namesMax },
+          { 'match[]': match, ...times, ...uncounted, include_metadata: 'true', limit: String(namesMax), batch_size: String(namesMax) },
           signal,
         )
         return found.flatMap(l => l.results ?? [])
@@ -156,7 +157,13 @@ export function InstanceGraphs() {
       </div>
       {error !== null && <Failure error={error} />}
       <Names metrics={metrics} chosen={chosen} onChoose={(m, is) => choose({ as: isCounter(m) ? 'rate' : 'value', name: m.name }, is)} />
-      {chosen.length === 0 ? <p class="empty">Choose metrics from the list: each gets a graph.</p> : <h2>Graphs</h2>}
+      {chosen.length > 0 ? (
+        <h2>Graphs</h2>
+      ) : load.value?.length === 0 ? (
+        <p class="empty">No metric has samples in this range.</p>
+      ) : (
+        <p class="empty">Choose metrics from the list: each gets a graph.</p>
+      )}
       <div class="graphs">
         {chosen.map(c => (
           <div key={`${c.as} ${c.name} ${match}`}>

@@ -191,7 +191,9 @@ function List() {
         </div>
       )}
       {found.length > namesShown || (metrics?.metrics.length ?? 0) >= limit ? (
-        <p class="empty">The first {namesShown} metrics are shown; narrow the list with the filter.</p>
+        <p class="empty">
+          {found.length > shown.length || !isUnused ? `The first ${namesShown} metrics are shown` : `Only the first ${count(namesRead)} metrics were compared`}; narrow the list with the filter.
+        </p>
       ) : null}
     </>
   )
