@@ -4,7 +4,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { PanelCell } from '../dashboards/panel'
 import type { PanelModel } from '../dashboards/grafana'
-import { get, lines } from '../lib/api'
+import { get } from '../lib/api'
 import { serverNow } from '../lib/clock'
 import { count, seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
@@ -13,6 +13,7 @@ import { Check, Failure, Pick } from '../ui/parts'
 import { RangePicker, RefreshPick, rangeOf, writeRange } from '../ui/range'
 import { go, usePlace } from '../ui/router'
 import { useSettings } from '../ui/settings'
+import { askNames } from './metrics'
 import { uncounted } from './usage'
 
 interface Metric {
@@ -119,15 +120,7 @@ export function InstanceGraphs() {
   const [instances, instancesError] = useValues('instance', job === '' ? undefined : seriesText({ job }), times)
   const [load, send] = useLoad<Metric[]>()
   useEffect(
-    () =>
-      send(async signal => {
-        const found = await lines<{ results?: Metric[] }>(
-          'api/v1/search/metric_names',
-          { 'match[]': match, ...times, ...uncounted, include_metadata: 'true', limit: String(namesMax), batch_size: String(namesMax) },
-          signal,
-        )
-        return found.flatMap(l => l.results ?? [])
-      }),
+    () => send(signal => askNames(undefined, { 'match[]': match, ...times, limit: String(namesMax) }, signal)),
     [match, times],
   )
   const metrics = load.value ?? []

@@ -40,7 +40,8 @@ const pauseMs = 300
 
 export type Question = Record<string, string | undefined>
 
-async function ask(origin: string | undefined, question: Question, signal: AbortSignal) {
+/** Asks the store and the sources together if `origin` is undefined. */
+export async function askNames(origin: string | undefined, question: Question, signal: AbortSignal) {
   const found = await lines<{ results?: Omit<Metric, 'origins'>[]; status?: string; error?: string }>(
     'api/v1/search/metric_names',
     { ...question, include_metadata: 'true', batch_size: question['limit'], source: origin, ...uncounted, partial_response: origin ? 'false' : undefined },
@@ -58,7 +59,7 @@ async function askSource(name: string, question: Question, signal: AbortSignal) 
   signal.addEventListener('abort', end)
   const timer = setTimeout(end, patienceMs)
   try {
-    return await ask(name, question, control.signal)
+    return await askNames(name, question, control.signal)
   } catch (e) {
     if (control.signal.aborted && !signal.aborted) throw new Error(`no answer within ${patienceMs / 1000} seconds`)
     throw e
@@ -73,7 +74,7 @@ const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 async function askAll(origins: Origin[], question: Question, signal: AbortSignal, tell: () => void): Promise<void> {
   const one = async (origin: Origin) => {
     try {
-      origin.found = await (origin.name === '' ? ask(origins.length === 1 ? undefined : '', question, signal) : askSource(origin.name, question, signal))
+      origin.found = await (origin.name === '' ? askNames(origins.length === 1 ? undefined : '', question, signal) : askSource(origin.name, question, signal))
     } catch (e) {
       origin.error = e as Error
     }
