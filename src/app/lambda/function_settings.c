@@ -40,13 +40,6 @@ is_set(function_variable *variable, const char *name)
     return value != NULL && value[0] != '\0';
 }
 
-static bool
-is_false(function_variable *variable, const char *name)
-{
-    const char *value = variable(name);
-    return value != NULL && strcmp(value, "false") == 0;
-}
-
 static enum err
 require(function_variable *variable, const char *const *names, struct why *why)
 {
@@ -131,18 +124,39 @@ put_destination(function_variable *variable, struct buf *to, struct why *why)
 
 /* --- users ------------------------------------------------------------------------------------ */
 
+/* Says whether the gateway checks callers, in the words that the old connector takes: a word that
+ * is not understood must not open the function. */
+static enum err
+read_has_iam(function_variable *variable, bool *ret_has_iam, struct why *why)
+{
+    static const char *const words[][2] = {{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"},
+                                           {"f", "t"},        {"F", "T"},        {"0", "1"}};
+    const char *value = variable("enable_sigv4_auth");
+    *ret_has_iam = true;
+    if (value == NULL || value[0] == '\0') return OK;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        *ret_has_iam = strcmp(value, words[i][1]) == 0;
+        if (*ret_has_iam || strcmp(value, words[i][0]) == 0) return OK;
+    }
+    return why_set(why, ERR_INPUT,
+                   "the environment variable enable_sigv4_auth must be true or false, not '%.64s'",
+                   value);
+}
+
 /* Without IAM the function is open to everyone, so that a user is required. The user's password is
  * never a key of AWS. */
 static enum err
 put_users(function_variable *variable, struct buf *to, struct why *why)
 {
     static const char *const required[] = {"basic_auth_user", "basic_auth_password_hash", NULL};
-    if (!is_false(variable, "enable_sigv4_auth")) return OK;
+    bool has_iam;
+    enum err e = read_has_iam(variable, &has_iam, why);
+    if (e || has_iam) return e;
     buf_put_text(to, "users:\n");
     put(to, "- name", variable, "basic_auth_user");
     put(to, "  password", variable, "basic_auth_password_hash");
     buf_put_text(to, "  permissions: [write, read]\n");
-    enum err e = require(variable, required, why);
+    e = require(variable, required, why);
     return e ? why_prefix(why, e, "enable_sigv4_auth is false, so anyone can call the function")
              : OK;
 }

@@ -113,6 +113,27 @@ UNIT_TEST(test_without_iam_a_user_is_required)
                  "sources:\n- use: timestream\n");
 }
 
+UNIT_TEST(test_other_words_for_false_require_a_user_too)
+{
+    static const char *const no[] = {"False", "FALSE", "f", "F", "0"}, *const yes[] = {"True", "1"};
+    char text[100];
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        snprintf(text, sizeof text, "default_database=d default_table=t enable_sigv4_auth=%s",
+                 no[i]);
+        check_refused(text, "the environment variable basic_auth_user is missing");
+    }
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        snprintf(text, sizeof text,
+                 "destination=kinesis stream=s region=us-east-1 "
+                 "enable_sigv4_auth=%s",
+                 yes[i]);
+        check_config(text, "destinations:\n- name: kinesis\n  type: kinesis\n"
+                           "  stream: \"s\"\n  region: \"us-east-1\"\n");
+    }
+    check_refused("default_database=d default_table=t enable_sigv4_auth=no",
+                  "enable_sigv4_auth must be true or false, not 'no'");
+}
+
 UNIT_TEST(test_missing_variable_is_named)
 {
     check_refused("default_table=t", "the environment variable default_database is missing");
@@ -162,6 +183,7 @@ main(void)
         cmocka_unit_test(test_environment_of_the_old_connector_means_timestream),
         cmocka_unit_test(test_streams_are_destinations_and_the_archive_is_a_source),
         cmocka_unit_test(test_without_iam_a_user_is_required),
+        cmocka_unit_test(test_other_words_for_false_require_a_user_too),
         cmocka_unit_test(test_missing_variable_is_named),
         cmocka_unit_test(test_files_are_where_a_function_may_write),
         cmocka_unit_test(test_memory_and_concurrency_are_lambdas),
