@@ -67,6 +67,7 @@ static const struct {
     {"send_native_histograms", "native histograms are always sent"},
     {"follow_redirects", "redirects are never followed"},
     {"enable_http2", "requests use HTTP/1.1"},
+    {"filter_external_labels", "series keep the external labels, as those that Prometheus sends"},
     {"read_recent", "Firekeep asks for the times that it does not have; see `time`"},
     {"proxy_from_environment", "without proxy_url, environment variables name the proxy"},
     {"tracing", "Firekeep sends no traces"},
@@ -525,20 +526,28 @@ convert_tokens(struct migration *m, struct yaml_piece *of)
     }
 }
 
+/* Returns true for the keys of secrets, and of mappings and lists of them. */
+static bool
+is_secret(const char *key)
+{
+    static const char *const secrets[] = {"password",   "credentials", "client_secret",
+                                          "access_key", "secret_key",  "endpoint_params",
+                                          "headers",    "secrets"};
+    bool is = false;
+    for (size_t i = 0; key != NULL && i < sizeof secrets / sizeof *secrets; i++)
+        is |= strcmp(key, secrets[i]) == 0;
+    return is;
+}
+
 /* Returns the piece of a secret in which Firekeep would replace a variable; NULL: none. */
 static const struct yaml_piece *
 find_variable(const struct yaml_piece *of)
 {
-    static const char *const secrets[] = {"password", "credentials", "client_secret", "access_key",
-                                          "secret_key"};
     const struct yaml_piece *found = NULL;
     for (const struct yaml_piece *n = of->first; n != NULL && found == NULL; n = n->next) {
-        bool is_secret = false;
-        for (size_t i = 0; n->key != NULL && i < sizeof secrets / sizeof *secrets; i++)
-            is_secret |= strcmp(n->key, secrets[i]) == 0;
-        found = is_secret && n->kind == PIECE_TEXT && strstr(n->text, "${") != NULL
-                    ? n
-                    : find_variable(n);
+        bool has_variable = n->kind == PIECE_TEXT && (is_secret(n->key) || is_secret(of->key)) &&
+                            strstr(n->text, "${") != NULL;
+        found = has_variable ? n : find_variable(n);
     }
     return found;
 }
@@ -553,9 +562,10 @@ cut_variables(struct migration *m, struct yaml_piece *of)
         if (secret == NULL)
             cut_variables(m, n);
         else
-            leave_out(m, secret->from_line, secret->key,
-                      "Firekeep replaces ${...} by an environment variable: write the secret to a "
-                      "file, and name that");
+            leave_out(
+                m, secret->from_line, secret->key == NULL ? "secrets" : secret->key,
+                "Firekeep replaces ${...} by an environment variable: name one, or a file, that "
+                "has this secret");
     }
 }
 
@@ -697,7 +707,8 @@ static bool
 is_needed(const char *key)
 {
     return strcmp(key, "azuread") == 0 || strcmp(key, "google_iam") == 0 ||
-           strcmp(key, "required_matchers") == 0 || strcmp(key, "http_headers") == 0;
+           strcmp(key, "required_matchers") == 0 || strcmp(key, "http_headers") == 0 ||
+           strcmp(key, "proxy_connect_header") == 0 || strcmp(key, "grant_type") == 0;
 }
 
 /* Returns the child that has the line. */

@@ -330,10 +330,67 @@ UNIT_TEST(test_an_item_whose_secret_has_a_variable_is_left_out)
            "- name: \"remote_write-3\"\n"
            "  type: \"remote_write\"\n"
            "  url: \"http://c/\"\n",
-           "line 4, credentials: Firekeep replaces ${...} by an environment variable: write the "
-           "secret to a file, and name that\n"
+           "line 4, credentials: Firekeep replaces ${...} by an environment variable: name one, "
+           "or a file, that has this secret\n"
            "line 5, proxy_from_environment: without proxy_url, environment variables name the "
            "proxy\n");
+}
+
+UNIT_TEST(test_headers_and_parameters_with_a_variable_are_secrets_too)
+{
+    expect("remote_write:\n"
+           "- url: http://a/\n"
+           "  headers: {X: 'a${HOME}'}\n"
+           "- {url: http://b/, headers: {X: a$HOME}}\n"
+           "- url: http://c/\n"
+           "  oauth2: {client_id: a, client_secret: b, token_url: http://c/,\n"
+           "           endpoint_params: {audience: '${HOME}'}}\n"
+           "alerting:\n"
+           "  alertmanagers:\n"
+           "  - static_configs: [{targets: [a]}]\n"
+           "    http_headers: {X: {secrets: ['${HOME}']}}\n"
+           "  - static_configs: [{targets: [b]}]\n"
+           "    http_headers: {X: {values: ['${HOME}']}}\n",
+           "alerting:\n"
+           "  alertmanagers:\n"
+           "  - static_configs:\n"
+           "    - targets:\n"
+           "      - b\n"
+           "    http_headers:\n"
+           "      X:\n"
+           "        values:\n"
+           "        - \"${HOME}\"\n"
+           "destinations:\n"
+           "- name: \"remote_write-2\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://b/\"\n"
+           "  headers:\n"
+           "    X: a$HOME\n",
+           "line 11, secrets: Firekeep replaces ${...} by an environment variable: name one, or a "
+           "file, that has this secret\n"
+           "line 3, X: Firekeep replaces ${...} by an environment variable: name one, or a file, "
+           "that has this secret\n"
+           "line 7, audience: Firekeep replaces ${...} by an environment variable: name one, or a "
+           "file, that has this secret\n");
+}
+
+UNIT_TEST(test_an_item_whose_access_needs_more_is_left_out)
+{
+    expect("remote_write:\n"
+           "- {url: http://a/, proxy_url: http://p/, proxy_connect_header: {X: [a]}}\n"
+           "- url: http://b/\n"
+           "  oauth2: {client_id: a, client_secret: b, token_url: http://c/, grant_type: x}\n"
+           "remote_read:\n"
+           "- {url: http://c/, filter_external_labels: false}\n",
+           "destinations: []\n"
+           "sources:\n"
+           "- name: \"remote_read-1\"\n"
+           "  type: \"remote_read\"\n"
+           "  url: \"http://c/\"\n",
+           "line 2, remote_write: unknown key 'proxy_connect_header' in 'destinations'\n"
+           "line 3, remote_write: unknown key 'grant_type' in 'oauth2'\n"
+           "line 6, filter_external_labels: series keep the external labels, as those that "
+           "Prometheus sends\n");
 }
 
 /* The headers may say whose samples these are. */
@@ -411,6 +468,8 @@ main(void)
         cmocka_unit_test(test_a_key_without_a_value_is_as_good_as_none),
         cmocka_unit_test(test_tokens_become_credentials),
         cmocka_unit_test(test_an_item_whose_secret_has_a_variable_is_left_out),
+        cmocka_unit_test(test_headers_and_parameters_with_a_variable_are_secrets_too),
+        cmocka_unit_test(test_an_item_whose_access_needs_more_is_left_out),
         cmocka_unit_test(test_an_item_with_headers_of_another_form_is_left_out),
         cmocka_unit_test(test_configurations_of_other_programs_are_refused),
         cmocka_unit_test(test_other_texts_are_refused),
