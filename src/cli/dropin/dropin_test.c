@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/commands.h"
+#include "lib/cli_run.h"
 #include "lib/test.h"
 
 /* Expects what becomes of words, which are separated by spaces. */
@@ -139,6 +141,26 @@ UNIT_TEST(test_an_empty_variable_counts_as_not_set)
     assert_string_equal(dropin_environment("DROPIN_TEST", "other"), "own");
 }
 
+static void
+expect_refused(const char *table, const char *certificate, const char *key, const char *expected)
+{
+    static const struct command *const commands[] = {&command_timestream_connector, NULL};
+    const char *const words[] = {
+        "timestream-connector", "--default-database=d", table, certificate, key, NULL};
+    assert_int_equal(cli_run_child(commands, words), EXIT_USAGE);
+    assert_non_null(strstr(cli_err, expected));
+}
+
+UNIT_TEST(test_an_empty_flag_of_the_connector_counts_as_not_given)
+{
+    expect_refused("--default-table=", "--tls-certificate=", "--tls-key=",
+                   "expected --default-database and --default-table");
+    expect_refused("--default-table=t", "--tls-certificate=c",
+                   "--tls-key=", "expected both --tls-certificate and --tls-key");
+    expect_refused("--default-table=t", "--tls-certificate=", "--tls-key=k",
+                   "expected both --tls-certificate and --tls-key");
+}
+
 int
 main(void)
 {
@@ -150,6 +172,7 @@ main(void)
         cmocka_unit_test(test_durations_of_go_become_milliseconds),
         cmocka_unit_test(test_without_a_directory_to_write_no_log_is_kept),
         cmocka_unit_test(test_an_empty_variable_counts_as_not_set),
+        cmocka_unit_test(test_an_empty_flag_of_the_connector_counts_as_not_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

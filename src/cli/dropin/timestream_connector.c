@@ -59,6 +59,13 @@ static const char notes[] =
     "take them.\n"
     "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
 
+/* The old program takes an empty flag for one that is not given. */
+static bool
+is_set(const char *flag)
+{
+    return flag != NULL && flag[0] != '\0';
+}
+
 /* Relative paths begin at the working directory, as in the old program. */
 static void
 put_file(struct buf *to, const char *key, const char *path)
@@ -70,7 +77,7 @@ put_file(struct buf *to, const char *key, const char *path)
 static void
 put_config(const struct connector *c, struct buf *to)
 {
-    if (c->certificate != NULL) {
+    if (is_set(c->certificate)) {
         buf_put_text(to, "tls_server_config:\n");
         put_file(to, "cert_file", c->certificate);
         put_file(to, "key_file", c->key);
@@ -99,9 +106,9 @@ run_connector(int argc, char **argv)
     argc = dropin_words(argc, argv, switches);
     enum err e = flags_parse(flags, &c, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
-    if (e == OK && (c.database == NULL || c.table == NULL))
+    if (e == OK && (!is_set(c.database) || !is_set(c.table)))
         e = why_set(&why, ERR_INPUT, "expected --default-database and --default-table");
-    if (e == OK && (c.certificate == NULL) != (c.key == NULL))
+    if (e == OK && is_set(c.certificate) != is_set(c.key))
         e = why_set(&why, ERR_INPUT, "expected both --tls-certificate and --tls-key");
     if (e) return cli_usage_error("timestream-connector", "%s", why.text);
     dropin_print_ignored("timestream-connector", flags, argc, argv);
