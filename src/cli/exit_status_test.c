@@ -8,17 +8,10 @@
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static const struct command *const commands[] = {&command_import,
-                                                 &command_query,
-                                                 &command_verify,
-                                                 &command_inspect,
-                                                 &command_export,
-                                                 &command_sources,
-                                                 &command_deletions,
-                                                 &command_retention,
-                                                 &command_downsampling,
-                                                 &command_undelete,
-                                                 NULL};
+static const struct command *const commands[] = {
+    &command_import,       &command_query,    &command_verify,    &command_inspect,
+    &command_export,       &command_sources,  &command_deletions, &command_retention,
+    &command_downsampling, &command_undelete, &command_health,    NULL};
 
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -86,6 +79,7 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("retention", "plan", "/nowhere/f.yml"), EXIT_FAILED, "cannot open");
     cli_expect(RUN("downsampling"), EXIT_USAGE, "expected 'plan' and one FILE");
     cli_expect(RUN("undelete"), EXIT_USAGE, "expected one ID");
+    cli_expect(RUN("health", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
 }
 
