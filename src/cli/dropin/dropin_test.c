@@ -161,6 +161,27 @@ UNIT_TEST(test_an_empty_flag_of_the_connector_counts_as_not_given)
                    "expected both --tls-certificate and --tls-key");
 }
 
+/* A certificate that is renewed is often another file behind the same link. */
+UNIT_TEST(test_a_link_to_a_certificate_of_the_connector_stays)
+{
+    static const struct command *const commands[] = {&command_timestream_connector, NULL};
+    static const char *const words[] = {"timestream-connector",  "--default-database=d",
+                                        "--default-table=t",     "--tls-certificate=link.pem",
+                                        "--tls-key=missing.key", "--storage.path=/nowhere",
+                                        "--log.level=refused",   NULL};
+    char dir[] = "/tmp/dropin-test-XXXXXX", expected[100];
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    assert_int_equal(symlink("/proc/version", "link.pem"), 0);
+    assert_int_equal(cli_run_child(commands, words), EXIT_USAGE);
+    snprintf(expected, sizeof expected, "cert_file: \"%s/link.pem\"", dir);
+    assert_non_null(strstr(cli_err, expected));
+    snprintf(expected, sizeof expected, "key_file: \"%s/missing.key\"", dir);
+    assert_non_null(strstr(cli_err, expected));
+    assert_int_equal(unlink("link.pem"), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int
 main(void)
 {
@@ -173,6 +194,7 @@ main(void)
         cmocka_unit_test(test_without_a_directory_to_write_no_log_is_kept),
         cmocka_unit_test(test_an_empty_variable_counts_as_not_set),
         cmocka_unit_test(test_an_empty_flag_of_the_connector_counts_as_not_given),
+        cmocka_unit_test(test_a_link_to_a_certificate_of_the_connector_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  * Amazon Timestream. */
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/dropin/dropin.h"
@@ -66,12 +66,15 @@ is_set(const char *flag)
     return flag != NULL && flag[0] != '\0';
 }
 
-/* Relative paths begin at the working directory, as in the old program. */
+/* Relative paths begin at the working directory, as in the old program. A link is not resolved: the
+ * file behind it is another one after a renewal. */
 static void
 put_file(struct buf *to, const char *key, const char *path)
 {
-    char whole[PATH_MAX];
-    dropin_put(to, "  ", key, realpath(path, whole) == NULL ? path : whole);
+    char here[PATH_MAX], whole[2 * PATH_MAX];
+    bool is_relative = path[0] != '/' && getcwd(here, sizeof here) != NULL;
+    snprintf(whole, sizeof whole, "%s%s%s", is_relative ? here : "", is_relative ? "/" : "", path);
+    dropin_put(to, "  ", key, whole);
 }
 
 static void
