@@ -801,21 +801,24 @@ settle(struct migration *m, struct yaml_piece *root, struct buf *to)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+/* As in Prometheus, the directory is that of a link to the file, not of what it leads to. */
 static void
 find_dir(struct migration *m)
 {
     char whole[PATH_MAX];
     struct stat s;
-    if (stat(m->options->file_name, &s) == 0 && !S_ISREG(s.st_mode) &&
-        getcwd(m->dir, sizeof m->dir))
+    const char *path = m->options->file_name;
+    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode) && getcwd(m->dir, sizeof m->dir))
         return; /* a pipe */
-    const char *path = realpath(m->options->file_name, whole);
-    snprintf(m->dir, sizeof m->dir, "%s", path == NULL ? m->options->file_name : path);
+    if (strcmp(path, "/dev/stdin") == 0 && realpath(path, whole) != NULL) path = whole;
+    snprintf(m->dir, sizeof m->dir, "%s", path);
     char *slash = strrchr(m->dir, '/');
     if (slash == NULL)
         snprintf(m->dir, sizeof m->dir, ".");
     else
         *slash = '\0';
+    bool is_relative = path[0] != '/' && realpath(m->dir, whole) != NULL;
+    if (is_relative) snprintf(m->dir, sizeof m->dir, "%s", whole);
 }
 
 static enum err

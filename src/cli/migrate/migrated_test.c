@@ -2,12 +2,15 @@
 #include "cli/migrate/migrated.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/test.h"
 
 static char text[20000], left_out[20000];
+
+static const char *file_name = "/etc/prometheus/prometheus.yml";
 
 static enum err
 migrate(const char *prometheus, const char *retention_size)
@@ -16,7 +19,7 @@ migrate(const char *prometheus, const char *retention_size)
     struct buf to, rest;
     buf_init(&to, NULL, sizeof text);
     buf_init(&rest, NULL, sizeof left_out);
-    struct migrate_options options = {.file_name = "/etc/prometheus/prometheus.yml",
+    struct migrate_options options = {.file_name = file_name,
                                       .text = bytes_of_text(prometheus),
                                       .retention_size = retention_size};
     enum err e = migrate_config(&options, &to, &rest, &why);
@@ -280,6 +283,25 @@ UNIT_TEST(test_a_key_without_a_value_is_as_good_as_none)
     expect("remote_read: {url: http://a/}\n", "", "line 1, remote_read: expected a list\n");
 }
 
+/* As in Kubernetes, where it leads to another directory after each change. */
+UNIT_TEST(test_paths_begin_at_the_directory_of_a_link_to_the_file)
+{
+    char dir[] = "/tmp/migrated-test-XXXXXX", link[50], expected[100];
+    assert_non_null(mkdtemp(dir));
+    snprintf(link, sizeof link, "%s/a.yml", dir);
+    assert_int_equal(symlink("/proc/version", link), 0);
+    snprintf(expected, sizeof expected, "rule_files:\n- %s/b.yml\n", dir);
+    file_name = link;
+    expect("rule_files: [b.yml]\n", expected, "");
+    assert_int_equal(chdir(dir), 0);
+    file_name = "a.yml";
+    expect("rule_files: [b.yml]\n", expected, "");
+    file_name = "/etc/prometheus/prometheus.yml";
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 UNIT_TEST(test_tokens_become_credentials)
 {
     expect(
@@ -466,6 +488,7 @@ main(void)
         cmocka_unit_test(test_the_retention_of_the_file_comes_before_that_of_flags),
         cmocka_unit_test(test_paths_of_a_pipe_begin_at_the_working_directory),
         cmocka_unit_test(test_a_key_without_a_value_is_as_good_as_none),
+        cmocka_unit_test(test_paths_begin_at_the_directory_of_a_link_to_the_file),
         cmocka_unit_test(test_tokens_become_credentials),
         cmocka_unit_test(test_an_item_whose_secret_has_a_variable_is_left_out),
         cmocka_unit_test(test_headers_and_parameters_with_a_variable_are_secrets_too),
