@@ -1,0 +1,1 @@
+import"./chunk-HKU5POBF.js";

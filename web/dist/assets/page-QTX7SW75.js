@@ -1,1 +1,0 @@
-import"./chunk-NNCNSF36.js";
