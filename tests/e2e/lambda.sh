@@ -280,4 +280,11 @@ rm "$work/task/firekeep.yml"
 claim "a missing variable is reported as an error of the start" eval 'begin_function --environment default_table=
     within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"default_table is missing\"))"'
 stop function
+ends_with_1() {
+    mkdir "$work/alone"
+    env AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 TMPDIR="$work/alone" default_database=a default_table=b region=us-east-1 \
+        "$work/task/bootstrap" >"$work/said" 2>&1
+    (($? == 1)) && grep -q 'the runtime API does not work' "$work/said"
+}
+claim "without the runtime API it ends with 1" ends_with_1
 done_testing

@@ -51,7 +51,8 @@ struct lambda {
     struct lambda_loop loops[LOOPS_MAX];
     uint32_t loop_count;
 
-    atomic_bool stop; /* relaxed: it orders nothing */
+    atomic_bool stop;       /* relaxed: it orders nothing */
+    atomic_bool has_failed; /* relaxed: read after the loops have ended */
 };
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -115,6 +116,7 @@ run_loop(void *context)
     }
     if (e == OK || e == ERR_CANCELED) return;
     log_error("the runtime API does not work, stopping", KV("error", why_text(&why, e)));
+    atomic_store_explicit(&loop->of->has_failed, true, memory_order_relaxed);
     kill(getpid(), SIGTERM);
 }
 
@@ -226,8 +228,9 @@ run_lambda(int argc, char **argv)
         err_ignore(e, "Lambda sees that the process has ended");
         runtime_free(runtime);
     }
+    bool has_failed = atomic_load_explicit(&f->has_failed, memory_order_relaxed);
     mem_free(NULL, f, sizeof *f);
-    return code;
+    return has_failed ? EXIT_FAILED : code;
 }
 
 static const char notes[] =
@@ -250,7 +253,7 @@ static const char notes[] =
     "  api_gateway_timeout_in_millis      time after which the gateway answers (default 30000)\n"
     "  response_stream                    true: answers of function URLs are streamed\n"
     "  log_level, log_format              as of firekeep serve\n"
-    "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
+    "\nExit status: 0 stopped by a signal, 1 it cannot start or lost the runtime, 2 wrong usage.\n";
 
 const struct command command_lambda = {
     "lambda", NULL, "run the server in a function of AWS Lambda", run_lambda, NULL, notes};
