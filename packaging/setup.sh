@@ -63,8 +63,8 @@ die() {
 }
 
 is_installed() { # PACKAGE
-    # A nodejs that is not Debian's has npm in it, and cannot be installed beside Debian's npm; nor can another
-    # package of kubectl beside Debian's.
+    # A nodejs that is not Debian's has npm in it, and cannot be installed beside Debian's npm. The
+    # same is true of kubectl, which others package, too.
     [[ $1 != npm || ! -x /usr/bin/npm ]] || return 0
     [[ $1 != kubernetes-client || ! -x /usr/bin/kubectl ]] || return 0
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed* ]]

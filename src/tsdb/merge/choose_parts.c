@@ -10,7 +10,6 @@
  * 2. Windows of a plan are whole partitions that follow one another and cover the times of all
  *    inputs.
  * 3. partition_of() divides time: each time is in exactly one partition.
- * 4. When a partition becomes one part, no part that could be split holds more of its samples.
  */
 #include "tsdb/merge/choose_parts.h"
 
@@ -309,9 +308,12 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
         if (members[0] != i) continue; /* each partition is looked at once, at its first part */
         bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
         last = over && find_whole(&g, members, n);
-        bool split_first = last && find_wide(&g, partition);
-        last = last && !split_first && find_whole(&g, members, n); /* find_wide() changed the set */
-        if (!last && !split_first && !find_run(&g, members, n)) continue;
+        if (last && find_wide(&g, partition))
+            last = false; /* splitting comes first */
+        else if (last)
+            last = find_whole(&g, members, n); /* again: find_wide() changed the set */
+        else if (!find_run(&g, members, n))
+            continue;
         e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;

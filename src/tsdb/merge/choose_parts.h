@@ -9,7 +9,7 @@
  *  - a part that lies in several (a flush around midnight, a backfill) is split;
  *  - within a partition, a run of small parts becomes one when there are enough of them;
  *  - when a partition is over, all of it becomes one, if its small parts are worth writing its
- *    large ones again;
+ *    large ones again; parts that reach into it are split before, so that it has all its samples;
  *  - parts that do not fit into the memory of one merge become as many parts as are needed, as soon
  *    as a run fills it, since it will not be merged again.
  *
