@@ -1,1 +1,0 @@
-import"./chunk-HKU5POBF.js";

@@ -1,0 +1,1 @@
+import"./chunk-GBBHQWQ6.js";
