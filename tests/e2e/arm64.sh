@@ -10,6 +10,7 @@ work=${SCRATCH:?}
 . tests/lib.sh
 everything="the program on arm64"
 [[ ${LONG-} == 1 ]] || skip_all "$everything" "only with LONG=1"
+unset LONG # the tests inside do what every check does
 for program in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64-static; do
     command -v "$program" >/dev/null || skip_all "$everything" "no $program"
 done
@@ -36,8 +37,12 @@ passes() { # SCRIPT
     ((status == 0)) && grep -q '^ok ' "$work/output.txt" && ! grep -q '^not ok ' "$work/output.txt"
 }
 
-# qemu has no filters of system calls, and 0 in place of the memory in /proc/self/stat.
-beyond_qemu='^not ok app/(confine|process_metrics)_test: '
+# qemu has no filters of system calls, 0 in place of the memory in /proc/self/stat, and a fork in
+# place of posix_spawn(), which then does not report a program that is missing. Of TCP_INFO it gives
+# the first four bytes, so that a client whose header is late gets no answer.
+beyond_qemu='^not ok (app/(confine|process_metrics)|backend/aws/(credentials|process))_test(:| -) '
+beyond_qemu+='|^not ok net/http_limits_test: test_dripped_header_meets_its_deadline'
+beyond_qemu+='|^not ok net/http_conn_test(: test_request_that_was_cut_off_gets_no_second_answer| - took)'
 
 passes_unit_tests() {
     inside tests/run.sh unit corpora >"$work/unit.txt" 2>&1
