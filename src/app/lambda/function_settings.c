@@ -50,6 +50,25 @@ require(function_variable *variable, const char *const *names, struct why *why)
     return OK;
 }
 
+/* Reads a variable with the words that the old connector takes. A word that is not understood is an
+ * error: it must not open the function. */
+static enum err
+read_switch(function_variable *variable, const char *name, bool fallback, bool *ret_on,
+            struct why *why)
+{
+    static const char *const words[][2] = {{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"},
+                                           {"f", "t"},        {"F", "T"},        {"0", "1"}};
+    *ret_on = fallback;
+    if (!is_set(variable, name)) return OK;
+    const char *value = variable(name);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        *ret_on = strcmp(value, words[i][1]) == 0;
+        if (*ret_on || strcmp(value, words[i][0]) == 0) return OK;
+    }
+    return why_set(why, ERR_INPUT, "the environment variable %s must be true or false, not '%.64s'",
+                   name, value);
+}
+
 /* --- destinations ----------------------------------------------------------------------------- */
 
 static void
@@ -124,25 +143,6 @@ put_destination(function_variable *variable, struct buf *to, struct why *why)
 
 /* --- users ------------------------------------------------------------------------------------ */
 
-/* Says whether the gateway checks callers, in the words that the old connector takes: a word that
- * is not understood must not open the function. */
-static enum err
-read_has_iam(function_variable *variable, bool *ret_has_iam, struct why *why)
-{
-    static const char *const words[][2] = {{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"},
-                                           {"f", "t"},        {"F", "T"},        {"0", "1"}};
-    const char *value = variable("enable_sigv4_auth");
-    *ret_has_iam = true;
-    if (value == NULL || value[0] == '\0') return OK;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        *ret_has_iam = strcmp(value, words[i][1]) == 0;
-        if (*ret_has_iam || strcmp(value, words[i][0]) == 0) return OK;
-    }
-    return why_set(why, ERR_INPUT,
-                   "the environment variable enable_sigv4_auth must be true or false, not '%.64s'",
-                   value);
-}
-
 /* Without IAM the function is open to everyone, so that a user is required. The user's password is
  * never a key of AWS. */
 static enum err
@@ -150,7 +150,7 @@ put_users(function_variable *variable, struct buf *to, struct why *why)
 {
     static const char *const required[] = {"basic_auth_user", "basic_auth_password_hash", NULL};
     bool has_iam;
-    enum err e = read_has_iam(variable, &has_iam, why);
+    enum err e = read_switch(variable, "enable_sigv4_auth", true, &has_iam, why);
     if (e || has_iam) return e;
     buf_put_text(to, "users:\n");
     put(to, "- name", variable, "basic_auth_user");
@@ -215,15 +215,19 @@ function_concurrency(function_variable *variable)
     return count == 0 ? 1 : count > CONCURRENCY_MAX ? CONCURRENCY_MAX : (uint32_t)count;
 }
 
-uint64_t
-function_gateway_ms(function_variable *variable)
+enum err
+function_gateway_ms(function_variable *variable, uint64_t *ret_ms, struct why *why)
 {
-    return number_of(variable, "api_gateway_timeout_in_millis", 0);
+    static const char name[] = "api_gateway_timeout_in_millis";
+    *ret_ms = number_of(variable, name, 0);
+    if (*ret_ms > 0 || !is_set(variable, name)) return OK;
+    return why_set(why, ERR_INPUT,
+                   "the environment variable %s must be a number of milliseconds, not '%.64s'",
+                   name, variable(name));
 }
 
-bool
-function_streams(function_variable *variable)
+enum err
+function_streams(function_variable *variable, bool *ret_streams, struct why *why)
 {
-    const char *value = variable("response_stream");
-    return value != NULL && strcmp(value, "true") == 0;
+    return read_switch(variable, "response_stream", false, ret_streams, why);
 }

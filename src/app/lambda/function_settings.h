@@ -32,10 +32,13 @@ uint64_t function_memory_bytes(function_variable *variable);
 /* Returns how many invocations run at a time, 1 to 64. */
 uint32_t function_concurrency(function_variable *variable);
 
-/* Returns the time in ms after which the gateway answers for the function; 0: it is not set. */
-uint64_t function_gateway_ms(function_variable *variable);
+/* The time in ms after which the gateway answers for the function; 0: it is not set. ERR_INPUT: it
+ * is not a number of ms. */
+MUST_CHECK enum err function_gateway_ms(function_variable *variable, uint64_t *ret_ms,
+                                        struct why *why);
 
-/* Says whether answers of function URLs are streamed. */
-bool function_streams(function_variable *variable);
+/* Whether answers of function URLs are streamed. ERR_INPUT: neither true nor false. */
+MUST_CHECK enum err function_streams(function_variable *variable, bool *ret_streams,
+                                     struct why *why);
 
 #endif

@@ -159,21 +159,44 @@ UNIT_TEST(test_files_are_where_a_function_may_write)
 
 UNIT_TEST(test_memory_and_concurrency_are_lambdas)
 {
+    uint64_t ms;
+    bool streams;
+    struct why why = {""};
     char large[] = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024 AWS_LAMBDA_MAX_CONCURRENCY=8 "
                    "response_stream=true api_gateway_timeout_in_millis=10000",
          odd[] = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=x AWS_LAMBDA_MAX_CONCURRENCY=1000", none[] = "";
     set(large);
     assert_int_equal(function_memory_bytes(variable), 512 << 20);
     assert_int_equal(function_concurrency(variable), 8);
-    assert_true(function_streams(variable));
-    assert_int_equal(function_gateway_ms(variable), 10000);
+    assert_int_equal(function_streams(variable, &streams, &why), OK);
+    assert_true(streams);
+    assert_int_equal(function_gateway_ms(variable, &ms, &why), OK);
+    assert_int_equal(ms, 10000);
     set(odd);
     assert_int_equal(function_memory_bytes(variable), 64 << 20);
     assert_int_equal(function_concurrency(variable), 64);
     set(none);
     assert_int_equal(function_concurrency(variable), 1);
-    assert_false(function_streams(variable));
-    assert_int_equal(function_gateway_ms(variable), 0);
+    assert_int_equal(function_streams(variable, &streams, &why), OK);
+    assert_false(streams);
+    assert_int_equal(function_gateway_ms(variable, &ms, &why), OK);
+    assert_int_equal(ms, 0);
+}
+
+UNIT_TEST(test_words_and_times_that_are_not_understood_are_named)
+{
+    char wrong[] = "response_stream=yes api_gateway_timeout_in_millis=30s",
+         zero[] = "api_gateway_timeout_in_millis=0";
+    uint64_t ms;
+    bool streams;
+    struct why why = {""};
+    set(wrong);
+    assert_int_equal(function_streams(variable, &streams, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "response_stream must be true or false, not 'yes'"));
+    assert_int_equal(function_gateway_ms(variable, &ms, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "must be a number of milliseconds, not '30s'"));
+    set(zero);
+    assert_int_equal(function_gateway_ms(variable, &ms, &why), ERR_INPUT);
 }
 
 int
@@ -187,6 +210,7 @@ main(void)
         cmocka_unit_test(test_missing_variable_is_named),
         cmocka_unit_test(test_files_are_where_a_function_may_write),
         cmocka_unit_test(test_memory_and_concurrency_are_lambdas),
+        cmocka_unit_test(test_words_and_times_that_are_not_understood_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,10 +146,11 @@ begin_loops(void *context, struct why *why)
         .env = env,
         .server = {.proxy_url = "", .unix_path = f->socket, .connect_timeout_ms = 5000},
         .budget = &f->memory,
-        .streams = function_streams(getenv),
-        .gateway_ms = function_gateway_ms(getenv),
     };
-    enum err e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
+    enum err e = function_streams(getenv, &f->dispatcher.streams, why);
+    if (e == OK) e = function_gateway_ms(getenv, &f->dispatcher.gateway_ms, why);
+    if (e) return e;
+    e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
     for (; e == OK && f->loop_count < count; f->loop_count++) {
         struct lambda_loop *loop = &f->loops[f->loop_count];
         *loop = (struct lambda_loop){.of = f};
@@ -219,7 +220,7 @@ run_lambda(int argc, char **argv)
     if (argc > 1) return cli_usage_error("lambda", "unexpected argument '%.64s'", argv[1]);
     if (f == NULL) return cli_failed("lambda", ERR_NOMEM, &why);
     f->api = getenv("AWS_LAMBDA_RUNTIME_API");
-    if (f->api == NULL || strlen(f->api) > 255)
+    if (f->api == NULL || f->api[0] == '\0' || strlen(f->api) > 255)
         return cli_usage_error("lambda", "AWS_LAMBDA_RUNTIME_API is missing: Lambda runs this");
     int code = run_server(f, &why);
     if (code != EXIT_DONE) {
