@@ -199,6 +199,7 @@ run(const char *name, bool undo, int argc, char **argv)
         e = tenant_name_check(bytes_of_text(a.tenant), &why);
         if (e) e = why_prefix(&why, ERR_INPUT, "--tenant");
     }
+    if (e == OK) e = target_settle_url(&a.url, &why);
     if (e) return cli_usage_error(name, "%s", why.text);
     a.id = count == 1 ? argv[1] : NULL;
     e = ask_server(&a, &why);

@@ -80,6 +80,9 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("downsampling"), EXIT_USAGE, "expected 'plan' and one FILE");
     cli_expect(RUN("undelete"), EXIT_USAGE, "expected one ID");
     cli_expect(RUN("health", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("deletions", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("undelete", "--url=h:1", "1"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("retention", "plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
 }
 

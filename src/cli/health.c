@@ -91,10 +91,8 @@ run_health(int argc, char **argv)
     enum err e = flags_parse(flags, &h, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e == OK && h.timeout_ns == 0) e = why_set(&why, ERR_INPUT, "--timeout must not be 0");
-    struct target_options server = {.url = h.url};
-    if (e == OK) e = target_settle(&server, &why);
+    if (e == OK) e = target_settle_url(&h.url, &why);
     if (e) return cli_usage_error("health", "%s", why.text);
-    h.url = server.url;
     e = ask_server(&h, &why);
     return e ? cli_failed("health", e, &why) : EXIT_DONE;
 }

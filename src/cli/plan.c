@@ -184,6 +184,7 @@ rule_plan_run(const struct rule_plan_kind *kind, int argc, char **argv)
         e = why_set(&why, ERR_INPUT, "expected 'plan' and one FILE");
     if (e == OK && a.storage != NULL && a.url != NULL)
         e = why_set(&why, ERR_INPUT, "--url and --storage.path exclude each other");
+    if (e == OK && a.storage == NULL) e = target_settle_url(&a.url, &why);
     if (e) return cli_usage_error(kind->command, "%s", why.text);
     a.file = argv[2];
     e = config_read(a.file, CONFIG_BYTES_MAX, &a.text, &why);

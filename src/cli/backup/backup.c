@@ -208,7 +208,7 @@ store_server(struct backup_command *a, struct why *why)
 {
     struct server_snapshot snapshot = {""};
     struct server_snapshot_options options = {
-        .url = a->url == NULL ? target_default_url() : a->url,
+        .url = a->url,
         .http_config_file = a->http_config_file,
         .storage = a->storage,
         .suffix = a->repository.id,
@@ -228,8 +228,7 @@ run_store(struct backup_command *a, struct why *why)
 {
     enum err e = open_repository(a, a->create ? BACKUP_MAKE : BACKUP_CHANGE, why);
     if (e) return e;
-    bool running = a->url != NULL || a->storage == NULL;
-    return running ? store_server(a, why) : store_locked(a, a->storage, why);
+    return a->url != NULL ? store_server(a, why) : store_locked(a, a->storage, why);
 }
 
 /* --- list ------------------------------------------------------------------------------------- */
@@ -478,6 +477,8 @@ run_backup(int argc, char **argv)
     if (e == OK && !has_dir) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e == OK) e = check_numbers(&a, &why);
     if (e == OK) e = check_verb(&a, verb, &why);
+    bool of_server = verb == VERB_STORE && (a.url != NULL || a.storage == NULL);
+    if (e == OK && of_server) e = target_settle_url(&a.url, &why);
     if (e) return cli_usage_error("backup", "%s", why.text);
     a.dir = argv[count];
     e = runs[verb](&a, &why);

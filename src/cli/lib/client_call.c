@@ -42,7 +42,7 @@ client_call(const struct client_call *call, struct buf *to, struct why *why)
     struct http_client *client = NULL;
     struct client_access_options reach = {
         .flag = "--url",
-        .url = call->url == NULL ? target_default_url() : call->url,
+        .url = call->url,
         .config_file = call->config_file,
     };
     struct http_client_options options = {

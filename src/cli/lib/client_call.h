@@ -9,7 +9,7 @@
 #include "base/buf.h"
 
 struct client_call {
-    const char *url;         /* of --url; NULL: the default */
+    const char *url;         /* of target_settle_url() */
     const char *config_file; /* of --http.config.file; NULL: not given */
     const char *path;        /* below the URL, with its slash */
     const char *header;      /* one more header line; NULL: none */

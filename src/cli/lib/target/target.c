@@ -32,6 +32,15 @@ target_settle(struct target_options *options, struct why *why)
     return client_url_plain(target_url_flag(options), options->url, options->plain_url, why);
 }
 
+enum err
+target_settle_url(const char **url, struct why *why)
+{
+    struct target_options server = {.url = *url};
+    enum err e = target_settle(&server, why);
+    *url = server.url;
+    return e;
+}
+
 void
 target_warn_unread(const struct target_options *options)
 {
