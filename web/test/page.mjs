@@ -484,7 +484,7 @@ await claim('the plan of a query shows what it read', async () => {
 
 await claim('what levels of downsampling replaced is shown, and where', async () => {
   const page = await open('/keep', undefined, small)
-  await shows(page, 'downsampled', 'windows below an hour', 'Level 1', '{} to 60 min after 60 min', 'samples replaced by 4')
+  await shows(page, 'downsampled', 'windows below an hour', 'Level 1', '{} to 1h after 1h', 'samples replaced by 4')
   const bars = await page.$$eval('.timeline rect.coarse', all => all.filter(r => r.getBBox().height > 0).length)
   expect(bars >= 2, `${bars} bars with windows`)
   await axeFinds(page)
@@ -845,14 +845,27 @@ await claim('a saved result is a graph again, marked as of a file, and asks noth
   await page.setViewport(wide)
   await page.evaluate(() => [...document.querySelectorAll('.saved [role=tab]')].find(t => t.textContent === 'Table').click())
   await page.waitForSelector('.saved table.result')
-  const envelope = { status: 'success', data: { resultType: 'vector', result: [{ metric: { job: 'a' }, value: [1760000000, '4711'] }] } }
+  const envelope = { status: 'success', data: { resultType: 'vector', result: [{ metric: { job: 'a' }, value: [1760000000, '4711'] }] }, warnings: ['a part is damaged'], infos: [`metric might not be a ${bad}`] }
   await openSaved(page, 'vector.json', JSON.stringify(envelope))
-  await shows(page, 'vector.json', '4711')
+  await shows(page, 'vector.json', '4711', 'a part is damaged', `metric might not be a ${bad}`)
   await openSaved(page, 'several.json', JSON.stringify([{ query: 'time()', resultType: 'scalar', result: [1, '2'] }, envelope.data]))
   await shows(page, 'time()', '2 results')
   expect(asked.length === 0, `it asks for ${asked[0]}`)
   await page.click('[aria-label="Close saved.json"]')
   await page.waitForFunction(() => !document.querySelector('[aria-label="Saved result saved.json"]'))
+})
+
+await claim('a saved result that cannot be shown without the server can be closed', async () => {
+  const page = await open('/query')
+  await shows(page, 'Open a saved result')
+  await page.waitForNetworkIdle({ idleTime: 300 })
+  await page.setCacheEnabled(false)
+  await page.setOfflineMode(true)
+  await openSaved(page, 'early.json', JSON.stringify({ query: 'time()', resultType: 'scalar', result: [1, '2'] }))
+  await shows(page, 'A part of the page cannot be loaded')
+  await press(page, 'Close')
+  await page.waitForFunction(() => !document.body.innerText.includes('cannot be loaded'))
+  trouble = trouble.filter(t => !t.includes('ERR_INTERNET_DISCONNECTED'))
 })
 
 await claim('the plan of a query is saved, and shown again', async () => {

@@ -5,7 +5,7 @@ import { serverNow, serverNowMs } from '../lib/clock'
 import { bytes, count, duration, short } from '../lib/format'
 import { select, sum, valuesOf } from '../lib/metrics'
 import type { Families } from '../lib/metrics'
-import { formatTime, parseDuration } from '../lib/time'
+import { formatDuration, formatTime, parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { useMetrics } from '../ui/metrics'
 import type { Readings } from '../ui/metrics'
@@ -95,7 +95,7 @@ function ruleText(r: RetentionRule): string {
   const removed = `${numbered(r.removed.samples, 'sample')} removed`
   if (r.match === '') return removed
   const whose = r.tenants.length === 0 ? '' : ` of ${r.tenants.join(', ')}`
-  return `${r.match}${whose} for ${duration(r.timeSeconds)}: ${removed}, ${count(r.expired.samples)} (${bytes(r.expired.bytes)}) to remove`
+  return `${r.match}${whose} for ${formatDuration(r.timeSeconds)}: ${removed}, ${count(r.expired.samples)} (${bytes(r.expired.bytes)}) to remove`
 }
 
 /** The rules of retention, one to a row; no row without rules. */
@@ -112,7 +112,7 @@ function levelText(r: DownsamplingRule): string {
   const whose = r.tenants.length === 0 ? '' : ` of ${r.tenants.join(', ')}`
   const due = `${count(r.due.samples)} (${bytes(r.due.bytes)}) to replace`
   const excluded = r.excludedParts > 0 ? `; not applied to ${numbered(r.excludedParts, 'part')} with other windows` : ''
-  return `${r.match}${whose} to ${duration(r.resolutionSeconds)} after ${duration(r.afterSeconds)}: ${replaced}, ${due}${excluded}`
+  return `${r.match}${whose} to ${formatDuration(r.resolutionSeconds)} after ${formatDuration(r.afterSeconds)}: ${replaced}, ${due}${excluded}`
 }
 
 /** The rules of downsampling, one to a row. */

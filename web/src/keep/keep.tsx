@@ -1,6 +1,7 @@
 // keep.tsx - what the store holds, and the account of every sample received.
 
-import { bytes, count, duration } from '../lib/format'
+import { bytes, count } from '../lib/format'
+import { formatDuration } from '../lib/time'
 import { Facts, Shown, Title, numbered } from '../ui/page'
 import { NeedsAdminApi, useMayAct } from '../ui/session'
 import { Care } from './care'
@@ -76,7 +77,7 @@ function perSample(p: { bytes: number; samples: number }): string {
 }
 
 function windowsText(p: Partition): string {
-  return p.resolutions.map(r => `${duration(r.resolutionSeconds)}: ${numbered(r.rows, 'row')}, ${bytes(r.bytes)}`).join('; ')
+  return p.resolutions.map(r => `${formatDuration(r.resolutionSeconds)}: ${numbered(r.rows, 'row')}, ${bytes(r.bytes)}`).join('; ')
 }
 
 /** The bytes of windows within the bar of a partition, the coarsest at the bottom; those above are of samples and the index. */

@@ -1,21 +1,23 @@
 // export.ts - the answer of a query as a file.
 
 import { isOfSeries } from './result'
-import type { Result, Series } from './result'
+import type { Complete } from './outcome'
+import type { Series } from './result'
 
 function cell(text: string): string {
   return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text
 }
 
-type Results = { query: string; data: Result }[]
-
 /** One row for each sample: labels, time in seconds, value. Histograms have their count and sum. Results
  * of several expressions begin with the expression. */
-export function csvOf(results: Results): string {
-  const names = [...new Set(results.flatMap(({ data }) => (isOfSeries(data) ? data.result.flatMap(s => Object.keys(s.metric)) : [])))].sort()
+export function csvOf(results: Complete[]): string {
+  const names = [...new Set(results.flatMap(({ answer: { data } }) => (isOfSeries(data) ? data.result.flatMap(s => Object.keys(s.metric)) : [])))].sort()
   const isMany = results.length > 1
   const rows = [[...(isMany ? ['expression'] : []), ...names, 'time', 'value'].map(cell).join(',')]
-  for (const { query, data } of results) {
+  for (const {
+    query,
+    answer: { data },
+  } of results) {
     const begin = isMany ? [cell(query)] : []
     for (const s of isOfSeries(data) ? data.result : [{ metric: {}, value: data.result } as Series]) {
       const labels = names.map(n => cell(s.metric[n] ?? ''))
@@ -29,9 +31,14 @@ export function csvOf(results: Results): string {
   return rows.join('\n') + '\n'
 }
 
-/** The result as the API has it, with its expression, or a list of several. */
-export function jsonOf(results: Results): string {
-  const all = results.map(({ query, data }) => ({ query, ...data }))
+/** The result as the API has it, with its expression, warnings and infos, or a list of several. */
+export function jsonOf(results: Complete[]): string {
+  const all = results.map(({ query, answer: { data, warnings, infos } }) => ({
+    query,
+    ...data,
+    ...(warnings.length > 0 && { warnings }),
+    ...(infos.length > 0 && { infos }),
+  }))
   return JSON.stringify(all.length === 1 ? all[0] : all)
 }
 

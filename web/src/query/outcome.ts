@@ -103,12 +103,18 @@ export async function fetchOutcome(p: Panel, width: number, signal: AbortSignal)
   return { tab: p.tab, ...(p.tab === 'graph' ? gridOf(p, end, step) : grid), parts }
 }
 
+/** An expression and its answer, complete. */
+export interface Complete {
+  query: string
+  answer: Answer<Result>
+}
+
 /** The complete results of an outcome. Those of a graph are asked for again: the page keeps only what
  * it draws. */
-export async function resultsOf(p: Panel, outcome: Outcome): Promise<{ query: string; data: Result }[]> {
+export async function resultsOf(p: Panel, outcome: Outcome): Promise<Complete[]> {
   const whole = async (part: Part) =>
-    outcome.tab === 'graph' ? (await ask<Result>('api/v1/query_range', rangeValues(p, part.expr, outcome))).data : (part.answer.data as Result)
-  return Promise.all(outcome.parts.filter(part => part.error === null).map(async part => ({ query: part.expr, data: await whole(part) })))
+    outcome.tab === 'graph' ? ask<Result>('api/v1/query_range', rangeValues(p, part.expr, outcome)) : (part.answer as Answer<Result>)
+  return Promise.all(outcome.parts.filter(part => part.error === null).map(async part => ({ query: part.expr, answer: await whole(part) })))
 }
 
 /** A series of a graph, with the index of its expression. */

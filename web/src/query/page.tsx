@@ -72,11 +72,14 @@ export function QueryPage() {
           onRemove={() => change(panels.filter(q => q.id !== p.id))}
         />
       ))}
-      {files.map(file => (
-        <Lazy key={keyOf(file)} load={() => import('./saved')}>
-          {m => <m.SavedView file={file} zone={settings.zone} onClose={() => setFiles(files.filter(f => f !== file))} />}
-        </Lazy>
-      ))}
+      {files.map(file => {
+        const close = () => setFiles(files.filter(f => f !== file))
+        return (
+          <Lazy key={keyOf(file)} load={() => import('./saved')} onClose={close}>
+            {m => <m.SavedView file={file} zone={settings.zone} onClose={close} />}
+          </Lazy>
+        )
+      })}
       <p class="row">
         <button type="button" class="add" onClick={() => change([...panels, newPanel()])}>
           Add a panel

@@ -105,6 +105,12 @@ export function SavedView(props: { file: File; zone: Zone; onClose: () => void }
               <code>{saved.query}</code>
             </h2>
           )}
+          {saved.warnings.map(w => (
+            <Notice kind="warning">{w}</Notice>
+          ))}
+          {saved.infos.map(i => (
+            <Notice kind="info">{i}</Notice>
+          ))}
           {saved.plan !== null && <Plan plan={saved.plan} />}
           {saved.result !== null && <SavedResult query={saved.query} result={saved.result} zone={props.zone} />}
         </div>

@@ -10,12 +10,16 @@ export interface Saved {
   query: string
   result: Result | null
   plan: Operator | null
+  warnings: string[]
+  infos: string[]
 }
 
 export const bytesMax = 64 << 20
 const resultsMax = 100
 const operatorsMax = 10_000
 const depthMax = 200
+const noticesMax = 100
+const noticeLength = 1000
 /** Values of a graph; 8 bytes each. */
 const valuesMax = 10_000_000
 const seriesMax = 20_000
@@ -113,15 +117,20 @@ function planOf(value: unknown, depth: number, left: { operators: number }): Ope
   }
 }
 
+function noticesOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter(isText).slice(0, noticesMax).map(text => text.slice(0, noticeLength)) : []
+}
+
 function savedOf(value: unknown): Saved {
   check(isObject(value), 'it has neither a result nor a plan')
   // As the API answers.
   if (value['status'] === 'error') check(false, `the server answered ${JSON.stringify(String(value['error']).slice(0, 200))}`)
-  if (value['status'] === 'success' && isObject(value['data'])) return savedOf(value['data'])
+  const notices = { warnings: noticesOf(value['warnings']), infos: noticesOf(value['infos']) }
+  if (value['status'] === 'success' && isObject(value['data'])) return { ...savedOf(value['data']), ...notices }
   const query = isText(value['query']) ? value['query'] : ''
-  if (value['operator'] !== undefined) return { query, result: null, plan: planOf(value, 0, { operators: operatorsMax }) }
+  if (value['operator'] !== undefined) return { query, result: null, plan: planOf(value, 0, { operators: operatorsMax }), ...notices }
   check(value['resultType'] !== undefined, 'it has neither a result nor a plan')
-  return { query, result: resultOf(value), plan: null }
+  return { query, result: resultOf(value), plan: null, ...notices }
 }
 
 /** Reads all results of a file; throws an error in words. */
