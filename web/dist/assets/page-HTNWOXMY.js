@@ -1,1 +1,0 @@
-import"./chunk-GBBHQWQ6.js";

@@ -1,0 +1,1 @@
+import"./chunk-4LDO4KMT.js";
