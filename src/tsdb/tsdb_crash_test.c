@@ -47,6 +47,7 @@ crash_at_call(enum crash crash, enum fault_kind kind, uint64_t nth)
     struct machine m;
     machine_init(&m, crash == CRASH_KILL ? 1 : nth * 2); /* chance is in a power loss only */
     model_init(&model, &m);
+    model.compared = (uint32_t)nth;
     if (crash == CRASH_KILL) {
         /* The directory exists: its parent, whose sync failed, does not change again. */
         machine_must_open(&m);

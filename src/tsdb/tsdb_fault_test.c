@@ -24,6 +24,7 @@ run_with_fault(struct fault fault)
     struct machine m;
     machine_init(&m, 1);
     model_init(&model, &m);
+    model.compared = (uint32_t)fault.nth;
     fault_env_arm(m.fe, fault);
     scenario_run(&model);
     bool fired = fault_env_fired(m.fe);

@@ -15,6 +15,7 @@ run_without_memory(uint64_t nth, bool forever)
     struct machine m;
     machine_init(&m, 1);
     model_init(&model, &m);
+    model.compared = (uint32_t)nth;
     memory_arm(&m, nth, forever);
     scenario_run(&model);
     bool fired = m.memory_failed;

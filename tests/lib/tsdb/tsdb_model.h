@@ -60,6 +60,9 @@ struct model {
     struct machine *m;
     struct arena arena;
     uint32_t reading;
+    /* Number of comparisons. Each fourth asks for chunks, too, which takes twice the rest: a test
+     * that repeats a scenario begins with another number each time. */
+    uint32_t compared;
     uint32_t gen;
     bool frozen; /* generation gen - 1 is frozen */
     bool doubt;  /* its part may be live already: a flush failed */
