@@ -47,13 +47,13 @@ all_are_delivered() { # with a log, after the last answer
 }
 
 start_machines() { # WAL-ACK
-    local shard work=$dir # which the turn removes after its line is written
+    local shard work
+    work=$(realpath -m "$dir") # which the turn removes after its line is written
     name_machines
     for shard in ch1 ch2; do
-        start_shard "$shard" && create_tables "$shard" || give_up "$shard does not start"
+        start_shard "$shard" && create_tables "$shard" || return 1
     done
-    start_front fk1 ch1 --wal.ack="$1" && start_front fk2 ch2 --wal.ack="$1" && start_balancer ||
-        give_up "a Firekeep or nginx does not start"
+    start_front fk1 ch1 --wal.ack="$1" && start_front fk2 ch2 --wal.ack="$1" && start_balancer || return 1
     url=http://${at[lb:9200]}
 }
 
@@ -74,7 +74,7 @@ scaling_turn() {
     store) start_server "$name" ;;
     scaled) start_machines destination ;;
     scaled-log) start_machines fsync ;;
-    esac
+    esac || give_up "a shard, a Firekeep or nginx does not start"
     before=$(all_ticks)
     send 0 "$scrapes"
     samples=$(value_of samples <"$work/load")
