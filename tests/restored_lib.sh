@@ -71,7 +71,7 @@ holds() { # CONTENT NAME...: as written by `numbers`
         }' "$work/content"
 }
 
-ids() { # ids at the begin of objects' names
+ids() { # ids at the start of objects' names
     keys | sed 's/.*\///; s/-.*//' | sort -u
 }
 

@@ -16,7 +16,7 @@ struct asker {
     unsigned status;
     uint64_t bytes;   /* size of the last body, */
     struct buf *kept; /* receives the body; NULL: it is dropped */
-    char error[200];  /* the begin of a body that was not 200 */
+    char error[200];  /* the start of a body that was not 200 */
 
     char piece[ASKER_PIECE_BYTES];
     size_t at, end; /* the part of it that was not used */

@@ -1,4 +1,4 @@
-/* begin_test.c - the begin of the process: closed standard files, and blocked signals. */
+/* begin_test.c - the start of the process: closed standard files, and blocked signals. */
 #include "lib/test.h"
 
 #include <errno.h>

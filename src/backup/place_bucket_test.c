@@ -120,7 +120,7 @@ UNIT_TEST(test_an_object_is_read_whole)
     end();
 }
 
-/* Answers with the begin of an object, more than a pull holds, and breaks off 4 bytes before its
+/* Answers with the start of an object, more than a pull holds, and breaks off 4 bytes before its
  * end. */
 enum { BEGIN_BYTES = 4 * HTTP_PULL_WINDOW_BYTES };
 

@@ -80,7 +80,7 @@ echo_size(const uint8_t *at, size_t size, struct bytes secret)
     size_t taken = 0;
     for (size_t i = 0; i < secret.size; i++) {
         size_t step = escaped(at + taken, size - taken, secret.at[i]);
-        /* Also if the secret has that character: it may be the begin of its escape. */
+        /* Also if the secret has that character: it may be the start of its escape. */
         bool ends = step == 0 && i >= VALUE_BYTES_MIN && is_cut(at + taken, size - taken);
         if (ends) return size;
         if (step == 0 && taken < size && at[taken] == secret.at[i]) step = 1;

@@ -72,7 +72,7 @@ UNIT_TEST(test_the_beginning_of_a_credential_is_masked_at_the_end_of_a_text)
     expect("X-Key: abcdefghi", "abcdefgh abcdefgh%6", "abcdefgh **********");
     expect("X-Key: abcdef/hi", "abcdef\\ abcdef\\", "abcdef\\ *******");
     expect("X-Key: abcdef/hi", "abcde%", "abcde%");
-    /* The % is the begin of %25, or of %5C, and the secret has such a character. */
+    /* The % is the start of %25, or of %5C, and the secret has such a character. */
     expect("X-Key: abcdef%41", "no abcdef%2", "no ********");
     expect("X-Key: abcdef\\hi", "no abcdef%5", "no ********");
     expect("X-Key: abcdef%41", "abcdef%2 abcdef%41", "abcdef%2 *********");

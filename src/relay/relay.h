@@ -72,7 +72,7 @@ enum { RELAY_TEXT_BYTES = 512 };
 
 /* Items that a dry run would have sent; its calls, bytes and units are in relay_status. */
 struct relay_dry {
-    int64_t since_ms; /* Unix time of its begin; 0 if it is not a dry run */
+    int64_t since_ms; /* Unix time of its start; 0 if it is not a dry run */
     int64_t for_ms;   /* duration so far */
     uint64_t samples; /* floats and histograms */
     uint64_t others;  /* exemplars and metadata */

@@ -18,7 +18,7 @@ struct rule {
     int64_t for_ms, keep_firing_for_ms; /* for alerts; 0 if not given */
     struct named_texts labels;          /* sorted by name; templates for an alert */
     struct named_texts annotations;     /* sorted by name; templates */
-    uint32_t line, column;              /* begin of the rule in the file, from 1 on */
+    uint32_t line, column;              /* start of the rule in the file, from 1 on */
 };
 
 struct rule_group {

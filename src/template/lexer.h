@@ -52,8 +52,8 @@ struct tmpl_lexer {
     struct bytes text;
     struct tmpl_unicode *unicode;
     struct buf *sentence; /* sentence of an error */
-    uint32_t at;          /* begin of the next token */
-    uint32_t start;       /* begin of the current token */
+    uint32_t at;          /* start of the next token */
+    uint32_t start;       /* start of the current token */
     uint32_t parens;
     bool spaced;
     bool inside; /* inside of delimiters */

@@ -120,7 +120,7 @@ segment_span(const struct wal *wal)
 }
 
 /* Returns a position after all that were ever given, by the headers. Segments after the newest
- * readable header are lost; their begin and end are estimated, generously. */
+ * readable header are lost; their start and end are estimated, generously. */
 static uint64_t
 first_free_pos(const struct wal *wal)
 {

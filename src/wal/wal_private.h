@@ -84,10 +84,10 @@ struct wal_reader {
     /* Used by the reading thread only. */
     uint64_t start_pos;
     uint64_t pos;
-    uint64_t bad_pos;     /* begin of the damage that was skipped last */
+    uint64_t bad_pos;     /* start of the damage that was skipped last */
     uint64_t commit_pos;
     uint64_t commit_end;  /* end of the commit being read; 0 if its record is unreadable */
-    uint64_t records_end; /* begin of its padding */
+    uint64_t records_end; /* start of its padding */
     int64_t realtime_ms;
     uint64_t sequence;
     uint64_t totals[LEDGER_KIND_COUNT];

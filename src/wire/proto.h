@@ -108,7 +108,7 @@ proto_int64(struct cursor *c)
     return (int64_t)cursor_varint(c);
 }
 
-/* Skips a group of this field after its begin was read. Bad: it ends with another field's end, or
+/* Skips a group of this field after its start was read. Bad: it ends with another field's end, or
  * with the message. */
 void proto_skip_group(struct cursor *c, uint32_t field);
 

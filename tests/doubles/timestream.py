@@ -103,7 +103,7 @@ UNITS_PER_MS = {"NANOSECONDS": 1e6, "MICROSECONDS": 1e3, "MILLISECONDS": 1, "SEC
 
 
 class Cut(Exception):
-    """Sends only the begin of an answer."""
+    """Sends only the start of an answer."""
 
 
 def as_json(answer):

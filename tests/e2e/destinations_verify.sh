@@ -62,7 +62,7 @@ claim "it changes nothing" unchanged "$work/stopped" "${with_config[@]}"
 
 # --- each file ------------------------------------------------------------------------------------
 
-each_byte_is_found() { # FILE (below relay/): at its begin, its end, and between
+each_byte_is_found() { # FILE (below relay/): at its start, its end, and between
     local at size dir=$work/damaged
     size=$(stat -c %s "$work/stopped/relay/$1")
     rm -rf "$dir"

@@ -9,7 +9,7 @@ read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port
 firekeep=build/firekeep
 
-# Writes series of the second tenant, one that has the label itself, and one that is the begin of
+# Writes series of the second tenant, one that has the label itself, and one that is the start of
 # another.
 make_samples() {
     t_ms=$(now_ms)

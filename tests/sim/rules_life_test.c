@@ -63,7 +63,7 @@ static const char names[] = "job:.*|load:.*|always.*";
 
 struct notice {
     char labels[160];
-    int64_t resolved_starts_ns; /* begin of the episode that was last sent as resolved */
+    int64_t resolved_starts_ns; /* start of the episode that was last sent as resolved */
     int64_t sent_ns;            /* Unix: when it was last sent as firing */
 };
 

@@ -5,7 +5,7 @@
  * A script is a list of steps, words and numbers, separated by spaces. "120s" lets that much time
  * pass; the others are in story_settings, story_take_step() and story_take_check(). A number is
  * made of terms from left to right, as in $+900/15. $ is the value of the story: each of the values
- * at the begin of the script in turn ("for 1,2,5:", "for 0..29:", "for 300..327+3:"); after "seeds
+ * at the start of the script in turn ("for 1,2,5:", "for 0..29:", "for 300..327+3:"); after "seeds
  * 5:" it is the seed of the simulation, and the environment may ask for more of them (SEEDS=1000).
  * T is the time that passed, in seconds, ?60 a random number below 60. A check has a number or a
  * range: 45..47. In rules, too, $ is the value, and # is the name of a group that is evaluated in
@@ -28,7 +28,7 @@ extern struct story_run {
     const struct story *story;
     int64_t value, passed_s;
     uint64_t seed, random_count;
-    const char *step, *at; /* in the script: the begin and the end of the current step */
+    const char *step, *at; /* in the script: the start and the end of the current step */
     char word[128];
     char rules[32768];
     uint32_t forgotten; /* alerts that were sent before "forget" */

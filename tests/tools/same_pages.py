@@ -4,7 +4,7 @@
     same_pages.py URL_A URL_B <PAGES
 
 A line is a page: its path below /api/v1 and its parameters, NAME=VALUE, each after a tab. The first
-page for which A's answer is not a success, or B's differs, is printed with the begin of both; the
+page for which A's answer is not a success, or B's differs, is printed with the start of both; the
 status is 1 then.
 """
 

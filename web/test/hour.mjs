@@ -1,6 +1,6 @@
 // hour.mjs - measures for bench/web whether a page that refreshes itself grows, with the server at
 // $URL: the JavaScript heap, the nodes and the listeners after a collection, every five minutes until
-// $MINUTES. Prints JSON; exits with 1 if there is more of one of them at the end than at the begin.
+// $MINUTES. Prints JSON; exits with 1 if there is more of one of them at the end than at the start.
 //
 // The minutes begin after $WARM refreshes in quick succession: until then V8 compiles the functions that
 // a refresh calls, and machine code is part of its heap. `codeKiB` is its size at the end: a snapshot of

@@ -21,7 +21,7 @@ enum {
 };
 
 struct about_part {
-    uint64_t offset; /* begin of a member, frame or line; the part ends where the next one begins */
+    uint64_t offset; /* start of a member, frame or line; the part ends where the next one begins */
     int64_t min_ms, max_ms; /* times of its samples; min > max without samples */
 };
 

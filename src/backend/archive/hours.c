@@ -4,7 +4,7 @@
 #include "base/text/time_text.h"
 
 #define HOUR_MS      3600000
-#define TIME_MS_MIN  (-62167219200000) /* begin of the year 0 */
+#define TIME_MS_MIN  (-62167219200000) /* start of the year 0 */
 #define TIME_MS_LAST 253402300799999   /* end of the year 9999 */
 
 static void

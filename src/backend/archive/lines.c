@@ -36,7 +36,7 @@ struct archive_lines {
     struct table table; /* positions in `known` by hash */
     struct lines_known *known;
     uint32_t known_count, known_capacity;
-    struct buf carry; /* begin of a record that continues */
+    struct buf carry; /* start of a record that continues */
     bool too_long;    /* the record in `carry` is too long */
     struct json_objects objects;
     uint64_t line;

@@ -35,7 +35,7 @@ struct archive_scope {
 };
 
 struct archive_store;
-/* The begin of each store's own structs. */
+/* The start of each store's own structs. */
 struct archive_listing {
     struct archive_scope scope;
 };
@@ -73,7 +73,7 @@ MUST_CHECK enum err archive_bucket_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
 
 enum { ARCHIVE_ROOT_BYTES = AWS_BUCKET_ENDPOINT_BYTES + AWS_BUCKET_NAME_BYTES_MAX };
-/* Writes the begin of all URLs of the settings' bucket, without a slash at the end. Errors as
+/* Writes the start of all URLs of the settings' bucket, without a slash at the end. Errors as
  * archive_bucket_new(). */
 MUST_CHECK enum err archive_bucket_root(const struct reader_options *options,
                                         char ret_root[ARCHIVE_ROOT_BYTES], struct why *why);

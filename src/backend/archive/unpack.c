@@ -18,7 +18,7 @@ enum archive_packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD
 struct archive_unpacker {
     struct budget *budget;
     enum archive_packing packing;
-    uint8_t head[HEAD_BYTES]; /* begin of the object, until its format is known */
+    uint8_t head[HEAD_BYTES]; /* start of the object, until its format is known */
     uint32_t head_size;
     bool head_pending; /* `head` is unpacked before `from` */
     struct bytes from;
@@ -67,7 +67,7 @@ archive_unpacker_give(struct archive_unpacker *u, struct bytes packed)
     u->from = packed;
 }
 
-/* True if the object begins as a text. Otherwise it was compressed and its begin is damaged: all
+/* True if the object begins as a text. Otherwise it was compressed and its start is damaged: all
  * its lines would be junk. */
 static bool
 begins_as_text(const struct archive_unpacker *u)

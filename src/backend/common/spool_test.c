@@ -363,7 +363,7 @@ UNIT_TEST(test_lines_after_an_older_state_are_kept)
 }
 
 /* The confirmed lines of a file that stays unchanged are continued in a new file,
- * from its begin. */
+ * from its start. */
 UNIT_TEST(test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own)
 {
     static struct contents c;

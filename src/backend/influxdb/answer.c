@@ -80,7 +80,7 @@ take_tag(struct influxdb_refusal *refusal, struct bytes text, struct buf *scratc
     add_name(refusal, measurement, label, scratch);
 }
 
-/* Takes the measurement of a line that was sent, or of its begin. */
+/* Takes the measurement of a line that was sent, or of its start. */
 static void
 take_line(struct influxdb_refusal *refusal, struct bytes line, struct buf *scratch)
 {

@@ -16,7 +16,7 @@ struct influx_exchange {
     const char *headers[4];
     bool answered;
     bool ended;
-    struct buf rest;    /* the begin of a record, of earlier pieces */
+    struct buf rest;    /* the start of a record, of earlier pieces */
     struct bytes piece; /* the unread rest of the last piece */
 };
 

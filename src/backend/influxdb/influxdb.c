@@ -317,7 +317,7 @@ refuses_path(const struct influxdb_writer *w, const struct http_call_answer *ans
     return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
 }
 
-/* Version 1 responds with 404 or 500. Only the begin is searched: names and labels may follow. */
+/* Version 1 responds with 404 or 500. Only the start is searched: names and labels may follow. */
 static bool
 is_missing(const struct http_call_answer *answer)
 {

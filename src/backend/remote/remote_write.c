@@ -413,7 +413,7 @@ refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_ste
     if (given[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, given);
 }
 
-/* Takes the word of a reason off the begin of a text; false if there is none. */
+/* Removes the word of a reason from the start of a text; false if there is none. */
 static bool
 take_reject_word(struct bytes *text)
 {

@@ -38,7 +38,7 @@ series_named_read(struct series_named *named, struct bytes text)
         const uint8_t *brace = memchr(text.at + i, '{', text.size - i);
         if (brace == NULL) return;
         size_t at = (size_t)(brace - text.at);
-        size_t from = at; /* begin of the name before the brace */
+        size_t from = at; /* start of the name before the brace */
         while (
             from > 0 && at - from < NAME_BYTES_MAX &&
             (isalnum(text.at[from - 1]) || text.at[from - 1] == '_' || text.at[from - 1] == ':')) {

@@ -51,7 +51,7 @@ digest_of(struct bytes body, char to[33])
     }
 }
 
-/* Copies the id at the begin of the name in the current request's URL. */
+/* Copies the id at the start of the name in the current request's URL. */
 static void
 take_id(const struct s3_rig *rig, char to[33])
 {

@@ -107,7 +107,7 @@ UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
     unlink(data);
 }
 
-/* Only the begin is compared, and it is the same. */
+/* Only the start is compared, and it is the same. */
 UNIT_TEST(test_a_long_file_cut_short_is_refused)
 {
     static char text[100001];

@@ -44,7 +44,7 @@ struct pattern_reader {
     size_t work_bytes;
     unsigned depth;
     uint32_t groups;            /* number of groups that capture */
-    const uint8_t *group_begin; /* begin of the last group that ended */
+    const uint8_t *group_begin; /* start of the last group that ended */
     const uint8_t *group_end;
     bool lost;  /* the pattern is not in the grammar, or has too many heads */
     bool nomem; /* the arena is full: reading stops */

@@ -388,7 +388,7 @@ is_of_order(const struct asked *a)
     return count > 1;
 }
 
-/* Says whether the value depends on the begin or the end of the range. */
+/* Says whether the value depends on the start or the end of the range. */
 static bool
 is_of_range(const struct asked *a)
 {

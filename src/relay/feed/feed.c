@@ -23,7 +23,7 @@
  * 3. Holes are only in the log: hole_pos and reload_pos are 0 while the store is read.
  * 4. From a hole on, no record is opened before the items of the hole are accounted for: they are
  *    counted as lost, or the run ends and the next one reads them from the store. Until then the
- *    cursor stays at or before the begin of the hole.
+ *    cursor stays at or before the start of the hole.
  */
 #include "relay/feed/feed.h"
 
@@ -219,7 +219,7 @@ note_hole(struct feed *f, enum err e, uint64_t before_pos)
     uint64_t pos = log_items_pos(f->log), lost = 0;
     if (e == ERR_CORRUPT) before_pos = log_items_damage_pos(f->log);
     bool damaged =
-        e == ERR_CORRUPT && pos > before_pos; /* else it is before the begin of the run */
+        e == ERR_CORRUPT && pos > before_pos; /* else it is before the start of the run */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
         lost += f->log_chunk.lost[kind];
     }

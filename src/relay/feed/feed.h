@@ -146,7 +146,7 @@ MUST_CHECK enum err feed_place(struct feed *feed, uint64_t pos, struct buf *to, 
  * would stay on disk. */
 void feed_rest(struct feed *feed);
 
-/* The number of items at the begin of a chunk that were settled before a restart. */
+/* The number of items at the start of a chunk that were settled before a restart. */
 uint32_t feed_settled_before(const struct feed *feed, const struct chunk *chunk);
 /* The number of wanted items of a chunk from `from` on; `log` is NULL for the feed's own. */
 uint32_t feed_count_wanted(const struct feed *feed, const struct chunk *chunk, uint32_t from,
@@ -154,7 +154,7 @@ uint32_t feed_count_wanted(const struct feed *feed, const struct chunk *chunk, u
 /* Position of the log after the record that was read last. The log is read. */
 uint64_t feed_log_pos(const struct feed *feed);
 /* Position of the log up to which records were opened; 0 if the log is not read. With a store, not
- * after the begin of a hole. */
+ * after the start of a hole. */
 uint64_t feed_read_pos(const struct feed *feed);
 /* The number of items that the log had accepted there. The log is read. */
 struct log_count feed_read_count(const struct feed *feed);

@@ -22,7 +22,7 @@ enum fill_stage { STAGE_SAMPLES = 0, STAGE_EXEMPLARS = 1, STAGE_METADATA = 2 };
 struct fill_at {
     bool begun;
     enum fill_stage stage;
-    int64_t window_ms; /* begin of the window */
+    int64_t window_ms; /* start of the window */
     struct buf tenant;
     struct buf labels; /* labels of the series as stored; for metadata, the family's name */
     int64_t t_ms;

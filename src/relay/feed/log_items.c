@@ -56,7 +56,7 @@ struct log_items {
     uint64_t pending_from; /* end of the record before it */
     bool has_pending;      /* `pending` was read, and not given out so far */
     uint64_t tried_pos;    /* position at which the record was read that was read last */
-    uint64_t bad_pos;      /* begin of the damage that was met last */
+    uint64_t bad_pos;      /* start of the damage that was met last */
     struct arena scratch;
 };
 

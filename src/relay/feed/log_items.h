@@ -25,7 +25,7 @@ struct log_items_options {
 };
 
 struct log_items;
-/* Reads from `pos` on, which is the begin or end of a record, or 0 for the oldest record. */
+/* Reads from `pos` on, which is the start or end of a record, or 0 for the oldest record. */
 MUST_CHECK enum err log_items_open(const struct log_items_options *options, uint64_t pos,
                                    struct log_items **ret_items, struct why *why);
 void log_items_close(struct log_items *log);

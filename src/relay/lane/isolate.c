@@ -229,7 +229,7 @@ struct isolate_entry {
 struct split {
     struct isolate_entry *entries;
     uint32_t count;
-    struct call_piece *made; /* new pieces, relative to the begin of the piece */
+    struct call_piece *made; /* new pieces, relative to the start of the piece */
     uint32_t made_count;
 };
 

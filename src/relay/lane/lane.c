@@ -643,7 +643,7 @@ close_ranks(struct lanes *l, struct lane *lane)
     lane->queued = kept;
 }
 
-/* Moves the unsettled items of the call being sent to its begin. Returns their number. */
+/* Moves the unsettled items of the call being sent to its start. Returns their number. */
 static uint32_t
 gather_unsettled(struct lane *lane)
 {

@@ -218,7 +218,7 @@ UNIT_TEST(test_each_changed_byte_is_reported_and_costs_its_letters)
     life_end(&life);
 }
 
-/* Changes the begin of a batch: the first byte of the letter's or the mark's entry. */
+/* Changes the start of a batch: the first byte of the letter's or the mark's entry. */
 static void
 change_batch(struct life *life, uint32_t batch)
 {

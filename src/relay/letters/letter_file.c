@@ -2,7 +2,7 @@
  * letter_file.c - see letter_file.h. Format: docs/format/relay.md.
  *
  * A scan accepts every entry with a valid checksum, at any offset. After bad bytes it tries every
- * offset as the begin of an entry. Few of them have a plausible size and batch offset; checksums of
+ * offset as the start of an entry. Few of them have a plausible size and batch offset; checksums of
  * these are computed for a limited number of bytes, so that no file takes hours.
  */
 #include "relay/letters/letter_file.h"

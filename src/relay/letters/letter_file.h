@@ -4,8 +4,8 @@
  *
  * A file is a header and entries. An entry is a letter, or marks about letters of this file or of
  * older ones. Entries are written in batches, each durable before the next is begun; an entry has
- * the offset of its batch. So bad bytes before the begin of a batch are damage, and bad bytes after
- * the begin of the last one are the effect of a crash, unless the caller knows that they were
+ * the offset of its batch. So bad bytes before the start of a batch are damage, and bad bytes after
+ * the start of the last one are the effect of a crash, unless the caller knows that they were
  * durable (letters_mark.h).
  *
  * Threads: none of its own; a scan belongs to one at a time.
@@ -124,7 +124,7 @@ struct letter_scan {
     uint64_t end;         /* end of the bytes to be read: the file's size when it was opened */
     uint64_t offset;      /* offset at which the next entry is searched */
     uint64_t whole_end;   /* end of the last entry that was given */
-    uint64_t batch_at;    /* begin of the last batch of which an entry was given */
+    uint64_t batch_at;    /* start of the last batch of which an entry was given */
     bool ended;           /* the last whole entry is ENTRY_END */
     uint64_t damaged;     /* bad places that were durable */
     uint64_t damaged_end; /* bad places before it were durable */
@@ -162,7 +162,7 @@ MUST_CHECK enum err letter_scan_next(struct letter_scan *scan,
 /* All bytes before this offset were durable: bad ones among them are damage. */
 void letter_scan_trust(struct letter_scan *scan, uint64_t durable_end);
 /*
- * Puts the bytes of the file from `from` (0, or the begin of a batch) to `end` (of a whole entry),
+ * Puts the bytes of the file from `from` (0, or the start of a batch) to `end` (of a whole entry),
  * with a valid header, and with holes in place of bytes that cannot be read, so that the caller can
  * overwrite what a crash left. ERR_CORRUPT: a hole does not fit; ERR_IO, ERR_NOMEM.
  */

@@ -34,7 +34,7 @@ struct letter_volume {
     uint32_t letter_count;     /* number of the next letter */
     uint64_t bytes;            /* durable size */
     uint64_t whole_bytes;      /* end of the last whole entry, when the file was read */
-    uint64_t batch_bytes;      /* begin of the last batch of entries, when the file was read */
+    uint64_t batch_bytes;      /* start of the last batch of entries, when the file was read */
     bool made;                 /* the file exists */
     bool clean;                /* entries may be appended */
     bool damaged;              /* something that was durable is missing */

@@ -2,7 +2,7 @@
  * plan_gather.c - see plan_gather.h.
  *
  * All items of a stretch of time are collected in one array, with the bytes that they are views of,
- * sorted, and handed on. A stretch that has too many is gathered again from its begin in shorter
+ * sorted, and handed on. A stretch that has too many is gathered again from its start in shorter
  * ones; a stretch that has few makes the next one longer. So memory is bounded, except by the
  * number of items of one millisecond, and a sparse store is not read a thousand times.
  */

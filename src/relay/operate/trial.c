@@ -250,7 +250,7 @@ save(struct trial *t, struct why *why)
     return t->class->saved == NULL ? OK : t->class->saved(t->writer, why);
 }
 
-/* Makes one attempt, from the begin of the call to the verdict on it. */
+/* Makes one attempt, from the start of the call to the verdict on it. */
 static enum err
 send_once(struct trial *t, struct writer_call *call, struct writer_step *step, struct why *why)
 {

@@ -319,7 +319,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     const struct feed *feed = account->feed;
     int64_t now_ns = relay_now_ns(account->context);
     int64_t end_ns = now_ns + READ_AHEAD_AT_ONCE_MS * NS_PER_MS;
-    if (feed->state == FEED_GONE && !a->lasting) return false; /* its begin is unknown */
+    if (feed->state == FEED_GONE && !a->lasting) return false; /* its start is unknown */
     if (a->blind) return false;
     if (a->log == NULL && !should_begin(account, is_paused, now_ns)) return false;
     enum err e = a->log == NULL ? read_ahead_begin(account, state) : OK;
@@ -578,7 +578,7 @@ known_pos(const struct account *account, struct log_count *ret_count)
     return ahead ? a->pos : read_pos;
 }
 
-/* True if all that the log had at the begin of the run was read, was counted, or is lost. */
+/* True if all that the log had at the start of the run was read, was counted, or is lost. */
 static bool
 knows_all(struct account *account)
 {

@@ -109,7 +109,7 @@ void account_replayed(struct account *account, enum item_kind kind, unsigned fat
 
 /* --- states ----------------------------------------------------------------------------------- */
 
-/* Once all that the log had at the begin of the run is counted, counts items as lost that the state
+/* Once all that the log had at the start of the run is counted, counts items as lost that the state
  * has counted and the log no longer has. */
 void account_found(struct account *account, const struct relay_state *state);
 /* The items expected after the cursor, for the state; `before` has the fates before the cursor. */

@@ -25,7 +25,7 @@ enum fate {
 
 enum drop {
     DROP_UNREPRESENTABLE,
-    DROP_DAMAGED, /* it, or its series, cannot be read any more */
+    DROP_DAMAGED, /* the item, or its series, cannot be read any more */
     DROP_LOG_BUDGET,
     DROP_DEAD_LETTERS_FULL,
     DROP_DELETED,

@@ -20,7 +20,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-/* The borders are at the begin and the end of what is read from the store. */
+/* The borders are at the start and the end of what is read from the store. */
 enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
 struct borders {
     struct tsdb *tsdb; /* NULL if there are no borders */

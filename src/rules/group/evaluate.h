@@ -47,7 +47,7 @@ struct rule_work {
     enum err error;
     struct buf sentence; /* reason of a failure */
     struct why why;
-    int64_t began_ms; /* Unix time of the begin */
+    int64_t began_ms; /* Unix time of the start */
     int64_t took_ns;
 };
 

@@ -248,7 +248,7 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     }
 }
 
-/* Decides if the job logs the begin and the end of the gap. */
+/* Decides if the job logs the start and the end of the gap. */
 static void
 note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
            int64_t monotonic_ns)

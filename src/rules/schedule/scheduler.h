@@ -116,7 +116,7 @@ struct scheduler_job {
                             */
     bool asks_arrivals;    /* EVALUATE sets `arrivals` */
     /* LOOK and FILL. */
-    int64_t from_ms; /* begin of the tenant's gap */
+    int64_t from_ms; /* start of the tenant's gap */
     /* EVALUATE, LOOK and FILL: results. */
     bool store_refuses;
     struct rules_arrivals arrivals; /* not FILL */
@@ -130,9 +130,9 @@ struct scheduler_job {
         int64_t covered_ns; /* time range, from the oldest cursor on */
         int64_t slow_ns;    /* passes that cover less are short, as they have reached the clock */
         struct replay_counts counts;
-        bool logs_begin, logs_end; /* log the begin and end of the gap: a short gap has one pass */
+        bool logs_begin, logs_end; /* log the start and end of the gap: a short gap has one pass */
         uint64_t filled;           /* evaluations of groups by earlier passes of the gap */
-        int64_t began_ns;          /* monotonic begin of the first pass */
+        int64_t began_ns;          /* monotonic start of the first pass */
         bool falls_behind;         /* the pass took longer than the time it covers */
     } fill;
 

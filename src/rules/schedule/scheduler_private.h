@@ -91,7 +91,7 @@ struct scheduled_tenant {
     uint64_t filled;              /* evaluations of groups, in this gap */
     int64_t fill_began_ns;        /* monotonic */
     _Atomic(const char *) cancel; /* reason for ending the running pass; NULL: it continues */
-    int64_t failing_since_ns;     /* monotonic: begin of failures of a source; 0: no failure */
+    int64_t failing_since_ns;     /* monotonic: start of failures of a source; 0: no failure */
 };
 
 struct due {

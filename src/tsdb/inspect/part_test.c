@@ -210,7 +210,7 @@ check_metrics(const struct content *c, const struct inspect_ranking *r)
     }
 }
 
-/* Checks a ranking against the begin of a longer one. */
+/* Checks a ranking against the start of a longer one. */
 static void
 check_begins(const struct inspect_ranking *whole, const struct inspect_ranking *top, uint32_t most)
 {

@@ -28,7 +28,7 @@ enum {
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-/* The begin of the month of a time, plus a number of months. */
+/* The start of the month of a time, plus a number of months. */
 static int64_t
 month_begin(int64_t t_ms, int months)
 {

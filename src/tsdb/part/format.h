@@ -60,7 +60,7 @@ enum {
 /* The columns of a page of rows, in their order. */
 enum row_column {
     ROW_HEAD,         /* pages of values, time columns */
-    ROW_STRETCHES,    /* begin of each stretch but the first, and its first row's pairs */
+    ROW_STRETCHES,    /* start of each stretch but the first, and its first row's pairs */
     ROW_PAIR_COUNTS,  /* per row */
     ROW_MASKS,        /* per row: the pairs that differ from the row before */
     ROW_PAIRS,        /* these pairs */

@@ -22,7 +22,7 @@
  *
  * Invariants:
  * 1. Active slots have windows left (at < count).
- * 2. The rollups among the items are sorted by the begin of their first window; those from next on
+ * 2. The rollups among the items are sorted by the start of their first window; those from next on
  *    are not decoded.
  */
 #include "tsdb/read/interleave_private.h"

@@ -119,7 +119,7 @@ check(const char *wanted, const char *text, int64_t min_ms, int64_t max_ms)
     selector_fini(&s);
 }
 
-/* With a limit, checks that the result is the begin of the whole one. */
+/* With a limit, checks that the result is the start of the whole one. */
 static void
 check_limited(const char *wanted, const char *text, int64_t min_ms)
 {

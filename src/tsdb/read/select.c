@@ -764,7 +764,7 @@ earlier(int64_t t_ms, int64_t by_ms)
     return t_ms < INT64_MIN + by_ms ? INT64_MIN : t_ms - by_ms;
 }
 
-/* The begin of the range for hints.rollups_before. A window that is in the range, or ended less
+/* The start of the range for hints.rollups_before. A window that is in the range, or ended less
  * than its resolution before it, has its last sample less than twice that before the range. */
 static int64_t
 begin_with_windows_before(const struct store_query *q)

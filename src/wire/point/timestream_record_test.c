@@ -156,7 +156,7 @@ UNIT_TEST(test_names_that_are_too_long_are_kept_aside)
     buf_fini(&to);
 }
 
-/* A shortened name keeps its begin, as far as that is a plain word. */
+/* A shortened name keeps its start, as far as that is a plain word. */
 UNIT_TEST(test_a_shortened_name_that_begins_with_a_digit_has_no_begin)
 {
     static const struct {

@@ -33,7 +33,7 @@ struct asked {
     const char *text; /* the body; or: */
     enum message message;
     unsigned status;
-    const char *type;     /* the begin of the answer's content type; NULL if it has none */
+    const char *type;     /* the start of the answer's content type; NULL if it has none */
     const char *fragment; /* a part of the answer; NULL if it is empty */
     const char *header;   /* a header of the answer; NULL: not checked */
 };

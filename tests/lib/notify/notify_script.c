@@ -46,7 +46,7 @@ shorten_printed(void)
     *to = '\0';
 }
 
-/* Prints the event, with the seconds since the begin unless the event before has the same. */
+/* Prints the event, with the seconds since the start unless the event before has the same. */
 static void
 event(const char *text)
 {

@@ -4,7 +4,7 @@
  *
  * A line of a script is commands and then, after " => ", the events that they cause: requests with
  * their alerts, wanted log lines, members that changed, and what was asked to be shown. An event
- * has the seconds since the begin in front, unless they are those of the event before. A URL
+ * has the seconds since the start in front, unless they are those of the event before. A URL
  * http://HOST/api/v2/alerts is written as HOST.
  *
  *     am a b | start | fire Down:1 | run 0 => 0s a Down:1; b Down:1

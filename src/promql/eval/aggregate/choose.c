@@ -429,7 +429,7 @@ list_chosen(struct choosing_vector *v)
     assert(count <= v->series_count); /* no series is in two groups */
     for (uint32_t i = 0; i < count; i++) {
         place[v->order[i]] = i;
-        v->ends[i] = end; /* first the begin of its values */
+        v->ends[i] = end; /* first the start of its values */
         end += v->series[v->order[i]].count;
     }
     v->chosen = arena_alloc(&v->arena, (size_t)(end + 1) * sizeof *v->chosen);

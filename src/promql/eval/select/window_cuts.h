@@ -37,7 +37,7 @@ struct window_cut {
     uint32_t begins[CUT_WINDOWS_MAX]; /* never less than the one before, nor are the ends */
     uint32_t ends[CUT_WINDOWS_MAX];
     uint32_t last_begin,
-        last_end;     /* end of the last window; without windows, begin of the next one */
+        last_end;     /* end of the last window; without windows, start of the next one */
     uint64_t samples; /* number in all windows */
     uint32_t most;    /* number in one window */
     uint64_t present[CUT_WORDS]; /* bits: windows with a result; the first one is bit step % 64 */

@@ -291,7 +291,7 @@ struct pass {
     uint32_t first;        /* pair */
     uint32_t pair_count;   /* pairs whose runs are counted */
     uint32_t taken_count;  /* pairs whose runs fit */
-    uint32_t *ends;        /* by pair: count of runs; then their begin; then their end */
+    uint32_t *ends;        /* by pair: count of runs; then their start; then their end */
     struct pair_run *runs; /* runs of all pairs, one after another */
     uint32_t run_max;      /* runs that fit */
     uint64_t *bits;        /* by row, for a pair with too many runs */

@@ -51,7 +51,7 @@ struct row_filling {
 
     struct buf stretch_pairs;    /* u32: pairs of the first row of the stretch */
     struct buf listed;           /* pairs of a first row, while it is written */
-    struct row_position stretch; /* begin of the stretch */
+    struct row_position stretch; /* start of the stretch */
     struct row_position advance; /* length of the previous stretch */
 
     struct buf values_pages; /* pages in the head: varints of offset and items */
