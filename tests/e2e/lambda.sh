@@ -280,6 +280,9 @@ rm "$work/task/firekeep.yml"
 claim "a missing variable is reported as an error of the start" eval 'begin_function --environment default_table=
     within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"default_table is missing\"))"'
 stop function
+claim "so is a word that is not understood" eval 'begin_function --environment response_stream=yes
+    within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"response_stream must be true or false\"))"'
+stop function
 ends_with_1() {
     mkdir "$work/alone"
     env AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 TMPDIR="$work/alone" default_database=a default_table=b region=us-east-1 \

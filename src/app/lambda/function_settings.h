@@ -32,12 +32,13 @@ uint64_t function_memory_bytes(function_variable *variable);
 /* Returns how many invocations run at a time, 1 to 64. */
 uint32_t function_concurrency(function_variable *variable);
 
-/* The time in ms after which the gateway answers for the function; 0: it is not set. ERR_INPUT: it
- * is not a number of ms. */
+/* Sets *ret_ms to the time in ms after which the gateway answers for the function, or to 0 if none
+ * is set. ERR_INPUT: the variable has no number of ms. */
 MUST_CHECK enum err function_gateway_ms(function_variable *variable, uint64_t *ret_ms,
                                         struct why *why);
 
-/* Whether answers of function URLs are streamed. ERR_INPUT: neither true nor false. */
+/* Sets *ret_streams to true if answers of function URLs are streamed. ERR_INPUT: the variable has
+ * neither true nor false. */
 MUST_CHECK enum err function_streams(function_variable *variable, bool *ret_streams,
                                      struct why *why);
 

@@ -46,6 +46,8 @@ struct lambda {
     /* Immutable while loops run. */
     const char *api;
     char socket[FUNCTION_PATH_BYTES];
+    bool streams;        /* answers of function URLs are streamed */
+    uint64_t gateway_ms; /* of the environment; 0: not set */
     struct dispatcher dispatcher;
     struct budget memory;
     struct lambda_loop loops[LOOPS_MAX];
@@ -146,11 +148,10 @@ begin_loops(void *context, struct why *why)
         .env = env,
         .server = {.proxy_url = "", .unix_path = f->socket, .connect_timeout_ms = 5000},
         .budget = &f->memory,
+        .streams = f->streams,
+        .gateway_ms = f->gateway_ms,
     };
-    enum err e = function_streams(getenv, &f->dispatcher.streams, why);
-    if (e == OK) e = function_gateway_ms(getenv, &f->dispatcher.gateway_ms, why);
-    if (e) return e;
-    e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
+    enum err e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
     for (; e == OK && f->loop_count < count; f->loop_count++) {
         struct lambda_loop *loop = &f->loops[f->loop_count];
         *loop = (struct lambda_loop){.of = f};
@@ -197,6 +198,8 @@ run_server(struct lambda *f, struct why *why)
         listen[FLAG_BYTES];
     bool is_own = false;
     enum err e = caller_begin(env_real());
+    if (e == OK) e = function_streams(getenv, &f->streams, why);
+    if (e == OK) e = function_gateway_ms(getenv, &f->gateway_ms, why);
     if (e == OK) e = find_config(path, &is_own, why);
     if (e == OK) e = function_path(getenv, FUNCTION_SOCKET, f->socket, why);
     if (e == OK) e = function_path(getenv, FUNCTION_STORAGE, directory, why);
