@@ -8,10 +8,19 @@
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static const struct command *const commands[] = {
-    &command_import,       &command_query,    &command_verify,    &command_inspect,
-    &command_export,       &command_sources,  &command_deletions, &command_retention,
-    &command_downsampling, &command_undelete, &command_health,    NULL};
+static const struct command *const commands[] = {&command_import,
+                                                 &command_query,
+                                                 &command_verify,
+                                                 &command_inspect,
+                                                 &command_export,
+                                                 &command_sources,
+                                                 &command_deletions,
+                                                 &command_retention,
+                                                 &command_downsampling,
+                                                 &command_undelete,
+                                                 &command_health,
+                                                 &command_backup,
+                                                 NULL};
 
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -83,7 +92,19 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("deletions", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--url=h:1", "1"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("retention", "plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("downsampling", "plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("backup", "--url=h:1", cli_store), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
+}
+
+UNIT_TEST(test_an_invalid_url_of_the_environment_is_named)
+{
+    assert_int_equal(setenv("FIREKEEP_URL", "h:1", 1), 0);
+    cli_expect(RUN("health"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
+    cli_expect(RUN("deletions"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
+    cli_expect(RUN("retention", "plan", "f"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
+    cli_expect(RUN("backup", cli_store), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
+    assert_int_equal(unsetenv("FIREKEEP_URL"), 0);
 }
 
 UNIT_TEST(test_a_range_of_more_steps_than_allowed_ends_with_2)
@@ -130,6 +151,7 @@ main(void)
         IN_DIR(test_commands_that_leave_out_a_part_end_with_1),
         IN_DIR(test_commands_that_find_no_directory_end_with_1),
         IN_DIR(test_wrong_words_end_with_2),
+        IN_DIR(test_an_invalid_url_of_the_environment_is_named),
         IN_DIR(test_a_range_of_more_steps_than_allowed_ends_with_2),
         IN_DIR(test_an_expression_without_a_result_ends_with_1),
         IN_DIR(test_a_source_that_cannot_be_read_ends_with_1),

@@ -533,10 +533,10 @@ is_secret(const char *key)
     static const char *const secrets[] = {"password",   "credentials", "client_secret",
                                           "access_key", "secret_key",  "endpoint_params",
                                           "headers",    "secrets"};
-    bool is = false;
-    for (size_t i = 0; key != NULL && i < sizeof secrets / sizeof *secrets; i++)
-        is |= strcmp(key, secrets[i]) == 0;
-    return is;
+    for (size_t i = 0; key != NULL && i < sizeof secrets / sizeof *secrets; i++) {
+        if (strcmp(key, secrets[i]) == 0) return true;
+    }
+    return false;
 }
 
 /* Returns the piece of a secret in which Firekeep would replace a variable; NULL: none. */

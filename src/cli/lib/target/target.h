@@ -76,7 +76,8 @@ const char *target_default_url(void);
 /* Sets that default if the flags name no target, and the plain URL. ERR_INPUT: invalid URL. */
 MUST_CHECK enum err target_settle(struct target_options *options, struct why *why);
 
-/* The same for a command that talks to nothing but a server. */
+/* Sets that default if `*url` is NULL, and checks the URL, for a command that only asks servers.
+ * ERR_INPUT: invalid URL. */
 MUST_CHECK enum err target_settle_url(const char **url, struct why *why);
 
 /* Warns on stderr if the configuration has sources, which a directory does not read. */
