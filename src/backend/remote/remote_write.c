@@ -413,7 +413,8 @@ refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_ste
     if (given[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, given);
 }
 
-/* Removes the word of a reason from the start of a text; false if there is none. */
+/* Removes the start of a text, up to a comma, a semicolon or the end of a line. Returns true if it
+ * was the word of a reason (enum reject). */
 static bool
 take_reject_word(struct bytes *text)
 {
