@@ -959,9 +959,15 @@ await claim('metrics of an instance are chosen from a list, and each is drawn', 
   await shows(await visit('/explore?view=graphs&job=nobody'), '0 metrics', 'No metric has samples in this range')
   const failing = await open('/explore', { width: 360, height: 740 })
   await failing.setRequestInterception(true)
-  failing.on('request', r => (r.url().includes('/metric_names') ? r.respond({ status: 200, body: '{"status":"error","error":"it broke off"}\n' }) : r.continue()))
+  const jobs = JSON.stringify({ status: 'success', data: Array.from({ length: 5000 }, (_, i) => `job${i}`) })
+  const bodies = { '/metric_names': '{"status":"error","error":"it broke off"}\n', '/label/job/values': jobs }
+  failing.on('request', r => {
+    const path = Object.keys(bodies).find(p => r.url().includes(p))
+    if (path === undefined) r.continue()
+    else r.respond({ status: 200, body: bodies[path] })
+  })
   await failing.goto(`${url}/explore?view=graphs&value=${'long'.repeat(50)}`)
-  await shows(failing, 'it broke off', 'No data')
+  await shows(failing, 'it broke off', 'No data', 'The lists end after 5,000 jobs or instances')
   expect((await failing.evaluate(() => document.documentElement.scrollWidth)) <= 360, 'a long name is wider than a phone')
   await failing.close()
   const page = await visit('/explore?view=graphs&job=node&instance=one')

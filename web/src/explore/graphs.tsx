@@ -149,7 +149,7 @@ export function InstanceGraphs() {
         <RefreshPick value={range.refresh} onChange={refresh => change(v => writeRange(v, { ...range, refresh }))} />
       </div>
       {error !== null && <Failure error={error} />}
-      {[jobs, instances].some(list => list.length >= namesMax) && <p class="empty">The lists have the first {count(namesMax)} jobs and instances.</p>}
+      {[jobs, instances].some(list => list.length >= namesMax) && <p class="empty">The lists end after {count(namesMax)} jobs or instances; the address takes others, as job=NAME.</p>}
       <Names metrics={metrics} chosen={chosen} onChoose={(m, is) => choose({ as: isCounter(m) ? 'rate' : 'value', name: m.name }, is)} />
       {chosen.length > 0 ? (
         <h2>Graphs</h2>
