@@ -1,1 +1,0 @@
-import"./chunk-4LDO4KMT.js";
