@@ -1,7 +1,7 @@
 /*
  * histogram_rollups.c - see histogram_rollups.h. The bytes are docs/format/codec.md.
  *
- * Times and counts are columns of differences to guesses, as in rollups.c. First histograms and
+ * Counts are columns of differences to guesses, as in rollups.c. First histograms and
  * sums nearly always have the layout of the rows: they are blocks of histograms in turn, and those
  * of integers hold differences to the last one before, or to what the mean of first and last makes
  * of a sum. Differences wrap around, which such a block permits. The rest (another layout, a sum
@@ -16,7 +16,6 @@
 #include "tsdb/codec/rollups_private.h"
 
 enum histogram_column {
-    HISTOGRAM_FIRST_MS,
     HISTOGRAM_COUNT,
     HISTOGRAM_CHANGES,
     HISTOGRAM_RESETS,
@@ -150,11 +149,7 @@ static uint64_t
 guess_of(const struct histogram_block *b, enum histogram_column column, uint32_t i)
 {
     const struct histogram_rollup *r = b->rollups[i];
-    const struct rollup *before = i > 0 ? &b->times[i - 1] : NULL;
     switch (column) {
-    case HISTOGRAM_FIRST_MS:
-        return rollups_guess_first_ms(window_end(b, i), b->resolution_ms, b->interval_ms,
-                                      &b->times[i], before);
     case HISTOGRAM_COUNT:
         return rollups_guess_count(b->interval_ms, &b->times[i]);
     case HISTOGRAM_CHANGES:
@@ -173,8 +168,6 @@ integer_of(const struct histogram_block *b, enum histogram_column column, uint32
 {
     const struct histogram_rollup *r = b->rollups[i];
     switch (column) {
-    case HISTOGRAM_FIRST_MS:
-        return (uint64_t)r->first_ms;
     case HISTOGRAM_COUNT:
         return r->count;
     case HISTOGRAM_CHANGES:
@@ -204,11 +197,8 @@ set_integer(struct histogram_block *b, enum histogram_column column, uint32_t i,
 {
     struct histogram_rollup *r = b->rollups[i];
     bool is_flag = column >= HISTOGRAM_SECOND_IS_RESET;
-    if (column != HISTOGRAM_FIRST_MS && v > (is_flag ? 1 : UINT32_MAX)) return ERR_CORRUPT;
+    if (v > (is_flag ? 1 : UINT32_MAX)) return ERR_CORRUPT;
     switch (column) {
-    case HISTOGRAM_FIRST_MS:
-        r->first_ms = b->times[i].first_ms = (int64_t)v;
-        break;
     case HISTOGRAM_COUNT:
         r->count = b->times[i].count = (uint32_t)v;
         return rollups_check_times(window_end(b, i), b->resolution_ms, &b->times[i]);
@@ -494,12 +484,28 @@ put_sums(struct codec_scratch *scratch, struct histogram_block *b, struct buf *o
 }
 
 enum err
+codec_histogram_rollups_encode_times(struct codec_scratch *scratch, struct arena *arena,
+                                     const struct histogram_rollup *rollups, uint32_t count,
+                                     int64_t resolution_ms, struct buf *out)
+{
+    struct rollup *times = arena_new(arena, (count + 1) * sizeof *times);
+    if (times == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        times[i].first_ms = rollups[i].first_ms;
+        times[i].last_ms = rollups[i].last_ms;
+        times[i].count = rollups[i].count;
+    }
+    codec_rollups_encode_times(scratch, times, count, resolution_ms, out);
+    return OK;
+}
+
+enum err
 codec_histogram_rollups_encode(struct codec_scratch *scratch, struct arena *arena,
                                const struct histogram_rollup *rollups, uint32_t count,
-                               int64_t resolution_ms, struct buf *out)
+                               struct buf *out)
 {
     size_t size_before = out->size;
-    struct histogram_block b = {.arena = arena, .resolution_ms = resolution_ms};
+    struct histogram_block b = {.arena = arena};
     struct histogram_rollup *own = arena_alloc(arena, (count + 1) * sizeof *own);
     if (own == NULL) return ERR_NOMEM;
     if (count > 0) memcpy(own, rollups, count * sizeof *own);
@@ -511,7 +517,6 @@ codec_histogram_rollups_encode(struct codec_scratch *scratch, struct arena *aren
     choose_forms(&b);
     size_t flags_at = out->size;
     buf_put(out, (const uint8_t[]){0, 0}, 2);
-    buf_put_varint(out, b.interval_ms);
     put_integers(scratch, &b, flags_at, out);
     e = put_firsts(scratch, &b, out);
     if (e == OK) e = put_sums(scratch, &b, out);
@@ -552,7 +557,9 @@ codec_histogram_rollups_encode_blocks(struct codec_scratch *scratch, struct aren
         if (n > 0) {
             codec_times_encode(scratch, times_ms, n, out);
             codec_histogram_encode(scratch, rows, n, out);
-            e = codec_histogram_rollups_encode(scratch, arena, rollups + i, n, resolution_ms, out);
+            e = codec_histogram_rollups_encode_times(scratch, arena, rollups + i, n, resolution_ms,
+                                                     out);
+            if (e == OK) e = codec_histogram_rollups_encode(scratch, arena, rollups + i, n, out);
         }
         n = n > 0 ? n : 1;
         const struct histogram_rollup *last = &rollups[i + n - 1];
@@ -684,11 +691,21 @@ check_histogram_rollup(const struct histogram_rollup *r)
 }
 
 static enum err
+read_first_times(struct bytes encoded, struct histogram_block *b)
+{
+    enum err e = rollups_read_times(encoded, b->resolution_ms, b->times, b->count, b->count,
+                                    &b->interval_ms);
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        b->rollups[i]->first_ms = b->times[i].first_ms;
+    }
+    return e;
+}
+
+static enum err
 read_block(struct cursor *cursor, struct histogram_block *b)
 {
     unsigned low = cursor_u8(cursor), high = cursor_u8(cursor), flags = low | high << 8;
-    b->interval_ms = cursor_varint(cursor);
-    if (cursor->bad || flags >= FLAGS_END || b->interval_ms == 0) return ERR_CORRUPT;
+    if (cursor->bad || flags >= FLAGS_END) return ERR_CORRUPT;
     enum err e = read_integers(cursor, b, flags);
     if (e == OK) e = read_firsts(cursor, b);
     if (e == OK) e = read_sums(cursor, b);
@@ -700,7 +717,8 @@ read_block(struct cursor *cursor, struct histogram_block *b)
 }
 
 enum err
-codec_histogram_rollups_decode(struct bytes encoded, int64_t resolution_ms, const int64_t *times_ms,
+codec_histogram_rollups_decode(struct bytes first_times, struct bytes encoded,
+                               int64_t resolution_ms, const int64_t *times_ms,
                                const struct histogram *rows, uint32_t row_count,
                                struct arena *arena, struct histogram_rollup *ret_rollups,
                                uint32_t *ret_count)
@@ -712,6 +730,8 @@ codec_histogram_rollups_decode(struct bytes encoded, int64_t resolution_ms, cons
     struct histogram_block b = {.arena = arena, .resolution_ms = resolution_ms};
     struct cursor cursor = cursor_of(encoded);
     e = begin_block(&b, ret_rollups, count);
+    if (e == OK && b.count == 0 && first_times.size > 0) e = ERR_CORRUPT;
+    if (e == OK && b.count > 0) e = read_first_times(first_times, &b);
     if (e == OK && b.count > 0) e = read_block(&cursor, &b);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     for (uint32_t i = 0; i < count && e == OK; i++) {

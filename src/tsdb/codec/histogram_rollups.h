@@ -17,11 +17,19 @@
 uint32_t histogram_rollup_rows(const struct histogram_rollup *rollups, uint32_t count,
                                int64_t *ret_times_ms, struct histogram *ret_rows);
 
+/* Appends the first times of windows of `resolution_ms`, ascending, at most one for each window and
+ * at most CODEC_SAMPLES_MAX rows. ERR_NOMEM: the arena, which has working memory, is full. Without
+ * memory for `out`, buf_error(out) is set. */
+MUST_CHECK enum err codec_histogram_rollups_encode_times(struct codec_scratch *scratch,
+                                                         struct arena *arena,
+                                                         const struct histogram_rollup *rollups,
+                                                         uint32_t count, int64_t resolution_ms,
+                                                         struct buf *out);
+
 /*
- * Appends what the rows do not say of windows of `resolution_ms`, ascending, at most one for each
- * window and at most CODEC_SAMPLES_MAX rows. The last samples have one layout, and
- * codec_histogram_fits() them. Sums and corrections are settled. Corrections are kept unless more
- * than a quarter of the windows have resets.
+ * Appends what rows and first times do not say of these windows. The last samples have one layout,
+ * and codec_histogram_fits() them. Sums and corrections are settled. Corrections are kept unless
+ * more than a quarter of the windows have resets.
  *
  * ERR_NOMEM  the arena, which has working memory, is full. Without memory for `out`, buf_error(out)
  *            is set.
@@ -29,8 +37,7 @@ uint32_t histogram_rollup_rows(const struct histogram_rollup *rollups, uint32_t 
 MUST_CHECK enum err codec_histogram_rollups_encode(struct codec_scratch *scratch,
                                                    struct arena *arena,
                                                    const struct histogram_rollup *rollups,
-                                                   uint32_t count, int64_t resolution_ms,
-                                                   struct buf *out);
+                                                   uint32_t count, struct buf *out);
 
 /* Appends blocks of these rollups, cut as the writer of parts does, to measure them. `times_ms` has
  * room for `count`. ERR_NOMEM as above. */
@@ -41,14 +48,15 @@ MUST_CHECK enum err codec_histogram_rollups_encode_blocks(struct codec_scratch *
                                                           int64_t *times_ms, struct buf *out);
 
 /*
- * Decodes the rollups of a block with these rows. `ret_rollups` has room for row_count; their
- * arrays are in the arena, or those of the rows.
+ * Decodes the rollups of a block with these rows; `first_times` and `encoded` are from the two
+ * encoders. `ret_rollups` has room for row_count; their arrays are in the arena, or those of the
+ * rows.
  *
  * ERR_CORRUPT  not an encoding of them.
  * ERR_LIMIT    the arena is full.
  */
-MUST_CHECK enum err codec_histogram_rollups_decode(struct bytes encoded, int64_t resolution_ms,
-                                                   const int64_t *times_ms,
+MUST_CHECK enum err codec_histogram_rollups_decode(struct bytes first_times, struct bytes encoded,
+                                                   int64_t resolution_ms, const int64_t *times_ms,
                                                    const struct histogram *rows, uint32_t row_count,
                                                    struct arena *arena,
                                                    struct histogram_rollup *ret_rollups,

@@ -31,27 +31,32 @@ with_slack(struct bytes from)
 }
 
 static enum err
-decode(struct arena *arena, struct bytes encoded, uint32_t row_count, struct histogram_rollup *ret,
-       uint32_t *ret_count)
+decode(struct arena *arena, struct bytes first_times, struct bytes encoded, uint32_t row_count,
+       struct histogram_rollup *ret, uint32_t *ret_count)
 {
-    uint8_t *copy = with_slack(encoded);
-    enum err e = codec_histogram_rollups_decode(bytes_of(copy, encoded.size), RESOLUTION_MS,
+    uint8_t *firsts = with_slack(first_times), *rest = with_slack(encoded);
+    enum err e = codec_histogram_rollups_decode(bytes_of(firsts, first_times.size),
+                                                bytes_of(rest, encoded.size), RESOLUTION_MS,
                                                 times_ms, rows, row_count, arena, ret, ret_count);
-    free(copy);
+    free(firsts);
+    free(rest);
     return e;
 }
 
 static void
 check_comes_back(struct arena *arena, uint32_t count)
 {
-    struct buf out;
+    struct buf first_times, out;
     uint32_t count_again;
+    buf_init(&first_times, NULL, 1 << 20);
     buf_init(&out, NULL, 8 << 20);
     uint32_t row_count = histogram_rollup_rows(rollups, count, times_ms, rows);
-    enum err e =
-        codec_histogram_rollups_encode(scratch, arena, rollups, count, RESOLUTION_MS, &out);
+    enum err e = codec_histogram_rollups_encode_times(scratch, arena, rollups, count, RESOLUTION_MS,
+                                                      &first_times);
+    assert(e == OK && buf_error(&first_times) == OK);
+    e = codec_histogram_rollups_encode(scratch, arena, rollups, count, &out);
     assert(e == OK && buf_error(&out) == OK);
-    e = decode(arena, buf_bytes(&out), row_count, again, &count_again);
+    e = decode(arena, buf_bytes(&first_times), buf_bytes(&out), row_count, again, &count_again);
     assert(e == OK && count_again == count);
     for (uint32_t i = 0; i < count; i++) {
         const struct histogram_rollup *a = &rollups[i], *b = &again[i];
@@ -61,6 +66,7 @@ check_comes_back(struct arena *arena, uint32_t count)
         assert(same_histogram_all(&a->first, &b->first));
         assert((a->sum == NULL) == (b->sum == NULL));
     }
+    buf_fini(&first_times);
     buf_fini(&out);
 }
 
@@ -117,8 +123,10 @@ read_rollups(struct arena *arena, struct cursor *cursor)
         times_ms[i] = (int64_t)(i + 1) * (step + 1) * 500;
     }
     uint32_t count;
+    struct bytes first_times = cursor_bytes(cursor, cursor_u8(cursor));
+    if (cursor->bad) return;
     struct bytes rest = bytes_of(cursor->at, cursor_left(cursor));
-    e = decode(arena, rest, row_count, rollups, &count);
+    e = decode(arena, first_times, rest, row_count, rollups, &count);
     assert(e == OK || e == ERR_CORRUPT || e == ERR_LIMIT);
     if (e) return;
     check_comes_back(arena, count);

@@ -17,7 +17,7 @@ enum { WINDOWS = 128, RESOLUTION_MS = 300000, STEP_MS = 15000 };
 struct rig {
     struct codec_scratch *scratch;
     struct arena arena;
-    struct buf out;
+    struct buf first_times, out;
     uint32_t count;
     struct histogram_rollup rollups[WINDOWS];
     uint32_t row_count;
@@ -33,6 +33,7 @@ rig_open(void)
 {
     assert_int_equal(codec_scratch_new(NULL, &g.scratch), OK);
     arena_init(&g.arena, NULL, 64 << 20, 1 << 20);
+    buf_init(&g.first_times, NULL, 1 << 20);
     buf_init(&g.out, NULL, 8 << 20);
     g.count = 0;
 }
@@ -42,6 +43,7 @@ rig_close(void)
 {
     codec_scratch_free(g.scratch);
     arena_fini(&g.arena);
+    buf_fini(&g.first_times);
     buf_fini(&g.out);
 }
 
@@ -81,20 +83,31 @@ cut_to_one_layout(void)
 static void
 encode(void)
 {
+    buf_clear(&g.first_times);
     buf_clear(&g.out);
     g.row_count = histogram_rollup_rows(g.rollups, g.count, g.times_ms, g.rows);
-    assert_int_equal(codec_histogram_rollups_encode(g.scratch, &g.arena, g.rollups, g.count,
-                                                    RESOLUTION_MS, &g.out),
+    assert_int_equal(codec_histogram_rollups_encode_times(g.scratch, &g.arena, g.rollups, g.count,
+                                                          RESOLUTION_MS, &g.first_times),
                      OK);
+    assert_int_equal(
+        codec_histogram_rollups_encode(g.scratch, &g.arena, g.rollups, g.count, &g.out), OK);
+    assert_int_equal(buf_error(&g.first_times), OK);
     assert_int_equal(buf_error(&g.out), OK);
+    assert_true(buf_reserve(&g.first_times, CODEC_SLACK));
     assert_true(buf_reserve(&g.out, CODEC_SLACK));
 }
 
 static enum err
-decode(struct bytes bytes, uint32_t *ret_count)
+decode_in(struct arena *arena, struct bytes first_times, struct bytes rest, uint32_t *ret_count)
 {
-    return codec_histogram_rollups_decode(bytes, RESOLUTION_MS, g.times_ms, g.rows, g.row_count,
-                                          &g.arena, g.back, ret_count);
+    return codec_histogram_rollups_decode(first_times, rest, RESOLUTION_MS, g.times_ms, g.rows,
+                                          g.row_count, arena, g.back, ret_count);
+}
+
+static enum err
+decode(uint32_t *ret_count)
+{
+    return decode_in(&g.arena, buf_bytes(&g.first_times), buf_bytes(&g.out), ret_count);
 }
 
 /* Compares numbers bit for bit, and buckets without those that are empty. */
@@ -157,7 +170,7 @@ check_comes_back(void)
     bool lost = corrections_are_lost();
     encode();
     uint32_t count = 0;
-    assert_int_equal(decode(buf_bytes(&g.out), &count), OK);
+    assert_int_equal(decode(&count), OK);
     assert_int_equal(count, g.count);
     for (uint32_t i = 0; i < count; i++) {
         assert_true(histogram_rollup_is_valid(&g.back[i]));
@@ -245,6 +258,7 @@ UNIT_TEST(test_markers_of_histograms_alone_take_no_byte)
     struct histogram marker = stale_histogram(SAMPLE_HISTOGRAM_INT);
     assert_true(add_sample(1000, &marker));
     check_comes_back();
+    assert_int_equal(g.first_times.size, 0);
     assert_int_equal(g.out.size, 0);
     rig_close();
 }
@@ -261,10 +275,30 @@ UNIT_TEST(test_truncated_rollups_of_histograms_are_refused)
         uint8_t *copy = malloc(size + CODEC_SLACK);
         assert_non_null(copy);
         memcpy(copy, g.out.at, size + CODEC_SLACK);
-        assert_int_equal(decode(bytes_of(copy, size), &count), ERR_CORRUPT);
+        enum err e = decode_in(&g.arena, buf_bytes(&g.first_times), bytes_of(copy, size), &count);
+        assert_int_equal(e, ERR_CORRUPT);
         free(copy);
     }
     rig_close();
+}
+
+static void
+check_changed_bits(struct buf *changed)
+{
+    for (size_t bit = 0; bit < 8 * changed->size; bit++) {
+        struct arena own;
+        uint32_t count = 0;
+        arena_init(&own, NULL, 8 << 20, 1 << 20);
+        changed->at[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        enum err e = decode_in(&own, buf_bytes(&g.first_times), buf_bytes(&g.out), &count);
+        assert_true(e == OK || e == ERR_CORRUPT || e == ERR_LIMIT);
+        for (uint32_t i = 0; i < count && e == OK; i++) {
+            assert_true(histogram_rollup_is_valid(&g.back[i]));
+            if (i > 0) assert_int_equal(histogram_rollup_join(&own, &g.back[0], &g.back[i]), OK);
+        }
+        changed->at[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        arena_fini(&own);
+    }
 }
 
 UNIT_TEST(test_changed_bits_never_yield_invalid_histogram_rollups)
@@ -273,21 +307,8 @@ UNIT_TEST(test_changed_bits_never_yield_invalid_histogram_rollups)
     rig_open();
     add_random_series(&rng);
     encode();
-    for (size_t bit = 0; bit < 8 * g.out.size; bit++) {
-        struct arena own;
-        uint32_t count = 0;
-        arena_init(&own, NULL, 8 << 20, 1 << 20);
-        g.out.at[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        enum err e = codec_histogram_rollups_decode(buf_bytes(&g.out), RESOLUTION_MS, g.times_ms,
-                                                    g.rows, g.row_count, &own, g.back, &count);
-        assert_true(e == OK || e == ERR_CORRUPT || e == ERR_LIMIT);
-        for (uint32_t i = 0; i < count && e == OK; i++) {
-            assert_true(histogram_rollup_is_valid(&g.back[i]));
-            if (i > 0) assert_int_equal(histogram_rollup_join(&own, &g.back[0], &g.back[i]), OK);
-        }
-        g.out.at[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        arena_fini(&own);
-    }
+    check_changed_bits(&g.first_times);
+    check_changed_bits(&g.out);
     rig_close();
 }
 
@@ -298,9 +319,9 @@ UNIT_TEST(test_rows_of_two_layouts_are_refused)
     add_counter(&rng, 60);
     encode();
     uint32_t count;
-    assert_int_equal(decode(buf_bytes(&g.out), &count), OK);
+    assert_int_equal(decode(&count), OK);
     g.rows[1].schema++;
-    assert_int_equal(decode(buf_bytes(&g.out), &count), ERR_CORRUPT);
+    assert_int_equal(decode(&count), ERR_CORRUPT);
     rig_close();
 }
 
@@ -309,11 +330,14 @@ UNIT_TEST(test_without_memory_no_rollup_is_encoded)
     struct rng rng = {5};
     struct arena small;
     rig_open();
-    arena_init(&small, NULL, 1024, 256);
+    arena_init(&small, NULL, 256, 128);
     add_counter(&rng, 60);
-    assert_int_equal(codec_histogram_rollups_encode(g.scratch, &small, g.rollups, g.count,
-                                                    RESOLUTION_MS, &g.out),
+    assert_int_equal(codec_histogram_rollups_encode_times(g.scratch, &small, g.rollups, g.count,
+                                                          RESOLUTION_MS, &g.first_times),
                      ERR_NOMEM);
+    assert_int_equal(codec_histogram_rollups_encode(g.scratch, &small, g.rollups, g.count, &g.out),
+                     ERR_NOMEM);
+    assert_int_equal(g.first_times.size, 0);
     assert_int_equal(g.out.size, 0);
     arena_fini(&small);
     rig_close();

@@ -6,7 +6,8 @@
  * last one of the window before, a counter's least value is its first, a regular series has the
  * same count everywhere. So each column is guessed from what the reader knows already (the rows,
  * the columns before it), and only the difference is written, as integers; a column whose guesses
- * are all right is not written.
+ * are all right is not written. First times are those of other series of the target, too, so they
+ * are in the column of times, which these share.
  *
  * Differences of values are taken between integers, in one of two domains that the whole block has:
  * decimals (k of k / 10^e, as float.c has them), or places in the order of doubles. A value that is
@@ -44,7 +45,6 @@ enum {
 
 /* In the order in which they are written: a guess uses only columns before. */
 enum rollup_column {
-    COLUMN_FIRST_MS,
     COLUMN_COUNT,
     COLUMN_NAN_COUNT,
     COLUMN_FIRST,
@@ -64,7 +64,9 @@ enum rollup_column {
 enum { FLAGS_AT = 3 }; /* offset of the flags: after the exponent, the guesses and coded */
 
 /* Flags: bits for the columns that are written, and for those that have second numbers. */
-#define CORRECTIONS_LOST (1u << 15)
+#define CORRECTIONS_LOST (1u << 14)
+
+enum { FLAGS_END = 1 << 15 };
 
 static unsigned
 flag_of_numbers(enum rollup_column column)
@@ -76,13 +78,13 @@ static unsigned
 flag_of_rests(enum rollup_column column)
 {
     static const uint16_t flags[COLUMNS] = {
-        [COLUMN_FIRST] = 1u << 10, [COLUMN_LEAST] = 1u << 11,      [COLUMN_GREATEST] = 1u << 12,
-        [COLUMN_SUM] = 1u << 13,   [COLUMN_CORRECTION] = 1u << 14,
+        [COLUMN_FIRST] = 1u << 9, [COLUMN_LEAST] = 1u << 10,      [COLUMN_GREATEST] = 1u << 11,
+        [COLUMN_SUM] = 1u << 12,  [COLUMN_CORRECTION] = 1u << 13,
     };
     return flags[column];
 }
 
-/* Bits for the columns that are coded streams. Times and counts of samples never are. */
+/* Bits for the columns that are coded streams. Counts of samples never are. */
 static unsigned
 flag_of_coded(enum rollup_column column)
 {
@@ -91,7 +93,6 @@ flag_of_coded(enum rollup_column column)
 
 /* The properties that all rollups of a block share. */
 struct rollups_form {
-    int64_t resolution_ms;
     uint64_t interval_ms; /* usual distance of samples */
     unsigned e;           /* exponent, or E_ORDERED */
     unsigned sum_guess;
@@ -198,10 +199,12 @@ distance_of(unsigned e, uint64_t guess, uint64_t bits)
 
 /* --- guesses ---------------------------------------------------------------------------------- */
 
-/* All mod 2^64: times may be anywhere. */
-uint64_t
-rollups_guess_first_ms(int64_t end, int64_t resolution_ms, uint64_t interval_ms,
-                       const struct rollup *r, const struct rollup *before)
+/* Returns the time after the last sample before (which may be NULL), or the earliest in the window,
+ * which ends at `end`, from which regular samples lead to the last one. All is mod 2^64: times may
+ * be anywhere. */
+static uint64_t
+guess_first_ms(int64_t end, int64_t resolution_ms, uint64_t interval_ms, const struct rollup *r,
+               const struct rollup *before)
 {
     uint64_t last = (uint64_t)r->last_ms;
     uint64_t room = last - ((uint64_t)end - (uint64_t)resolution_ms);
@@ -270,15 +273,13 @@ guess_sum(const struct rollups_form *form, const struct rollup *r)
     return decimal_near(form, twice * 0.5 * (double)(r->count - r->nan_count));
 }
 
-/* Returns an integer, or the bits of a value. The window ends at `end`. */
+/* Returns an integer, or the bits of a value. */
 INLINE uint64_t
-guess_of(const struct rollups_form *form, enum rollup_column column, int64_t end,
-         const struct rollup *r, const struct rollup *before)
+guess_of(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+         const struct rollup *before)
 {
     double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
     switch (column) {
-    case COLUMN_FIRST_MS:
-        return rollups_guess_first_ms(end, form->resolution_ms, form->interval_ms, r, before);
     case COLUMN_COUNT:
         return rollups_guess_count(form->interval_ms, r);
     case COLUMN_FIRST:
@@ -358,8 +359,6 @@ INLINE uint64_t
 number_of(enum rollup_column column, const struct rollup *r)
 {
     switch (column) {
-    case COLUMN_FIRST_MS:
-        return (uint64_t)r->first_ms;
     case COLUMN_COUNT:
         return r->count;
     case COLUMN_NAN_COUNT:
@@ -384,12 +383,10 @@ number_of(enum rollup_column column, const struct rollup *r)
 INLINE enum err
 set_number(enum rollup_column column, uint64_t v, struct rollup *r)
 {
-    bool is_count = is_integer(column) && column != COLUMN_FIRST_MS;
-    if (is_count && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0))) return ERR_CORRUPT;
+    if (is_integer(column) && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0))) {
+        return ERR_CORRUPT;
+    }
     switch (column) {
-    case COLUMN_FIRST_MS:
-        r->first_ms = (int64_t)v;
-        break;
     case COLUMN_COUNT:
         r->count = (uint32_t)v;
         break;
@@ -524,15 +521,13 @@ fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
 {
     uint32_t n = 0;
     const struct rollup *before = NULL;
-    int64_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rollup *r = &rollups[i], *previous = before;
         uint64_t implied;
         if (r->count == 0) continue;
         before = r;
         if (is_implied(form, column, r, &implied)) continue;
-        if (column == COLUMN_FIRST_MS) end = rollup_window_end(r->last_ms, form->resolution_ms);
-        uint64_t number = number_of(column, r), guess = guess_of(form, column, end, r, previous);
+        uint64_t number = number_of(column, r), guess = guess_of(form, column, r, previous);
         int64_t distance, rest = 0;
         if (is_integer(column)) {
             distance = (int64_t)(number - guess);
@@ -620,8 +615,28 @@ choose_guess(struct codec_scratch *scratch, struct rollups_form *form, unsigned 
 }
 
 void
+codec_rollups_encode_times(struct codec_scratch *scratch, const struct rollup *rollups,
+                           uint32_t count, int64_t resolution_ms, struct buf *out)
+{
+    uint64_t interval_ms = rollups_usual_interval_ms(rollups, count);
+    const struct rollup *before = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rollup *r = &rollups[i];
+        if (r->count == 0) continue;
+        int64_t end = rollup_window_end(r->last_ms, resolution_ms);
+        uint64_t guess = guess_first_ms(end, resolution_ms, interval_ms, r, before);
+        scratch->column[n++] = (int64_t)((uint64_t)r->first_ms - guess);
+        before = r;
+    }
+    if (n == 0) return;
+    buf_put_varint(out, interval_ms);
+    if (any_set(scratch->column, n)) codec_int_encode(scratch, scratch->column, n, out);
+}
+
+void
 codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups, uint32_t count,
-                     int64_t resolution_ms, struct buf *out)
+                     struct buf *out)
 {
     uint32_t sampled = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -631,7 +646,6 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
     if (sampled == 0) return;
     size_t size_before = out->size;
     struct rollups_form form = {
-        .resolution_ms = resolution_ms,
         .interval_ms = rollups_usual_interval_ms(rollups, count),
         .e = choose_exponent(scratch, rollups, count, out),
     };
@@ -642,7 +656,6 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
     buf_put_u8(out, (uint8_t)form.e);
     size_t form_at = out->size;
     buf_put(out, (const uint8_t[]){0, 0, 0, 0}, 4);
-    buf_put_varint(out, form.interval_ms);
     for (unsigned column = 0; column < COLUMNS; column++) {
         put_column(scratch, &form, (enum rollup_column)column, rollups, count, out);
     }
@@ -664,8 +677,9 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
     int64_t origin;
     uint32_t rows = rollup_rows(rollups, count, times_ms, bits);
     codec_times_encode(scratch, times_ms, rows, out);
+    codec_rollups_encode_times(scratch, rollups, count, resolution_ms, out);
     codec_float_encode_from(scratch, bits, rows, &origin, out);
-    codec_rollups_encode(scratch, rollups, count, resolution_ms, out);
+    codec_rollups_encode(scratch, rollups, count, out);
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
@@ -673,9 +687,9 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
 const char *
 codec_rollups_column_word(unsigned column)
 {
-    static const char *const words[COLUMNS] = {
-        "first time", "count", "count of NaN", "first", "changes",
-        "resets",     "least", "greatest",     "sum",   "correction"};
+    static const char *const words[COLUMNS] = {"count",    "count of NaN", "first",
+                                               "changes",  "resets",       "least",
+                                               "greatest", "sum",          "correction"};
     _Static_assert((int)COLUMNS == (int)CODEC_ROLLUP_COLUMNS, "each has a word");
     return words[column];
 }
@@ -768,20 +782,16 @@ read_distances(struct cursor *cursor, const struct rollups_form *form, enum roll
     reader.is_coded = reader.is_written && (form->coded & flag_of_coded(column)) != 0;
     if (reader.is_written) e = column_begin(&reader, cursor, reader.is_coded, written);
     const struct rollup *before = NULL;
-    int64_t end = rollup_window_end(rollups[0].last_ms, form->resolution_ms);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         struct rollup *r = &rollups[i];
         const struct rollup *previous = before;
         uint64_t distance, number;
         if (r->count == 0) continue;
         before = r;
-        if (column == COLUMN_FIRST_MS) {
-            end = rollups_next_end(end, r->last_ms, form->resolution_ms);
-        }
         if (!is_implied(form, column, r, &number)) {
             e = column_next(&reader, &distance);
             if (e) break;
-            number = guess_of(form, column, end, r, previous);
+            number = guess_of(form, column, r, previous);
             number = is_integer(column) ? number + distance
                                         : value_at(form->e, number, (int64_t)distance);
         }
@@ -831,7 +841,6 @@ read_columns(struct cursor *cursor, const struct rollups_form *form, enum rollup
     bool has_corrections = use >= ROLLUP_CORRECTION && (form->flags & corrections) != 0;
 #define READ(column, is_used) \
     if (e == OK && (is_used)) e = read_column(cursor, form, column, rollups, count)
-    READ(COLUMN_FIRST_MS, true);
     READ(COLUMN_COUNT, true);
     READ(COLUMN_NAN_COUNT, true);
     READ(COLUMN_FIRST, use >= ROLLUP_ENDS);
@@ -845,14 +854,40 @@ read_columns(struct cursor *cursor, const struct rollups_form *form, enum rollup
     return e;
 }
 
+enum err
+rollups_read_times(struct bytes encoded, int64_t resolution_ms, struct rollup *rollups,
+                   uint32_t count, uint32_t sampled_count, uint64_t *ret_interval_ms)
+{
+    struct cursor cursor = cursor_of(encoded);
+    struct column_reader reader;
+    const struct rollup *before = NULL;
+    enum err e = OK;
+    *ret_interval_ms = sampled_count == 0 ? 1 : cursor_varint(&cursor);
+    if (cursor.bad || *ret_interval_ms == 0) return ERR_CORRUPT;
+    reader.is_written = sampled_count > 0 && cursor_left(&cursor) > 0;
+    if (reader.is_written) e = column_begin(&reader, &cursor, false, sampled_count);
+    int64_t end = rollup_window_end(rollups[0].last_ms, resolution_ms);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        struct rollup *r = &rollups[i];
+        uint64_t distance;
+        if (r->count == 0) continue;
+        e = column_next(&reader, &distance);
+        if (e) break;
+        end = rollups_next_end(end, r->last_ms, resolution_ms);
+        r->first_ms =
+            (int64_t)(guess_first_ms(end, resolution_ms, *ret_interval_ms, r, before) + distance);
+        before = r;
+    }
+    return e == OK && cursor_left(&cursor) > 0 ? ERR_CORRUPT : e;
+}
+
 static enum err
-read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret_form)
+read_form(struct cursor *cursor, uint64_t interval_ms, struct rollups_form *ret_form)
 {
     unsigned e = cursor_u8(cursor), guesses = cursor_u8(cursor), coded = cursor_u8(cursor);
     unsigned low = cursor_u8(cursor), high = cursor_u8(cursor);
     *ret_form = (struct rollups_form){
-        .resolution_ms = resolution_ms,
-        .interval_ms = cursor_varint(cursor),
+        .interval_ms = interval_ms,
         .e = e,
         .sum_guess = guesses & SUM_GUESS_MASK,
         .changes_guess = guesses >> CHANGES_GUESS_SHIFT & 1,
@@ -860,7 +895,7 @@ read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret
         .coded = coded,
         .flags = low | high << 8,
     };
-    if (cursor->bad || ret_form->interval_ms == 0 || e > E_ORDERED) return ERR_CORRUPT;
+    if (cursor->bad || e > E_ORDERED || ret_form->flags >= FLAGS_END) return ERR_CORRUPT;
     if (guesses >= GUESSES_END || coded >= CODED_END) return ERR_CORRUPT;
     return ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
 }
@@ -887,9 +922,9 @@ check_rollup(const struct rollup *r, int64_t end, int64_t resolution_ms, enum ro
 }
 
 enum err
-codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, enum rollup_use use,
-                     const int64_t *times_ms, const uint64_t *bits, uint32_t row_count,
-                     struct rollup *ret_rollups, uint32_t *ret_count)
+codec_rollups_decode(struct bytes first_times, struct bytes encoded, int64_t resolution_ms,
+                     enum rollup_use use, const int64_t *times_ms, const uint64_t *bits,
+                     uint32_t row_count, struct rollup *ret_rollups, uint32_t *ret_count)
 {
     assert(use != ROLLUP_NONE);
     if (row_count == 0 || row_count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
@@ -900,7 +935,9 @@ codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, enum rollup_us
     if (e) return e;
     struct cursor cursor = cursor_of(encoded);
     struct rollups_form form = {0};
-    if (sampled_count > 0) e = read_form(&cursor, resolution_ms, &form);
+    uint64_t interval_ms;
+    e = rollups_read_times(first_times, resolution_ms, rollups, count, sampled_count, &interval_ms);
+    if (sampled_count > 0 && e == OK) e = read_form(&cursor, interval_ms, &form);
     if (sampled_count > 0 && e == OK) e = read_columns(&cursor, &form, use, rollups, count);
     if (e == OK && use == ROLLUP_WHOLE && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     int64_t end = rollup_window_end(times_ms[0], resolution_ms);

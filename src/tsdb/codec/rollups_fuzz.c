@@ -18,17 +18,26 @@ static int64_t times_ms[ROWS_MAX];
 static uint64_t bits[ROWS_MAX];
 static struct rollup rollups[ROWS_MAX], again[ROWS_MAX];
 
-static enum err
-decode(struct bytes encoded, int64_t resolution_ms, enum rollup_use use, uint32_t rows,
-       struct rollup *ret, uint32_t *ret_count)
+static uint8_t *
+with_slack(struct bytes from)
 {
-    uint8_t *copy = malloc(encoded.size + CODEC_SLACK);
+    uint8_t *copy = malloc(from.size + CODEC_SLACK);
     assert(copy != NULL);
-    if (encoded.size > 0) memcpy(copy, encoded.at, encoded.size);
-    memset(copy + encoded.size, 0x5a, CODEC_SLACK);
-    enum err e = codec_rollups_decode(bytes_of(copy, encoded.size), resolution_ms, use, times_ms,
-                                      bits, rows, ret, ret_count);
-    free(copy);
+    if (from.size > 0) memcpy(copy, from.at, from.size);
+    memset(copy + from.size, 0x5a, CODEC_SLACK);
+    return copy;
+}
+
+static enum err
+decode(struct bytes first_times, struct bytes encoded, int64_t resolution_ms, enum rollup_use use,
+       uint32_t rows, struct rollup *ret, uint32_t *ret_count)
+{
+    uint8_t *firsts = with_slack(first_times), *rest = with_slack(encoded);
+    enum err e =
+        codec_rollups_decode(bytes_of(firsts, first_times.size), bytes_of(rest, encoded.size),
+                             resolution_ms, use, times_ms, bits, rows, ret, ret_count);
+    free(firsts);
+    free(rest);
     return e;
 }
 
@@ -50,17 +59,21 @@ check_same(const struct rollup *a, const struct rollup *b)
 static void
 check_comes_back(uint32_t count, int64_t resolution_ms)
 {
-    struct buf out;
+    struct buf first_times, out;
     uint32_t count_again;
+    buf_init(&first_times, NULL, 1 << 20);
     buf_init(&out, NULL, 1 << 20);
     uint32_t rows = rollup_rows(rollups, count, times_ms, bits);
-    codec_rollups_encode(scratch, rollups, count, resolution_ms, &out);
-    assert(buf_error(&out) == OK);
-    enum err e = decode(buf_bytes(&out), resolution_ms, ROLLUP_WHOLE, rows, again, &count_again);
+    codec_rollups_encode_times(scratch, rollups, count, resolution_ms, &first_times);
+    codec_rollups_encode(scratch, rollups, count, &out);
+    assert(buf_error(&first_times) == OK && buf_error(&out) == OK);
+    enum err e = decode(buf_bytes(&first_times), buf_bytes(&out), resolution_ms, ROLLUP_WHOLE, rows,
+                        again, &count_again);
     assert(e == OK && count_again == count);
     for (uint32_t i = 0; i < count; i++) {
         check_same(&rollups[i], &again[i]);
     }
+    buf_fini(&first_times);
     buf_fini(&out);
 }
 
@@ -106,12 +119,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                   : value == 2 ? cursor_le64(&cursor)
                                : double_bits(value);
     }
+    struct bytes first_times = cursor_bytes(&cursor, cursor_u8(&cursor));
     if (cursor.bad) return 0;
     uint32_t count;
     struct bytes rest = bytes_of(cursor.at, cursor_left(&cursor));
     enum err e = OK;
     for (unsigned use = ROLLUP_WHOLE; use > ROLLUP_NONE; use--) {
-        enum err used = decode(rest, resolution_ms, (enum rollup_use)use, rows, again, &count);
+        enum err used =
+            decode(first_times, rest, resolution_ms, (enum rollup_use)use, rows, again, &count);
         assert(used == OK || used == ERR_CORRUPT);
         if (use == ROLLUP_WHOLE) e = used;
         if (use == ROLLUP_WHOLE) memcpy(rollups, again, sizeof rollups);

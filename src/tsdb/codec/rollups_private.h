@@ -18,10 +18,11 @@ rollups_next_end(int64_t end, int64_t t_ms, int64_t resolution_ms)
     return past <= length ? end + resolution_ms : rollup_window_end(t_ms, resolution_ms);
 }
 
-/* Returns the time after the last sample before (which may be NULL), or the earliest in the window,
- * which ends at `end`, from which regular samples lead to the last one. */
-uint64_t rollups_guess_first_ms(int64_t end, int64_t resolution_ms, uint64_t interval_ms,
-                                const struct rollup *r, const struct rollup *before);
+/* Reads the usual interval, and the first times of rollups whose other times are set.
+ * `sampled_count` of them have samples. ERR_CORRUPT: not an encoding of them. */
+MUST_CHECK enum err rollups_read_times(struct bytes encoded, int64_t resolution_ms,
+                                       struct rollup *rollups, uint32_t count,
+                                       uint32_t sampled_count, uint64_t *ret_interval_ms);
 /* Returns the number of regular samples between the first and the last one. */
 uint64_t rollups_guess_count(uint64_t interval_ms, const struct rollup *r);
 

@@ -117,7 +117,7 @@ struct inspect_blocks {
     uint64_t bytes; /* encoded values, before pages are packed; of unreadable ones too */
 };
 
-enum { INSPECT_RESOLUTIONS_MAX = 7, INSPECT_ROLLUP_COLUMNS = 10 };
+enum { INSPECT_RESOLUTIONS_MAX = 7, INSPECT_ROLLUP_COLUMNS = 9 };
 /* Returns "first time", "count", ...: properties of rollups of floats. */
 const char *inspect_rollup_column_word(unsigned column);
 

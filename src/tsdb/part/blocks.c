@@ -52,15 +52,18 @@ place_get(struct part *p, const struct page_place *place, enum page_kind kind,
     return OK;
 }
 
-enum err
-block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
+/* Decodes the times of a block. Those of the first samples of rollups follow them, as views of
+ * *ret_page. */
+static enum err
+read_times(struct part *p, const struct block_ref *b, int64_t *ret_times,
+           const struct page **ret_page, struct bytes *ret_first_times, struct why *why)
 {
-    const struct page *page;
     struct bytes bytes;
-    enum err e = place_get(p, &b->times, PAGE_TIMES, &page, &bytes, why);
+    enum err e = place_get(p, &b->times, PAGE_TIMES, ret_page, &bytes, why);
     if (e) return e;
-    e = codec_times_decode(bytes, b->count, ret_times);
-    page_release(&p->source, page);
+    struct cursor cursor = cursor_of(bytes);
+    e = codec_int_decode(&cursor, b->count, ret_times);
+    if (e == OK && b->resolution_ms == 0 && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms)) {
         e = ERR_CORRUPT;
     }
@@ -69,7 +72,22 @@ block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, 
         ascends &= ret_times[i] > ret_times[i - 1];
     }
     if (!ascends) e = ERR_CORRUPT;
-    return e == ERR_CORRUPT ? bad_place(p, &b->times, why) : e;
+    if (e) {
+        page_release(&p->source, *ret_page);
+        return e == ERR_CORRUPT ? bad_place(p, &b->times, why) : e;
+    }
+    *ret_first_times = bytes_of(cursor.at, cursor_left(&cursor));
+    return OK;
+}
+
+enum err
+block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
+{
+    const struct page *page;
+    struct bytes first_times;
+    enum err e = read_times(p, b, ret_times, &page, &first_times, why);
+    if (e == OK) page_release(&p->source, page);
+    return e;
 }
 
 static enum err
@@ -173,17 +191,20 @@ block_read_rollups(struct part *part, const struct block_ref *b, enum rollup_use
                    int64_t *ret_times, uint64_t *ret_bits, struct rollup *ret_rollups,
                    uint32_t *ret_count, struct why *why)
 {
-    const struct page *page;
-    struct bytes bytes;
+    const struct page *times_page, *page;
+    struct bytes first_times, bytes;
     assert(b->resolution_ms > 0);
     if (block_kind(b) != SAMPLE_FLOAT) return bad_place(part, &b->rollups, why);
-    enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK) e = read_floats(part, b, 0, b->count, ret_bits, why);
-    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    enum err e = read_times(part, b, ret_times, &times_page, &first_times, why);
     if (e) return e;
-    e = codec_rollups_decode(bytes, b->resolution_ms, use, ret_times, ret_bits, b->count,
-                             ret_rollups, ret_count);
-    page_release(&part->source, page);
+    e = read_floats(part, b, 0, b->count, ret_bits, why);
+    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    if (e == OK) {
+        e = codec_rollups_decode(first_times, bytes, b->resolution_ms, use, ret_times, ret_bits,
+                                 b->count, ret_rollups, ret_count);
+        page_release(&part->source, page);
+    }
+    page_release(&part->source, times_page);
     return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;
 }
 
@@ -192,18 +213,21 @@ block_read_histogram_rollups(struct part *part, const struct block_ref *b, int64
                              struct arena *arena, struct histogram_rollup *ret_rollups,
                              uint32_t *ret_count, struct why *why)
 {
-    const struct page *page;
-    struct bytes bytes;
+    const struct page *times_page, *page;
+    struct bytes first_times, bytes;
     assert(b->resolution_ms > 0);
     struct histogram *rows = arena_alloc(arena, b->count * sizeof *rows);
     if (rows == NULL) return why_set(why, ERR_NOMEM, "not enough memory for histograms");
-    enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK) e = read_histograms(part, b, rows, arena, why);
-    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    enum err e = read_times(part, b, ret_times, &times_page, &first_times, why);
     if (e) return e;
-    e = codec_histogram_rollups_decode(bytes, b->resolution_ms, ret_times, rows, b->count, arena,
-                                       ret_rollups, ret_count);
-    page_release(&part->source, page);
+    e = read_histograms(part, b, rows, arena, why);
+    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    if (e == OK) {
+        e = codec_histogram_rollups_decode(first_times, bytes, b->resolution_ms, ret_times, rows,
+                                           b->count, arena, ret_rollups, ret_count);
+        page_release(&part->source, page);
+    }
+    page_release(&part->source, times_page);
     if (e == ERR_LIMIT || e == ERR_NOMEM)
         return why_set(why, ERR_NOMEM, "not enough memory for histograms");
     return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;

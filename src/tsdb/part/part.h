@@ -68,8 +68,8 @@ struct page_place {
  *
  * A block of rollups (model/rollup.h, model/histogram_rollup.h) reads as the last sample of each
  * window, and the staleness marker after it, at their own times: times and values are those of
- * these rows. Of histograms, the marker may be in the next block: then both have a rollup of its
- * window, which are joined.
+ * these rows, and `times` also has the times of first samples. Of histograms, the marker may be in
+ * the next block: then both have a rollup of its window, which are joined.
  */
 struct block_ref {
     uint8_t codec;
@@ -88,7 +88,7 @@ struct block_ref {
     struct page_place values;
     union {
         struct page_place starts;  /* with has_starts */
-        struct page_place rollups; /* with resolution_ms: what the rows do not say */
+        struct page_place rollups; /* with resolution_ms: what rows and times do not say */
     };
     struct codec_stats stats;
 };

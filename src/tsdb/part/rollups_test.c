@@ -39,17 +39,26 @@ make_rollups(struct rig *g)
     }
 }
 
+/* Begins the first of some series, each of which has a pair of its own. */
+static struct part_writer *
+begin_some(struct rig *g, uint64_t number, uint32_t series)
+{
+    static const char *const values[] = {"b", "c", "d"};
+    struct part_writer *w;
+    assert_int_equal(part_writer_new(g->env, NULL, "/parts", number, 1, 2, &w, NULL), OK);
+    assert_int_equal(part_write_tenant(w, bytes_of_text("t"), NULL), OK);
+    for (uint32_t i = 0; i < series; i++) {
+        struct label label = {bytes_of_text("a"), bytes_of_text(values[i])};
+        assert_int_equal(part_write_pair(w, label, NULL), OK);
+    }
+    assert_int_equal(part_write_series(w, &(uint32_t){0}, 1, NULL), OK);
+    return w;
+}
+
 static struct part_writer *
 begin(struct rig *g, uint64_t number)
 {
-    struct part_writer *w;
-    uint32_t pair = 0;
-    struct label label = {bytes_of_text("a"), bytes_of_text("b")};
-    assert_int_equal(part_writer_new(g->env, NULL, "/parts", number, 1, 2, &w, NULL), OK);
-    assert_int_equal(part_write_tenant(w, bytes_of_text("t"), NULL), OK);
-    assert_int_equal(part_write_pair(w, label, NULL), OK);
-    assert_int_equal(part_write_series(w, &pair, 1, NULL), OK);
-    return w;
+    return begin_some(g, number, 1);
 }
 
 static struct part *
@@ -281,6 +290,50 @@ UNIT_TEST(test_only_a_part_with_rollups_needs_a_newer_reader)
     rig_close(&g);
 }
 
+/* Writes a series of three windows, whose first samples are later by some time. */
+static void
+write_later(struct part_writer *w, uint32_t series, int64_t later_ms)
+{
+    struct rollup rollups[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        int64_t begin_ms = (int64_t)i * R_MS;
+        struct rollup last = rollup_of_sample(begin_ms + R_MS, double_bits(series + i));
+        rollups[i] = rollup_of_sample(begin_ms + MINUTE_MS + later_ms, double_bits(series));
+        rollup_join(&rollups[i], &last);
+    }
+    if (series > 0) assert_int_equal(part_write_series(w, &series, 1, NULL), OK);
+    assert_int_equal(part_write_rollups(w, rollups, 3, R_MS, NULL), OK);
+}
+
+UNIT_TEST(test_rollups_share_a_column_if_first_and_last_times_are_equal)
+{
+    struct rig g;
+    struct arena arena;
+    struct part_index index;
+    struct row_reader *rows;
+    const struct block_ref *b;
+    struct page_place places[3];
+    rig_open(&g);
+    struct part_writer *w = begin_some(&g, NUMBER, 3);
+    write_later(w, 0, 0);
+    write_later(w, 1, 0);
+    write_later(w, 2, 1);
+    struct part *part = finish(&g, w, NUMBER);
+    read_blocks(part, &b, 1, &rows, &index, &arena);
+    places[0] = b->times;
+    for (uint32_t i = 1; i < 3; i++) {
+        uint32_t found;
+        assert_int_equal(row_read(rows, i, NULL, &b, &found, NULL), OK);
+        places[i] = b->times;
+    }
+    assert_memory_equal(&places[0], &places[1], sizeof places[0]);
+    assert_memory_not_equal(&places[0], &places[2], sizeof places[0]);
+    row_reader_free(rows);
+    arena_fini(&arena);
+    part_unref(part);
+    rig_close(&g);
+}
+
 int
 main(void)
 {
@@ -289,6 +342,7 @@ main(void)
         cmocka_unit_test(test_rollups_are_not_counted_as_samples),
         cmocka_unit_test(test_a_part_knows_rows_bytes_and_times_of_each_resolution),
         cmocka_unit_test(test_blocks_of_rollups_are_copied_as_they_are),
+        cmocka_unit_test(test_rollups_share_a_column_if_first_and_last_times_are_equal),
         cmocka_unit_test(test_only_a_part_with_rollups_needs_a_newer_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,7 +158,7 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-enum { OWN_BUFFERS = 24 };
+enum { OWN_BUFFERS = 25 };
 
 /* Lists the buffers that are not the payload of a page. */
 static void
@@ -175,6 +175,7 @@ own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
         &w->metadata,
         &w->blocks,
         &w->encoded,
+        &w->first_times,
         &w->waiting,
         &w->times_offsets,
         &w->values_offsets,

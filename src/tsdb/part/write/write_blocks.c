@@ -136,11 +136,21 @@ place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
     return e;
 }
 
+/* Hashes the times that wait, and the first times of their rollups. */
+static XXH128_hash_t
+hash_times(const struct part_writer *w)
+{
+    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, w->sample_count * 8u, w->seed);
+    if (w->first_times.size == 0) return hash;
+    XXH128_hash_t first = XXH3_128bits_withSeed(w->first_times.at, w->first_times.size, w->seed);
+    return (XXH128_hash_t){hash.low64 + first.high64, hash.high64 + first.low64};
+}
+
 static enum err
 place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
 {
     uint32_t count = w->sample_count;
-    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, count * 8u, w->seed);
+    XXH128_hash_t hash = hash_times(w);
     const struct written_column *known = column_find(w, hash, count);
     if (known->count != 0) {
         *ret_place = known->place;
@@ -148,6 +158,7 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
     }
     buf_clear(&w->encoded);
     codec_times_encode(w->scratch, w->sample_times, count, &w->encoded);
+    buf_put_bytes(&w->encoded, buf_bytes(&w->first_times));
     if (buf_error(&w->encoded)) return buf_error(&w->encoded);
     enum err e = place_column(w, buf_bytes(&w->encoded), count, ret_place, why);
     if (e) return e;
@@ -240,7 +251,24 @@ struct rollups_to_write {
     uint32_t count;                            /* of floats */
 };
 
-/* Encodes and places what the first `rows` rows do not say of their rollups. */
+/* Encodes the first times of the rollups of the first `rows` rows. */
+static enum err
+encode_first_times(struct part_writer *w, const struct rollups_to_write *rollups, uint32_t rows)
+{
+    enum err e = OK;
+    buf_clear(&w->first_times);
+    if (rollups->floats != NULL) {
+        codec_rollups_encode_times(w->scratch, rollups->floats, rollups->count,
+                                   rollups->resolution_ms, &w->first_times);
+    } else if (rollups->histograms != NULL) {
+        e = codec_histogram_rollups_encode_times(w->scratch, &w->histogram_arena,
+                                                 rollups->histograms, rows, rollups->resolution_ms,
+                                                 &w->first_times);
+    }
+    return e ? e : buf_error(&w->first_times);
+}
+
+/* Encodes and places what the first `rows` rows and first times do not say of their rollups. */
 static enum err
 place_rollups(struct part_writer *w, const struct rollups_to_write *rollups, uint32_t rows,
               struct block_ref *ref, struct why *why)
@@ -248,11 +276,10 @@ place_rollups(struct part_writer *w, const struct rollups_to_write *rollups, uin
     enum err e = OK;
     buf_clear(&w->encoded);
     if (w->kind == SAMPLE_FLOAT) {
-        codec_rollups_encode(w->scratch, rollups->floats, rollups->count, ref->resolution_ms,
-                             &w->encoded);
+        codec_rollups_encode(w->scratch, rollups->floats, rollups->count, &w->encoded);
     } else if (rollups->histograms != NULL) {
         e = codec_histogram_rollups_encode(w->scratch, &w->histogram_arena, rollups->histograms,
-                                           rows, ref->resolution_ms, &w->encoded);
+                                           rows, &w->encoded);
     }
     if (e == OK) e = buf_error(&w->encoded);
     if (e) return e;
@@ -277,7 +304,8 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     assert(count > 0);    /* invariant 4 */
     assert(count <= all); /* invariant 4 */
     w->sample_count = count;
-    e = place_times(w, &ref.times, why);
+    e = encode_first_times(w, rollups, count);
+    if (e == OK) e = place_times(w, &ref.times, why);
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
     if (e == OK && ref.resolution_ms > 0) e = place_rollups(w, rollups, count, &ref, why);
     w->sample_count = all;

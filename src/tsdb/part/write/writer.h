@@ -155,7 +155,8 @@ struct part_writer {
     struct histogram *sample_histograms;
     struct arena histogram_arena;
     struct buf encoded;
-    int64_t origin; /* origin of the last encoded values */
+    struct buf first_times; /* of the rollups being written, encoded */
+    int64_t origin;         /* origin of the last encoded values */
 
     /* Rows that wait until the pages of their blocks are written. */
     struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
