@@ -45,8 +45,8 @@ part_merge_memory(const struct part *part)
     }
     if (samples > CODEC_SAMPLES_MAX) samples = CODEC_SAMPLES_MAX;
     uint64_t need = INPUT_BYTES + INPUT_PAGES * page + SLOT_SAMPLE_BYTES * samples;
-    /* The kind of rollups is not counted; those of histograms are decoded a block at a time. */
-    uint64_t histograms = i->rollup_rows * HISTOGRAM_ROLLUP_BYTES;
+    /* Rollups are decoded a block at a time. */
+    uint64_t histograms = i->histogram_rollup_rows * HISTOGRAM_ROLLUP_BYTES;
     if (i->sample_count[LEDGER_HISTOGRAM] > 0 || histograms > HISTOGRAMS_BYTES)
         histograms = HISTOGRAMS_BYTES;
     need += histograms;

@@ -337,9 +337,10 @@ memory_percent(struct merge_world *w, struct part_merge_options *o)
         uint64_t number = part_info(o->inputs[i].part)->number;
         enum err e = part_open(w->env, &w->budget, cache, "/parts", number, &inputs[i].part, &why);
         if (e) fail_msg("%s", why.text);
+        const struct part_info *own = part_info(inputs[i].part);
         promised += part_merge_memory(inputs[i].part);
-        has_rollups |= part_info(inputs[i].part)->rollup_rows > 0;
-        has_histograms |= part_info(inputs[i].part)->sample_count[LEDGER_HISTOGRAM] > 0;
+        has_rollups |= own->rollup_rows > 0;
+        has_histograms |= own->sample_count[LEDGER_HISTOGRAM] + own->histogram_rollup_rows > 0;
     }
     if (has_rollups) promised += part_merge_memory_levels(has_histograms);
     options.inputs = inputs;

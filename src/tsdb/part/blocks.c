@@ -24,6 +24,7 @@ part_note_rollups(struct part_info *info, const struct block_ref *block)
                                        block_bytes_stored(block), block_span(block)};
     rollup_facts_add(info->resolutions, &info->resolution_count, &facts);
     assert(info->resolution_count <= PART_RESOLUTIONS_MAX);
+    if (block_kind(block) != SAMPLE_FLOAT) info->histogram_rollup_rows += block->count;
     if (facts.resolution_ms > info->resolution_max_ms) {
         info->resolution_max_ms = facts.resolution_ms;
     }

@@ -221,6 +221,7 @@ UNIT_TEST(test_rollups_of_histograms_are_read_as_they_were_written)
         rig_open(&g, seed);
         struct part *part = write_all(&g);
         assert_int_equal(part_info(part)->rollup_rows, g.rows);
+        assert_int_equal(part_info(part)->histogram_rollup_rows, g.rows);
         assert_int_equal(part_info(part)->sample_count[LEDGER_HISTOGRAM], 2);
         expect_all(&g, part, NULL);
         part_unref(part);
@@ -238,6 +239,7 @@ UNIT_TEST(test_their_blocks_are_copied_as_they_are)
     struct part *copy = finish(&g, w, COPY);
     expect_all(&g, copy, NULL);
     assert_int_equal(part_info(copy)->rollup_rows, g.rows);
+    assert_int_equal(part_info(copy)->histogram_rollup_rows, g.rows);
     assert_int_equal(part_info(copy)->sample_count[LEDGER_HISTOGRAM], 0);
     part_unref(copy);
     part_unref(part);

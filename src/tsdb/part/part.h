@@ -32,6 +32,7 @@ struct part_info {
     uint64_t block_count;
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* without rollups */
     uint64_t rollup_rows;                     /* samples that stand for rollups */
+    uint64_t histogram_rollup_rows;           /* those of histograms */
     int64_t resolution_max_ms; /* coarsest resolution of its rollups; 0 without rollups */
     struct rollup_facts resolutions[PART_RESOLUTIONS_MAX]; /* of its rollups, in any order */
     uint32_t resolution_count;

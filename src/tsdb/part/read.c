@@ -280,11 +280,13 @@ read_levels(struct part *p, struct cursor *c)
         r->time.max_ms = cursor_zigzag(c);
         rows += r->rows;
     }
+    i->histogram_rollup_rows = cursor_varint(c);
     for (uint32_t t = 0; t < p->tenant_count; t++) {
         p->tenants[t].rollup_rows = cursor_varint(c);
         i->rollup_rows += p->tenants[t].rollup_rows;
     }
-    return rows == i->rollup_rows ? OK : ERR_CORRUPT;
+    bool fits = rows == i->rollup_rows && i->histogram_rollup_rows <= rows;
+    return fits ? OK : ERR_CORRUPT;
 }
 
 static enum err

@@ -195,6 +195,7 @@ UNIT_TEST(test_rollups_are_not_counted_as_samples)
     const struct part_info *info = part_info(part);
     assert_int_equal(info->sample_count[LEDGER_FLOAT], 2);
     assert_int_equal(info->rollup_rows, g.rows + 1);
+    assert_int_equal(info->histogram_rollup_rows, 0);
     assert_int_equal(part_tenant_at(part, 0)->rollup_rows, g.rows + 1);
     assert_int_equal(info->resolution_max_ms, 12 * R_MS);
     part_unref(part);

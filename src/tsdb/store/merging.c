@@ -95,7 +95,7 @@ take_levels(struct merging *g)
     for (uint32_t i = 0; i < g->version->part_count; i++) {
         const struct part_info *info = part_info(g->version->parts[i]);
         has_rollups |= info->rollup_rows > 0;
-        has_histograms |= info->sample_count[LEDGER_HISTOGRAM] > 0;
+        has_histograms |= info->sample_count[LEDGER_HISTOGRAM] + info->histogram_rollup_rows > 0;
     }
     uint64_t memory = has_rollups ? part_merge_memory_levels(has_histograms) : 0;
     if (g->shares.inputs_bytes == UINT64_MAX) return;

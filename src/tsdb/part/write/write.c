@@ -401,6 +401,7 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
             buf_put_zigzag(to, r->time.min_ms);
             buf_put_zigzag(to, r->time.max_ms);
         }
+        buf_put_varint(to, w->info.histogram_rollup_rows);
         buf_put_bytes(to, buf_bytes(&w->rollup_row_counts));
     }
     if (buf_error(to)) return buf_error(to);
