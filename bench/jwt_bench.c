@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "auth/jwt.h"
+#include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 
 enum { ROUNDS = 9, TOKENS = 200 };

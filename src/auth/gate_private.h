@@ -6,7 +6,7 @@
 #define AUTH_GATE_PRIVATE_H
 
 #include "auth/gate.h"
-#include "auth/jwt_users.h"
+#include "auth/tokens/jwt_users.h"
 #include "auth/penalties.h"
 #include "auth/session.h"
 #include "base/lock.h"

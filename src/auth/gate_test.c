@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "auth/caller.h"
-#include "auth/issuers.h"
+#include "auth/tokens/issuers.h"
 #include "base/mem.h"
 #include "base/text/base64.h"
 #include "lib/auth/gate_rig.h"

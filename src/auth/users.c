@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "auth/jwt_users.h"
+#include "auth/tokens/jwt_users.h"
 #include "auth/password.h"
 #include "base/hash/hash.h"
 #include "base/table.h"

@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "auth/jose.h"
-#include "auth/jwks.h"
+#include "auth/tokens/jose.h"
+#include "auth/tokens/jwks.h"
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"
 

@@ -8,13 +8,13 @@
  *  2. With a tenant claim, a user of a token has at least one entry in `tenants`, and none of them
  *     is a pattern: an empty list would mean all tenants.
  */
-#include "auth/jwt_users.h"
+#include "auth/tokens/jwt_users.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/jwt.h"
+#include "auth/tokens/jwt.h"
 #include "model/tenant_name.h"
 
 struct jwt_account {

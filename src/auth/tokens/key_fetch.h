@@ -6,10 +6,10 @@
  * names. Redirects are not followed, answers larger than the limits of issuer_document.h and jwks.h
  * are refused, and certificates are verified with the ca_file, or else with the CAs of the system.
  */
-#ifndef AUTH_KEY_FETCH_H
-#define AUTH_KEY_FETCH_H
+#ifndef AUTH_TOKENS_KEY_FETCH_H
+#define AUTH_TOKENS_KEY_FETCH_H
 
-#include "auth/issuers.h"
+#include "auth/tokens/issuers.h"
 
 #define KEY_FETCH_CONNECT_NS (5 * NS_PER_S)
 #define KEY_FETCH_NS         (10 * NS_PER_S) /* limits a whole request */

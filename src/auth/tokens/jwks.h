@@ -8,8 +8,8 @@
  *
  * Threads: a set is immutable once read, and any number of threads may verify with it at once.
  */
-#ifndef AUTH_JWKS_H
-#define AUTH_JWKS_H
+#ifndef AUTH_TOKENS_JWKS_H
+#define AUTH_TOKENS_JWKS_H
 
 #include "base/mem.h"
 

@@ -14,13 +14,13 @@
  *  1. A key of the set verifies at least one algorithm, and all of its algorithms have its type.
  *  2. A signature is verified only if it has exactly the size that the key's signatures have.
  */
-#include "auth/jwks.h"
+#include "auth/tokens/jwks.h"
 
 #include <assert.h>
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 
-#include "auth/jose.h"
+#include "auth/tokens/jose.h"
 #include "base/text/shown.h"
 #include "wire/json/json_tree.h"
 

@@ -5,7 +5,7 @@
  */
 #include <assert.h>
 
-#include "auth/jwt.h"
+#include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -14,10 +14,10 @@
  *
  * Threads: any number of threads may look up users at once.
  */
-#ifndef AUTH_JWT_USERS_H
-#define AUTH_JWT_USERS_H
+#ifndef AUTH_TOKENS_JWT_USERS_H
+#define AUTH_TOKENS_JWT_USERS_H
 
-#include "auth/issuers.h"
+#include "auth/tokens/issuers.h"
 #include "auth/users.h"
 
 enum {

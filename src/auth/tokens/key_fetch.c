@@ -9,13 +9,13 @@
  *  2. A fetch holds its issuer, and ends with one of the functions above, or with
  *     issuer_given_up().
  */
-#include "auth/key_fetch.h"
+#include "auth/tokens/key_fetch.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "auth/issuer_document.h"
+#include "auth/tokens/issuer_document.h"
 #include "base/version.h"
 #include "net/http_calls.h"
 

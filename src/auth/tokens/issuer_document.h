@@ -2,8 +2,8 @@
  * issuer_document.h - the document in which an issuer of OpenID Connect describes itself (OpenID
  * Connect Discovery 1.0, sections 3 and 4): its address, and the address of its keys in it. Pure.
  */
-#ifndef AUTH_ISSUER_DOCUMENT_H
-#define AUTH_ISSUER_DOCUMENT_H
+#ifndef AUTH_TOKENS_ISSUER_DOCUMENT_H
+#define AUTH_TOKENS_ISSUER_DOCUMENT_H
 
 #include "base/mem.h"
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/jose.h"
-#include "auth/jwt.h"
+#include "auth/tokens/jose.h"
+#include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"
 

@@ -10,10 +10,10 @@
  *
  * Threads: all functions from any thread, but issuers_get() from one at a time.
  */
-#ifndef AUTH_ISSUERS_H
-#define AUTH_ISSUERS_H
+#ifndef AUTH_TOKENS_ISSUERS_H
+#define AUTH_TOKENS_ISSUERS_H
 
-#include "auth/jwks.h"
+#include "auth/tokens/jwks.h"
 #include "auth/settings.h"
 #include "sys/env.h"
 

@@ -1,5 +1,5 @@
 /* issuer_document.c - see issuer_document.h. */
-#include "auth/issuer_document.h"
+#include "auth/tokens/issuer_document.h"
 
 #include <stdio.h>
 #include <strings.h>

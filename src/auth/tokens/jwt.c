@@ -6,7 +6,7 @@
  *     is the key set that did it.
  *  2. A token is matched only with settings of that key set.
  */
-#include "auth/jwt.h"
+#include "auth/tokens/jwt.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "auth/jose.h"
+#include "auth/tokens/jose.h"
 #include "base/text/shown.h"
 #include "wire/json/json_tree.h"
 

@@ -1,10 +1,10 @@
 /* jwt_users_test.c - whose token it is, and what its claims leave of the user's rights. */
-#include "auth/jwt_users.h"
+#include "auth/tokens/jwt_users.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/jwt.h"
+#include "auth/tokens/jwt.h"
 #include "base/log.h"
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"

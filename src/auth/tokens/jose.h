@@ -1,6 +1,6 @@
 /* jose.h - base64url, which JSON Web Tokens and key sets share. For this folder only. */
-#ifndef AUTH_JOSE_H
-#define AUTH_JOSE_H
+#ifndef AUTH_TOKENS_JOSE_H
+#define AUTH_TOKENS_JOSE_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* jose.c - see jose.h. */
-#include "auth/jose.h"
+#include "auth/tokens/jose.h"
 
 /* Returns the six bits of a character; 64 if it is not in the alphabet. */
 static unsigned

@@ -11,7 +11,7 @@
  *  4. A token does not make an issuer due earlier than ISSUER_MISS_NS after `began_ns`.
  *  5. Only files are reread, and only URLs are ever due.
  */
-#include "auth/issuers.h"
+#include "auth/tokens/issuers.h"
 
 #include <assert.h>
 #include <string.h>

@@ -19,10 +19,10 @@
  *
  * Threads: a token belongs to one thread at a time.
  */
-#ifndef AUTH_JWT_H
-#define AUTH_JWT_H
+#ifndef AUTH_TOKENS_JWT_H
+#define AUTH_TOKENS_JWT_H
 
-#include "auth/jwks.h"
+#include "auth/tokens/jwks.h"
 #include "auth/settings.h"
 
 enum {
