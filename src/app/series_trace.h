@@ -8,7 +8,7 @@
 #define APP_SERIES_TRACE_H
 
 #include "api/api.h"
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 #include "config/config.h"
 
 struct series_trace_options {

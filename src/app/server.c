@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/destination_answers.h"
+#include "app/destinations/destination_answers.h"
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/text/time_text.h"

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
-#include "app/closed_destinations.h"
-#include "app/destination_answers.h"
+#include "app/destinations/closed_destinations.h"
+#include "app/destinations/destination_answers.h"
 #include "app/rules/rule_edit.h"
 #include "app/series_trace.h"
 #include "app/server_private.h"

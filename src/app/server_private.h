@@ -13,7 +13,7 @@
 #include "app/notifier_thread.h"
 #include "app/own_writes.h"
 #include "app/readers.h"
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 #include "app/rules/ruler.h"
 #include "app/self_scrape.h"
 #include "app/server.h"

@@ -4,10 +4,10 @@
  *
  * Threads: any.
  */
-#ifndef APP_CLOSED_DESTINATIONS_H
-#define APP_CLOSED_DESTINATIONS_H
+#ifndef APP_DESTINATIONS_CLOSED_DESTINATIONS_H
+#define APP_DESTINATIONS_CLOSED_DESTINATIONS_H
 
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 #include "relay/operate/backlog.h"
 
 struct closed_destinations_options {

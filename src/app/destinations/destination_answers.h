@@ -4,11 +4,11 @@
  *
  * Threads: any; one answer may take minutes.
  */
-#ifndef APP_DESTINATION_ANSWERS_H
-#define APP_DESTINATION_ANSWERS_H
+#ifndef APP_DESTINATIONS_DESTINATION_ANSWERS_H
+#define APP_DESTINATIONS_DESTINATION_ANSWERS_H
 
 #include "api/api.h"
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 #include "config/config.h"
 
 struct destination_answers_options {

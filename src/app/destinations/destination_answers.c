@@ -6,7 +6,7 @@
  *  1. Each of its reasons, at most REASONS_MAX, has a letter, and no two have the same text.
  *  2. A reason has at most as many samples as letters, and `first_ms` <= `last_ms`.
  */
-#include "app/destination_answers.h"
+#include "app/destinations/destination_answers.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -14,7 +14,7 @@
  *  3. `users` of a list counts its runners, borrowers, and one for being in force or prepared.
  *  4. `full` counts the runners whose `full` is set.
  */
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 
 #include <assert.h>
 #include <stdio.h>

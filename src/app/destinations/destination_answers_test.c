@@ -3,7 +3,7 @@
  *
  * It defines relays_borrow(), so that there is a destination without a thread of its own.
  */
-#include "app/destination_answers.h"
+#include "app/destinations/destination_answers.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* closed_destinations.c - see closed_destinations.h. */
-#include "app/closed_destinations.h"
+#include "app/destinations/closed_destinations.h"
 
 #include <assert.h>
 #include <stdio.h>

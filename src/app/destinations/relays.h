@@ -4,8 +4,8 @@
  * Threads: relays_each(), the functions that use it, relays_pause() and relays_replay() are for
  * any; the others for the thread that owns the server or, one at a time, reloads it.
  */
-#ifndef APP_RELAYS_H
-#define APP_RELAYS_H
+#ifndef APP_DESTINATIONS_RELAYS_H
+#define APP_DESTINATIONS_RELAYS_H
 
 #include "backend/settings.h"
 #include "base/metric.h"

@@ -1,6 +1,6 @@
 /* relays_shown.c - prints the destinations for the API and for metrics, one after the other, by
  * relays_each(). */
-#include "app/relays.h"
+#include "app/destinations/relays.h"
 
 #include "base/text/time_text.h"
 #include "model/ledger.h"
