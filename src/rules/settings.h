@@ -1,6 +1,6 @@
 /*
  * settings.h - rules in the configuration file, without the settings that are also flags.
- * docs/configuration.md explains every key; config/lists/rule_settings.c reads them.
+ * docs/configuration.md explains every key; config/lists/rules/rule_settings.c reads them.
  */
 #ifndef RULES_SETTINGS_H
 #define RULES_SETTINGS_H

@@ -2,7 +2,7 @@
  * alerting_checks.c - checks that the tables of alerting_keys.c cannot express; shared_checks.c
  * says how checks are written.
  */
-#include "config/lists/alerting_checks.h"
+#include "config/lists/rules/alerting_checks.h"
 
 #include <strings.h>
 

@@ -1,7 +1,7 @@
 /* alerting.c - reads and prints the section `alerting` by the tables of alerting_keys.c. */
-#include "config/lists/alerting.h"
+#include "config/lists/rules/alerting.h"
 
-#include "config/lists/alerting_keys.h"
+#include "config/lists/rules/alerting_keys.h"
 #include "config/lists/root_keys.h"
 
 enum err

@@ -2,8 +2,8 @@
  * alerting_checks.h - checks of texts and of combinations of keys of an Alertmanager: functions for
  * the rows of alerting_keys.c. Others are in shared_checks.h.
  */
-#ifndef CONFIG_LISTS_ALERTING_CHECKS_H
-#define CONFIG_LISTS_ALERTING_CHECKS_H
+#ifndef CONFIG_LISTS_RULES_ALERTING_CHECKS_H
+#define CONFIG_LISTS_RULES_ALERTING_CHECKS_H
 
 #include "config/schema/schema.h"
 

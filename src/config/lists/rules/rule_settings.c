@@ -2,7 +2,7 @@
  * rule_settings.c - reads the keys for rules, which are spread over the file's root, by one schema.
  * Without tenancy, `rule_files` belongs to a tenant without a name.
  */
-#include "config/lists/rule_settings.h"
+#include "config/lists/rules/rule_settings.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "base/text/path_from.h"
 #include "base/text/utf8.h"
 #include "config/lists/root_keys.h"
-#include "config/lists/rule_settings_keys.h"
+#include "config/lists/rules/rule_settings_keys.h"
 #include "config/lists/shared_keys.h"
 #include "sys/file_pattern.h"
 

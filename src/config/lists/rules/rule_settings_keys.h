@@ -2,8 +2,8 @@
  * rule_settings_keys.h - keys of the configuration file for rules, as written there, with their
  * tables. For rule_settings.c and the tests that compare the tables with the manual.
  */
-#ifndef CONFIG_LISTS_RULE_SETTINGS_KEYS_H
-#define CONFIG_LISTS_RULE_SETTINGS_KEYS_H
+#ifndef CONFIG_LISTS_RULES_RULE_SETTINGS_KEYS_H
+#define CONFIG_LISTS_RULES_RULE_SETTINGS_KEYS_H
 
 #include "config/schema/schema.h"
 #include "rules/settings.h"

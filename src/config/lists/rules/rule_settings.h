@@ -2,8 +2,8 @@
  * rule_settings.h - keys of the configuration file for rules that are not settings: the paths of
  * rule files, and external labels. docs/configuration.md explains every key.
  */
-#ifndef CONFIG_LISTS_RULE_SETTINGS_H
-#define CONFIG_LISTS_RULE_SETTINGS_H
+#ifndef CONFIG_LISTS_RULES_RULE_SETTINGS_H
+#define CONFIG_LISTS_RULES_RULE_SETTINGS_H
 
 #include "config/config.h"
 #include "rules/settings.h"

@@ -2,8 +2,8 @@
  * alerting_keys.h - the keys of an Alertmanager and their checks, as schemas of the structs in
  * notify/settings.h. For alerting.c and the tests that compare the tables with the manual.
  */
-#ifndef CONFIG_LISTS_ALERTING_KEYS_H
-#define CONFIG_LISTS_ALERTING_KEYS_H
+#ifndef CONFIG_LISTS_RULES_ALERTING_KEYS_H
+#define CONFIG_LISTS_RULES_ALERTING_KEYS_H
 
 #include "config/schema/schema.h"
 #include "notify/settings.h"

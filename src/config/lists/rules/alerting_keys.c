@@ -3,12 +3,12 @@
  * those of destination_keys.c. Their names are those of Prometheus; keys that Firekeep does not
  * have are refused with a sentence of their own.
  */
-#include "config/lists/alerting_keys.h"
+#include "config/lists/rules/alerting_keys.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-#include "config/lists/alerting_checks.h"
+#include "config/lists/rules/alerting_checks.h"
 #include "config/lists/shared_keys.h"
 
 #define OF(f) AT(alertmanager_settings, f)

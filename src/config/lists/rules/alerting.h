@@ -2,8 +2,8 @@
  * alerting.h - the section `alerting` of the configuration file, except for settings. Its keys are
  * tables, in alerting_keys.c; docs/configuration.md says what they mean.
  */
-#ifndef CONFIG_LISTS_ALERTING_H
-#define CONFIG_LISTS_ALERTING_H
+#ifndef CONFIG_LISTS_RULES_ALERTING_H
+#define CONFIG_LISTS_RULES_ALERTING_H
 
 #include "config/config.h"
 #include "notify/settings.h"

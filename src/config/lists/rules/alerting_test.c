@@ -1,8 +1,8 @@
 /* alerting_test.c - the section alerting. */
 #include "lib/test.h"
 
-#include "config/lists/alerting.h"
-#include "config/lists/alerting_keys.h"
+#include "config/lists/rules/alerting.h"
+#include "config/lists/rules/alerting_keys.h"
 #include "lib/config/config_lists.h"
 #include "lib/failing_memory.h"
 
