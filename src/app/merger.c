@@ -8,8 +8,9 @@
  * A failed merge is tried again, with growing pauses; the store no longer merges a part that is
  * damaged.
  *
- * Invariant 1, of the thread: a merge hurries, and has another mode than TSDB_MERGE_DUE, only while
- * a request waits for it.
+ * Invariants of the thread:
+ *  1. A merge hurries, and has another mode than TSDB_MERGE_DUE, only while a request waits for it.
+ *  2. The pause is 0 unless the last merge failed, and at most PAUSE_NS_MAX.
  */
 #include "app/merger.h"
 
@@ -102,6 +103,7 @@ work(struct merger *m, struct why *why)
     struct tsdb_merge_options options = {.mode = m->mode, .go_on = go_on, .context = m};
     struct tsdb_merge_result r;
     struct tsdb_stats stats;
+    assert(m->hurry || m->mode == TSDB_MERGE_DUE); /* invariant 1 */
     tsdb_stats(m->tsdb, &stats);
     m->left_alone = stats.parts_left_alone;
     /* Only parts that exist now: with those that flushes add meanwhile it might never end. */
@@ -136,6 +138,7 @@ run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
     m->mode = mode;
     m->hurry = true;
     enum err e = work(m, &why);
+    assert(m->hurry && m->mode == mode); /* invariant 1 */
     m->hurry = false;
     m->mode = TSDB_MERGE_DUE;
     worker_answer(&m->worker, e, &why);
@@ -277,6 +280,7 @@ merge_loop(void *context)
             continue;
         }
         m->pause_ns = worker_pause_ns(m->pause_ns, PAUSE_NS_MAX);
+        assert(m->pause_ns > 0 && m->pause_ns <= PAUSE_NS_MAX); /* invariant 2 */
         log_error("merge failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", m->pause_ns / NS_PER_MS));
     }

@@ -1,4 +1,9 @@
-/* own_writes.c - see own_writes.h. */
+/*
+ * own_writes.c - see own_writes.h.
+ *
+ * Invariant 1: a request belongs to one write at a time; the spare one belongs to none, and is
+ * empty.
+ */
 #include "app/own_writes.h"
 
 #include <assert.h>
@@ -24,6 +29,7 @@ take_request(struct own_writes *w)
     struct rw_request *request = w->spare;
     w->spare = NULL;
     lock_drop(&w->lock);
+    assert(request == NULL || request->series_count == 0); /* invariant 1 */
     if (request != NULL) return request;
     request = mem_new(w->options.memory, sizeof *request);
     if (request == NULL || rw_request_init(request, w->options.memory) == OK) {
@@ -48,6 +54,7 @@ give_request(struct own_writes *w, struct rw_request *request)
     rw_request_clear(request);
     lock_take(&w->lock);
     struct rw_request *too_many = w->spare;
+    assert(too_many != request); /* invariant 1 */
     w->spare = request;
     lock_drop(&w->lock);
     request_free(w, too_many);

@@ -1,4 +1,11 @@
-/* ruler_shown.c - rules as the API and /metrics show them. */
+/*
+ * ruler_shown.c - rules as the API and /metrics show them.
+ *
+ * Invariants of a page of groups:
+ *  1. Only a page with a limit is full, and it has as many groups as the limit says.
+ *  2. A page with a token for the next one is full.
+ */
+#include <assert.h>
 #include <gnutls/crypto.h>
 #include <stdio.h>
 
@@ -58,6 +65,7 @@ print_group(void *context, struct group *group, int64_t next_ns)
     const struct rules_question *q = p->question;
     const struct rule_group *text = group_text(group);
     char token[2 * TOKEN_BYTES + 1];
+    assert(!p->is_full || p->count == q->group_limit); /* invariant 1 */
     if (p->is_full) return;
     if (!p->found) {
         if (!token_of(text, token) || !bytes_equal_text(q->next_token, token)) return;
@@ -80,6 +88,7 @@ ruler_print(struct ruler *r, const struct rules_question *question, struct json 
     json_member_array(to, "groups");
     ruler_each(r, question->tenant, print_group, &p);
     json_array_close(to);
+    assert(p.is_full == (p.token[0] != '\0')); /* invariant 2 */
     if (p.is_full) json_member_text(to, "groupNextToken", p.token);
     return p.found ? OK : ERR_MISSING;
 }
