@@ -300,6 +300,17 @@ UNIT_TEST(test_a_deletion_counts_windows_apart_from_samples)
     arena_fini(&arena);
 }
 
+UNIT_TEST(test_a_deletion_counts_windows_of_histograms_as_windows)
+{
+    sends_histograms = true;
+    roll_up_hours(3);
+    struct tsdb_deletion d = delete_times(NOON - 90 * MINUTE_MS, NOON - HOUR_MS); /* cuts one */
+    assert_int_equal(d.series, 1);
+    assert_int_equal(d.samples, 0);
+    assert_int_equal(d.windows, 1);
+    assert_int_equal(count_shown(), 2);
+}
+
 /* --- changes of rules ------------------------------------------------------------------------- */
 
 static bool
@@ -757,6 +768,7 @@ main(void)
         life(test_merges_for_levels_end_where_they_save_much),
         life(test_merges_for_levels_end_where_they_save_nothing),
         life(test_a_deletion_counts_windows_apart_from_samples),
+        life(test_a_deletion_counts_windows_of_histograms_as_windows),
         life(test_equal_levels_change_nothing_and_others_are_surveyed),
         life(test_a_survey_says_before_a_merge_what_the_counts_say_after_it),
         life(test_a_level_that_is_removed_during_a_merge_replaces_nothing),

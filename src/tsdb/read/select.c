@@ -842,9 +842,13 @@ store_samples(struct view *view, const struct query_request *request, struct ser
 static void
 count_items(const struct sample_batch *b, const struct time_range *range, struct tsdb_deletion *to)
 {
-    if (b->rollups == NULL) to->samples += b->count;
-    for (uint32_t i = 0; b->rollups != NULL && i < b->count; i++) {
-        to->windows += rollup_is_hidden(&b->rollups[i], range, 1);
+    if (!sample_batch_has_windows(b)) {
+        to->samples += b->count;
+        return;
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct rollup window = sample_batch_window(b, i);
+        to->windows += rollup_is_hidden(&window, range, 1);
     }
 }
 
