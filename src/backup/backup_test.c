@@ -415,6 +415,23 @@ UNIT_TEST(test_a_restore_that_crashed_at_any_call_continues)
     }
 }
 
+/* The restore was killed before it could remove its mark, and a server has run since. */
+UNIT_TEST(test_a_complete_restore_that_is_repeated_writes_no_file)
+{
+    make_store();
+    must(back_up(FIRST));
+    must(restore(FIRST, "/new"));
+    put_text("/new/RESTORING", FIRST);
+    put_text("/new/MANIFEST", "that of the server");
+    must(env_unlink(rig.env, "/new/parts/1/part", NULL)); /* it was merged */
+    must(restore(FIRST, "/new"));
+    assert_int_equal(rig.report.files, 6);
+    assert_false(exists("/new/RESTORING"));
+    assert_false(exists("/new/parts/1/part"));
+    put_text("/db/MANIFEST", "that of the server");
+    expect_same("/new/MANIFEST", "/db/MANIFEST");
+}
+
 /* A killed process leaves files whose content is whole, but in the page cache only. */
 UNIT_TEST(test_a_file_that_a_killed_restore_wrote_is_made_durable)
 {
@@ -549,6 +566,7 @@ main(void)
         WITH_RIG(test_one_process_at_a_time_changes_a_repository),
         WITH_RIG(test_a_crash_at_any_call_leaves_earlier_backups_whole),
         WITH_RIG(test_a_restore_that_crashed_at_any_call_continues),
+        WITH_RIG(test_a_complete_restore_that_is_repeated_writes_no_file),
         WITH_RIG(test_a_file_that_a_killed_restore_wrote_is_made_durable),
         WITH_RIG(test_a_refused_allocation_fails_the_backup_and_no_earlier_one),
         WITH_RIG(test_ids_are_in_order_also_if_the_clock_goes_back),

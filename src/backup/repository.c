@@ -224,10 +224,8 @@ backup_check(struct backup_repository *r, const struct backup_file *file, struct
     return read_object(r, file, NULL, why);
 }
 
-/* Returns true if a file exists and has the content, and makes it durable: the process that wrote
- * it may have been killed before it did. */
-static bool
-is_restored(struct backup_repository *r, const struct backup_file *file, const char *path)
+bool
+backup_is_restored(struct backup_repository *r, const struct backup_file *file, const char *path)
 {
     struct file found = FILE_CLOSED;
     struct backup_content got;
@@ -246,7 +244,7 @@ backup_get(struct backup_repository *r, const struct backup_file *file, const ch
            struct why *why)
 {
     struct file restored = FILE_CLOSED;
-    if (is_restored(r, file, to)) return OK;
+    if (backup_is_restored(r, file, to)) return OK;
     enum err e = file_open(r->env, to, FILE_REPLACE, &restored, why);
     if (e) return e;
     e = read_object(r, file, &restored, why);

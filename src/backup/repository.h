@@ -73,6 +73,10 @@ bool backup_has(struct backup_repository *repository, const struct backup_file *
  * damaged; ERR_MISSING: it is missing. */
 MUST_CHECK enum err backup_get(struct backup_repository *repository, const struct backup_file *file,
                                const char *to, struct why *why);
+/* Returns true if a file exists and has the content, and makes it durable: the process that wrote
+ * it may have been killed before it did. */
+bool backup_is_restored(struct backup_repository *repository, const struct backup_file *file,
+                        const char *path);
 /* Reads the object of a file. ERR_CORRUPT, ERR_MISSING as backup_get(). */
 MUST_CHECK enum err backup_check(struct backup_repository *repository,
                                  const struct backup_file *file, struct why *why);

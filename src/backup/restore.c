@@ -146,18 +146,37 @@ restore_file(void *context, size_t i, struct why *why)
     return strcmp(file->path, STORAGE_FORMAT) == 0 ? OK : get_file(x, file, why);
 }
 
+/* Removes the mark of an unfinished restore, once the name of FORMAT is durable. */
 static enum err
-finish(struct restore *x, const struct backup_file *format, struct why *why)
+unmark(struct restore *x, struct why *why)
 {
     struct env *env = x->repository->env;
     char path[PATH_BYTES];
-    enum err e = each_dir(x, env_syncdir, why);
+    enum err e = path_in(path, sizeof path, x->dir, UNFINISHED, why);
     if (e == OK) e = env_syncdir(env, x->dir, why);
-    if (e == OK) e = get_file(x, format, why);
-    if (e == OK) e = env_syncdir(env, x->dir, why);
-    if (e == OK) e = path_in(path, sizeof path, x->dir, UNFINISHED, why);
     if (e == OK) e = env_unlink(env, path, why);
     return e ? e : env_syncdir(env, x->dir, why);
+}
+
+static enum err
+get_all(struct restore *x, const struct backup_file *format, uint32_t threads, struct why *why)
+{
+    struct env *env = x->repository->env;
+    enum err e = each_dir(x, env_mkdir, why);
+    if (e == OK) e = each_of(env, threads, x->record.count, restore_file, x, why);
+    if (e == OK) e = each_dir(x, env_syncdir, why);
+    if (e == OK) e = env_syncdir(env, x->dir, why);
+    return e ? e : get_file(x, format, why);
+}
+
+/* Returns true if only the mark was left to be removed. Then no file may be written: a server may
+ * have run on the directory since. */
+static bool
+is_complete(struct restore *x, const struct backup_file *format)
+{
+    char path[PATH_BYTES];
+    return path_in(path, sizeof path, x->dir, STORAGE_FORMAT, NULL) == OK &&
+           backup_is_restored(x->repository, format, path);
 }
 
 static enum err
@@ -168,11 +187,14 @@ restore(struct restore *x, const char *id, uint32_t threads, struct why *why)
     const struct backup_file *format = backup_record_find(&x->record, STORAGE_FORMAT);
     if (format == NULL) return why_set(why, ERR_CORRUPT, "backup %s has no file FORMAT", id);
     e = begin(x, id, why);
-    if (e == OK) e = each_dir(x, env_mkdir, why);
-    if (e == OK) {
-        e = each_of(x->repository->env, threads, x->record.count, restore_file, x, why);
+    if (e) return e;
+    if (is_complete(x, format)) {
+        x->report->files = x->record.count;
+        x->report->bytes = backup_record_bytes(&x->record);
+        return unmark(x, why);
     }
-    return e ? e : finish(x, format, why);
+    e = get_all(x, format, threads, why);
+    return e ? e : unmark(x, why);
 }
 
 enum err
