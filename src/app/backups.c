@@ -125,15 +125,29 @@ store(struct backups *b, struct backup_repository *r, struct backup_report *ret_
     const struct backups_options *o = &b->options;
     char name[SNAPSHOT_NAME_BYTES] = "";
     struct why removing = {""};
-    struct backup_pruned pruned;
-    size_t kept;
     enum err e = remove_left(b, r->id, why);
     if (e == OK) e = tsdb_snapshot(o->tsdb, r->id, o->flush, o->context, name, why);
     if (e) return e;
     e = store_snapshot(b, r, name, ret_report, why);
     enum err removed = tsdb_snapshot_delete(o->tsdb, name, &removing);
-    if (e == OK && removed) e = why_set(why, removed, "%s", why_text(&removing, removed));
-    return e ? e : kept_prune(r, &b->now.keep, false, log_removed, NULL, &kept, &pruned, why);
+    if (removed) {
+        log_error("cannot remove the snapshot of a backup, trying again after the next one",
+                  KV("snapshot", name), KV("error", why_text(&removing, removed)));
+    }
+    return e;
+}
+
+/* Removes the backups that are not kept. Those that stay do not make the new one a failure. */
+static void
+prune(struct backups *b, struct backup_repository *r)
+{
+    struct why why = {""};
+    struct backup_pruned pruned;
+    size_t kept;
+    enum err e = kept_prune(r, &b->now.keep, false, log_removed, NULL, &kept, &pruned, &why);
+    if (e == OK || e == ERR_CANCELED) return;
+    log_error("cannot remove old backups, trying again after the next one", KV("to", b->now.to),
+              KV("error", why_text(&why, e)));
 }
 
 /* Finds the time of the newest backup. */
@@ -199,6 +213,7 @@ look(struct backups *b, struct why *why)
     if (e == OK && left_ms(b) <= 0) {
         e = store(b, &r, &report, why);
         if (e == OK) b->made_ns = env_monotonic_ns(b->options.env);
+        if (e == OK) prune(b, &r);
         if (e == OK) e = find_last(b, &r, why);
         assert(e || b->last_ms > 0); /* invariant 2 */
         if (e == OK) atomic_fetch_add_explicit(&b->done, 1, memory_order_relaxed);

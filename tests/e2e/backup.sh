@@ -207,6 +207,15 @@ claim "itself: and makes backups" within 30 metric 'firekeep_backups_total{outco
 claim "itself: whose time is that of the clock" metric firekeep_backup_last_success_timestamp_seconds "<= $(($(date +%s) + 1))"
 claim "itself: and is known" metric firekeep_backup_last_success_timestamp_seconds '> 1700000000'
 stop s
+record=$("$firekeep" backup list --format=json "$scheduled" | jq -r '.backups[-1].id')
+cp "$scheduled/backups/$record" "$work/record"
+echo x >>"$scheduled/backups/$record"
+claim "itself: beside a damaged record, it starts again" serve_itself "$scheduled" --backup.keep=2
+claim "itself: makes backups" within 30 metric 'firekeep_backups_total{outcome="done"}' '> 0'
+claim "itself: and says that it cannot remove others" grep -q "cannot remove old backups" "$work/s.log"
+claim "itself: which is no failure of a backup" metric 'firekeep_backups_total{outcome="failed"}' '== 0'
+stop s
+[[ ! -e $scheduled/backups/$record ]] || cp "$work/record" "$scheduled/backups/$record"
 claim "itself: the backups are intact" says ": ok (" 0 "$firekeep" backup verify "$scheduled"
 claim "itself: a server that stores nothing is refused" says "backup.to requires storage.mode=local" 2 \
     "$firekeep" serve --storage.path="$work/nothing" --storage.mode=none --backup.to="$scheduled"
