@@ -479,6 +479,22 @@ UNIT_TEST(test_a_refused_allocation_fails_the_backup_and_no_earlier_one)
     must(restore(SECOND, "/new"));
 }
 
+/* A server that is stopped waits for its backup. */
+UNIT_TEST(test_a_low_rate_does_not_delay_the_end)
+{
+    static const atomic_bool stop = true;
+    make_store();
+    must(open_for(BACKUP_MAKE));
+    int64_t now = env_monotonic_ns(rig.env);
+    rig.repository.stop = &stop;
+    rig.repository.rate_bytes = 1;
+    rig.repository.free_ns = now + 3600 * NS_PER_S;
+    assert_int_equal(backup_store(&rig.repository, "/db", FIRST, 1, &rig.report, &rig.why),
+                     ERR_CANCELED);
+    assert_true(env_monotonic_ns(rig.env) - now < NS_PER_S);
+    backup_close(&rig.repository);
+}
+
 UNIT_TEST(test_ids_are_in_order_also_if_the_clock_goes_back)
 {
     char id[BACKUP_ID_BYTES];
@@ -569,6 +585,7 @@ main(void)
         WITH_RIG(test_a_complete_restore_that_is_repeated_writes_no_file),
         WITH_RIG(test_a_file_that_a_killed_restore_wrote_is_made_durable),
         WITH_RIG(test_a_refused_allocation_fails_the_backup_and_no_earlier_one),
+        WITH_RIG(test_a_low_rate_does_not_delay_the_end),
         WITH_RIG(test_ids_are_in_order_also_if_the_clock_goes_back),
         WITH_RIG(test_a_record_cut_or_changed_at_any_byte_is_damaged),
         WITH_RIG(test_a_path_that_leaves_the_directory_is_refused),

@@ -15,6 +15,7 @@
 #include "base/text/hex.h"
 
 enum { CHUNK_BYTES = 1 << 20, FORMAT_BYTES = 80, VERSION = 1, NAME_BYTES = 40 };
+#define WAIT_NS (NS_PER_S / 10) /* between looks whether it is stopped */
 
 static const char FORMAT_NAME[] = BACKUP_FORMAT, RECORDS[] = "backups/", OBJECTS[] = "objects/";
 
@@ -93,6 +94,21 @@ backup_close(struct backup_repository *r)
 
 /* --- content ---------------------------------------------------------------------------------- */
 
+static bool
+is_stopped(const struct backup_repository *r)
+{
+    return r->stop != NULL && atomic_load_explicit(r->stop, memory_order_relaxed);
+}
+
+/* Waits until a time, or until it is stopped. */
+static void
+wait_until(struct backup_repository *r, int64_t until_ns)
+{
+    int64_t left_ns;
+    while (!is_stopped(r) && (left_ns = until_ns - env_monotonic_ns(r->env)) > 0)
+        env_sleep(r->env, left_ns < WAIT_NS ? left_ns : WAIT_NS);
+}
+
 /* Waits until the rate allows these bytes, and counts them. */
 static enum err
 take_bytes(struct backup_repository *r, size_t size)
@@ -104,11 +120,10 @@ take_bytes(struct backup_repository *r, size_t size)
         int64_t begin = r->free_ns > now ? r->free_ns : now;
         r->free_ns = begin + (int64_t)((double)size * 1e9 / (double)r->rate_bytes);
         lock_drop(&r->lock);
-        if (begin > now) env_sleep(r->env, begin - now);
+        wait_until(r, begin);
     }
     if (r->step != NULL) r->step(r->context);
-    bool stops = r->stop != NULL && atomic_load_explicit(r->stop, memory_order_relaxed);
-    return stops ? ERR_CANCELED : OK;
+    return is_stopped(r) ? ERR_CANCELED : OK;
 }
 
 enum err
