@@ -223,6 +223,18 @@ UNIT_TEST(test_a_restored_directory_has_the_same_bytes)
     assert_false(exists("/new/RESTORING"));
 }
 
+UNIT_TEST(test_a_destination_may_have_the_name_of_an_unfinished_file)
+{
+    make_store();
+    must(env_mkdir(rig.env, "/db/relay/a.tmp", NULL));
+    put_text("/db/relay/a.tmp/state", "another cursor");
+    put_text("/db/relay/a.tmp/state.tmp", "unfinished");
+    must(back_up(FIRST));
+    must(restore(FIRST, "/new"));
+    expect_same("/new/relay/a.tmp/state", "/db/relay/a.tmp/state");
+    assert_false(exists("/new/relay/a.tmp/state.tmp"));
+}
+
 UNIT_TEST(test_a_second_backup_adds_only_what_is_new)
 {
     make_store();
@@ -571,6 +583,7 @@ main(void)
 #define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_RIG(test_a_restored_directory_has_the_same_bytes),
+        WITH_RIG(test_a_destination_may_have_the_name_of_an_unfinished_file),
         WITH_RIG(test_a_second_backup_adds_only_what_is_new),
         WITH_RIG(test_a_part_of_the_same_name_and_another_time_is_read_again),
         WITH_RIG(test_damage_of_an_object_is_found_and_never_restored),

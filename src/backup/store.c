@@ -27,11 +27,13 @@ struct file_list {
     struct why *why;
 };
 
+/* A name with ".tmp" at its end is that of an unfinished file, or of a destination. */
 static bool
 is_left_out(const struct file_list *l, const char *name)
 {
     bool is_other = strcmp(name, STORAGE_LOCK) == 0 || strcmp(name, STORAGE_SNAPSHOTS) == 0;
-    return text_ends_with(name, ".tmp") || (l->depth == 0 && is_other);
+    bool is_unfinished = text_ends_with(name, ".tmp") && strcmp(l->below, STORAGE_RELAY) != 0;
+    return is_unfinished || (l->depth == 0 && is_other);
 }
 
 static enum err list_dir(const struct file_list *l);
