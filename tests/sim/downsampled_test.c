@@ -560,7 +560,7 @@ expect_known(struct world *w, const struct pieces *p, bool is_time, const struct
 UNIT_TEST(test_within_a_window_a_series_has_what_ended_before_it)
 {
     for (unsigned round = 0; round < ROUNDS; round++) {
-        struct world w = world_new(shifted_seed(900 + round), false);
+        struct world w = world_new(shifted_seed(1900 + round), false);
         struct pieces p = pieces_of(&w);
         for (unsigned i = 0; i < 40; i++) {
             uint64_t minute = rng_below(&w.rng, HOURS * 60ULL);
@@ -769,6 +769,97 @@ expect_words(const char *text, int64_t minute, int64_t resolution_max_ms, const 
     world_free(&w);
 }
 
+/* --- infos ------------------------------------------------------------------------------------ */
+
+/* Writes an expression of one series over a range, or of an instant. */
+static void
+random_expression(struct rng *rng, bool is_tame, char to[160])
+{
+    static const char *const calls[] = {"count_over_time(",
+                                        "min_over_time(",
+                                        "max_over_time(",
+                                        "first_over_time(",
+                                        "last_over_time(",
+                                        "present_over_time(",
+                                        "absent_over_time(",
+                                        "ts_of_first_over_time(",
+                                        "ts_of_last_over_time(",
+                                        "ts_of_max_over_time(",
+                                        "ts_of_min_over_time(",
+                                        "changes(",
+                                        "resets(",
+                                        "rate(",
+                                        "increase(",
+                                        "delta(",
+                                        "irate(",
+                                        "idelta(",
+                                        "deriv(",
+                                        "quantile_over_time(0.3, ",
+                                        "stddev_over_time(",
+                                        "mad_over_time(",
+                                        "sum_over_time(",
+                                        "avg_over_time("};
+    static const char *const ranges[] = {"15s", "1m", "4m",  "5m", "301s", "10m",
+                                         "59m", "1h", "61m", "2h", "3h",   "5h"};
+    static const char *const shifts[] = {
+        "", "", "", " offset 5m", " offset 1h", " offset -1h", " offset 17m"};
+    enum { CALLS = sizeof calls / sizeof *calls, ADDING = 2 };
+    unsigned series = (unsigned)rng_below(rng, SERIES);
+    const char *shift = shifts[rng_below(rng, 7)];
+    if (rng_below(rng, 4) == 0) {
+        static const char *const around[] = {"(", "timestamp(", "absent(", "count("};
+        snprintf(to, 160, "%sm_total{i=\"%u\"}%s)", around[rng_below(rng, 4)], series, shift);
+        return;
+    }
+    snprintf(to, 160, "%sm_total{i=\"%u\"}[%s]%s)",
+             calls[rng_below(rng, is_tame ? CALLS : CALLS - ADDING)], series,
+             ranges[rng_below(rng, 12)], shift);
+}
+
+/* A time on, or around, the end of a window, or any. */
+static int64_t
+random_time(struct rng *rng)
+{
+    int64_t t_ms = BASE_MS + (int64_t)rng_below(rng, (HOURS + 1) * (uint64_t)HOUR_MS);
+    switch (rng_below(rng, 4)) {
+    case 0:
+        return t_ms;
+    case 1:
+        return rollup_window_end(t_ms, ROLLED_FINE_MS) + (int64_t)rng_below(rng, 3) - 1;
+    case 2:
+        return rollup_window_end(t_ms, HOUR_MS) + (int64_t)rng_below(rng, 3) - 1;
+    default:
+        return rollup_window_end(t_ms, HOUR_MS);
+    }
+}
+
+UNIT_TEST(test_answers_without_an_info_are_those_of_the_raw_samples)
+{
+    enum { QUESTIONS = 200 };
+    static const int64_t lookbacks_ms[] = {MINUTE_MS, 5 * MINUTE_MS, 5 * MINUTE_MS, HOUR_MS};
+    uint64_t without = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(1900 + round), round % 2 == 0);
+        for (unsigned i = 0; i < QUESTIONS; i++) {
+            char text[160];
+            random_expression(&w.rng, w.is_tame, text);
+            struct promql_options o = options_over(random_time(&w.rng), 0);
+            o.last_ms = o.first_ms;
+            o.lookback_ms = lookbacks_ms[rng_below(&w.rng, 4)];
+            struct answer rolled = ask(&w, true, text, &o), raw = ask(&w, false, text, &o);
+            bool is_told = promql_note_count(rolled.result, PROMQL_INFO) !=
+                           promql_note_count(raw.result, PROMQL_INFO);
+            answer_free(&rolled);
+            answer_free(&raw);
+            if (is_told) continue;
+            without++;
+            expect_same(&w, text, &o);
+        }
+        world_free(&w);
+    }
+    assert_true(without > 0);
+}
+
 UNIT_TEST(test_infos_say_where_answers_are_approximate)
 {
     expect_words("m_total", 60, -1, "60 ");
@@ -854,6 +945,7 @@ main(void)
         cmocka_unit_test(test_quantiles_lie_between_the_least_and_the_greatest_value),
         cmocka_unit_test(test_lines_and_neighbours_use_the_ends_of_windows),
         cmocka_unit_test(test_rates_without_corrections_err_within_the_bounds_of_windows),
+        cmocka_unit_test(test_answers_without_an_info_are_those_of_the_raw_samples),
         cmocka_unit_test(test_infos_say_where_answers_are_approximate),
         cmocka_unit_test(test_an_analysis_says_which_resolution_an_operator_was_given),
         cmocka_unit_test(test_a_finer_resolution_than_there_is_is_refused_and_says_until_when),

@@ -379,6 +379,22 @@ fill_in_window(struct selector_vector *s, const struct rollup *r, const struct l
     return e;
 }
 
+/* Fills the steps before the samples of a window, or before its marker. A marker before its first
+ * sample is forgotten, so in the window the series may have been away. */
+static enum err
+fill_until_begin(struct selector_vector *s, const struct rollup *r, int64_t resolution_ms,
+                 uint32_t *step, struct last_sample *last)
+{
+    int64_t begin_ms = rollup_begin_ms(r);
+    int64_t start_ms = time_before(rollup_window_end(begin_ms, resolution_ms), resolution_ms);
+    enum err e = selector_fill(s, step, start_ms + 1, last);
+    uint32_t first = *step;
+    if (e == OK) e = selector_fill(s, step, begin_ms, last);
+    if (r->count > 0 && bits_next(s->column.present, first, *step) < *step)
+        note_older(s, resolution_ms);
+    return e;
+}
+
 /* Fills the steps before the end of a window. The sample before its last one is not known. */
 static enum err
 fill_until_end(struct selector_vector *s, const struct sample_batch *b, uint32_t i, uint32_t *step,
@@ -386,7 +402,7 @@ fill_until_end(struct selector_vector *s, const struct sample_batch *b, uint32_t
 {
     const struct rollup r = sample_batch_window(b, i);
     struct last_sample now = end_of_window(b, i);
-    enum err e = selector_fill(s, step, rollup_begin_ms(&r), last);
+    enum err e = fill_until_begin(s, &r, b->resolution_ms, step, last);
     if (e == OK && r.count > 0) e = fill_in_window(s, &r, &now, step, last);
     s->before = (struct last_sample){.is_there = false};
     *last = now;
