@@ -32,11 +32,22 @@ MUST_CHECK enum err backup_store(struct backup_repository *repository, const cha
                                  const char *id, uint32_t threads, struct backup_report *ret_report,
                                  struct why *why);
 
-/* Reads the objects of a backup; `found` gets a sentence for each that is damaged or missing, on
- * any thread, and perhaps on several at once. `ret_wrong` is their number. */
+/* Verifies one backup after another. In the owner's memory: the first two are set, the rest is
+ * zero. */
+struct backup_verifier {
+    /* Gets a sentence for each object that is damaged or missing, on any thread, and perhaps on
+     * several at once. */
+    void (*found)(void *context, const char *sentence);
+    void *context;
+    struct backup_digest *whole; /* objects that are whole, sorted: they are not read again */
+    size_t whole_count, whole_capacity;
+};
+void backup_verifier_fini(struct backup_verifier *verifier, struct budget *memory);
+
+/* Reads the objects of a backup. `ret_wrong` is the number of files of which the object is damaged
+ * or missing. */
 MUST_CHECK enum err backup_verify(struct backup_repository *repository, const char *id,
-                                  uint32_t threads,
-                                  void (*found)(void *context, const char *sentence), void *context,
+                                  uint32_t threads, struct backup_verifier *verifier,
                                   struct backup_report *ret_report, uint64_t *ret_wrong,
                                   struct why *why);
 

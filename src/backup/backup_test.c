@@ -137,12 +137,13 @@ found_nothing(void *context, const char *sentence)
 static enum err
 verify(const char *id, uint64_t *ret_wrong)
 {
+    struct backup_verifier verifier = {.found = found_nothing};
     *ret_wrong = 0;
     enum err e = open_for(BACKUP_READ);
     if (e == OK) {
-        e = backup_verify(&rig.repository, id, 1, found_nothing, NULL, &rig.report, ret_wrong,
-                          &rig.why);
+        e = backup_verify(&rig.repository, id, 1, &verifier, &rig.report, ret_wrong, &rig.why);
     }
+    backup_verifier_fini(&verifier, &rig.memory);
     backup_close(&rig.repository);
     return e;
 }
@@ -279,6 +280,39 @@ UNIT_TEST(test_damage_of_an_object_is_found_and_never_restored)
     assert_int_equal(restore(FIRST, "/new"), ERR_CORRUPT);
     assert_false(exists("/new/FORMAT"));
     assert_non_null(strstr(rig.why.text, "parts/1/part"));
+}
+
+/* Many backups have the same parts: those that are whole are read once, and damage is found for
+ * each backup that has it. */
+UNIT_TEST(test_verifying_backups_reads_a_whole_object_once)
+{
+    struct backup_verifier verifier = {.found = found_nothing};
+    char object[160];
+    uint64_t wrong, first, both;
+    make_store();
+    must(back_up(FIRST));
+    add_part();
+    must(back_up(SECOND));
+    must(open_for(BACKUP_READ));
+    must(backup_verify(&rig.repository, FIRST, 1, &verifier, &rig.report, &wrong, &rig.why));
+    first = rig.repository.bytes;
+    must(backup_verify(&rig.repository, SECOND, 1, &verifier, &rig.report, &wrong, &rig.why));
+    both = rig.repository.bytes;
+    backup_verifier_fini(&verifier, &rig.memory);
+    backup_close(&rig.repository);
+    assert_true(first > LARGE_BYTES);
+    assert_true(both - first < 100);
+    assert_true(rig.report.bytes > LARGE_BYTES);
+    part_object(object);
+    must(sim_env_damage(rig.sim, object, LARGE_BYTES / 2));
+    verifier = (struct backup_verifier){.found = found_nothing};
+    must(open_for(BACKUP_READ));
+    must(backup_verify(&rig.repository, FIRST, 1, &verifier, &rig.report, &wrong, &rig.why));
+    assert_int_equal(wrong, 1);
+    must(backup_verify(&rig.repository, SECOND, 1, &verifier, &rig.report, &wrong, &rig.why));
+    assert_int_equal(wrong, 1);
+    backup_verifier_fini(&verifier, &rig.memory);
+    backup_close(&rig.repository);
 }
 
 UNIT_TEST(test_a_missing_object_is_found_and_stored_again)
@@ -587,6 +621,7 @@ main(void)
         WITH_RIG(test_a_second_backup_adds_only_what_is_new),
         WITH_RIG(test_a_part_of_the_same_name_and_another_time_is_read_again),
         WITH_RIG(test_damage_of_an_object_is_found_and_never_restored),
+        WITH_RIG(test_verifying_backups_reads_a_whole_object_once),
         WITH_RIG(test_a_missing_object_is_found_and_stored_again),
         WITH_RIG(test_pruning_keeps_what_other_backups_have),
         WITH_RIG(test_pruning_beside_a_damaged_record_removes_no_content),

@@ -17,6 +17,12 @@ enum { VERSION = 1, PATHS_BLOCK_BYTES = 16 * 1024, DIGEST_DIGITS = 2 * BACKUP_DI
 
 static const char HEAD[] = "firekeep-backup ", END[] = "sha256 ";
 
+int
+backup_digest_order(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct backup_digest));
+}
+
 void
 backup_record_init(struct backup_record *record, struct budget *memory)
 {

@@ -17,6 +17,12 @@ enum {
 };
 #define BACKUP_RECORD_BYTES_MAX ((uint64_t)256 << 20)
 
+struct backup_digest {
+    uint8_t at[BACKUP_DIGEST_BYTES];
+};
+/* Orders digests, for qsort() and bsearch(). */
+int backup_digest_order(const void *a, const void *b);
+
 struct backup_file {
     const char *path; /* below the storage directory, "parts/0000000000000001/part" */
     uint64_t size_bytes;

@@ -400,23 +400,13 @@ backup_record_remove(struct backup_repository *r, const char *id, struct why *wh
 
 /* --- pruning ---------------------------------------------------------------------------------- */
 
-struct digest {
-    uint8_t at[BACKUP_DIGEST_BYTES];
-};
-
 struct pruning {
     struct backup_repository *repository;
-    struct digest *named; /* by records, sorted */
+    struct backup_digest *named; /* by records, sorted */
     size_t count, capacity;
     struct backup_pruned *pruned;
     struct why *why;
 };
-
-static int
-by_digest(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct digest));
-}
 
 static enum err
 note_record(struct pruning *p, const char *id)
@@ -445,7 +435,7 @@ note_records(struct pruning *p)
     for (size_t i = 0; i < ids.size / sizeof *id && e == OK; i++)
         e = note_record(p, id[i].text);
     buf_fini(&ids);
-    if (e == OK && p->count > 0) qsort(p->named, p->count, sizeof *p->named, by_digest);
+    if (e == OK && p->count > 0) qsort(p->named, p->count, sizeof *p->named, backup_digest_order);
     return e;
 }
 
@@ -454,12 +444,13 @@ prune_object(void *context, const char *name, uint64_t size_bytes)
 {
     struct pruning *p = context;
     char digits[2 * BACKUP_DIGEST_BYTES + 1];
-    struct digest digest;
+    struct backup_digest digest;
     const char *slash = strrchr(name, '/');
     snprintf(digits, sizeof digits, "%s", slash == NULL ? "" : slash + 1);
     if (strlen(digits) != sizeof digits - 1) return OK;
     if (!hex_parse(bytes_of(digits, sizeof digits - 1), digest.at)) return OK;
-    if (p->count > 0 && bsearch(&digest, p->named, p->count, sizeof digest, by_digest) != NULL) {
+    if (p->count > 0 &&
+        bsearch(&digest, p->named, p->count, sizeof digest, backup_digest_order) != NULL) {
         return OK; /* invariant 3 */
     }
     enum err e = p->repository->place->ops->remove(p->repository->place, name, p->why);

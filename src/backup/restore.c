@@ -1,9 +1,11 @@
 /* restore.c - verifies and restores a backup. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backup/backup.h"
 #include "backup/each.h"
+#include "base/array.h"
 #include "model/storage_layout.h"
 
 enum { TARGET_BYTES = 200, PATH_BYTES = TARGET_BYTES + BACKUP_PATH_BYTES + 2 };
@@ -14,13 +16,20 @@ static const char UNFINISHED[] = "RESTORING";
 
 struct object_check {
     struct backup_repository *repository;
+    struct backup_verifier *verifier;
     struct backup_record record;
-    void (*found)(void *context, const char *sentence);
-    void *context;
+    bool *whole;      /* by file: its object was read and is whole */
     struct lock lock; /* LOCK_RANK_LEAF; of the fields below */
     struct backup_report *report;
     uint64_t wrong;
 };
+
+static bool
+is_known(const struct backup_verifier *v, const uint8_t digest[BACKUP_DIGEST_BYTES])
+{
+    return v->whole_count > 0 &&
+           bsearch(digest, v->whole, v->whole_count, sizeof *v->whole, backup_digest_order) != NULL;
+}
 
 static enum err
 verify_file(void *context, size_t i, struct why *why)
@@ -28,35 +37,71 @@ verify_file(void *context, size_t i, struct why *why)
     struct object_check *v = context;
     const struct backup_file *file = &v->record.files[i];
     struct why reason = {""};
-    enum err e = backup_check(v->repository, file, &reason);
+    bool known = is_known(v->verifier, file->digest);
+    enum err e = known ? OK : backup_check(v->repository, file, &reason);
     if (e && e != ERR_CORRUPT && e != ERR_MISSING && e != ERR_IO) {
         return why_set(why, e, "%s", why_text(&reason, e));
     }
+    v->whole[i] = e == OK && !known;
     lock_take(&v->lock);
     v->report->files++;
     v->report->bytes += file->size_bytes;
     if (e) v->wrong++;
     lock_drop(&v->lock);
-    if (e) v->found(v->context, why_text(&reason, e));
+    if (e) v->verifier->found(v->verifier->context, why_text(&reason, e));
     return OK;
+}
+
+/* Without memory, the objects are read again for the next backup. */
+static void
+note_whole(struct object_check *x)
+{
+    struct backup_verifier *v = x->verifier;
+    if (!array_reserve(x->repository->memory, &v->whole, &v->whole_capacity,
+                       v->whole_count + x->record.count)) {
+        return;
+    }
+    for (size_t i = 0; i < x->record.count; i++) {
+        if (!x->whole[i]) continue;
+        memcpy(v->whole[v->whole_count++].at, x->record.files[i].digest, BACKUP_DIGEST_BYTES);
+    }
+    if (v->whole_count > 0) qsort(v->whole, v->whole_count, sizeof *v->whole, backup_digest_order);
+}
+
+static enum err
+verify_files(struct object_check *v, uint32_t threads, struct why *why)
+{
+    struct budget *memory = v->repository->memory;
+    size_t bytes = (v->record.count + 1) * sizeof *v->whole;
+    v->whole = mem_new(memory, bytes);
+    if (v->whole == NULL) return why_set(why, ERR_NOMEM, "not enough memory to verify a backup");
+    enum err e = each_of(v->repository->env, threads, v->record.count, verify_file, v, why);
+    if (e == OK) note_whole(v);
+    mem_free(memory, v->whole, bytes);
+    return e;
 }
 
 enum err
 backup_verify(struct backup_repository *repository, const char *id, uint32_t threads,
-              void (*found)(void *context, const char *sentence), void *context,
-              struct backup_report *ret_report, uint64_t *ret_wrong, struct why *why)
+              struct backup_verifier *verifier, struct backup_report *ret_report,
+              uint64_t *ret_wrong, struct why *why)
 {
-    struct object_check v = {
-        .repository = repository, .found = found, .context = context, .report = ret_report};
+    struct object_check v = {.repository = repository, .verifier = verifier, .report = ret_report};
     *ret_report = (struct backup_report){0};
     backup_record_init(&v.record, repository->memory);
     lock_init(&v.lock, LOCK_RANK_LEAF);
     enum err e = backup_record_read(repository, id, &v.record, why);
-    if (e == OK) e = each_of(repository->env, threads, v.record.count, verify_file, &v, why);
+    if (e == OK) e = verify_files(&v, threads, why);
     *ret_wrong = v.wrong;
     lock_fini(&v.lock);
     backup_record_fini(&v.record);
     return e;
+}
+
+void
+backup_verifier_fini(struct backup_verifier *verifier, struct budget *memory)
+{
+    array_free(memory, verifier->whole, verifier->whole_capacity);
 }
 
 /* --- restore ---------------------------------------------------------------------------------- */

@@ -289,42 +289,54 @@ say_found(void *context, const char *sentence)
 }
 
 static enum err
-verify_one(struct backup_command *a, const char *id, struct why *why)
+verify_one(struct backup_command *a, struct backup_verifier *verifier, const char *id,
+           struct why *why)
 {
     struct backup_report done;
     struct why reason = {""};
     uint64_t wrong = 0;
-    enum err e = backup_verify(&a->repository, id, (uint32_t)a->threads, say_found, a, &done,
-                               &wrong, &reason);
+    enum err e =
+        backup_verify(&a->repository, id, (uint32_t)a->threads, verifier, &done, &wrong, &reason);
     if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) {
-        wrong++;
+        a->wrong++;
         say_found(a, reason.text);
-    } else if (e) {
-        return why_set(why, e, "%s", why_text(&reason, e));
+        return OK;
     }
+    if (e) return why_set(why, e, "%s", why_text(&reason, e));
     a->wrong += wrong;
     progress_clear(&a->progress);
     if (wrong == 0) {
         printf("%s: ok (%" PRIu64 " file%s, %" PRIu64 " bytes)\n", id, done.files,
                plural(done.files), done.bytes);
+    } else {
+        printf("%s: %" PRIu64 " of %" PRIu64 " file%s damaged or missing\n", id, wrong, done.files,
+               plural(done.files));
     }
     return OK;
 }
 
 static enum err
-run_verify(struct backup_command *a, struct why *why)
+verify_all(struct backup_command *a, struct backup_verifier *verifier, struct why *why)
 {
     struct buf ids;
-    enum err e = open_repository(a, BACKUP_READ, why);
-    if (e) return e;
-    if (a->id != NULL) return verify_one(a, a->id, why);
-    e = read_ids(a, &ids, why);
+    enum err e = read_ids(a, &ids, why);
     if (e == OK && id_count(&ids) == 0) {
         e = why_set(why, ERR_MISSING, "%s has no backups", a->dir);
     }
     for (size_t i = 0; i < id_count(&ids) && e == OK; i++)
-        e = verify_one(a, id_at(&ids, i), why);
+        e = verify_one(a, verifier, id_at(&ids, i), why);
     buf_fini(&ids);
+    return e;
+}
+
+static enum err
+run_verify(struct backup_command *a, struct why *why)
+{
+    struct backup_verifier verifier = {.found = say_found, .context = a};
+    enum err e = open_repository(a, BACKUP_READ, why);
+    if (e) return e;
+    e = a->id != NULL ? verify_one(a, &verifier, a->id, why) : verify_all(a, &verifier, why);
+    backup_verifier_fini(&verifier, &a->memory);
     return e;
 }
 

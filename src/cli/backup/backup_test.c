@@ -91,6 +91,7 @@ UNIT_TEST(test_damage_ends_with_1_and_names_the_file)
     assert_int_equal(truncate(found.gl_pathv[0], 1), 0);
     globfree(&found);
     cli_expect(RUN("backup", "verify", backups), EXIT_FAILED, "is damaged");
+    cli_expect(RUN("backup", "verify", backups), EXIT_FAILED, "Z: 1 of ");
     cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is damaged");
 }
 
