@@ -438,6 +438,7 @@ client_begin(struct http_client *c, const struct http_client_request *request, b
     } else {
         curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
     }
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, request->method);
     return attempts(c, why == NULL ? &unwanted : why);
 }
 

@@ -61,7 +61,8 @@ struct http_client_request {
     /* Name of a wanted header: a request is not repeated after an answer that has it, whatever its
      * status. May be NULL. */
     const char *final_header;
-    struct bytes body; /* posted; `at` NULL: a GET, unless there are pieces */
+    struct bytes body;  /* posted; `at` NULL: a GET, unless there are pieces */
+    const char *method; /* instead of these two; may be NULL */
     /* Posted instead of `body`, by a client whose retry_ns is 0; NULL: not used. */
     const struct http_client_pieces *pieces;
     /* Gets the body of an answer other than 2xx, cut at the limit of the buffer. May be NULL. */

@@ -11,6 +11,7 @@
 #include "model/storage_layout.h"
 #include "net/http_client.h"
 
+enum { NO_CONTENT = 204 };
 #define ANSWER_BYTES_MAX ((size_t)1 << 20)
 #define CONNECT_NS       (10 * NS_PER_S)
 #define SNAPSHOT_NS      (600 * NS_PER_S) /* the server flushes its head first */
@@ -22,16 +23,17 @@ struct snapshot_request {
     struct server_snapshot *snapshot;
 };
 
-/* Fetches a page, or posts to it, and returns the answer, for json_decref(). */
+/* Requests a page, and returns the answer, for json_decref(); NULL if there is no content. */
 static enum err
-fetch(struct snapshot_request *a, const char *page, bool post, json_t **ret_answer, struct why *why)
+fetch(struct snapshot_request *a, const char *method, const char *page, json_t **ret_answer,
+      struct why *why)
 {
     char url[CLIENT_URL_BYTES + 64];
     struct buf text;
     struct http_client_answer answer = {0};
-    struct http_client_request request = {.url = url};
+    struct http_client_request request = {.url = url, .method = method};
     snprintf(url, sizeof url, "%s%s", client_access_url(a->access), page);
-    if (post) request.body = bytes_of("", 0);
+    if (strcmp(method, "POST") == 0) request.body = bytes_of("", 0);
     enum err e = client_access_headers(a->access, &request.headers, why);
     if (e) return e;
     buf_init(&text, a->options->memory, ANSWER_BYTES_MAX);
@@ -40,8 +42,9 @@ fetch(struct snapshot_request *a, const char *page, bool post, json_t **ret_answ
         e = why_set(why, ERR_UNSUPPORTED, "%s%s: status %u: %s", client_access_name(a->access),
                     page, answer.status, answer.text);
     }
-    *ret_answer = e ? NULL : json_loadb((const char *)text.at, text.size, 0, NULL);
-    if (e == OK && *ret_answer == NULL) {
+    bool has_answer = e == OK && answer.status != NO_CONTENT;
+    *ret_answer = has_answer ? json_loadb((const char *)text.at, text.size, 0, NULL) : NULL;
+    if (has_answer && *ret_answer == NULL) {
         e = why_set(why, ERR_UNSUPPORTED, "%s%s: the response is not from Firekeep",
                     client_access_name(a->access), page);
     }
@@ -66,8 +69,8 @@ find_directory(struct snapshot_request *a, struct why *why)
     if (a->options->storage != NULL) {
         return path_in(all, SNAPSHOT_DIR_BYTES, a->options->storage, STORAGE_SNAPSHOTS, why);
     }
-    e = fetch(a, "/api/v1/status/flags", false, &flags, why);
-    if (e == OK) e = fetch(a, "/api/v1/status/runtimeinfo", false, &process, why);
+    e = fetch(a, "GET", "/api/v1/status/flags", &flags, why);
+    if (e == OK) e = fetch(a, "GET", "/api/v1/status/runtimeinfo", &process, why);
     const char *path = text_of(flags, "storage.path"), *cwd = text_of(process, "CWD");
     if (e == OK && path[0] == '\0') {
         e = why_set(why, ERR_UNSUPPORTED, "%s has no storage directory",
@@ -131,6 +134,22 @@ remove_all_left(struct snapshot_request *a, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
+/* The snapshot is not on this machine: the server removes it, since nobody else does. */
+static enum err
+give_back(struct snapshot_request *a, const char *name, struct why *why)
+{
+    char page[80];
+    json_t *answer = NULL;
+    snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshots/%.40s", name);
+    bool remains = fetch(a, "DELETE", page, &answer, NULL) != OK;
+    json_decref(answer);
+    return why_set(why, ERR_UNSUPPORTED,
+                   "the snapshot of %s is not at %s on this machine; run this where the server "
+                   "runs, or say with --storage.path where its storage directory is%s",
+                   client_access_name(a->access), a->snapshot->dir,
+                   remains ? "; the snapshot remains" : "");
+}
+
 static enum err
 take(struct snapshot_request *a, struct why *why)
 {
@@ -140,7 +159,7 @@ take(struct snapshot_request *a, struct why *why)
     char page[80];
     snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshot?suffix=%.16s", a->options->suffix);
     enum err e = remove_all_left(a, why);
-    if (e == OK) e = fetch(a, page, true, &answer, why);
+    if (e == OK) e = fetch(a, "POST", page, &answer, why);
     if (e) return e;
     const char *name = text_of(answer, "name");
     if (!is_name(name)) {
@@ -148,12 +167,7 @@ take(struct snapshot_request *a, struct why *why)
                     client_access_name(a->access));
     }
     if (e == OK) e = path_in(s->dir, sizeof s->dir, s->all, name, why);
-    if (e == OK && env_facts(env_real(), s->dir, &facts, NULL) != OK) {
-        e = why_set(why, ERR_UNSUPPORTED,
-                    "the snapshot of %s is not at %s on this machine; run this where the server "
-                    "runs, or say with --storage.path where its storage directory is",
-                    client_access_name(a->access), s->dir);
-    }
+    if (e == OK && env_facts(env_real(), s->dir, &facts, NULL) != OK) e = give_back(a, name, why);
     if (e == OK) snprintf(s->name, sizeof s->name, "%s", name);
     json_decref(answer);
     return e;
