@@ -129,6 +129,12 @@ UNIT_TEST(test_a_prefix_of_a_bucket_that_is_too_long_is_refused)
     cli_expect(RUN("backup", "list", address), EXIT_FAILED, "the prefix has more than 766 bytes");
 }
 
+UNIT_TEST(test_a_prefix_of_a_bucket_that_leaves_it_is_refused)
+{
+    cli_expect(RUN("backup", "list", "s3://bucket/a/../b"), EXIT_FAILED, "the names '.' and '..'");
+    cli_expect(RUN("backup", "list", "s3://bucket/.."), EXIT_FAILED, "the names '.' and '..'");
+}
+
 UNIT_TEST(test_wrong_words_end_with_2)
 {
     cli_expect(RUN("backup"), EXIT_USAGE, "expected one DIR");
@@ -196,6 +202,7 @@ main(void)
         IN_DIR(test_damage_ends_with_1_and_names_the_file),
         IN_DIR(test_a_directory_that_was_not_made_for_backups_is_refused),
         IN_DIR(test_backups_inside_the_storage_directory_are_refused),
+        IN_DIR(test_a_prefix_of_a_bucket_that_leaves_it_is_refused),
         IN_DIR(test_a_prefix_of_a_bucket_that_is_too_long_is_refused),
         IN_DIR(test_wrong_words_end_with_2),
         IN_DIR(test_pruning_removes_what_no_flag_keeps),

@@ -26,6 +26,13 @@ check_template(const char *text, struct why *why)
 }
 
 enum err
+check_tenant_prefix(const char *text, struct why *why)
+{
+    enum err e = check_prefix(text, why);
+    return e ? e : check_tenant_template(text, why);
+}
+
+enum err
 check_tenant_template(const char *text, struct why *why)
 {
     static const char tenant[] = "${tenant}";

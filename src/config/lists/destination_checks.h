@@ -10,6 +10,7 @@
 /* Checks of one text, as in shared_checks.h. */
 enum err check_template(const char *text, struct why *why); /* each ${ has a name and a closing } */
 enum err check_tenant_template(const char *text, struct why *why); /* the name is tenant */
+enum err check_tenant_prefix(const char *text, struct why *why);   /* the same, of object names */
 
 /* Check of a mapping: `base` is the struct of its schema. */
 enum err check_retry(struct schema_place *place, void *base);

@@ -187,7 +187,7 @@ static const struct schema_key destination_keys[] = {
     {"bucket", SCHEMA_TEXT, OF(u.s3.bucket), .types = FOR(S3), .required = true,
      .check = check_bucket, .what = "a bucket", .help = "name of the bucket"},
     {"prefix", SCHEMA_TEXT, OF(u.s3.prefix), .types = FOR(S3), .may_be_empty = true, .max = 512,
-     .check = check_tenant_template,
+     .check = check_tenant_prefix,
      .help = "prefix of object names; `${tenant}` stands for the tenant"},
     {"endpoint", SCHEMA_TEXT, OF(u.s3.endpoint), .types = FOR(S3), .check = check_endpoint,
      .what = "a URL", .help = "URL of the service; default: that of AWS"},

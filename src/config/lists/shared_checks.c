@@ -65,6 +65,19 @@ check_bucket(const char *text, struct why *why)
     return refuse_text(why, "a bucket: 3 to 255 letters, digits, '.', '-' and '_'", text);
 }
 
+/* Clients remove such names from the paths of URLs, but not from the prefix of a list: objects
+ * would be written where no list finds them. */
+enum err
+check_prefix(const char *text, struct why *why)
+{
+    for (const char *slash; (slash = strchr(text, '/')) != NULL; text = slash + 1) {
+        size_t size = (size_t)(slash - text);
+        if ((size == 1 || size == 2) && strncmp(text, "..", size) == 0)
+            return why_set(why, ERR_INPUT, "must not contain the names '.' and '..'");
+    }
+    return OK;
+}
+
 enum err
 check_stream(const char *text, struct why *why)
 {

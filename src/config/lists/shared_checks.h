@@ -18,6 +18,7 @@ enum err check_added_label(const char *text,
                            struct why *why); /* the name of a label that Firekeep adds */
 enum err check_region(const char *text, struct why *why);
 enum err check_bucket(const char *text, struct why *why); /* for names of S3 buckets */
+enum err check_prefix(const char *text, struct why *why); /* for prefixes of object names */
 enum err check_stream(const char *text, struct why *why); /* of Kinesis */
 enum err check_delivery_stream(const char *text, struct why *why);
 enum err check_tls_version(const char *text, struct why *why);

@@ -98,6 +98,22 @@ UNIT_TEST(test_urls_are_http_with_a_host_and_without_secrets)
                 "has a host");
 }
 
+UNIT_TEST(test_a_prefix_that_paths_of_urls_cannot_have_is_refused)
+{
+    static const char *const bad[] = {"./", "../", "a/../b/", "a/./", "a/../b", "${tenant}/../"},
+                             *const good[] = {".",    "..",         "a/..", ".a/",  "a../b/",
+                                              ".../", "${tenant}/", "/",    "a//b/"};
+    char text[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, S3_6 "  prefix: '%s'\n", bad[i]);
+        check_error(text, "f.yml:6:11: prefix: must not contain the names '.' and '..'");
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, S3_6 "  prefix: '%s'\n", good[i]);
+        check_fine(text, false);
+    }
+}
+
 UNIT_TEST(test_headers_that_are_ours_are_refused)
 {
     static const char *const ours[] = {"Host",
@@ -161,6 +177,7 @@ main(void)
         cmocka_unit_test(test_names_are_plain_and_short),
         cmocka_unit_test(test_a_bucket_has_a_name_that_hosts_and_paths_can_have),
         cmocka_unit_test(test_urls_are_http_with_a_host_and_without_secrets),
+        cmocka_unit_test(test_a_prefix_that_paths_of_urls_cannot_have_is_refused),
         cmocka_unit_test(test_headers_that_are_ours_are_refused),
         cmocka_unit_test(test_without_tenancy_only_anonymous_can_be_named),
     };

@@ -289,7 +289,7 @@ static const struct schema_key source_keys[] = {
     {"path_style", SCHEMA_BOOL, OF(u.archive.path_style), .types = FOR(ARCHIVE),
      .help = "put the bucket into the path of URLs, not into the host name"},
     {"prefix", SCHEMA_TEXT, OF(u.archive.prefix), .types = FOR(ARCHIVE), .max = 768,
-     .help = "beginning of the names of all objects, before the hour"},
+     .check = check_prefix, .help = "beginning of the names of all objects, before the hour"},
     {"layout", SCHEMA_CHOICE, OF(u.archive.layout), .types = FOR(ARCHIVE), .fallback = "hourly",
      .choices = "hourly|flat",
      .help = "names of objects: hourly: YYYY/MM/DD/HH/ in UTC after the prefix; flat: any"},
