@@ -47,6 +47,9 @@ struct backup_place {
     const char *shown; /* its name in messages */
 };
 
+/* Memory that storing a file takes at most: two pieces of an object in a bucket. */
+enum { BACKUP_PIECE_BYTES = 16 << 20, BACKUP_FILE_MEMORY = 2 * BACKUP_PIECE_BYTES };
+
 /* `dir` is borrowed. ERR_NOMEM, ERR_LIMIT: the path is too long. */
 MUST_CHECK enum err backup_place_dir(struct env *env, struct budget *memory, const char *dir,
                                      struct backup_place **ret_place, struct why *why);

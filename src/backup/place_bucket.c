@@ -1,7 +1,8 @@
 /*
  * place_bucket.c - a repository in a bucket. The content of a file is stored in pieces of
- * PIECE_BYTES, of which the first has the name of the object and is written last: so an object with
- * its name is whole. There is no lock; see objects() for what protects a backup from pruning.
+ * BACKUP_PIECE_BYTES, of which the first has the name of the object and is written last: so an
+ * object with its name is whole. There is no lock; see objects() for what protects a backup from
+ * pruning.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "backup/place.h"
 #include "base/text/time_text.h"
 
-enum { PIECE_BYTES = 16 << 20, KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };
+enum { KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };
 
 static const char OBJECTS[] = "objects/", RECORDS[] = "backups/";
 
@@ -163,7 +164,8 @@ print_key(const struct backup_file *file, uint64_t piece, char to[KEY_BYTES])
 static uint64_t
 piece_count(const struct backup_file *file)
 {
-    return file->size_bytes <= PIECE_BYTES ? 1 : (file->size_bytes - 1) / PIECE_BYTES + 1;
+    return file->size_bytes <= BACKUP_PIECE_BYTES ? 1
+                                                  : (file->size_bytes - 1) / BACKUP_PIECE_BYTES + 1;
 }
 
 static bool
@@ -174,7 +176,7 @@ has(struct backup_place *place, const struct backup_file *file)
     uint64_t size;
     print_key(file, 0, key);
     return object_bucket_size(bucket_of(place)->bucket, key, &size, &unknown) == OK &&
-           size == (file->size_bytes < PIECE_BYTES ? file->size_bytes : PIECE_BYTES);
+           size == (file->size_bytes < BACKUP_PIECE_BYTES ? file->size_bytes : BACKUP_PIECE_BYTES);
 }
 
 /* A file that is stored: its first piece stays in memory until all others are. */
@@ -183,7 +185,7 @@ struct stored_file {
     struct backup_repository *repository;
     struct backup_file *file;
     struct file from;
-    uint8_t *first, *other; /* PIECE_BYTES each */
+    uint8_t *first, *other; /* BACKUP_PIECE_BYTES each */
     size_t first_size;
 };
 
@@ -194,9 +196,9 @@ read_digest(struct stored_file *s, struct why *why)
     struct backup_content got;
     enum err e = content_begin(&got, s->repository, NULL, why);
     if (e) return e;
-    e = file_read_some(&s->from, s->first, PIECE_BYTES, 0, &s->first_size, why);
+    e = file_read_some(&s->from, s->first, BACKUP_PIECE_BYTES, 0, &s->first_size, why);
     if (e == OK) e = content_take(&got, bytes_of(s->first, s->first_size));
-    if (e == OK && s->first_size == PIECE_BYTES) e = content_take_file(&got, &s->from, why);
+    if (e == OK && s->first_size == BACKUP_PIECE_BYTES) e = content_take_file(&got, &s->from, why);
     e = content_end(&got, e);
     s->file->size_bytes = got.size_bytes;
     memcpy(s->file->digest, got.digest, sizeof s->file->digest);
@@ -220,7 +222,8 @@ put_others(struct stored_file *s, struct why *why)
     if (e) return e;
     e = content_take(&got, bytes_of(s->first, s->first_size));
     for (uint64_t i = 1; i < piece_count(s->file) && e == OK; i++) {
-        e = file_read_some(&s->from, s->other, PIECE_BYTES, i * PIECE_BYTES, &size, why);
+        e = file_read_some(&s->from, s->other, BACKUP_PIECE_BYTES, i * BACKUP_PIECE_BYTES, &size,
+                           why);
         if (e == OK) e = content_take(&got, bytes_of(s->other, size));
         if (e == OK) e = put_piece(s, i, bytes_of(s->other, size), why);
     }
@@ -246,13 +249,13 @@ put(struct backup_place *place, struct backup_repository *r, const char *path,
 {
     struct stored_file s = {
         .place = bucket_of(place), .repository = r, .file = file, .from = FILE_CLOSED};
-    s.first = mem_alloc(r->memory, 2 * (size_t)PIECE_BYTES);
+    s.first = mem_alloc(r->memory, BACKUP_FILE_MEMORY);
     if (s.first == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
-    s.other = s.first + PIECE_BYTES;
+    s.other = s.first + BACKUP_PIECE_BYTES;
     enum err e = file_open(r->env, path, FILE_READ, &s.from, why);
     if (e == OK) e = put_file(&s, ret_new, why);
     err_ignore(file_close(&s.from), "it was only read");
-    mem_free(r->memory, s.first, 2 * (size_t)PIECE_BYTES);
+    mem_free(r->memory, s.first, BACKUP_FILE_MEMORY);
     return e;
 }
 

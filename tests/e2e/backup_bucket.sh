@@ -31,9 +31,9 @@ imports() { # NAME VALUE
         "$firekeep" import --url="$url" --format=prometheus -
 }
 
-# A stopped directory with a file that is larger than a piece.
+# A stopped directory with a file that is larger than a piece, and many small ones.
 makes_large() {
-    cp -r "$work/data" "$work/large" && head -c "$large" /dev/urandom >"$work/large/rules/large" &&
+    cp -r "$work/data" "$work/large" && for i in {1..100}; do echo "$i" >"$work/large/rules/$i"; done && head -c "$large" /dev/urandom >"$work/large/rules/large" &&
         cp "$work/large/rules/large" "$work/large.bytes"
 }
 
@@ -83,7 +83,7 @@ round() { # NAME URL
     done
     claim "$name: backups of it were killed" test "$killed" -gt 0
     claim "$name: no earlier backup was damaged" test "$broken" -eq 0
-    claim "$name: it is backed up" "$firekeep" backup --storage.path="$work/large" "$store"
+    claim "$name: it is backed up" "$firekeep" backup --concurrency=64 --storage.path="$work/large" "$store"
     start restore "$firekeep" restore --rate=20 "$store" "$work/half"
     within 20 test -e "$work/half/RESTORING"
     crash restore

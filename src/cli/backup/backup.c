@@ -8,6 +8,7 @@
 
 #include "backup/backup.h"
 #include "backup/kept.h"
+#include "backup/place.h"
 #include "base/log.h"
 #include "cli/backup/repository_place.h"
 #include "cli/backup/server_snapshot.h"
@@ -17,7 +18,8 @@
 #include "cli/lib/target/target.h"
 #include "tsdb/tsdb.h"
 
-#define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
+/* For lists of files, and for the files that are stored at once. */
+#define MEMORY_BYTES_MAX (((uint64_t)2 << 30) + BACKUP_THREADS_MAX * (uint64_t)BACKUP_FILE_MEMORY)
 #define MIB              ((uint64_t)1 << 20)
 
 enum backup_verb { VERB_STORE, VERB_LIST, VERB_VERIFY, VERB_PRUNE, VERB_COUNT };
