@@ -199,7 +199,7 @@ note_good(struct backups *b)
 static enum err
 look(struct backups *b, struct why *why)
 {
-    struct place_needs needs = {.puller = NULL};
+    struct place_needs needs = {.stop = &b->stop};
     struct backup_place *place;
     struct backup_report report = {0};
     struct backup_repository r = {.env = b->options.env,

@@ -296,7 +296,7 @@ backup_place_bucket(const struct backup_bucket_options *options, struct backup_p
                                            .settings = options->settings,
                                            .puller = options->puller,
                                            .counts = &b->counts};
-    enum err e = object_bucket_new(&reading, &b->bucket, why);
+    enum err e = object_bucket_new(&reading, options->stop, &b->bucket, why);
     if (e)
         free_place(&b->place);
     else

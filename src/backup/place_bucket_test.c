@@ -23,6 +23,7 @@ static struct fetch_rig rig;
 static struct object_bucket *bucket;
 static struct backup_place *place;
 static char endpoint[64];
+static atomic_bool stop;
 
 static void
 begin(unsigned count, const char *const *answers)
@@ -39,9 +40,9 @@ begin(unsigned count, const char *const *answers)
     fetch_rig_start(&rig);
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
-    assert_int_equal(object_bucket_new(&options, &bucket, &rig.why), OK);
-    const struct backup_bucket_options repository = {env_real(), &rig.memory, rig.puller,
-                                                     &rig.settings, "s3://stock/pre"};
+    assert_int_equal(object_bucket_new(&options, &stop, &bucket, &rig.why), OK);
+    const struct backup_bucket_options repository = {env_real(),    &rig.memory,      rig.puller,
+                                                     &rig.settings, "s3://stock/pre", &stop};
     assert_int_equal(backup_place_bucket(&repository, &place, &rig.why), OK);
 }
 
@@ -95,6 +96,24 @@ UNIT_TEST(test_a_busy_store_is_asked_again)
         ANSWER("200 OK", "Content-Length: 0\r\n")};
     begin(2, answers);
     assert_int_equal(object_bucket_put(bucket, "a", bytes_of_text("text"), &rig.why), OK);
+    end();
+}
+
+/* A server that is stopped does not wait for a store that does not answer. */
+UNIT_TEST(test_requests_end_when_they_are_stopped)
+{
+    static const char *const answers[] = {"", "", ""};
+    struct buf to;
+    uint64_t size;
+    begin(3, answers);
+    buf_init(&to, &rig.memory, 1000);
+    stop = true;
+    expect_error(object_bucket_put(bucket, "a", bytes_of_text("b"), &rig.why), ERR_CANCELED,
+                 "stopped");
+    expect_error(object_bucket_get(bucket, "a", append, &to, &rig.why), ERR_CANCELED, "stopped");
+    expect_error(object_bucket_size(bucket, "a", &size, &rig.why), ERR_CANCELED, "stopped");
+    stop = false;
+    buf_fini(&to);
     end();
 }
 
@@ -289,6 +308,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_object_is_written_with_its_content),
         cmocka_unit_test(test_a_busy_store_is_asked_again),
+        cmocka_unit_test(test_requests_end_when_they_are_stopped),
         cmocka_unit_test(test_a_refused_object_says_why),
         cmocka_unit_test(test_an_object_is_read_whole),
         cmocka_unit_test(test_an_object_that_breaks_off_is_continued),

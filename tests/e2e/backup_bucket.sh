@@ -11,7 +11,7 @@ work=${SCRATCH:?}
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control restored s3 moto
+name_ports firekeep control restored s3 moto silent
 firekeep=build/firekeep
 restored=http://127.0.0.1:${port[restored]}
 export AWS_REGION=$region AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER
@@ -113,6 +113,20 @@ if has moto && can_read_aws && claim "moto starts" start_moto && claim "moto: a 
 else
     skip "buckets of moto" "moto is missing"
 fi
+# A store that takes connections and does not answer.
+listens() {
+    start silent python3 -c 'import pathlib, signal, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+connection = listener.accept()
+pathlib.Path(sys.argv[2]).touch()
+signal.pause()' "${port[silent]}" "$work/asked"
+}
+listens
+claim "a server backs itself up to a store that does not answer" start_firekeep waiting "$work/waiting" \
+    "${port[firekeep]}" "--backup.to=s3://backups/x?endpoint=$(url_of silent)&path_style=true"
+claim "it sends a request" within 20 test -e "$work/asked"
+claim "it stops without waiting for the response" stop waiting
+stop silent
 claim "an address that is none is refused" says "s3://BUCKET/PREFIX?KEY=VALUE" 1 "$firekeep" backup list 's3://'
 claim "an unknown key is refused" says "colour" 1 "$firekeep" backup list 's3://b?colour=red'
 done_testing

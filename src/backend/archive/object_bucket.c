@@ -20,6 +20,8 @@ struct object_bucket {
     struct fetcher *fetcher;
     const char *prefix;
     char root[ARCHIVE_ROOT_BYTES];
+    const atomic_bool *stop;      /* may be NULL; relaxed: it orders nothing */
+    struct query_control control; /* of all requests */
 };
 
 /* A request and its response. */
@@ -32,9 +34,16 @@ struct object_exchange {
     char range[48]; /* a header; "": none */
 };
 
+static bool
+is_stopped(void *context)
+{
+    const struct object_bucket *b = context;
+    return b->stop != NULL && atomic_load_explicit(b->stop, memory_order_relaxed);
+}
+
 enum err
-object_bucket_new(const struct reader_options *options, struct object_bucket **ret_bucket,
-                  struct why *why)
+object_bucket_new(const struct reader_options *options, const atomic_bool *stop,
+                  struct object_bucket **ret_bucket, struct why *why)
 {
     const struct archive_settings *x = &options->settings->u.archive;
     const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
@@ -43,6 +52,9 @@ object_bucket_new(const struct reader_options *options, struct object_bucket **r
     if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");
     b->memory = options->memory;
     b->prefix = x->prefix == NULL ? "" : x->prefix;
+    b->stop = stop;
+    b->control =
+        (struct query_control){.env = options->env, .is_gone = is_stopped, .gone_context = b};
     enum err e = archive_bucket_root(options, b->root, why);
     if (e == OK) e = fetcher_new(&fetching, &b->fetcher, why);
     if (e)
@@ -85,6 +97,13 @@ put_key(struct object_exchange *x, const char *key)
     buf_put_percent(&x->url, bytes_of_text(key), "/");
 }
 
+/* Replaces the sentence about a query that is canceled. Returns `e`. */
+static enum err
+named(enum err e, struct why *why)
+{
+    return e == ERR_CANCELED ? why_set(why, e, "stopped") : e;
+}
+
 /* Sends the request of the URL, and waits for its response. ERR_MISSING: status 404. */
 static enum err
 exchange(struct object_exchange *x, const char *method, struct bytes body, struct why *why)
@@ -101,11 +120,11 @@ exchange(struct object_exchange *x, const char *method, struct bytes body, struc
         .body = body,
         .wanted = wanted};
     enum err e = fetch_session_open(b->fetcher, b->memory, &x->session, why);
-    if (e == OK) e = fetch_open(x->session, NULL, &request, &x->fetch, why);
+    if (e == OK) e = fetch_open(x->session, &b->control, &request, &x->fetch, why);
     if (e == OK) e = fetch_await(x->fetch, &x->answer, why);
     if (e == OK) e = fetch_expect_ok(x->fetch, why);
     bool is_missing = e == ERR_IO && x->answer != NULL && x->answer->status == 404;
-    return is_missing ? ERR_MISSING : e;
+    return is_missing ? ERR_MISSING : named(e, why);
 }
 
 enum err
@@ -160,7 +179,7 @@ read_on(struct object_bucket *b, const char *key, struct object_reading *reading
         if (e == OK) reading->size += piece.size;
     }
     exchange_end(&x);
-    return e;
+    return named(e, why);
 }
 
 enum err
@@ -213,7 +232,7 @@ read_page(struct object_listing *l, struct object_exchange *x, struct buf *body,
 {
     enum err e = exchange(x, "GET", bytes_of(NULL, 0), why);
     if (e == OK) e = fetch_read_all(x->fetch, body, why);
-    if (e) return e == ERR_MISSING ? ERR_IO : e;
+    if (e) return e == ERR_MISSING ? ERR_IO : named(e, why);
     e = listing_read(buf_bytes(body), pass_on, l, l->token);
     if (e != ERR_INPUT) return e;
     (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");

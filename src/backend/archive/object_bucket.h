@@ -8,12 +8,15 @@
 #ifndef BACKEND_ARCHIVE_OBJECT_BUCKET_H
 #define BACKEND_ARCHIVE_OBJECT_BUCKET_H
 
+#include <stdatomic.h>
+
 #include "backend/reader.h"
 
 struct object_bucket;
-/* `options->settings` are those of an archive in a bucket; its prefix begins all keys. Sends
- * nothing. ERR_NOMEM; ERR_INPUT, ERR_MISSING: incomplete settings. */
-MUST_CHECK enum err object_bucket_new(const struct reader_options *options,
+/* `options->settings` are those of an archive in a bucket; its prefix begins all keys. Once `stop`
+ * is true, which may be NULL, requests end with ERR_CANCELED. Sends nothing. ERR_NOMEM; ERR_INPUT,
+ * ERR_MISSING: incomplete settings. */
+MUST_CHECK enum err object_bucket_new(const struct reader_options *options, const atomic_bool *stop,
                                       struct object_bucket **ret_bucket, struct why *why);
 /* Accepts NULL. */
 void object_bucket_free(struct object_bucket *bucket);

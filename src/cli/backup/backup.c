@@ -124,12 +124,13 @@ static enum err
 open_repository(struct backup_command *a, enum backup_use use, struct why *why)
 {
     struct backup_place *place;
+    a->needs.stop = interrupt_watch();
     enum err e = repository_place(a->dir, &a->memory, &a->needs, &place, why);
     if (e) return e;
     progress_begin(&a->progress, "bytes");
     a->repository.env = env_real();
     a->repository.memory = &a->memory;
-    a->repository.stop = interrupt_watch();
+    a->repository.stop = a->needs.stop;
     a->repository.rate_bytes = a->rate_mib * MIB;
     a->repository.step = show_progress;
     a->repository.context = a;

@@ -101,7 +101,8 @@ repository_place(const char *text, struct budget *memory, struct place_needs *ne
                                             .memory = memory,
                                             .puller = needs->puller,
                                             .settings = &needs->sources.items[0],
-                                            .shown = text};
+                                            .shown = text,
+                                            .stop = needs->stop};
     return backup_place_bucket(&options, ret_place, why);
 }
 

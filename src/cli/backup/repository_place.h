@@ -7,8 +7,9 @@
 #include "config/lists/sources.h"
 
 /* Holds the settings and the connections of a bucket as long as its place is used; zeroed memory
- * before. */
+ * before, but for `stop`. */
 struct place_needs {
+    const atomic_bool *stop; /* as of object_bucket_new() */
     struct sources sources;
     struct http_puller *puller;
 };
