@@ -370,9 +370,13 @@ run_prune(struct backup_command *a, struct why *why)
                        &pruned, why);
     }
     if (e) return e;
-    printf("%" PRIu64 " backup%s %s, %zu kept; %" PRIu64 " file%s, %" PRIu64 " bytes freed\n",
-           printer.count, plural(printer.count), a->dry_run ? "would be removed" : "removed", kept,
-           pruned.objects, plural(pruned.objects), pruned.bytes);
+    printf("%" PRIu64 " backup%s %s, %zu kept", printer.count, plural(printer.count),
+           a->dry_run ? "would be removed" : "removed", kept);
+    if (!a->dry_run) { /* otherwise it is not known which files would be */
+        printf("; %" PRIu64 " file%s, %" PRIu64 " bytes freed", pruned.objects,
+               plural(pruned.objects), pruned.bytes);
+    }
+    printf("\n");
     return OK;
 }
 

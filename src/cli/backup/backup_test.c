@@ -157,8 +157,9 @@ UNIT_TEST(test_pruning_removes_what_no_flag_keeps)
     back_up("files");
     back_up("files");
     cli_expect(RUN("backup", "prune", "--keep=2", "--dry-run", backups), EXIT_DONE,
-               "1 backup would be removed, 2 kept");
-    cli_expect(RUN("backup", "prune", "--keep=1", backups), EXIT_DONE, "2 backups removed, 1 kept");
+               "1 backup would be removed, 2 kept\n");
+    cli_expect(RUN("backup", "prune", "--keep=1", backups), EXIT_DONE,
+               "2 backups removed, 1 kept; ");
     cli_expect(RUN("backup", "verify", backups), EXIT_DONE, ": ok (");
     cli_expect(RUN("restore", backups, restored), EXIT_DONE, "files");
 }
