@@ -96,7 +96,7 @@ TEST_CFLAGS := $(subst $(OPTIMIZE),-O0 -ffp-contract=off $(if $(findstring clang
 
 # What all is compiled with. A compiler or package that came or went compiles it anew.
 FLAGS := $(BUILD)/flags
-FLAGS_NOW := $(strip $(SYNTAX) $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
+FLAGS_NOW := $(strip $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
 ifneq ($(FLAGS_NOW),$(strip $(file <$(FLAGS))))
 $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS),$(FLAGS_NOW))
@@ -154,8 +154,8 @@ $(LIB): $(LIB_OBJECTS)
 
 # A compiler that is newer than those of ./check may warn of more, which must not stop a build: what does
 # not compile without warnings is compiled again, and shows them. WERROR=1, of ./check, ends there, also for
-# what was compiled so before: OBJECT.warned remembers. SYNTAX=1 only checks the source; objects are empty.
-output = $(if $(SYNTAX),-fsyntax-only -MMD -MP -MF $(@:.o=.d) -MT $@ $< && touch $@,-MMD -MP -c -o $@ $<)
+# what was compiled so before: OBJECT.warned remembers.
+output = -MMD -MP -c -o $@ $<
 compile = $(1) $(output) $(if $(WERROR),,2>$@.warned) && rm -f $@.warned \
 	$(if $(WERROR),,|| $(filter-out -Werror,$(1)) $(output))
 ifneq ($(WERROR),)
@@ -275,9 +275,20 @@ $(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(TEST_LIB) $(LIB)
 .PHONY: test-tools
 test-tools: $(TOOLS) $(PROMQLRUN)
 
-# All that the program and the tests are linked from.
-.PHONY: objects
-objects: $(BUILD)/src/app/main.o $(LIB_OBJECTS) $(TEST_LIB_OBJECTS) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
+# Warnings of clang, for ./check: all sources are read and none is compiled. clang starts itself for each of
+# them, which takes as long as reading one: $(BUILD)/cc1 is the command that it starts, for many sources.
+CHECKED := $(BUILD)/checked
+CHECKED_SOURCES := $(SOURCES) $(wildcard tests/*.c tests/tools/*.c)
+$(BUILD)/cc1: $(FLAGS)
+	@{ echo '#!/bin/sh'; $(CC) $(CPPFLAGS) -Itests/tools -Ibench -I$(BUILD)/proto $(CFLAGS) -fsyntax-only '-###' -x c /dev/null 2>&1 | \
+		sed -n '/"-cc1"/s|"/dev/null"$$|"$$@"|p'; } >$@; chmod +x $@
+
+$(CHECKED): $(BUILD)/cc1 $(PROTO_OBJECTS:.o=.c) $(shell find src tests bench -name '*.h') $(CHECKED_SOURCES) $(CXXSOURCES)
+	@printf '%s\n' $(if $(filter-out $(CHECKED_SOURCES),$?),$(CHECKED_SOURCES),$?) | xargs -n 32 -P "$$(nproc)" $<
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -fsyntax-only $(CXXSOURCES) && touch $@
+
+.PHONY: syntax
+syntax: $(CHECKED)
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
