@@ -159,7 +159,7 @@ static const struct setting *
 find_dotted(struct bytes name)
 {
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        if (suggest_distance(name, bytes_of_text(s->name)) == 0) return s;
+        if (suggest_is_same(name, bytes_of_text(s->name))) return s;
     }
     return NULL;
 }
@@ -201,13 +201,13 @@ unknown_section(struct settings_reader *r)
     /* The key may lack its section. */
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
-        if (s->flag_only || suggest_distance(name, bytes_of_text(settings_key_of(s, key))) > 0)
+        if (s->flag_only || !suggest_is_same(name, bytes_of_text(settings_key_of(s, key))))
             continue;
         return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
                                settings_key_of(s, key), section_of(s).text);
     }
     for (size_t i = 0; i < OTHER_COUNT && hint.text[0] == 0; i++) {
-        if (suggest_distance(name, bytes_of_text(others[i].name)) > 0) continue;
+        if (!suggest_is_same(name, bytes_of_text(others[i].name))) continue;
         return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
                                others[i].name, others[i].section);
     }

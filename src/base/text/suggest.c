@@ -59,6 +59,12 @@ same_folded(const uint8_t *a, const uint8_t *b, size_t size)
     return true;
 }
 
+bool
+suggest_is_same(struct bytes a, struct bytes b)
+{
+    return a.size == b.size && same_folded(a.at, b.at, a.size);
+}
+
 /* True if the longer one begins with the shorter and a separator, or ends with '.' and it. */
 static bool
 is_piece(struct bytes a, struct bytes b)
@@ -82,11 +88,12 @@ void
 suggest_try(struct suggestion *s, const char *candidate)
 {
     struct bytes c = bytes_of_text(candidate);
-    unsigned distance = suggest_distance(s->word, c);
-    if (distance == FAR) return;
+    if (c.size >= SUGGEST_BYTES_MAX || s->word.size >= SUGGEST_BYTES_MAX) return;
     size_t longer = c.size > s->word.size ? c.size : s->word.size;
     unsigned near = least((unsigned)longer / 3, DISTANCE_MAX);
     if (near == 0) near = 1;
+    unsigned distance = (unsigned)(2 * longer - c.size - s->word.size); /* the least possible */
+    if (distance <= near) distance = suggest_distance(s->word, c);
     if (distance > near) {
         if (!is_piece(s->word, c)) return;
         distance = DISTANCE_MAX + 1; /* after all that are near by letters */

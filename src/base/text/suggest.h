@@ -35,4 +35,7 @@ struct hint suggest_hint(const struct suggestion *s, const char *before);
  * SUGGEST_BYTES_MAX bytes or more. */
 unsigned suggest_distance(struct bytes a, struct bytes b);
 
+/* True if the words differ only in case, and in '_' for '-'. */
+bool suggest_is_same(struct bytes a, struct bytes b);
+
 #endif

@@ -10,6 +10,7 @@ static unsigned
 distance(const char *a, const char *b)
 {
     unsigned there = suggest_distance(bytes_of_text(a), bytes_of_text(b));
+    assert_int_equal(suggest_is_same(bytes_of_text(a), bytes_of_text(b)), there == 0);
     assert_int_equal(there, suggest_distance(bytes_of_text(b), bytes_of_text(a)));
     return there;
 }
