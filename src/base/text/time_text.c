@@ -419,3 +419,16 @@ time_print_seconds(int64_t ms, char *to)
     }
     return (size_t)n;
 }
+
+/* --- months ----------------------------------------------------------------------------------- */
+
+int64_t
+time_month_begin(int64_t ms, int months)
+{
+    int64_t year;
+    unsigned month, day;
+    date_of(ms / 86400000 - (ms % 86400000 < 0), &year, &month, &day);
+    int64_t number = 12 * year + month - 1 + months, rest = number % 12;
+    if (rest < 0) rest += 12;
+    return 86400000 * days_of((number - rest) / 12, (unsigned)rest + 1, 1);
+}

@@ -53,4 +53,7 @@ char *time_print(int64_t ms, char *to);
  * the number of bytes in `to`, which has room for TIME_TEXT_BYTES. */
 size_t time_print_seconds(int64_t ms, char *to);
 
+/* Returns the start, in UTC, of the month that is `months` after that of a time. */
+int64_t time_month_begin(int64_t ms, int months);
+
 #endif

@@ -83,6 +83,19 @@ UNIT_TEST(test_dates_agree_with_the_c_library)
     }
 }
 
+UNIT_TEST(test_months_begin_where_the_c_library_says)
+{
+    for (int64_t day = -719528; day < 2932896; day += 13) {
+        int64_t ms = day * 86400000 + (day % 3) * 40000001;
+        int months = (int)(day % 40);
+        time_t seconds = (time_t)((ms - ((ms % 1000) + 1000) % 1000) / 1000);
+        struct tm tm;
+        gmtime_r(&seconds, &tm);
+        struct tm first = {.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + months, .tm_mday = 1};
+        assert_int_equal(time_month_begin(ms, months), (int64_t)timegm(&first) * 1000);
+    }
+}
+
 /* Prometheus 3 gave the expected values. */
 UNIT_TEST(test_half_milliseconds_are_rounded_as_by_prometheus)
 {
@@ -236,6 +249,7 @@ main(void)
         cmocka_unit_test(test_seconds_are_exact_to_the_millisecond),
         cmocka_unit_test(test_printed_seconds_read_back),
         cmocka_unit_test(test_dates_agree_with_the_c_library),
+        cmocka_unit_test(test_months_begin_where_the_c_library_says),
         cmocka_unit_test(test_half_milliseconds_are_rounded_as_by_prometheus),
         cmocka_unit_test(test_the_api_takes_what_prometheus_takes_and_no_more),
         cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),

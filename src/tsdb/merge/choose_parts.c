@@ -14,8 +14,8 @@
 #include "tsdb/merge/choose_parts.h"
 
 #include <assert.h>
-#include <time.h>
 
+#include "base/text/time_text.h"
 enum {
     RUN_MIN = 16,               /* number of small neighbours that are worth a merge */
     WIDE_MAX = 4,               /* parts across today's border that wait to be split at once */
@@ -28,30 +28,21 @@ enum {
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-/* The start of the month of a time, plus a number of months. */
-static int64_t
-month_begin(int64_t t_ms, int months)
-{
-    time_t seconds = (time_t)((t_ms - (t_ms < 0 ? 999 : 0)) / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    struct tm first = {.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + months, .tm_mday = 1};
-    return (int64_t)timegm(&first) * 1000;
-}
-
 /* The same, with borders that belong to the time after them. */
 static struct time_range
 calendar_of(int64_t t_ms, int64_t now_ms)
 {
-    int64_t oldest = month_begin(now_ms - YEARS_MS, 0), newest = month_begin(now_ms + YEARS_MS, 0);
+    int64_t oldest = time_month_begin(now_ms - YEARS_MS, 0),
+            newest = time_month_begin(now_ms + YEARS_MS, 0);
     if (t_ms < oldest) return (struct time_range){INT64_MIN, oldest - 1};
     if (t_ms >= newest) return (struct time_range){newest, INT64_MAX};
-    int64_t days_from = month_begin(now_ms - GRACE_MS, -1), days_to = month_begin(now_ms, 2);
+    int64_t days_from = time_month_begin(now_ms - GRACE_MS, -1),
+            days_to = time_month_begin(now_ms, 2);
     if (t_ms >= days_from && t_ms < days_to) {
         int64_t rest = t_ms % DAY_MS, begin = t_ms - (rest < 0 ? rest + DAY_MS : rest);
         return (struct time_range){begin, begin + DAY_MS - 1};
     }
-    return (struct time_range){month_begin(t_ms, 0), month_begin(t_ms, 1) - 1};
+    return (struct time_range){time_month_begin(t_ms, 0), time_month_begin(t_ms, 1) - 1};
 }
 
 struct time_range
