@@ -97,8 +97,11 @@ id_payload(uint64_t id)
     bool dull = id_mix(id, 5) % 2 == 0;
     store_le64(at, id);
     store_le64(at + 8, id_series(id));
-    for (size_t i = 16; i < size; i++) {
-        at[i] = dull ? (uint8_t)(i % 11) : (uint8_t)(id_mix(id, 64 + i / 8) >> (8 * (i % 8)));
+    for (size_t i = 16; i < size && dull; i++) {
+        at[i] = (uint8_t)(i % 11);
+    }
+    for (size_t i = 16; i < size && !dull; i += 8) {
+        store_le64(at + i, id_mix(id, 64 + i / 8));
     }
     return bytes_of(at, size);
 }

@@ -204,8 +204,9 @@ check_comes_back(void)
     uint32_t count = 0;
     assert_int_equal(decode(&count), OK);
     assert_int_equal(count, g.count);
+    bool lost = corrections_are_lost();
     for (uint32_t i = 0; i < count; i++) {
-        assert_same(&g.rollups[i], &g.back[i], corrections_are_lost());
+        assert_same(&g.rollups[i], &g.back[i], lost);
     }
     for (unsigned use = ROLLUP_COUNTS; use < ROLLUP_WHOLE; use++) {
         check_used((enum rollup_use)use);

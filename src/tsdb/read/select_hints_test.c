@@ -200,15 +200,18 @@ check_summary(const struct got *x, uint32_t count, const struct sample_summary *
     }
 }
 
-/* Checks that each window covers all samples or none. */
+/* Checks that each window covers all samples or none. Windows that end before the first sample or
+ * begin after the last one cover none. */
 static void
 check_windows(const struct query_windows *w, int64_t min_ms, int64_t max_ms)
 {
-    for (int64_t end_ms = w->first_ms;; end_ms += w->step_ms) {
+    int64_t end_ms = w->first_ms;
+    if (w->step_ms > 0 && min_ms > end_ms) end_ms += (min_ms - end_ms) / w->step_ms * w->step_ms;
+    for (; end_ms == w->first_ms || end_ms <= w->last_ms; end_ms += w->step_ms) {
         int64_t begin_ms = end_ms - w->range_ms;
         bool all = begin_ms < min_ms && max_ms <= end_ms;
         assert_true(all || max_ms <= begin_ms || min_ms > end_ms);
-        if (w->step_ms == 0 || end_ms + w->step_ms > w->last_ms) break;
+        if (w->step_ms == 0 || begin_ms >= max_ms) break;
     }
 }
 
