@@ -238,16 +238,17 @@ note_end(struct log_walk *w, const struct segment *newest)
 enum err
 wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to, struct why *why)
 {
-    uint8_t *piece = mem_alloc(memory, REWRITE_PIECE_BYTES);
-    enum err e = piece == NULL ? ERR_NOMEM : OK;
+    size_t room = to - from < REWRITE_PIECE_BYTES ? (size_t)(to - from) : REWRITE_PIECE_BYTES;
+    uint8_t *piece = room == 0 ? NULL : mem_alloc(memory, room);
+    enum err e = room > 0 && piece == NULL ? ERR_NOMEM : OK;
     while (e == OK && from < to) {
-        size_t size = to - from < REWRITE_PIECE_BYTES ? (size_t)(to - from) : REWRITE_PIECE_BYTES;
+        size_t size = to - from < room ? (size_t)(to - from) : room;
         e = file_read_at(file, piece, size, from, why);
         if (e == OK) e = file_write_at(file, bytes_of(piece, size), from, why);
         from += size;
     }
     if (e == OK) e = file_sync(file, why);
-    mem_free(memory, piece, REWRITE_PIECE_BYTES);
+    mem_free(memory, piece, room);
     return e;
 }
 

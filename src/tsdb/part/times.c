@@ -1,9 +1,11 @@
 /*
  * times.c - see times.h. Columns are in a ring one after another; a new one overwrites the oldest.
+ * The ring grows until it is as large as it may be, as most readers have few columns.
  *
  * Invariants:
  *  1. A column is contiguous in the ring.
  *  2. An entry is valid while end - at <= ring_samples: the ring has not come around to it.
+ *  3. A ring that may grow has not come around yet.
  */
 #include "tsdb/part/times.h"
 
@@ -11,7 +13,7 @@
 
 #include "base/hash/hash.h"
 
-enum { ENTRIES = 1024 };
+enum { ENTRIES = 1024, SAMPLES_FIRST = 4096 };
 
 struct cached_times {
     const struct part *part; /* NULL if the entry is empty */
@@ -22,9 +24,10 @@ struct cached_times {
 
 struct times_cache {
     struct budget *budget;
-    uint64_t end;  /* position of the next column */
-    int64_t *ring; /* not zeroed: pages that were never written take no memory */
+    uint64_t end; /* position of the next column */
+    int64_t *ring;
     uint32_t ring_samples;
+    uint32_t ring_samples_max;
     struct cached_times entries[ENTRIES];
 };
 
@@ -34,13 +37,32 @@ times_cache_new(struct budget *budget, uint32_t samples, struct times_cache **re
     struct times_cache *c = mem_new(budget, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     c->budget = budget;
-    c->ring_samples = samples;
-    c->ring = mem_alloc(budget, samples * sizeof *c->ring);
+    c->ring_samples_max = samples;
+    c->ring_samples = samples < SAMPLES_FIRST ? samples : SAMPLES_FIRST;
+    c->ring = mem_alloc(budget, c->ring_samples * sizeof *c->ring);
     if (c->ring == NULL) {
         mem_free(budget, c, sizeof *c);
         return ERR_NOMEM;
     }
     *ret_cache = c;
+    return OK;
+}
+
+/* Lets the ring grow instead of coming around, unless it is as large as it may be. */
+static enum err
+ring_reserve(struct times_cache *c, uint32_t count)
+{
+    uint32_t samples = c->ring_samples;
+    while (samples < c->ring_samples_max && samples < c->end + count) {
+        samples = samples < c->ring_samples_max / 2 ? 2 * samples : c->ring_samples_max;
+    }
+    if (samples == c->ring_samples) return OK;
+    assert(c->end <= c->ring_samples); /* invariant 3 */
+    int64_t *ring =
+        mem_resize(c->budget, c->ring, c->ring_samples * sizeof *ring, samples * sizeof *ring);
+    if (ring == NULL) return ERR_NOMEM;
+    c->ring = ring;
+    c->ring_samples = samples;
     return OK;
 }
 
@@ -74,7 +96,10 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
         return OK;
     }
     enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK && b->count <= c->ring_samples) {
+    if (e) return e;
+    e = ring_reserve(c, b->count);
+    if (e) return why_set(why, e, "not enough memory to read samples");
+    if (b->count <= c->ring_samples) {
         /* Columns do not wrap around: the end of the ring is left empty instead. */
         uint64_t left = c->ring_samples - c->end % c->ring_samples;
         if (left < b->count) c->end += left;
@@ -84,5 +109,5 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
         c->end += b->count;
         assert(c->end - x->at <= c->ring_samples); /* invariant 2 */
     }
-    return e;
+    return OK;
 }

@@ -107,40 +107,37 @@ damaged_page(void *context, uint64_t offset, const struct why *why)
     report_damage(context, why->text);
 }
 
-struct arrays {
-    int64_t times[CODEC_SAMPLES_MAX];
-    uint64_t bits[CODEC_SAMPLES_MAX];
-    int64_t starts[CODEC_SAMPLES_MAX];
-    struct histogram histograms[CODEC_SAMPLES_MAX];
-    struct rollup rollups[CODEC_SAMPLES_MAX];
-    struct histogram_rollup histogram_rollups[CODEC_SAMPLES_MAX];
-};
-
+/* The arrays of the block are in the scratch arena. */
 static enum err
-read_block(struct verify *v, struct part *part, const struct block_ref *b, struct arrays *a,
-           struct why *why)
+read_block(struct verify *v, struct part *part, const struct block_ref *b, struct why *why)
 {
+    bool floats = block_kind(b) == SAMPLE_FLOAT, raw = b->resolution_ms == 0;
+    size_t item_bytes = !floats && raw ? sizeof(struct histogram)
+                        : !floats      ? sizeof(struct histogram_rollup)
+                        : raw          ? sizeof(int64_t)
+                                       : sizeof(struct rollup);
     uint32_t windows;
     arena_reset(&v->scratch);
-    if (b->resolution_ms == 0) {
-        return block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, why);
+    int64_t *times = arena_alloc(&v->scratch, b->count * sizeof *times);
+    int64_t *starts = arena_alloc(&v->scratch, b->count * sizeof *starts);
+    uint64_t *bits = arena_alloc(&v->scratch, b->count * sizeof *bits);
+    void *items = arena_alloc(&v->scratch, b->count * item_bytes);
+    if (times == NULL || starts == NULL || bits == NULL || items == NULL) {
+        return why_set(why, ERR_NOMEM, "not enough memory to read a block");
     }
-    if (block_kind(b) == SAMPLE_FLOAT) {
-        return block_read_rollups(part, b, ROLLUP_WHOLE, a->times, a->bits, a->rollups, &windows,
-                                  why);
-    }
-    return block_read_histogram_rollups(part, b, a->times, &v->scratch, a->histogram_rollups,
-                                        &windows, why);
+    if (raw) return block_read(part, b, times, bits, starts, items, &v->scratch, why);
+    return floats ? block_read_rollups(part, b, ROLLUP_WHOLE, times, bits, items, &windows, why)
+                  : block_read_histogram_rollups(part, b, times, &v->scratch, items, &windows, why);
 }
 
 static enum err
 count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks, uint32_t count,
-             struct arrays *a, uint64_t *stored, uint64_t *rollup_rows)
+             uint64_t *stored, uint64_t *rollup_rows)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct block_ref *b = &blocks[i];
         struct why why;
-        enum err e = read_block(v, part, b, a, &why);
+        enum err e = read_block(v, part, b, &why);
         if (e == ERR_CORRUPT) {
             report_damage(v, why.text);
             continue;
@@ -173,8 +170,7 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
              uint64_t *rollup_rows)
 {
     struct row_reader *rows = NULL;
-    struct arrays *a = mem_alloc(NULL, sizeof *a);
-    enum err e = a == NULL ? ERR_NOMEM : row_reader_new(index, NULL, &rows);
+    enum err e = row_reader_new(index, NULL, &rows);
     struct buf last; /* pairs of the row before */
     buf_init(&last, NULL, 1 << 28);
     for (uint32_t i = 0; e == OK && i < index->tenant->series_count; i++) {
@@ -201,11 +197,10 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
         buf_put(&last, pairs, pair_count * sizeof *pairs);
         e = buf_error(&last);
         if (e) break;
-        e = count_blocks(v, part, blocks, count, a, stored, rollup_rows);
+        e = count_blocks(v, part, blocks, count, stored, rollup_rows);
     }
     buf_fini(&last);
     row_reader_free(rows);
-    mem_free(NULL, a, sizeof *a);
     return e;
 }
 

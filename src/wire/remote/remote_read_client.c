@@ -294,7 +294,8 @@ rr_client_end(struct rr_client *c, struct why *why)
 
 struct rr_decoder {
     struct budget *budget;
-    struct arena arena; /* memory of histograms */
+    struct arena arena;   /* memory of histograms */
+    struct arena reading; /* the histogram being read */
     int64_t min_ms, max_ms;
     bool any; /* a sample was decoded */
     int64_t last_ms;
@@ -312,6 +313,7 @@ rr_decoder_new(struct budget *budget, struct rr_decoder **ret_decoder)
     if (d == NULL) return ERR_NOMEM;
     d->budget = budget;
     arena_init(&d->arena, budget, ARENA_BYTES_MAX, 0);
+    arena_init(&d->reading, budget, ARENA_BYTES_MAX, 0);
     *ret_decoder = d;
     return OK;
 }
@@ -321,6 +323,7 @@ rr_decoder_free(struct rr_decoder *d)
 {
     if (d == NULL) return;
     arena_fini(&d->arena);
+    arena_fini(&d->reading);
     array_free(d->budget, d->times_ms, d->times_capacity);
     array_free(d->budget, d->bits, d->bits_capacity);
     mem_free(d->budget, d, sizeof *d);
@@ -347,7 +350,6 @@ enum err
 rr_decode_chunk(struct rr_decoder *d, enum chunk_type type, struct bytes chunk, int64_t min_ms,
                 int64_t max_ms, struct rr_decoded *ret, struct why *why)
 {
-    struct arena reading;
     uint32_t announced = chunk.size < 2 ? 0 : (uint32_t)chunk.at[0] << 8 | chunk.at[1];
     d->count = 0;
     d->histograms = NULL;
@@ -362,9 +364,8 @@ rr_decode_chunk(struct rr_decoder *d, enum chunk_type type, struct bytes chunk, 
         room = d->histograms != NULL;
     }
     if (!room) return why_set(why, ERR_NOMEM, "not enough memory for a chunk");
-    arena_init(&reading, d->budget, ARENA_BYTES_MAX, 0);
-    enum err e = chunk_read(type, chunk, &reading, keep_sample, d);
-    arena_fini(&reading);
+    arena_reset(&d->reading);
+    enum err e = chunk_read(type, chunk, &d->reading, keep_sample, d);
     if (e == ERR_CORRUPT) why_set(why, e, "streamed response has a damaged chunk");
     if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "not enough memory to decode a chunk");
     *ret = (struct rr_decoded){.count = d->count,

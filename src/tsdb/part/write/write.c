@@ -23,6 +23,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "model/storage_layout.h"
 #include "tsdb/part/write/writer.h"
 
@@ -329,9 +330,7 @@ part_writer_free(struct part_writer *w)
     mem_free(w->budget, w->sample_times, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
     mem_free(w->budget, w->sample_bits, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
     mem_free(w->budget, w->sample_starts, CODEC_SAMPLES_MAX * sizeof *w->sample_starts);
-    if (w->sample_histograms != NULL) {
-        mem_free(w->budget, w->sample_histograms, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
-    }
+    array_free(w->budget, w->sample_histograms, w->histogram_capacity);
     mem_free(w->budget, w->columns, w->column_capacity * sizeof *w->columns);
     codec_scratch_free(w->scratch);
     arena_fini(&w->histogram_arena);

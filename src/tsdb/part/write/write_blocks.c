@@ -9,12 +9,13 @@
  */
 #include <assert.h>
 
+#include "base/array.h"
 #include "tsdb/codec/histogram.h"
 #include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/write/writer.h"
 
-enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
+enum { HISTOGRAM_WORDS_MAX = 64 * 1024, HISTOGRAMS_FIRST = 64 };
 
 /* --- times and values: pages whose offsets come later ----------------------------------------- */
 
@@ -367,19 +368,21 @@ take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t fr
     return OK;
 }
 
+/* Makes room for `count` histograms in all: few blocks have as many as they may. */
 static enum err
-histograms_room(struct part_writer *w)
+histograms_room(struct part_writer *w, uint32_t count)
 {
-    if (w->sample_histograms != NULL) return OK;
-    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
-    return w->sample_histograms == NULL ? ERR_NOMEM : OK;
+    if (count > w->histogram_capacity && count < HISTOGRAMS_FIRST) count = HISTOGRAMS_FIRST;
+    bool room = array_reserve(w->budget, &w->sample_histograms, &w->histogram_capacity, count);
+    return room ? OK : ERR_NOMEM;
 }
 
 static enum err
 take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
 {
-    enum err e = histograms_room(w);
-    if (e == OK && !fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
+    enum err e = OK;
+    if (!fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
+    if (e == OK) e = histograms_room(w, w->sample_count + 1);
     if (e) return e;
     /* A full arena means that memory is short; ERR_LIMIT would say that an item is too large. */
     e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
@@ -528,7 +531,7 @@ part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollu
                              uint32_t count, int64_t resolution_ms, struct why *why)
 {
     enum err e = rollups_begin(w, resolution_ms, why);
-    if (e == OK) e = histograms_room(w);
+    if (e == OK) e = histograms_room(w, count < CODEC_SAMPLES_MAX ? count : CODEC_SAMPLES_MAX);
     for (uint32_t i = 0; i < count && e == OK;) {
         uint32_t taken = take_lasts(w, rollups + i, count - i);
         e = lasts_out(w, rollups + i, resolution_ms, why);

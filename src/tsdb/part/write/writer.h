@@ -153,6 +153,7 @@ struct part_writer {
     uint64_t *sample_bits;
     int64_t *sample_starts;
     struct histogram *sample_histograms;
+    uint32_t histogram_capacity;
     struct arena histogram_arena;
     struct buf encoded;
     struct buf first_times; /* of the rollups being written, encoded */
