@@ -25,6 +25,7 @@ refused with 400, as errors are.
   GET /stats       {"queries": N, "last": the last query}
 """
 import argparse
+import functools
 import gzip
 import http.server
 import json
@@ -66,16 +67,7 @@ class Store:
 
     def write_line(self, line, factor):
         head, fields, time = split_line(line)
-        parts = split_unescaped(head, ",")
-        tags = []
-        for part in parts[1:]:
-            pair = split_unescaped(part, "=")
-            if len(pair) != 2 or not pair[0] or not pair[1]:
-                raise bad(f"missing tag in {line!r}")
-            tags.append((unescape(pair[0]), unescape(pair[1])))
-        name = unescape(parts[0])
-        if not name or name.startswith("_"):
-            raise bad(f"bad measurement in {line!r}")
+        name, tags = series_of(head)
         values = {}
         for field in split_unescaped(fields, ",", quotes=True):
             at = unescaped_index(field, "=")
@@ -84,7 +76,7 @@ class Store:
             if kind is not type(value):
                 raise bad(f"field type conflict: {key}")
             values[key] = value
-        series = self.series.setdefault(name, {}).setdefault(tuple(sorted(tags)), {})
+        series = self.series.setdefault(name, {}).setdefault(tags, {})
         series.setdefault(int(time) * factor, {}).update(values)
         self.rows.pop(name, None)
         self.keys = None
@@ -150,7 +142,23 @@ def split_line(line):
 
 
 def unescape(text):
-    return re.sub(r"\\([,= ])", r"\1", text)
+    return re.sub(r"\\([,= ])", r"\1", text) if "\\" in text else text
+
+
+@functools.lru_cache(maxsize=1 << 16)  # series have many lines
+def series_of(head):
+    """(measurement, sorted tags) of the text before the fields."""
+    parts = split_unescaped(head, ",")
+    tags = []
+    for part in parts[1:]:
+        pair = split_unescaped(part, "=")
+        if len(pair) != 2 or not pair[0] or not pair[1]:
+            raise bad(f"missing tag in {head!r}")
+        tags.append((unescape(pair[0]), unescape(pair[1])))
+    name = unescape(parts[0])
+    if not name or name.startswith("_"):
+        raise bad(f"bad measurement in {head!r}")
+    return name, tuple(sorted(tags))
 
 
 def field_value(text):
