@@ -106,9 +106,12 @@ class Cut(Exception):
     """Sends only the start of an answer."""
 
 
+COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
 def as_json(answer):
     """JSON without blanks, as services of AWS write it."""
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return COMPACT.encode(answer).encode()
 
 
 def size_of(text):

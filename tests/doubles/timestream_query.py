@@ -159,14 +159,20 @@ class Queries:
 
     # --- pages --------------------------------------------------------------------------------
 
+    @staticmethod
+    def row_bytes(texts):
+        """The length of {"Data": [{"ScalarValue": "a"}, {"NullValue": true}]}, without writing it."""
+        names = sum(17 + len(json.encoder.encode_basestring_ascii(v)) if v is not None else 19 for v in texts)
+        return 12 + names + 2 * (len(texts) - 1)
+
     def rows_of_page(self, run, offset, max_rows):
         rows, size = [], 2
         for row in run.result.rows[offset : offset + (max_rows or len(run.result.rows))]:
-            made = {"Data": [{"NullValue": True} if v is None else {"ScalarValue": v} for v in run.result.texts(row)]}
-            size += len(json.dumps(made)) + 2
+            texts = run.result.texts(row)
+            size += self.row_bytes(texts) + 2
             if size > PAGE_BYTES_MAX:
                 break
-            rows.append(made)
+            rows.append({"Data": [{"NullValue": True} if v is None else {"ScalarValue": v} for v in texts]})
         if not rows and offset < len(run.result.rows):
             raise invalid("Query aborted as max page response size has been exceeded by the output result row")
         return rows

@@ -664,6 +664,8 @@ def like(text, pattern, escape):
 
 def java_double(value):
     """A number as Double.toString() prints it."""
+    if 1e-3 <= abs(value) < 1e7:  # as Python does
+        return repr(float(value))
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -679,11 +681,6 @@ def java_double(value):
     # position of the point in the mantissa
     place = len(whole) + shift - (len(whole + fraction) - len(mantissa))
     mantissa = mantissa.rstrip("0") or "0"
-    if 1e-3 <= abs(value) < 1e7:
-        if place <= 0:
-            return f"{sign}0.{'0' * -place}{mantissa}"
-        whole, fraction = mantissa[:place].ljust(place, "0"), mantissa[place:]
-        return f"{sign}{whole}.{fraction or '0'}"
     if len(mantissa) == 1:  # it has at least two digits, the nearest ones
         two = f"{abs(value):.1e}"
         if float(two) == abs(value):
@@ -1148,9 +1145,10 @@ class Result:
     def __init__(self, names, types, rows, scanned):
         self.names, self.types, self.rows, self.scanned = names, types, rows, scanned
         self.is_ordered = False
+        self.printers = [PRINTED[t] for t in types]
 
     def texts(self, row):
-        return [None if v is None else PRINTED[t](v) for v, t in zip(row, self.types)]
+        return [None if v is None else printed(v) for v, printed in zip(row, self.printers)]
 
     def column_info(self):
         return [{"Name": n, "Type": {"ScalarType": SCALAR_TYPES.get(t, t.upper())}} for n, t in zip(self.names, self.types)]
