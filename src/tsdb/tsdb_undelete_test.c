@@ -247,6 +247,24 @@ UNIT_TEST(test_deletions_that_wait_for_merges_are_limited)
     assert_true(delete_series("m", INT64_MIN, INT64_MAX).id > DELETIONS_WAITING_MAX);
 }
 
+UNIT_TEST(test_a_part_without_room_for_its_copy_is_cleaned_later)
+{
+    hold_deletions(0);
+    send_part("__name__=m,x=1", T0, 0);
+    send_part("__name__=m,x=2", T0, 2);
+    merge_all(TSDB_MERGE_FULL);
+    struct tsdb_deletion d = delete_series("m{x='1'}", INT64_MIN, INT64_MAX);
+    sim_env_advance_ns(machine.sim, 3 * HOUR_MS * NS_PER_MS);
+    sim_env_set_capacity(machine.sim, tree_sum_of(machine.env, STORE_DIR).bytes);
+    err_ignore(tsdb_maintain(machine.db, &machine.why), "the disk is full");
+    merge_all(TSDB_MERGE_DUE);
+    assert_int_equal(hidden(d.id), 1);
+    sim_env_set_capacity(machine.sim, UINT64_MAX);
+    must(tsdb_maintain(machine.db, &machine.why));
+    merge_all(TSDB_MERGE_DUE);
+    assert_int_equal(receipt(d.id).state, DELETION_DONE);
+}
+
 /* --- against a model -------------------------------------------------------------------------- */
 
 enum { SERIES = 3, SLOTS = 8, LIFE_STEPS = 60, LIVES = 30, LONG_LIVES = 20000 };
@@ -571,6 +589,7 @@ main(void)
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),
         claim(test_deletions_that_can_be_undone_are_limited),
         claim(test_deletions_that_wait_for_merges_are_limited),
+        claim(test_a_part_without_room_for_its_copy_is_cleaned_later),
         cmocka_unit_test(test_deletions_and_their_undoing_follow_a_model_through_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

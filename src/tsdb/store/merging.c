@@ -201,7 +201,9 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
     return OK;
 }
 
-/* Plans to rewrite a part that has deleted samples; parts that have none are marked as clean. */
+/* Plans to rewrite a part that has deleted samples; parts that have none are marked as clean. A
+ * part waits until the disk has room for its copy, unless a request cleans: the copy may be small.
+ */
 static enum err
 plan_cleaning(struct merging *g, const struct plan_part *parts,
               const struct merge_plan_options *options)
@@ -225,6 +227,8 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
                                         &deletions, &count, g->why);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
+        bool fits = parts[i].bytes <= options->bytes_max || g->options->mode == TSDB_MERGE_CLEAN;
+        if (count > 0 && !fits) continue;
         if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
         part_set_applied(v->parts[i], g->due->last_id);
         marked = true;
