@@ -105,11 +105,12 @@ set_hull(const struct merge_planning *g)
     return hull;
 }
 
-/* True if a part is damaged, or too large for the memory of a merge. It is never an input. */
+/* True if a part is damaged, or too large for the memory of a merge or for the free disk space. It
+ * is never an input. */
 static bool
 is_out_of_reach(const struct merge_planning *g, const struct plan_part *p)
 {
-    return p->fixed || p->memory > g->options->memory_max;
+    return p->fixed || p->memory > g->options->memory_max || p->bytes > g->options->bytes_max;
 }
 
 static bool
@@ -124,7 +125,7 @@ static bool
 set_is_mergeable(const struct merge_planning *g)
 {
     struct plan_part hull = set_hull(g);
-    if (hull.bytes > g->options->bytes_max && g->set_count > 1) return false;
+    if (hull.bytes > g->options->bytes_max) return false;
     for (uint32_t i = 0; i < g->options->border_count && g->set_count > 1; i++) {
         uint64_t border = g->options->borders[i];
         if (hull.from_pos < border && hull.to_pos > border) return false;
@@ -227,10 +228,7 @@ find_whole(struct merge_planning *g, const uint32_t *members, uint32_t count)
         take_run(g, members + at, count - at, UINT64_MAX);
         if (g->set_count == 0) continue;
         const struct plan_part *first = &g->parts[g->set[0]];
-        if (g->options->full && g->set_count == 1 && first->loose &&
-            first->bytes <= g->options->bytes_max) {
-            return true;
-        }
+        if (g->options->full && g->set_count == 1 && first->loose) return true;
         if (g->set_count < 2) continue;
         uint64_t largest = largest_of(g, g->set, g->set_count);
         uint64_t small = set_hull(g).bytes - largest;
@@ -343,8 +341,7 @@ merge_plan_partition(const struct plan_part *parts, uint32_t count, uint32_t par
     }
     for (uint32_t at = 0; at < n && members[at] <= part; at++) {
         take_run(&g, members + at, n - at, UINT64_MAX);
-        if (g.set_count > 0 && set_hull(&g).bytes <= options->bytes_max && set_has(&g, part))
-            return plan_set(&g, true, ret_plan);
+        if (g.set_count > 0 && set_has(&g, part)) return plan_set(&g, true, ret_plan);
     }
     return OK;
 }

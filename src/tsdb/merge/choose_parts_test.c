@@ -401,7 +401,11 @@ UNIT_TEST(test_a_merge_that_would_be_too_large_is_not_planned)
         flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS, 4, 4 << 20);
     }
     settle();
-    assert_int_equal(part_count, 4); /* two and two */
+    assert_int_equal(part_count, 4);                             /* two and two */
+    flush(8, NOW0 - 9 * DAY_MS, NOW0 - 7 * DAY_MS, 4, 20 << 20); /* to be split, but too large */
+    assert_int_equal(settle(), 0);
+    flush(9, NOW0 - 9 * DAY_MS, NOW0 - 8 * DAY_MS, 4, 8 << 20); /* keeps no other waiting */
+    assert_int_equal(settle(), 1);
     world_clear();
 }
 
