@@ -247,6 +247,69 @@ UNIT_TEST(test_deletions_that_wait_for_merges_are_limited)
     assert_true(delete_series("m", INT64_MIN, INT64_MAX).id > DELETIONS_WAITING_MAX);
 }
 
+static const struct env_ops *ops_of_machine;
+
+/* Reads a page, the first time with a flush of a new sample before it. */
+static ssize_t
+flush_and_read(struct env *env, int file, void *to, size_t size, uint64_t offset)
+{
+    env->ops = ops_of_machine;
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    return env->ops->pread(env, file, to, size, offset);
+}
+
+static ssize_t
+merge_and_read(struct env *env, int file, void *to, size_t size, uint64_t offset)
+{
+    ssize_t result = flush_and_read(env, file, to, size, offset);
+    merge_all(TSDB_MERGE_FULL);
+    return result;
+}
+
+/* Deletes the series x=1 while its first page is read that way. */
+static struct tsdb_deletion
+delete_meanwhile(ssize_t (*pread)(struct env *env, int file, void *to, size_t size,
+                                  uint64_t offset))
+{
+    send_part("__name__=m,x=1", T0, 0);
+    machine_verified_restart(&machine);
+    ops_of_machine = machine.env->ops;
+    struct env_ops ops = *ops_of_machine;
+    ops.pread = pread;
+    machine.env->ops = &ops;
+    struct tsdb_deletion d = delete_series("m{x='1'}", INT64_MIN, INT64_MAX);
+    assert_ptr_equal(machine.env->ops, ops_of_machine); /* it has read */
+    assert_int_equal(d.samples, 1);
+    return d;
+}
+
+UNIT_TEST(test_samples_that_are_flushed_during_a_deletion_are_not_deleted)
+{
+    hold_deletions(24 * HOUR_MS);
+    struct tsdb_deletion d = delete_meanwhile(flush_and_read);
+    assert_int_equal(hidden(d.id), 1);
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"1\"} 1767222001000 1\n");
+    merge_all(TSDB_MERGE_FULL);
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"1\"} 1767222001000 1\n");
+    machine_verified_restart(&machine);
+    merge_all(TSDB_MERGE_CLEAN);
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"1\"} 1767222001000 1\n");
+    assert_int_equal(machine_ledger(&machine, "a").count[LEDGER_FLOAT][LEDGER_DELETED], 1);
+}
+
+UNIT_TEST(test_a_deletion_during_a_merge_hides_what_it_joined_until_undone)
+{
+    hold_deletions(24 * HOUR_MS);
+    struct tsdb_deletion d = delete_meanwhile(merge_and_read);
+    assert_int_equal(hidden(d.id), 2);
+    expect_all(&machine, "a", "");
+    machine_verified_restart(&machine);
+    undelete(d.id);
+    expect_all(&machine, "a",
+               "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
+               "{__name__=\"m\", x=\"1\"} 1767222001000 1\n");
+}
+
 UNIT_TEST(test_a_part_without_room_for_its_copy_is_cleaned_later)
 {
     hold_deletions(0);
@@ -589,6 +652,8 @@ main(void)
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),
         claim(test_deletions_that_can_be_undone_are_limited),
         claim(test_deletions_that_wait_for_merges_are_limited),
+        claim(test_samples_that_are_flushed_during_a_deletion_are_not_deleted),
+        claim(test_a_deletion_during_a_merge_hides_what_it_joined_until_undone),
         claim(test_a_part_without_room_for_its_copy_is_cleaned_later),
         cmocka_unit_test(test_deletions_and_their_undoing_follow_a_model_through_kills),
     };

@@ -853,8 +853,8 @@ count_items(const struct sample_batch *b, const struct time_range *range, struct
 }
 
 enum err
-parts_count(struct head *head, struct version *version, const struct query_request *request,
-            struct tsdb_deletion *ret, struct why *why)
+parts_count(struct head *head, struct version *version, enum count_what what,
+            const struct query_request *request, struct tsdb_deletion *ret, struct why *why)
 {
     const struct time_range range = {request->min_ms, request->max_ms};
     struct query_request asked = *request;
@@ -863,13 +863,13 @@ parts_count(struct head *head, struct version *version, const struct query_reque
     struct bytes labels;
     enum err e = store_view_open(head, VIEW_PARTS, NULL, &view, why);
     if (e) return e;
-    if (version != NULL) { /* what rules hide is on disk, too */
+    if (what == COUNT_STORED) {
         series_rules_unref(view->rules);
         view->rules = NULL;
-        version_unref(view->version);
-        version_ref(version);
-        view->version = version;
     }
+    version_unref(view->version);
+    version_ref(version);
+    view->version = version;
     asked.hints.rollups = ROLLUP_COUNTS;
     *ret = (struct tsdb_deletion){.id = 0};
     e = query_open(view, &asked, QUERY_SAMPLES, &q, why);

@@ -36,9 +36,11 @@ MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *
 /* True if the part holds samples of positions within the stretch of the log. */
 bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
+/* COUNT_SHOWN: what queries return; COUNT_STORED: what rules of retention hide, too. */
+enum count_what { COUNT_SHOWN, COUNT_STORED };
 /* Counts the series, samples and windows that a deletion of the request would hide in the parts of
- * `version`; NULL: in those that are live. */
-MUST_CHECK enum err parts_count(struct head *head, struct version *version,
+ * `version`. */
+MUST_CHECK enum err parts_count(struct head *head, struct version *version, enum count_what what,
                                 const struct query_request *request, struct tsdb_deletion *ret,
                                 struct why *why);
 

@@ -403,6 +403,18 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     cut_free(&db->head, &cut);
 }
 
+/* Sets the position of a new tombstone to that of the store if a merge has joined samples from
+ * before and after its own. */
+static void
+settle_tombstone(const struct version *v, uint64_t store_pos, struct tombstone *t)
+{
+    assert(t->id == v->tombstones->last_id + 1);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        if (info->from_pos < t->pos && info->to_pos > t->pos) t->pos = store_pos;
+    }
+}
+
 static void
 saved_free(struct tsdb *db, struct saved *saved)
 {
@@ -433,9 +445,8 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
         assert(part_info(edit->add[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
     }
     if (edit->tombstone != NULL) {
-        assert(edit->tombstone->id == db->live.version->tombstones->last_id + 1);
-        edit->tombstone->pos = next.store_pos;
-        edit->receipt->facts.pos = next.store_pos;
+        settle_tombstone(db->live.version, next.store_pos, edit->tombstone);
+        edit->receipt->facts.pos = edit->tombstone->pos;
     }
     enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);

@@ -455,7 +455,7 @@ deletion_selects(struct tsdb *db, const struct version *v, const struct tombston
                                     .control = control};
     enum err e = version_below(db, v, t, &below);
     if (e) return why_set(why, e, "not enough memory to count deleted samples");
-    e = parts_count(&db->head, below, &request, ret, why);
+    e = parts_count(&db->head, below, COUNT_STORED, &request, ret, why);
     version_unref(below);
     return e;
 }

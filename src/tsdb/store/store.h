@@ -149,11 +149,11 @@ struct store_edit {
     uint32_t remove_count;
     const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    struct tombstone *tombstone;        /* a new tombstone, whose position the edit sets; or NULL */
-    struct receipt *receipt;            /* of `tombstone`; taken if the edit succeeds */
-    uint64_t undo;                      /* number of the tombstone that is removed; 0: none */
-    const struct series_rules *rules;   /* by which samples were removed; NULL: none */
-    const struct rule_removal *removed; /* by each of them */
+    struct tombstone *tombstone; /* a new tombstone, whose position the edit may move; or NULL */
+    struct receipt *receipt;     /* of `tombstone`; taken if the edit succeeds */
+    uint64_t undo;               /* number of the tombstone that is removed; 0: none */
+    const struct series_rules *rules;      /* by which samples were removed; NULL: none */
+    const struct rule_removal *removed;    /* by each of them */
     const struct part_merge_level *levels; /* and what each of their rules has replaced */
     uint32_t level_count;
     bool flush; /* the added parts hold the frozen generation, and earlier generations that replay

@@ -3,8 +3,9 @@
  * rewritten; until then MANIFEST has a tombstone.
  *
  * The caller flushes the head first. So a deletion affects parts only, and hides samples that
- * arrived before the store's position at its edit. Samples that arrive later are new, even if they
- * are the same.
+ * arrived before the store's position when they are counted. Samples that arrive later are new,
+ * even if they are the same. If a merge joins samples from before and after that position during
+ * the count, the deletion hides what arrived before the store's position at its edit.
  *
  * Invariants:
  * 1. Numbers of tombstones ascend, are never given twice, and are at most last_id of the set.
@@ -110,42 +111,40 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 /* True if no part has samples of the tenant in that time. A part that was set aside may have some,
  * and return. */
 static bool
-is_pointless(struct tsdb *db, struct bytes tenant, struct time_range range)
+is_pointless(struct tsdb *db, const struct version *v, struct bytes tenant, struct time_range range)
 {
     bool any = false;
     for (uint32_t i = 0; i < db->live.aside_count; i++) {
         any |= ranges_meet(range, db->live.aside[i].time);
     }
-    lock_take(&db->live.lock);
-    for (uint32_t i = 0; i < db->live.version->part_count; i++) {
-        const struct part_info *info = part_info(db->live.version->parts[i]);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
         any |= ranges_meet(range, (struct time_range){info->min_ms, info->max_ms}) &&
-               part_tenant(db->live.version->parts[i], tenant) != NULL;
+               part_tenant(v->parts[i], tenant) != NULL;
     }
-    lock_drop(&db->live.lock);
     return !any;
 }
 
-static uint64_t
-next_id(struct tsdb *db)
+/* Returns the live parts, and the position before which they have all samples. */
+static struct version *
+pin_parts(struct tsdb *db, uint64_t *ret_pos)
 {
     lock_take(&db->live.lock);
-    uint64_t id = db->live.version->tombstones->last_id + 1;
+    struct version *v = db->live.version;
+    version_ref(v);
+    *ret_pos = atomic_load(&db->store_pos);
     lock_drop(&db->live.lock);
-    return id;
+    return v;
 }
 
 /* Counts what the tombstone selects, though other tombstones hide some of it. */
 static enum err
-count_selected(struct tsdb *db, struct tombstone *t, const struct tsdb_deletion *counted,
-               struct tsdb_deletion *ret, struct why *why)
+count_selected(struct tsdb *db, const struct version *v, const struct tombstone *t,
+               const struct tsdb_deletion *counted, struct tsdb_deletion *ret, struct why *why)
 {
-    struct version *v = live_pin(&db->live);
     *ret = *counted;
-    t->pos = UINT64_MAX; /* all parts; the edit sets it */
-    enum err e = v->tombstones->count == 0 ? OK : deletion_selects(db, v, t, NULL, ret, why);
-    version_unref(v);
-    return e;
+    if (v->tombstones->count == 0) return OK;
+    return deletion_selects(db, v, t, NULL, ret, why);
 }
 
 enum err
@@ -161,24 +160,28 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
         .tenant = tenant, .sets = &set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
     *ret_deletion = counted;
     enum err e = OK;
-    if (min_ms > max_ms || is_pointless(db, tenant, range)) goto out;
+    uint64_t pos;
+    struct version *v = pin_parts(db, &pos);
+    if (min_ms > max_ms || is_pointless(db, v, tenant, range)) goto out;
     e = receipts_have_room(db, why);
-    if (e == OK) e = parts_count(&db->head, NULL, &request, &counted, why);
+    if (e == OK) e = parts_count(&db->head, v, COUNT_SHOWN, &request, &counted, why);
     if (e == OK) {
-        e = tombstone_new(&db->cache_budget, next_id(db), tenant, selector->matchers,
+        e = tombstone_new(&db->cache_budget, v->tombstones->last_id + 1, tenant, selector->matchers,
                           selector->count, range, env_realtime_ms(db->env), &tombstone);
     }
     if (e) goto out;
     assert(tombstone->matcher_count == selector->count); /* invariant 3 */
     selector->count = 0;                                 /* the tombstone owns them now */
     counted.id = tombstone->id;
-    e = count_selected(db, tombstone, &counted, &selected, why);
+    tombstone->pos = pos;
+    e = count_selected(db, v, tombstone, &counted, &selected, why);
     if (e == OK) e = receipt_new(db, tombstone, &counted, &selected, &receipt, why);
     struct store_edit edit = {.tombstone = tombstone, .receipt = receipt};
     if (e == OK) e = store_edit(db, &edit, why);
     if (e == OK) *ret_deletion = counted;
     if (e) receipt_drop(db, receipt);
 out:
+    version_unref(v);
     tombstone_unref(tombstone);
     selector_fini(selector);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to delete series") : e;
