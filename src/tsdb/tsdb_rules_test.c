@@ -409,6 +409,21 @@ UNIT_TEST(test_a_merge_during_which_rules_change_removes_nothing)
     expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
 }
 
+/* What the only deletion found on disk when it was made. */
+static uint64_t
+selected(struct machine *m)
+{
+    struct arena arena;
+    struct tsdb_receipt *list;
+    uint32_t count;
+    arena_init(&arena, NULL, 0, 0);
+    must(tsdb_deletions(m->db, text("a"), &arena, &list, &count, &m->why));
+    assert_int_equal(count, 1);
+    uint64_t samples = list[0].selected;
+    arena_fini(&arena);
+    return samples;
+}
+
 UNIT_TEST(test_receipts_of_deletions_count_what_rules_hide_as_on_disk)
 {
     struct tsdb_deletion made;
@@ -422,6 +437,7 @@ UNIT_TEST(test_receipts_of_deletions_count_what_rules_hide_as_on_disk)
     must(selector_parse(bytes_of_text("{job=\"ci\"}"), &selector, &machine.why));
     must(tsdb_delete(machine.db, tenant, &selector, INT64_MIN, INT64_MAX, &made, &machine.why));
     assert_int_equal(made.samples, 3);
+    assert_int_equal(selected(&machine), 4);
     must(tsdb_deletion_hidden(machine.db, made.id, NULL, &hidden, &machine.why));
     assert_int_equal(hidden.samples, 4);
     merge_all(&machine);

@@ -137,13 +137,26 @@ pin_parts(struct tsdb *db, uint64_t *ret_pos)
     return v;
 }
 
-/* Counts what the tombstone selects, though other tombstones hide some of it. */
+static bool
+rules_hide(struct tsdb *db)
+{
+    int64_t now_ms;
+    lock_take(&db->head.lock);
+    struct series_rules *rules = retention_rules(&db->head, &now_ms);
+    lock_drop(&db->head.lock);
+    bool any = rules != NULL;
+    series_rules_unref(rules);
+    return any;
+}
+
+/* Counts what the tombstone selects, though other tombstones or rules of retention hide some of it.
+ */
 static enum err
 count_selected(struct tsdb *db, const struct version *v, const struct tombstone *t,
                const struct tsdb_deletion *counted, struct tsdb_deletion *ret, struct why *why)
 {
     *ret = *counted;
-    if (v->tombstones->count == 0) return OK;
+    if (v->tombstones->count == 0 && !rules_hide(db)) return OK;
     return deletion_selects(db, v, t, NULL, ret, why);
 }
 
