@@ -6,10 +6,10 @@
 #include "config/config_check.h"
 
 static const char notes[] =
-    "\nShows for each rule of retention.rules in FILE, a configuration of Firekeep, what is past\n"
-    "it: series, samples, how many of these queries still return, compressed bytes, and the\n"
-    "oldest sample. Nothing changes. Numbers of samples and bytes are estimated where a block\n"
-    "also has younger samples. A server needs --web.enable-admin-api.\n"
+    "\nShows for each rule of retention.rules in FILE, a configuration of Firekeep, and for\n"
+    "retention.time, what is past it: series, samples, how many of these queries still return,\n"
+    "compressed bytes, and the oldest sample. Nothing changes. Numbers of samples and bytes are\n"
+    "estimated where a block also has younger samples. A server needs --web.enable-admin-api.\n"
     "\nExit status: 0 done; 1 it failed, or FILE is invalid; 2 wrong usage.\n";
 
 static void

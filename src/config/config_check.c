@@ -139,9 +139,8 @@ config_retention_rules(const char *file_name, struct bytes text, int flag_count,
 {
     struct settings next;
     struct config_lists lists = {.destinations = {NULL}};
-    int64_t kept_ms;
     enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
-    if (e == OK) e = retention_rules_make(&lists.retention, &next, ret_rules, &kept_ms, why);
+    if (e == OK) e = retention_rules_plan(&lists.retention, &next, ret_rules, why);
     config_lists_free(&lists);
     return e;
 }

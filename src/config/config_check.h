@@ -23,8 +23,8 @@ MUST_CHECK enum err config_check_print(const struct config_check *check, struct 
 
 struct series_rules;
 struct tsdb_limits;
-/* Gives the rules of retention of a configuration, NULL if it has none: see retention_rules_make().
- * Nothing changes. ERR_INPUT with file:line:column; ERR_LIMIT, ERR_NOMEM. */
+/* Gives the rules of retention of a configuration for a plan, see retention_rules_plan(). Nothing
+ * changes. ERR_INPUT with file:line:column; ERR_LIMIT, ERR_NOMEM. */
 MUST_CHECK enum err config_retention_rules(const char *file_name, struct bytes text, int flag_count,
                                            char *const *flag_words, struct series_rules **ret_rules,
                                            struct why *why);

@@ -117,6 +117,9 @@ claim "starts" begin || done_testing
 claim "takes three days of two series" send "$(days)"
 claim "flushes" fetch /api/v1/admin/tsdb/flush -X POST
 claim "a plan says what rules would remove" plan 1 24 24 --url="$url"
+claim "a plan says what a shorter retention.time would remove" eval \
+    'build/firekeep retention plan --format=json --url="$url" <(echo "retention: {time: 2d}") |
+        jq -e ".rules | length == 1 and (.[0] | .match == \"{}\" and .samples == 48)"'
 claim "a plan of an invalid file says where" says "rules.match" 1 build/firekeep retention plan --url="$url" \
     <(echo 'retention: {rules: [{match: "{", time: 2d}]}')
 cp "$work/new.yml" "$work/firekeep.yml"

@@ -87,15 +87,12 @@ retention_rules_free(struct retention_rules *rules)
     *rules = (struct retention_rules){NULL};
 }
 
-enum err
-retention_rules_make(const struct retention_rules *rules, const struct settings *settings,
-                     struct series_rules **ret_rules, int64_t *ret_kept_ms, struct why *why)
+/* Makes the rules, with a last one for all other series if there is none yet and `with_rest`. */
+static enum err
+make(const struct retention_rules *rules, int64_t time_ms, bool with_rest,
+     struct series_rules **ret_rules, struct why *why)
 {
-    int64_t time_ms = settings->retention_time_ms, kept_ms = time_ms;
     struct arena arena;
-    *ret_rules = NULL;
-    *ret_kept_ms = time_ms;
-    if (rules->count == 0) return OK;
     arena_init(&arena, NULL, 0, 0);
     uint32_t count = rules->count;
     struct series_rule *list = arena_alloc(&arena, (count + 1u) * sizeof *list);
@@ -103,17 +100,37 @@ retention_rules_make(const struct retention_rules *rules, const struct settings 
     if (list == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules of retention");
     } else {
-        memcpy(list, rules->items, count * sizeof *list);
         const struct series_rule rest = {"{}", NULL, 0, time_ms};
-        bool has_rest = false;
+        if (count > 0) memcpy(list, rules->items, count * sizeof *list);
         for (uint32_t i = 0; i < count; i++) {
-            has_rest |= series_rules_are_alike(&list[i], &rest);
-            if (list[i].age_ms > kept_ms) kept_ms = list[i].age_ms;
+            with_rest &= !series_rules_are_alike(&list[i], &rest);
         }
-        if (kept_ms > time_ms && !has_rest) list[count++] = rest;
+        if (with_rest) list[count++] = rest;
         e = series_rules_new(list, count, NULL, ret_rules, why);
     }
     arena_fini(&arena);
+    return e;
+}
+
+enum err
+retention_rules_make(const struct retention_rules *rules, const struct settings *settings,
+                     struct series_rules **ret_rules, int64_t *ret_kept_ms, struct why *why)
+{
+    int64_t time_ms = settings->retention_time_ms, kept_ms = time_ms;
+    *ret_rules = NULL;
+    *ret_kept_ms = time_ms;
+    if (rules->count == 0) return OK;
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (rules->items[i].age_ms > kept_ms) kept_ms = rules->items[i].age_ms;
+    }
+    enum err e = make(rules, time_ms, kept_ms > time_ms, ret_rules, why);
     if (e == OK) *ret_kept_ms = kept_ms;
     return e;
+}
+
+enum err
+retention_rules_plan(const struct retention_rules *rules, const struct settings *settings,
+                     struct series_rules **ret_rules, struct why *why)
+{
+    return make(rules, settings->retention_time_ms, true, ret_rules, why);
 }

@@ -40,6 +40,12 @@ MUST_CHECK enum err retention_rules_make(const struct retention_rules *rules,
                                          struct series_rules **ret_rules, int64_t *ret_kept_ms,
                                          struct why *why);
 
+/* Makes the rules of a plan, which tells what each removes: always with a last rule for all other
+ * series, which has retention.time. ERR_NOMEM. */
+MUST_CHECK enum err retention_rules_plan(const struct retention_rules *rules,
+                                         const struct settings *settings,
+                                         struct series_rules **ret_rules, struct why *why);
+
 /* The keys of a rule, for the test that compares them with the manual. */
 extern const struct schema retention_rule_schema;
 

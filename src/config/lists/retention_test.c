@@ -113,6 +113,32 @@ UNIT_TEST(test_a_rule_may_keep_series_for_longer_than_the_others)
     expect_made("retention: {rules: [{match: '{}', time: 9d}]}", day_ms, 1, 9 * day_ms);
 }
 
+static void
+expect_planned(const char *text, uint32_t count, int64_t rest_ms)
+{
+    struct retention_rules rules;
+    struct settings settings;
+    struct series_rules *made;
+    struct why why;
+    settings_default(&settings);
+    settings.retention_time_ms = 90 * INT64_C(86400000);
+    assert_int_equal(read_rules(text, true, &rules, &why), OK);
+    assert_int_equal(retention_rules_plan(&rules, &settings, &made, &why), OK);
+    assert_int_equal(series_rules_count(made), count);
+    assert_string_equal(series_rules_at(made, count - 1)->match, "{}");
+    assert_int_equal(series_rules_at(made, count - 1)->age_ms, rest_ms);
+    series_rules_unref(made);
+    retention_rules_free(&rules);
+}
+
+UNIT_TEST(test_a_plan_says_what_retention_time_removes)
+{
+    const int64_t day_ms = 86400000;
+    expect_planned("retention: {}", 1, 90 * day_ms);
+    expect_planned("retention: {rules: [{match: '{job=\"ci\"}', time: 9d}]}", 2, 90 * day_ms);
+    expect_planned("retention: {rules: [{match: '{}', time: 9d}]}", 1, 9 * day_ms);
+}
+
 UNIT_TEST(test_the_manual_has_a_true_row_for_every_key)
 {
     char *page = read_source_file("docs/configuration.md");
@@ -130,6 +156,7 @@ main(void)
         cmocka_unit_test(test_invalid_rules_are_refused_with_their_place),
         cmocka_unit_test(test_without_tenancy_there_is_one_tenant),
         cmocka_unit_test(test_a_rule_may_keep_series_for_longer_than_the_others),
+        cmocka_unit_test(test_a_plan_says_what_retention_time_removes),
         cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
