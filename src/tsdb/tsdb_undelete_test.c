@@ -201,6 +201,20 @@ UNIT_TEST(test_a_snapshot_keeps_what_a_deletion_hides)
     assert_int_equal(receipt(d.id).snapshots, 0);
 }
 
+UNIT_TEST(test_a_damaged_snapshot_may_have_what_a_deletion_hides)
+{
+    char name[SNAPSHOT_NAME_BYTES], path[300];
+    struct file file;
+    send_part("__name__=m,x=1", T0, 0);
+    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    struct tsdb_deletion d = delete_series("m", T0 + 1000, INT64_MAX);
+    d = delete_series("m", T0, T0 + 1000);
+    snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/MANIFEST", name);
+    must(file_open(machine.env, path, FILE_REPLACE, &file, &machine.why));
+    must(file_close(&file));
+    assert_int_equal(receipt(d.id).snapshots, 1);
+}
+
 UNIT_TEST(test_another_tenant_neither_sees_nor_undoes_a_deletion)
 {
     hold_deletions(24 * HOUR_MS);
@@ -649,6 +663,7 @@ main(void)
         claim(test_of_two_overlapping_deletions_one_can_be_undone),
         claim(test_cleaning_ends_the_hold),
         claim(test_a_snapshot_keeps_what_a_deletion_hides),
+        claim(test_a_damaged_snapshot_may_have_what_a_deletion_hides),
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),
         claim(test_deletions_that_can_be_undone_are_limited),
         claim(test_deletions_that_wait_for_merges_are_limited),

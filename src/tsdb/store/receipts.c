@@ -369,27 +369,30 @@ struct snapshot_search {
     struct why *why;
 };
 
+/* A snapshot whose manifest cannot be read may have samples of each deletion. */
 static enum err
 look_at_snapshot(void *context, const struct tsdb_snapshot_facts *snapshot)
 {
     struct snapshot_search *x = context;
     char dir[320];
     struct manifest m;
+    struct why reason = {""};
     arena_reset(&x->arena);
     enum err e = path_join(dir, sizeof dir, x->all, snapshot->name);
-    if (e == OK) e = manifest_read(x->db->env, dir, &x->arena, &m, x->why);
+    if (e == OK) e = manifest_read(x->db->env, dir, &x->arena, &m, &reason);
     if (e == ERR_MISSING) return OK; /* it is being deleted */
-    for (uint32_t i = 0; e == OK && i < x->count; i++) {
+    if (e == ERR_NOMEM) return why_set(x->why, e, "not enough memory to list deletions");
+    for (uint32_t i = 0; i < x->count; i++) {
         struct tsdb_receipt *r = &x->list[i];
-        bool has = false;
-        for (uint32_t p = 0; p < m.part_count; p++) {
+        bool has = e != OK;
+        for (uint32_t p = 0; e == OK && p < m.part_count; p++) {
             const struct manifest_part *part = &m.parts[p];
             has |= part->from_pos < x->positions[i] && part->applied < r->id &&
                    ranges_meet(part->time, r->range);
         }
         r->snapshots += has;
     }
-    return e;
+    return OK;
 }
 
 enum err
