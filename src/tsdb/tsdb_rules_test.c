@@ -386,24 +386,69 @@ change_rules(void *context)
     return true;
 }
 
-UNIT_TEST(test_a_merge_during_which_rules_change_removes_nothing)
+/* A part with four days, and so many samples that a merge asks at least once before it is done. */
+static void
+send_a_long_merge(void)
 {
-    struct tsdb_merge_options options = {
-        .mode = TSDB_MERGE_FULL, .go_on = change_rules, .context = &machine};
-    struct tsdb_merge_result r;
     struct rq rq;
     send_days("a", 4);
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=many");
-    for (int64_t i = 0; i < 70000; i++) { /* a merge asks at least once before it is done */
+    for (int64_t i = 0; i < 70000; i++) {
         rq_float(&rq, SIM_BEGIN - i, 0, 0);
     }
     must(machine_send(&machine, "b", &rq));
     rq_fini(&rq);
     machine_commit(&machine);
     machine_flush(&machine);
+}
+
+static enum err
+merge_full(bool (*go_on)(void *context))
+{
+    struct tsdb_merge_options options = {
+        .mode = TSDB_MERGE_FULL, .go_on = go_on, .context = &machine};
+    struct tsdb_merge_result r;
+    return tsdb_merge(machine.db, &options, &r, &machine.why);
+}
+
+static void
+keep(struct machine *m, int64_t kept_ms)
+{
+    m->limits.retention_ms = kept_ms;
+    tsdb_set_limits(m->db, &m->limits);
+}
+
+static bool
+keep_longer(void *context)
+{
+    keep(context, 3 * DAY_MS);
+    return true;
+}
+
+static bool
+keep_for_a_day(void *context)
+{
+    keep(context, DAY_MS);
+    return true;
+}
+
+UNIT_TEST(test_a_merge_during_which_retention_becomes_longer_removes_nothing)
+{
+    int64_t before_ms = machine.limits.retention_ms;
+    send_a_long_merge();
+    keep(&machine, 2 * DAY_MS);
+    assert_int_equal(merge_full(keep_longer), ERR_CANCELED);
+    expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
+    assert_int_equal(merge_full(keep_for_a_day), OK);
+    keep(&machine, before_ms);
+}
+
+UNIT_TEST(test_a_merge_during_which_rules_change_removes_nothing)
+{
+    send_a_long_merge();
     set_rules(&machine, ci_2d, 1);
-    assert_int_equal(tsdb_merge(machine.db, &options, &r, &machine.why), ERR_CANCELED);
+    assert_int_equal(merge_full(change_rules), ERR_CANCELED);
     expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
     merge_all(&machine);
     expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
@@ -861,6 +906,7 @@ main(void)
         claim(test_a_clock_far_ahead_hides_no_more_than_the_newest_sample_says),
         claim(test_a_part_is_rewritten_when_the_share_past_its_rules_is_worth_it),
         claim(test_a_merge_during_which_rules_change_removes_nothing),
+        claim(test_a_merge_during_which_retention_becomes_longer_removes_nothing),
         claim(test_receipts_of_deletions_count_what_rules_hide_as_on_disk),
         claim(test_a_full_merge_removes_all_that_is_past_its_rule),
         claim(test_a_part_without_room_for_its_copy_is_rewritten_later),

@@ -52,15 +52,17 @@ pin_version(struct tsdb *db)
     return v;
 }
 
-/* Samples before this time are expired; INT64_MIN while the clock is not trusted. */
+/* Samples before this time are expired; INT64_MIN while the clock is not trusted. `ret_kept_ms` is
+ * the age that decides. */
 static int64_t
-expired_before_ms(struct tsdb *db)
+expired_before_ms(struct tsdb *db, int64_t *ret_kept_ms)
 {
     lock_take(&db->head.lock);
     retention_settle(&db->head);
     int64_t now = retention_now_ms(&db->head), kept = db->head.limits.retention_ms;
     bool none = db->head.clock != TSDB_CLOCK_GOOD || kept == 0 || now < INT64_MIN + kept;
     lock_drop(&db->head.lock);
+    *ret_kept_ms = kept;
     return none ? INT64_MIN : now - kept;
 }
 
@@ -488,7 +490,9 @@ rules_concern_inputs(const struct merging *g)
     return any;
 }
 
-/* Once other rules of retention are acknowledged, nothing is removed by those before them. */
+/* Once another retention is acknowledged, nothing is removed by rules, or a shorter time, before
+ * it.
+ */
 static enum err
 publish_outputs(struct merging *g, const struct store_edit *edit)
 {
@@ -498,9 +502,13 @@ publish_outputs(struct merging *g, const struct store_edit *edit)
     lock_take(&db->head.lock);
     bool changed = series_rules_serial(db->head.rules.all) != series_rules_serial(g->rules);
     bool levels_changed = levels_number(&db->head.limits) != g->levels_number;
+    int64_t kept_ms = db->head.limits.retention_ms;
     lock_drop(&db->head.lock);
     if (g->rules != NULL && changed) {
         e = why_set(g->why, ERR_CANCELED, "the rules of retention changed during the merge");
+    }
+    if (e == OK && g->kept_ms != 0 && (kept_ms == 0 || kept_ms > g->kept_ms)) {
+        e = why_set(g->why, ERR_CANCELED, "retention.time became longer during the merge");
     }
     if (e == OK && g->level_count > 0 && levels_changed) {
         e = why_set(g->why, ERR_CANCELED, "the rules of downsampling changed during the merge");
@@ -513,7 +521,7 @@ publish_outputs(struct merging *g, const struct store_edit *edit)
 static enum err
 merge_all(struct merging *g)
 {
-    int64_t expired = expired_before_ms(g->db);
+    int64_t expired = expired_before_ms(g->db, &g->kept_ms);
     enum err e = take_inputs(g);
     if (e) return e;
     if (!rules_concern_inputs(g)) { /* and no labels are read for them */
@@ -657,7 +665,7 @@ merging_choose(struct expiry *x)
 {
     struct tsdb *db = x->db;
     x->metadata = version_metadata_part(x->version);
-    int64_t expired = expired_before_ms(db);
+    int64_t kept_ms, expired = expired_before_ms(db, &kept_ms);
     lock_take(&db->head.lock);
     uint64_t bytes_max = db->head.clock != TSDB_CLOCK_GOOD ? 0 : db->head.limits.retention_bytes;
     lock_drop(&db->head.lock);

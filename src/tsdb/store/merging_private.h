@@ -33,6 +33,7 @@ struct merging {
     uint64_t counted[LEDGER_KIND_COUNT]; /* counts of the inputs, in any output or dropped */
     struct series_rules *rules;          /* of retention; NULL: nothing is removed by rules */
     int64_t rules_now_ms;
+    int64_t kept_ms;              /* age from which on all samples are expired; 0: never */
     struct rule_removal *removed; /* by rule */
     struct part_merge_level levels[TSDB_LEVELS_MAX];
     struct series_rules *level_rules[TSDB_LEVELS_MAX]; /* of these; references */
