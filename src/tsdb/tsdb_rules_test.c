@@ -506,6 +506,29 @@ UNIT_TEST(test_a_full_merge_removes_all_that_is_past_its_rule)
     set_rules(&machine, NULL, 0);
 }
 
+UNIT_TEST(test_a_full_merge_removes_one_series_of_many_past_its_rule)
+{
+    struct rq rq;
+    send_days("a", 4);
+    rq_init(&rq, RW_V1);
+    for (int i = 0; i < 5001; i++) { /* before the others, of which few are looked at */
+        char labels[64];
+        snprintf(labels, sizeof labels, "__name__=before,x=%d", i);
+        rq_series(&rq, labels);
+        rq_float(&rq, SIM_BEGIN - 3 * DAY_MS, 0, 0);
+    }
+    must(machine_send(&machine, "a", &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    merge_all(&machine);
+    set_rules(&machine, ci_2d, 1);
+    merge_all(&machine);
+    assert_int_equal(removed_by_rules(&machine).removed_samples, 1);
+    assert_int_equal(merge_all(&machine), 0);
+    set_rules(&machine, NULL, 0);
+}
+
 UNIT_TEST(test_a_part_without_room_for_its_copy_is_rewritten_later)
 {
     send_days("a", 4);
@@ -909,6 +932,7 @@ main(void)
         claim(test_a_merge_during_which_retention_becomes_longer_removes_nothing),
         claim(test_receipts_of_deletions_count_what_rules_hide_as_on_disk),
         claim(test_a_full_merge_removes_all_that_is_past_its_rule),
+        claim(test_a_full_merge_removes_one_series_of_many_past_its_rule),
         claim(test_a_part_without_room_for_its_copy_is_rewritten_later),
         claim(test_look_ups_leave_out_series_without_a_visible_sample),
         claim(test_exemplars_past_their_rule_are_hidden_and_removed),

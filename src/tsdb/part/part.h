@@ -247,6 +247,10 @@ void part_set_applied(struct part *part, uint64_t tombstone);
  * the rules with this number; INT64_MIN if not known. Merging thread only. */
 int64_t part_leveled_ms(const struct part *part, uint64_t rules);
 void part_set_leveled(struct part *part, uint64_t rules, int64_t now_ms);
+/* True if nothing in the part is past the rules of retention with this number at that time, as far
+ * as is known. Merging thread only. */
+bool part_is_within_rules(const struct part *part, uint64_t rules, int64_t now_ms);
+void part_set_within_rules(struct part *part, uint64_t rules, int64_t now_ms);
 /* Finds the series that a tombstone selects in the part. False if they were not added. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
 /* Adds the series that a tombstone selects. Takes `series`, also on an error; if another thread was

@@ -446,6 +446,19 @@ part_set_leveled(struct part *part, uint64_t rules, int64_t now_ms)
     part->leveled_ms = now_ms;
 }
 
+bool
+part_is_within_rules(const struct part *part, uint64_t rules, int64_t now_ms)
+{
+    return part->within_rules == rules && rules != 0 && now_ms <= part->within_ms;
+}
+
+void
+part_set_within_rules(struct part *part, uint64_t rules, int64_t now_ms)
+{
+    part->within_rules = rules;
+    part->within_ms = now_ms;
+}
+
 /* --- series that tombstones select ------------------------------------------------------------ */
 
 uint64_t

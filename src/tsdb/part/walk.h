@@ -60,6 +60,8 @@ struct part {
 
     uint64_t leveled_rules; /* see part_leveled_ms() */
     int64_t leveled_ms;
+    uint64_t within_rules; /* see part_is_within_rules() */
+    int64_t within_ms;
 
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */
     struct hidden_series *hidden;

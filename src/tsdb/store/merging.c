@@ -368,6 +368,13 @@ level_of(const struct merge_plan *plan)
     return plan->last ? LEVEL_LAST : LEVEL_SOON;
 }
 
+enum err
+merging_check(struct merging *g)
+{
+    if (g->options->go_on == NULL || g->options->go_on(g->options->context)) return OK;
+    return why_set(g->why, ERR_CANCELED, "merge stopped on request");
+}
+
 static enum err
 merging_run(struct merging *g, struct part_merge *merge)
 {
@@ -377,9 +384,8 @@ merging_run(struct merging *g, struct part_merge *merge)
         assert(e != ERR_CORRUPT || input < g->plan.input_count);
         if (e == ERR_CORRUPT) part_leave_alone(g->live[input], g->why);
         if (e) return e;
-        if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
-            return why_set(g->why, ERR_CANCELED, "merge stopped on request");
-        }
+        if (!done) e = merging_check(g);
+        if (e) return e;
     }
     return OK;
 }
@@ -443,6 +449,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
         if (e == OK) part_set_applied(*output, g->due->last_id);
+        if (e == OK) part_set_within_rules(*output, series_rules_serial(g->rules), g->rules_now_ms);
         if (e == OK) part_set_leveled(*output, g->levels_number, g->levels_now_ms);
         if (e == OK) g->output_count++;
     }

@@ -47,6 +47,9 @@ struct merging {
     struct why *why;
 };
 
+/* ERR_CANCELED: the merge is to stop. */
+MUST_CHECK enum err merging_check(struct merging *merging);
+
 /*
  * Plan to write parts again though nothing else merges them: one of which enough samples are past
  * their rules of retention, or a partition of which levels of downsampling may replace enough. No

@@ -3,30 +3,31 @@
  * retention, or with levels of downsampling in place of samples.
  *
  * A part is worth it from a share of its samples or bytes on, or, in a full merge, from any. The
- * share is estimated by the index of some of its series, at most once per hour.
+ * share is estimated by the index of some of its series, at most once per hour. A full merge looks
+ * at all series for rules of retention, as it removes all that is past them.
  */
 #include "model/series_rules.h"
 #include "tsdb/part/walk.h"
 #include "tsdb/store/merging_private.h"
 
 enum {
-    ROWS_ESTIMATED = 1024, /* series of a part that are looked at, evenly spread */
-    LEVEL_PERCENT = 25,    /* share of a part that is worth rolling up */
-    LEVEL_SAMPLES_MIN = 8, /* samples for each window that may be worth it, */
-    LEVEL_BYTES_MIN = 2,   /* and their bytes */
+    ROWS_ESTIMATED = 1024,    /* series of a part that are looked at, evenly spread */
+    ROWS_AT_ONCE = 64 * 1024, /* series after which a merge may be stopped */
+    LEVEL_PERCENT = 25,       /* share of a part that is worth rolling up */
+    LEVEL_SAMPLES_MIN = 8,    /* samples for each window that may be worth it, */
+    LEVEL_BYTES_MIN = 2,      /* and their bytes */
 };
 
 #define LOOK_AGAIN_NS (3600 * NS_PER_S)
 
-/* Calls `each` for up to ROWS_ESTIMATED series of a part, evenly spread. Views end with the call.
- */
+/* Calls `each` for up to `rows_max` series of a part, evenly spread. Views end with the call. */
 static enum err
-sample_rows(struct merging *g, struct part *part,
+sample_rows(struct merging *g, struct part *part, uint32_t rows_max,
             void (*each)(void *context, struct bytes tenant, struct bytes labels,
                          const struct block_ref *blocks, uint32_t count),
             void *context)
 {
-    uint32_t step = (uint32_t)(part_info(part)->series_count / ROWS_ESTIMATED + 1);
+    uint32_t step = (uint32_t)(part_info(part)->series_count / rows_max + 1), looked_at = 0;
     struct arena arena;
     enum err e = OK;
     arena_init(&arena, &g->db->merge_budget, 0, 0);
@@ -47,6 +48,7 @@ sample_rows(struct merging *g, struct part *part,
             uint32_t count;
             e = row_read(rows, number, &labels, &blocks, &count, g->why);
             if (e == OK) each(context, tenant->name, labels, blocks, count);
+            if (e == OK && ++looked_at % ROWS_AT_ONCE == 0) e = merging_check(g);
         }
         row_reader_free(rows);
     }
@@ -91,12 +93,12 @@ add_removable(void *context, struct bytes tenant, struct bytes labels,
     }
 }
 
-/* Estimates the percentage of a part's samples that are past their rules. */
+/* Estimates the percentage of a part's samples that are past their rules, by some of its series. */
 static enum err
-estimate_removable(struct merging *g, struct part *part, unsigned *ret_percent)
+estimate_removable(struct merging *g, struct part *part, uint32_t rows_max, unsigned *ret_percent)
 {
     struct estimate x = {.g = g, .part = part};
-    enum err e = sample_rows(g, part, add_removable, &x);
+    enum err e = sample_rows(g, part, rows_max, add_removable, &x);
     *ret_percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
     return e;
 }
@@ -120,12 +122,15 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
         unsigned percent = 0;
         if (parts[i].fixed || !part_merge_may_expire(&rules, part_info(v->parts[i]))) continue;
         if (parts[i].bytes > options->bytes_max) continue; /* until there is room for its copy */
-        enum err e = estimate_removable(g, v->parts[i], &percent);
+        if (part_is_within_rules(v->parts[i], serial, g->rules_now_ms)) continue;
+        enum err e =
+            estimate_removable(g, v->parts[i], all ? UINT32_MAX : ROWS_ESTIMATED, &percent);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
         if (percent > 0 && percent >= enough) {
             return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
         }
+        if (all) part_set_within_rules(v->parts[i], serial, g->rules_now_ms);
     }
     db->rules_looked = serial;
     db->rules_look_ns = now_ns + LOOK_AGAIN_NS;
@@ -209,7 +214,7 @@ estimate_replaceable(struct merging *g, struct part *part, uint64_t *ret_percent
 {
     struct estimate x = {.g = g, .part = part};
     x.partition = partition_of(part_info(part)->min_ms, env_realtime_ms(g->db->env));
-    enum err e = sample_rows(g, part, add_replaceable, &x);
+    enum err e = sample_rows(g, part, ROWS_ESTIMATED, add_replaceable, &x);
     *ret_percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
     return e;
 }
