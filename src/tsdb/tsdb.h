@@ -396,6 +396,8 @@ enum tsdb_merge_mode {
 struct tsdb_merge_options {
     enum tsdb_merge_mode mode;
     uint64_t up_to_pos; /* leaves out parts with samples after this position; 0: none */
+    uint64_t
+        up_to_deletion; /* TSDB_MERGE_CLEAN: ends the hold of no deletion after it; 0: of all */
     /* May be NULL. Called regularly, may sleep; false cancels the merge. */
     bool (*go_on)(void *context);
     void *context;
@@ -593,6 +595,7 @@ struct tsdb_stats {
     uint64_t merge_bytes_total; /* bytes written */
     struct tsdb_merge_now merge_now;
     uint64_t tombstones;
+    uint64_t last_deletion; /* number of the last deletion; 0: there was none */
     uint64_t free_bytes;
     uint64_t cache_hits;
     uint64_t cache_misses;

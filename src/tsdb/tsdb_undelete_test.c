@@ -188,6 +188,26 @@ UNIT_TEST(test_cleaning_ends_the_hold)
     assert_int_equal(receipt(d.id).state, DELETION_DONE);
 }
 
+UNIT_TEST(test_cleaning_ends_no_hold_of_later_deletions)
+{
+    struct tsdb_stats stats;
+    struct tsdb_merge_result r;
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    send_part("__name__=m,x=2", T0, 2);
+    struct tsdb_deletion one = delete_series("m{x='1'}", INT64_MIN, INT64_MAX);
+    tsdb_stats(machine.db, &stats);
+    struct tsdb_deletion two = delete_series("m{x='2'}", INT64_MIN, INT64_MAX);
+    const struct tsdb_merge_options options = {.mode = TSDB_MERGE_CLEAN,
+                                               .up_to_deletion = stats.last_deletion};
+    do {
+        must(tsdb_merge(machine.db, &options, &r, &machine.why));
+    } while (r.input_count > 0);
+    assert_int_equal(receipt(one.id).state, DELETION_DONE);
+    undelete(two.id);
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"2\"} 1767222000000 2\n");
+}
+
 UNIT_TEST(test_a_snapshot_keeps_what_a_deletion_hides)
 {
     char name[SNAPSHOT_NAME_BYTES];
@@ -662,6 +682,7 @@ main(void)
         claim(test_samples_after_a_held_deletion_stay_visible_through_merges),
         claim(test_of_two_overlapping_deletions_one_can_be_undone),
         claim(test_cleaning_ends_the_hold),
+        claim(test_cleaning_ends_no_hold_of_later_deletions),
         claim(test_a_snapshot_keeps_what_a_deletion_hides),
         claim(test_a_damaged_snapshot_may_have_what_a_deletion_hides),
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),

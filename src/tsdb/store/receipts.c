@@ -199,7 +199,7 @@ selector_bytes(const struct tombstones *set)
 enum err
 receipts_have_room(struct tsdb *db, struct why *why)
 {
-    deletions_settle(db, false);
+    deletions_settle(db, 0);
     lock_take(&db->edit_lock);
     const struct tombstones *set = db->live.version->tombstones;
     bool full = db->receipts.count == DELETIONS_KEPT_MAX && least_needed(db) == db->receipts.count;
@@ -242,18 +242,20 @@ hold_of(struct tsdb *db, bool *ret_clock_is_good)
     return hold;
 }
 
-/* A deletion whose time is further in the future than the hold was made before the clock was set
- * back: it is not held until then. */
+/* Ends the hold of all deletions up to a number, and of those whose time is over. A deletion whose
+ * time is further in the future than the hold was made before the clock was set back: it is not
+ * held until then. */
 static uint64_t
-settle_locked(struct tsdb *db, bool all)
+settle_locked(struct tsdb *db, uint64_t up_to)
 {
     bool clock_is_good;
     int64_t now = env_realtime_ms(db->env), hold = hold_of(db, &clock_is_good);
     const struct tombstones *set = db->live.version->tombstones;
     uint64_t last = set->last_id;
     assert(lock_is_mine(&db->edit_lock)); /* invariant 2 */
-    for (uint32_t i = 0; i < set->count && !all && hold > 0; i++) {
+    for (uint32_t i = 0; i < set->count && hold > 0; i++) {
         const struct tombstone *t = set->items[i];
+        if (t->id <= up_to) continue;
         bool ahead = t->made_ms > held_until(now, hold);
         if (clock_is_good && (ahead || now > held_until(t->made_ms, hold))) continue;
         last = t->id - 1;
@@ -264,10 +266,10 @@ settle_locked(struct tsdb *db, bool all)
 }
 
 uint64_t
-deletions_settle(struct tsdb *db, bool all)
+deletions_settle(struct tsdb *db, uint64_t up_to)
 {
     lock_take(&db->edit_lock);
-    uint64_t last = settle_locked(db, all);
+    uint64_t last = settle_locked(db, up_to);
     lock_drop(&db->edit_lock);
     return last;
 }
@@ -290,7 +292,7 @@ undelete_locked(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *w
     if (r->undone_ms != INT64_MIN) {
         return why_set(why, ERR_INPUT, "deletion %" PRIu64 " was undone before", id);
     }
-    if (r->id <= settle_locked(db, false)) {
+    if (r->id <= settle_locked(db, 0)) {
         return why_set(why, ERR_INPUT,
                        "deletion %" PRIu64 " can no longer be undone: its hold (delete.hold) has "
                        "ended, or tombstones were cleaned",
@@ -331,7 +333,7 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
     const struct version *v = db->live.version;
     bool clock_is_good;
     int64_t hold = hold_of(db, &clock_is_good);
-    uint64_t final_id = settle_locked(db, false);
+    uint64_t final_id = settle_locked(db, 0);
     for (uint32_t i = 0; i < db->receipts.count; i++) {
         const struct manifest_receipt *r = &db->receipts.items[i]->facts;
         const struct tombstone *t = tombstones_find(v->tombstones, r->id);

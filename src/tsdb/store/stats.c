@@ -17,6 +17,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
     const struct version *v = db->live.version;
     s->parts = v->part_count;
     s->tombstones = v->tombstones->count;
+    s->last_deletion = v->tombstones->last_id;
     s->merge_now = db->merge_now;
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);

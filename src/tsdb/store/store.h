@@ -253,9 +253,9 @@ MUST_CHECK enum err deletion_selects(struct tsdb *db, const struct version *vers
                                      const struct tombstone *tombstone,
                                      struct query_control *control, struct tsdb_deletion *ret,
                                      struct why *why);
-/* Ends the hold of deletions that merges may apply from now on, with `all` of every one. Returns
+/* Ends the hold of deletions that merges may apply from now on, and of all up to a number. Returns
  * the number of the last of these. */
-uint64_t deletions_settle(struct tsdb *db, bool all);
+uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);
 
 /* --- flushing (flush.c) ----------------------------------------------------------------------- */
 
