@@ -454,6 +454,26 @@ UNIT_TEST(test_a_merge_during_which_rules_change_removes_nothing)
     expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
 }
 
+static const struct series_rule ci_1d[] = {{"{job=\"ci\"}", NULL, 0, DAY_MS}};
+
+static bool
+reload_the_same(void *context)
+{
+    set_rules(context, ci_1d, 1);
+    return true;
+}
+
+UNIT_TEST(test_a_reload_without_change_in_the_grace_ends_no_merge)
+{
+    send_a_long_merge();
+    set_rules(&machine, ci_2d, 1);
+    machine.limits.retention_grace_ms = DAY_MS;
+    set_rules(&machine, ci_1d, 1);
+    assert_int_equal(merge_full(reload_the_same), OK);
+    expect_all(&machine, "a", days_text(CI_2D WEB));
+    set_rules(&machine, NULL, 0);
+}
+
 /* What the only deletion found on disk when it was made. */
 static uint64_t
 selected(struct machine *m)
@@ -929,6 +949,7 @@ main(void)
         claim(test_a_clock_far_ahead_hides_no_more_than_the_newest_sample_says),
         claim(test_a_part_is_rewritten_when_the_share_past_its_rules_is_worth_it),
         claim(test_a_merge_during_which_rules_change_removes_nothing),
+        claim(test_a_reload_without_change_in_the_grace_ends_no_merge),
         claim(test_a_merge_during_which_retention_becomes_longer_removes_nothing),
         claim(test_receipts_of_deletions_count_what_rules_hide_as_on_disk),
         claim(test_a_full_merge_removes_all_that_is_past_its_rule),

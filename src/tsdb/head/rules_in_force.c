@@ -94,8 +94,9 @@ rules_in_force_change(struct rules_in_force *f, const struct rules_configured *n
 {
     struct rules_former left = {f->now, now_ms, now_ns};
     if (rules_configured_equal(&f->now, next)) {
-        f->now.kept_ms = next->kept_ms; /* without rules, it may differ */
-        rules_in_force_combine(f);
+        bool differs = f->now.kept_ms != next->kept_ms; /* without rules, it may */
+        f->now.kept_ms = next->kept_ms;
+        if (differs) rules_in_force_combine(f); /* which ends merges, and cached results */
         return false;
     }
     make_room(f);
