@@ -178,6 +178,35 @@ UNIT_TEST(test_of_two_overlapping_deletions_one_can_be_undone)
     expect_all(&machine, "a", all_three);
 }
 
+UNIT_TEST(test_a_clock_that_jumps_ahead_ends_no_hold_before_a_restart)
+{
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    uint64_t one = delete_series("m", T0, T0).id, two = delete_series("m", T0, T0).id;
+    sim_env_set_realtime_ms(machine.sim, env_realtime_ms(machine.env) + 25 * HOUR_MS);
+    assert_int_equal(receipt(one).state, DELETION_HELD);
+    undelete(one);
+    sim_env_advance_ns(machine.sim, 23 * HOUR_MS * NS_PER_MS);
+    assert_int_equal(receipt(two).state, DELETION_HELD);
+    machine_verified_restart(&machine);
+    assert_int_equal(receipt(two).state, DELETION_FINAL);
+}
+
+UNIT_TEST(test_a_clock_that_is_behind_at_the_start_prolongs_no_hold)
+{
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    int64_t now_ms = env_realtime_ms(machine.env);
+    sim_env_set_realtime_ms(machine.sim, now_ms - 48 * HOUR_MS);
+    machine_verified_restart(&machine);
+    sim_env_set_realtime_ms(machine.sim, now_ms);
+    uint64_t id = delete_series("m", T0, T0).id;
+    sim_env_advance_ns(machine.sim, 23 * HOUR_MS * NS_PER_MS);
+    assert_int_equal(receipt(id).state, DELETION_HELD);
+    sim_env_advance_ns(machine.sim, 2 * HOUR_MS * NS_PER_MS);
+    assert_int_equal(receipt(id).state, DELETION_FINAL);
+}
+
 UNIT_TEST(test_cleaning_ends_the_hold)
 {
     hold_deletions(24 * HOUR_MS);
@@ -681,6 +710,8 @@ main(void)
         claim(test_after_the_hold_a_deletion_is_final_and_merges_remove_it),
         claim(test_samples_after_a_held_deletion_stay_visible_through_merges),
         claim(test_of_two_overlapping_deletions_one_can_be_undone),
+        claim(test_a_clock_that_jumps_ahead_ends_no_hold_before_a_restart),
+        claim(test_a_clock_that_is_behind_at_the_start_prolongs_no_hold),
         claim(test_cleaning_ends_the_hold),
         claim(test_cleaning_ends_no_hold_of_later_deletions),
         claim(test_a_snapshot_keeps_what_a_deletion_hides),

@@ -231,33 +231,51 @@ held_until(int64_t made_ms, int64_t hold_ms)
     return made_ms > INT64_MAX - hold_ms ? INT64_MAX : made_ms + hold_ms;
 }
 
-static int64_t
-hold_of(struct tsdb *db, bool *ret_clock_is_good)
+struct hold_clock {
+    int64_t hold_ms;
+    int64_t now_ms, lived_to_ms; /* the clock; as far as time has passed since the start */
+    bool clock_is_good;
+};
+
+static struct hold_clock
+hold_of(struct tsdb *db)
 {
+    struct hold_clock h = {.now_ms = env_realtime_ms(db->env)};
+    int64_t lived_ns = env_monotonic_ns(db->env) - db->head.retention_base_ns;
     lock_take(&db->head.lock);
     look_at_clock(&db->head);
-    *ret_clock_is_good = db->head.clock == TSDB_CLOCK_GOOD;
-    int64_t hold = db->head.limits.deletion_hold_ms;
+    h.clock_is_good = db->head.clock == TSDB_CLOCK_GOOD;
+    h.hold_ms = db->head.limits.deletion_hold_ms;
+    h.lived_to_ms = db->head.begun_ms + lived_ns / NS_PER_MS;
     lock_drop(&db->head.lock);
-    return hold;
+    return h;
 }
 
-/* Ends the hold of all deletions up to a number, and of those whose time is over. A deletion whose
- * time is further in the future than the hold was made before the clock was set back: it is not
- * held until then. */
+/*
+ * A clock that jumps ahead ends no hold. If it was behind at the start, there are deletions of
+ * later times, for which the clock alone counts. A deletion whose time is further in the future
+ * than the hold was made before the clock was set back: it is not held until then.
+ */
+static bool
+hold_is_over(const struct hold_clock *h, int64_t made_ms)
+{
+    bool ahead = made_ms > held_until(h->now_ms, h->hold_ms);
+    bool counts = made_ms <= h->lived_to_ms && h->lived_to_ms < h->now_ms;
+    int64_t now_ms = counts ? h->lived_to_ms : h->now_ms;
+    return h->clock_is_good && (ahead || now_ms > held_until(made_ms, h->hold_ms));
+}
+
+/* Ends the hold of all deletions up to a number, and of those whose time is over. */
 static uint64_t
 settle_locked(struct tsdb *db, uint64_t up_to)
 {
-    bool clock_is_good;
-    int64_t now = env_realtime_ms(db->env), hold = hold_of(db, &clock_is_good);
+    struct hold_clock hold = hold_of(db);
     const struct tombstones *set = db->live.version->tombstones;
     uint64_t last = set->last_id;
     assert(lock_is_mine(&db->edit_lock)); /* invariant 2 */
-    for (uint32_t i = 0; i < set->count && hold > 0; i++) {
+    for (uint32_t i = 0; i < set->count && hold.hold_ms > 0; i++) {
         const struct tombstone *t = set->items[i];
-        if (t->id <= up_to) continue;
-        bool ahead = t->made_ms > held_until(now, hold);
-        if (clock_is_good && (ahead || now > held_until(t->made_ms, hold))) continue;
+        if (t->id <= up_to || hold_is_over(&hold, t->made_ms)) continue;
         last = t->id - 1;
         break;
     }
@@ -331,8 +349,7 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
             uint64_t *positions, uint32_t *ret_count)
 {
     const struct version *v = db->live.version;
-    bool clock_is_good;
-    int64_t hold = hold_of(db, &clock_is_good);
+    int64_t hold_ms = hold_of(db).hold_ms;
     uint64_t final_id = settle_locked(db, 0);
     for (uint32_t i = 0; i < db->receipts.count; i++) {
         const struct manifest_receipt *r = &db->receipts.items[i]->facts;
@@ -342,7 +359,7 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
         *to = (struct tsdb_receipt){.id = r->id,
                                     .state = r->id > final_id ? DELETION_HELD : DELETION_FINAL,
                                     .made_ms = r->made_ms,
-                                    .held_until_ms = held_until(r->made_ms, hold),
+                                    .held_until_ms = held_until(r->made_ms, hold_ms),
                                     .undone_ms = r->undone_ms,
                                     .range = r->range,
                                     .tenant = arena_copy(arena, r->tenant),
