@@ -120,6 +120,29 @@ UNIT_TEST(test_merges_remove_what_is_past_its_rule_and_count_it)
     expect_all(&machine, "a", days_text(CI_2D WEB));
 }
 
+UNIT_TEST(test_a_part_that_is_split_counts_removed_bytes_once)
+{
+    struct tsdb_rule_survey found;
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m,job=ci");
+    for (int64_t i = 0; i < 2000; i++) { /* 20 days */
+        rq_float(&rq, SIM_BEGIN - (2000 - i) * (DAY_MS / 100), (uint64_t)i * 0x9E3779B97F4A7C15, 0);
+    }
+    must(machine_send(&machine, "a", &rq));
+    rq_fini(&rq);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    set_rules(&machine, ci_2d, 1);
+    must(tsdb_retention_survey(machine.db, machine.limits.retention_rules, NULL, &found,
+                               &machine.why));
+    merge_all(&machine);
+    assert_int_equal(removed_by_rules(&machine).removed_samples, found.samples);
+    assert_in_range(removed_by_rules(&machine).removed_bytes, found.bytes / 10 * 9,
+                    found.bytes / 10 * 11);
+    set_rules(&machine, NULL, 0);
+}
+
 UNIT_TEST(test_the_first_of_two_contradicting_rules_decides)
 {
     const struct series_rule keep[] = {{"{job=\"ci\"}", NULL, 0, 90 * DAY_MS},
@@ -933,6 +956,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_samples_past_their_rule_are_hidden_at_every_stage),
         claim(test_merges_remove_what_is_past_its_rule_and_count_it),
+        claim(test_a_part_that_is_split_counts_removed_bytes_once),
         claim(test_the_first_of_two_contradicting_rules_decides),
         claim(test_a_rule_of_one_tenant_hides_nothing_of_another),
         claim(test_shorter_rules_hide_and_remove_only_after_the_grace),

@@ -40,18 +40,21 @@ by_time_then_arrival(const void *a, const void *b)
     return (x->source->number > y->source->number) - (x->source->number < y->source->number);
 }
 
-/* Samples of a block that a rule removes in part are taken as evenly spread. */
+/* Samples of a block that a rule removes in part, or in this window in part, are taken as evenly
+ * spread. */
 static void
 count_expired_bytes(struct part_merge *m, const struct merge_source *s, const struct block_ref *b,
                     enum merge_fate fate)
 {
+    const struct time_range *window = &m->options.window;
     if (s->rule == NULL || b->min_ms >= s->expired_before_ms) return;
     if (fate != FATE_STAYS && fate != FATE_EXPIRED) return;
-    double share = 1;
-    if (b->max_ms >= s->expired_before_ms) {
-        share = ((double)s->expired_before_ms - (double)b->min_ms) /
-                ((double)b->max_ms - (double)b->min_ms + 1);
-    }
+    int64_t from_ms = b->min_ms > window->min_ms ? b->min_ms : window->min_ms;
+    int64_t to_ms = b->max_ms < window->max_ms ? b->max_ms : window->max_ms;
+    if (to_ms >= s->expired_before_ms) to_ms = s->expired_before_ms - 1;
+    if (from_ms > to_ms) return;
+    double share =
+        ((double)to_ms - (double)from_ms + 1) / ((double)b->max_ms - (double)b->min_ms + 1);
     merge_removal(m, s)->bytes += (uint64_t)(share * (double)block_bytes_stored(b));
 }
 
