@@ -104,6 +104,13 @@ grace_goes_on() {
     ((after > 0 && after <= before))
 }
 
+# With another grace than that of the server, as without its configuration.
+import_into_directory() {
+    echo 'retention: {grace: 0s}' >"$work/other.yml"
+    stop server && echo "imported 1 $(now_ms)" >"$work/some.prom" &&
+        build/firekeep import --storage.path="$dir" --config.file="$work/other.yml" "$work/some.prom" && begin
+}
+
 is_removed() {
     jq -e '.data.retention.rules[0] | .removed.samples == 24 and .removed.bytes > 0 and .expired.samples == 0' \
         <(fetch /api/v1/status/storage)
@@ -130,6 +137,8 @@ claim "within the grace all is shown" counted ci 73
 claim "within the grace a full merge removes nothing" eval 'fetch "/api/v1/admin/tsdb/merge?full=true" -X POST && counted ci 73'
 claim "the grace goes on after a crash" grace_goes_on
 claim "all is still shown" counted ci 73
+claim "a command writes into the directory" import_into_directory
+claim "it has not ended the grace" counted ci 73
 settings 0s "$rule"
 claim "a reload ends the grace" reload
 claim "then queries show what is left" counted ci 49

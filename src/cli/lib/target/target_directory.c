@@ -244,6 +244,8 @@ directory_open_store(struct target_directory *d, struct why *why)
     if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
     options.read_only = !d->target.options.writing;
     options.rules_as_stored = true; /* regardless of the configuration, if there is one */
+    /* A command ends neither the grace of rules nor the hold of deletions: the server does. */
+    limits.retention_grace_ms = limits.deletion_hold_ms = INT64_MAX;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
     if (e == ERR_AGAIN && d->target.options.destination != NULL) {
