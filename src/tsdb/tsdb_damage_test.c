@@ -526,6 +526,35 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     machine_fini(&m);
 }
 
+UNIT_TEST(test_a_damaged_page_stops_no_deletion)
+{
+    struct machine m;
+    struct selector all;
+    struct tsdb_deletion made, hidden;
+    const uint64_t at = 100; /* in the first page of samples */
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    send(&m, 0);
+    machine_flush(&m);
+    uint64_t before = part_samples(&m);
+    machine_close(&m);
+    flip(&m, at);
+    machine_must_open(&m);
+    m.limits.deletion_hold_ms = DAY_MS;
+    tsdb_set_limits(m.db, &m.limits);
+    must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &made, &m.why));
+    must(tsdb_deletion_hidden(m.db, made.id, NULL, &hidden, &m.why));
+    assert_int_equal(hidden.samples, made.samples);
+    machine_close(&m);
+    flip(&m, at);
+    machine_must_open(&m);
+    must(tsdb_deletion_hidden(m.db, made.id, NULL, &hidden, &m.why));
+    assert_true(hidden.samples > made.samples);
+    assert_int_equal(part_samples(&m), before - hidden.samples);
+    machine_fini(&m);
+}
+
 UNIT_TEST(test_a_deletion_from_after_the_end_of_the_parts_is_damage)
 {
     struct machine m;
@@ -747,6 +776,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_deletions_apply_to_parts_that_were_set_aside_meanwhile,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_a_damaged_page_stops_no_deletion, tell_seed),
         cmocka_unit_test_teardown(test_a_deletion_from_after_the_end_of_the_parts_is_damage,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),

@@ -39,7 +39,7 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 /* COUNT_SHOWN: what queries return; COUNT_STORED: what rules of retention hide, too. */
 enum count_what { COUNT_SHOWN, COUNT_STORED };
 /* Counts the series, samples and windows that a deletion of the request would hide in the parts of
- * `version`. */
+ * `version`; if it is partial, without damaged ones. */
 MUST_CHECK enum err parts_count(struct head *head, struct version *version, enum count_what what,
                                 const struct query_request *request, struct tsdb_deletion *ret,
                                 struct why *why);

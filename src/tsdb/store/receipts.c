@@ -474,6 +474,7 @@ deletion_selects(struct tsdb *db, const struct version *v, const struct tombston
                                     .set_count = 1,
                                     .min_ms = t->range.min_ms,
                                     .max_ms = t->range.max_ms,
+                                    .partial = true,
                                     .control = control};
     enum err e = version_below(db, v, t, &below);
     if (e) return why_set(why, e, "not enough memory to count deleted samples");

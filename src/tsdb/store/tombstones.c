@@ -169,8 +169,12 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     struct tsdb_deletion counted = {0}, selected;
     struct time_range range = {min_ms, max_ms};
     struct matcher_set set = {selector->matchers, selector->count};
-    struct query_request request = {
-        .tenant = tenant, .sets = &set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
+    struct query_request request = {.tenant = tenant,
+                                    .sets = &set,
+                                    .set_count = 1,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .partial = true};
     *ret_deletion = counted;
     enum err e = OK;
     uint64_t pos;
