@@ -1,6 +1,7 @@
 /* replicas_trouble_test.c - failures while replicas are read as one: errors of the view below,
  * memory, limits, canceled queries, damage, series added meanwhile. */
 #include "lib/views/replicas_rig.h"
+#include "model/thinned.h"
 
 /* Reads everything; returns the error at the end. */
 static enum err
@@ -137,6 +138,26 @@ UNIT_TEST(test_each_series_and_sample_counts_once)
     }
 }
 
+UNIT_TEST(test_samples_that_were_downsampled_are_noted_above)
+{
+    static struct replicas_rig g;
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
+        struct query_control control = {.names = &limits_of_queries};
+        unsigned series;
+        struct why why;
+        replicas_rig_begin(&g, 1);
+        put_shops(&g, replicas);
+        struct query_request r = replicas_request(&g);
+        r.control = &control;
+        assert_int_equal(drain(&g, &r, &series, &why), OK);
+        assert_int_equal(thinned_to(&control), 0);
+        g.given.thinned_to_ms = 300000;
+        assert_int_equal(drain(&g, &r, &series, &why), OK);
+        assert_int_equal(thinned_to(&control), 300000);
+        replicas_rig_end(&g);
+    }
+}
+
 UNIT_TEST(test_a_place_that_is_damaged_is_named_once)
 {
     static struct replicas_rig g;
@@ -256,6 +277,7 @@ main(void)
         cmocka_unit_test(test_an_error_below_is_that_of_the_answer),
         cmocka_unit_test(test_a_query_that_is_canceled_ends_and_says_why),
         cmocka_unit_test(test_each_series_and_sample_counts_once),
+        cmocka_unit_test(test_samples_that_were_downsampled_are_noted_above),
         cmocka_unit_test(test_a_place_that_is_damaged_is_named_once),
         cmocka_unit_test(test_damage_that_is_found_while_samples_are_read_is_named),
         cmocka_unit_test(test_series_that_come_while_others_are_read_are_left_out),

@@ -7,6 +7,8 @@
  */
 #include "lib/views/replicas_rig.h"
 
+#include "model/thinned.h"
+
 /* --- a view of what it was given -------------------------------------------------------------- */
 
 struct given_set {
@@ -78,6 +80,7 @@ given_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
     }
     *ret = (struct sample_batch){.count = n, .times_ms = s->times_ms, .value_bits = s->bits};
     s->spent.samples += n;
+    if (s->control != NULL) thinned_note(s->control, s->of->thinned_to_ms);
     enum err e = query_control_add_bytes(s->control, 2 * n, why);
     return e ? e : query_control_add_samples(s->control, n, why);
 }

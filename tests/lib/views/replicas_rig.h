@@ -32,8 +32,9 @@ struct given {
     struct given_series *series[SERIES_MAX]; /* in label order */
     unsigned count, sets, most_sets, selects;
     struct rng rng;
-    const char *warning; /* part of each answer; may be NULL */
-    enum err error;      /* error of the answer number `fails`, counted from 0 */
+    const char *warning;   /* part of each answer; may be NULL */
+    int64_t thinned_to_ms; /* resolution of downsampled samples; 0: there are none */
+    enum err error;        /* error of the answer number `fails`, counted from 0 */
     unsigned fails;
     bool has_late; /* series number `late` appears after the first query */
     unsigned late;
