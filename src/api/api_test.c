@@ -305,6 +305,8 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     api_ask(rig,
             &(struct asked){"a limit that is just enough is not", HTTP_GET,
                             "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON, "\"name002\"]}"});
+    assert_int_equal(rig->asked.min_ms, INT64_MIN);
+    assert_int_equal(rig->asked.max_ms, INT64_MAX);
     api_ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values",
                                  NULL, NULL, 0, 200, JSON, "name000"});
     assert_string_equal(rig->asked_name, "a.b");
@@ -336,6 +338,32 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     api_ask(rig, &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON,
                                  "\"name000\""});
     assert_int_equal(rig->asked.set_count, 65);
+    api_rig_free(rig);
+}
+
+UNIT_TEST(test_a_request_without_times_is_about_all_samples)
+{
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    struct http_request r;
+    struct bytes message = write_message(RW_V1, -3600000, 1); /* before 1970 */
+    api_rig_ask(rig, &r, HTTP_POST, "/api/v1/write", NULL, message);
+    assert_int_equal(r.status, 204);
+    buf_fini(&r.text);
+    free((void *)(uintptr_t)message.at);
+    machine_flush(&rig->m);
+    static const struct asked requests[] = {
+        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON,
+         "\"samples\":2,"},
+        {"preview", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up", NULL, NULL, 0,
+         200, JSON, "\"series\":1,\"samples\":2,"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0, 200,
+         JSON, "\"series\":1,\"samples\":2,"},
+        {"receipt", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200, JSON,
+         "\"selector\":\"{__name__=\\\"up\\\"}\",\"series\":1,"},
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        api_ask(rig, &requests[i]);
+    }
     api_rig_free(rig);
 }
 
@@ -601,6 +629,7 @@ main(void)
         API_TEST(test_each_route_answers),
         API_TEST(test_no_route_takes_another_method),
         API_TEST(test_lookups_ask_what_the_request_says),
+        API_TEST(test_a_request_without_times_is_about_all_samples),
         API_TEST(test_federation_sorts_latest_samples_by_name_then_labels),
         API_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail),
         API_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole),
