@@ -378,8 +378,10 @@ sim_evaluate(struct rules_sim *s)
     for (int i = 0; i < 5000; i++) {
         int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
         if (!scheduler_take(s->scheduler, now_ns, env_monotonic_ns(s->m.env), &job,
-                            &s->quiet_until_ns))
+                            &s->quiet_until_ns)) {
+            if (s->quiet_until_ns <= now_ns) fail_msg("no job is due, but one was announced");
             return;
+        }
         if (now_ns < s->quiet_until_ns)
             fail_msg("job %d is due %lld ms before the time that scheduler_take() gave", job.work,
                      (long long)((s->quiet_until_ns - now_ns) / NS_PER_MS));
@@ -475,26 +477,25 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
     must(buf_error(to));
 }
 
-struct scheduler_job
-sim_begin_evaluation(struct rules_sim *s)
+void
+sim_begin(struct rules_sim *s, enum scheduler_work work, struct scheduler_job *job)
 {
-    struct scheduler_job job;
     int64_t until_ns;
     for (;;) {
         if (!scheduler_take(s->scheduler, env_realtime_ms(s->m.env) * NS_PER_MS,
-                            env_monotonic_ns(s->m.env), &job, &until_ns)) {
+                            env_monotonic_ns(s->m.env), job, &until_ns)) {
             sim_env_advance_ns(s->m.sim, NS_PER_S);
-        } else if (job.work == WORK_EVALUATE) {
-            return job;
+        } else if (job->work == work) {
+            return;
         } else {
-            scheduler_run(s->scheduler, &job, &s->terms);
-            scheduler_done(s->scheduler, &job, env_monotonic_ns(s->m.env));
+            scheduler_run(s->scheduler, job, &s->terms);
+            scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
         }
     }
 }
 
 void
-sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job)
+sim_end(struct rules_sim *s, struct scheduler_job *job)
 {
     scheduler_run(s->scheduler, job, &s->terms);
     if (s->look != NULL) s->look(s, job);

@@ -110,11 +110,11 @@ void sim_pass(struct rules_sim *s, int64_t seconds);
 /* Sets the wall clock forward or back. */
 void sim_shift_clock(struct rules_sim *s, int64_t seconds);
 
-/* --- evaluations and samples ------------------------------------------------------------------ */
+/* --- jobs and samples ------------------------------------------------------------------------- */
 
-/* Runs other jobs until an evaluation is due, and begins it; ends it. */
-struct scheduler_job sim_begin_evaluation(struct rules_sim *s);
-void sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job);
+/* Runs other jobs until one of this kind is due, and begins it; ends it. */
+void sim_begin(struct rules_sim *s, enum scheduler_work work, struct scheduler_job *job);
+void sim_end(struct rules_sim *s, struct scheduler_job *job);
 
 struct sim_found {
     unsigned samples; /* with markers */

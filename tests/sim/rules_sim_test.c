@@ -64,7 +64,8 @@ static struct group_facts
 facts_of_next(struct rules_sim *s)
 {
     struct group_facts facts;
-    struct scheduler_job job = sim_begin_evaluation(s);
+    struct scheduler_job job;
+    sim_begin(s, WORK_EVALUATE, &job);
     asked = 0;
     evaluate_by_questions(s, &job);
     group_facts(job.entry->group, &facts);
@@ -101,7 +102,8 @@ UNIT_TEST(test_texts_of_alerts_have_the_time_of_a_query)
              GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
                         "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
     sim_pass(&s, 120);
-    struct scheduler_job job = sim_begin_evaluation(&s);
+    struct scheduler_job job;
+    sim_begin(&s, WORK_EVALUATE, &job);
     s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
     asked = 0;
     evaluate_by_questions(&s, &job);
@@ -122,7 +124,7 @@ UNIT_TEST(test_texts_of_alerts_have_the_time_of_a_query)
     buf_put_u8(&yaml, '\0');
     sim_load(&s, (const char *)yaml.at);
     sim_pass(&s, 1);
-    job = sim_begin_evaluation(&s);
+    sim_begin(&s, WORK_EVALUATE, &job);
     s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
     evaluate_by_questions(&s, &job);
     assert_int_equal(job.outcome.failed, 1);

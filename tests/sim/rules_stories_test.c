@@ -289,6 +289,10 @@ static const struct story stories[] = {
           "600s stop lose-log-from 300 start 0 60s filled 10..13 rejected 0", G(ALWAYS)),
     STORY("alerts are sent also while no checkpoint can be written", "checkpoints-fail 300s firing",
           G(FIRES)),
+    STORY("nothing is due early while a checkpoint is written",
+          "300s begin-checkpoint 30s end 60s firing", G(FIRES)),
+    STORY("nothing is due early while alerts are restored",
+          "600s crash no-checkpoint forget start 0 unreadable 40s readable 60s firing", G(FIRES)),
 
     /* --- reloads --- */
     STORY(

@@ -322,9 +322,11 @@ story_take_step(void)
     if (story_is("stop")) return sim_stop(&story_run.s);
     if (story_is("start")) return sim_start(&story_run.s, story_rules(story_take_number()));
     if (story_is("load")) return sim_load(&story_run.s, story_rules(story_take_number()));
-    if (story_is("end")) return sim_end_evaluation(&story_run.s, &story_run.job);
+    if (story_is("end")) return sim_end(&story_run.s, &story_run.job);
     if (story_is("begin"))
-        story_run.job = sim_begin_evaluation(&story_run.s);
+        sim_begin(&story_run.s, WORK_EVALUATE, &story_run.job);
+    else if (story_is("begin-checkpoint"))
+        sim_begin(&story_run.s, WORK_CHECKPOINT, &story_run.job);
     else if (story_is("tenants")) /* number of tenants that have rules, the last ones */
         story_run.s.tenant_count = 2, story_run.s.first_tenant = 2 - (unsigned)story_take_number();
     else if (story_is("lose-log-from")) /* the log loses what follows this second */

@@ -282,12 +282,18 @@ take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
 
 /* --- taking: the rest ------------------------------------------------------------------------- */
 
+/* With unknown entries the checkpoint would be incomplete. */
+static bool
+may_save(const struct scheduler *s)
+{
+    return s->host->save != NULL && !s->is_saving && s->unknown == 0;
+}
+
 static bool
 take_checkpoint(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
 {
     bool wanted = s->changes > s->saved_changes && monotonic_ns >= s->save_after_ns;
-    /* With unknown entries the checkpoint would be incomplete. */
-    if (s->host->save == NULL || s->is_saving || s->unknown > 0) return false;
+    if (!may_save(s)) return false;
     if (!wanted && monotonic_ns < s->save_due_ns) return false;
     job->work = WORK_CHECKPOINT;
     job->checkpoint.has_changes_to = s->changes;
@@ -342,7 +348,7 @@ scheduler_take(struct scheduler *s, int64_t now_ns, int64_t monotonic_ns, struct
     *ret_until_ns = s->due.count > 0 ? s->due.items[0].at_ns : NEVER_NS;
     wait_for(catch_up_at_ns, now_ns, monotonic_ns, ret_until_ns);
     if (s->unmarked > 0) wait_for(monotonic_ns + NS_PER_S, now_ns, monotonic_ns, ret_until_ns);
-    if (s->is_saving || s->host->save == NULL) return false;
+    if (!may_save(s)) return false;
     wait_for(s->save_due_ns, now_ns, monotonic_ns, ret_until_ns);
     if (s->changes > s->saved_changes) {
         wait_for(s->save_after_ns, now_ns, monotonic_ns, ret_until_ns);
