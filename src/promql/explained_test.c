@@ -251,8 +251,9 @@ put_rows(const char **at, unsigned depth, struct buf *to)
     }
     buf_put_u8(to, '\n');
     *at = strstr(*at, "\"children\":[") + strlen("\"children\":[");
-    while (**at == '{' || **at == ',') {
-        (*at)++;
+    for (bool is_first = true; **at != ']'; is_first = false) {
+        if (!is_first) assert_int_equal(*(*at)++, ',');
+        assert_int_equal(**at, '{');
         put_rows(at, depth + 1, to);
     }
     *at += 2; /* the end of the array and of the object */
@@ -329,6 +330,27 @@ UNIT_TEST(test_matchers_of_other_operands_are_shown_at_their_selector)
         "  aggregation | count by (a, s) (m_total{a=~\\\"b|c\\\",s=\\\"1\\\"}); folds each series "
         "into its group | 10 10 400 1000\n"
         "    selector | m_total{a=~\\\"b|c\\\",s=\\\"1\\\"} | 10 10 400 1000\n");
+    expect(&x, "m_total{s=\"1\"} and on (s) (m_total and on (s) m_total{a!=\"\"})",
+           "set operator | m_total{s=\\\"1\\\"} and on (s) (m_total and on (s) "
+           "m_total{a!=\\\"\\\"}); holds where the right has something | 10 30 1200 3000\n"
+           "  selector | m_total{s=\\\"1\\\"} | 10 10 400 1000\n"
+           "  set operator | m_total and on (s) m_total{a!=\\\"\\\"}; holds where the right has "
+           "something | 10 20 800 2000\n"
+           "    selector | m_total; only where s=\\\"1\\\" | 10 10 400 1000\n"
+           "    selector | m_total{a!=\\\"\\\"}; only where s=\\\"1\\\" | 10 10 400 1000\n");
+    expect(&x, "m_total and on (s) m_total{s=\"1\"}",
+           "set operator | m_total and on (s) m_total{s=\\\"1\\\"}; holds where the right has "
+           "something | 10 20 800 2000\n"
+           "  selector | m_total; only where s=\\\"1\\\" | 10 10 400 1000\n"
+           "  selector | m_total{s=\\\"1\\\"} | 10 10 400 1000\n");
+    expect(&x, "m_total{s=\"1\"} and on (s) (m_total or on (s) m_total{a!=\"\"})",
+           "set operator | m_total{s=\\\"1\\\"} and on (s) (m_total or on (s) "
+           "m_total{a!=\\\"\\\"}); holds where the right has something | 10 30 1200 3000\n"
+           "  selector | m_total{s=\\\"1\\\"} | 10 10 400 1000\n"
+           "  set operator | m_total or on (s) m_total{a!=\\\"\\\"}; holds where the left has "
+           "something | 20 20 800 2000\n"
+           "    selector | m_total; only where s=\\\"1\\\" | 10 10 400 1000\n"
+           "    selector | m_total{a!=\\\"\\\"}; only where s=\\\"1\\\" | 10 10 400 1000\n");
     /* Evaluating it would add a note about the other series. */
     expect(&x, "m_total{s=\"1\"} and rate(m_total[5m])",
            "set operator | m_total{s=\\\"1\\\"} and rate(m_total[5m]); holds where the right has "
@@ -417,6 +439,27 @@ UNIT_TEST(test_memory_is_printed_unless_it_is_hidden)
         assert_non_null(strstr((const char *)x.json.at, "\"peak_samples\":"));
         asked_fini(&x);
     }
+}
+
+UNIT_TEST(test_a_long_expression_is_cut_between_characters)
+{
+    struct asked x;
+    struct buf text, rows;
+    buf_init(&text, NULL, 1 << 16);
+    buf_init(&rows, NULL, 1 << 16);
+    asked_init(&x);
+    buf_put_text(&text, "m_total{aa!=\"");
+    buf_put_text(&rows, "selector | m_total{aa!=\\\"");
+    for (unsigned i = 0; i < 1100; i++) {
+        buf_put_text(&text, "\u00e4");
+        if (i < 1017) buf_put_text(&rows, "\u00e4"); /* 2047 bytes: another does not fit */
+    }
+    buf_put(&text, "\"}", 3);
+    buf_put(&rows, "... | 10 10 400 1000\n", 22);
+    expect(&x, (const char *)text.at, (const char *)rows.at);
+    buf_fini(&text);
+    buf_fini(&rows);
+    asked_fini(&x);
 }
 
 UNIT_TEST(test_a_plan_reads_and_runs_nothing)
@@ -585,6 +628,7 @@ main(void)
         cmocka_unit_test(test_a_repeated_expression_is_planned_and_read_once),
         cmocka_unit_test(test_a_part_is_read_once_where_only_its_presence_matters),
         cmocka_unit_test(test_memory_is_printed_unless_it_is_hidden),
+        cmocka_unit_test(test_a_long_expression_is_cut_between_characters),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),
         cmocka_unit_test(test_an_estimate_that_is_unknown_is_null),
         cmocka_unit_test(test_shards_are_those_of_a_run),
