@@ -564,14 +564,17 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
                                                       .context = &reported};
             struct rule_groups groups = {.count = 7};
             struct why why = {""};
+            struct budget budget;
             struct arena arena;
-            arena_init(&arena, NULL, 0, 0);
+            budget_init(&budget, "rules", 0, NULL);
+            arena_init(&arena, &budget, 0, 0);
             mem_fail_nth(nth, false);
             enum err e =
                 rule_file_parse("r.yml", bytes_of_text(texts[i]), &options, &arena, &groups, &why);
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             arena_fini(&arena);
+            assert_int_equal(budget_used(&budget), 0);
             assert_int_equal(e, fired ? ERR_NOMEM : i == 0 ? OK : ERR_INPUT);
             assert_int_equal(groups.count, e == OK ? 2 : 7);
             if (fired) assert_string_equal(why.text, "r.yml: not enough memory");

@@ -416,13 +416,16 @@ UNIT_TEST(test_each_allocation_may_fail)
     for (uint64_t nth = 1;; nth++) {
         struct rule_tests tests = {.tests.count = 7};
         struct why why = {""};
+        struct budget budget;
         struct arena arena;
-        arena_init(&arena, NULL, 0, 64);
+        budget_init(&budget, "rules", 0, NULL);
+        arena_init(&arena, &budget, 0, 64);
         mem_fail_nth(nth, false);
         enum err e = rule_tests_parse("t.yml", bytes_of_text(whole), &arena, &tests, &why);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         arena_fini(&arena);
+        assert_int_equal(budget_used(&budget), 0);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);
         assert_int_equal(tests.tests.count, fired ? 7 : 2);
         if (fired) assert_string_equal(why.text, "t.yml: not enough memory");
@@ -584,14 +587,17 @@ UNIT_TEST(test_each_allocation_for_patterns_may_fail)
     for (uint64_t nth = 1;; nth++) {
         struct text_list found = {.count = 7};
         char told[1000] = "";
+        struct budget budget;
         struct arena arena;
-        arena_init(&arena, NULL, 0, 64);
+        budget_init(&budget, "rules", 0, NULL);
+        arena_init(&arena, &budget, 0, 64);
         mem_fail_nth(nth, false);
         enum err e = rule_tests_find_files(env_real(), file, &list, &arena, note_unmatched, told,
                                            &found, &why);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         arena_fini(&arena);
+        assert_int_equal(budget_used(&budget), 0);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);
         assert_int_equal(found.count, fired ? 7 : 2);
         if (!fired) break;
