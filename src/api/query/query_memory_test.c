@@ -31,6 +31,8 @@ static const char *const queries[] = {
     "rate(requests_total[2m])",
     "rate({__name__=~\"requests_total|m\"}[2m])",
     "rate(h[2m])",
+    "rate(h_started[10s])",
+    "rate(h_started[2m])",
     "increase(requests_total[2m] smoothed)",
     "increase(h[2m] anchored)",
     "delta(h[2m])",
@@ -89,7 +91,8 @@ put_floats(struct rq *rq, const char *labels, uint32_t from, uint32_t until, dou
 }
 
 static void
-put_histograms(struct rq *rq, const char *labels, uint32_t seed, uint32_t from, uint32_t until)
+put_histograms(struct rq *rq, const char *labels, uint32_t seed, uint32_t from, uint32_t until,
+               bool started)
 {
     struct arena arena;
     struct rng rng = {seed};
@@ -97,7 +100,8 @@ put_histograms(struct rq *rq, const char *labels, uint32_t seed, uint32_t from, 
     struct histogram h = random_histogram(&rng, &arena, SAMPLE_HISTOGRAM_INT);
     rq_series(rq, labels);
     for (uint32_t i = 0; i < until; i++) {
-        if (i >= from) rq_histogram(rq, FIRST_MS + i * STEP_MS, &h, 0);
+        int64_t t_ms = FIRST_MS + i * STEP_MS;
+        if (i >= from) rq_histogram(rq, t_ms, &h, started ? t_ms - 5000 : 0);
         h = random_grown(&rng, &arena, &h);
     }
     arena_fini(&arena);
@@ -107,7 +111,7 @@ static void
 put_samples(struct machine *m, uint32_t from, uint32_t until)
 {
     struct rq rq;
-    rq_init(&rq, RW_V1);
+    rq_init(&rq, RW_V2);
     for (uint32_t i = 0; i < 4; i++) {
         char labels[128];
         snprintf(labels, sizeof labels, "__name__=m,i=%u,instance=a,job=x", i);
@@ -118,8 +122,9 @@ put_samples(struct machine *m, uint32_t from, uint32_t until)
                  (const char *[]){"0.1", "1", "5", "+Inf"}[i]);
         put_floats(&rq, labels, from, until, 1 + i);
         snprintf(labels, sizeof labels, "__name__=h,i=%u,job=%s", i, i % 2 == 0 ? "x" : "y");
-        put_histograms(&rq, labels, i == 3 ? 2 : i, from, until);
+        put_histograms(&rq, labels, i == 3 ? 2 : i, from, until, false);
     }
+    put_histograms(&rq, "__name__=h_started", 4, from, until, true);
     put_floats(&rq, "__name__=target_info,instance=a,job=x,version=2", from, until, 1);
     must(machine_send(m, "a", &rq));
     machine_commit(m);
@@ -198,6 +203,7 @@ ask(struct asked *a, struct buf *to)
         .step_ms = a->step_ms,
         .lookback_ms = 5 * MINUTE_MS,
         .subquery_step_ms = MINUTE_MS,
+        .features.start_timestamps = strstr(a->query, "_started") != NULL,
         .shards = a->shards,
         .control = &control,
         .budget = &a->budget,
