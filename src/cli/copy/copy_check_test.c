@@ -134,14 +134,18 @@ check(struct store *from, struct store *to, const struct selection *selection,
 {
     struct why why = {""};
     struct check_counts counts = {0};
+    struct budget memory;
+    budget_init(&memory, "copy", 0, NULL);
     struct check_options options = {.from = from->reading,
                                     .to = to->reading,
+                                    .memory = &memory,
                                     .selection = selection,
                                     .tenant = bytes_of_text("anonymous"),
                                     .differs = add_difference,
                                     .context = reported};
     *reported = (struct reported){0};
     assert_int_equal(check_slice(&options, 0, SLICE_MS - 1, &counts, &why), OK);
+    assert_int_equal(budget_used(&memory), 0);
     assert_int_equal(counts.missing, reported->missing);
     assert_int_equal(counts.different, reported->different);
     assert_int_equal(counts.series_differing, reported->series);
@@ -217,8 +221,11 @@ UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
     for (uint64_t nth = 1;; nth++) {
         struct why why = {""};
         struct check_counts counts = {0};
+        struct budget memory;
+        budget_init(&memory, "copy", 0, NULL);
         struct check_options options = {.from = from.reading,
                                         .to = to.reading,
+                                        .memory = &memory,
                                         .tenant = bytes_of_text("anonymous"),
                                         .differs = add_difference,
                                         .context = &reported};
@@ -226,6 +233,7 @@ UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
         enum err e = check_slice(&options, 0, SLICE_MS - 1, &counts, &why);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
+        assert_int_equal(budget_used(&memory), 0);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);
         failed += e != OK;
         if (fired) continue;

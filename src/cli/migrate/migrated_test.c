@@ -156,6 +156,19 @@ UNIT_TEST(test_anchors_are_repeated)
            "");
 }
 
+UNIT_TEST(test_keys_of_inner_mappings_are_not_those_of_the_outer)
+{
+    expect("remote_write:\n"
+           "- {url: http://a, headers: {name: inner}}\n",
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a\"\n"
+           "  headers:\n"
+           "    name: inner\n",
+           "");
+}
+
 UNIT_TEST(test_merge_keys_add_what_a_mapping_lacks)
 {
     expect("remote_write:\n"
@@ -482,6 +495,7 @@ main(void)
         cmocka_unit_test(test_an_item_with_a_refused_part_is_left_out_as_a_whole),
         cmocka_unit_test(test_a_list_of_alert_rules_is_kept_or_left_out_as_a_whole),
         cmocka_unit_test(test_anchors_are_repeated),
+        cmocka_unit_test(test_keys_of_inner_mappings_are_not_those_of_the_outer),
         cmocka_unit_test(test_merge_keys_add_what_a_mapping_lacks),
         cmocka_unit_test(test_megabytes_of_prometheus_are_powers_of_1024),
         cmocka_unit_test(test_sizes_of_retention_are_read_as_prometheus_does),
