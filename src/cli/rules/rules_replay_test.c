@@ -7,6 +7,8 @@
  */
 #include "lib/test.h"
 
+#include <sys/stat.h>
+
 #include "cli/commands.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
@@ -178,6 +180,17 @@ UNIT_TEST(test_a_replay_does_not_continue_another_one)
     expect_output("belongs to a run with other arguments");
 }
 
+UNIT_TEST(test_a_replay_that_fails_after_it_began_says_how_to_continue)
+{
+    char beside[200];
+    snprintf(beside, sizeof beside, "%s.tmp", progress);
+    assert_int_equal(mkdir(beside, 0700), 0); /* the progress cannot be saved */
+    expect_status(REPLAY("--resume", progress), EXIT_FAILED);
+    expect_output("run the same command again to continue");
+    expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_FAILED);
+    assert_null(strstr(cli_err, "run the same command again")); /* nothing is deleted */
+}
+
 int
 main(void)
 {
@@ -189,6 +202,7 @@ main(void)
         IN_STORE(test_a_replay_killed_in_any_slice_continues_after_it),
         IN_STORE(test_a_replay_killed_after_it_deleted_does_not_delete_again),
         IN_STORE(test_a_replay_does_not_continue_another_one),
+        IN_STORE(test_a_replay_that_fails_after_it_began_says_how_to_continue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
