@@ -45,6 +45,15 @@ UNIT_TEST(test_commands_that_read_a_whole_directory_end_with_0)
     cli_expect(RUN("inspect", cli_store), EXIT_DONE, "");
 }
 
+UNIT_TEST(test_a_query_of_a_directory_gives_json_and_its_plan)
+{
+    make_store();
+    cli_expect(RUN(QUERY, "--format=json", "up"), EXIT_DONE, "\"value\":[1700000000,\"7\"]");
+    cli_expect(RUN(QUERY, "--format=json", "--explain", "up"), EXIT_DONE,
+               "\"operator\":\"selector\"");
+    cli_expect(RUN(QUERY, "--analyze", "up"), EXIT_DONE, "selector");
+}
+
 UNIT_TEST(test_commands_that_read_damage_end_with_1)
 {
     make_store();
@@ -147,6 +156,7 @@ main(void)
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, cli_dir_make, cli_dir_remove)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_commands_that_read_a_whole_directory_end_with_0),
+        IN_DIR(test_a_query_of_a_directory_gives_json_and_its_plan),
         IN_DIR(test_commands_that_read_damage_end_with_1),
         IN_DIR(test_commands_that_leave_out_a_part_end_with_1),
         IN_DIR(test_commands_that_find_no_directory_end_with_1),
