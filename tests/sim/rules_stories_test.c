@@ -263,6 +263,10 @@ static const struct story stories[] = {
           "300s firing",
           G(ALWAYS ", " SENT)),
 
+    STORY("a gap whose filling is canceled is not given up",
+          "catch-up-wait 0 300s crash 600s start 0 begin-fill cancel-fills end 120s filled 20",
+          G(ALWAYS)),
+
     /* --- checkpoints --- */
     STORY("a directory of an earlier version goes on where it was",
           "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "

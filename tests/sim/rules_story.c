@@ -243,6 +243,7 @@ static const struct {
     {"resend", NULL, NS_PER_S, &story_run.s.terms.resend_ns},
     /* applies from the next load on */
     {"catch-up", NULL, NS_PER_S, &story_run.s.limits.catch_up_ns},
+    {"catch-up-wait", NULL, NS_PER_S, &story_run.s.limits.catch_up_wait_ns},
 };
 
 static bool
@@ -325,6 +326,10 @@ story_take_step(void)
     if (story_is("end")) return sim_end(&story_run.s, &story_run.job);
     if (story_is("begin"))
         sim_begin(&story_run.s, WORK_EVALUATE, &story_run.job);
+    else if (story_is("begin-fill"))
+        sim_begin(&story_run.s, WORK_FILL, &story_run.job);
+    else if (story_is("cancel-fills"))
+        scheduler_cancel_fills(story_run.s.scheduler);
     else if (story_is("begin-checkpoint"))
         sim_begin(&story_run.s, WORK_CHECKPOINT, &story_run.job);
     else if (story_is("tenants")) /* number of tenants that have rules, the last ones */
