@@ -253,6 +253,14 @@ UNIT_TEST(test_matchers_that_admit_a_missing_label_are_not_sent)
     check_sent("up{a!~\"x.*\"}", OF_A, false);
 }
 
+UNIT_TEST(test_the_beginning_of_a_metric_is_asked_for_as_a_range)
+{
+    check_sent("{__name__=~\"node_.*\"}", "AND `metric` >= 'node_' AND `metric` < 'node`' ", true);
+    check_sent("{__name__=~\"node'.*\"}", "`metric` >= 'node\\'' AND `metric` < 'node(' ", true);
+    check_sent("{__name__=~\".+\"}", "`metric` >= ", false);
+    check_sent("{__name__!~\"node_.*\",a=\"b\"}", "`metric` >= ", false);
+}
+
 UNIT_TEST(test_a_series_without_the_label_is_read_if_the_matcher_admits_it)
 {
     struct played_source rig;
@@ -484,6 +492,7 @@ main(void)
         cmocka_unit_test(test_too_much_for_the_server_is_asked_for_in_parts),
         cmocka_unit_test(test_both_bounds_of_the_range_are_asked_for),
         cmocka_unit_test(test_matchers_that_admit_a_missing_label_are_not_sent),
+        cmocka_unit_test(test_the_beginning_of_a_metric_is_asked_for_as_a_range),
         cmocka_unit_test(test_a_series_without_the_label_is_read_if_the_matcher_admits_it),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_and_values_are_looked_up),
