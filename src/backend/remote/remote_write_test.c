@@ -20,6 +20,7 @@
 
 struct rig {
     struct sim_env *sim;
+    struct budget memory; /* of the writer */
     struct destination_settings settings;
     struct writer *writer;
     struct writer_call *call;
@@ -37,6 +38,7 @@ rig_init(struct rig *rig)
 {
     memset(rig, 0, sizeof *rig);
     must(sim_env_new(1, &rig->sim));
+    budget_init(&rig->memory, "test", 0, NULL);
     rig->settings = (struct destination_settings){
         .name = "x",
         .type = DESTINATION_REMOTE_WRITE,
@@ -55,6 +57,7 @@ rig_open(struct rig *rig, struct bytes saved)
 {
     struct writer_options options = {
         .env = sim_env_env(rig->sim),
+        .memory = &rig->memory,
         .settings = &rig->settings,
         .instance = "00",
         .saved = saved,
@@ -69,6 +72,7 @@ rig_close(struct rig *rig)
 {
     writer_call_free(class, rig->writer, rig->call);
     writer_free(class, rig->writer);
+    assert_int_equal(budget_used(&rig->memory), 0);
 }
 
 static void
