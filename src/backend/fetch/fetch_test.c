@@ -154,6 +154,29 @@ UNIT_TEST(test_a_query_that_waits_for_its_turn_can_be_canceled)
     fetch_rig_stop(&r);
 }
 
+UNIT_TEST(test_a_query_that_is_canceled_leaves_the_line_behind_others)
+{
+    const char *answers[] = {FINE};
+    struct fetch_rig r;
+    struct fetch_thread second;
+    struct fetch_session *third;
+    struct fetch *fetch;
+    fetch_rig_init(&r, 1, answers);
+    r.settings.max_concurrent = 1;
+    fetch_rig_start(&r);
+    struct fetch *first = fetch_rig_get(&r, NOBODY);
+    fetch_thread_start(&second, &r, r.player.url);
+    fetch_thread_await_look(&second);
+    assert_int_equal(fetch_session_open(r.fetcher, NULL, &third, &r.why), OK);
+    assert_int_equal(fetch_rig_try(&r, third, &r.leaving, &fetch), ERR_CANCELED);
+    assert_false(atomic_load(&second.had_turn));
+    fetch_close(first);
+    fetch_thread_join(&second);
+    assert_true(atomic_load(&second.had_turn));
+    fetch_session_close(third);
+    fetch_rig_stop(&r);
+}
+
 UNIT_TEST(test_requests_are_spread_and_refused_if_that_takes_too_long)
 {
     struct fetch_rig r;
@@ -530,6 +553,7 @@ main(void)
         cmocka_unit_test(test_a_query_above_max_concurrent_is_refused_after_the_timeout),
         cmocka_unit_test(test_a_query_that_reads_may_open_more),
         cmocka_unit_test(test_a_query_that_waits_for_its_turn_can_be_canceled),
+        cmocka_unit_test(test_a_query_that_is_canceled_leaves_the_line_behind_others),
         cmocka_unit_test(test_requests_are_spread_and_refused_if_that_takes_too_long),
         cmocka_unit_test(test_a_throttled_request_is_repeated_after_retry_after),
         cmocka_unit_test(test_earlier_responses_do_not_count_if_the_last_is_missing),

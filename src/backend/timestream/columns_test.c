@@ -297,6 +297,23 @@ UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
     }
 }
 
+UNIT_TEST(test_columns_for_which_there_is_no_memory_are_an_error)
+{
+    static const char *const none[] = {NULL};
+    struct timestream_example t;
+    struct arena full;
+    struct timestream_columns *columns = calloc(1, sizeof *columns);
+    assert_non_null(columns);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_FIREKEEP, none, "up"), OK);
+    arena_init(&full, NULL, 1, 0);
+    assert_int_equal(
+        columns_take(columns, buf_bytes(&t.kept), &t.settings.u.timestream, &full, &t.why),
+        ERR_NOMEM);
+    arena_fini(&full);
+    free(columns);
+    timestream_example_fini(&t);
+}
+
 UNIT_TEST(test_times_are_read_to_the_millisecond)
 {
     static const struct {
@@ -339,6 +356,7 @@ main(void)
         cmocka_unit_test(test_a_label_with_two_columns_is_the_first_that_has_a_value),
         cmocka_unit_test(test_a_name_that_the_destination_does_not_write_is_unchanged),
         cmocka_unit_test(test_other_columns_are_an_error_in_a_table_that_is_ours),
+        cmocka_unit_test(test_columns_for_which_there_is_no_memory_are_an_error),
         cmocka_unit_test(test_times_are_read_to_the_millisecond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
