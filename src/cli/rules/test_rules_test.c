@@ -60,6 +60,23 @@ UNIT_TEST(test_tests_that_pass_end_with_0)
     assert_string_equal(cli_out, expected);
 }
 
+UNIT_TEST(test_the_rules_of_the_files_that_are_named_are_evaluated)
+{
+    char rules[128];
+    snprintf(rules, sizeof rules, "%s/rules.yml", dir);
+    write_text_file(rules, "groups: [{name: g, rules: [{record: y, expr: x + 1}]}]\n");
+    write_text_file(file, "rule_files: ['*les.yml']\n"
+                          "evaluation_interval: 1m\n"
+                          "tests:\n"
+                          "- input_series: [{series: x, values: '1 2 3'}]\n"
+                          "  promql_expr_test: [{expr: y, eval_time: 2m, exp_samples: [{labels: y,"
+                          " value: 4}]}]\n");
+    assert_int_equal(RUN(file), EXIT_DONE);
+    write_text_file(rules, "groups: [{name: g, rules: [{record: y, expr: x +}]}]\n");
+    assert_int_equal(RUN(file), EXIT_FAILED);
+    expect_printed("invalid expression");
+}
+
 UNIT_TEST(test_failures_are_printed_after_the_name_of_their_file)
 {
     char begin[200];
@@ -135,6 +152,7 @@ main(void)
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_tests_that_pass_end_with_0),
+        IN_DIR(test_the_rules_of_the_files_that_are_named_are_evaluated),
         IN_DIR(test_failures_are_printed_after_the_name_of_their_file),
         IN_DIR(test_a_name_that_any_run_matches_is_run),
         IN_DIR(test_debug_names_tests_without_a_name_by_their_number),
