@@ -272,6 +272,10 @@ static const struct story stories[] = {
           "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "
           "stale total 0 600s firing",
           G(TOTAL ", {alert: Long, expr: vector(1), for: 15m}")),
+    STORY("a cursor is looked for again if memory was lacking",
+          "seeds 300: old-version 600s crash no-checkpoint 600s start 0 memory-fails 1s "
+          "memory-returns 120s count total 43..44 stale total 0",
+          G(TOTAL)),
     /* The last rule is the one whose alerts are restored last, and held until the input is there.
      */
     STORY("the cursor of an earlier version does not become an alert",
