@@ -484,6 +484,7 @@ UNIT_TEST(test_anchors_that_multiply_end_at_a_limit)
     }
     strcat(bomb, "rule_files: *a9\n");
     assert_int_equal(migrate(bomb, NULL), ERR_LIMIT);
+    assert_non_null(strstr(text, "it has too many values"));
 }
 
 int
