@@ -99,12 +99,15 @@ static const struct archive_store_ops one_ops = {
 
 #define NOON 1700000000000
 
+static struct budget memory; /* of scans */
+
 static enum err
 scan_begin(struct archive_cache *cache, const struct query_request *r,
            struct archive_scan **ret_scan, struct why *why)
 {
     static const struct named_texts no_texts = {NULL, 0};
     struct archive_scan_options options = {.env = env,
+                                           .budget = &memory,
                                            .store = &object.store,
                                            .fetcher = rig.fetcher,
                                            .cache = cache,
@@ -148,6 +151,7 @@ scan(struct archive_cache *cache, int64_t min_ms, int64_t max_ms)
     assert_int_equal(scan_drain(s, text, sizeof text, &why), OK);
     assert_null(archive_scan_warning(s, 0));
     archive_scan_free(s);
+    assert_int_equal(budget_used(&memory), 0);
     return text;
 }
 
@@ -156,6 +160,7 @@ object_init(const char *text)
 {
     object = (struct one_object){.store = {&one_ops}, .text = text};
     counts = (struct source_counts){0};
+    budget_init(&memory, "test", 0, NULL);
 }
 
 #define LINE(time) \
@@ -273,6 +278,7 @@ UNIT_TEST(test_an_error_from_a_failing_allocation_says_so)
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         if (begun) archive_scan_free(s);
+        assert_int_equal(budget_used(&memory), 0);
         if (e != OK) assert_int_equal(e, ERR_NOMEM);
         if (e != OK) assert_non_null(strstr(why.text, "not enough memory"));
         if (fired) continue;
