@@ -245,7 +245,8 @@ UNIT_TEST(test_matchers_that_admit_a_missing_label_are_not_sent)
 {
 #define OF_A "\"a\":"
     check_sent("up{a=~\".+\"}", OF_A, true);
-    check_sent("up{a=~\"x.*\"}", OF_A "\"x", true);
+    check_sent("up{a=~\"x.*\"}", OF_A "\"x') = 1", true);
+    check_sent("up{a=\"x\"}", OF_A "\"x\"') = 1", true);
     check_sent("up{a=~\".*\"}", OF_A, false);
     check_sent("up{a=~\"(x.*)?\"}", OF_A, false);
     check_sent("up{a=~\"|x.*\"}", OF_A, false);
