@@ -45,6 +45,24 @@ played_answers(struct played_source *rig, unsigned count, const char *const *tex
     }
 }
 
+/* Makes the reader with each of its allocations failing, once in a program. */
+static void
+make_without_memory(struct played_source *rig, const struct reader_options *options)
+{
+    static bool is_done;
+    for (uint64_t nth = 1; !is_done; nth++) {
+        mem_fail_nth(nth, false);
+        enum err e = rig->make(options, &rig->reader, &rig->why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        is_done = !fired;
+        if (e == OK) rig->reader->ops->free(rig->reader);
+        if (e != OK) assert_int_equal(e, ERR_NOMEM);
+        if (e != OK) assert_non_null(strstr(rig->why.text, "memory"));
+        assert_int_equal(budget_used(&rig->memory), 0);
+    }
+}
+
 void
 played_start(struct played_source *rig)
 {
@@ -61,6 +79,7 @@ played_start(struct played_source *rig)
     assert_int_equal(http_puller_new(env_real(), "test/1", &rig->puller, NULL), OK);
     struct reader_options options = {env_real(), &rig->memory, &rig->settings, rig->puller,
                                      &rig->counts};
+    make_without_memory(rig, &options);
     assert_int_equal(rig->make(&options, &rig->reader, &rig->why), OK);
     assert_int_equal(view_open(rig->reader, &rig->control, &rig->view, &rig->why), OK);
 }
