@@ -2,6 +2,8 @@
  * damaged, or missing. */
 #include "lib/test.h"
 
+#include <sys/stat.h>
+
 #include "cli/commands.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"
@@ -60,6 +62,27 @@ UNIT_TEST(test_commands_that_read_damage_end_with_1)
     cli_damage_part(IN_FIRST_PAGE);
     cli_expect(RUN(QUERY, "up"), EXIT_FAILED, "damaged");
     cli_expect(RUN("verify", cli_store), EXIT_FAILED, "damaged");
+}
+
+/* A remark that lacks memory does not hide the damage. */
+UNIT_TEST(test_inspect_ends_with_1_for_damage_whatever_memory_is_lacking)
+{
+    char path[128];
+    make_store();
+    snprintf(path, sizeof path, "%s/rules", cli_store);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/rules/state", cli_store);
+    write_text_file(path, "junk");
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        const char *const words[] = {"inspect", cli_store, NULL};
+        mem_fail_nth(nth, false);
+        int status = cli_run_into(cli_memory_file(), commands, words);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        cli_expect(status, EXIT_FAILED, "");
+    }
+    cli_expect(EXIT_FAILED, EXIT_FAILED, "1 place is damaged");
 }
 
 UNIT_TEST(test_commands_that_leave_out_a_part_end_with_1)
@@ -158,6 +181,7 @@ main(void)
         IN_DIR(test_commands_that_read_a_whole_directory_end_with_0),
         IN_DIR(test_a_query_of_a_directory_gives_json_and_its_plan),
         IN_DIR(test_commands_that_read_damage_end_with_1),
+        IN_DIR(test_inspect_ends_with_1_for_damage_whatever_memory_is_lacking),
         IN_DIR(test_commands_that_leave_out_a_part_end_with_1),
         IN_DIR(test_commands_that_find_no_directory_end_with_1),
         IN_DIR(test_wrong_words_end_with_2),

@@ -95,14 +95,13 @@ print_directory(struct inspect *x, struct report *r, struct inspect_dir *dir, st
 {
     struct checkpoint_reader rules;
     struct why reason = {""};
-    enum err remarked = OK,
-             e = checkpoint_read(x->options.env, x->target.dir, x->options.memory, &rules, &reason);
-    if (e != OK && e != ERR_MISSING) {
-        remarked = inspect_dir_remark(dir, e != ERR_NOMEM, why_text(&reason, e));
-    }
+    enum err e = checkpoint_read(x->options.env, x->target.dir, x->options.memory, &rules, &reason);
+    bool lacks_memory = e == ERR_NOMEM;
+    if (e != OK && e != ERR_MISSING && !lacks_memory)
+        lacks_memory = inspect_dir_remark(dir, true, why_text(&reason, e)) != OK;
     inspect_print_dir(r, dir, e == OK ? &rules : NULL);
     checkpoint_fini(&rules);
-    if (remarked) return why_set(why, remarked, "not enough memory for the report");
+    if (lacks_memory) return why_set(why, ERR_NOMEM, "not enough memory for the report");
     return verdict(&dir->remarks, why);
 }
 
