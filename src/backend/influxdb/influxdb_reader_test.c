@@ -75,6 +75,7 @@ UNIT_TEST(test_each_numeric_field_of_telegraf_is_a_metric)
     static const char *const answers[] = {
         ANSWER "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"mem\",\"columns\":["
                "\"fieldKey\",\"fieldType\"],\"values\":[[\"ok\",\"boolean\"],[\"s\",\"string\"],"
+               "[7,\"float\"],[\"x\",null],"
                "[\"used\",\"integer\"]]}]}]}\n",
         ANSWER "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"mem\",\"tags\":{\"h\":"
                "\"~%25\"},\"columns\":[\"time\",\"ok\"],\"values\":[[1,true]]}]}]}\n"
