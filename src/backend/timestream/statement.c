@@ -152,7 +152,7 @@ names_put(struct buf *to, const struct timestream_columns *columns, struct bytes
     struct bytes forms[3] = {name};
     uint32_t count = name.size > 0;
     for (int i = 0; i < 2; i++) {
-        buf_init(&stored[i], NULL, NAME_BYTES_MAX);
+        buf_init(&stored[i], to->budget, NAME_BYTES_MAX);
         if (columns->is_raw) continue;
         timestream_measure_name_put(&stored[i], name, i == 1);
         if (buf_error(&stored[i])) to->failed = buf_error(&stored[i]);
@@ -175,7 +175,7 @@ static void
 regex_put(struct buf *to, const char *column, struct bytes pattern)
 {
     struct buf whole;
-    buf_init(&whole, NULL, PATTERN_BYTES_MAX + 16);
+    buf_init(&whole, to->budget, PATTERN_BYTES_MAX + 16);
     /* A dot matches any character here, also a line feed. */
     if (memchr(pattern.at, '.', pattern.size) != NULL) buf_put_text(&whole, "(?s)");
     buf_put_text(&whole, "^(?:");
@@ -259,7 +259,7 @@ matcher_put(struct buf *to, const struct timestream_question *q, const struct ma
     }
     if (count > 0 || matcher_type(m) != MATCH_REGEX || !is_common_regex(matcher_pattern(m))) return;
     struct buf column;
-    buf_init(&column, NULL, NAME_BYTES_MAX);
+    buf_init(&column, to->budget, NAME_BYTES_MAX);
     column_put(&column, d, matcher_matches_empty(m));
     buf_put_u8(&column, 0);
     if (buf_error(&column)) {

@@ -28,7 +28,9 @@ timestream_example_init(struct timestream_example *t, enum timestream_schema sch
     t->settings.u.timestream = (struct timestream_read_settings){
         .database = "me\"trics", .table = "prom", .schema = schema};
     t->reader.base.options.settings = &t->settings;
+    budget_init(&t->budget, "test", 0, NULL);
     t->q.base.of = &t->reader.base;
+    t->q.base.budget = &t->budget;
     t->q.base.min_ms = 1000;
     t->q.base.max_ms = 1999;
     arena_init(&t->q.base.arena, NULL, 1 << 20, 0);
@@ -45,6 +47,7 @@ void
 timestream_example_fini(struct timestream_example *t)
 {
     arena_fini(&t->q.base.arena);
+    assert_int_equal(budget_used(&t->budget), 0);
     selector_fini(&t->selector);
     buf_fini(&t->kept);
 }

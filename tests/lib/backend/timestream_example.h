@@ -13,6 +13,7 @@
 struct timestream_example {
     struct source_settings settings;
     struct timestream_reader reader;
+    struct budget budget; /* of the question; nothing is left of it at the end */
     struct timestream_question q;
     struct selector selector;
     struct buf kept;
