@@ -78,20 +78,14 @@ end(void)
     sim_env_free(q.sim);
 }
 
-/* Puts a write with a sample for each of the series, whose values count from 1. */
+/* Puts a write, which it ends. */
 static void
-put(const char *const *series)
+put_request(struct rq *rq)
 {
-    struct rq rq;
     struct rw_request request;
-    rq_init(&rq, RW_V1);
-    for (int i = 0; series[i] != NULL; i++) {
-        rq_series(&rq, series[i]);
-        rq_float(&rq, 1000, double_bits(i + 1), 0);
-    }
-    rq_close(&rq);
+    rq_close(rq);
     must(rw_request_init(&request, NULL));
-    must(rw_decode(&request, RW_V1, buf_bytes(&rq.out), 0, NULL));
+    must(rw_decode(&request, RW_V1, buf_bytes(&rq->out), 0, NULL));
     struct offered_write offered = {
         .tenant = bytes_of_text("t"),
         .request = &request,
@@ -99,7 +93,29 @@ put(const char *const *series)
     };
     must(write_queue_put(q.queue, &offered, NULL));
     rw_request_fini(&request);
-    rq_fini(&rq);
+    rq_fini(rq);
+}
+
+/* Puts a write with a sample for each of the series, whose values count from 1. */
+static void
+put(const char *const *series)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (int i = 0; series[i] != NULL; i++) {
+        rq_series(&rq, series[i]);
+        rq_float(&rq, 1000, double_bits(i + 1), 0);
+    }
+    put_request(&rq);
+}
+
+static void
+put_metadata(void)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_metadata(&rq, METRIC_COUNTER, "a", "help", "");
+    put_request(&rq);
 }
 #define PUT(...) put((const char *const[]){__VA_ARGS__, NULL})
 
@@ -175,6 +191,26 @@ UNIT_TEST(test_items_that_the_destination_does_not_want_are_not_given)
     assert_int_equal(q.done, 2);
     expect_fates(0, 1, 0, 0);
     end();
+}
+
+UNIT_TEST(test_metadata_is_given_to_a_destination_that_takes_it)
+{
+    for (unsigned takes = 0; takes < 2; takes++) {
+        struct item item;
+        uint64_t record;
+        uint32_t index;
+        begin(NULL);
+        queue_reader_end(&q.reader);
+        queue_reader_init(&q.reader, &q.context);
+        must(queue_reader_begin(&q.reader, q.queue, takes, ignore_wake, NULL));
+        put_metadata();
+        enum err e = queue_reader_next(&q.reader, &item, &record, &index);
+        assert_int_equal(e, takes ? OK : ERR_AGAIN);
+        if (takes) assert_int_equal(item.kind, ITEM_METADATA);
+        queue_reader_release(&q.reader);
+        assert_int_equal(q.done, takes ? 0 : 1);
+        end();
+    }
 }
 
 UNIT_TEST(test_an_item_that_was_given_is_loaded_again)
@@ -260,6 +296,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_part_ends_when_each_item_is_settled),
         cmocka_unit_test(test_items_that_the_destination_does_not_want_are_not_given),
+        cmocka_unit_test(test_metadata_is_given_to_a_destination_that_takes_it),
         cmocka_unit_test(test_an_item_that_was_given_is_loaded_again),
         cmocka_unit_test(test_a_write_that_is_over_is_let_go_and_the_next_one_is_given),
         cmocka_unit_test(test_a_write_that_was_taken_ends_in_time_if_no_item_is_asked_for),
