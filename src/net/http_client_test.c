@@ -344,6 +344,30 @@ read_one(struct http_client *client, const char *url, char text[64],
     return e;
 }
 
+UNIT_TEST(test_a_body_is_fetched_whole_if_there_is_room)
+{
+    static const char answer_text[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    static const char *const answers[] = {answer_text, answer_text};
+    struct player p;
+    struct why why;
+    struct http_client_answer answer = {0};
+    player_start(&p, 2, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    for (size_t room = 5; room >= 4; room--) {
+        const struct http_client_request request = {.url = p.url};
+        struct buf to;
+        buf_init(&to, NULL, room);
+        enum err e = http_client_fetch(client, &request, &to, &answer, &why);
+        assert_int_equal(e, room == 5 ? OK : ERR_LIMIT);
+        if (e == OK) assert_true(bytes_equal_text(buf_bytes(&to), "abcde"));
+        if (e != OK) assert_non_null(strstr(why.text, "the response is larger than 4 bytes"));
+        buf_fini(&to);
+    }
+    player_stop(&p);
+    http_client_free(client);
+}
+
 UNIT_TEST(test_a_body_is_read_once)
 {
     static const char *const answers[] = {
@@ -470,6 +494,7 @@ main(void)
         cmocka_unit_test(test_a_failed_connection_is_reported),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),
+        cmocka_unit_test(test_a_body_is_fetched_whole_if_there_is_room),
         cmocka_unit_test(test_a_body_is_read_once),
         cmocka_unit_test(test_a_body_that_is_not_wanted_is_given_up),
         cmocka_unit_test(test_pieces_are_sent_in_chunks_with_trailers),
