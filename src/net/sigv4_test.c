@@ -26,7 +26,7 @@ expect_signature(const struct sigv4_request *r, const struct sigv4_credentials *
                  const char *want)
 {
     struct buf to;
-    char tail[100];
+    char tail[100], scope[200];
     buf_init(&to, NULL, 1 << 20);
     assert_int_equal(sigv4_sign(r, c, &to), OK);
     buf_put_u8(&to, 0);
@@ -38,6 +38,10 @@ expect_signature(const struct sigv4_request *r, const struct sigv4_credentials *
         print_error("%.*s\n", (int)to.size, (const char *)to.at);
         fail();
     }
+    snprintf(scope, sizeof scope, "Credential=%.*s/%s/us-east-1/%.*s/aws4_request, SignedHeaders=",
+             (int)c->access_key.size, (const char *)c->access_key.at,
+             r->is_s3 ? "20130524" : "20150830", (int)r->service.size, (const char *)r->service.at);
+    assert_non_null(strstr((const char *)to.at, scope));
     buf_fini(&to);
 }
 
