@@ -191,15 +191,29 @@ look_into(struct site *s)
     return opening;
 }
 
+static unsigned
+ask_again(struct client *c)
+{
+    client_send(c, "GET /-/healthy" HTTP_11 "\r\n");
+    struct response r = client_response(c, false);
+    unsigned status = (unsigned)r.status;
+    response_free(&r);
+    return status;
+}
+
 UNIT_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay)
 {
     struct site *s = site_new();
     site_start(s);
+    struct client open = site_connect(s);
+    assert_int_equal(ask_again(&open), 200);
     fault_env_slow_sync(s->fe, 400 * NS_PER_MS);
     crowd_open(&crowd, s, 0, 32);
     wait_for(s, site_metric(s, "firekeep_write_requests_waiting") == 32);
     fault_env_slow_sync(s->fe, 0);
     server_quiesce(s->server);
+    assert_int_equal(ask_again(&open), 503);
+    client_close(&open);
     wait_for(s, server_is_idle(s->server));
     crowd_close(&crowd);
     assert_int_equal(crowd.acknowledged, 32);
