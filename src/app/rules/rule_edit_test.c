@@ -220,6 +220,17 @@ UNIT_TEST(test_edits_and_reloads_go_side_by_side)
     check("n 202", text);
 }
 
+UNIT_TEST(test_rules_are_evaluated_when_they_are_due)
+{
+    char sums[] = "firekeep_rule_evaluations_total{rule_group=\"n;g\"}";
+    site_start(site);
+    assert_int_equal(request("POST", "/prometheus/config/v1/rules/n",
+                             "name: g\ninterval: 1s\nrules: [{record: r, expr: 'vector(1)'}]\n",
+                             NULL, 0),
+                     202);
+    wait_for(site, site_metric(site, sums) >= 2);
+}
+
 static int
 begin(void **state)
 {
@@ -239,6 +250,7 @@ main(void)
         TEST(test_an_edit_that_the_disk_refuses_changes_nothing),
         TEST(test_each_refused_allocation_refuses_one_edit),
         TEST(test_edits_and_reloads_go_side_by_side),
+        TEST(test_rules_are_evaluated_when_they_are_due),
     };
     return cmocka_run_group_tests(tests, site_mute, NULL);
 }
