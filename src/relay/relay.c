@@ -347,6 +347,7 @@ relay_close(struct relay *r, struct why *why)
                  KV("unrepresentable", sent->dry.unrepresentable));
     }
     if (r->phase != RUN_NONE) {
+        watch_take_wish(r); /* one that came after the last step */
         e = r->context.class->tend == NULL ? OK : r->context.class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
         /* The first save settles delivered letters; the second makes that durable. */

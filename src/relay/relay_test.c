@@ -191,6 +191,26 @@ UNIT_TEST(test_a_paused_destination_takes_nothing_and_goes_on)
     world_fini(w);
 }
 
+UNIT_TEST(test_a_pause_is_remembered_if_the_server_stops_at_once)
+{
+    struct world *w = &the_world;
+    world_init(w, 6);
+    world_open(w);
+    world_turn(w, 2);
+    relay_wish(w->relay, true);
+    must(relay_close(w->relay, &w->m.why));
+    w->relay = NULL;
+    world_open(w);
+    world_log(w, 1000, 0);
+    world_turn(w, 200);
+    assert_int_equal(w->calls, 0);
+    assert_int_equal(world_status(w).state, RELAY_PAUSED);
+    relay_wish(w->relay, false);
+    world_turn_until_settled(w);
+    world_check_account(w);
+    world_fini(w);
+}
+
 UNIT_TEST(test_a_blocked_destination_is_probed_with_single_samples)
 {
     struct world *w = &the_world;
@@ -688,6 +708,7 @@ main(void)
             test_a_call_holds_one_sample_of_a_series_where_records_fail_singly, tell_seed),
         cmocka_unit_test_teardown(test_whatever_happens_everything_arrives, tell_seed),
         cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
+        cmocka_unit_test_teardown(test_a_pause_is_remembered_if_the_server_stops_at_once, tell_seed),
         cmocka_unit_test_teardown(test_a_blocked_destination_is_probed_with_single_samples,
                                   tell_seed),
         cmocka_unit_test_teardown(test_credentials_that_are_refused_again_and_again_block,
