@@ -396,8 +396,8 @@ enum tsdb_merge_mode {
 struct tsdb_merge_options {
     enum tsdb_merge_mode mode;
     uint64_t up_to_pos; /* leaves out parts with samples after this position; 0: none */
-    uint64_t
-        up_to_deletion; /* TSDB_MERGE_CLEAN: ends the hold of no deletion after it; 0: of all */
+    /* TSDB_MERGE_CLEAN: ends the hold of no deletion after this one; 0: of all. */
+    uint64_t up_to_deletion;
     /* May be NULL. Called regularly, may sleep; false cancels the merge. */
     bool (*go_on)(void *context);
     void *context;

@@ -497,9 +497,8 @@ rules_concern_inputs(const struct merging *g)
     return any;
 }
 
-/* Once another retention is acknowledged, nothing is removed by rules, or a shorter time, before
- * it.
- */
+/* Once another retention is acknowledged, nothing is removed by the rules, or the shorter time,
+ * before it. */
 static enum err
 publish_outputs(struct merging *g, const struct store_edit *edit)
 {
