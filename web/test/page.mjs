@@ -1330,6 +1330,8 @@ await claim('series are deleted after a preview', async () => {
   const field = 'section[aria-label="Delete series"] input'
   await page.waitForSelector(field)
   await page.type(field, 'requests_total{path="/a"}')
+  const typed = await page.$eval(field, e => e.value)
+  expect(typed === 'requests_total{path="/a"}', `the field has ${typed}`)
   await page.keyboard.press('Tab')
   await press(page, 'Preview')
   await shows(page, '1 series, 241 samples')
