@@ -108,7 +108,7 @@ work(struct merger *m, struct why *why)
     m->left_alone = stats.parts_left_alone;
     /* Only parts that exist now: with those that flushes add meanwhile it might never end. */
     if (m->mode == TSDB_MERGE_FULL) options.up_to_pos = stats.store_pos;
-    if (m->mode == TSDB_MERGE_CLEAN) options.up_to_deletion = stats.last_deletion;
+    if (m->mode == TSDB_MERGE_CLEAN) options.held_from = stats.last_deletion + 1;
     enum err e = tsdb_expire(m->tsdb, &r, why);
     if (e == OK) log_expiry(m, &r);
     while (e == OK) {

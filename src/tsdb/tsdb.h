@@ -396,8 +396,8 @@ enum tsdb_merge_mode {
 struct tsdb_merge_options {
     enum tsdb_merge_mode mode;
     uint64_t up_to_pos; /* leaves out parts with samples after this position; 0: none */
-    /* TSDB_MERGE_CLEAN: ends the hold of no deletion after this one; 0: of all. */
-    uint64_t up_to_deletion;
+    /* TSDB_MERGE_CLEAN: number of the first deletion whose hold does not end; 0: all end. */
+    uint64_t held_from;
     /* May be NULL. Called regularly, may sleep; false cancels the merge. */
     bool (*go_on)(void *context);
     void *context;

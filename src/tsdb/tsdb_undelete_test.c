@@ -228,13 +228,28 @@ UNIT_TEST(test_cleaning_ends_no_hold_of_later_deletions)
     tsdb_stats(machine.db, &stats);
     struct tsdb_deletion two = delete_series("m{x='2'}", INT64_MIN, INT64_MAX);
     const struct tsdb_merge_options options = {.mode = TSDB_MERGE_CLEAN,
-                                               .up_to_deletion = stats.last_deletion};
+                                               .held_from = stats.last_deletion + 1};
     do {
         must(tsdb_merge(machine.db, &options, &r, &machine.why));
     } while (r.input_count > 0);
     assert_int_equal(receipt(one.id).state, DELETION_DONE);
     undelete(two.id);
     expect_all(&machine, "a", "{__name__=\"m\", x=\"2\"} 1767222000000 2\n");
+}
+
+UNIT_TEST(test_cleaning_before_the_first_deletion_ends_no_hold)
+{
+    struct tsdb_stats stats;
+    struct tsdb_merge_result r;
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    tsdb_stats(machine.db, &stats);
+    struct tsdb_deletion d = delete_series("m", INT64_MIN, INT64_MAX);
+    const struct tsdb_merge_options options = {.mode = TSDB_MERGE_CLEAN,
+                                               .held_from = stats.last_deletion + 1};
+    must(tsdb_merge(machine.db, &options, &r, &machine.why));
+    assert_int_equal(r.input_count, 0);
+    undelete(d.id);
 }
 
 UNIT_TEST(test_a_snapshot_keeps_what_a_deletion_hides)
@@ -714,6 +729,7 @@ main(void)
         claim(test_a_clock_that_is_behind_at_the_start_prolongs_no_hold),
         claim(test_cleaning_ends_the_hold),
         claim(test_cleaning_ends_no_hold_of_later_deletions),
+        claim(test_cleaning_before_the_first_deletion_ends_no_hold),
         claim(test_a_snapshot_keeps_what_a_deletion_hides),
         claim(test_a_damaged_snapshot_may_have_what_a_deletion_hides),
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),

@@ -590,7 +590,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
         .db = db, .options = options, .shares = shares_of(db->options.merge_bytes), .why = why};
     *ret_result = (struct tsdb_merge_result){0};
     arena_init(&g.arena, &db->merge_budget, 0, 0);
-    uint64_t cleaned = options->up_to_deletion == 0 ? UINT64_MAX : options->up_to_deletion;
+    uint64_t cleaned = options->held_from - 1; /* UINT64_MAX for 0: all */
     uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN ? cleaned : 0);
     g.version = pin_version(db);
     g.rules = rules_to_apply(db, &g.rules_now_ms);
