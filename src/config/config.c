@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "base/text/suggest.h"
-#include "config/lists/rules/alerting.h"
 #include "config/lists/lists.h"
 #include "config/lists/retention.h"
+#include "config/lists/rules/alerting.h"
 #include "config/lists/rules/rule_settings.h"
 #include "config/replica_labels.h"
 #include "config/schema/text.h"

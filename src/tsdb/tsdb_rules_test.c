@@ -497,7 +497,7 @@ UNIT_TEST(test_a_reload_without_change_in_the_grace_ends_no_merge)
     set_rules(&machine, NULL, 0);
 }
 
-/* What the only deletion found on disk when it was made. */
+/* Returns the samples on disk that the only deletion selected when it was made. */
 static uint64_t
 selected(struct machine *m)
 {

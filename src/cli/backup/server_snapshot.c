@@ -134,7 +134,7 @@ remove_all_left(struct snapshot_request *a, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
-/* The snapshot is not on this machine: the server removes it, since nobody else does. */
+/* Has the server remove the snapshot, which is not on this machine. Returns the error. */
 static enum err
 give_back(struct snapshot_request *a, const char *name, struct why *why)
 {

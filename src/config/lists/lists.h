@@ -6,10 +6,10 @@
 #define CONFIG_LISTS_LISTS_H
 
 #include "config/lists/access/access_settings.h"
-#include "config/lists/rules/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/downsampling.h"
 #include "config/lists/retention.h"
+#include "config/lists/rules/alerting.h"
 #include "config/lists/rules/rule_settings.h"
 #include "config/lists/sources.h"
 

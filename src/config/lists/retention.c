@@ -87,7 +87,7 @@ retention_rules_free(struct retention_rules *rules)
     *rules = (struct retention_rules){NULL};
 }
 
-/* Makes the rules, with a last one for all other series if there is none yet and `with_rest`. */
+/* Makes the rules. With `with_rest`, they end with a rule for all other series. */
 static enum err
 make(const struct retention_rules *rules, int64_t time_ms, bool with_rest,
      struct series_rules **ret_rules, struct why *why)

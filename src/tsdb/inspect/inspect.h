@@ -118,7 +118,7 @@ struct inspect_blocks {
 };
 
 enum { INSPECT_RESOLUTIONS_MAX = 7, INSPECT_ROLLUP_COLUMNS = 9 };
-/* Returns "first time", "count", ...: properties of rollups of floats. */
+/* Returns "count", "first", ...: properties of rollups of floats. */
 const char *inspect_rollup_column_word(unsigned column);
 
 struct inspect_part_facts {

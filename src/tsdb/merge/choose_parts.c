@@ -16,6 +16,7 @@
 #include <assert.h>
 
 #include "base/text/time_text.h"
+
 enum {
     RUN_MIN = 16,               /* number of small neighbours that are worth a merge */
     WIDE_MAX = 4,               /* parts across today's border that wait to be split at once */
