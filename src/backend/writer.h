@@ -107,8 +107,8 @@ struct writer_limits {
     int64_t max_age_ms; /* age of a call being filled; 0: the setting */
     /*
      * The number, from 1 on, of the check() that needs the credentials of calls and stores nothing:
-     * it runs at the start if there is nothing to send. 0: the type has no such check, or prepare()
-     * suffices.
+     * it runs at the start if there is nothing to send, and before a refusal is applied where
+     * nothing was accepted. 0: the type has no such check, or prepare() suffices.
      */
     uint32_t start_check;
     const char *unit; /* unit of billing: "put_units"; NULL: none */

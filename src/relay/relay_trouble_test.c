@@ -546,6 +546,55 @@ UNIT_TEST(test_a_check_that_fails_holds_up_no_samples)
     }
 }
 
+UNIT_TEST(test_samples_continue_the_pauses_that_a_failing_check_began)
+{
+    static const enum writer_verdict verdicts[] = {VERDICT_RETRY, VERDICT_THROTTLED};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 2; i++) {
+        world_init(w, 585 + i);
+        w->limits.start_check = 1;
+        w->check_verdict = verdicts[i];
+        w->moods.retry = 100;
+        world_open(w);
+        run_for(w, 10);
+        assert_in_range(w->checks, 8, 12); /* 0.1 s, 0.15 s, 0.23 s, ... */
+        world_log(w, 100, 0);
+        run_for(w, 20);
+        assert_in_range(w->calls, 1, 5); /* from 0.1 s again they would be eleven */
+        w->moods.retry = 0;
+        world_turn_until_settled(w);
+        world_check_account(w);
+        world_fini(w);
+    }
+}
+
+UNIT_TEST(test_a_refusal_before_anything_was_accepted_is_applied_after_a_check)
+{
+    static const unsigned refusals[] = {REFUSAL_OF_CALL, REFUSAL_OF_CALL | REFUSAL_SAYS_ALL,
+                                        REFUSAL_OF_CALL | REFUSAL_FINAL,
+                                        REFUSAL_OF_CALL /* and the call is too large */};
+    static const enum writer_verdict verdicts[] = {VERDICT_RETRY, VERDICT_BLOCKED};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 8; i++) {
+        world_init(w, 680 + i);
+        w->limits.start_check = 1;
+        w->check_verdict = verdicts[i / 4];
+        w->refusal = refusals[i % 4];
+        w->bytes_max = i % 4 == 3 ? 99 : 0;
+        world_open(w);
+        world_log(w, 200, 100);
+        run_for(w, 60);
+        assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+        assert_in_range(w->checks, 2, 20);
+        w->check_verdict = VERDICT_DELIVERED;
+        w->bytes_max = 0;
+        world_turn_until_settled(w);
+        world_check_account(w);
+        assert_int_equal(w->letters, 200);
+        world_fini(w);
+    }
+}
+
 UNIT_TEST(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent)
 {
     struct world *w = &the_world;
@@ -653,6 +702,10 @@ main(void)
         cmocka_unit_test_teardown(
             test_refused_credentials_block_at_the_start_though_nothing_is_queued, tell_seed),
         cmocka_unit_test_teardown(test_a_check_that_fails_holds_up_no_samples, tell_seed),
+        cmocka_unit_test_teardown(test_samples_continue_the_pauses_that_a_failing_check_began,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_refusal_before_anything_was_accepted_is_applied_after_a_check, tell_seed),
         cmocka_unit_test_teardown(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent,
                                   tell_seed),
         cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,

@@ -117,7 +117,7 @@ opentsdb_init(struct writer *writer, struct why *why)
 
     w->base.limits = (struct writer_limits){
         .one_of_a_series = true,
-        .start_check = 2,
+        .start_check = 1, /* servers log an empty put as an error */
         .concurrency = LANES,
         .samples = points < POINTS_USUAL_MAX ? (uint32_t)points : POINTS_USUAL_MAX,
         .bytes = body_bytes < BODY_BYTES_USUAL_MAX ? body_bytes : BODY_BYTES_USUAL_MAX,

@@ -494,6 +494,7 @@ UNIT_TEST(test_a_check_asks_for_the_version)
     assert_int_equal(step.next, WRITER_SEND);
     assert_string_equal(step.http.method, "GET");
     assert_string_equal(step.http.url, "http://h:4242/api/version");
+    assert_int_equal(writer_limits_of(rig.writer)->start_check, 1); /* it is made at the start */
     expect_in(what, "/api/version");
     struct http_call_answer answer = answer_of(200, "{\"version\":\"2.4.1\"}");
     assert_true(rig.class->check(rig.writer, 0, &answer, &step, what));

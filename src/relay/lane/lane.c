@@ -504,7 +504,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     if (busy && !another) return false;
     struct attempt *a = find_attempt(l, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
-    if (!prepare_is_ready(l->preparation)) return false;
+    if (l->preparation->is_doubted || !prepare_is_ready(l->preparation)) return false;
     /* With one lane, it and the lane of replayed letters take turns, call by call. */
     if (l->limits.one_lane && l->begun == NULL) l->begun = lane;
     if (l->limits.one_lane && l->begun != lane) return false;

@@ -481,6 +481,9 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
     const struct call_piece *judged = piece_of(a);
     assert(judged->from < judged->to); /* invariant 1 */
     assert(a->phase == ATTEMPT_READY); /* invariant 1 */
+    bool refuses = step->verdict == VERDICT_DEAD || step->verdict == VERDICT_SOME_DEAD ||
+                   step->verdict == VERDICT_DEAD_CALL || step->verdict == VERDICT_TOO_LARGE;
+    if (refuses && !prepare_trusts_refusals(l->preparation)) return;
     switch (step->verdict) {
     case VERDICT_DELIVERED:
         take_delivered(l, a);

@@ -9,8 +9,10 @@
  *
  * If nothing is to be fetched, as with a password, only a request shows whether credentials are
  * accepted. So at the start, if there is nothing to be sent, the writer's check is made, which
- * stores nothing. While it is pending nothing else is sent. Its failure holds up no samples: their
- * responses say more than the check's, and replace its finding.
+ * stores nothing. While it is pending nothing else is sent. Checks and calls are one series of
+ * tries: they share the pause and the probes of the destination, and a call that is accepted ends
+ * what a check found. A call that is refused before anything was accepted is not judged, since the
+ * address or the proxy may be wrong: the check is made first, and then the call is sent again.
  *
  * Invariants:
  * 1. At most one request is pending, and `pending` says which.
@@ -25,13 +27,10 @@ static void
 failed(struct preparation *p, const char *what, bool blocked, const struct writer_step *step)
 {
     p->has_failed = true;
-    backoff_failed(&p->pause, p->context->options.env, &p->context->settings->retry, step->wait_ms);
-    if (blocked) {
+    if (blocked)
         breaker_blocked(p->breaker, step->reason, step->answer);
-        p->pause.next_ns = relay_now_ns(p->context) + PROBE_MS * NS_PER_MS;
-    } else {
+    else
         breaker_failed(p->breaker, what, step->reason, step->answer);
-    }
 }
 
 /* A preparation succeeded. A check that failed is not affected. */
@@ -78,8 +77,11 @@ check(struct preparation *p, const struct http_call_answer *answer)
     if ((again || unprepared) && ++p->check_agains <= AGAIN_MAX) return;
     bool blocked = unprepared || step.verdict == VERDICT_BLOCKED;
     bool later = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
+    p->is_doubted = false;
     if (blocked || later || again) {
+        struct env *env = p->context->options.env;
         failed(p, "check credentials", blocked, &step);
+        if (!blocked) throttle_failed(p->throttle, env, &p->context->settings->retry, step.wait_ms);
         return;
     }
     /* The check was accepted, or refused for its content, which is empty. */
@@ -87,7 +89,6 @@ check(struct preparation *p, const struct http_call_answer *answer)
     p->looked = true;
     p->has_failed = false;
     p->refused_count = p->check_agains = 0;
-    p->pause = (struct backoff){0};
     throttle_works(p->throttle);
 }
 
@@ -111,7 +112,10 @@ prepare_answered(struct preparation *p, const struct http_call_answer *answer)
     }
     /* Fetched credentials were refused. */
     bool refused = step.verdict == VERDICT_UNPREPARED && ++p->refused_count > AGAIN_MAX;
-    failed(p, "prepare", refused || step.verdict == VERDICT_BLOCKED, &step);
+    bool blocked = refused || step.verdict == VERDICT_BLOCKED;
+    failed(p, "prepare", blocked, &step);
+    backoff_failed(&p->pause, p->context->options.env, &p->context->settings->retry, step.wait_ms);
+    if (blocked) p->pause.next_ns = relay_now_ns(p->context) + PROBE_MS * NS_PER_MS;
 }
 
 bool
@@ -133,10 +137,19 @@ prepare_early(struct preparation *p, uint32_t lanes_busy)
     if (needs && !prepare_is_ready(p)) return;
     if (p->limits->start_check == 0 || p->throttle->works) {
         p->looked = true;
+        p->is_doubted = false;
         return;
     }
-    bool waits = lanes_busy > 0 || relay_now_ns(p->context) < p->pause.next_ns;
-    if (!waits) check(p, NULL);
+    int64_t now_ns = relay_now_ns(p->context);
+    if ((lanes_busy > 0 && !p->is_doubted) || now_ns < p->throttle->pause.next_ns) return;
+    if (breaker_may_send(p->breaker, now_ns)) check(p, NULL);
+}
+
+bool
+prepare_trusts_refusals(struct preparation *p)
+{
+    p->is_doubted = !p->looked && !p->throttle->works && p->limits->start_check > 0;
+    return !p->is_doubted;
 }
 
 void

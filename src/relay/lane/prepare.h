@@ -34,8 +34,9 @@ struct preparation {
     bool is_held; /* nothing is sent: the relay is paused or ends */
     enum prepare_request pending;
     bool has_failed;        /* the last request failed */
-    bool looked;            /* it is known whether credentials are accepted */
-    struct backoff pause;   /* before the next request */
+    bool looked;            /* the destination accepted a check or a call, or is never checked */
+    bool is_doubted;        /* a call was refused before that: the check comes first */
+    struct backoff pause;   /* before the next request that fetches */
     uint32_t refused_count; /* times in a row that fetched credentials were refused */
     uint32_t check_agains;  /* times in a row that the check was repeated at once */
 };
@@ -55,9 +56,12 @@ void prepare_hold(struct preparation *preparation, bool is_held);
  * preparation that is due. */
 bool prepare_is_ready(struct preparation *preparation);
 /* Prepares once after the start, even if nothing is to be sent, so that wrong credentials are
- * reported then and not with the first call. While no lane is busy, makes the check of
- * writer_limits.start_check. Called until `looked`. */
+ * reported then and not with the first call. While no lane is busy, or a refusal is doubted, makes
+ * the check of writer_limits.start_check. Called until `looked`. */
 void prepare_early(struct preparation *preparation, uint32_t lanes_busy);
+/* A call was refused for its content. False if the refusal must not be applied, because nothing was
+ * accepted before: the check is made first, and then the call is due again. */
+bool prepare_trusts_refusals(struct preparation *preparation);
 /* Takes the response to the pending request, whose context is `preparation`; NULL begins a
  * preparation. */
 void prepare_answered(struct preparation *preparation, const struct http_call_answer *answer);

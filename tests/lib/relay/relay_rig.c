@@ -165,7 +165,9 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
     fake_say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
     if (w->refusal & REFUSAL_COUNTED) step->refused = bad;
     bool final = w->refusal & REFUSAL_FINAL;
-    for (uint32_t i = 0; i < c->count && final; i++) {
+    /* A refusal before an accepted check is not applied, so the call may be sent again. */
+    bool is_applied = final && (w->limits.start_check == 0 || w->check_accepted);
+    for (uint32_t i = 0; i < c->count && is_applied; i++) {
         w->sent[c->numbers[i]].refused = true;
     }
     if (final) step->verdict = VERDICT_DEAD_CALL;
@@ -277,6 +279,7 @@ fake_check(struct writer *w, uint32_t number, const struct http_call_answer *ans
     assert_null(answer);
     snprintf(what, WRITER_ANSWER_BYTES, "a check");
     w->w->checks++;
+    w->w->check_accepted |= w->w->check_verdict == VERDICT_DELIVERED;
     fake_say(step, w->w->check_verdict, "http_401");
     return true;
 }

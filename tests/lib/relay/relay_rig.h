@@ -90,6 +90,7 @@ struct world {
     uint32_t named;                  /* the metric of the last refusal that is REFUSAL_NAMED */
     uint32_t fills;                  /* writer_options.fills when the writer was made last */
     uint32_t checks;
+    bool check_accepted; /* one of them was */
     uint32_t calls;
     uint32_t calls_failed; /* calls without a verdict on their samples */
     uint32_t calls_mixed;  /* calls of which some samples must be sent again */
