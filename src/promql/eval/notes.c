@@ -2,8 +2,9 @@
  * notes.c - see notes.h.
  *
  * A note that is added again changes nothing but its position, so that an expression over many
- * series and steps has few notes. A decrease of a classic histogram's buckets is the exception: all
- * decreases with one text are summed up in a struct forced.
+ * series and steps has few notes. Two kinds are exceptions: decreases of a classic histogram's
+ * buckets with one text are summed up in a struct forced, and overlapping start times of a metric
+ * are counted.
  *
  * Invariants:
  *
@@ -69,7 +70,8 @@ notes_put(struct eval_notes *notes, enum note_kind kind, struct text_span at, st
     for (uint32_t place = TABLE_START, id; table_next(&notes->table, hash, &place, &id);) {
         note = &notes->items[id];
         if (note->kind != kind || !bytes_equal(note->text, buf_bytes(text))) continue;
-        if (is_before(note->at, at)) note->at = at;
+        bool first = note->forced != NULL || note->occurrences > 0;
+        if (first ? is_before(at, note->at) : is_before(note->at, at)) note->at = at;
         return note;
     }
     struct bytes copy = arena_copy(&notes->arena, buf_bytes(text));
@@ -80,7 +82,7 @@ notes_put(struct eval_notes *notes, enum note_kind kind, struct text_span at, st
     }
     table_add(&notes->table, hash, notes->count);
     note = &notes->items[notes->count++];
-    *note = (struct eval_note){kind, copy, at, NULL};
+    *note = (struct eval_note){.kind = kind, .text = copy, .at = at};
     assert(notes->table.count == notes->count); /* invariant 1 */
     return note;
 }
@@ -109,7 +111,8 @@ notes_merge(struct eval_notes *notes, const struct eval_notes *of)
         const struct eval_note *note = &of->items[i];
         struct buf text = {.at = (uint8_t *)(uintptr_t)note->text.at, .size = note->text.size};
         assert(note->forced == NULL); /* invariant 3 */
-        notes_put(notes, note->kind, note->at, &text);
+        struct eval_note *sum = notes_put(notes, note->kind, note->at, &text);
+        if (sum != NULL) sum->occurrences += note->occurrences;
     }
 }
 
@@ -180,6 +183,19 @@ notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span
 }
 
 void
+notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    buf_put_text(&text, "sample has start time that overlaps with previous sample timestamp for "
+                        "metric ");
+    quote_text(&text, metric);
+    struct eval_note *note = notes_put(notes, NOTE_WARNING, at, &text);
+    if (note != NULL) note->occurrences++;
+    buf_fini(&text);
+}
+
+void
 notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric, int64_t t_ms,
                    const struct decrease *d)
 {
@@ -244,6 +260,8 @@ note_print(const struct eval_notes *notes, const struct eval_note *note, struct 
         buf_put_text(to, " to ");
         notes_put_time(to, f->last_ms);
     }
+    if (note->occurrences > 1)
+        buf_printf(to, " (%llu occurrences)", (unsigned long long)note->occurrences);
     buf_put_text(to, " (");
     tree_put_position(notes->query, note->at.begin, to);
     buf_put_u8(to, ')');

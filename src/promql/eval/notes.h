@@ -13,9 +13,11 @@ struct eval_note {
     struct bytes text; /* without the position */
     struct text_span at;
     struct forced *forced; /* sum of decreases; NULL for most notes */
+    uint64_t occurrences;  /* printed if more than one; 0: not counted */
 };
 
-/* Each text is there once, with the position that is evaluated last. */
+/* Each text is there once, with the position that is evaluated last; notes that are summed up or
+ * counted have the one that is evaluated first. */
 struct eval_notes {
     struct budget *budget;
     struct arena arena;
@@ -47,6 +49,9 @@ void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes 
 /* Adds a note that ends with " for metric name NAME", unless the name is empty. */
 void notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
                       const char *text, struct bytes metric);
+
+/* Counts a range of samples in which a start time overlaps the sample before. */
+void notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric);
 
 /* Buckets of a classic histogram that were not cumulative: the bounds between which counts fell,
  * and by how much at most. */

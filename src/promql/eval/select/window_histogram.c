@@ -72,9 +72,7 @@ note_not_gauge(const struct sample_window *w)
 void
 note_start_overlap(const struct sample_window *w)
 {
-    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
-                     "start time overlaps with previous sample for metric name ",
-                     metric_name(w->labels));
+    notes_add_overlap(&w->ev->notes, w->at, metric_name(w->labels));
 }
 
 static bool
