@@ -511,7 +511,6 @@ join(struct info_vector *v, struct column **ret_column)
     v->result = *v->current;
     v->result.labels = buf_bytes(&v->labels);
     v->result.present = v->now;
-    v->result.drops_name = false; /* as in Prometheus 3.14 */
     *ret_column = &v->result;
     return OK;
 }
