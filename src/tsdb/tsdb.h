@@ -177,12 +177,14 @@ void ingest_result_reject(struct ingest_result *result, const struct ingest_refu
 /* Completes the text: puts the counts before the series that it names. */
 void ingest_result_put_counts(struct ingest_result *result);
 
-/* True if all samples were stored. Rejected exemplars do not make a request fail: a sender would
- * count the whole batch as lost. */
+/* True if all samples were stored. Exemplars that are rejected for their content do not make a
+ * request fail: a sender would count the whole batch as lost. Invalid references do, as the request
+ * is malformed. */
 static inline bool
 ingest_result_is_success(const struct ingest_result *result)
 {
-    return result->rejected_total == result->rejected[LEDGER_EXEMPLAR];
+    return result->rejected_total == result->rejected[LEDGER_EXEMPLAR] &&
+           result->rejected_for[REJECT_BAD_REFERENCE] == 0;
 }
 
 /* Judges, stores and logs a request. On an error a part of it may be stored: the sender repeats all

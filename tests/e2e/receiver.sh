@@ -296,8 +296,10 @@ exemplars_and_metadata() {
     claim "exemplars alone are taken" stores_exemplars_alone
     claim "the same exemplar again is success" stores x_sample 1 0 1 \
         "$(series "$labels" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
-    claim "an exemplar with a reference beyond the symbols is refused, its sample stored with success" \
-        exemplar_beyond
+    claim "an exemplar with a reference beyond the symbols is refused, the rest stored" \
+        exemplar_malformed x_beyond 3 99
+    claim "an exemplar with an odd number of references is refused, the rest stored" \
+        exemplar_malformed x_odd 3
     claim "1.0: an exemplar of the far future is refused, its sample stored with success" \
         exemplar_refused_1_0
     claim "refused exemplars are in the ledger" exemplars_counted
@@ -311,12 +313,12 @@ stores_exemplars_alone() {
     status_is 204 && written_is 0 0 1
 }
 
-exemplar_beyond() {
+exemplar_malformed() { # NAME REFERENCE...
     local labels_and_sample
     labels_and_sample=$labels$(sample 1 $t)
-    send_2 "$(names x_beyond)$(series "$labels_and_sample" "$(exemplar 1 $t 3 99)")"
-    status_is 204 && [[ ! -s $work/answer ]] && written_is 1 0 0 &&
-        reads_back x_beyond "$(names x_beyond)$(series "$labels_and_sample")"
+    send_2 "$(names "$1")$(series "$labels_and_sample" "$(exemplar 1 $t "${@:2}")" "$(exemplar 2 $t 3 6)")"
+    status_is 400 bad_reference && written_is 1 0 1 &&
+        reads_back "$1" "$(names "$1")$(series "$labels_and_sample")"
 }
 
 exemplar_refused_1_0() {
@@ -330,7 +332,7 @@ exemplars_counted() {
     local counted
     counted=$(metrics | grep '^firekeep_samples_rejected_total{.*kind="exemplar"')
     echo "$counted"
-    [[ $counted == *'reason="bad_reference"} 1'* && $counted == *'reason="too_far_in_future"} 1'* ]]
+    [[ $counted == *'reason="bad_reference"} 2'* && $counted == *'reason="too_far_in_future"} 1'* ]]
 }
 
 metadata_kept() {

@@ -122,6 +122,31 @@ UNIT_TEST(test_refused_exemplars_do_not_displace_samples_in_the_text)
     end();
 }
 
+UNIT_TEST(test_exemplars_fail_a_write_only_by_malformed_references)
+{
+    static const struct {
+        const char *exemplar; /* in fields of protobuf: references, and the time */
+        bool success;
+    } rows[] = {
+        {"\x0a\x02\x01\x02\x18\x07", true},
+        {"\x0a\x02\x01\x02\x18\xf0\xff\xff\xff\x0f", true}, /* too far in the future */
+        {"\x0a\x02\x01\x7f\x18\x07", false},
+        {"\x0a\x01\x01\x18\x07", false},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rq rq;
+        rq_init(&rq, RW_V2);
+        rq_series(&rq, "__name__=m");
+        rq_float(&rq, 1000, double_bits(7), 0);
+        rq_field(&rq.item, 4, bytes_of_text(rows[i].exemplar));
+        must(make(&rq, 1 << 20));
+        assert_int_equal(ingest_result_is_success(&result), rows[i].success);
+        assert_int_equal(result.rejected[LEDGER_EXEMPLAR], i > 0);
+        assert_int_equal(result.written[LEDGER_FLOAT], 1);
+        end();
+    }
+}
+
 UNIT_TEST(test_remote_write_2_needs_a_name)
 {
     struct rq rq;
@@ -181,6 +206,7 @@ main(void)
         cmocka_unit_test(test_every_kind_of_item_is_copied),
         cmocka_unit_test(test_items_beyond_the_limits_are_counted_and_named),
         cmocka_unit_test(test_refused_exemplars_do_not_displace_samples_in_the_text),
+        cmocka_unit_test(test_exemplars_fail_a_write_only_by_malformed_references),
         cmocka_unit_test(test_remote_write_2_needs_a_name),
         cmocka_unit_test(test_remote_write_2_has_one_item_of_metadata_for_each_family),
         cmocka_unit_test(test_a_request_beyond_the_limit_of_memory_gets_none),
