@@ -455,8 +455,10 @@ multiply_side(struct fhist_side *s, double factor)
 void
 fhist_multiply(struct fhist *h, double factor)
 {
-    h->zero_count *= factor;
-    h->zero_lost *= factor;
+    if (!fhist_is_custom(h)) { /* custom buckets have no zero bucket, and 0 * Inf is NaN */
+        h->zero_count *= factor;
+        h->zero_lost *= factor;
+    }
     h->count *= factor;
     h->count_lost *= factor;
     h->sum *= factor;
@@ -478,8 +480,10 @@ divide_side(struct fhist_side *s, double divisor)
 void
 fhist_divide(struct fhist *h, double divisor)
 {
-    h->zero_count /= divisor;
-    h->zero_lost /= divisor;
+    if (!fhist_is_custom(h)) {
+        h->zero_count /= divisor;
+        h->zero_lost /= divisor;
+    }
     h->count /= divisor;
     h->count_lost /= divisor;
     h->sum /= divisor;

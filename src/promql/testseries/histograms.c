@@ -374,9 +374,10 @@ notation_put_histogram(const struct fhist *h, struct buf *to)
     }
     put_unless_0(to, KEY_COUNT, h->count);
     put_unless_0(to, KEY_SUM, h->sum);
-    put_unless_0(to, KEY_ZERO_COUNT, h->zero_count);
-    put_unless_0(to, KEY_ZERO_WIDTH, h->zero_threshold);
-    if (fhist_is_custom(h)) {
+    if (!fhist_is_custom(h)) {
+        put_unless_0(to, KEY_ZERO_COUNT, h->zero_count);
+        put_unless_0(to, KEY_ZERO_WIDTH, h->zero_threshold);
+    } else {
         histograms_put_key(to, KEY_CUSTOM);
         for (uint32_t i = 0; i < h->bound_count; i++) {
             buf_put_u8(to, i == 0 ? '[' : ' ');

@@ -280,6 +280,8 @@ UNIT_TEST(test_histograms_are_read_and_written)
          "z_bucket:7.1 z_bucket_w:0.05 counter_reset_hint:gauge}}",
          "__name__=a {{schema:1 count:3.1 sum:-0.3 z_bucket:7.1 z_bucket_w:0.05 "
          "counter_reset_hint:gauge offset:-3 buckets:[5.1 10 7] n_offset:-5 n_buckets:[4.1 5]}}"},
+        {"a {{schema:-53 z_bucket:2 z_bucket_w:1 custom_values:[1] buckets:[3]}}",
+         "__name__=a {{schema:-53 custom_values:[1] buckets:[3]}}"},
         {"a {{schema:-53 custom_values:[1 2.5] buckets:[1 2 3]}}",
          "__name__=a {{schema:-53 custom_values:[1 2.5] buckets:[1 2 3]}}"},
         {"a {{COUNT:Inf sum:nan buckets:[1 2 ]}}",
