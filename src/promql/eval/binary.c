@@ -164,6 +164,22 @@ put_quoted_labels(struct buf *to, struct bytes labels)
     buf_put_u8(to, '}');
 }
 
+/* Puts the text of both series, the lesser text first, as Prometheus does. */
+static void
+put_ordered(struct buf *to, struct bytes x, struct bytes y)
+{
+    size_t begin = to->size;
+    put_quoted_labels(to, x);
+    size_t end = to->size;
+    put_quoted_labels(to, y);
+    bool swap = bytes_compare(bytes_of(to->at + begin, end - begin),
+                              bytes_of(to->at + end, to->size - end)) > 0;
+    to->size = begin;
+    put_quoted_labels(to, swap ? y : x);
+    buf_put_text(to, ", ");
+    put_quoted_labels(to, swap ? x : y);
+}
+
 /* Finds two columns of a group that both have the step, which is in `twice`. */
 static void
 find_duplicates(const struct binary_vector *b, uint32_t step, const struct column **ret_first,
@@ -194,14 +210,11 @@ check_duplicates(struct binary_vector *b, const struct column *left)
     for (bits_each(step, b->twice, b->vector.grid.count)) {
         if (left != NULL && !bits_has(left->present, step)) continue;
         find_duplicates(b, step, &x, &y, &group);
-        bool rising = labels_compare(x->labels, y->labels) < 0;
         buf_put_text(&ev->error, "found duplicate series for the match group ");
         put_quoted_labels(&ev->error, b->grouping.labels[group]);
         buf_printf(&ev->error, " on the %s hand-side of the operation: [",
                    b->swapped ? "left" : "right");
-        put_quoted_labels(&ev->error, rising ? x->labels : y->labels);
-        buf_put_text(&ev->error, ", ");
-        put_quoted_labels(&ev->error, rising ? y->labels : x->labels);
+        put_ordered(&ev->error, x->labels, y->labels);
         return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
                              "unique on one side");
     }
