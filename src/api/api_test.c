@@ -89,6 +89,9 @@ UNIT_TEST(test_each_route_answers)
         {"a vector", HTTP_GET, "/prometheus/api/v1/query?query=vector(7)&time=-1.5", NULL, NULL, 0,
          200, JSON,
          "\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[-1.500,\"7\"]}]}}"},
+        {"a time and a duration in forms of Go", HTTP_GET,
+         "/api/v1/query_range?query=time()&start=0x1p2&end=1_0.5&step=0x1p2", NULL, NULL, 0, 200,
+         JSON, "[[4,\"4\"],[8,\"8\"]]"},
         {"a range", HTTP_GET, "/api/v1/query_range?query=time()&start=0&end=2&step=1s", NULL, NULL,
          0, 200, JSON,
          "\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[0,\"0\"],[1,\"1\"],[2,"

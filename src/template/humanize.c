@@ -14,7 +14,7 @@ static bool
 number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
 {
     uint64_t bits;
-    if (!number_parse((const char *)text.at, text.size, &bits)) {
+    if (!number_parse_go((const char *)text.at, text.size, &bits)) {
         return run_fail_quoted(run, "strconv.ParseFloat: parsing ", text, ": invalid syntax");
     }
     *ret = bits_double(bits);

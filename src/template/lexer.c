@@ -299,7 +299,7 @@ number(struct tmpl_lexer *l)
     uint8_t before = l->text.at[l->at - 1];
     for (; l->at < l->text.size; l->at++) {
         uint8_t c = l->text.at[l->at];
-        bool sign = (c == '+' || c == '-') && (before | 0x20) == 'e';
+        bool sign = (c == '+' || c == '-') && ((before | 0x20) == 'e' || (before | 0x20) == 'p');
         if (!sign && c != '.' && !ascii_is_word(c)) break;
         before = c;
     }

@@ -295,12 +295,13 @@ read_number(struct bytes source, struct buf *scratch, struct tmpl_number *ret)
     if (source.at[0] == '\'') return read_character(source, scratch, ret);
     for (size_t i = sign; i < source.size; i++) {
         if (source.at[i] != '_') buf_put_u8(scratch, source.at[i]);
-        point |= source.at[i] == '.' || (source.at[i] | 0x20) == 'e';
+        point |=
+            source.at[i] == '.' || (source.at[i] | 0x20) == 'e' || (source.at[i] | 0x20) == 'p';
     }
     struct bytes text = buf_bytes(scratch);
     if (buf_error(scratch)) return false;
     if (read_integer(text, source.at[0] == '-', ret)) return true;
-    if (!point || !number_parse((const char *)text.at, text.size, &bits)) return false;
+    if (!point || !number_parse_go((const char *)text.at, text.size, &bits)) return false;
     ret->real = source.at[0] == '-' ? -bits_double(bits) : bits_double(bits);
     return true;
 }

@@ -181,6 +181,8 @@ UNIT_TEST(test_functions_do_what_those_of_prometheus_do)
          "}}",
          "1d 1h 1m 1s 1.23ms -106751991167300d -15h -30m -8s"},
         {"{{ humanizePercentage 0.1234567 }} {{ humanize \"1.5e3\" }}", "12.35% 1.5k"},
+        {"{{ humanize \"0x1p-1\" }} {{ humanize \"1_500\" }} {{ 0x1p-1 }} {{ 0x1.8p+1 }}",
+         "500m 1.5k 0.5 3"},
         {"{{ humanizeTimestamp 1435065584.128 }}", "2015-06-23 13:19:44.128 +0000 UTC"},
         {"{{ parseDuration \"1h30m\" }} {{ toDuration 5.5 }}", "5400 5.5s"},
         {"{{ title \"o'neil foo-bar a.b éx\" }} {{ toUpper \"aé\" }} {{ toLower \"AÉ\" }}",

@@ -35,6 +35,11 @@ size_t number_print_json(uint64_t bits, char *to);
  * double. Digits below the smallest double give a zero with their sign. */
 bool number_parse(const char *text, size_t size, uint64_t *ret_bits);
 
+/* Reads what Go's strconv.ParseFloat reads, as Prometheus does in labels and parameters: also
+ * hexadecimal digits with an exponent of two ("0x1p-2"), and underscores between digits. Texts that
+ * are not plain decimal have at most 127 bytes. */
+bool number_parse_go(const char *text, size_t size, uint64_t *ret_bits);
+
 /* Write and read a number with every bit: the staleness marker is "stale", any other NaN but the
  * ordinary one is "NaN(0x7ff8dead0000beef)", its 64 bits. number_parse_exact() also reads all that
  * number_parse() reads. */

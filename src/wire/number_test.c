@@ -255,6 +255,38 @@ UNIT_TEST(test_words_and_forms_of_numbers_are_read)
     }
 }
 
+UNIT_TEST(test_numbers_are_read_as_go_reads_them)
+{
+    static const struct {
+        const char *text;
+        double value; /* NAN: it is not a number */
+    } rows[] = {{"1.5", 1.5},      {"+Inf", INFINITY},
+                {"0x1p-2", 0.25},  {"-0X1.8P+1", -3},
+                {"0x.8p1", 1},     {"0xap0", 10},
+                {"0x_1p4", 16},    {"0x1_0p0_1", 32},
+                {"1_0", 10},       {"+1_000.2_5", 1000.25},
+                {"1_0e1_0", 1e11}, {"0_1", 1},
+                {"0x1p-2000", 0},  {"0x1", NAN},
+                {"0x1p", NAN},     {"0x.p1", NAN},
+                {"0xp1", NAN},     {"0x1p2000", NAN},
+                {"_1", NAN},       {"1_", NAN},
+                {"1__0", NAN},     {"1_.5", NAN},
+                {"1._5", NAN},     {"1_e5", NAN},
+                {"1e_5", NAN},     {"0x1_p1", NAN},
+                {"0x1p_1", NAN},   {"0b1p1", NAN},
+                {"-_1", NAN},      {"_0x1p1", NAN},
+                {"1p4", NAN},      {"0x1p1 ", NAN},
+                {" 0x1p1", NAN},   {"--0x1p1", NAN},
+                {"0x-1p1", NAN},   {"In_f", NAN},
+                {"", NAN},         {"_", NAN}};
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t bits;
+        bool is_number = number_parse_go(rows[i].text, strlen(rows[i].text), &bits);
+        if (is_number == isnan(rows[i].value)) fail_msg("'%s': %d", rows[i].text, is_number);
+        if (is_number) assert_true(bits == double_bits(rows[i].value));
+    }
+}
+
 int
 main(void)
 {
@@ -262,6 +294,7 @@ main(void)
         cmocka_unit_test(test_every_double_reads_back_bit_for_bit),
         cmocka_unit_test(test_digits_are_rounded_as_strtod_does),
         cmocka_unit_test(test_words_and_forms_of_numbers_are_read),
+        cmocka_unit_test(test_numbers_are_read_as_go_reads_them),
         cmocka_unit_test(test_special_values_have_prometheus_names),
         cmocka_unit_test(test_minus_zero_is_not_an_integer_in_json),
         cmocka_unit_test(test_ordinary_values_have_no_exponent),

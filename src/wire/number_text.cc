@@ -2,8 +2,10 @@
  * number_text.cc - see number.h. The digits come from std::to_chars (Ryu) and go into
  * std::from_chars, which C lacks; the layout is ours. Nothing here throws.
  */
+#include <cctype>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include <strings.h>
@@ -13,7 +15,7 @@
 namespace
 {
 
-enum { DIGITS_MAX = 17 };
+enum { DIGITS_MAX = 17, GO_BYTES = 128 };
 
 /* Range of decimal exponents that are not written, and the limit of integers without one. */
 struct layout {
@@ -183,6 +185,36 @@ number_parse(const char *text, size_t size, uint64_t *ret_bits)
         return false;
     }
     *ret_bits = bits | sign;
+    return true;
+}
+
+bool
+number_parse_go(const char *text, size_t size, uint64_t *ret_bits)
+{
+    char plain[GO_BYTES]; /* without underscores, with a NUL */
+    size_t n = 0, sign = size > 0 && (text[0] == '+' || text[0] == '-');
+    if (number_parse(text, size, ret_bits)) return true;
+    if (size >= sizeof plain) return false;
+    bool hex = size > sign + 2 && text[sign] == '0' && (text[sign + 1] | 0x20) == 'x';
+    auto is_digit = [hex](char c) {
+        unsigned char byte = static_cast<unsigned char>(c);
+        return hex ? std::isxdigit(byte) != 0 : std::isdigit(byte) != 0;
+    };
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] != '_') {
+            plain[n++] = text[i];
+            continue;
+        }
+        bool after = i > sign && (is_digit(text[i - 1]) || (hex && i == sign + 2));
+        if (!after || i + 1 == size || !is_digit(text[i + 1])) return false;
+    }
+    if (!hex) return number_parse(plain, n, ret_bits);
+    plain[n] = 0;
+    char *end;
+    double value = std::strtod(plain, &end);
+    bool has_exponent = std::strpbrk(plain, "pP") != nullptr;
+    if (end != plain + n || !has_exponent || !std::isfinite(value)) return false;
+    std::memcpy(ret_bits, &value, sizeof value);
     return true;
 }
 

@@ -29,7 +29,6 @@
 #include "base/array.h"
 #include "base/heap.h"
 #include "base/text/quote.h"
-#include "base/text/time_text.h"
 #include "base/warnings.h"
 #include "wire/number.h"
 
@@ -96,7 +95,7 @@ static enum err
 read_time(struct name_search *s, const char *name, int64_t *ret_ms)
 {
     const char *text = form_given(&s->form, name);
-    if (text == NULL || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    if (text == NULL || form_parse_time(text, ret_ms)) return OK;
     buf_printf(&s->error, "invalid time value for '%s': cannot parse ", name);
     quote_text(&s->error, bytes_of_text(text));
     buf_put_text(&s->error, " to a valid timestamp");

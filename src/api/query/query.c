@@ -149,7 +149,7 @@ read_time(struct api_query *q, const char *name, int64_t *ret_ms)
     char begin[64];
     const char *text = form_nth(&q->form, name, 0);
     if (text == NULL) text = "";
-    if (time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    if (form_parse_time(text, ret_ms)) return OK;
     snprintf(begin, sizeof begin, "invalid parameter \"%s\"", name);
     return cannot_parse(q, begin, text, " to a valid timestamp");
 }
@@ -161,7 +161,7 @@ read_duration(struct api_query *q, const char *name, const char *begin, int64_t 
     const char *text = form_nth(&q->form, name, 0);
     uint64_t bits;
     if (text == NULL) text = "";
-    if (number_parse(text, strlen(text), &bits)) {
+    if (number_parse_go(text, strlen(text), &bits)) {
         double ns = bits_double(bits) * 1e9; /* rounds like Prometheus */
         if (!(fabs(ns) < 0x1p63)) {
             return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
@@ -273,7 +273,7 @@ static bool
 is_above_zero(const char *text)
 {
     uint64_t bits;
-    return number_parse(text, strlen(text), &bits) && bits_double(bits) > 0;
+    return number_parse_go(text, strlen(text), &bits) && bits_double(bits) > 0;
 }
 
 static enum err

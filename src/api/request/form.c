@@ -11,6 +11,7 @@
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "wire/number.h"
 
 /* Unescapes in place. ERR_INPUT: a % without two digits, or a NUL. */
 static enum err
@@ -211,11 +212,22 @@ form_whole(const char *text, unsigned bits, int64_t *ret_number)
     return NULL;
 }
 
+bool
+form_parse_time(const char *text, int64_t *ret_ms)
+{
+    char plain[64];
+    uint64_t bits;
+    if (time_parse_api(bytes_of_text(text), ret_ms)) return true;
+    if (!number_parse_go(text, strlen(text), &bits)) return false;
+    snprintf(plain, sizeof plain, "%.17g", bits_double(bits));
+    return time_parse_api(bytes_of_text(plain), ret_ms);
+}
+
 enum err
 form_time(const struct form *form, const char *name, int64_t *ret_ms, struct buf *error)
 {
     const char *text = form_given(form, name);
-    if (text == NULL || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    if (text == NULL || form_parse_time(text, ret_ms)) return OK;
     enum err e = form_invalid(error, name, "invalid time value for '%s': cannot parse ", name);
     quote_text(error, bytes_of_text(text));
     buf_put_text(error, " to a valid timestamp");

@@ -50,6 +50,9 @@ const char *form_next_of(const struct form *form, enum form_place place, const c
 /* Reads a whole number of so many bits like Go. Returns NULL, with *ret_number, or Go's error. */
 const char *form_whole(const char *text, unsigned bits, int64_t *ret_number);
 
+/* Reads a time as Prometheus' API does: as time_parse_api(), and numbers in all forms of Go. */
+bool form_parse_time(const char *text, int64_t *ret_ms);
+
 /*
  * Read arguments of a kind; if one is absent *ret stays as it is. ERR_INPUT: Prometheus' sentence
  * is appended to `error`.

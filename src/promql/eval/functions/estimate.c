@@ -208,7 +208,7 @@ read_bucket(struct estimate_vector *x, const struct column *c)
     struct name_list names = {&le, 1};
     uint32_t steps = x->vector.grid.count, id, at = TABLE_START;
     uint64_t bits;
-    if (!number_parse((const char *)text.at, text.size, &bits)) {
+    if (!number_parse_go((const char *)text.at, text.size, &bits)) {
         buf_clear(&x->text);
         buf_put_text(&x->text, "bucket label \"le\" is missing or has a malformed value of ");
         quote_text(&x->text, text);
