@@ -304,6 +304,7 @@ exemplars_and_metadata() {
         exemplar_refused_1_0
     claim "refused exemplars are in the ledger" exemplars_counted
     claim "metadata of a series is kept" metadata_kept
+    claim "an empty metadata message changes no type" empty_metadata
     claim "metadata with a reference beyond the symbols is refused, its sample stored" metadata_beyond
     claim "metadata that is no UTF-8 is refused, its sample stored" metadata_bad_text
 }
@@ -342,6 +343,11 @@ metadata_kept() {
     [[ $(curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept" | jq -c .data) == \
         '{"m_kept":[{"type":"counter","help":"What it says.","unit":"bytes"}]}' ]] ||
         curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept"
+}
+
+empty_metadata() {
+    send_2 "$(names m_kept)$(series "$labels" "$(sample 2 $((t + 1)))" "$(field 5 "$(field_int 1 0)")")"
+    status_is 204 && [[ $(curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept" | jq -r '.data.m_kept[].type') == counter ]]
 }
 
 metadata_beyond() {

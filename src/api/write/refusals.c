@@ -10,7 +10,8 @@
 #include "api/write/refusals.h"
 #include "base/log.h"
 
-#define LOG_AGAIN_NS (60 * NS_PER_S)
+#define LOG_AGAIN_NS   (60 * NS_PER_S)
+#define TYPES_AGAIN_NS (24 * 60 * 60 * NS_PER_S)
 
 struct refusals {
     struct log_gate gate;
@@ -43,4 +44,23 @@ refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *re
             log_warn("samples refused with status 400", KV("reason", word), KV("count", count),
                      KV("tenant", tenant), KV("first", first));
     }
+}
+
+void
+types_missing_log(int64_t now_ns, const char *agent, const char *peer,
+                  const struct rw_request *request)
+{
+    static struct log_gate gate;
+    static const char prometheus[] = "Prometheus/";
+    uint64_t held_back;
+    bool is_prometheus = agent != NULL && strncmp(agent, prometheus, sizeof prometheus - 1) == 0;
+    if (request->version != RW_V2 || request->series_count == 0 || !is_prometheus) return;
+    if (now_ns < atomic_load_explicit(&gate.next_ns, memory_order_relaxed)) return;
+    for (uint32_t i = 0; i < request->series_count; i++) {
+        if (request->series[i].has_metadata) return;
+    }
+    if (!log_often(&gate, now_ns, TYPES_AGAIN_NS, &held_back)) return;
+    log_info("Prometheus sends no types of metrics; start it with "
+             "--enable-feature=metadata-wal-records, or use remote write 1.0",
+             KV("sender", agent), KV("address", peer));
 }

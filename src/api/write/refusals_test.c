@@ -94,6 +94,30 @@ UNIT_TEST(test_who_was_first_is_named_by_whatever_the_answer_names)
     assert_non_null(strstr(logged(), "reason=too_old count=1 tenant=a first=\"conflict at 6: "));
 }
 
+UNIT_TEST(test_missing_types_of_a_prometheus_are_reported_once_a_day)
+{
+    struct rw_series series[2] = {{.has_metadata = false}, {.has_metadata = true}};
+    struct rw_request request = {.version = RW_V2, .series_count = 2, .series = series};
+    types_missing_log(now_ns, "Prometheus/3.5.3", "p:1", &request);
+    series[1].has_metadata = false;
+    types_missing_log(now_ns, NULL, "p:1", &request);
+    types_missing_log(now_ns, "vmagent", "p:1", &request);
+    request.version = RW_V1;
+    types_missing_log(now_ns, "Prometheus/3.5.3", "p:1", &request);
+    request.version = RW_V2;
+    request.series_count = 0;
+    types_missing_log(now_ns, "Prometheus/3.5.3", "p:1", &request);
+    assert_string_equal(logged(), "");
+    request.series_count = 2;
+    types_missing_log(now_ns, "Prometheus/3.5.3", "p:1", &request);
+    assert_non_null(strstr(logged(), "--enable-feature=metadata-wal-records, or use remote write "
+                                     "1.0\" sender=Prometheus/3.5.3 address=p:1"));
+    types_missing_log(now_ns + 86399 * NS_PER_S, "Prometheus/3.5.3", "p:1", &request);
+    assert_string_equal(logged(), "");
+    types_missing_log(now_ns + 86400 * NS_PER_S, "Prometheus/3.5.3", "p:1", &request);
+    assert_non_null(strstr(logged(), "level=info"));
+}
+
 int
 main(void)
 {
@@ -104,6 +128,8 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_refused_exemplars_of_accepted_requests_are_logged_separately, listen_to_log,
             stop_listening),
+        cmocka_unit_test_setup_teardown(test_missing_types_of_a_prometheus_are_reported_once_a_day,
+                                        listen_to_log, stop_listening),
         cmocka_unit_test_setup_teardown(test_who_was_first_is_named_by_whatever_the_answer_names,
                                         listen_to_log, stop_listening),
     };

@@ -422,6 +422,9 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     if (e) return e;
     http_body_release(request);
     e = decode_message(api, request, version, api->options.hand_over != NULL, w, why);
+    if (e == OK)
+        types_missing_log(env_monotonic_ns(api->options.env), http_header(request, "User-Agent"),
+                          http_peer(request), &w->request);
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 

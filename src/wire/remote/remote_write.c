@@ -517,7 +517,6 @@ read_series_v2(struct decoder *d, struct bytes message)
             break;
         case PROTO_TAG(5, PROTO_BYTES):
             e = read_metadata_v2(proto_bytes(&c), &metadata);
-            series->has_metadata = true;
             break;
         default:
             proto_skip(&c, tag, 0x3e); /* 1 to 5 */
@@ -527,6 +526,9 @@ read_series_v2(struct decoder *d, struct bytes message)
     if (c.bad) return ERR_INPUT;
     rw_end_series(d->m, series);
     resolve_series_refs(d, series);
+    /* Prometheus sends an empty message unless metadata is in its log; it must not replace a type.
+     */
+    series->has_metadata = metadata.type != 0 || metadata.help_ref != 0 || metadata.unit_ref != 0;
     if (!series->has_metadata) return OK;
     series->type = metric_type_of(metadata.type);
     if (!symbol_of(d->m, metadata.help_ref, &series->help)) series->bad_metadata = true;
