@@ -311,6 +311,56 @@ UNIT_TEST(test_a_plan_has_each_operator_and_what_it_reads)
     asked_fini(&x);
 }
 
+UNIT_TEST(test_the_number_of_series_is_bounded_by_what_makes_them)
+{
+    static const struct {
+        const char *text, *series; /* m_total has 10 */
+    } rows[] = {
+        {"sum(m_total)", "1"},
+        {"sum by () (m_total)", "1"},
+        {"sum by (s) (m_total)", "10"},
+        {"sum without () (m_total)", "10"},
+        {"sum without (s) (m_total)", "10"},
+        {"quantile(0.5, m_total)", "1"},
+        {"quantile without (s) (0.5, m_total)", "10"},
+        {"group by (s) (m_total)", "10"},
+        {"count_values(\"v\", m_total)", "null"},
+        {"count_values without (s) (\"v\", m_total)", "null"},
+        {"topk(3, m_total)", "10"}, /* at different steps, others may be the best */
+        {"bottomk by (s) (3, m_total)", "10"},
+        {"limitk(3, m_total)", "10"},
+        {"limit_ratio(0.5, m_total)", "10"},
+        {"histogram_quantile(0.5, m_total)", "10"},
+        {"histogram_quantiles(m_total, \"q\", 0.5)", "10"},
+        {"histogram_quantiles(m_total, \"q\", 0.5, 0.9, 0.99)", "30"},
+        {"histogram_fraction(0, 1, m_total)", "10"},
+        {"m_total or sum(m_total)", "11"},
+        {"m_total and sum(m_total)", "10"},
+        {"sum(m_total) unless m_total", "1"},
+        {"m_total / on () sum(m_total)", "1"},
+        {"m_total / on () group_left () sum(m_total)", "10"},
+        {"sum(m_total) / on () group_right () m_total", "10"},
+        {"m_total / on () group_left (a) sum(m_total)", "null"},
+        {"m_total / fill (0) sum(m_total)", "11"},
+        {"info(m_total)", "null"},
+        {"absent(m_total)", "1"},
+        {"vector(1)", "1"},
+        {"scalar(m_total)", "0"},
+        {"sort(m_total)", "10"},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct asked x;
+        asked_init(&x);
+        assert_int_equal(explain(&x, rows[i].text), OK);
+        buf_put_u8(&x.json, '\0');
+        const char *series = strstr((const char *)x.json.at, "\"series\":") + 9;
+        size_t size = strcspn(series, ",");
+        if (size != strlen(rows[i].series) || memcmp(series, rows[i].series, size) != 0)
+            fail_msg("%s: %.*s series", rows[i].text, (int)size, series);
+        asked_fini(&x);
+    }
+}
+
 UNIT_TEST(test_matchers_of_other_operands_are_shown_at_their_selector)
 {
     struct asked x;
@@ -623,6 +673,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_has_each_operator_and_what_it_reads),
+        cmocka_unit_test(test_the_number_of_series_is_bounded_by_what_makes_them),
         cmocka_unit_test(test_matchers_of_other_operands_are_shown_at_their_selector),
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
         cmocka_unit_test(test_a_repeated_expression_is_planned_and_read_once),

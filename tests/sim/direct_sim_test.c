@@ -702,6 +702,54 @@ UNIT_TEST(test_a_request_pending_at_a_freeze_is_sent_again)
     direct_sim_fini();
 }
 
+UNIT_TEST(test_a_suspension_shows_on_one_clock_or_on_both)
+{
+    static const struct {
+        int64_t unix_ms; /* Unix time alone goes on */
+        int64_t both_ms; /* both clocks do; a turn adds STEP_MS */
+        bool seen;
+    } rows[] = {{1000, 0, true},
+                {999, 0, false},
+                {0, 5000 - STEP_MS, true},
+                {0, 5000 - STEP_MS - 1, false}};
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        direct_sim_init(40 + i, 1, 1 << 20);
+        struct place *p = &s.places[0];
+        p->hangs = 1;
+        must(post(1, 0));
+        for (uint32_t steps = 0; p->requests == 0 && steps < 100; steps++) {
+            turn(1);
+        }
+        assert_int_equal(p->requests, 1);
+        sim_env_set_realtime_ms(s.sim, env_realtime_ms(s.env) + rows[i].unix_ms);
+        sim_env_advance_ns(s.sim, rows[i].both_ms * NS_PER_MS);
+        turn_until_answered();
+        assert_int_equal(s.posts[0].e, rows[i].seen ? OK : ERR_AGAIN);
+        assert_int_equal(p->requests, rows[i].seen ? 2 : 1); /* the request is sent again */
+        direct_sim_fini();
+    }
+}
+
+UNIT_TEST(test_a_request_does_not_go_on_after_a_suspension_in_the_wait)
+{
+    direct_sim_init(50, 1, 1 << 20);
+    struct place *p = &s.places[0];
+    must(post(10, 0));
+    for (uint32_t steps = 0; relay_is_idle(p->relay) && steps < 100; steps++) {
+        relay_step(p->relay);
+    }
+    assert_false(relay_is_idle(p->relay)); /* it has begun, and waits for the socket */
+    sim_env_set_realtime_ms(s.sim, env_realtime_ms(s.env) + 3 * HOUR_MS);
+    for (unsigned i = 0; i < 50; i++) {
+        relay_wait(p->relay, 1);
+        serve(p);
+    }
+    assert_int_equal(p->requests, 0);
+    assert_int_equal(s.posts[0].answers, 1);
+    assert_int_equal(s.posts[0].e, ERR_AGAIN);
+    direct_sim_fini();
+}
+
 UNIT_TEST(test_after_a_freeze_of_hours_nothing_more_is_sent)
 {
     for (unsigned steps = 0; steps < 30; steps++) {
@@ -812,6 +860,8 @@ main(void)
         cmocka_unit_test(test_refused_samples_are_named_and_the_others_delivered),
         cmocka_unit_test(test_a_destination_that_refuses_everything_still_answers),
         cmocka_unit_test(test_a_request_pending_at_a_freeze_is_sent_again),
+        cmocka_unit_test(test_a_suspension_shows_on_one_clock_or_on_both),
+        cmocka_unit_test(test_a_request_does_not_go_on_after_a_suspension_in_the_wait),
         cmocka_unit_test(test_after_a_freeze_of_hours_nothing_more_is_sent),
         cmocka_unit_test(test_too_many_waiting_writes_are_refused_for_now),
         cmocka_unit_test(test_a_destination_that_is_closed_fails_its_writes),
