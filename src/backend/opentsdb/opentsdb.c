@@ -635,14 +635,14 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
         send_request(w, "GET", &w->version_url, nothing, ret_step);
     else
         send_request(w, "POST", &w->put_url, bytes_of_text("[]"), ret_step);
-    /* Other servers with /api/put may have no version. */
-    bool has_none =
-        number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
+    /* Other servers with /api/put may have no version; VictoriaMetrics answers 400. */
+    unsigned status = answer == NULL ? 0 : answer->status;
+    bool has_none = number == 0 && (status == 400 || status == 404 || status == 405);
     if (has_none) {
         step_done(ret_step, VERDICT_DELIVERED, "", "the server does not report a version");
     }
     /* "No datapoints found": the server would have accepted points. */
-    bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
+    bool lacks_points = number == 1 && status == 400;
     if (lacks_points) {
         step_done(ret_step, VERDICT_DELIVERED, "",
                   "the server refused the request only because it is empty");

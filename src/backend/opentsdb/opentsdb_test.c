@@ -501,6 +501,15 @@ UNIT_TEST(test_a_check_asks_for_the_version)
     assert_int_equal(step.next, WRITER_DONE);
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     expect_in(step.answer, "2.4.1");
+    static const unsigned none[] = {400, 404, 405}; /* of other servers that accept /api/put */
+    for (unsigned i = 0; i < 3; i++) {
+        answer = answer_of(none[i], "unexpected path");
+        assert_true(rig.class->check(rig.writer, 0, &answer, &step, what));
+        assert_int_equal(step.verdict, VERDICT_DELIVERED);
+    }
+    answer = answer_of(401, "who are you");
+    assert_true(rig.class->check(rig.writer, 0, &answer, &step, what));
+    assert_int_equal(step.verdict, VERDICT_BLOCKED);
     assert_false(rig.class->check(rig.writer, 2, NULL, &step, what));
 }
 
