@@ -53,9 +53,11 @@ MUST_CHECK enum err backup_verify(struct backup_repository *repository, const ch
 
 /*
  * Restores a backup into a directory that is missing or empty, or that an unfinished restore of the
- * same backup left. FORMAT is written last: until then, no server starts on the directory.
+ * same backup left: its files are compared with the record. Until all is restored, the directory
+ * has RESTORING, and nothing opens it.
  *
- * ERR_INPUT: the directory holds something else; errors of backup_record_read(), backup_get().
+ * ERR_INPUT: the directory holds something else, or a server has used it since; ERR_AGAIN: another
+ * process restores into it; errors of backup_record_read(), backup_get().
  */
 MUST_CHECK enum err backup_restore(struct backup_repository *repository, const char *id,
                                    const char *dir, uint32_t threads,

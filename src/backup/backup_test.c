@@ -7,6 +7,7 @@
 #include "backup/backup.h"
 #include "backup/place.h"
 #include "base/text/hex.h"
+#include "model/storage_layout.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -435,47 +436,119 @@ UNIT_TEST(test_a_crash_at_any_call_leaves_earlier_backups_whole)
     }
 }
 
-/* Fails each call of a restore in turn, then cuts the power: the directory has FORMAT only when all
- * of it is restored, and the same restore continues. */
-UNIT_TEST(test_a_restore_that_crashed_at_any_call_continues)
+static void
+expect_restored(void)
 {
-    bool fired = true;
-    for (uint64_t nth = 1; fired; nth++) {
+    static const char *const files[] = {"FORMAT", "MANIFEST", "rules/state", "parts/1/part",
+                                        "relay/elsewhere/state"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char a[80], b[80];
+        snprintf(a, sizeof a, "/db/%s", files[i]);
+        snprintf(b, sizeof b, "/new/%s", files[i]);
+        expect_same(a, b);
+    }
+    assert_false(exists("/new/RESTORING"));
+}
+
+enum { POWER_LOSS, KILL, KILL_AND_COPY_FORMAT, END_COUNT };
+
+/* Fails each call of a restore in turn, and ends it: a server opens the directory only when all of
+ * it is restored, also if FORMAT comes from elsewhere, and the same restore continues. */
+UNIT_TEST(test_a_restore_that_ended_at_any_call_continues)
+{
+    unsigned refused = 0;
+    for (unsigned end = 0; end < END_COUNT; end++) {
+        bool fired = true;
+        for (uint64_t nth = 1; fired; nth++) {
+            teardown(NULL);
+            setup(NULL);
+            make_store();
+            must(back_up(FIRST));
+            fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
+            enum err e = restore(FIRST, "/new");
+            fired = fault_env_fired(rig.fe);
+            fault_env_disarm(rig.fe);
+            if (end == POWER_LOSS)
+                sim_env_power_loss(rig.sim);
+            else
+                sim_env_kill(rig.sim);
+            bool marked = exists("/new/RESTORING");
+            if (end == KILL_AND_COPY_FORMAT && marked) put_text("/new/FORMAT", "format");
+            rig.why.text[0] = '\0';
+            assert_int_equal(storage_check_restored(rig.env, "/new", &rig.why),
+                             marked ? ERR_INPUT : OK);
+            if (marked) assert_non_null(strstr(rig.why.text, FIRST));
+            refused += marked;
+            bool complete = exists("/new/FORMAT") && !marked;
+            if (e != OK && !complete) must(restore(FIRST, "/new"));
+            expect_restored();
+        }
+    }
+    assert_true(refused > 100);
+}
+
+/* An older version runs on a directory with the mark if it has FORMAT. */
+UNIT_TEST(test_a_restore_never_overwrites_what_a_server_has_written)
+{
+    static const char *const written[] = {"LOCK", "IDENTITY", "parts/1/other", "relay/new"};
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        char path[80];
         teardown(NULL);
         setup(NULL);
         make_store();
         must(back_up(FIRST));
-        fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
-        enum err e = restore(FIRST, "/new");
-        fired = fault_env_fired(rig.fe);
-        fault_env_disarm(rig.fe);
-        sim_env_power_loss(rig.sim);
-        if (exists("/new/FORMAT")) {
-            expect_same("/new/parts/1/part", "/db/parts/1/part");
-            expect_same("/new/MANIFEST", "/db/MANIFEST");
-        }
-        bool complete = exists("/new/FORMAT") && !exists("/new/RESTORING");
-        if (e != OK && !complete) must(restore(FIRST, "/new"));
-        expect_same("/new/parts/1/part", "/db/parts/1/part");
-        assert_false(exists("/new/RESTORING"));
+        must(restore(FIRST, "/new"));
+        put_text("/new/RESTORING", FIRST);
+        put_text("/new/MANIFEST", "that of the server");
+        must(env_unlink(rig.env, "/new/parts/1/part", NULL)); /* it was merged */
+        snprintf(path, sizeof path, "/new/%s", written[i]);
+        put_text(path, "");
+        assert_int_equal(restore(FIRST, "/new"), ERR_INPUT);
+        assert_non_null(strstr(rig.why.text, written[i]));
+        assert_false(exists("/new/parts/1/part"));
+        assert_true(exists("/new/RESTORING"));
+        put_text("/db/MANIFEST", "that of the server");
+        expect_same("/new/MANIFEST", "/db/MANIFEST");
     }
 }
 
-/* The restore was killed before it could remove its mark, and a server has run since. */
-UNIT_TEST(test_a_complete_restore_that_is_repeated_writes_no_file)
+UNIT_TEST(test_an_unfinished_restore_of_another_backup_is_named)
 {
     make_store();
     must(back_up(FIRST));
-    must(restore(FIRST, "/new"));
+    add_part();
+    must(back_up(SECOND));
+    must(env_mkdir(rig.env, "/new", NULL));
     put_text("/new/RESTORING", FIRST);
-    put_text("/new/MANIFEST", "that of the server");
-    must(env_unlink(rig.env, "/new/parts/1/part", NULL)); /* it was merged */
+    assert_int_equal(restore(SECOND, "/new"), ERR_INPUT);
+    assert_non_null(strstr(rig.why.text, "restore --id=20260101T000000.000Z"));
     must(restore(FIRST, "/new"));
-    assert_int_equal(rig.report.files, 6);
-    assert_false(exists("/new/RESTORING"));
-    assert_false(exists("/new/parts/1/part"));
-    put_text("/db/MANIFEST", "that of the server");
-    expect_same("/new/MANIFEST", "/db/MANIFEST");
+    assert_true(exists("/new/FORMAT"));
+}
+
+UNIT_TEST(test_one_process_at_a_time_restores_into_a_directory)
+{
+    struct file other;
+    make_store();
+    must(back_up(FIRST));
+    must(env_mkdir(rig.env, "/new", NULL));
+    put_text("/new/RESTORING", FIRST);
+    must(file_open(rig.env, "/new/RESTORING", FILE_UPDATE, &other, NULL));
+    must(file_lock(&other, NULL));
+    assert_int_equal(restore(FIRST, "/new"), ERR_AGAIN);
+    must(file_close(&other));
+    must(restore(FIRST, "/new"));
+    expect_restored();
+}
+
+/* Older versions made backups of directories that were not restored completely. */
+UNIT_TEST(test_a_mark_in_a_backup_is_not_restored)
+{
+    make_store();
+    put_text("/db/RESTORING", SECOND);
+    must(back_up(FIRST));
+    must(restore(FIRST, "/new"));
+    expect_restored();
 }
 
 /* A killed process leaves files whose content is whole, but in the page cache only. */
@@ -629,8 +702,11 @@ main(void)
         WITH_RIG(test_a_repository_of_a_newer_version_is_refused),
         WITH_RIG(test_one_process_at_a_time_changes_a_repository),
         WITH_RIG(test_a_crash_at_any_call_leaves_earlier_backups_whole),
-        WITH_RIG(test_a_restore_that_crashed_at_any_call_continues),
-        WITH_RIG(test_a_complete_restore_that_is_repeated_writes_no_file),
+        WITH_RIG(test_a_restore_that_ended_at_any_call_continues),
+        WITH_RIG(test_a_restore_never_overwrites_what_a_server_has_written),
+        WITH_RIG(test_an_unfinished_restore_of_another_backup_is_named),
+        WITH_RIG(test_one_process_at_a_time_restores_into_a_directory),
+        WITH_RIG(test_a_mark_in_a_backup_is_not_restored),
         WITH_RIG(test_a_file_that_a_killed_restore_wrote_is_made_durable),
         WITH_RIG(test_a_refused_allocation_fails_the_backup_and_no_earlier_one),
         WITH_RIG(test_a_low_rate_does_not_delay_the_end),

@@ -65,7 +65,7 @@ check_format(struct backup_repository *r, enum backup_use use, struct why *why)
     else if (e == ERR_MISSING && use == BACKUP_MAKE)
         e = make_repository(r, why);
     else if (e == ERR_MISSING)
-        e = why_set(why, e, "%s is not a directory of backups; --create makes one",
+        e = why_set(why, e, "%s is not a directory of backups; firekeep backup --create makes one",
                     r->place->shown);
     else
         e = why_set(why, e, "%s", why_text(&reason, e));

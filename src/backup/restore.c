@@ -10,8 +10,6 @@
 
 enum { TARGET_BYTES = 200, PATH_BYTES = TARGET_BYTES + BACKUP_PATH_BYTES + 2 };
 
-static const char UNFINISHED[] = "RESTORING";
-
 /* --- verify ----------------------------------------------------------------------------------- */
 
 struct object_check {
@@ -108,8 +106,9 @@ backup_verifier_fini(struct backup_verifier *verifier, struct budget *memory)
 
 struct restore {
     struct backup_repository *repository;
-    const char *dir;
+    const char *dir, *id;
     struct backup_record record;
+    struct file mark; /* RESTORING, locked: two restores would replace each other's files */
     struct lock lock; /* LOCK_RANK_LEAF; of the report */
     struct backup_report *report;
 };
@@ -117,34 +116,78 @@ struct restore {
 static enum err
 find_any(void *context, const char *name, bool is_dir)
 {
-    bool *found = context;
-    bool empty = is_dir ? strcmp(name, "lost+found") == 0 : strcmp(name, "RESTORING.tmp") == 0;
-    if (!empty) *found = true;
-    return OK;
+    (void)context;
+    return strcmp(name, is_dir ? "lost+found" : STORAGE_RESTORING ".tmp") == 0 ? OK : ERR_INPUT;
+}
+
+/* Marks the directory, if it is empty. */
+static enum err
+make_mark(struct restore *x, struct why *why)
+{
+    struct env *env = x->repository->env;
+    enum err e = env_listdir(env, x->dir, find_any, NULL, why);
+    if (e == ERR_INPUT)
+        why_set(why, e, "%s is not empty; restore into an empty or missing directory", x->dir);
+    return e ? e : env_write_whole(env, x->dir, STORAGE_RESTORING, bytes_of_text(x->id), why);
+}
+
+/* ERR_MISSING: there is no mark; ERR_INPUT: it is that of another backup. */
+static enum err
+lock_mark(struct restore *x, struct why *why)
+{
+    char path[PATH_BYTES], text[BACKUP_ID_BYTES];
+    size_t size = 0;
+    enum err e = path_in(path, sizeof path, x->dir, STORAGE_RESTORING, why);
+    if (e == OK) e = file_open(x->repository->env, path, FILE_UPDATE, &x->mark, why);
+    if (e) return e;
+    if (file_lock(&x->mark, NULL) == ERR_AGAIN) {
+        return why_set(why, ERR_AGAIN, "another process is restoring into %s", x->dir);
+    }
+    e = file_read_some(&x->mark, text, sizeof text, 0, &size, why);
+    if (e || bytes_equal(bytes_of(text, size), bytes_of_text(x->id))) return e;
+    return storage_check_restored(x->repository->env, x->dir, why);
+}
+
+struct listed {
+    struct restore *restore;
+    const char *below; /* "": the directory itself */
+    struct why *why;
+};
+
+/* Refuses a file that the backup does not have: those that it has may have changed, too. */
+static enum err
+check_name(void *context, const char *name, bool is_dir)
+{
+    const struct listed *l = context;
+    struct restore *x = l->restore;
+    char below[BACKUP_PATH_BYTES], path[PATH_BYTES];
+    bool is_top = l->below[0] == '\0';
+    if (is_top && (is_dir ? strcmp(name, "lost+found") : strcmp(name, STORAGE_RESTORING)) == 0)
+        return OK;
+    int n = snprintf(below, sizeof below, "%s%s%s", l->below, is_top ? "" : "/", name);
+    enum err e = path_in(path, sizeof path, x->dir, below, l->why);
+    if (e == OK && is_dir && n < (int)sizeof below) {
+        struct listed list = {x, below, l->why};
+        return env_listdir(x->repository->env, path, check_name, &list, l->why);
+    }
+    if (e || (n < (int)sizeof below && backup_record_find(&x->record, below) != NULL)) return e;
+    return why_set(l->why, ERR_INPUT,
+                   "%s is not in backup %s: a server has used the directory since its restore was "
+                   "interrupted; restore into another directory",
+                   path, x->id);
 }
 
 /* Checks that the directory is empty, or left by an unfinished restore of this backup, and marks
  * it. */
 static enum err
-begin(struct restore *x, const char *id, struct why *why)
+begin(struct restore *x, struct why *why)
 {
-    struct env *env = x->repository->env;
-    char path[PATH_BYTES], text[BACKUP_ID_BYTES];
-    size_t size = 0;
-    bool found = false;
-    enum err e = backup_make_dir(env, x->dir, why);
-    if (e == OK) e = path_in(path, sizeof path, x->dir, UNFINISHED, why);
-    if (e) return e;
-    e = env_read_some(env, path, text, sizeof text, &size, NULL);
-    if (e == OK && bytes_equal(bytes_of(text, size), bytes_of_text(id))) return OK;
-    if (e == OK) {
-        return why_set(why, ERR_INPUT, "%s was left by an unfinished restore of another backup",
-                       x->dir);
-    }
-    if (e != ERR_MISSING) return why_set(why, e, "cannot read %s", path);
-    e = env_listdir(env, x->dir, find_any, &found, why);
-    if (e == OK && found) e = why_set(why, ERR_INPUT, "%s is not empty", x->dir);
-    return e ? e : env_write_whole(env, x->dir, UNFINISHED, bytes_of_text(id), why);
+    struct listed top = {x, "", why};
+    enum err e = backup_make_dir(x->repository->env, x->dir, why);
+    if (e == OK) e = lock_mark(x, why);
+    if (e == OK) return env_listdir(x->repository->env, x->dir, check_name, &top, why);
+    if (e == ERR_MISSING) e = make_mark(x, why);
+    return e ? e : lock_mark(x, why);
 }
 
 /* Calls `call` for each directory of the files, a directory before those in it. */
@@ -183,12 +226,16 @@ get_file(struct restore *x, const struct backup_file *file, struct why *why)
     return OK;
 }
 
+/* FORMAT is written last; RESTORING is in backups of directories that were not restored completely.
+ */
 static enum err
 restore_file(void *context, size_t i, struct why *why)
 {
     struct restore *x = context;
     const struct backup_file *file = &x->record.files[i];
-    return strcmp(file->path, STORAGE_FORMAT) == 0 ? OK : get_file(x, file, why);
+    bool later =
+        strcmp(file->path, STORAGE_FORMAT) == 0 || strcmp(file->path, STORAGE_RESTORING) == 0;
+    return later ? OK : get_file(x, file, why);
 }
 
 /* Removes the mark of an unfinished restore, once the name of FORMAT is durable. */
@@ -196,49 +243,25 @@ static enum err
 unmark(struct restore *x, struct why *why)
 {
     struct env *env = x->repository->env;
-    char path[PATH_BYTES];
-    enum err e = path_in(path, sizeof path, x->dir, UNFINISHED, why);
-    if (e == OK) e = env_syncdir(env, x->dir, why);
-    if (e == OK) e = env_unlink(env, path, why);
+    enum err e = env_syncdir(env, x->dir, why);
+    if (e == OK) e = env_unlink(env, x->mark.path, why);
     return e ? e : env_syncdir(env, x->dir, why);
 }
 
 static enum err
-get_all(struct restore *x, const struct backup_file *format, uint32_t threads, struct why *why)
+restore(struct restore *x, uint32_t threads, struct why *why)
 {
     struct env *env = x->repository->env;
-    enum err e = each_dir(x, env_mkdir, why);
+    enum err e = backup_record_read(x->repository, x->id, &x->record, why);
+    if (e) return e;
+    const struct backup_file *format = backup_record_find(&x->record, STORAGE_FORMAT);
+    if (format == NULL) return why_set(why, ERR_CORRUPT, "backup %s has no file FORMAT", x->id);
+    e = begin(x, why);
+    if (e == OK) e = each_dir(x, env_mkdir, why);
     if (e == OK) e = each_of(env, threads, x->record.count, restore_file, x, why);
     if (e == OK) e = each_dir(x, env_syncdir, why);
     if (e == OK) e = env_syncdir(env, x->dir, why);
-    return e ? e : get_file(x, format, why);
-}
-
-/* Returns true if only the mark was left to be removed. Then no file may be written: a server may
- * have run on the directory since. */
-static bool
-is_complete(struct restore *x, const struct backup_file *format)
-{
-    char path[PATH_BYTES];
-    return path_in(path, sizeof path, x->dir, STORAGE_FORMAT, NULL) == OK &&
-           backup_is_restored(x->repository, format, path);
-}
-
-static enum err
-restore(struct restore *x, const char *id, uint32_t threads, struct why *why)
-{
-    enum err e = backup_record_read(x->repository, id, &x->record, why);
-    if (e) return e;
-    const struct backup_file *format = backup_record_find(&x->record, STORAGE_FORMAT);
-    if (format == NULL) return why_set(why, ERR_CORRUPT, "backup %s has no file FORMAT", id);
-    e = begin(x, id, why);
-    if (e) return e;
-    if (is_complete(x, format)) {
-        x->report->files = x->record.count;
-        x->report->bytes = backup_record_bytes(&x->record);
-        return unmark(x, why);
-    }
-    e = get_all(x, format, threads, why);
+    if (e == OK) e = get_file(x, format, why);
     return e ? e : unmark(x, why);
 }
 
@@ -246,12 +269,14 @@ enum err
 backup_restore(struct backup_repository *repository, const char *id, const char *dir,
                uint32_t threads, struct backup_report *ret_report, struct why *why)
 {
-    struct restore x = {.repository = repository, .dir = dir, .report = ret_report};
+    struct restore x = {.repository = repository, .dir = dir, .id = id, .report = ret_report};
+    x.mark = FILE_CLOSED;
     *ret_report = (struct backup_report){0};
     if (strlen(dir) >= TARGET_BYTES) return why_set(why, ERR_LIMIT, "the path is too long");
     backup_record_init(&x.record, repository->memory);
     lock_init(&x.lock, LOCK_RANK_LEAF);
-    enum err e = restore(&x, id, threads, why);
+    enum err e = restore(&x, threads, why);
+    err_ignore(file_close(&x.mark), "it was only read");
     lock_fini(&x.lock);
     backup_record_fini(&x.record);
     return e;

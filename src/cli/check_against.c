@@ -161,7 +161,8 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         return why_set(why, ERR_LIMIT, "%.200s: path is too long", x->against);
     }
     memcpy(x->storage, x->against, strlen(x->against) + 1);
-    e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
+    e = storage_check_restored(env_real(), x->against, why);
+    if (e == OK) e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
     if (e) return e;
     if (!is_one) {
         return why_set(why, ERR_MISSING,

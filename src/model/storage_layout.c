@@ -14,6 +14,21 @@ static const char *const part_suffixes[] = {
     [STORAGE_PART_UNNAMED] = ".unnamed",
 };
 
+enum err
+storage_check_restored(struct env *env, const char *dir, struct why *why)
+{
+    char path[FILE_PATH_BYTES], id[40];
+    size_t size = 0;
+    enum err e = path_in(path, sizeof path, dir, STORAGE_RESTORING, why);
+    if (e == OK) e = env_read_some(env, path, id, sizeof id, &size, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    return why_set(
+        why, ERR_INPUT,
+        "%s is not completely restored: run firekeep restore --id=%.*s BACKUPS %s, where "
+        "BACKUPS is the directory or bucket that has the backup",
+        dir, (int)size, id, dir);
+}
+
 enum storage_entry
 storage_entry_of(const char *name, bool is_dir)
 {

@@ -7,6 +7,7 @@
  *   parts/      a directory for each part                docs/format/part.md, storage_part_of()
  *   relay/      a directory for each destination         docs/format/relay.md, relay_entry_of()
  *   rules/      stored rules, and the state of rules     docs/format/rules.md
+ *   RESTORING   mark of an unfinished restore            docs/format/backup.md
  *   snapshots/  storage directories with links to parts
  *
  * Threads: any.
@@ -14,7 +15,7 @@
 #ifndef MODEL_STORAGE_LAYOUT_H
 #define MODEL_STORAGE_LAYOUT_H
 
-#include "base/err.h"
+#include "sys/env.h"
 
 #define STORAGE_FORMAT    "FORMAT"
 #define STORAGE_LOCK      "LOCK"
@@ -22,11 +23,16 @@
 #define STORAGE_IDENTITY  "IDENTITY"
 #define STORAGE_WITNESS_0 "WITNESS.0"
 #define STORAGE_WITNESS_1 "WITNESS.1"
+#define STORAGE_RESTORING "RESTORING" /* id of the backup; as long as a restore is unfinished */
 #define STORAGE_LOG       "wal"
 #define STORAGE_PARTS     "parts"
 #define STORAGE_RELAY     "relay"
 #define STORAGE_RULES     "rules"
 #define STORAGE_SNAPSHOTS "snapshots"
+
+/* Checks that no restore was interrupted in a storage directory. Callers open nothing in it before.
+ * ERR_INPUT: one was; the message says how to continue it. */
+MUST_CHECK enum err storage_check_restored(struct env *env, const char *dir, struct why *why);
 
 enum storage_entry {
     STORAGE_FILE,         /* of the store itself */

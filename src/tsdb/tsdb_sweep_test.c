@@ -47,6 +47,9 @@ UNIT_TEST(test_a_store_with_a_missing_part_opens_only_when_it_is_back)
         assert_true(there(PART_2));
     }
     must(env_rename(machine.env, STORE_DIR "/elsewhere", PART_1, NULL));
+    must(env_rename(machine.env, PART_1 "/part", STORE_DIR "/elsewhere", NULL));
+    assert_int_equal(machine_open(&machine), ERR_CORRUPT);
+    must(env_rename(machine.env, STORE_DIR "/elsewhere", PART_1 "/part", NULL));
     machine_must_open(&machine);
     assert_int_equal(machine.opening.parts_unnamed, 0);
     expect_both();

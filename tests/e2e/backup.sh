@@ -104,9 +104,35 @@ claim "kills: it is intact" says ": ok (" 0 "$firekeep" backup verify "$store"
 start restore "$firekeep" restore --rate=1 "$store" "$work/half"
 within 20 test -e "$work/half/RESTORING"
 crash restore
+
+# Each command that opens a directory names the one that continues the restore, and changes nothing.
+expect_refusals() {
+    local before command half=$work/half
+    local commands=(
+        "serve --storage.path=$half --web.listen-address=127.0.0.1:${ports[1]}" "verify $half" "inspect $half"
+        "version --check-storage $half" "import --storage.path=$half $work/b.txt" "export --storage.path=$half"
+        "query --storage.path=$half up" "backup --storage.path=$half $store" "check --against=$half $work/firekeep.yml"
+        "dead-letters list --storage.path=$half" "destinations reset --storage.path=$half --from=now north"
+        "retention plan --storage.path=$half $work/firekeep.yml"
+    )
+    echo 'up 1 1700000000000' >"$work/b.txt"
+    before=$(cd "$half" && find . | sort)
+    for command in "${commands[@]}"; do
+        # shellcheck disable=SC2086 # words
+        timeout 20 "$firekeep" $command >"$work/refused.txt" 2>&1 &&
+            echo "$command: not refused" && return 1
+        grep -q "firekeep restore --id=$(<"$half/RESTORING") BACKUPS $half" "$work/refused.txt" || {
+            echo "$command: $(<"$work/refused.txt")"
+            return 1
+        }
+    done
+    [[ $(cd "$half" && find . | sort) == "$before" ]]
+}
+
+claim "restore: nothing opens half of a restore" expect_refusals
 if [[ ! -e $work/half/FORMAT ]]; then
-    claim "restore: no server starts on half of a restore" says "cannot start" 1 \
-        timeout 20 "$firekeep" serve --storage.path="$work/half" --web.listen-address=127.0.0.1:"${ports[1]}"
+    cp "$work/data/FORMAT" "$work/half/FORMAT"
+    claim "restore: also with FORMAT from elsewhere" expect_refusals
 fi
 claim "restore: it continues" "$firekeep" restore "$store" "$work/half"
 claim "restore: what is restored is intact" says "ok (" 0 "$firekeep" verify "$work/half"

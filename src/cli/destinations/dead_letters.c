@@ -131,7 +131,8 @@ find_destinations(struct letters_request *a, struct why *why)
 {
     char path[PATH_BYTES];
     struct relay_name name = {.is_dir = true};
-    enum err e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
+    enum err e = storage_check_restored(env_real(), a->storage, why);
+    if (e == OK) e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
     if (e) return e;
     if (a->destination == NULL) path[strlen(path) - 1] = '\0';
     e = relay_directory_look(env_real(), path, why);

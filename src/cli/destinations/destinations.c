@@ -397,7 +397,8 @@ reset_destination(const struct destinations_command *a, const char *name, struct
                        a->storage, name);
     }
     struct file lock = FILE_CLOSED;
-    e = check_states(dir, name, &reset, why);
+    e = storage_check_restored(env_real(), a->storage, why);
+    if (e == OK) e = check_states(dir, name, &reset, why);
     if (e == OK) e = command_lock(env_real(), dir, &lock, why);
     if (e == OK) e = reset_put(env_real(), dir, &reset, why);
     err_ignore(file_close(&lock), "nothing was written");

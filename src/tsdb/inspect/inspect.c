@@ -155,12 +155,15 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
         if (!file_is_there(env, plain, "part")) {
             return why_set(why, ERR_MISSING, "%s: file 'part' not found", plain);
         }
-    } else if (is_storage(env, plain)) {
-        snprintf(t.dir, sizeof t.dir, "%s", plain);
     } else {
-        return why_set(why, ERR_MISSING,
-                       "%.*s is not a Firekeep storage directory, part or log segment", (int)size,
-                       path);
+        enum err e = storage_check_restored(env, plain, why);
+        if (e == OK && !is_storage(env, plain)) {
+            e = why_set(why, ERR_MISSING,
+                        "%.*s is not a Firekeep storage directory, part or log segment", (int)size,
+                        path);
+        }
+        if (e) return e;
+        snprintf(t.dir, sizeof t.dir, "%s", plain);
     }
     *ret = t;
     return OK;

@@ -105,7 +105,8 @@ dir_lock_take(struct dir_lock *l, struct why *why)
 {
     char path[PATH_BYTES], line[DIR_LOCK_LINE_BYTES], own[DIR_LOCK_LINE_BYTES];
     struct file_facts identity;
-    enum err e = path_in(path, sizeof path, l->dir, "IDENTITY", why);
+    enum err e = storage_check_restored(l->env, l->dir, why);
+    if (e == OK) e = path_in(path, sizeof path, l->dir, "IDENTITY", why);
     if (e) return e;
     bool was_used = env_facts(l->env, path, &identity, NULL) == OK;
     e = path_in(path, sizeof path, l->dir, NAMES[AT_LOCK], why);
@@ -284,7 +285,8 @@ tsdb_reading_lock_take(struct env *env, const char *dir, struct tsdb_reading_loc
     struct tsdb_reading_lock lock = {.lock = FILE_CLOSED, .format = FILE_CLOSED};
     struct file *const files[DIR_LOCK_FILES] = {&lock.lock, &lock.format};
     unsigned found = 0;
-    enum err e = OK;
+    enum err e = storage_check_restored(env, dir, why);
+    if (e) return e;
     lock.held = true;
     for (unsigned i = 0; i < DIR_LOCK_FILES; i++) {
         char path[PATH_BYTES];

@@ -31,7 +31,7 @@ struct dir_lock {
 void dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir);
 
 /* Locks LOCK, which is created if missing. The directory exists. ERR_AGAIN: another process holds
- * it. ERR_IO. */
+ * it. ERR_INPUT: it is not completely restored. ERR_IO. */
 MUST_CHECK enum err dir_lock_take(struct dir_lock *lock, struct why *why);
 /* Locks FORMAT, which exists by now, and writes the line into LOCK. If the locks may not show a
  * server on another machine this watches the directory for WATCH_MS. Until this returns OK, nothing

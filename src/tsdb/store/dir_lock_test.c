@@ -89,6 +89,27 @@ UNIT_TEST(test_without_a_lock_the_second_server_is_refused_and_the_first_stops)
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
+/* FORMAT may have been copied from elsewhere. */
+UNIT_TEST(test_nothing_opens_or_changes_an_unfinished_restore)
+{
+    struct tsdb_reading_lock lock = TSDB_READING_LOCK_NONE;
+    struct file_facts facts;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_close(&machine);
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    put_file(STORE_DIR "/RESTORING", "20260101T000000.000Z");
+    for (unsigned way = 0; way < 2; way++) {
+        if (way > 0) must(env_unlink(machine.env, FORMAT_PATH, NULL));
+        for (unsigned read_only = 0; read_only < 2; read_only++) {
+            machine.options.read_only = read_only;
+            assert_int_equal(machine_open(&machine), ERR_INPUT);
+            assert_non_null(strstr(machine.why.text, "restore --id=20260101T000000.000Z"));
+        }
+        assert_int_equal(tsdb_reading_lock_take(machine.env, STORE_DIR, &lock, NULL), ERR_INPUT);
+        assert_int_equal(env_facts(machine.env, LOCK_PATH, &facts, NULL), ERR_MISSING);
+    }
+}
+
 /* The log is lost with LOCK or FORMAT: acknowledged samples are only in memory. */
 UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 {
@@ -282,6 +303,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_without_a_lock_the_second_server_is_refused_and_the_first_stops),
+        claim(test_nothing_opens_or_changes_an_unfinished_restore),
         claim(test_memory_is_written_to_a_part_while_lock_or_format_is_left),
         claim(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written),
         claim(test_with_lock_and_format_replaced_nothing_is_written_for_good),

@@ -134,9 +134,10 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    struct why *why);
 
 /* FORMAT is the same in every directory of a version, so any copy can replace it. */
-#define FORMAT_TO_DO                                                                              \
-    "make sure that no other server uses the directory, then copy FORMAT from a backup, or from " \
-    "any directory that this version created"
+#define FORMAT_TO_DO                                                                            \
+    "if the directory is an unfinished copy, copy it again; otherwise make sure that no other " \
+    "server uses it, then copy FORMAT from a backup, or from any directory that this version "  \
+    "created"
 /* Checks by FORMAT that this program may open the directory. ERR_MISSING: it has no FORMAT;
  * ERR_UNSUPPORTED: a newer or a never released version wrote it; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);

@@ -107,16 +107,16 @@ tsdb_is_there(struct tsdb *db, const char *path)
 /* Renames a part whose root cannot be read, for the operator; its samples are counted as damaged.
  */
 static enum err
-set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
-          struct why *why)
+set_aside(struct tsdb *db, uint64_t number, enum err cause, const struct why *reason,
+          struct tsdb_opening *opening, struct why *why)
 {
     char from[256], to[300], lost[300];
     enum err e = storage_part_path(from, sizeof from, db->parts_dir, number, STORAGE_PART);
     if (e == OK) e = storage_part_path(to, sizeof to, db->parts_dir, number, STORAGE_PART_DAMAGED);
     if (e == OK) e = storage_part_path(lost, sizeof lost, db->parts_dir, number, STORAGE_PART_LOST);
     if (e) return e;
-    if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
-        /* The part may return: its disk is not mounted, or a backup is half restored. Continuing
+    if (cause == ERR_MISSING && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
+        /* The part may return: its disk is not mounted, or the directory is half copied. Continuing
          * without it would remove it from MANIFEST. */
         return why_set(why, ERR_CORRUPT,
                        "%s is listed in MANIFEST but missing (%.100s): restore it, or, if that is "
@@ -153,7 +153,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->max_ms);
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
-            e = set_aside(db, m->parts[i].number, &reason, opening, why);
+            e = set_aside(db, m->parts[i].number, e, &reason, opening, why);
             if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
         } else if (why != NULL) {
             *why = reason;
@@ -231,7 +231,9 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     if (e == ERR_MISSING) {
         /* Treating the store as a new one would sweep all its parts. */
         return why_set(why, ERR_CORRUPT,
-                       "%s/MANIFEST is missing: it lists the live parts; restore it from a backup",
+                       "%s/MANIFEST is missing: it lists the live parts; if the directory is an "
+                       "unfinished copy, copy it again, otherwise restore a whole backup into "
+                       "another directory",
                        db->dir);
     }
     if (e) return e;

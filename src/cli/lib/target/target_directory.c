@@ -217,6 +217,8 @@ read_settings(struct target_directory *d, struct why *why)
     if (o->writing && !o->existing) return OK;
     /* Reading, and commands that need samples, do not make a missing directory. */
     char path[SETTING_TEXT_BYTES + 16];
+    e = storage_check_restored(env_real(), o->storage, why);
+    if (e) return e;
     snprintf(path, sizeof path, "%s/" STORAGE_FORMAT, o->storage);
     if (access(path, F_OK) == 0) return OK;
     if (errno != ENOENT && errno != ENOTDIR) {
