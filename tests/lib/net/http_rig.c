@@ -335,7 +335,7 @@ http_rig_options(void)
         .connections_max = 1024,
         .header_bytes_max = 8192,
         .body_bytes_max = BODY_MAX,
-        .header_timeout_ns = 10 * NS_PER_S,
+        .header_timeout_ns = 60 * NS_PER_S,
         .body_timeout_ns = 60 * NS_PER_S,
         .idle_timeout_ns = 300 * NS_PER_S,
         .send_timeout_ns = 30 * NS_PER_S,

@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "net/http_server.h"
 
-enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 20 };
+enum { WAIT_S = 100, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 20 };
 
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
