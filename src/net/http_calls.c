@@ -591,7 +591,10 @@ static void
 describe_tls_error(struct transfer *t)
 {
     const struct http_calls_target *target = t->call.target;
-    if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
+    const char *no_tls = http_target_no_tls(t->error);
+    if (no_tls != NULL) {
+        snprintf(t->error, sizeof t->error, "%s", no_tls);
+    } else if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
         snprintf(t->error, sizeof t->error, "cannot read certificates from ca_file %s",
                  target->ca_file);
     } else if (strstr(t->error, "error reading X.509") != NULL && target->cert_file != NULL) {

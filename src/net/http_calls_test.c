@@ -12,6 +12,7 @@
 
 #include "base/lock.h"
 #include "lib/net/http_player.h"
+#include "lib/net/http_rig.h"
 #include "net/http_calls.h"
 
 static const struct http_calls_target target = {
@@ -343,6 +344,21 @@ UNIT_TEST(test_causes_of_a_missing_answer_are_distinguished)
     }
     http_calls_free(calls);
     player_stop(&p);
+}
+
+UNIT_TEST(test_https_to_an_address_without_tls_is_named)
+{
+    char url[60];
+    struct http_rig *rig = http_rig_new(http_rig_options());
+    struct http_calls *calls = calls_new();
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/text", http_server_port(rig->server));
+    struct http_call call = post_to(url, NULL);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    struct http_call_answer a = wait_for_one(calls);
+    assert_string_equal(a.error, "the server does not speak TLS at this address; use http:// "
+                                 "instead of https://");
+    http_calls_free(calls);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_a_long_answer_is_cut)
@@ -734,6 +750,7 @@ main(void)
         cmocka_unit_test(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted),
         cmocka_unit_test(test_files_of_certificates_that_cannot_be_read_are_named),
         cmocka_unit_test(test_causes_of_a_missing_answer_are_distinguished),
+        cmocka_unit_test(test_https_to_an_address_without_tls_is_named),
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_that_exceeds_the_limit_is_a_failure),
         cmocka_unit_test(test_ended_connections_are_not_used_again),

@@ -274,10 +274,13 @@ describe_failure(struct http_client *c, struct why *why)
     bool has_text = c->error[0] != '\0' && strchr(c->error, '@') == NULL;
     if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for a response");
     if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
+    const char *no_tls = http_target_no_tls(c->error);
     const char *text = c->idle    ? "timed out while waiting for data"
+                       : no_tls   ? no_tls
                        : has_text ? c->error
                                   : curl_easy_strerror(c->code);
-    bool hopeless = c->code == CURLE_URL_MALFORMAT || c->code == CURLE_UNSUPPORTED_PROTOCOL ||
+    bool hopeless = no_tls != NULL || c->code == CURLE_URL_MALFORMAT ||
+                    c->code == CURLE_UNSUPPORTED_PROTOCOL ||
                     c->code == CURLE_PEER_FAILED_VERIFICATION ||
                     c->code == CURLE_SSL_CACERT_BADFILE || c->code == CURLE_SSL_CERTPROBLEM;
     enum err e = hopeless ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;

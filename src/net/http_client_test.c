@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/net/http_player.h"
+#include "lib/net/http_rig.h"
 #include "net/http_client.h"
 
 struct retries {
@@ -292,6 +293,24 @@ UNIT_TEST(test_a_failed_connection_is_reported)
     http_client_free(client);
 }
 
+UNIT_TEST(test_https_to_an_address_without_tls_is_said_at_once)
+{
+    struct http_options options = http_rig_options();
+    struct retries retries = {0};
+    struct why why;
+    struct http_client_answer answer = {0};
+    char url[60];
+    options.header_timeout_ns = 10 * WAIT_S * NS_PER_S;
+    struct http_rig *rig = http_rig_new(options);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/text", http_server_port(rig->server));
+    struct http_client *client = client_of(3600 * NS_PER_S, &retries, NULL);
+    assert_int_equal(send_one(client, url, &answer, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "the server does not speak TLS at this address"));
+    assert_int_equal(retries.count, 0);
+    http_client_free(client);
+    http_rig_free(rig);
+}
+
 UNIT_TEST(test_a_silent_server_is_given_up)
 {
     static const char *const answers[] = {""};
@@ -492,6 +511,7 @@ main(void)
         cmocka_unit_test(test_an_answer_that_is_final_is_not_repeated),
         cmocka_unit_test(test_a_status_of_501_is_not_repeated),
         cmocka_unit_test(test_a_failed_connection_is_reported),
+        cmocka_unit_test(test_https_to_an_address_without_tls_is_said_at_once),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),
         cmocka_unit_test(test_a_body_is_fetched_whole_if_there_is_room),

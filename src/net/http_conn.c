@@ -40,7 +40,8 @@
 
 enum {
     EVENTS_AT_ONCE = 128,
-    TURN_BYTES = 256 * 1024, /* read or sent, before others have their turn */
+    TURN_BYTES = 256 * 1024,   /* read or sent, before others have their turn */
+    TLS_HANDSHAKE_RECORD = 22, /* RFC 8446, 5.1: the first byte of a client */
 };
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -669,6 +670,12 @@ feed_head(struct http_conn *conn, struct bytes *from)
         buf_init(&conn->in, server->options.budget, server->options.header_bytes_max + 1);
         if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
             (void)http_conn_enter(conn, HTTP_PHASE_HEADER);
+        }
+        if (conn->tls == NULL && from->at[0] == TLS_HANDSHAKE_RECORD) { /* a method has letters */
+            const struct why why = {"the client speaks HTTPS, and this address speaks HTTP"};
+            log_failed_handshake(conn, &why);
+            refuse_head(conn, 400, why.text);
+            return;
         }
     }
     size_t room = server->options.header_bytes_max - conn->in.size;

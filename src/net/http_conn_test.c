@@ -269,11 +269,30 @@ UNIT_TEST(test_clear_text_where_tls_is_expected_gets_400)
     http_rig_free(rig);
 }
 
+/* At once, not when the time for a header has passed. */
+UNIT_TEST(test_tls_where_clear_text_is_expected_gets_400)
+{
+    static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    if (http_rig_has_tls()) return;
+    struct http_options options = http_rig_options();
+    options.header_timeout_ns = 10 * WAIT_S * NS_PER_S;
+    struct http_rig *rig = http_rig_new(options);
+    struct client client = connect_in_clear(rig);
+    uint64_t warnings = log_count(LOG_WARN);
+    assert_true(client_send_bytes(&client, hello, sizeof hello - 1));
+    client_expect(&client, 400, "the client speaks HTTPS, and this address speaks HTTP\n");
+    client_expect_end(&client);
+    assert_int_equal(log_count(LOG_WARN) - warnings, 1);
+    client_close(&client);
+    http_rig_free(rig);
+}
+
 int
 main(void)
 {
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tls_where_clear_text_is_expected_gets_400), /* the first to log */
         cmocka_unit_test(test_an_end_within_a_record_ends_the_connection),
         cmocka_unit_test(test_clear_text_where_tls_is_expected_gets_400),
         cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),

@@ -1,6 +1,7 @@
 /* http_target.c - see http_target.h. */
 #include "net/http_target.h"
 
+#include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,4 +116,13 @@ http_target_set_url(CURL *curl, const struct http_calls_target *target, const ch
     curl_free(url);
     curl_url_cleanup(u);
     return ok;
+}
+
+const char *
+http_target_no_tls(const char *message)
+{
+    bool is_other = strstr(message, gnutls_strerror(GNUTLS_E_UNEXPECTED_PACKET)) == NULL;
+    return is_other
+               ? NULL
+               : "the server does not speak TLS at this address; use http:// instead of https://";
 }

@@ -18,6 +18,9 @@ void http_target_apply(CURL *curl, const struct http_calls_target *target);
 bool http_target_set_url(CURL *curl, const struct http_calls_target *target, const char *url,
                          struct curl_slist **connect_to, struct curl_slist **headers);
 
+/* Returns a text for libcurl's message that the answer to TLS is something else, or NULL. */
+const char *http_target_no_tls(const char *message);
+
 /* Appends a text to a list. False: not enough memory; the list is as before. */
 bool http_target_append(struct curl_slist **list, const char *text);
 
