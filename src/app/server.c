@@ -1,7 +1,7 @@
 /*
  * server.c - the server's parts and threads: the order in which they start and end.
  *
- *      start: store (replay) -> api -> commit, flush, merge -> http    ready
+ *      start: addresses tried -> store (replay) -> api -> commit, flush, merge -> http    ready
  *      stop:  http accepts no more -> requests end -> last commit -> flush -> end
  *
  * A stop may be cut short at any point: acknowledged samples are in the log, and the next start
@@ -291,9 +291,6 @@ static enum err
 open_store(struct server *s, const struct config_lists *lists, struct why *why)
 {
     const struct settings *c = &s->settings;
-    uint64_t memory = c->memory_limit_bytes;
-    if (memory == 0) memory = machine_memory_bytes() / 10 * 6;
-    memory_init(&s->memory, memory);
     struct tsdb_options options = store_options_of(c, s->env, &s->memory);
     options.commit_now = keeper_commit_now;
     options.commit_context = &s->keeper;
@@ -403,7 +400,7 @@ _Static_assert((int)WEB_HEADER_BYTES_MAX == (int)HTTP_HEADER_BYTES_CEILING,
                "config accepts what the HTTP server starts with");
 
 static enum err
-start_http(struct server *s, struct why *why)
+start_http(struct server *s, const struct http_place *places, size_t place_count, struct why *why)
 {
     const struct settings *c = &s->settings;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -421,14 +418,14 @@ start_http(struct server *s, struct why *why)
         .stream_buffer_bytes = 256 * 1024,
         .budget = &s->memory.foreground,
         .gate = admission_gate(s->admission),
+        .places = places,
+        .place_count = place_count,
     };
-    enum err e = admission_places(s->admission, &options.places, &options.place_count, why);
-    if (e) return e;
     options.routes = api_routes(s->api, &options.route_count);
     assert(s->merger != NULL && s->ruler != NULL); /* invariant 2 */
     assert(s->keeper.commit.thread != NULL);       /* invariant 2 */
     assert(s->keeper.flush.thread != NULL);        /* invariant 2 */
-    e = http_server_start(&options, &s->http, why);
+    enum err e = http_server_start(&options, &s->http, why);
     if (e) return e;
     api_set_server(s->api, s->http);
     return admission_begin(s->admission, s->http, why);
@@ -685,11 +682,18 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
     if (e == OK) find_external_url(s, &lists->access.listeners);
-    if (e == OK) e = open_store(s, lists, why);
-    if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
+    memory_init(&s->memory, settings->memory_limit_bytes != 0 ? settings->memory_limit_bytes
+                                                              : machine_memory_bytes() / 10 * 6);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
                           want_reload, s, &s->admission, why);
+    const struct http_place *places = NULL;
+    size_t place_count = 0;
+    if (e == OK) e = admission_places(s->admission, &places, &place_count, why);
+    /* Before the store: an address that another process uses makes no directory. */
+    if (e == OK) e = http_places_check(env, places, place_count, why);
+    if (e == OK) e = open_store(s, lists, why);
+    if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct relays_options relays = {
@@ -738,7 +742,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         lists->downsampling = (struct downsampling_rules){NULL};
         /* The first write would otherwise come before destinations are open. */
         if (s->queue != NULL) write_queue_await(s->queue, env_monotonic_ns(env) + OPEN_NS_MAX);
-        e = start_http(s, why);
+        e = start_http(s, places, place_count, why);
     }
     if (e == OK) e = begin_self_scrape(s, why);
     if (e == OK && s->is_stored) e = begin_backups(s, why);

@@ -161,6 +161,20 @@ remove_own_file(const struct http_listener *l)
     if (facts.st_dev == l->unix_device && facts.st_ino == l->unix_inode) unlink(l->unix_path);
 }
 
+enum err
+http_places_check(struct env *env, const struct http_place *places, size_t count, struct why *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; i < count && e == OK; i++) {
+        struct http_listener l = {.fd = -1};
+        if (places[i].unix_path != NULL) e = open_unix(&l, &places[i], why);
+        if (places[i].host != NULL) e = open_tcp(env, &l, &places[i], why);
+        remove_own_file(&l);
+        if (l.fd >= 0) close(l.fd);
+    }
+    return e;
+}
+
 void
 http_listeners_close(struct http_server *server)
 {

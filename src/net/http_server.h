@@ -149,6 +149,10 @@ struct http_stats {
     uint64_t handshakes_failed; /* or did not */
 };
 
+/* Listens at the places for a moment. Errors of http_server_start(). */
+MUST_CHECK enum err http_places_check(struct env *env, const struct http_place *places,
+                                      size_t count, struct why *why);
+
 /*
  * Listens and serves when it returns. `env` and `budget` outlive it, the other options are copied.
  * ERR_INPUT (host, path, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM

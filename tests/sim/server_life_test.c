@@ -123,6 +123,32 @@ UNIT_TEST(test_a_start_on_a_port_in_use_fails_whole)
     site_free(s);
 }
 
+UNIT_TEST(test_an_address_in_use_makes_no_store)
+{
+    for (unsigned way = 0; way < 2; way++) {
+        struct site *s = site_new();
+        struct settings other = s->settings;
+        struct config_lists none = {.destinations = {NULL}};
+        struct server *server = NULL;
+        struct why why;
+        if (way == 1)
+            snprintf(s->settings.web_listen_address, SETTING_TEXT_BYTES, "unix:%s/socket", s->dir);
+        site_start(s);
+        snprintf(other.storage_path, sizeof other.storage_path, "%s/other", s->dir);
+        if (way == 0)
+            snprintf(other.web_listen_address, SETTING_TEXT_BYTES, "127.0.0.1:%u",
+                     server_port(s->server));
+        else
+            memcpy(other.web_listen_address, s->settings.web_listen_address, SETTING_TEXT_BYTES);
+        assert_int_equal(server_start(env_real(), &other, &none, 0, NULL, &server, &why),
+                         ERR_AGAIN);
+        assert_non_null(strstr(why.text, "cannot listen on"));
+        assert_int_not_equal(access(other.storage_path, F_OK), 0);
+        assert_true(way == 1 || site_is_ready(s));
+        site_free(s);
+    }
+}
+
 UNIT_TEST(test_a_directory_in_use_is_left_alone)
 {
     struct site *s = site_with_data();
@@ -802,6 +828,7 @@ main(void)
         SERVER_TEST(test_a_start_on_a_failing_disk_harms_nothing),
         SERVER_TEST(test_a_start_without_memory_fails_whole),
         SERVER_TEST(test_a_start_on_a_port_in_use_fails_whole),
+        SERVER_TEST(test_an_address_in_use_makes_no_store),
         SERVER_TEST(test_a_directory_in_use_is_left_alone),
         SERVER_TEST(test_starting_and_stopping_leaves_nothing_behind),
         SERVER_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay),
