@@ -5,13 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PROC_FILE_BYTES = 8192 };
+enum { PROC_FILE_BYTES = 8192, SPARE_FILES = 64 };
 
 /* Written by process_metrics_register() before the collector is known; NAN: not known. */
 static double started_at_s = NAN;
@@ -132,6 +133,19 @@ count_fds(const char *dir, uint64_t *ret_count)
     if (count > 0) count--;
     *ret_count = count;
     return true;
+}
+
+enum err
+process_check_files(struct why *why)
+{
+    struct rlimit limit;
+    uint64_t open;
+    bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && count_fds("/proc/self", &open);
+    if (!known || limit.rlim_cur >= open + SPARE_FILES) return OK;
+    return why_set(why, ERR_LIMIT,
+                   "the limit of open files is %" PRIu64 ", and at least %" PRIu64
+                   " are needed: raise it (ulimit -Hn, LimitNOFILE= of systemd)",
+                   (uint64_t)limit.rlim_cur, open + SPARE_FILES);
 }
 
 static void

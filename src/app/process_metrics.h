@@ -10,6 +10,9 @@
  * stays the same when the clock is set. */
 void process_metrics_register(void);
 
+/* Checks that the limit of open files leaves some for connections and merges. ERR_LIMIT. */
+MUST_CHECK enum err process_check_files(struct why *why);
+
 /* --- the pieces, for tests -------------------------------------------------------------------- */
 
 /* Fields of /proc/self/stat, in the kernel's units. */

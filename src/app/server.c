@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "app/destinations/destination_answers.h"
+#include "app/process_metrics.h"
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/text/time_text.h"
@@ -425,7 +426,8 @@ start_http(struct server *s, const struct http_place *places, size_t place_count
     assert(s->merger != NULL && s->ruler != NULL); /* invariant 2 */
     assert(s->keeper.commit.thread != NULL);       /* invariant 2 */
     assert(s->keeper.flush.thread != NULL);        /* invariant 2 */
-    enum err e = http_server_start(&options, &s->http, why);
+    enum err e = process_check_files(why);
+    if (e == OK) e = http_server_start(&options, &s->http, why);
     if (e) return e;
     api_set_server(s->api, s->http);
     return admission_begin(s->admission, s->http, why);

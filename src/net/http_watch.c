@@ -50,7 +50,6 @@ enum {
     PARTING_BYTES_MAX = 8 * 1024 * 1024,
     PARTING_READ_BYTES = 256 * 1024,
     POLL_FIRST_LISTENER = 1,
-    POLL_FIRST_PARTING = POLL_FIRST_LISTENER + HTTP_LISTENERS_MAX,
 };
 #define PARTING_NS      NS_PER_S
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
@@ -348,27 +347,28 @@ patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, un
     return (int)((until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-static unsigned
+/* Has an entry for each open file at most: poll() takes no more than RLIMIT_NOFILE. */
+static size_t
 poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
 {
     bool accepting = server->accept_after_ns <= now_ns;
-    set[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
-        int fd = accepting && i < server->options.place_count ? server->listeners[i].fd : -1;
-        set[POLL_FIRST_LISTENER + i] = (struct pollfd){.fd = fd, .events = POLLIN};
+    size_t count = 0;
+    set[count++] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
+    for (size_t i = 0; i < server->options.place_count; i++) {
+        int fd = accepting ? server->listeners[i].fd : -1;
+        set[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
-    for (unsigned i = 0; i < server->parting_count; i++) {
-        set[POLL_FIRST_PARTING + i] =
-            (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
-    }
-    return POLL_FIRST_PARTING + server->parting_count;
+    for (unsigned i = 0; i < server->parting_count; i++)
+        set[count++] = (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
+    return count;
 }
 
 void
 http_watch_run(void *context)
 {
     struct http_server *server = context;
-    struct pollfd set[POLL_FIRST_PARTING + sizeof server->partings / sizeof *server->partings];
+    struct pollfd set[POLL_FIRST_LISTENER + HTTP_LISTENERS_MAX +
+                      sizeof server->partings / sizeof *server->partings];
     int64_t next_tick_ns = 0;
     for (;;) {
         eventfd_t ignored;
@@ -403,12 +403,13 @@ http_watch_run(void *context)
             parting_add(server, fds[i], false, now_ns);
         }
         unsigned polled_count = server->parting_count;
-        unsigned count = poll_set(server, set, now_ns);
+        size_t count = poll_set(server, set, now_ns);
         if (poll(set, count, patience_ms(server, now_ns, next_tick_ns, conn_count)) < 0) {
-            continue; /* EINTR */
+            if (errno != EINTR) env_sleep(server->options.env, ACCEPT_PAUSE_NS);
+            continue;
         }
         now_ns = env_monotonic_ns(server->options.env);
-        handle_partings(server, set + POLL_FIRST_PARTING, polled_count, now_ns);
+        handle_partings(server, set + count - polled_count, polled_count, now_ns);
         for (size_t i = 0; i < server->options.place_count; i++) {
             if (set[POLL_FIRST_LISTENER + i].revents != 0)
                 accept_some(server, &server->listeners[i], now_ns);

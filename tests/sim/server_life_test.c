@@ -6,6 +6,7 @@
 #include "sim/server_rig.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 static struct crowd crowd; /* connections of the running test */
 
@@ -147,6 +148,22 @@ UNIT_TEST(test_an_address_in_use_makes_no_store)
         assert_true(way == 1 || site_is_ready(s));
         site_free(s);
     }
+}
+
+UNIT_TEST(test_a_limit_of_open_files_that_leaves_none_for_clients_is_an_error)
+{
+    struct site *s = site_new();
+    struct why why;
+    struct rlimit limit, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = 64, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(site_try_start(s, &why), ERR_LIMIT);
+    assert_non_null(strstr(why.text, "the limit of open files is 64, and at least "));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    site_start(s);
+    assert_true(site_is_ready(s));
+    site_free(s);
 }
 
 UNIT_TEST(test_a_directory_in_use_is_left_alone)
@@ -829,6 +846,7 @@ main(void)
         SERVER_TEST(test_a_start_without_memory_fails_whole),
         SERVER_TEST(test_a_start_on_a_port_in_use_fails_whole),
         SERVER_TEST(test_an_address_in_use_makes_no_store),
+        SERVER_TEST(test_a_limit_of_open_files_that_leaves_none_for_clients_is_an_error),
         SERVER_TEST(test_a_directory_in_use_is_left_alone),
         SERVER_TEST(test_starting_and_stopping_leaves_nothing_behind),
         SERVER_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay),
