@@ -54,6 +54,8 @@ claim "so are the examples in it" examples_are_valid
 if command -v systemd-analyze >/dev/null; then
     claim "systemd accepts its unit" systemd_accepts
     claim "systemd rates the exposure of its unit as at most 1.2" is_confined
+    claim "systemd starts it again after a SIGHUP that came too early" \
+        grep -x RestartForceExitStatus=SIGHUP packaging/firekeep.service
 else
     skip "systemd accepts its unit" "no systemd-analyze"
     skip "systemd rates the exposure of its unit as at most 1.2" "no systemd-analyze"
