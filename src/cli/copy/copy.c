@@ -476,7 +476,6 @@ copy_put_question(struct copying *c, struct why *why)
 {
     struct buf *to = &c->question;
     struct slice_state *s = &c->state;
-    struct tsdb *log = c->target == NULL || c->to.directory ? NULL : target_store(c->target);
     buf_init(to, NULL, QUESTION_BYTES_MAX);
     buf_printf(to,
                "firekeep copy 2\nfrom %s %s\nto %s %s\ntenants %s %s\nasked %s %s %" PRId64 "\n",
@@ -487,7 +486,6 @@ copy_put_question(struct copying *c, struct why *why)
     for (uint32_t i = 0; i < c->select.count; i++) {
         buf_printf(to, "select %s\n", c->select.at[i]);
     }
-    if (log != NULL) buf_printf(to, "log %s\n", tsdb_name_id(log));
     if (buf_error(to)) return why_set(why, ERR_INPUT, "selectors are too long");
     s->path = c->verify_only ? NULL : c->state_path;
     s->question = buf_bytes(to);
@@ -892,8 +890,9 @@ copy_run(struct copying *c, char *const *words, bool *ret_usage, struct why *why
     *ret_usage = e == ERR_INPUT;
     if (e == OK) warn_of_times(c);
     if (e == OK && !c->verify_only) e = make_work(c, why);
-    if (e == OK) e = open_places(c, why);
+    /* Before the log is opened, which sends TO what it has. */
     if (e == OK) e = copy_put_question(c, why);
+    if (e == OK) e = open_places(c, why);
     if (e == OK && c->target != NULL && !c->verify_only) {
         e = batch_new(c->target, RW_V2, rejected, c, &c->batch, why);
     }
@@ -952,8 +951,8 @@ run_copy(int argc, char **argv)
     progress_begin(&c.progress, "samples");
     e = copy_run(&c, argv + 1, &usage, &why);
     progress_clear(&c.progress);
-    if (c.state.slices != NULL) all = print_result(&c);
-    bool begun = c.state.slices != NULL && !c.verify_only;
+    if (c.reading != NULL) all = print_result(&c);
+    bool begun = c.reading != NULL && !c.verify_only;
     close_all(&c, e == OK && all);
     if (e == OK) return all ? EXIT_DONE : EXIT_FAILED;
     if (usage) return cli_usage_error("copy", "%s", why.text);

@@ -314,6 +314,7 @@ UNIT_TEST(test_a_copy_killed_before_it_verified_again_reports_what_is_missing)
 
 UNIT_TEST(test_a_copy_does_not_continue_another_one)
 {
+    char log_dir[112];
     leave_killed("c.");
     give(FIRST_DAY SECOND_DAY, "");
     expect_status(COPY_TO_STORE("--no-verify", "--select=up"), EXIT_FAILED);
@@ -334,6 +335,8 @@ UNIT_TEST(test_a_copy_does_not_continue_another_one)
     expect_output("belongs to a run with other arguments");
     expect_status(COPY("--no-verify", "old", "http://127.0.0.1:1"), EXIT_FAILED);
     expect_output("belongs to a run with other arguments");
+    snprintf(log_dir, sizeof log_dir, "%s/log", work);
+    assert_int_not_equal(access(log_dir, F_OK), 0); /* nothing that sends samples was opened */
     expect_status(COPY_TO_STORE("--no-verify"), EXIT_DONE);
     give(FIRST_DAY JUNK, "");
     expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b"), EXIT_FAILED);

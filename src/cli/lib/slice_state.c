@@ -94,7 +94,8 @@ slice_state_load(struct slice_state *s, struct why *why)
             text.size > s->question.size && memcmp(text.at, s->question.at, s->question.size) == 0;
         if (!same || !state_parse(s, (char *)text.at + s->question.size)) {
             e = why_set(why, ERR_INPUT,
-                        "%s belongs to a run with other arguments; use another one, or remove it",
+                        "%s belongs to a run with other arguments: repeat those, or choose another "
+                        "file or work directory",
                         s->path);
         }
     }
