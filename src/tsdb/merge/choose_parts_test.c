@@ -200,6 +200,13 @@ UNIT_TEST(test_partitions_are_days_then_months_then_all_the_rest)
     r = partition_of(INT64_MAX, NOW0);
     assert_int_equal(r.max_ms, INT64_MAX);
     assert_int_equal(partition_of(r.min_ms - 1, NOW0).max_ms, r.min_ms - 1);
+    assert_int_equal(partition_of(r.min_ms, NOW0).max_ms, INT64_MAX);
+    /* A month of days becomes one two hours after the end of the month that follows it. */
+    const int64_t october = NOW0 - 14 * DAY_MS - 12 * HOUR_MS, over = october + 2 * HOUR_MS;
+    r = partition_of(october - 60 * DAY_MS, over - 1);
+    assert_int_equal(r.max_ms - r.min_ms, DAY_MS - 1);
+    r = partition_of(october - 60 * DAY_MS, over);
+    assert_int_equal(r.max_ms - r.min_ms, 31 * DAY_MS - 1);
 }
 
 UNIT_TEST(test_partitions_cover_time_without_gap_or_overlap)
@@ -505,6 +512,108 @@ UNIT_TEST(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged)
 }
 
 /* Any input is possible: the order stays known, nothing is lost, and the merges end. */
+/* The number of inputs of the next merge of parts that differ in bytes and memory only. */
+static uint32_t
+planned(uint32_t count, const uint64_t *bytes, const uint64_t *memory, struct time_range time)
+{
+    struct plan_part list[32];
+    struct arena arena;
+    struct merge_plan plan;
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = (struct plan_part){.from_pos = i,
+                                     .to_pos = i + 1,
+                                     .time = time,
+                                     .bytes = bytes[i],
+                                     .memory = memory[i],
+                                     .loose = true};
+    }
+    arena_init(&arena, NULL, 0, 0);
+    assert_int_equal(merge_plan(list, count, &options, &arena, &plan), OK);
+    count = plan.input_count;
+    arena_fini(&arena);
+    return count;
+}
+
+UNIT_TEST(test_limits_of_bytes_and_memory_may_be_reached)
+{
+    const struct time_range old = {NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS};
+    const uint64_t ones[] = {1, 1}, sizes[] = {300, 100}, more[] = {300, 101};
+    world_clear();
+    options.full = true;
+    options.memory_max = 400;
+    assert_int_equal(planned(2, ones, sizes, old), 2);
+    assert_int_equal(planned(2, ones, more, old), 1);
+    assert_int_equal(planned(1, ones, &(uint64_t){400}, old), 1);
+    assert_int_equal(planned(1, ones, &(uint64_t){401}, old), 0);
+    options.memory_max = UINT64_MAX;
+    options.bytes_max = 400;
+    assert_int_equal(planned(2, sizes, ones, old), 2);
+    assert_int_equal(planned(2, more, ones, old), 1);
+    assert_int_equal(planned(1, &(uint64_t){400}, ones, old), 1);
+    assert_int_equal(planned(1, &(uint64_t){401}, ones, old), 0);
+    world_clear();
+}
+
+UNIT_TEST(test_a_merge_is_worth_it_from_its_limits_on)
+{
+    const struct time_range old = {NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS};
+    const struct time_range today = {NOW0 - HOUR_MS, NOW0};
+    uint64_t bytes[17], memory[17];
+    world_clear();
+    for (unsigned i = 0; i < 17; i++) {
+        bytes[i] = memory[i] = 1;
+    }
+    /* A day that is over: small parts of a quarter of the largest. */
+    bytes[0] = 4000;
+    bytes[1] = 1000;
+    assert_int_equal(planned(2, bytes, memory, old), 2);
+    bytes[1] = 999;
+    assert_int_equal(planned(2, bytes, memory, old), 0);
+    /* Sixteen parts of today, none of which is more than a quarter of all. */
+    bytes[0] = 5;
+    bytes[1] = 1;
+    assert_int_equal(planned(16, bytes, memory, today), 16);
+    assert_int_equal(planned(15, bytes, memory, today), 0);
+    bytes[0] = 6;
+    assert_int_equal(planned(16, bytes, memory, today), 0);
+    /* Two parts of half of the memory, before a third that does not fit beside them. */
+    bytes[0] = 1;
+    options.memory_max = 40;
+    memory[0] = memory[1] = 10;
+    memory[2] = 21;
+    assert_int_equal(planned(3, bytes, memory, today), 2);
+    memory[1] = 9;
+    memory[2] = 22;
+    assert_int_equal(planned(3, bytes, memory, today), 0);
+    world_clear();
+}
+
+UNIT_TEST(test_a_day_is_over_two_hours_after_its_end)
+{
+    const struct time_range day = partition_of(NOW0 - DAY_MS, NOW0);
+    const uint64_t ones[] = {1, 1};
+    world_clear();
+    options.now_ms = day.max_ms + 2 * HOUR_MS;
+    assert_int_equal(planned(2, ones, ones, day), 0);
+    options.now_ms++;
+    assert_int_equal(planned(2, ones, ones, day), 2);
+    world_clear();
+}
+
+UNIT_TEST(test_parts_that_reach_into_today_wait_for_three_more)
+{
+    const struct time_range today = partition_of(NOW0, NOW0);
+    const struct time_range before = {today.min_ms - DAY_MS - 1, today.min_ms - 1};
+    const struct time_range into = {today.min_ms - 1, today.min_ms};
+    const uint64_t ones[] = {1, 1, 1, 1};
+    world_clear();
+    assert_int_equal(planned(1, ones, ones, before), 1);
+    assert_int_equal(planned(1, ones, ones, into), 0);
+    assert_int_equal(planned(3, ones, ones, into), 0);
+    assert_int_equal(planned(4, ones, ones, into), 4);
+    world_clear();
+}
+
 UNIT_TEST(test_random_arrivals_settle_in_order)
 {
     for (uint64_t seed = 0; seed < 60; seed++) {
@@ -549,6 +658,10 @@ main(void)
         cmocka_unit_test(test_parts_of_which_two_fill_memory_are_merged_by_two),
         cmocka_unit_test(test_small_parts_are_merged_beside_one_that_is_too_large),
         cmocka_unit_test(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged),
+        cmocka_unit_test(test_limits_of_bytes_and_memory_may_be_reached),
+        cmocka_unit_test(test_a_merge_is_worth_it_from_its_limits_on),
+        cmocka_unit_test(test_a_day_is_over_two_hours_after_its_end),
+        cmocka_unit_test(test_parts_that_reach_into_today_wait_for_three_more),
         cmocka_unit_test(test_random_arrivals_settle_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
