@@ -26,9 +26,11 @@ struct world {
     struct rolled_levels levels;
     struct rng rng;
     struct arena arena;
-    int64_t last_ms[SERIES]; /* time of the last sample that is no marker */
-    bool is_calm;            /* the layout of a series stays; it has histograms alone */
-    uint64_t compared;       /* number of values over raw samples */
+    int64_t last_ms[SERIES];  /* time of the last sample that is no marker */
+    bool is_calm;             /* the layout of a series stays; it has histograms alone */
+    bool has_gauges;          /* of calm series some are gauges, */
+    uint32_t restarts_one_in; /* and all begin again so often */
+    uint64_t compared;        /* number of values over raw samples */
 };
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -62,8 +64,8 @@ static struct histogram
 next_histogram(struct world *w, const struct histogram *before)
 {
     struct histogram h;
-    bool resets = w->is_calm && before->reset_hint != RESET_GAUGE && rng_below(&w->rng, 40) == 0;
-    if (resets) {
+    bool resets = w->is_calm && (before->reset_hint != RESET_GAUGE || w->restarts_one_in != 40);
+    if (resets && rng_below(&w->rng, w->restarts_one_in) == 0) {
         h = reset_histogram(w, before);
     } else {
         h = w->is_calm || rng_below(&w->rng, 2) == 0
@@ -92,7 +94,8 @@ add_series(struct world *w, unsigned i)
     char text[64];
     snprintf(text, sizeof text, "__name__=m i=%u", i);
     struct bytes labels = labels_of_text(text, &w->arena);
-    bool is_gauge = rng_below(rng, 4) == 0, has_floats = !w->is_calm && rng_below(rng, 3) == 0;
+    bool is_gauge = rng_below(rng, 4) == 0 && w->has_gauges,
+         has_floats = !w->is_calm && rng_below(rng, 3) == 0;
     enum sample_kind kind = i % 2 == 0 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
     struct histogram h = valid_histogram(w, kind);
     int64_t every_ms = 30000 << rng_below(rng, 3), jitter_ms = rng_below(rng, 2) == 0 ? 1 : 9000;
@@ -126,9 +129,12 @@ add_series(struct world *w, unsigned i)
 }
 
 static struct world
-world_new(uint64_t seed, bool is_calm)
+world_of(uint64_t seed, bool is_calm, bool has_gauges, uint32_t restarts_one_in)
 {
-    struct world w = {.rng = {seed}, .is_calm = is_calm};
+    struct world w = {.rng = {seed},
+                      .is_calm = is_calm,
+                      .has_gauges = has_gauges,
+                      .restarts_one_in = restarts_one_in};
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     for (unsigned i = 0; i < SERIES; i++) {
@@ -142,6 +148,12 @@ world_new(uint64_t seed, bool is_calm)
     w.levels.fine_until_ms =
         w.levels.coarse_until_ms + (int64_t)rng_below(&w.rng, 4 * (uint64_t)HOUR_MS);
     return w;
+}
+
+static struct world
+world_new(uint64_t seed, bool is_calm)
+{
+    return world_of(seed, is_calm, true, 40);
 }
 
 static void
@@ -293,6 +305,9 @@ UNIT_TEST(test_functions_of_whole_windows_of_histograms_are_exact)
         world_free(&w);
     }
 }
+
+static const uint32_t restarts[] = {1000000, 1000, 300, 100, 30, 10, 5};
+enum { RESTARTS = sizeof restarts / sizeof *restarts };
 
 UNIT_TEST(test_instant_histograms_at_the_ends_of_windows_are_exact)
 {
@@ -643,6 +658,72 @@ UNIT_TEST(test_lost_corrections_of_histograms_are_guessed_with_an_info)
     world_free(&w);
 }
 
+static void
+expect_not_negative(const struct fhist_side *side)
+{
+    for (uint32_t i = 0; i < side->count; i++) {
+        assert_true(side->counts[i] >= 0);
+    }
+}
+
+/* Neither of counters nor of gauges that fall. */
+UNIT_TEST(test_no_count_of_a_rate_without_corrections_is_negative)
+{
+    static const char *const texts[] = {"rate(m[1h])", "increase(m[1h])", "increase(m[5h])",
+                                        "increase(m[90m])"};
+    unsigned guessed = 0, seen = 0;
+    for (unsigned round = 0; round < RESTARTS * 4; round++) {
+        struct world w =
+            world_of(shifted_seed(1700 + round), true, true, restarts[round % RESTARTS]);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        w.levels.stored = true;
+        w.levels.keeps_correction = false;
+        struct answer a = ask(&w, true, texts[round % 4], &o);
+        struct bytes labels;
+        struct promql_point p;
+        guessed += has_info(&a);
+        while (promql_next_series(a.result, &labels)) {
+            while (promql_next_point(a.result, true, &p)) {
+                assert_true(p.histogram->count >= 0 && p.histogram->zero_count >= 0);
+                expect_not_negative(&p.histogram->positive);
+                expect_not_negative(&p.histogram->negative);
+                seen++;
+            }
+        }
+        answer_free(&a);
+        world_free(&w);
+    }
+    assert_true(guessed > 0 && seen > 0);
+}
+
+/* A counter that ran for long restarts at some minute and at the 40th; the guess is of the order of
+ * the truth. */
+UNIT_TEST(test_a_lost_correction_after_a_long_life_makes_no_spike)
+{
+    enum { AGAIN = 40, RISE = 7 };
+    for (int64_t restart = 2; restart < AGAIN; restart += 4) {
+        struct world w = {.is_calm = true};
+        struct promql_options o = options_over(BASE_MS + HOUR_MS, 0);
+        arena_init(&w.arena, NULL, 0, 0);
+        assert_int_equal(memory_store_new(NULL, &w.store), OK);
+        struct bytes labels = labels_of_text("__name__=m i=0", &w.arena);
+        for (int64_t i = 1; i <= 60; i++) {
+            int64_t since = i < restart ? -1000000 : i < AGAIN ? restart : AGAIN;
+            add_count(&w, labels, i, (uint64_t)(RISE * (i - since)));
+        }
+        for (uint64_t seed = 0; seed < 8; seed++) {
+            w.levels = (struct rolled_levels){
+                .seed = seed, .coarse_until_ms = BASE_MS + 9 * HOUR_MS, .whole = true};
+            struct answer a = ask(&w, true, "histogram_count(increase(m[1h]))", &o);
+            struct answer_values *v = answer_values_of(&a, &o);
+            assert_in_range((int64_t)bits_double(v->bits[0][0]), 60 * RISE / 2, 60 * RISE * 2);
+            free(v);
+            answer_free(&a);
+        }
+        world_free(&w);
+    }
+}
+
 UNIT_TEST(test_a_first_histogram_before_a_reset_is_not_added)
 {
     struct world w = {.is_calm = true};
@@ -675,6 +756,8 @@ main(void)
         cmocka_unit_test(test_a_finer_resolution_of_histograms_is_an_error),
         cmocka_unit_test(test_a_first_histogram_before_a_reset_is_not_added),
         cmocka_unit_test(test_lost_corrections_of_histograms_are_guessed_with_an_info),
+        cmocka_unit_test(test_no_count_of_a_rate_without_corrections_is_negative),
+        cmocka_unit_test(test_a_lost_correction_after_a_long_life_makes_no_spike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

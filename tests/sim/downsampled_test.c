@@ -30,10 +30,12 @@ struct world {
     struct rolled_levels levels;
     struct rng rng;
     struct arena arena;
-    int64_t last_ms[SERIES]; /* time of the last sample that is no marker */
-    bool is_tame;            /* values are numbers whose sums do not overflow */
-    uint64_t compared;       /* number of values over raw samples */
-    bool is_twofold;         /* downsampled samples come from two sources */
+    int64_t last_ms[SERIES];  /* time of the last sample that is no marker */
+    bool is_tame;             /* values are numbers whose sums do not overflow */
+    uint32_t restarts_one_in; /* all series are counters, which restart so often; 0: any series */
+    double from;              /* is added to all values */
+    uint64_t compared;        /* number of values over raw samples */
+    bool is_twofold;          /* downsampled samples come from two sources */
 };
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -78,12 +80,17 @@ add_series(struct world *w, unsigned i)
     int64_t t_ms = BASE_MS + (int64_t)rng_below(rng, 2) * (int64_t)rng_below(rng, 4 * HOUR_MS);
     int64_t end_ms = BASE_MS + HOURS * (int64_t)HOUR_MS;
     if (rng_below(rng, 2) == 0) end_ms -= (int64_t)rng_below(rng, 6 * HOUR_MS);
-    double value = 0;
+    double value = w->restarts_one_in > 0 && rng_below(rng, 2) == 0 ? 1e6 : 0;
     w->last_ms[i] = INT64_MIN;
     while (t_ms <= end_ms) {
-        value = next_value(rng, class, isfinite(value) ? value : 0);
+        if (w->restarts_one_in > 0)
+            value = rng_below(rng, w->restarts_one_in) == 0
+                        ? (double)rng_below(rng, 3)
+                        : value + 1 + (double)rng_below(rng, 50);
+        else
+            value = next_value(rng, class, isfinite(value) ? value : 0);
         bool is_stale = rng_below(rng, 60) == 0;
-        add(w, labels, t_ms, is_stale ? STALE_NAN_BITS : double_bits(value));
+        add(w, labels, t_ms, is_stale ? STALE_NAN_BITS : double_bits(w->from + value));
         if (!is_stale) w->last_ms[i] = t_ms;
         t_ms += every_ms + (int64_t)rng_below(rng, (uint64_t)jitter_ms);
         if (rng_below(rng, 80) == 0) t_ms += (int64_t)rng_below(rng, 2 * HOUR_MS);
@@ -93,9 +100,11 @@ add_series(struct world *w, unsigned i)
 }
 
 static struct world
-world_new(uint64_t seed, bool is_tame)
+world_of(uint64_t seed, bool is_tame, uint32_t restarts_one_in, double from)
 {
     struct world w = {.rng = {seed}, .is_tame = is_tame};
+    w.restarts_one_in = restarts_one_in;
+    w.from = from;
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     for (unsigned i = 0; i < SERIES; i++) {
@@ -109,6 +118,12 @@ world_new(uint64_t seed, bool is_tame)
     w.levels.fine_until_ms =
         w.levels.coarse_until_ms + (int64_t)rng_below(&w.rng, 4 * (uint64_t)HOUR_MS);
     return w;
+}
+
+static struct world
+world_new(uint64_t seed, bool is_tame)
+{
+    return world_of(seed, is_tame, 0, 0);
 }
 
 static void
@@ -716,6 +731,58 @@ UNIT_TEST(test_rates_without_corrections_err_within_the_bounds_of_windows)
     }
 }
 
+/* Expects of an increase that differs from that of the samples: an info, and that it is not below
+ * zero, and not above what a series can rise that has so many resets between its least and its
+ * greatest value. Returns the number of such values. */
+static unsigned
+expect_bounded(struct world *w, const char *increase, const char *most)
+{
+    struct promql_options o = options_over(BASE_MS, HOUR_MS);
+    struct answer answers[] = {ask(w, false, increase, &o), ask(w, true, increase, &o),
+                               ask(w, false, most, &o)};
+    struct answer_values *raw = answer_values_of(&answers[0], &o);
+    struct answer_values *rolled = answer_values_of(&answers[1], &o);
+    struct answer_values *bound = answer_values_of(&answers[2], &o);
+    unsigned guessed = 0;
+    for (unsigned i = 0; i < SERIES * ANSWER_STEPS; i++) {
+        uint64_t x = (&raw->bits[0][0])[i], y = (&rolled->bits[0][0])[i];
+        assert_int_equal(answer_is_there(x), answer_is_there(y));
+        if (!answer_is_there(x) || answer_is_near(bits_double(x), bits_double(y), 1)) continue;
+        guessed++;
+        assert_true(bits_double(y) >= 0);
+        assert_true(bits_double(y) <= bits_double((&bound->bits[0][0])[i]) * (1 + 1e-9));
+    }
+    if (guessed > 0) assert_true(promql_note_count(answers[1].result, PROMQL_INFO) > 0);
+    free(raw);
+    free(rolled);
+    free(bound);
+    for (unsigned i = 0; i < 3; i++) {
+        answer_free(&answers[i]);
+    }
+    return guessed;
+}
+
+#define MOST(range)                                                    \
+    "(resets(m_total[" range "]) + 1) * (max_over_time(m_total[" range \
+    "]) - min_over_time(m_total[" range "]))"
+
+UNIT_TEST(test_increases_without_corrections_are_between_zero_and_what_fits)
+{
+    static const uint32_t restarts_one_in[] = {0, 0, 0, 200, 50, 20, 5, 2};
+    unsigned guessed = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double from = round % 3 == 0 ? 10000 : round % 3 == 1 ? -10000 : 0;
+        struct world w =
+            world_of(shifted_seed(2100 + round), true, restarts_one_in[round % 8], from);
+        w.levels.keeps_correction = false;
+        w.levels.stored = round % 2 == 0;
+        guessed += expect_bounded(&w, "increase(m_total[1h])", MOST("1h"));
+        guessed += expect_bounded(&w, "increase(m_total[5h])", MOST("5h"));
+        world_free(&w);
+    }
+    assert_true(guessed > 0);
+}
+
 /* --- words ------------------------------------------------------------------------------------ */
 
 /* A counter of a sample each minute: an hour of windows of 1 h, an hour of 5 m, then raw. */
@@ -945,6 +1012,7 @@ main(void)
         cmocka_unit_test(test_quantiles_lie_between_the_least_and_the_greatest_value),
         cmocka_unit_test(test_lines_and_neighbours_use_the_ends_of_windows),
         cmocka_unit_test(test_rates_without_corrections_err_within_the_bounds_of_windows),
+        cmocka_unit_test(test_increases_without_corrections_are_between_zero_and_what_fits),
         cmocka_unit_test(test_answers_without_an_info_are_those_of_the_raw_samples),
         cmocka_unit_test(test_infos_say_where_answers_are_approximate),
         cmocka_unit_test(test_an_analysis_says_which_resolution_an_operator_was_given),

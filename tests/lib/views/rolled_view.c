@@ -8,6 +8,8 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "lib/random.h"
+#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/rollups.h"
 
 enum { BATCH_MAX = 7 };
 
@@ -136,6 +138,108 @@ forget_corrections(struct rolled_set *s)
     }
 }
 
+/* --- as in parts ------------------------------------------------------------------------------ */
+
+/* What a block is encoded and decoded with. */
+struct block {
+    struct codec_scratch *scratch;
+    struct buf first_times, rest;
+    int64_t *times_ms;
+    uint32_t rows, count;
+};
+
+static struct bytes
+encoded(struct buf *b)
+{
+    bool fits = buf_reserve(b, CODEC_SLACK);
+    assert(fits && buf_error(b) == OK);
+    return buf_bytes(b);
+}
+
+static enum err
+store_floats(struct rolled_set *s, struct block *b, struct rolled_item *items, uint32_t count)
+{
+    int64_t resolution_ms = items->resolution_ms;
+    struct rollup *rollups = arena_alloc(&s->arena, 3 * count * sizeof *rollups);
+    uint64_t *bits = arena_alloc(&s->arena, 2 * count * sizeof *bits);
+    for (uint32_t i = 0; i < count; i++) {
+        rollups[i] = items[i].rollup;
+    }
+    b->rows = rollup_rows(rollups, count, b->times_ms, bits);
+    codec_rollups_encode_times(b->scratch, rollups, count, resolution_ms, &b->first_times);
+    codec_rollups_encode(b->scratch, rollups, count, &b->rest);
+    struct rollup *back = rollups + count;
+    enum err e = codec_rollups_decode(encoded(&b->first_times), encoded(&b->rest), resolution_ms,
+                                      ROLLUP_WHOLE, b->times_ms, bits, b->rows, back, &b->count);
+    for (uint32_t i = 0; i < count; i++) {
+        items[i].rollup = back[i];
+    }
+    return e;
+}
+
+static enum err
+store_histograms(struct rolled_set *s, struct block *b, struct rolled_item *items, uint32_t count)
+{
+    int64_t resolution_ms = items->resolution_ms;
+    struct histogram_rollup *rollups = arena_alloc(&s->arena, 3 * count * sizeof *rollups);
+    struct histogram *rows = arena_alloc(&s->arena, 2 * count * sizeof *rows);
+    for (uint32_t i = 0; i < count; i++) {
+        rollups[i] = items[i].histograms;
+    }
+    b->rows = histogram_rollup_rows(rollups, count, b->times_ms, rows);
+    enum err e = codec_histogram_rollups_encode_times(b->scratch, &s->arena, rollups, count,
+                                                      resolution_ms, &b->first_times);
+    assert(e == OK);
+    e = codec_histogram_rollups_encode(b->scratch, &s->arena, rollups, count, &b->rest);
+    assert(e == OK);
+    struct histogram_rollup *back = rollups + count;
+    e = codec_histogram_rollups_decode(encoded(&b->first_times), encoded(&b->rest), resolution_ms,
+                                       b->times_ms, rows, b->rows, &s->arena, back, &b->count);
+    for (uint32_t i = 0; i < count; i++) {
+        items[i].histograms = back[i];
+    }
+    return e;
+}
+
+/* True if a part has both in one block: windows of one resolution and kind, and of one layout. */
+static bool
+may_share_block(const struct rolled_item *a, const struct rolled_item *b)
+{
+    if (a->resolution_ms != b->resolution_ms || a->has_histograms != b->has_histograms)
+        return false;
+    if (!a->has_histograms) return true;
+    return a->histograms.count > 0 && b->histograms.count > 0 &&
+           histogram_same_layout(&a->histograms.last, &b->histograms.last);
+}
+
+/* Encodes and decodes all windows. */
+static void
+store(struct rolled_set *s)
+{
+    struct block b;
+    enum err e = codec_scratch_new(NULL, &b.scratch);
+    assert(e == OK);
+    buf_init(&b.first_times, NULL, 1 << 24);
+    buf_init(&b.rest, NULL, 1 << 24);
+    for (uint32_t i = 0, end; i < s->count; i = end) {
+        struct rolled_item *x = &s->items[i];
+        for (end = i + 1; end < s->count && may_share_block(x, &s->items[end]);)
+            end++;
+        if (x->resolution_ms == 0) continue;
+        buf_clear(&b.first_times);
+        buf_clear(&b.rest);
+        b.times_ms = arena_alloc(&s->arena, 2 * (end - i) * sizeof *b.times_ms);
+        e = x->has_histograms ? store_histograms(s, &b, x, end - i)
+                              : store_floats(s, &b, x, end - i);
+        assert(e == OK && b.count == end - i);
+    }
+    codec_scratch_free(b.scratch);
+    buf_fini(&b.first_times);
+    buf_fini(&b.rest);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
 /* True if a window has floats and histograms. */
 static bool
 is_mixed(const struct rolled_item *raw, uint32_t count, uint32_t at, int64_t resolution_ms)
@@ -179,6 +283,7 @@ roll_up(struct rolled_set *s, uint64_t series)
     }
     array_free(NULL, raw, capacity);
     if (!s->levels.keeps_correction && dice(s, series, 2) % 2 == 0) forget_corrections(s);
+    if (s->levels.stored) store(s);
 }
 
 /* --- a set ------------------------------------------------------------------------------------ */

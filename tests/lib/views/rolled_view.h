@@ -16,9 +16,10 @@ struct rolled_levels {
     int64_t fine_until_ms;
     bool whole;            /* borders are exact, and no raw samples lie among windows */
     bool keeps_correction; /* false: some series lose it where they have resets */
+    bool stored;           /* windows are encoded and decoded, so they are as in parts */
 };
 
-/* Wraps a view, which it owns; the result supports view_select() only. Histograms stay raw. */
+/* Wraps a view, which it owns; the result supports view_select() only. */
 struct view *rolled_view_new(struct view *below, const struct rolled_levels *levels);
 
 #endif

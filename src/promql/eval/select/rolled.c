@@ -264,24 +264,28 @@ guessed_correction(const struct rollup *r, bool *ret_exact)
     return low / 2 + r->greatest / 2 + (r->resets - 1) * (r->least / 2 + r->greatest / 2);
 }
 
-/* The sum of the values before resets. */
+/* Adds the values before resets to the difference of a range. Where they were guessed, *ret_most is
+ * what the series rises if it goes from its least to its greatest value around each reset. */
 static double
-correction(const struct sample_window *w, struct joined *j)
+corrected(const struct sample_window *w, struct joined *j, double more, double *ret_most)
 {
-    double sum = 0;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct rollup *r = window_of(w, i);
-        if (i > 0 && first_value(w, i) < w->values[i - 1]) sum += w->values[i - 1];
+        if (i > 0 && first_value(w, i) < w->values[i - 1]) more += w->values[i - 1];
         if (r == NULL || r->resets == 0) continue;
         if (!isnan(r->correction)) {
-            sum += r->correction;
+            more += r->correction;
             continue;
         }
         bool exact;
-        sum += guessed_correction(r, &exact);
+        more += guessed_correction(r, &exact);
         j->is_approximate |= !exact;
     }
-    return sum;
+    if (!j->is_approximate) return more;
+    uint32_t place;
+    double difference = best_of(w, true, &place) - best_of(w, false, &place);
+    *ret_most = (1 + (double)resets_of(w)) * difference;
+    return more < 0 ? 0 : more;
 }
 
 double
@@ -295,6 +299,7 @@ rolled_factor(const struct sample_window *w, const struct joined *j,
         .count = d->count > UINT32_MAX ? UINT32_MAX : (uint32_t)d->count,
     };
     double factor = stretch_factor(&t, d->first, d->more, d->kind != RATE_DELTA);
+    if (d->more * factor > d->most) factor = d->most / d->more;
     double seconds = ((double)j->range->end_ms - (double)j->range->start_ms) / 1000;
     if (d->kind == RATE_RATE) return factor / seconds;
     return j->range->coarsest_ms > 0 ? factor * ((double)w->range_ms / 1000 / seconds) : factor;
@@ -309,7 +314,8 @@ joined_difference(struct sample_window *w, struct joined *j, enum rate_kind kind
     uint64_t count = rolled_weight(w);
     if (count < 2) return false;
     double first = first_value(w, 0), more = w->values[last] - first;
-    if (kind != RATE_DELTA && resets_of(w) > 0) more += correction(w, j);
+    double most = INFINITY;
+    if (kind != RATE_DELTA && resets_of(w) > 0) more = corrected(w, j, more, &most);
     const struct rolled_difference d = {
         .kind = kind,
         .first_ms = rolled_first_ms(&w->rolled[0], w->times_ms[0]),
@@ -317,6 +323,7 @@ joined_difference(struct sample_window *w, struct joined *j, enum rate_kind kind
         .count = count,
         .first = first,
         .more = more,
+        .most = most,
     };
     ret->value = more * rolled_factor(w, j, &d);
     return true;

@@ -310,20 +310,28 @@ check(struct sample_window *w, const struct range_of_histograms *x, bool is_coun
 }
 
 /* Adds the histograms before resets in a window. Where they were not kept, each is taken to be
- * twice the mean of the window: so it is where a counter rises evenly from zero. */
+ * twice the mean of the window: so it is where a counter rises evenly from zero. A counter whose
+ * first histogram exceeds the mean ran for long before: it is taken to rise before each reset by as
+ * much as after the last one. Neither makes a rate negative. */
 static bool
-add_corrections_of(struct sample_window *w, const struct histogram_rollup *r, struct joined *j,
+add_corrections_of(struct sample_window *w, const struct histogram_point *p, struct joined *j,
                    struct fhist *to)
 {
+    const struct histogram_rollup *r = rollup_of_point(p);
+    if (r == NULL) return true;
     if (r->correction != NULL) return window_add_histogram(w, to, r->correction, 1);
     uint32_t lost = r->resets - (r->second_is_reset ? 1 : 0);
     if (lost == 0) return true;
-    if (r->sum == NULL) {
-        note_mixed_schemas(w->ev, w->at, w->labels);
-        return false;
-    }
     j->is_approximate = true;
-    return window_add_histogram(w, to, r->sum, 2.0 * lost / r->count);
+    const struct fhist *first = rolled_first_histogram(p);
+    if (r->sum != NULL) {
+        struct fhist *mean = window_changeable(w, r->sum);
+        if (mean == NULL) return false;
+        fhist_divide(mean, r->count);
+        if (!fhist_was_reset(mean, first)) return window_add_histogram(w, to, mean, 2.0 * lost);
+    }
+    return window_add_histogram(w, to, p->h, lost) &&
+           (r->second_is_reset || window_add_histogram(w, to, first, 1));
 }
 
 /* Adds what a counter lost in resets. */
@@ -341,7 +349,7 @@ add_corrections(struct sample_window *w, struct joined *j, struct fhist *to)
             !window_add_histogram(w, to, first, 1)) {
             return false;
         }
-        if (r != NULL && !add_corrections_of(w, r, j, to)) return false;
+        if (!add_corrections_of(w, p, j, to)) return false;
         count += count_of_point(p);
     }
     return true;
@@ -372,6 +380,7 @@ difference(struct sample_window *w, struct joined *j, enum rate_kind kind, struc
         .count = x.count,
         .first = x.first->count,
         .more = h->count,
+        .most = INFINITY,
     };
     fhist_multiply(h, rolled_factor(w, j, &d));
     w->result = h;

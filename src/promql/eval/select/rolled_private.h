@@ -43,6 +43,7 @@ struct rolled_difference {
     uint64_t count; /* of samples, at least 2 */
     double first;   /* the first value, or the count of the first histogram, */
     double more;    /* and the difference with what was lost in resets */
+    double most;    /* more than that it is not extrapolated to */
 };
 /* Returns the factor that extrapolates a difference to the ends of the widened range, as in
  * stretch_factor(), and divides it by its length; of a difference, the part of it which the range
