@@ -29,10 +29,11 @@ fetch() { # PATH [ARGUMENT...]
 }
 
 # Counters and gauges, of a sample each 15 s and each minute, and a native histogram each 15 s.
+# Counters restart about once per hour.
 samples() {
     awk -v first="$first" -v end="$end" '
     function histogram(t,   k, reset, all, text) {
-        reset = rand() < 0.0002
+        reset = rand() < 0.004
         sum = reset ? 0 : sum + 80 * rand()
         for (k = 0; k < 8; k++) {
             bucket[k] = reset ? 0 : bucket[k] + int(rand() * 20)
@@ -46,7 +47,7 @@ samples() {
         srand(7)
         for (t = first + 7; t < end; t += 15) {
             for (i = 0; i < 3; i++) {
-                count[i] = rand() < 0.0002 ? 0 : count[i] + int(rand() * 5000)
+                count[i] = rand() < 0.004 ? 0 : count[i] + int(rand() * 5000)
                 printf "c_total{job=\"fast\",i=\"%d\"} %d %d000\n", i, count[i], t
                 printf "g{job=\"fast\",i=\"%d\"} %.3f %d000\n", i, 20 + 10 * rand(), t
             }

@@ -309,6 +309,21 @@ UNIT_TEST(test_functions_of_whole_windows_of_histograms_are_exact)
 static const uint32_t restarts[] = {1000000, 1000, 300, 100, 30, 10, 5};
 enum { RESTARTS = sizeof restarts / sizeof *restarts };
 
+/* Of the windows of an hour, between none and all have a reset, or several. */
+UNIT_TEST(test_histograms_that_restart_in_any_share_of_windows_are_exact)
+{
+    static const char *const ranges[] = {"1h", "2h", "5h"};
+    for (unsigned round = 0; round < RESTARTS * 3; round++) {
+        struct world w =
+            world_of(shifted_seed(1600 + round), true, false, restarts[round % RESTARTS]);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        w.levels.stored = true;
+        expect_all(&w, ranges[round / RESTARTS], &o);
+        assert_true(w.compared > 0);
+        world_free(&w);
+    }
+}
+
 UNIT_TEST(test_instant_histograms_at_the_ends_of_windows_are_exact)
 {
     static const char *const texts[] = {
@@ -748,6 +763,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_functions_of_whole_windows_of_histograms_are_exact),
+        cmocka_unit_test(test_histograms_that_restart_in_any_share_of_windows_are_exact),
         cmocka_unit_test(test_instant_histograms_at_the_ends_of_windows_are_exact),
         cmocka_unit_test(test_the_death_of_a_histogram_is_shown_in_time_without_gaps),
         cmocka_unit_test(test_the_replica_with_more_histograms_gives_a_window),

@@ -234,6 +234,27 @@ UNIT_TEST(test_functions_of_whole_windows_are_exact_across_levels)
     }
 }
 
+/* Of the windows of an hour, between none and all have a reset, or several. */
+UNIT_TEST(test_counters_that_restart_in_any_share_of_windows_are_exact)
+{
+    static const char *const texts[] = {"rate(m_total[1h])",     "increase(m_total[1h])",
+                                        "increase(m_total[5h])", "resets(m_total[2h])",
+                                        "changes(m_total[2h])",  "rate(m_total[3h] offset 1h)",
+                                        "delta(m_total[1h])",    "sum(increase(m_total[1h]))"};
+    static const uint32_t restarts_one_in[] = {1000000, 2000, 500, 200, 50, 20, 5};
+    for (unsigned round = 0; round < 7 * 8; round++) {
+        uint32_t one_in = restarts_one_in[round % 7];
+        struct world w = world_of(shifted_seed(2000 + round), true, one_in, 0);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        w.levels.stored = true;
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+            expect_same(&w, texts[i], &o);
+        }
+        assert_true(w.compared > 0);
+        world_free(&w);
+    }
+}
+
 UNIT_TEST(test_instant_vectors_at_the_ends_of_windows_are_exact)
 {
     static const char *const texts[] = {
@@ -1004,6 +1025,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_functions_of_whole_windows_are_exact_across_levels),
+        cmocka_unit_test(test_counters_that_restart_in_any_share_of_windows_are_exact),
         cmocka_unit_test(test_instant_vectors_at_the_ends_of_windows_are_exact),
         cmocka_unit_test(test_levels_of_two_sources_are_merged_exactly),
         cmocka_unit_test(test_the_replica_with_more_samples_gives_a_window),

@@ -389,11 +389,12 @@ static void
 choose_forms(struct histogram_block *b)
 {
     const struct histogram *layout = &b->rollups[0]->last;
-    uint32_t reset_count = 0;
+    uint64_t resets = 0, changes = 0;
     for (uint32_t i = 0; i < b->count; i++) {
         struct histogram_rollup *r = b->rollups[i];
         struct window_form *form = &b->forms[i];
-        reset_count += r->resets > r->second_is_reset;
+        resets += r->resets;
+        changes += r->changes;
         if (r->correction != NULL) fhist_settle(r->correction);
         if (has_first(r)) form->first_is_single = !histogram_same_layout(&r->first, layout);
         if (!has_sum(r)) continue;
@@ -402,9 +403,10 @@ choose_forms(struct histogram_block *b)
         form->sum_is_single = !fit_sum(b->arena, r->sum, layout, &form->sum) ||
                               histogram_check(&form->sum, NULL) != OK;
     }
-    for (uint32_t i = 0; i < b->count && reset_count > b->count / 4; i++) {
+    bool falls_often = rollups_fall_often(resets, changes, b->count);
+    for (uint32_t i = 0; i < b->count; i++) {
         struct histogram_rollup *r = b->rollups[i];
-        r->correction_lost |= has_correction(r);
+        r->correction_lost |= has_correction(r) && (falls_often || r->gauge_count > 0);
     }
 }
 

@@ -29,7 +29,7 @@ MUST_CHECK enum err codec_histogram_rollups_encode_times(struct codec_scratch *s
 /*
  * Appends what rows and first times do not say of these windows. The last samples have one layout,
  * and codec_histogram_fits() them. Sums and corrections are settled. Corrections are kept unless
- * more than a quarter of the windows have resets.
+ * the series is no counter.
  *
  * ERR_NOMEM  the arena, which has working memory, is full. Without memory for `out`, buf_error(out)
  *            is set.

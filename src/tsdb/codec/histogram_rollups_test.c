@@ -125,16 +125,19 @@ assert_same_fhist(const struct fhist *a, const struct fhist *b)
     assert_int_equal(x.hint, y.hint);
 }
 
+/* True for what is no counter, as for floats. */
 static bool
 corrections_are_lost(void)
 {
-    uint32_t resets = 0, sampled = 0;
+    uint32_t falls = 0, changes = 0, sampled = 0;
     for (uint32_t i = 0; i < g.count; i++) {
         const struct histogram_rollup *r = &g.rollups[i];
-        sampled += r->count > 0;
-        resets += r->resets > r->second_is_reset;
+        if (r->count == 0) continue;
+        sampled++;
+        falls += r->resets;
+        changes += r->changes;
     }
-    return resets > sampled / 4;
+    return falls > 8 + sampled / 2 + changes / 4;
 }
 
 static void
@@ -156,7 +159,7 @@ assert_same(const struct histogram_rollup *a, const struct histogram_rollup *b, 
     assert_int_equal(a->first.reset_hint, b->first.reset_hint);
     assert_true(same_histogram_all(&a->last, &b->last));
     assert_same_fhist(a->sum, b->sum);
-    if (!lost || a->correction == NULL) {
+    if ((!lost && a->gauge_count == 0) || a->correction == NULL) {
         assert_int_equal(a->correction_lost, b->correction_lost);
         assert_same_fhist(a->correction, b->correction);
     } else {
@@ -249,6 +252,61 @@ UNIT_TEST(test_a_counter_has_no_single_histograms)
     codec_histogram_encode(g.scratch, g.rows, g.row_count, &plain);
     assert_true(g.out.size < 3 * plain.size);
     buf_fini(&plain);
+    rig_close();
+}
+
+/* Adds histograms that grow, and begin again every so often; kept says what is expected. */
+static void
+check_restarts(enum sample_kind kind, uint32_t each, bool gauges, bool kept)
+{
+    struct rng rng = {5};
+    rig_open();
+    struct histogram begin = valid_histogram(&rng, kind), h = begin;
+    for (uint32_t i = 0; i < 1000; i++) {
+        if (i % each == 0) h = begin;
+        h.sum_bits = double_bits((double)i);
+        if (gauges) h.reset_hint = RESET_GAUGE;
+        assert_true(add_sample((int64_t)i * STEP_MS, &h));
+        h = random_grown(&rng, &g.arena, &h);
+    }
+    check_comes_back();
+    uint32_t lost = 0, had = 0;
+    for (uint32_t i = 0; i < g.count; i++) {
+        had += g.rollups[i].correction != NULL;
+        lost += g.back[i].correction_lost;
+    }
+    assert_true(had > 0);
+    assert_int_equal(lost, kept ? 0 : had);
+    rig_close();
+}
+
+UNIT_TEST(test_corrections_of_histograms_are_kept_unless_they_are_gauges)
+{
+    static const uint32_t restart_each[] = {500, 60, 20, 11, 5};
+    for (unsigned kind = SAMPLE_HISTOGRAM_INT; kind <= SAMPLE_HISTOGRAM_FLOAT; kind++) {
+        for (unsigned i = 0; i < sizeof restart_each / sizeof *restart_each; i++) {
+            check_restarts((enum sample_kind)kind, restart_each[i], false, true);
+            check_restarts((enum sample_kind)kind, restart_each[i], true, false);
+        }
+        check_restarts((enum sample_kind)kind, 2, false, false); /* half of the changes */
+    }
+}
+
+UNIT_TEST(test_a_correction_of_histograms_that_was_lost_stays_lost)
+{
+    struct rng rng = {5};
+    rig_open();
+    struct histogram begin = valid_histogram(&rng, SAMPLE_HISTOGRAM_INT), h = begin;
+    for (uint32_t i = 0; i < 1000; i++) {
+        if (i % 11 == 0) h = begin;
+        assert_true(add_sample((int64_t)i * STEP_MS, &h));
+        h = random_grown(&rng, &g.arena, &h);
+    }
+    for (uint32_t i = 0; i < g.count; i += 2) {
+        g.rollups[i].correction_lost |= g.rollups[i].correction != NULL;
+        g.rollups[i].correction = NULL;
+    }
+    check_comes_back();
     rig_close();
 }
 
@@ -349,6 +407,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rollups_of_histograms_come_back),
         cmocka_unit_test(test_a_counter_has_no_single_histograms),
+        cmocka_unit_test(test_corrections_of_histograms_are_kept_unless_they_are_gauges),
+        cmocka_unit_test(test_a_correction_of_histograms_that_was_lost_stays_lost),
         cmocka_unit_test(test_markers_of_histograms_alone_take_no_byte),
         cmocka_unit_test(test_truncated_rollups_of_histograms_are_refused),
         cmocka_unit_test(test_changed_bits_never_yield_invalid_histogram_rollups),

@@ -492,16 +492,20 @@ choose_exponent(struct codec_scratch *scratch, const struct rollup *rollups, uin
     return !is_corrected && failed > moved / 2 ? E_ORDERED : e;
 }
 
+/* True if no correction was kept, or if the series is no counter. */
 static bool
-corrections_cost_too_much(const struct rollup *rollups, uint32_t count)
+loses_corrections(const struct rollup *rollups, uint32_t count)
 {
-    uint32_t reset_count = 0, kept_count = 0;
+    uint64_t resets = 0, changes = 0;
+    bool any_kept = false;
     for (uint32_t i = 0; i < count; i++) {
-        if (rollups[i].count == 0 || rollups[i].resets == 0) continue;
-        reset_count++;
-        kept_count += !isnan(rollups[i].correction);
+        const struct rollup *r = &rollups[i];
+        if (r->count == 0) continue;
+        resets += r->resets;
+        changes += r->changes;
+        any_kept |= r->resets > 0 && !isnan(r->correction);
     }
-    return reset_count > count / 4 || (reset_count > 0 && kept_count == 0);
+    return resets > 0 && (!any_kept || rollups_fall_often(resets, changes, count));
 }
 
 /* A sum of n samples may be off by n roundings of its parts, which a decimal may be as well. */
@@ -649,7 +653,7 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
         .interval_ms = rollups_usual_interval_ms(rollups, count),
         .e = choose_exponent(scratch, rollups, count, out),
     };
-    if (corrections_cost_too_much(rollups, count)) form.flags = CORRECTIONS_LOST;
+    if (loses_corrections(rollups, count)) form.flags = CORRECTIONS_LOST;
     choose_guess(scratch, &form, &form.first_guess, 2, COLUMN_FIRST, rollups, count);
     choose_guess(scratch, &form, &form.changes_guess, 2, COLUMN_CHANGES, rollups, count);
     choose_guess(scratch, &form, &form.sum_guess, SUM_GUESSES, COLUMN_SUM, rollups, count);

@@ -26,8 +26,8 @@ void codec_rollups_encode_times(struct codec_scratch *scratch, const struct roll
 /*
  * Appends what rows and first times do not say of these windows; a window has at most one sample
  * for each millisecond. Sums lose their rest (struct precise) and, where they are sums of decimals,
- * their rounding. Corrections are kept unless more than a quarter of the windows have resets: then
- * those of windows with resets are NaN. Without memory, buf_error(out) is set.
+ * their rounding. Corrections are kept unless the series is no counter: then those of windows with
+ * resets are NaN. Without memory, buf_error(out) is set.
  */
 void codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups,
                           uint32_t count, struct buf *out);

@@ -26,6 +26,15 @@ MUST_CHECK enum err rollups_read_times(struct bytes encoded, int64_t resolution_
 /* Returns the number of regular samples between the first and the last one. */
 uint64_t rollups_guess_count(uint64_t interval_ms, const struct rollup *r);
 
+/* True for a block of a gauge: a counter falls once in a window, or rises three times and more
+ * between falls. Few falls say little. */
+static inline bool
+rollups_fall_often(uint64_t resets, uint64_t changes, uint64_t windows)
+{
+    enum { FEW = 8 };
+    return resets > FEW + windows / 2 + changes / 4;
+}
+
 /* Checks times and count of a window with samples, the last of which is in the one that ends at
  * `end`. */
 MUST_CHECK enum err rollups_check_times(int64_t end, int64_t resolution_ms, const struct rollup *r);

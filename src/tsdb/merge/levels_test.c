@@ -1,7 +1,8 @@
-/* levels_test.c - which windows a merge rolls up, at exact bounds, and which staleness markers it
- * keeps. */
+/* levels_test.c - which windows a merge rolls up, and what it keeps of them: at exact bounds, of
+ * staleness markers, and of windows without corrections. */
 #include "lib/test.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "lib/random.h"
@@ -9,7 +10,7 @@
 #include "tsdb/merge/parts.h"
 
 enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, STEP_MS = 5 * SECOND_MS };
-enum { R_MS = 5 * MINUTE_MS, SAMPLES_MAX = 4096, PARTS_MAX = 8 };
+enum { R_MS = 5 * MINUTE_MS, HOUR_MS = 60 * MINUTE_MS, SAMPLES_MAX = 4096, PARTS_MAX = 8 };
 
 struct rig {
     struct sim_env *sim;
@@ -35,7 +36,7 @@ struct rig {
 
     /* The result of the last merge. */
     uint32_t window_count, sample_count;
-    struct rollup windows[SAMPLES_MAX]; /* of histograms only times and counts */
+    struct rollup windows[SAMPLES_MAX]; /* of histograms only what is compared */
     int64_t left_ms[SAMPLES_MAX];       /* times of samples that were not rolled up */
 };
 
@@ -89,12 +90,13 @@ add(struct rig *g, int64_t t_ms, uint64_t bits)
     g->bits[g->count++] = bits;
 }
 
-/* Adds samples of a counter in (from, to]. */
+/* Adds samples of a counter in (from, to], which restarts so often; 0 for never. */
 static void
-add_counter(struct rig *g, int64_t from_ms, int64_t to_ms)
+add_counter(struct rig *g, int64_t from_ms, int64_t to_ms, int64_t restart_each_ms)
 {
     for (int64_t t_ms = from_ms + STEP_MS; t_ms <= to_ms; t_ms += STEP_MS) {
         g->value += 1 + (double)rng_below(&g->rng, 1000);
+        if (restart_each_ms > 0 && t_ms % restart_each_ms == 0) g->value = 1;
         add(g, t_ms, double_bits(g->value));
     }
 }
@@ -150,7 +152,60 @@ write_samples(struct rig *g)
     finish_part(g, w);
 }
 
+/* Joins the samples that were added to windows of R. */
+static uint32_t
+join_samples(struct rig *g, struct rollup *windows, struct histogram_rollup *of_histograms)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        bool is_new = i == 0 || rollup_window_end(g->times_ms[i], R_MS) !=
+                                    rollup_window_end(g->times_ms[i - 1], R_MS);
+        if (is_new) {
+            windows[n] = (struct rollup){.count = 0};
+            of_histograms[n++] = (struct histogram_rollup){.count = 0};
+        }
+        struct rollup one = rollup_of_sample(g->times_ms[i], g->bits[i]);
+        rollup_join(&windows[n - 1], &one);
+        struct histogram h = histogram_of(g->bits[i]);
+        struct histogram_rollup x;
+        assert_int_equal(histogram_rollup_of_sample(&g->arena, g->times_ms[i], &h, &x), OK);
+        assert_int_equal(histogram_rollup_join(&g->arena, &of_histograms[n - 1], &x), OK);
+    }
+    return n;
+}
+
+/* Writes a part of windows of R, without corrections: so it was written of series of which more
+ * than a quarter of the windows had resets. */
+static void
+write_old_windows(struct rig *g)
+{
+    static struct rollup windows[SAMPLES_MAX];
+    static struct histogram_rollup of_histograms[SAMPLES_MAX];
+    uint32_t count = join_samples(g, windows, of_histograms);
+    for (uint32_t i = 0; i < count; i++) {
+        if (windows[i].resets > 0) windows[i].correction = NAN;
+        of_histograms[i].correction_lost = of_histograms[i].correction != NULL;
+        of_histograms[i].correction = NULL;
+    }
+    struct part_writer *w = begin_part(g);
+    if (g->histograms)
+        assert_int_equal(part_write_histogram_rollups(w, of_histograms, count, R_MS, NULL), OK);
+    else
+        assert_int_equal(part_write_rollups(w, windows, count, R_MS, NULL), OK);
+    finish_part(g, w);
+}
+
 /* --- merges ----------------------------------------------------------------------------------- */
+
+static struct rollup
+shown(const struct histogram_rollup *h)
+{
+    struct rollup r = histogram_rollup_times(h);
+    r.resets = h->resets;
+    if (h->correction != NULL) fhist_settle(h->correction);
+    r.correction = h->correction_lost ? NAN : h->correction == NULL ? 0 : h->correction->count;
+    return r;
+}
 
 static void
 read_block(struct rig *g, struct part *part, const struct block_ref *b)
@@ -175,7 +230,7 @@ read_block(struct rig *g, struct part *part, const struct block_ref *b)
     assert_int_equal(
         block_read_histogram_rollups(part, b, times, &g->arena, of_histograms, &count, NULL), OK);
     for (uint32_t i = 0; i < count; i++) {
-        struct rollup r = histogram_rollup_times(&of_histograms[i]);
+        struct rollup r = shown(&of_histograms[i]);
         struct rollup *before = g->window_count > 0 ? &g->windows[g->window_count - 1] : NULL;
         /* The marker of a window may be in the next block. */
         if (before != NULL && r.count == 0 &&
@@ -261,7 +316,7 @@ UNIT_TEST(test_a_window_is_rolled_up_if_all_of_it_is_old_and_here)
     for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
         struct rig *g = rig_new(i % 2 == 1);
         const struct time_range foreign = {cases[i / 2].foreign_ms, cases[i / 2].foreign_ms};
-        add_counter(g, 0, END_MS);
+        add_counter(g, 0, END_MS, 0);
         write_samples(g);
         g->options.levels_now_ms = cases[i / 2].now_ms;
         g->options.window = (struct time_range){cases[i / 2].from_ms, cases[i / 2].until_ms};
@@ -287,7 +342,7 @@ UNIT_TEST(test_a_window_keeps_the_first_marker_after_its_last_sample)
     enum { WINDOW_ENDS = 4 };
     for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
         struct rig *g = rig_new(i % 2 == 1);
-        add_counter(g, 0, 2 * R_MS);
+        add_counter(g, 0, 2 * R_MS, 0);
         uint32_t end = R_MS / STEP_MS;
         for (unsigned k = 0; k < WINDOW_ENDS; k++) {
             uint32_t at = end - WINDOW_ENDS + k;
@@ -310,17 +365,89 @@ UNIT_TEST(test_of_markers_alone_in_a_window_the_first_is_kept)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct rig *g = rig_new(i == 1);
-        add_counter(g, 0, R_MS);
+        add_counter(g, 0, R_MS, 0);
         for (int64_t t_ms = R_MS + STEP_MS; t_ms <= R_MS + 3 * STEP_MS; t_ms += STEP_MS) {
             add(g, t_ms, STALE_NAN_BITS);
         }
-        add_counter(g, 2 * R_MS, 3 * R_MS);
+        add_counter(g, 2 * R_MS, 3 * R_MS, 0);
         write_samples(g);
         merge(g);
         assert_int_equal(g->window_count, 3);
         assert_int_equal(g->windows[1].count, 0);
         assert_true(g->windows[1].is_stale);
         assert_int_equal(g->windows[1].stale_ms, R_MS + STEP_MS);
+        rig_free(g);
+    }
+}
+
+/* --- corrections ------------------------------------------------------------------------------ */
+
+/* Returns the sum of the values before resets in (from, to] of the samples that were added. */
+static double
+correction_of(const struct rig *g, int64_t from_ms, int64_t to_ms)
+{
+    double sum = 0;
+    for (uint32_t i = 1; i < g->count; i++) {
+        double before = bits_double(g->bits[i - 1]), now = bits_double(g->bits[i]);
+        if (g->times_ms[i - 1] > from_ms && g->times_ms[i] <= to_ms && now < before) sum += before;
+    }
+    return sum;
+}
+
+UNIT_TEST(test_windows_of_a_counter_keep_corrections_however_often_it_restarts)
+{
+    static const int64_t restart_each_ms[] = {R_MS / 10, R_MS / 2, R_MS - STEP_MS, 2 * R_MS};
+    for (unsigned i = 0; i < 2 * sizeof restart_each_ms / sizeof *restart_each_ms; i++) {
+        struct rig *g = rig_new(i % 2 == 1);
+        double expected[4];
+        g->level.resolution_ms = HOUR_MS;
+        add_counter(g, 0, 4 * HOUR_MS, restart_each_ms[i / 2]);
+        for (unsigned hour = 0; hour < 4; hour++) {
+            expected[hour] = correction_of(g, hour * HOUR_MS, (hour + 1) * HOUR_MS);
+        }
+        write_samples(g);
+        merge(g);
+        assert_int_equal(g->window_count, 4);
+        for (unsigned hour = 0; hour < 4; hour++) {
+            assert_true(g->windows[hour].resets > 0);
+            assert_true(g->windows[hour].correction == expected[hour]);
+        }
+        rig_free(g);
+    }
+}
+
+UNIT_TEST(test_windows_without_corrections_stay_so_through_merges)
+{
+    static const bool lost[] = {false, true, true, false};
+    for (unsigned i = 0; i < 2; i++) {
+        struct rig *g = rig_new(i == 1);
+        /* Windows of 5 m without restarts for an hour, with them for an hour and a half; samples
+         * for an hour and a half. */
+        add_counter(g, 0, HOUR_MS, 0);
+        add_counter(g, HOUR_MS, 5 * HOUR_MS / 2, 2 * MINUTE_MS);
+        write_old_windows(g);
+        add_counter(g, 5 * HOUR_MS / 2, 4 * HOUR_MS, 10 * MINUTE_MS);
+        double last = correction_of(g, 3 * HOUR_MS, 4 * HOUR_MS);
+        write_samples(g);
+        merge(g); /* at the resolution of the old ones */
+        assert_int_equal(g->window_count, 4 * HOUR_MS / R_MS);
+        for (uint32_t k = 0; k < g->window_count; k++) {
+            bool is_old = g->windows[k].last_ms <= 5 * HOUR_MS / 2;
+            assert_int_equal(isnan(g->windows[k].correction), is_old && g->windows[k].resets > 0);
+        }
+        g->level.resolution_ms = HOUR_MS;
+        merge(g);
+        assert_int_equal(g->window_count, 4);
+        for (unsigned hour = 0; hour < 4; hour++) {
+            assert_int_equal(isnan(g->windows[hour].correction), lost[hour]);
+            assert_int_equal(g->windows[hour].resets > 0, hour > 0);
+        }
+        assert_true(g->windows[0].correction == 0);
+        assert_true(g->windows[3].correction == last);
+        g->level.resolution_ms = 2 * HOUR_MS;
+        merge(g);
+        assert_int_equal(g->window_count, 2);
+        assert_true(isnan(g->windows[0].correction) && isnan(g->windows[1].correction));
         rig_free(g);
     }
 }
@@ -332,6 +459,8 @@ main(void)
         cmocka_unit_test(test_a_window_is_rolled_up_if_all_of_it_is_old_and_here),
         cmocka_unit_test(test_a_window_keeps_the_first_marker_after_its_last_sample),
         cmocka_unit_test(test_of_markers_alone_in_a_window_the_first_is_kept),
+        cmocka_unit_test(test_windows_of_a_counter_keep_corrections_however_often_it_restarts),
+        cmocka_unit_test(test_windows_without_corrections_stay_so_through_merges),
     };
     return cmocka_run_group_tests_name("tsdb/merge/levels", tests, NULL, NULL);
 }
