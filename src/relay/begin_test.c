@@ -376,7 +376,7 @@ UNIT_TEST(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store)
     }
     assert_true(deleted > 0);
     must(selector_parse(text("{name=~\"s[0-9]\"}"), &selector, &w->m.why));
-    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deletion,
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, 1, INT64_MIN, INT64_MAX, &deletion,
                      &w->m.why));
     world_log(w, 100, 0); /* no part of the store has them */
     turn_until_counted(w);

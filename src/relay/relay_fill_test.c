@@ -322,7 +322,7 @@ UNIT_TEST(test_samples_deleted_in_the_meantime_are_dropped_and_counted)
     struct selector selector;
     struct tsdb_deletion deleted;
     must(selector_parse(text("{name=\"s7\"}"), &selector, &w->m.why));
-    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deleted,
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, 1, INT64_MIN, INT64_MAX, &deleted,
                      &w->m.why));
     assert_true(deleted.samples > 200);
     struct tsdb_merge_options merge = {.mode = TSDB_MERGE_CLEAN};

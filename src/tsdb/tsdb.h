@@ -292,14 +292,15 @@ struct tsdb_deletion {
     uint64_t windows; /* of levels of downsampling */
 };
 enum { DELETIONS_KEPT_MAX = 256, DELETIONS_WAITING_MAX = 4096 };
-/* Hides the samples in parts that the selector selects in [min_ms, max_ms] from every reader: flush
- * first. Merges remove them from disk once the deletion can no longer be undone. The
- * selector's matchers are taken, also on an error. ERR_LIMIT: DELETIONS_KEPT_MAX deletions can
- * still be undone. ERR_AGAIN: DELETIONS_WAITING_MAX deletions, or 64 MiB of selectors, wait for
- * merges. One thread at a time. */
-MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct selector *selector,
-                                int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
-                                struct why *why);
+/* Hides the samples in parts that the selectors select in [min_ms, max_ms] from every reader: flush
+ * first. Each of them, at most DELETIONS_KEPT_MAX, makes a deletion, which counts what those before
+ * it left; all are made, or none. Merges remove the samples from disk once the deletion can no
+ * longer be undone. The selectors' matchers are taken, also on an error. ERR_LIMIT: more than
+ * DELETIONS_KEPT_MAX deletions could be undone. ERR_AGAIN: more than DELETIONS_WAITING_MAX, or 64
+ * MiB of selectors, would wait for merges. One thread at a time. */
+MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct selector *selectors,
+                                uint32_t count, int64_t min_ms, int64_t max_ms,
+                                struct tsdb_deletion *ret_deletions, struct why *why);
 
 /* The receipt of a deletion. Texts are in the caller's arena. */
 enum deletion_state {

@@ -58,7 +58,7 @@ delete_after(const char *tenant, int64_t t_ms)
     struct selector selector;
     struct tsdb_deletion d;
     must(selector_parse(text("{__name__!=\"\"}"), &selector, &machine.why));
-    must(tsdb_delete(machine.db, text(tenant), &selector, t_ms, INT64_MAX, &d, &machine.why));
+    must(tsdb_delete(machine.db, text(tenant), &selector, 1, t_ms, INT64_MAX, &d, &machine.why));
     return d.samples;
 }
 

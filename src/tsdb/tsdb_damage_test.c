@@ -515,7 +515,7 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     machine_must_open(&m);
     assert_int_equal(m.opening.parts_set_aside, 1);
     must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
-    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, 1, INT64_MIN, INT64_MAX, &d, &m.why));
     assert_int_equal(d.samples, 0); /* the part that can be read */
     machine_close(&m);
     must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
@@ -543,7 +543,7 @@ UNIT_TEST(test_a_damaged_page_stops_no_deletion)
     m.limits.deletion_hold_ms = DAY_MS;
     tsdb_set_limits(m.db, &m.limits);
     must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
-    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &made, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, 1, INT64_MIN, INT64_MAX, &made, &m.why));
     must(tsdb_deletion_hidden(m.db, made.id, NULL, &hidden, &m.why));
     assert_int_equal(hidden.samples, made.samples);
     machine_close(&m);
@@ -567,7 +567,7 @@ UNIT_TEST(test_a_deletion_from_after_the_end_of_the_parts_is_damage)
     send(&m, 0);
     machine_flush(&m);
     must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
-    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, 1, INT64_MIN, INT64_MAX, &d, &m.why));
     machine_close(&m);
     arena_init(&arena, NULL, 0, 0);
     must(manifest_read(m.env, STORE_DIR, &arena, &manifest, &m.why));

@@ -109,7 +109,7 @@ delete_times(int64_t min_ms, int64_t max_ms)
     struct tsdb_deletion d;
     machine_flush(&machine); /* the caller of tsdb_delete() does */
     must(selector_parse(text("m"), &selector, &machine.why));
-    must(tsdb_delete(machine.db, text("a"), &selector, min_ms, max_ms, &d, &machine.why));
+    must(tsdb_delete(machine.db, text("a"), &selector, 1, min_ms, max_ms, &d, &machine.why));
     return d;
 }
 

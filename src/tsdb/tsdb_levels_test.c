@@ -155,7 +155,8 @@ delete_hours(struct world *w)
     must(selector_parse(text(match), &selector, &w->m.why));
     int64_t end_ms = w->begin_ms + first * COARSE_MS;
     machine_flush(&w->m); /* the caller of tsdb_delete() does */
-    must(tsdb_delete(w->m.db, text("a"), &selector, end_ms - COARSE_MS + 1, end_ms, &d, &w->m.why));
+    must(tsdb_delete(w->m.db, text("a"), &selector, 1, end_ms - COARSE_MS + 1, end_ms, &d,
+                     &w->m.why));
     w->deleted[series][first] = true;
     w->late[series][first] = 0;
     uint32_t kept = 0;

@@ -18,7 +18,7 @@ static struct tsdb_deletion delete (const char *tenant, const char *selector_tex
     struct selector selector;
     struct tsdb_deletion d;
     must(selector_parse(text(selector_text), &selector, &machine.why));
-    must(tsdb_delete(machine.db, text(tenant), &selector, min_ms, max_ms, &d, &machine.why));
+    must(tsdb_delete(machine.db, text(tenant), &selector, 1, min_ms, max_ms, &d, &machine.why));
     return d;
 }
 

@@ -565,7 +565,8 @@ delete_of(const char *text, int64_t min_ms, int64_t max_ms)
     struct tsdb_deletion deletion;
     machine_flush(&machine);
     must(selector_parse(bytes_of_text(text), &s, &machine.why));
-    must(tsdb_delete(machine.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &machine.why));
+    must(tsdb_delete(machine.db, bytes_of_text("a"), &s, 1, min_ms, max_ms, &deletion,
+                     &machine.why));
 }
 
 static struct tsdb_preview

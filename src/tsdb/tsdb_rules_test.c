@@ -523,7 +523,7 @@ UNIT_TEST(test_receipts_of_deletions_count_what_rules_hide_as_on_disk)
     machine.limits.deletion_hold_ms = DAY_MS;
     set_rules(&machine, ci_2d, 1);
     must(selector_parse(bytes_of_text("{job=\"ci\"}"), &selector, &machine.why));
-    must(tsdb_delete(machine.db, tenant, &selector, INT64_MIN, INT64_MAX, &made, &machine.why));
+    must(tsdb_delete(machine.db, tenant, &selector, 1, INT64_MIN, INT64_MAX, &made, &machine.why));
     assert_int_equal(made.samples, 3);
     assert_int_equal(selected(&machine), 4);
     must(tsdb_deletion_hidden(machine.db, made.id, NULL, &hidden, &machine.why));

@@ -546,7 +546,7 @@ step_delete(struct life *l)
     if (x->doubt) return; /* samples of a failed commit may appear again */
     deletion_init(l, &d);
     soak_must(x,
-              tsdb_delete(x->m.db, text(soak_tenants[d.tenant]), &d.selector, d.min_ms, d.max_ms,
+              tsdb_delete(x->m.db, text(soak_tenants[d.tenant]), &d.selector, 1, d.min_ms, d.max_ms,
                           &deletion, &x->m.why),
               "delete");
     deletion_apply(l, &d, HIDE_SURELY, &must_go, &may_go);
@@ -686,7 +686,7 @@ try_delete(struct life *l, struct deletion *d)
 {
     struct soak *x = &l->x;
     struct tsdb_deletion deletion;
-    enum err e = step(&x->m, tsdb_delete(x->m.db, text(soak_tenants[d->tenant]), &d->selector,
+    enum err e = step(&x->m, tsdb_delete(x->m.db, text(soak_tenants[d->tenant]), &d->selector, 1,
                                          d->min_ms, d->max_ms, &deletion, &x->m.why));
     err_ignore(e, "it is found out");
 }

@@ -100,7 +100,7 @@ delete_some(struct rng *r, int64_t end_ms)
     struct tsdb_deletion d;
     int64_t from_ms = T0 + (int64_t)rng_below(r, (uint64_t)(end_ms - T0));
     must(selector_parse(text("latency{x=~'1|2'}"), &selector, &m.why));
-    must(tsdb_delete(m.db, text("a"), &selector, from_ms, from_ms + 20 * STEP_MS, &d, &m.why));
+    must(tsdb_delete(m.db, text("a"), &selector, 1, from_ms, from_ms + 20 * STEP_MS, &d, &m.why));
 }
 
 static void

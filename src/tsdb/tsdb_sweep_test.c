@@ -81,7 +81,8 @@ delete_all(void)
     struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
     struct tsdb_merge_result r = {.input_count = 1};
     must(selector_parse(text("{__name__=~\".+\"}"), &all, NULL));
-    must(tsdb_delete(machine.db, text("a"), &all, INT64_MIN, INT64_MAX, &deletion, &machine.why));
+    must(
+        tsdb_delete(machine.db, text("a"), &all, 1, INT64_MIN, INT64_MAX, &deletion, &machine.why));
     while (r.input_count > 0) {
         must(tsdb_merge(machine.db, &clean, &r, &machine.why));
     }

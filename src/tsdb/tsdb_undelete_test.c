@@ -32,8 +32,22 @@ delete_series(const char *selector_text, int64_t min_ms, int64_t max_ms)
     struct selector selector;
     struct tsdb_deletion d;
     must(selector_parse(text(selector_text), &selector, &machine.why));
-    must(tsdb_delete(machine.db, text("a"), &selector, min_ms, max_ms, &d, &machine.why));
+    must(tsdb_delete(machine.db, text("a"), &selector, 1, min_ms, max_ms, &d, &machine.why));
     return d;
+}
+
+/* Makes a deletion of m{x="FIRST"} and each of the next, in one step. */
+static enum err
+delete_many(unsigned first, uint32_t count, struct tsdb_deletion *made)
+{
+    static struct selector selectors[DELETIONS_KEPT_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        char chosen[32];
+        snprintf(chosen, sizeof chosen, "m{x=~'%u|0'}", first + i);
+        must(selector_parse(text(chosen), &selectors[i], &machine.why));
+    }
+    return tsdb_delete(machine.db, text("a"), selectors, count, INT64_MIN, INT64_MAX, made,
+                       &machine.why);
 }
 
 static void
@@ -298,7 +312,7 @@ UNIT_TEST(test_deletions_that_can_be_undone_are_limited)
         d = delete_series("m", INT64_MIN, INT64_MAX);
     must(selector_parse(text("m"), &selector, &machine.why));
     assert_int_equal(
-        tsdb_delete(machine.db, text("a"), &selector, INT64_MIN, INT64_MAX, &d, &machine.why),
+        tsdb_delete(machine.db, text("a"), &selector, 1, INT64_MIN, INT64_MAX, &d, &machine.why),
         ERR_LIMIT);
     undelete(7); /* its receipt makes room */
     uint64_t last = delete_series("m", INT64_MIN, INT64_MAX).id;
@@ -306,23 +320,71 @@ UNIT_TEST(test_deletions_that_can_be_undone_are_limited)
     assert_int_equal(receipt(last).state, DELETION_HELD);
 }
 
-UNIT_TEST(test_deletions_that_wait_for_merges_are_limited)
+UNIT_TEST(test_deletions_made_together_count_each_sample_once)
 {
-    struct selector selector;
-    struct tsdb_deletion d;
-    if (!is_long()) skip();
-    hold_deletions(0);
-    send_part("__name__=m", T0, 1);
-    for (int i = 0; i < DELETIONS_WAITING_MAX; i++)
-        d = delete_series("m", INT64_MIN, INT64_MAX);
-    must(selector_parse(text("m"), &selector, &machine.why));
-    assert_int_equal(
-        tsdb_delete(machine.db, text("a"), &selector, INT64_MIN, INT64_MAX, &d, &machine.why),
-        ERR_AGAIN);
+    struct tsdb_deletion made[3];
+    hold_deletions(24 * HOUR_MS);
+    for (int x = 0; x < 4; x++) {
+        char series[32];
+        snprintf(series, sizeof series, "__name__=m,x=%d", x);
+        send_part(series, T0, x);
+    }
+    must(delete_many(2, 3, made)); /* of 2 and 0, 3 and 0, 4 and 0 */
     machine_verified_restart(&machine);
-    merge_all(TSDB_MERGE_CLEAN);
-    send_part("__name__=m", T0, 1);
-    assert_true(delete_series("m", INT64_MIN, INT64_MAX).id > DELETIONS_WAITING_MAX);
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"1\"} 1767222000000 1\n");
+    for (unsigned i = 0; i < 3; i++) {
+        struct tsdb_receipt r = receipt(made[i].id);
+        assert_int_equal(made[i].id, made[0].id + i);
+        assert_int_equal(made[i].samples, 2 - i);
+        assert_int_equal(r.samples, 2 - i);
+        assert_int_equal(r.selected, i < 2 ? 2 : 1);
+    }
+    undelete(made[0].id);
+    expect_all(&machine, "a",
+               "{__name__=\"m\", x=\"1\"} 1767222000000 1\n"
+               "{__name__=\"m\", x=\"2\"} 1767222000000 2\n");
+}
+
+/* At either limit, and on a full disk, none of several deletions is made. */
+UNIT_TEST(test_several_deletions_are_made_as_a_whole_or_not_at_all)
+{
+    static const struct {
+        int64_t hold_ms;
+        uint32_t before, refused, fitting; /* numbers of deletions */
+        bool disk_is_full;
+        enum err error;
+    } cases[] = {
+        {24 * HOUR_MS, 200, 57, 56, false, ERR_LIMIT},
+        {24 * HOUR_MS, 0, 2, 256, true, ERR_FULL},
+        {0, DELETIONS_WAITING_MAX - 100, 101, 100, false, ERR_AGAIN},
+        {0, 256, 2, 256, true, ERR_FULL},
+        {24 * HOUR_MS, 256, 1, 0, false, ERR_LIMIT},
+    };
+    static struct tsdb_deletion made[DELETIONS_KEPT_MAX];
+    for (unsigned c = 0; c < sizeof cases / sizeof *cases; c++) {
+        if (cases[c].before > DELETIONS_KEPT_MAX && !is_long()) continue;
+        hold_deletions(0);
+        merge_all(TSDB_MERGE_CLEAN);
+        hold_deletions(cases[c].hold_ms);
+        send_part("__name__=m,x=77777", T0 + c, 1);
+        for (uint32_t left = cases[c].before, now; left > 0; left -= now) {
+            now = left < DELETIONS_KEPT_MAX ? left : DELETIONS_KEPT_MAX;
+            must(delete_many(1, now, made));
+        }
+        uint64_t last = machine.db->live.version->tombstones->last_id;
+        if (cases[c].disk_is_full)
+            sim_env_set_capacity(machine.sim, tree_sum_of(machine.env, STORE_DIR).bytes);
+        assert_int_equal(delete_many(77777, cases[c].refused, made), cases[c].error);
+        sim_env_set_capacity(machine.sim, UINT64_MAX);
+        assert_int_equal(made[0].id, 0);
+        machine_verified_restart(&machine);
+        assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 1);
+        assert_int_equal(machine.db->live.version->tombstones->last_id, last);
+        if (cases[c].fitting == 0) break;
+        must(delete_many(77777, cases[c].fitting, made));
+        assert_int_equal(made[0].samples, 1);
+        expect_all(&machine, "a", "");
+    }
 }
 
 static const struct env_ops *ops_of_machine;
@@ -622,7 +684,7 @@ step_die_deleting(struct life *l)
     must(selector_parse(text("m"), &selector, &machine.why));
     arm(l);
     err_ignore(
-        tsdb_delete(machine.db, text("a"), &selector, T0 + m.from, T0 + m.to, &d, &machine.why),
+        tsdb_delete(machine.db, text("a"), &selector, 1, T0 + m.from, T0 + m.to, &d, &machine.why),
         "its receipt says it");
     step_die(l);
     m.id = last_receipt();
@@ -734,7 +796,8 @@ main(void)
         claim(test_a_damaged_snapshot_may_have_what_a_deletion_hides),
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),
         claim(test_deletions_that_can_be_undone_are_limited),
-        claim(test_deletions_that_wait_for_merges_are_limited),
+        claim(test_deletions_made_together_count_each_sample_once),
+        claim(test_several_deletions_are_made_as_a_whole_or_not_at_all),
         claim(test_samples_that_are_flushed_during_a_deletion_are_not_deleted),
         claim(test_a_deletion_during_a_merge_hides_what_it_joined_until_undone),
         claim(test_a_part_without_room_for_its_copy_is_cleaned_later),

@@ -120,7 +120,7 @@ delete_some(struct world *w)
     snprintf(chosen, sizeof chosen, "m{i=\"%u\"}", (unsigned)rng_below(&w->rng, SERIES));
     must(selector_parse(text(chosen), &s, &w->m.why));
     int64_t from_ms = some_time(w);
-    must(tsdb_delete(w->m.db, text(tenants[rng_below(&w->rng, 2)]), &s, from_ms,
+    must(tsdb_delete(w->m.db, text(tenants[rng_below(&w->rng, 2)]), &s, 1, from_ms,
                      from_ms + 5 * MINUTE_MS, &deletion, &w->m.why));
 }
 

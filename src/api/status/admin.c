@@ -20,7 +20,6 @@
 enum {
     ALONE_NAMED_MAX = 8,
     ALONE_TEXT_BYTES = 300,
-    DELETION_SELECTORS_MAX = 256,
     SNAPSHOTS_BYTES_MAX = 1024 * 1024, /* of more than ten thousand snapshots */
 };
 
@@ -233,9 +232,9 @@ struct deletion {
     struct form form;
     struct bytes tenant;
     int64_t min_ms, max_ms;
+    struct selector *selectors; /* in the form's arena */
     uint32_t selector_count;
-    uint64_t *ids; /* of the deletions that were made, in the form's arena */
-    uint32_t id_count;
+    struct tsdb_deletion made[DELETIONS_KEPT_MAX]; /* for each selector */
     struct buf error;
     struct why why;
 };
@@ -246,6 +245,7 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
 {
     const char *match;
     struct form_walk walk = {0};
+    uint32_t count = 0;
     buf_init(&d->error, NULL, SENTENCE_BYTES_MAX);
     d->min_ms = INT64_MIN;
     d->max_ms = INT64_MAX;
@@ -254,15 +254,16 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     if (e == OK && form_nth(&d->form, "match[]", 0) == NULL) {
         e = why_set(&d->why, ERR_INPUT, "no match[] parameter provided");
     }
-    while (e == OK && (match = form_next(&d->form, "match[]", &walk)) != NULL) {
-        struct selector selector;
-        e = selector_parse(bytes_of_text(match), &selector, &d->why);
-        if (e) break;
-        selector_fini(&selector);
-        d->selector_count++;
+    for (; e == OK && form_next(&d->form, "match[]", &walk) != NULL; count++) {
+        if (count < DELETIONS_KEPT_MAX) continue;
+        e = why_set(&d->why, ERR_LIMIT, "a request has at most %d match[]", DELETIONS_KEPT_MAX);
     }
-    if (e == OK && d->selector_count > DELETION_SELECTORS_MAX) {
-        e = why_set(&d->why, ERR_LIMIT, "a request has at most %d match[]", DELETION_SELECTORS_MAX);
+    d->selectors = e ? NULL : arena_alloc(&d->form.arena, count * sizeof *d->selectors);
+    if (e == OK && d->selectors == NULL) e = why_set(&d->why, ERR_NOMEM, "not enough memory");
+    walk = (struct form_walk){0};
+    while (e == OK && (match = form_next(&d->form, "match[]", &walk)) != NULL) {
+        e = selector_parse(bytes_of_text(match), &d->selectors[d->selector_count], &d->why);
+        d->selector_count += e == OK;
     }
     if (e == OK) e = form_time(&d->form, "start", &d->min_ms, &d->error);
     if (e == OK) e = form_time(&d->form, "end", &d->max_ms, &d->error);
@@ -273,9 +274,10 @@ static void
 put_ids(struct json *j, const struct deletion *d)
 {
     json_member_array(j, "ids");
-    for (uint32_t i = 0; i < d->id_count; i++) {
+    for (uint32_t i = 0; i < d->selector_count; i++) {
         char id[24];
-        snprintf(id, sizeof id, "%" PRIu64, d->ids[i]);
+        if (d->made[i].id == 0) continue;
+        snprintf(id, sizeof id, "%" PRIu64, d->made[i].id);
         json_put_text(j, id);
     }
     json_array_close(j);
@@ -293,6 +295,9 @@ deletion_end(struct http_request *request, enum err e, struct deletion *d,
     else if (e)
         reply_problem_of(request, e == ERR_LIMIT ? FOR_QUERY : FOR_ANYTHING, e, &d->why);
     buf_fini(&d->error);
+    for (uint32_t i = 0; i < d->selector_count; i++) {
+        selector_fini(&d->selectors[i]);
+    }
     if (e) {
         form_fini(&d->form);
         return;
@@ -317,32 +322,6 @@ deletion_end(struct http_request *request, enum err e, struct deletion *d,
     form_fini(&d->form);
 }
 
-/* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
- */
-static enum err
-delete_all(struct api *api, struct deletion *d, struct tsdb_deletion *sum)
-{
-    const char *match;
-    struct form_walk walk = {0};
-    d->ids = arena_alloc(&d->form.arena, d->selector_count * sizeof *d->ids);
-    if (d->ids == NULL) return why_set(&d->why, ERR_NOMEM, "not enough memory to delete series");
-    while ((match = form_next(&d->form, "match[]", &walk)) != NULL) {
-        struct selector selector;
-        struct tsdb_deletion deletion;
-        enum err e = selector_parse(bytes_of_text(match), &selector, &d->why);
-        if (e == OK) {
-            e = tsdb_delete(api->options.tsdb, d->tenant, &selector, d->min_ms, d->max_ms,
-                            &deletion, &d->why);
-        }
-        if (e) return e;
-        if (deletion.id != 0) d->ids[d->id_count++] = deletion.id;
-        sum->series += deletion.series;
-        sum->samples += deletion.samples;
-        sum->windows += deletion.windows;
-    }
-    return OK;
-}
-
 void
 delete_run(struct api *api, struct http_request *request)
 {
@@ -351,49 +330,43 @@ delete_run(struct api *api, struct http_request *request)
     if (!one_tenant_of(api, request, &d.tenant)) return;
     enum err e = deletion_read(api, request, &d);
     if (e == OK) e = api->options.flush_now(api->options.context, &d.why);
-    if (e == OK) e = delete_all(api, &d, &sum);
-    /* If a match[] fails, the deletions of those before it stay. */
-    if (e == OK || sum.series > 0) {
+    if (e == OK) {
+        e = tsdb_delete(api->options.tsdb, d.tenant, d.selectors, d.selector_count, d.min_ms,
+                        d.max_ms, d.made, &d.why);
+    }
+    for (uint32_t i = 0; e == OK && i < d.selector_count; i++) {
+        sum.series += d.made[i].series;
+        sum.samples += d.made[i].samples;
+        sum.windows += d.made[i].windows;
+    }
+    if (e == OK) {
         log_info("samples deleted on request", KV("tenant", d.tenant), KV("series", sum.series),
                  KV("samples", sum.samples), KV("windows", sum.windows),
-                 KV("deletions", d.id_count));
+                 KV("deletions", d.made[0].id == 0 ? 0 : d.selector_count));
     }
     deletion_end(request, e, &d, sum, NULL);
 }
 
-/* Parses the selectors, and asks the index for all of them at once: a series that several select
- * counts once. */
+/* Asks the index for all selectors at once: a series that several select counts once. */
 static enum err
 preview_all(struct api *api, struct http_request *request, struct deletion *d,
             struct tsdb_preview *ret)
 {
     struct query_control control = {.env = NULL};
-    struct matcher_set sets[DELETION_SELECTORS_MAX];
-    struct form_walk walk = {0};
-    uint32_t count = 0;
-    assert(d->selector_count <= DELETION_SELECTORS_MAX);
-    struct selector *selectors = arena_alloc(&d->form.arena, d->selector_count * sizeof *selectors);
-    enum err e =
-        selectors == NULL ? why_set(&d->why, ERR_NOMEM, "not enough memory for a preview") : OK;
-    while (e == OK && count < d->selector_count) {
-        struct selector *s = &selectors[count];
-        e = selector_parse(bytes_of_text(form_next(&d->form, "match[]", &walk)), s, &d->why);
-        if (e == OK) sets[count++] = (struct matcher_set){s->matchers, s->count};
+    struct matcher_set sets[DELETIONS_KEPT_MAX];
+    for (uint32_t i = 0; i < d->selector_count; i++) {
+        sets[i] = (struct matcher_set){d->selectors[i].matchers, d->selectors[i].count};
     }
     query_control_begin(api, request, &api->read_budget, &control);
     const struct query_request asked = {
         .tenant = d->tenant,
         .sets = sets,
-        .set_count = count,
+        .set_count = d->selector_count,
         .min_ms = d->min_ms,
         .max_ms = d->max_ms,
         .control = &control,
     };
-    if (e == OK) e = tsdb_delete_preview(api->options.tsdb, &asked, ret, &d->why);
-    while (count > 0) {
-        selector_fini(&selectors[--count]);
-    }
-    return e;
+    return tsdb_delete_preview(api->options.tsdb, &asked, ret, &d->why);
 }
 
 /* Answers what delete_run() would hide, by the index alone: no sample is read, nothing flushed. */

@@ -133,8 +133,8 @@ delete_series(struct world *w, const char *selector_text, int64_t max_ms)
     struct selector selector;
     struct tsdb_deletion deleted;
     must(selector_parse(text(selector_text), &selector, &w->m.why));
-    must(
-        tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, max_ms, &deleted, &w->m.why));
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, 1, INT64_MIN, max_ms, &deleted,
+                     &w->m.why));
 }
 
 static void

@@ -199,7 +199,7 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     struct selector selector;
     struct tsdb_deletion gone;
     must(selector_parse(text("m1{job!=\"b\",instance=~\"i.*\"}"), &selector, NULL));
-    must(tsdb_delete(m.db, text("one"), &selector, T0 - 3 * DAY_MS, T0, &gone, &m.why));
+    must(tsdb_delete(m.db, text("one"), &selector, 1, T0 - 3 * DAY_MS, T0, &gone, &m.why));
     machine_close(&m);
     must(env_mkdir(m.env, STORE_DIR "/parts/00000000000000aa", NULL));
     write_text(&m, STORE_DIR "/parts/00000000000000aa/part", "begun");

@@ -69,9 +69,9 @@ set_bytes(uint32_t count)
 enum err
 tombstones_new(struct budget *budget, const struct tombstones *from,
                bool (*keep)(void *context, const struct tombstone *tombstone), void *context,
-               struct tombstone *added, struct tombstones **ret_set)
+               struct tombstone *const *added, uint32_t added_count, struct tombstones **ret_set)
 {
-    uint32_t count = added != NULL;
+    uint32_t count = added_count;
     for (uint32_t i = 0; i < from->count; i++) {
         count += keep(context, from->items[i]);
     }
@@ -79,11 +79,13 @@ tombstones_new(struct budget *budget, const struct tombstones *from,
     if (set == NULL) return ERR_NOMEM;
     atomic_init(&set->references, 1);
     set->budget = budget;
-    set->last_id = added != NULL ? added->id : from->last_id;
+    set->last_id = added_count > 0 ? added[added_count - 1]->id : from->last_id;
     for (uint32_t i = 0; i < from->count; i++) {
         if (keep(context, from->items[i])) set->items[set->count++] = from->items[i];
     }
-    if (added != NULL) set->items[set->count++] = added;
+    for (uint32_t i = 0; i < added_count; i++) {
+        set->items[set->count++] = added[i];
+    }
     assert(set->count == count);
     for (uint32_t i = 0; i < count; i++) {
         atomic_fetch_add_explicit(&set->items[i]->references, 1, memory_order_relaxed);

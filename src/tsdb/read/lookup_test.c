@@ -202,7 +202,7 @@ UNIT_TEST(test_values_of_selected_series_are_those_of_their_labels)
         check_all(t_ms);
         if (stage != 3) continue;
         must(selector_parse(bytes_of_text("{i=~\"1.*|7\"}"), &s, &m.why));
-        must(tsdb_delete(m.db, bytes_of_text("a"), &s, T0 + 1, INT64_MAX, &deletion, &m.why));
+        must(tsdb_delete(m.db, bytes_of_text("a"), &s, 1, T0 + 1, INT64_MAX, &deletion, &m.why));
         check_all(t_ms);
     }
 }

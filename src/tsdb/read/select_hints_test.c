@@ -286,7 +286,7 @@ delete_some(struct rng *r)
     struct selector s;
     int64_t min_ms = T0 + (int64_t)rng_below(r, ROUNDS * 10 * MINUTE_MS);
     must(selector_parse(bytes_of_text("{s=~\".*[3-5]\"}"), &s, &m.why));
-    must(tsdb_delete(m.db, bytes_of_text("a"), &s, min_ms, min_ms + 5 * MINUTE_MS, &deletion,
+    must(tsdb_delete(m.db, bytes_of_text("a"), &s, 1, min_ms, min_ms + 5 * MINUTE_MS, &deletion,
                      &m.why));
 }
 

@@ -158,7 +158,7 @@ static void delete (void)
     flush();
     must(
         matcher_new(MATCH_EQUAL, text("__name__"), text("row"), NULL, &selector.matchers[0], NULL));
-    must(tsdb_delete(m.db, text("anonymous"), &selector, time_of(from), time_of(to), &deletion,
+    must(tsdb_delete(m.db, text("anonymous"), &selector, 1, time_of(from), time_of(to), &deletion,
                      &m.why));
     for (uint32_t i = from; i <= to && i < ROWS; i++) {
         if (rows[i] == ROW_DURABLE) rows[i] = ROW_DELETED;

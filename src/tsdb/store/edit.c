@@ -102,8 +102,8 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
     struct kept kept = {v, edit->undo, db->live.aside_count > 0};
-    e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, &kept, edit->tombstone,
-                       &v->tombstones);
+    e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, &kept, edit->tombstones,
+                       edit->deletion_count, &v->tombstones);
     if (e) {
         version_unref(v);
         return e;
@@ -349,7 +349,7 @@ loses_samples(const struct ledger *change)
     return false;
 }
 
-/* `tombstone` is added or undone by the edit; NULL: none. */
+/* `tombstone` is undone by the edit, or one of those added; NULL: none. */
 static void
 note_changes_locked(struct head *head, const struct store_edit *edit,
                     const struct tombstone *tombstone)
@@ -372,8 +372,11 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     struct cut cut = {0};
     lock_take(&db->live.lock);
     struct version *old = db->live.version;
-    const struct tombstone *tombstone =
-        edit->undo == 0 ? edit->tombstone : tombstones_find(old->tombstones, edit->undo);
+    const struct tombstone *tombstone = NULL;
+    if (edit->undo != 0)
+        tombstone = tombstones_find(old->tombstones, edit->undo);
+    else if (edit->deletion_count > 0)
+        tombstone = edit->tombstones[0];
     db->live.version = next;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < edit->change_count; i++) {
@@ -408,7 +411,6 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
 static void
 settle_tombstone(const struct version *v, uint64_t store_pos, struct tombstone *t)
 {
-    assert(t->id == v->tombstones->last_id + 1);
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         if (info->from_pos < t->pos && info->to_pos > t->pos) t->pos = store_pos;
@@ -444,9 +446,11 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
     for (uint32_t i = 0; i < edit->add_count; i++) {
         assert(part_info(edit->add[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
     }
-    if (edit->tombstone != NULL) {
-        settle_tombstone(db->live.version, next.store_pos, edit->tombstone);
-        edit->receipt->facts.pos = edit->tombstone->pos;
+    for (uint32_t i = 0; i < edit->deletion_count; i++) {
+        struct tombstone *t = edit->tombstones[i];
+        assert(t->id == db->live.version->tombstones->last_id + 1 + i);
+        settle_tombstone(db->live.version, next.store_pos, t);
+        edit->receipts[i]->facts.pos = t->pos;
     }
     enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);

@@ -595,8 +595,8 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     g.version = pin_version(db);
     g.rules = rules_to_apply(db, &g.rules_now_ms);
     take_levels(&g);
-    enum err e =
-        tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL, &g.due);
+    enum err e = tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL,
+                                0, &g.due);
     if (e == OK) g.due->last_id = final_id;
     if (e == OK) e = plan(&g);
     if (e == OK && g.plan.input_count > 0) e = merge_all(&g);

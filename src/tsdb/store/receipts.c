@@ -73,16 +73,12 @@ is_held(const struct tsdb *db, const struct manifest_receipt *r)
     return r->id > db->receipts.final_id && r->undone_ms == INT64_MIN;
 }
 
-/* The index of the receipt that makes room for another; the number of receipts if there is room,
- * or if all deletions can be undone. */
+/* The number of receipts that make room for those of an edit. */
 static uint32_t
-least_needed(const struct tsdb *db)
+surplus(const struct tsdb *db, const struct store_edit *edit)
 {
-    const struct receipts *all = &db->receipts;
-    uint32_t i = all->count < DELETIONS_KEPT_MAX ? all->count : 0;
-    while (i < all->count && is_held(db, &all->items[i]->facts))
-        i++;
-    return i;
+    uint32_t count = db->receipts.count + (edit == NULL ? 0 : edit->deletion_count);
+    return count > DELETIONS_KEPT_MAX ? count - DELETIONS_KEPT_MAX : 0;
 }
 
 enum err
@@ -90,18 +86,22 @@ receipts_write(struct tsdb *db, const struct store_edit *edit, struct arena *are
                struct manifest *m)
 {
     const struct receipts *all = &db->receipts;
-    const struct receipt *added = edit == NULL ? NULL : edit->receipt;
-    uint32_t left_out = added == NULL ? all->count : least_needed(db);
+    uint32_t added = edit == NULL ? 0 : edit->deletion_count, left_out = surplus(db, edit);
     m->final_tombstone = all->final_id;
-    m->receipts = arena_alloc(arena, (all->count + 1u) * sizeof *m->receipts);
+    m->receipts = arena_alloc(arena, (all->count + added + 1u) * sizeof *m->receipts);
     if (m->receipts == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < all->count; i++) {
-        if (i == left_out) continue;
+        if (left_out > 0 && !is_held(db, &all->items[i]->facts)) {
+            left_out--;
+            continue;
+        }
         struct manifest_receipt *r = &m->receipts[m->receipt_count++];
         *r = all->items[i]->facts;
         if (edit != NULL && edit->undo == r->id) r->undone_ms = env_realtime_ms(db->env);
     }
-    if (added != NULL) m->receipts[m->receipt_count++] = added->facts;
+    for (uint32_t i = 0; i < added; i++) {
+        m->receipts[m->receipt_count++] = edit->receipts[i]->facts;
+    }
     return OK;
 }
 
@@ -114,16 +114,20 @@ receipts_change(struct tsdb *db, const struct store_edit *edit)
         struct manifest_receipt *r = &all->items[i]->facts;
         if (r->id == edit->undo) r->undone_ms = env_realtime_ms(db->env);
     }
-    if (edit->receipt == NULL) return;
-    uint32_t left_out = least_needed(db);
-    if (left_out < all->count) {
-        receipt_free(db, all->items[left_out]);
-        all->count--;
-        memmove(&all->items[left_out], &all->items[left_out + 1],
-                (all->count - left_out) * sizeof *all->items);
+    uint32_t left_out = surplus(db, edit), kept = 0;
+    for (uint32_t i = 0; i < all->count; i++) {
+        bool makes_room = left_out > 0 && !is_held(db, &all->items[i]->facts);
+        if (makes_room)
+            receipt_free(db, all->items[i]);
+        else
+            all->items[kept++] = all->items[i];
+        left_out -= makes_room;
     }
-    assert(all->count < DELETIONS_KEPT_MAX);
-    all->items[all->count++] = edit->receipt;
+    all->count = kept;
+    for (uint32_t i = 0; i < edit->deletion_count; i++) {
+        assert(all->count < DELETIONS_KEPT_MAX);
+        all->items[all->count++] = edit->receipts[i];
+    }
 }
 
 void
@@ -197,29 +201,34 @@ selector_bytes(const struct tombstones *set)
 }
 
 enum err
-receipts_have_room(struct tsdb *db, struct why *why)
+receipts_have_room(struct tsdb *db, uint32_t added, struct why *why)
 {
+    uint32_t held = 0;
     deletions_settle(db, 0);
     lock_take(&db->edit_lock);
     const struct tombstones *set = db->live.version->tombstones;
-    bool full = db->receipts.count == DELETIONS_KEPT_MAX && least_needed(db) == db->receipts.count;
-    bool waiting =
-        set->count >= DELETIONS_WAITING_MAX || selector_bytes(set) > SELECTORS_WAITING_BYTES_MAX;
+    for (uint32_t i = 0; i < db->receipts.count; i++) {
+        held += is_held(db, &db->receipts.items[i]->facts);
+    }
+    bool full = held + added > DELETIONS_KEPT_MAX;
+    bool waiting = set->count + added > DELETIONS_WAITING_MAX ||
+                   selector_bytes(set) > SELECTORS_WAITING_BYTES_MAX;
     uint32_t count = set->count;
     lock_drop(&db->edit_lock);
     if (!full && waiting) {
         return why_set(why, ERR_AGAIN,
-                       "%" PRIu32 " deletions wait until merges have removed their samples, which "
-                       "is the maximum: select more series with one match[], and repeat the "
-                       "request later, or POST /api/v1/admin/tsdb/clean_tombstones first",
-                       count);
+                       "nothing was deleted: %" PRIu32 " deletions wait until merges have removed "
+                       "their samples, and at most %d can, with 64 MiB of selectors: select more "
+                       "series with one match[], and repeat the request later, or POST "
+                       "/api/v1/admin/tsdb/clean_tombstones first",
+                       count, DELETIONS_WAITING_MAX);
     }
     if (!full) return OK;
     return why_set(why, ERR_LIMIT,
-                   "%d deletions can still be undone, which is the maximum: select more series "
-                   "with one match[], shorten delete.hold, or POST "
+                   "nothing was deleted: %" PRIu32 " deletions can still be undone, and at most %d "
+                   "can: select more series with one match[], shorten delete.hold, or POST "
                    "/api/v1/admin/tsdb/clean_tombstones, after which none can be undone",
-                   DELETIONS_KEPT_MAX);
+                   held, DELETIONS_KEPT_MAX);
 }
 
 /* --- the hold --------------------------------------------------------------------------------- */

@@ -149,9 +149,12 @@ struct store_edit {
     uint32_t remove_count;
     const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    struct tombstone *tombstone; /* a new tombstone, whose position the edit may move; or NULL */
-    struct receipt *receipt;     /* of `tombstone`; taken if the edit succeeds */
-    uint64_t undo;               /* number of the tombstone that is removed; 0: none */
+    /* New tombstones of one tenant and range, whose positions the edit may move, and the receipts
+     * of them, which are taken if the edit succeeds. */
+    struct tombstone *const *tombstones;
+    struct receipt *const *receipts;
+    uint32_t deletion_count;
+    uint64_t undo;                         /* number of the tombstone that is removed; 0: none */
     const struct series_rules *rules;      /* by which samples were removed; NULL: none */
     const struct rule_removal *removed;    /* by each of them */
     const struct part_merge_level *levels; /* and what each of their rules has replaced */
@@ -238,8 +241,8 @@ MUST_CHECK enum err receipts_write(struct tsdb *db, const struct store_edit *edi
 /* Changes the receipts as the edit says. Under the edit lock. */
 void receipts_change(struct tsdb *db, const struct store_edit *edit);
 void receipts_free(struct tsdb *db);
-/* ERR_LIMIT: as many deletions as there may be can still be undone. */
-MUST_CHECK enum err receipts_have_room(struct tsdb *db, struct why *why);
+/* Checks that so many more deletions can be made. ERR_LIMIT, ERR_AGAIN, see tsdb_delete(). */
+MUST_CHECK enum err receipts_have_room(struct tsdb *db, uint32_t added, struct why *why);
 /* Makes the receipt of a tombstone, for store_edit. ERR_NOMEM. */
 MUST_CHECK enum err receipt_new(struct tsdb *db, const struct tombstone *tombstone,
                                 const struct tsdb_deletion *counted,

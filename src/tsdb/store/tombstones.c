@@ -160,47 +160,92 @@ count_selected(struct tsdb *db, const struct version *v, const struct tombstone 
     return deletion_selects(db, v, t, NULL, ret, why);
 }
 
-enum err
-tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int64_t min_ms,
-            int64_t max_ms, struct tsdb_deletion *ret_deletion, struct why *why)
+static bool
+keeps_any(void *context, const struct tombstone *tombstone)
 {
-    struct tombstone *tombstone = NULL;
-    struct receipt *receipt = NULL;
-    struct tsdb_deletion counted = {0}, selected;
-    struct time_range range = {min_ms, max_ms};
+    (void)context;
+    (void)tombstone;
+    return true;
+}
+
+/* Exchanges the version for one in which the tombstone hides samples, too. */
+static enum err
+hide_in(struct tsdb *db, struct tombstone *tombstone, struct version **version)
+{
+    struct version *old = *version, *next;
+    enum err e = version_new(&db->cache_budget, old->part_count, &next);
+    if (e) return e;
+    for (uint32_t i = 0; i < old->part_count; i++) {
+        next->parts[i] = old->parts[i];
+        part_ref(next->parts[i]);
+    }
+    e = tombstones_new(&db->cache_budget, old->tombstones, keeps_any, NULL, &tombstone, 1,
+                       &next->tombstones);
+    version_unref(e ? next : old);
+    if (e == OK) *version = next;
+    return e;
+}
+
+/* Counts what the selector shows in the version, and hides it there. The tombstone and its receipt
+ * are given. */
+static enum err
+make_deletion(struct tsdb *db, const struct query_request *shown, struct selector *selector,
+              uint64_t pos, struct version **v, struct tombstone **ret_tombstone,
+              struct receipt **ret_receipt, struct tsdb_deletion *counted, struct why *why)
+{
+    struct tombstone *t = NULL;
+    struct tsdb_deletion selected;
     struct matcher_set set = {selector->matchers, selector->count};
-    struct query_request request = {.tenant = tenant,
-                                    .sets = &set,
-                                    .set_count = 1,
-                                    .min_ms = min_ms,
-                                    .max_ms = max_ms,
-                                    .partial = true};
-    *ret_deletion = counted;
+    struct query_request request = *shown;
+    request.sets = &set;
+    enum err e = parts_count(&db->head, *v, COUNT_SHOWN, &request, counted, why);
+    if (e == OK) {
+        e = tombstone_new(&db->cache_budget, (*v)->tombstones->last_id + 1, request.tenant,
+                          selector->matchers, selector->count,
+                          (struct time_range){request.min_ms, request.max_ms},
+                          env_realtime_ms(db->env), &t);
+    }
+    if (e) return e;
+    assert(t->matcher_count == selector->count); /* invariant 3 */
+    selector->count = 0;                         /* the tombstone owns them now */
+    *ret_tombstone = t;
+    counted->id = t->id;
+    t->pos = pos;
+    e = count_selected(db, *v, t, counted, &selected, why);
+    if (e == OK) e = receipt_new(db, t, counted, &selected, ret_receipt, why);
+    return e ? e : hide_in(db, t, v);
+}
+
+enum err
+tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selectors, uint32_t count,
+            int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletions, struct why *why)
+{
+    struct tombstone *tombstones[DELETIONS_KEPT_MAX] = {NULL};
+    struct receipt *receipts[DELETIONS_KEPT_MAX] = {NULL};
+    struct query_request request = {
+        .tenant = tenant, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms, .partial = true};
+    const struct store_edit edit = {
+        .tombstones = tombstones, .receipts = receipts, .deletion_count = count};
     enum err e = OK;
     uint64_t pos;
     struct version *v = pin_parts(db, &pos);
-    if (min_ms > max_ms || is_pointless(db, v, tenant, range)) goto out;
-    e = receipts_have_room(db, why);
-    if (e == OK) e = parts_count(&db->head, v, COUNT_SHOWN, &request, &counted, why);
-    if (e == OK) {
-        e = tombstone_new(&db->cache_budget, v->tombstones->last_id + 1, tenant, selector->matchers,
-                          selector->count, range, env_realtime_ms(db->env), &tombstone);
+    assert(count <= DELETIONS_KEPT_MAX);
+    bool is_needed =
+        min_ms <= max_ms && !is_pointless(db, v, tenant, (struct time_range){min_ms, max_ms});
+    memset(ret_deletions, 0, count * sizeof *ret_deletions);
+    if (is_needed) e = receipts_have_room(db, count, why);
+    for (uint32_t i = 0; is_needed && e == OK && i < count; i++) {
+        e = make_deletion(db, &request, &selectors[i], pos, &v, &tombstones[i], &receipts[i],
+                          &ret_deletions[i], why);
     }
-    if (e) goto out;
-    assert(tombstone->matcher_count == selector->count); /* invariant 3 */
-    selector->count = 0;                                 /* the tombstone owns them now */
-    counted.id = tombstone->id;
-    tombstone->pos = pos;
-    e = count_selected(db, v, tombstone, &counted, &selected, why);
-    if (e == OK) e = receipt_new(db, tombstone, &counted, &selected, &receipt, why);
-    struct store_edit edit = {.tombstone = tombstone, .receipt = receipt};
-    if (e == OK) e = store_edit(db, &edit, why);
-    if (e == OK) *ret_deletion = counted;
-    if (e) receipt_drop(db, receipt);
-out:
+    if (is_needed && e == OK) e = store_edit(db, &edit, why);
+    if (e) memset(ret_deletions, 0, count * sizeof *ret_deletions);
     version_unref(v);
-    tombstone_unref(tombstone);
-    selector_fini(selector);
+    for (uint32_t i = 0; i < count; i++) {
+        if (e) receipt_drop(db, receipts[i]);
+        tombstone_unref(tombstones[i]);
+        selector_fini(&selectors[i]);
+    }
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to delete series") : e;
 }
 

@@ -462,7 +462,7 @@ model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, 
     uint64_t won = 0;
     snprintf(number, sizeof number, "%u", series);
     must(matcher_new(MATCH_EQUAL, text("i"), text(number), NULL, &selector.matchers[0], NULL));
-    must(tsdb_delete(x->m->db, text(model_tenants[tenant]), &selector, slot_time(first),
+    must(tsdb_delete(x->m->db, text(model_tenants[tenant]), &selector, 1, slot_time(first),
                      slot_time(last) + SLOT_MS - 1, &deletion, &x->m->why));
     for (uint32_t slot = first; slot <= last; slot++) {
         struct cell *c = cell_at(x, tenant, series, slot);

@@ -141,7 +141,7 @@ scenario_delete(struct model *x)
     enum err e = step(x->m, selector_parse(text("{job!=\"x\",__name__=~\"m.\"}"), &selector, NULL));
     if (e) return;
     e = step(x->m,
-             tsdb_delete(x->m->db, text(model_tenants[0]), &selector, slot_time(SLOTS / 2) + 1,
+             tsdb_delete(x->m->db, text(model_tenants[0]), &selector, 1, slot_time(SLOTS / 2) + 1,
                          slot_time(SLOTS / 2) + 2, &deletion, &x->m->why));
     if (e == OK) assert_int_equal(deletion.samples, 0);
     err_ignore(model_merge(x, TSDB_MERGE_CLEAN), "the next merge tries again");

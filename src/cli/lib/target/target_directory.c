@@ -139,17 +139,26 @@ directory_delete(struct target *target, const struct bytes *selectors, uint32_t 
                  int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why)
 {
     struct target_directory *d = directory_of(target);
-    enum err e = directory_finish(target, why); /* deletion covers only parts */
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        struct selector selector;
-        struct tsdb_deletion deletion;
-        e = selector_parse(selectors[i], &selector, why);
-        if (e == OK) {
-            e = tsdb_delete(d->tsdb, target_tenant(target), &selector, min_ms, max_ms, &deletion,
-                            why);
-        }
-        if (e == OK) *ret_samples += deletion.samples;
+    struct selector *parsed = mem_new(NULL, count * sizeof *parsed);
+    struct tsdb_deletion *made = mem_new(NULL, count * sizeof *made);
+    uint32_t parsed_count = 0;
+    enum err e = parsed == NULL || made == NULL ? why_set(why, ERR_NOMEM, "not enough memory") : OK;
+    if (e == OK) e = directory_finish(target, why); /* deletion covers only parts */
+    while (e == OK && parsed_count < count) {
+        e = selector_parse(selectors[parsed_count], &parsed[parsed_count], why);
+        parsed_count += e == OK;
     }
+    if (e == OK) {
+        e = tsdb_delete(d->tsdb, target_tenant(target), parsed, count, min_ms, max_ms, made, why);
+    }
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        *ret_samples += made[i].samples;
+    }
+    while (parsed_count > 0) {
+        selector_fini(&parsed[--parsed_count]);
+    }
+    mem_free(NULL, parsed, count * sizeof *parsed);
+    mem_free(NULL, made, count * sizeof *made);
     return e;
 }
 

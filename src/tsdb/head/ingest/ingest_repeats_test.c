@@ -84,7 +84,7 @@ UNIT_TEST(test_a_sample_deleted_from_a_part_is_not_a_repeat)
     must(send_float("anonymous", "__name__=up", T0, 1));
     machine_flush(&machine);
     must(matcher_new(MATCH_EQUAL, text("__name__"), text("up"), NULL, &selector.matchers[0], NULL));
-    must(tsdb_delete(machine.db, text("anonymous"), &selector, T0, T0, &deletion, &machine.why));
+    must(tsdb_delete(machine.db, text("anonymous"), &selector, 1, T0, T0, &deletion, &machine.why));
     must(send_float("anonymous", "__name__=up", T0, 2));
     expect_result(1, 0);
     must(send_float("anonymous", "__name__=up", T0, 1));
