@@ -7,6 +7,8 @@
 /* The resolution of which a query was given the last sample of each window; 0: all its samples are
  * as received. */
 int64_t thinned_to(const struct query_control *control);
+/* All sentences about downsampled samples have these words, also those of infos of queries. */
+#define THINNED_WORDS "samples are downsampled to "
 /* Puts the sentence about it. */
 void thinned_say(int64_t resolution_ms, struct why *ret);
 /* Notes that a query was given the last sample of each window of a resolution. */

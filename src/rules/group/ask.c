@@ -1,4 +1,5 @@
 /* ask.c - runs the queries of rules: their expressions, and `query` in templates. */
+#include "model/thinned.h"
 #include "rules/group/evaluate.h"
 #include "sys/env.h"
 #include "wire/number.h"
@@ -75,6 +76,23 @@ void
 rule_answer_end(struct rule_answer *a)
 {
     promql_result_free(a->result);
+}
+
+bool
+rule_answer_is_approximate(const struct rule_answer *a, struct why *ret)
+{
+    struct buf info;
+    bool is_told = thinned_to(&a->control) > 0;
+    if (is_told) thinned_say(thinned_to(&a->control), ret);
+    buf_init(&info, NULL, RULE_ERROR_BYTES_MAX);
+    for (uint32_t i = 0; !is_told && promql_note(a->result, PROMQL_INFO, i, &info); i++) {
+        buf_put_u8(&info, '\0');
+        is_told = buf_error(&info) == OK && strstr((const char *)info.at, THINNED_WORDS) != NULL;
+        if (is_told) why_set(ret, OK, "%s", (const char *)info.at);
+        buf_clear(&info);
+    }
+    buf_fini(&info);
+    return is_told;
 }
 
 bool

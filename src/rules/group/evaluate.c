@@ -297,13 +297,15 @@ evaluate_rule(void *of, uint32_t i)
         e = fail_with_why(w, e);
     else
         e = records ? record(w, a.result) : alarm(w, a.result);
-    rule_answer_end(&a);
     if (e == OK) {
         assert(w->stage == RULE_BEGUN); /* invariant 2 */
         w->stage = RULE_EVALUATED;
         put_stale(w);
         e = write_results(w);
     }
+    if (e == OK && rule_answer_is_approximate(&a, &w->why))
+        buf_put_cut(&w->sentence, bytes_of_text(w->why.text));
+    rule_answer_end(&a);
     w->took_ns = env_monotonic_ns(ev->host->env) - began;
     metric_record(&rule_latency, (uint64_t)w->took_ns);
 }
@@ -372,13 +374,28 @@ log_failure(struct rule_work *w)
     }
 }
 
+/* Logs once that a rule has results of downsampled samples. */
+static void
+log_warning(struct rule_work *w)
+{
+    const struct rule_group *text = &w->of->g->text;
+    if (w->rule->warns || w->sentence.size == 0) return;
+    w->rule->warns = true;
+    log_warn("a rule reads downsampled samples, its results may be approximate",
+             KV("file", text->file), KV("group", text->name), KV("rule", w->rule->text->name),
+             KV("warning", buf_bytes(&w->sentence)));
+}
+
 static void
 adopt(struct evaluating *ev, struct rule_work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
     assert(w->stage != RULE_SKIPPED); /* invariant 2 */
-    if (w->error) log_failure(w);
+    if (w->error)
+        log_failure(w);
+    else
+        log_warning(w);
     lock_take(&g->lock);
     if (w->stage == RULE_STORED) {
         struct kept_series before = rule->series;
@@ -399,7 +416,7 @@ adopt(struct evaluating *ev, struct rule_work *w)
     rule->evaluated_at_ns = w->began_ms * NS_PER_MS;
     rule->evaluated_for_ns = w->took_ns;
     buf_clear(&rule->error);
-    if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));
+    buf_put_cut(&rule->error, buf_bytes(&w->sentence));
     lock_drop(&g->lock);
 }
 

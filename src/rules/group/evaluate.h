@@ -45,7 +45,7 @@ struct rule_work {
     uint64_t ticket;
     bool has_changed; /* the state of an alert has changed */
     enum err error;
-    struct buf sentence; /* reason of a failure */
+    struct buf sentence; /* reason of a failure, or else a warning */
     struct why why;
     int64_t began_ms; /* Unix time of the start */
     int64_t took_ns;
@@ -81,6 +81,9 @@ MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *t
                         const struct ask_times *times, struct rule_answer *ret, struct buf *error,
                         struct why *why);
 void rule_answer_end(struct rule_answer *asked);
+/* Says whether downsampling makes the result differ from that of the raw samples, or may do so;
+ * *ret has the sentence about it. */
+bool rule_answer_is_approximate(const struct rule_answer *asked, struct why *ret);
 /* Says whether an error of ask() concerns the evaluation itself: the expression and its result, a
  * limit, or the timeout. Other errors concern the view or memory, or end all evaluations. */
 bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);

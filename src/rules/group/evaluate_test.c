@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+#include "model/thinned.h"
 #include "rules/group/group.h"
 #include "sys/env.h"
 
@@ -20,6 +22,7 @@ struct fake_host {
     uint64_t write_fails;
     enum err open_error, select_error;
     uint64_t rejected;
+    int64_t thinned_to_ms; /* resolution of which the view has the last sample of each window */
     uint32_t calls, notices, most; /* of send() */
     char sent[512];                /* its last notice as text; times in seconds since AT_NS */
 };
@@ -111,7 +114,8 @@ empty_select(struct view *view, const struct query_request *request, struct seri
     static const struct series_set_ops ops = {
         .next = empty_next, .warning = empty_warning, .free = empty_free};
     static struct series_set set = {&ops};
-    (void)view, (void)request;
+    (void)view;
+    thinned_note(request->control, fake.thinned_to_ms);
     *ret_set = &set;
     return fake.select_error ? why_set(why, fake.select_error, "the source ended") : OK;
 }
@@ -245,6 +249,50 @@ UNIT_TEST(test_a_rule_whose_results_are_refused_fails)
     group_free(g);
 }
 
+/* Prints the rules as /api/v1/rules does. */
+static void
+expect_health(struct group *g, const char *health, const char *error)
+{
+    static const struct group_question all = {.recording = true, .alerting = true};
+    struct json j;
+    struct buf text;
+    buf_init(&text, NULL, 1 << 16);
+    json_init(&j, &text);
+    assert_true(group_print(g, &all, &j));
+    buf_put_u8(&text, '\0');
+    const char *at = strstr((const char *)text.at, health);
+    if (at == NULL || strstr(at, error) == NULL) fail_msg("%s", (const char *)text.at);
+    buf_fini(&text);
+}
+
+UNIT_TEST(test_a_rule_that_reads_downsampled_samples_is_good_and_says_it)
+{
+    static struct rule rule = {.kind = RULE_RECORDING, .name = "a", .expression = "sum(m)"};
+    static const char sentence[] = "samples are downsampled to 1h; each is the last one";
+    struct group *g = group_of(&rule, 1);
+    char logged[4096] = "";
+    FILE *log = tmpfile();
+    assert_non_null(log);
+    log_to_fd(fileno(log));
+    fake.thinned_to_ms = 3600000;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(evaluate(g, AT_NS + i * 60 * NS_PER_S).failed, 0);
+        expect_error(g, 0, sentence);
+        expect_health(g, "\"health\":\"ok\"", sentence);
+    }
+    log_to_fd(-1);
+    rewind(log);
+    assert_true(fread(logged, 1, sizeof logged - 1, log) > 0);
+    fclose(log);
+    const char *first = strstr(logged, sentence);
+    assert_non_null(first);
+    assert_null(strstr(first + 1, sentence));
+    fake.thinned_to_ms = 0;
+    evaluate(g, AT_NS + 120 * NS_PER_S);
+    expect_error(g, 0, "");
+    group_free(g);
+}
+
 UNIT_TEST(test_rules_fail_without_a_view)
 {
     struct group *g = two_batches();
@@ -351,6 +399,7 @@ main(void)
         cmocka_unit_test(test_rules_whose_results_do_not_become_durable_fail),
         cmocka_unit_test(test_a_rule_whose_results_cannot_be_written_fails_alone),
         cmocka_unit_test(test_a_rule_whose_results_are_refused_fails),
+        cmocka_unit_test(test_a_rule_that_reads_downsampled_samples_is_good_and_says_it),
         cmocka_unit_test(test_rules_fail_without_a_view),
         cmocka_unit_test(test_an_evaluation_that_the_end_broke_off_is_not_counted_as_stored),
         cmocka_unit_test(test_all_alerts_are_sent_some_at_a_time),

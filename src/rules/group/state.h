@@ -23,6 +23,7 @@ struct rule_at_work {
      * and ALERTS_FOR_STATE of an alerting rule. */
     struct bytes writes[2];
     int64_t said_ns; /* monotonic time at which a failure was last logged; evaluating thread only */
+    bool warns;      /* a warning about its results was logged; evaluating thread only */
     uint32_t batch;  /* number of its batch */
     uint32_t nth;    /* number of earlier rules with its kind, name and labels */
     struct rule_at_work *same_before; /* previous rule of its kind and name; NULL: none */
@@ -34,7 +35,7 @@ struct rule_at_work {
     /* Guarded by group.lock. */
     struct alerts alerts;
     enum rule_health health;
-    struct buf error; /* error of the last evaluation; empty if it succeeded */
+    struct buf error; /* error of the last evaluation, or the warning if it succeeded; or empty */
     int64_t evaluated_at_ns;
     int64_t evaluated_for_ns;
 };
