@@ -88,8 +88,10 @@ ask(const char *yaml)
     forget_rules();
     asked.host = story_run.s.host;
     asked.host.memory = NULL; /* the groups remain until the next ones are asked for */
-    asked.replay =
-        (struct replay){&asked.host, &story_run.s.terms, note_failure, note_difference, NULL};
+    asked.replay = (struct replay){.host = &asked.host,
+                                   .terms = &story_run.s.terms,
+                                   .failed = note_failure,
+                                   .differs = note_difference};
     arena_init(&asked.arena, NULL, 16 << 20, 0);
     if (rule_file_parse("rules.yml", text(yaml), &options, &asked.arena, &groups, &why))
         fail_msg("%s", why.text);

@@ -80,7 +80,8 @@ struct past_look {
     const struct label *labels; /* labels of the series, including the name */
     uint32_t label_count;
     int64_t min_ms, max_ms;
-    bool stored; /* only local samples: without those of sources, replicas unmerged */
+    bool stored; /* only local samples, each of them: without those of sources, replicas unmerged,
+                    and an error where they are downsampled */
     /* Its error ends the query. */
     enum err (*each)(void *context, struct series_set *set, struct bytes labels);
     void *context;

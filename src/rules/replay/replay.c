@@ -24,6 +24,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/text/time_text.h"
+#include "model/thinned.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
 #include "rules/replay/stored_results.h"
@@ -70,7 +72,9 @@ struct replay_part {
     uint32_t *series;            /* number of series at each evaluation */
     struct buf labels;           /* labels of the current series */
     struct step_result *results; /* its result at each evaluation */
+    bool has_results;            /* it has one at some evaluation */
     bool is_begun;               /* it is in the message */
+    struct why approximate;      /* the reason why results differ from those of the raw samples */
     struct buf sentence;         /* reason of a failure */
     struct replay_counts counts;
     struct replay_difference differences[DIFFERENCES_MAX];
@@ -212,33 +216,47 @@ put_histograms(struct replay_part *t, struct promql_result *result)
     return e;
 }
 
-/* Finds the results of the series. False: it has none at any evaluation. Floats come last, so that
- * put_histograms() reads histograms from the first one on. */
-static bool
+static void
+take_result(struct replay_part *t, int64_t t_ms, struct step_result result)
+{
+    uint32_t i = index_of(t, t_ms);
+    t->results[i] = result;
+    t->series[i]++;
+    t->has_results = true;
+}
+
+/* Finds the results of the series. Floats come last, so that put_histograms() reads histograms from
+ * the first one on. */
+static void
 find_results(struct replay_part *t, struct promql_result *result)
 {
     struct promql_point point;
-    bool any = false;
-    memset(t->results, 0, (t->b - t->a + 1) * sizeof *t->results);
-    for (int histograms = 1; histograms >= 0; histograms--) {
-        while (promql_next_point(result, histograms != 0, &point)) {
-            uint32_t i = index_of(t, point.t_ms);
-            t->results[i] = histograms ? (struct step_result){HISTOGRAM, 0}
-                                       : (struct step_result){FLOAT, double_bits(point.value)};
-            t->series[i]++;
-            any = true;
-        }
+    while (promql_next_point(result, true, &point)) {
+        take_result(t, point.t_ms, (struct step_result){HISTOGRAM, 0});
     }
-    return any;
+    while (promql_next_point(result, false, &point)) {
+        take_result(t, point.t_ms, (struct step_result){FLOAT, double_bits(point.value)});
+    }
 }
 
-/* Adds the current series to the message. */
+static enum err
+begin_result(struct replay_part *t, struct bytes metric)
+{
+    buf_clear(&t->labels);
+    relabelled_put(&t->labels, metric, t->rule->over, t->rule->over_count);
+    memset(t->results, 0, (t->b - t->a + 1) * sizeof *t->results);
+    t->has_results = false;
+    return buf_error(&t->labels) ? no_memory(t->of) : OK;
+}
+
+/* Adds the current series to the message, if it has results. `result` has its histograms; NULL
+ * without any. */
 static enum err
 put_series(struct replay_part *t, struct promql_result *result)
 {
     struct bytes labels = buf_bytes(&t->labels);
     bool is_new;
-    if (!find_results(t, result)) return OK;
+    if (!t->has_results) return OK;
     enum err e = kept_series_add(&t->found, labels, &is_new);
     /* Duplicate labels may be at different times: smaller parts decide. */
     if (e == OK && !is_new) {
@@ -252,7 +270,9 @@ put_series(struct replay_part *t, struct promql_result *result)
     if (t->of->is_dry) return OK;
     seek_series(t);
     e = put_floats(t);
-    return e ? e : put_histograms(t, result);
+    if (e == OK && result != NULL) e = put_histograms(t, result);
+    bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
+    return e == OK && is_large && t->a < t->b ? ERR_LIMIT : e;
 }
 
 /* --- the result of a part --------------------------------------------------------------------- */
@@ -292,15 +312,61 @@ put_result(struct replay_part *t, struct promql_result *result)
     struct bytes metric;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        buf_clear(&t->labels);
-        relabelled_put(&t->labels, metric, t->rule->over, t->rule->over_count);
-        if (buf_error(&t->labels)) return no_memory(t->of);
-        e = put_series(t, result);
-        bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
-        if (e == OK && is_large && t->a < t->b) e = ERR_LIMIT;
+        e = begin_result(t, metric);
+        if (e == OK) find_results(t, result);
+        if (e == OK) e = put_series(t, result);
     }
-    if (e == OK) e = check_limit(t);
-    return e ? e : put_ended(t);
+    return e;
+}
+
+/* --- evaluations of the store ----------------------------------------------------------------- */
+
+enum err
+replay_take_series(struct replay_part *t, struct bytes labels)
+{
+    enum err e = put_series(t, NULL);
+    return e ? e : begin_result(t, labels);
+}
+
+enum err
+replay_take_float(struct replay_part *t, int64_t t_ms, double value, struct why *why)
+{
+    int64_t since_ms = t_ms - sample_ms(t->of, t->a);
+    if (since_ms < 0 || t_ms > sample_ms(t->of, t->b) || since_ms % t->interval_ms != 0)
+        return why_set(why, ERR_IO, "the result has a sample at another time than asked for");
+    take_result(t, t_ms, (struct step_result){FLOAT, double_bits(value)});
+    return OK;
+}
+
+void
+replay_take_note(struct replay_part *t, struct bytes sentence)
+{
+    static const char harmless[] = "PromQL ";
+    struct why note;
+    why_set(&note, OK, "%.*s", (int)sentence.size, (const char *)sentence.at);
+    bool is_thinned = strstr(note.text, THINNED_WORDS) != NULL;
+    if (is_thinned || strncmp(note.text, harmless, sizeof harmless - 1) != 0) t->approximate = note;
+}
+
+static enum err
+evaluate_there(struct replay_part *t, const struct ask_times *times)
+{
+    const struct replay *r = t->of->replay;
+    t->approximate.text[0] = '\0';
+    t->has_results = false;
+    enum err e = r->evaluate(r->context, t->rule->text->expression, times->first_ms, times->last_ms,
+                             times->step_ms, t, &t->sentence, t->of->why);
+    return e ? e : put_series(t, NULL);
+}
+
+static enum err
+refuse_approximate(const struct replay_part *t)
+{
+    char time[TIME_TEXT_BYTES];
+    return why_set(t->of->why, ERR_UNSUPPORTED,
+                   "group '%s', rule '%s', %s: %s; choose another time, or --allow-approximate",
+                   t->of->ev.g->text.name, t->rule->text->name,
+                   time_print(time_ns(t->of, t->a) / NS_PER_MS, time), t->approximate.text);
 }
 
 /* Reads stored samples first: most often there are no samples. */
@@ -313,16 +379,24 @@ ask_part(struct replay_part *t)
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
     if (t->a < t->b) times.step_ms = t->interval_ms;
     enum err e = OK;
-    if (!s->is_dry) {
+    if (!s->is_dry && !s->replay->overwrites) {
         e = stored_results_read(&t->stored, &past, t->rule->over, t->rule->over_count,
                                 times.first_ms, times.last_ms, s->why);
     }
     if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
     if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence))
         e = ERR_LIMIT; /* the timeout expired */
-    if (e == OK) e = put_result(t, a.result);
+    t->approximate.text[0] = '\0';
+    bool is_thinned =
+        e == OK && rule_answer_is_approximate(&a, &t->approximate) && thinned_to(&a.control) > 0;
+    if (is_thinned && s->replay->evaluate != NULL)
+        e = evaluate_there(t, &times);
+    else if (e == OK)
+        e = put_result(t, a.result);
     rule_answer_end(&a);
-    return e;
+    if (e == OK && s->replay->is_exact && t->approximate.text[0] != '\0') e = refuse_approximate(t);
+    if (e == OK) e = check_limit(t);
+    return e ? e : put_ended(t);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -445,7 +519,7 @@ replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
         if (e == OK) {
             t.a += steps;
             at_once = steps < most / 2 ? steps * 2 : most;
-        } else if (steps > 1 && (is_of_rule(&t, e) || e == ERR_NOMEM)) {
+        } else if (steps > 1 && (is_of_rule(&t, e) || e == ERR_NOMEM || e == ERR_UNSUPPORTED)) {
             at_once = steps / 2;
             if (e != ERR_INPUT) most = at_once; /* this many evaluations at once exceed a limit */
             e = OK;
@@ -637,15 +711,42 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
 /* --- recorded evaluations --------------------------------------------------------------------- */
 
 bool
+replay_reads_back(const struct group *g)
+{
+    return g->reads_back;
+}
+
+/* Says whether a rule sets no labels but the name, which has no characters of regular expressions.
+ */
+static bool
+is_plain(const struct rule_at_work *rule)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:";
+    const char *name = rule->text->name;
+    return rule->over_count == 1 && name[strspn(name, plain)] == '\0';
+}
+
+/* Index 0 stands for all plain rules, those after it for the others. */
+bool
 replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
                    struct buf *to, struct replay_recorded *ret)
 {
     const struct schedule *schedule = &g->schedule;
     int64_t first = first_slot(schedule, min_ns), last = schedule_slot(schedule, max_ns);
-    if (index >= g->text.rule_count) return false;
+    uint32_t count = 0;
     *ret = (struct replay_recorded){0, -1};
-    if (g->rules[index].text->kind != RULE_RECORDING || first > last) return true;
-    labels_print_selector(to, g->rules[index].writes[0]);
+    if (index > g->text.rule_count) return false;
+    for (uint32_t i = 0; first <= last && i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_RECORDING || (is_plain(rule) ? 0 : i + 1) != index) continue;
+        if (index == 0)
+            buf_printf(to, "%s%s", count == 0 ? "{__name__=~\"" : "|", rule->text->name);
+        else
+            labels_print_selector(to, rule->writes[0]);
+        count++;
+    }
+    if (count == 0) return true;
+    if (index == 0) buf_put_text(to, "\"}");
     ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
     ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
     return true;

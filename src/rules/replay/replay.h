@@ -9,7 +9,8 @@
  * Every evaluation between two times is made, and gives the same as group_evaluate() at its time.
  * Stored samples are never changed: results are compared with samples stored under the rule's name
  * and labels, and only results at series and times without samples are passed to the host. So a
- * replay can be repeated, and continues where it was interrupted.
+ * replay can be repeated, and continues where it was interrupted. Where these samples are
+ * downsampled they cannot be compared, and the replay ends.
  *
  * A query covers many evaluations of a rule, so that each sample is read once; if it has no result
  * it is repeated for fewer, down to one: an evaluation fails only if it fails alone. Groups that
@@ -54,9 +55,20 @@ struct replay_difference {
     struct replay_value stored, computed;
 };
 
+struct replay_part;
+
 struct replay {
     const struct rules_host *host; /* for memory, time, and write() with settle() */
     const struct rules_terms *terms;
+    bool is_exact;   /* approximate results, of downsampled samples, end the replay */
+    bool overwrites; /* what is stored does not matter: all results are written */
+    /* Evaluates an expression once, or with a step, in the store that the view reads, into
+     * replay_take_series(), replay_take_float() and replay_take_note(). It is asked where the view
+     * has only the last sample of each window of downsampling. NULL: the view has the windows.
+     * ERR_INPUT with a sentence in `error`: the expression has no result. */
+    enum err (*evaluate)(void *context, const char *expression, int64_t first_ms, int64_t last_ms,
+                         int64_t step_ms, struct replay_part *to, struct buf *error,
+                         struct why *why);
     /* Called for each evaluation that failed, and for each message that was rejected in part, with
      * the reason. May be NULL. */
     void (*failed)(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
@@ -66,6 +78,16 @@ struct replay {
                     const struct replay_difference *difference);
     void *context;
 };
+
+/* Begins a series of the result, with labels as the expression gives them. Errors are returned by
+ * `evaluate`. */
+MUST_CHECK enum err replay_take_series(struct replay_part *part, struct bytes labels);
+/* ERR_IO: it is not at a time of the question. */
+MUST_CHECK enum err replay_take_float(struct replay_part *part, int64_t t_ms, double value,
+                                      struct why *why);
+/* Takes an info or a warning about the result: it is approximate if it is of downsampled samples,
+ * or incomplete. */
+void replay_take_note(struct replay_part *part, struct bytes sentence);
 
 /*
  * Gives each group its round: a group comes in a later round than the groups whose results it
@@ -95,7 +117,8 @@ struct replay_from replay_from(struct group *group, int64_t min_ns);
  * rises as they become durable. After an error the written samples stay, and the caller may call
  * again.
  *
- * ERR_CANCELED; errors of the view and of the host.
+ * ERR_UNSUPPORTED: results are downsampled where they would be compared, or, with is_exact, the
+ * next evaluation is approximate; ERR_CANCELED; errors of the view and of the host.
  */
 MUST_CHECK enum err replay_group(const struct replay *replay, struct replay_from *item,
                                  int64_t max_ns, struct replay_counts *counts, struct why *why);
@@ -110,10 +133,13 @@ MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *
                                uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                struct why *why);
 
-/* Describes the samples that a rule of a group recorded between two times: appends a selector of
- * its series, and gives the times of their samples; min_ms > max_ms without samples. Series of
- * other groups that record the same name and labels match, too. False: the group has no rule with
- * this index. Errors show in `to`. */
+/* Says whether evaluations of the group read its own results of earlier ones. */
+bool replay_reads_back(const struct group *group);
+
+/* Describes the samples that a group recorded between two times, for each index from 0 on: appends
+ * a selector of some series, and gives the times of their samples; min_ms > max_ms without samples.
+ * Series of other groups that record the same names and labels match, too. False after the last
+ * index. Errors show in `to`. */
 struct replay_recorded {
     int64_t min_ms, max_ms; /* Unix, both inclusive */
 };

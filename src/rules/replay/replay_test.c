@@ -1,10 +1,12 @@
 /* replay_test.c - group_series_at(): the series of rules at an evaluation, found
- * without writing. */
+ * without writing; and replays of downsampled samples. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
+#include "model/thinned.h"
 #include "rules/group/state.h"
+#include "rules/replay/replay.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
@@ -13,6 +15,10 @@ static enum err given_open(void *context, struct query_control *control, struct 
                            struct why *why);
 static const struct rules_terms terms = {.open = given_open, .lookback_ms = 300000};
 static const struct group_defaults defaults = {60000, 0};
+
+/* Which samples of the view are the last ones of windows: those of expressions, or stored results.
+ */
+static bool thins_samples, thins_stored;
 
 enum { SERIES = 3, MINUTE_MS = 60000, MINUTES = 60 };
 
@@ -101,6 +107,7 @@ given_select(struct view *view, const struct query_request *request, struct seri
         .next = given_next, .batch = given_batch, .warning = given_warning, .free = given_free};
     struct given_set *s = calloc(1, sizeof *s);
     (void)view, (void)why;
+    if (request->stored ? thins_stored : thins_samples) thinned_note(request->control, 3600000);
     s->set.ops = &ops;
     s->request = *request;
     s->matching = request->sets[0];
@@ -216,6 +223,100 @@ UNIT_TEST(test_after_refused_memory_nothing_is_taken_to_be_known)
     group_free(g);
 }
 
+/* --- downsampled samples ---------------------------------------------------------------------- */
+
+static enum err
+count_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+            struct why *why)
+{
+    (void)tenant, (void)message, (void)why;
+    *ret = (struct rules_written){.ticket = 0};
+    ++*(int *)context;
+    return OK;
+}
+
+/* The result of the store: at these times, with this note. */
+struct there {
+    const char *note;
+    int64_t late_ms; /* all are later than asked for */
+};
+
+static enum err
+evaluate_there(void *context, const char *expression, int64_t first_ms, int64_t last_ms,
+               int64_t step_ms, struct replay_part *to, struct buf *error, struct why *why)
+{
+    const struct there *there = context;
+    struct buf labels;
+    (void)error;
+    assert_string_equal(expression, "up + 1");
+    buf_init(&labels, NULL, 1024);
+    put_labels(&labels, "up", "a");
+    enum err e = replay_take_series(to, buf_bytes(&labels));
+    for (int64_t t_ms = first_ms; e == OK && t_ms <= last_ms; t_ms += step_ms) {
+        e = replay_take_float(to, t_ms + there->late_ms, 1, why);
+        if (step_ms == 0) break;
+    }
+    if (there->note != NULL) replay_take_note(to, bytes_of_text(there->note));
+    buf_fini(&labels);
+    return e;
+}
+
+UNIT_TEST(test_approximate_results_are_refused_unless_they_are_allowed)
+{
+    static const char widened[] = "PromQL info: samples are downsampled to 1h; the range was ...";
+    static const struct there exact = {.note = "PromQL info: metric might not be a counter"},
+                              wide = {.note = widened}, part = {.note = "source 'a' failed"},
+                              late = {.late_ms = 1};
+    static const struct {
+        bool thins_samples, thins_stored, is_exact, overwrites;
+        const struct there *there;
+        enum err error;
+        uint64_t samples; /* written; the view has those of two series */
+    } cases[] = {
+        {false, false, true, false, NULL, OK, 20},
+        {false, false, true, false, &wide, OK, 20}, /* it is not asked */
+        {true, false, true, false, NULL, ERR_UNSUPPORTED, 0},
+        {true, false, false, false, NULL, OK, 20},
+        {true, false, true, false, &exact, OK, 10},
+        {true, false, true, false, &wide, ERR_UNSUPPORTED, 0},
+        {true, false, false, false, &wide, OK, 10},
+        {true, false, true, false, &part, ERR_UNSUPPORTED, 0},
+        {true, false, true, false, &late, ERR_IO, 0},
+        {false, true, true, false, NULL, ERR_UNSUPPORTED, 0},
+        {false, true, false, false, NULL, ERR_UNSUPPORTED, 0},
+        {false, true, true, true, NULL, OK, 20},
+        {true, true, true, true, NULL, ERR_UNSUPPORTED, 0},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rule rule = {.kind = RULE_RECORDING, .name = "r", .expression = "up + 1"};
+        struct group *g = group_of(&rule, 1, 0);
+        int writes = 0;
+        struct rules_host writing = host;
+        writing.write = count_write;
+        writing.context = &writes;
+        struct replay replay = {.host = &writing,
+                                .terms = &terms,
+                                .is_exact = cases[i].is_exact,
+                                .overwrites = cases[i].overwrites,
+                                .evaluate = cases[i].there == NULL ? NULL : evaluate_there,
+                                .context = (void *)(uintptr_t)cases[i].there};
+        struct replay_counts counts = {0};
+        struct replay_from item = replay_from(g, 20 * MINUTE_MS * NS_PER_MS);
+        struct why why = {""};
+        thins_samples = cases[i].thins_samples;
+        thins_stored = cases[i].thins_stored;
+        enum err e = replay_group(&replay, &item, (30 * MINUTE_MS - 1) * NS_PER_MS, &counts, &why);
+        if (e != cases[i].error) fail_msg("case %u: %d %s", i, e, why.text);
+        assert_int_equal(counts.samples, cases[i].samples);
+        assert_int_equal(writes, e == OK);
+        assert_int_equal(counts.failed, 0);
+        if (e == ERR_UNSUPPORTED && cases[i].there != &part)
+            assert_non_null(strstr(why.text, "samples are downsampled to 1h"));
+        group_free(g);
+    }
+    thins_samples = thins_stored = false;
+}
+
 int
 main(void)
 {
@@ -223,6 +324,7 @@ main(void)
         cmocka_unit_test(test_rules_have_the_series_that_their_expressions_give_at_the_slot),
         cmocka_unit_test(test_rules_that_fail_have_no_series),
         cmocka_unit_test(test_after_refused_memory_nothing_is_taken_to_be_known),
+        cmocka_unit_test(test_approximate_results_are_refused_unless_they_are_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

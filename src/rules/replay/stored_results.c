@@ -17,6 +17,7 @@
 
 #include "base/array.h"
 #include "base/search.h"
+#include "model/thinned.h"
 #include "rules/group/evaluate.h"
 
 enum {
@@ -94,6 +95,13 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
     if (e == OK) e = view_select(view, &request, &set, why);
     while (e == OK && (e = series_set_next(set, &labels, why)) == OK && labels.at != NULL) {
         if (has_others(look, labels)) e = look->each(look->context, set, labels);
+    }
+    if (e == OK && look->stored && thinned_to(&control) > 0) {
+        struct why sentence;
+        thinned_say(thinned_to(&control), &sentence);
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "results that are stored cannot be compared, only overwritten: %s",
+                    sentence.text);
     }
     series_set_free(set);
     view_free(own);
