@@ -28,7 +28,9 @@ static const struct flag flags[] = {
     {"end", 0, FLAG_TIME, offsetof(struct rules_command, end), "TIME",
      "replay: end time, inclusive; required"},
     {"overwrite", 0, FLAG_SWITCH, offsetof(struct rules_command, overwrite), NULL,
-     "replay: first delete what these rules recorded in that time"},
+     "replay: replace what these rules recorded in that time"},
+    {"allow-approximate", 0, FLAG_SWITCH, offsetof(struct rules_command, allow_approximate), NULL,
+     "replay: also record results that downsampling makes approximate"},
     {"slice", 0, FLAG_DURATION, offsetof(struct rules_command, slice_ns), "TIME",
      "replay: evaluate this much time at once (default 6h)"},
     {"concurrency", 0, FLAG_COUNT, offsetof(struct rules_command, concurrency), "N",
@@ -49,7 +51,8 @@ static const char notes[] =
     "        again, different ones are printed and counted. So the same command continues after\n"
     "        an interruption. Alerts are not evaluated.\n"
     "\nOf a running server, rules are evaluated in this process, on samples read by remote read;\n"
-    "results go there by remote write. --overwrite requires its admin API.\n"
+    "where these are downsampled, the server evaluates them. Results go there by remote write.\n"
+    "--overwrite requires its admin API.\n"
     "\nExit status: 0 done; 1 a rule failed, a result differs from what is stored or was\n"
     "refused, or something could not be read or written; 2 wrong usage.\n";
 
@@ -90,8 +93,8 @@ static enum err
 settle_list(const struct rules_command *a, struct why *why)
 {
     bool others = a->config_file != NULL || a->target.storage != NULL || a->start.word != NULL ||
-                  a->end.word != NULL || a->overwrite || a->slice_ns != 0 || a->concurrency != 0 ||
-                  a->resume != NULL;
+                  a->end.word != NULL || a->overwrite || a->allow_approximate || a->slice_ns != 0 ||
+                  a->concurrency != 0 || a->resume != NULL;
     if (a->file_count > 0) return why_set(why, ERR_INPUT, "list takes no files");
     if (others) {
         return why_set(

@@ -20,6 +20,7 @@ struct rules_command {
     int64_t slice_ns; /* 0: not given, as below */
     uint64_t concurrency;
     bool overwrite;
+    bool allow_approximate;
     int form;     /* enum report_form; -1: not given */
     char **files; /* rule files */
     uint32_t file_count;

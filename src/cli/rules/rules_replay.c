@@ -7,15 +7,23 @@
  *
  * Each worker has a connection of its own to a server; a directory is opened once, and one worker
  * at a time writes to it.
+ *
+ * With --overwrite a worker evaluates all of a group into a file, which is durable before what is
+ * stored is deleted, and removed when the group is written: the same command continues with a file
+ * that it finds. A group that must find its own new results, or records a name that another
+ * one records, is evaluated only as a check, then the results of all such groups are deleted, and
+ * they are evaluated again.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash/hash.h"
 #include "base/text/time_text.h"
 #include "cli/cli.h"
 #include "cli/lib/import_resume.h"
+#include "cli/lib/query_source.h"
 #include "cli/lib/slice_state.h"
 #include "cli/rules/rules_private.h"
 #include "rules/replay/replay.h"
@@ -29,7 +37,10 @@ enum {
     SHOWN_MAX = 20,
     SHOWN_BYTES_MAX = 64 << 10,
     QUESTION_BYTES_MAX = 16 << 20,
-    SELECTORS_BYTES_MAX = 1 << 20
+    SELECTORS_BYTES_MAX = 1 << 20,
+    SELECTORS_MAX = 256,         /* of a deletion */
+    RESULTS_BYTES_MAX = 1 << 30, /* of a group, with --overwrite */
+    TITLE_BYTES = 96,            /* beginning of a file of results */
 };
 
 /* Counts in the state. */
@@ -47,6 +58,8 @@ struct replay_worker {
     struct rules_terms terms;
     struct replay replay;
     struct replay_counts counts;
+    bool collects;      /* results are not written, but collected */
+    struct buf results; /* a title, and messages with their sizes */
     struct env_thread *thread;
     enum err error;
     struct why why;
@@ -59,8 +72,8 @@ struct replaying {
     struct group **groups; /* groups to replay */
     uint32_t *rounds;
     uint32_t count, round_count;
-    bool begun;       /* after an error, missing evaluations are left to another run */
-    uint64_t deleted; /* samples, by --overwrite */
+    bool *deleted_first; /* groups that --overwrite deletes before it evaluates them */
+    bool begun;          /* after an error, missing evaluations are left to another run */
     struct slice_state state;
     struct buf question;
     struct bytes replicas[REPLICA_LABELS_MAX];
@@ -76,11 +89,23 @@ struct replaying {
     int64_t min_ns, max_ns;
     bool failed;
     uint64_t shown[SHOWN_KINDS];
+    uint64_t deleted;     /* samples, by --overwrite */
     uint64_t evaluations; /* done in this run */
     uint64_t groups_done; /* in all slices */
 };
 
 /* --- the host of the rules -------------------------------------------------------------------- */
+
+static enum err
+collect(struct replay_worker *w, struct bytes message, struct why *why)
+{
+    uint32_t size = (uint32_t)message.size;
+    buf_put(&w->results, &size, sizeof size);
+    buf_put_bytes(&w->results, message);
+    if (buf_error(&w->results) == OK) return OK;
+    return why_set(why, ERR_NOMEM,
+                   "not enough memory for the results of a group: replay less time");
+}
 
 static enum err
 write_message(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
@@ -89,6 +114,8 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     struct replay_worker *w = context;
     struct target_result result;
     (void)tenant;
+    *ret = (struct rules_written){.ticket = 0};
+    if (w->collects) return collect(w, message, why);
     enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* for the counts */
     struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
     rw_request_clear(&w->request);
@@ -98,7 +125,6 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     if (!w->is_own) lock_drop(&w->of->writing);
     if (e == OK && result.too_large) e = why_set(why, ERR_LIMIT, "%s", result.text);
     if (e) return e;
-    *ret = (struct rules_written){.ticket = 0};
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         ret->rejected += result.rejected.of[kind];
     }
@@ -116,6 +142,70 @@ replay_open_view(void *context, struct query_control *control, struct view **ret
                                .replicas = r->replicas,
                                .replica_count = r->replica_count};
     return view_stack_open(&stack, control, ret_view, why);
+}
+
+/* --- evaluations by the server ---------------------------------------------------------------- */
+
+/* The result of a query of the server: all of it is floats. */
+struct server_result {
+    struct query_sink sink; /* first */
+    struct replay_part *to;
+};
+
+static enum err
+result_begin(struct query_sink *sink, enum promql_type type, struct why *why)
+{
+    (void)sink, (void)type, (void)why;
+    return OK;
+}
+
+static enum err
+result_series(struct query_sink *sink, struct bytes labels, struct why *why)
+{
+    enum err e = replay_take_series(((struct server_result *)(void *)sink)->to, labels);
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the rule") : e;
+}
+
+static enum err
+result_point(struct query_sink *sink, const struct query_point *point, struct why *why)
+{
+    if (point->histogram != NULL) {
+        return why_set(why, ERR_INPUT,
+                       "the result is a native histogram of downsampled samples, which a server "
+                       "does not return as it would be stored: stop it, and use --storage.path");
+    }
+    return replay_take_float(((struct server_result *)(void *)sink)->to, point->t_ms, point->value,
+                             why);
+}
+
+static void
+result_note(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
+{
+    (void)kind;
+    replay_take_note(((struct server_result *)(void *)sink)->to, sentence);
+}
+
+static enum err
+evaluate_on_server(void *context, const char *expression, int64_t first_ms, int64_t last_ms,
+                   int64_t step_ms, struct replay_part *to, struct buf *error, struct why *why)
+{
+    static const struct query_sink_ops ops = {
+        .begin = result_begin, .series = result_series, .point = result_point, .note = result_note};
+    const struct replay_worker *w = context;
+    struct server_result result = {.sink = {&ops}, .to = to};
+    struct query_parameters asked = {.expression = bytes_of_text(expression),
+                                     .first_ms = first_ms,
+                                     .last_ms = last_ms,
+                                     .step_ms = step_ms};
+    struct query_failure failure = {.bad_question = false};
+    buf_init(&failure.sentence, &w->of->command->memory, SHOWN_BYTES_MAX);
+    enum err e = target_query(w->target, &asked, &result.sink, &failure, why);
+    if (e == ERR_INPUT) {
+        struct bytes sentence = buf_bytes(&failure.sentence);
+        buf_put_cut(error, sentence.size > 0 ? sentence : bytes_of_text(why->text));
+    }
+    buf_fini(&failure.sentence);
+    return e;
 }
 
 /* Prints a line about a rule at a time, up to SHOWN_MAX of each kind. */
@@ -203,10 +293,13 @@ worker_init(struct replaying *r, struct replay_worker *w)
     w->replay = (struct replay){
         .host = &w->host,
         .terms = &w->terms,
+        .is_exact = !r->command->allow_approximate,
+        .evaluate = r->command->target.url != NULL ? evaluate_on_server : NULL,
         .failed = show_failure,
         .differs = show_difference,
         .context = w,
     };
+    buf_init(&w->results, &r->command->memory, RESULTS_BYTES_MAX);
     return rw_request_init(&w->request, &r->command->memory);
 }
 
@@ -238,23 +331,141 @@ close_workers(struct replaying *r)
     for (uint32_t i = 0; r->workers != NULL && i < r->worker_count; i++) {
         struct replay_worker *w = &r->workers[i];
         if (w->of != NULL) rw_request_fini(&w->request);
+        if (w->of != NULL) buf_fini(&w->results);
         if (w->is_own) target_free(w->target);
     }
     mem_free(&r->command->memory, r->workers, r->worker_count * sizeof *r->workers);
 }
 
-/* Returns the next group of the round; NULL at its end, or after an error. */
-static struct group *
-take_group(struct replaying *r)
+/* --- overwriting a group ---------------------------------------------------------------------- */
+
+/* Deletes what the group recorded, as a whole or not at all. */
+static enum err
+delete_recorded(struct replay_worker *w, const struct group *group)
 {
-    struct group *taken = NULL;
+    struct replaying *r = w->of;
+    struct buf text;
+    struct bytes selectors[SELECTORS_MAX];
+    struct replay_recorded recorded, times = {0, -1};
+    uint64_t samples = 0;
+    uint32_t count = 0;
+    size_t ends[SELECTORS_MAX + 1] = {0};
+    enum err e = OK;
+    buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
+    for (uint32_t i = 0;
+         e == OK && replay_recorded_at(group, i, r->min_ns, r->max_ns, &text, &recorded); i++) {
+        if (recorded.min_ms > recorded.max_ms) continue;
+        if (count == SELECTORS_MAX) {
+            e = why_set(&w->why, ERR_LIMIT,
+                        "--overwrite: group '%s' has more than %d rules with labels, which cannot "
+                        "be deleted at once: nothing of it was deleted",
+                        group_text(group)->name, SELECTORS_MAX - 1);
+            break;
+        }
+        times = recorded;
+        ends[++count] = text.size;
+    }
+    if (buf_error(&text)) e = why_set(&w->why, ERR_NOMEM, "not enough memory for selectors");
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        selectors[i] = bytes_of(text.at + ends[i], ends[i + 1] - ends[i]);
+    }
+    if (!w->is_own) lock_take(&r->writing);
+    if (e == OK && count > 0) {
+        e = target_delete(w->target, selectors, count, times.min_ms, times.max_ms, &samples,
+                          &w->why);
+    }
+    if (!w->is_own) lock_drop(&r->writing);
     lock_take(&r->lock);
-    while (!r->failed && taken == NULL && r->next < r->count) {
-        uint32_t i = r->next++;
-        if (r->rounds[i] == r->round) taken = r->groups[i];
+    r->deleted += samples;
+    lock_drop(&r->lock);
+    buf_fini(&text);
+    return e;
+}
+
+/* Evaluates the group without writing its results. No evaluation may fail: what is
+ * stored would be deleted, and nothing recorded instead. */
+static enum err
+collect_group(struct replay_worker *w, uint32_t i)
+{
+    const struct replaying *r = w->of;
+    struct replay_from item = replay_from(r->groups[i], r->min_ns);
+    const int64_t slice_ns = r->command->slice_ns;
+    uint64_t failed = w->counts.failed;
+    enum err e = OK;
+    w->collects = w->replay.overwrites = true;
+    for (int64_t to_ns = r->min_ns; e == OK && to_ns < r->max_ns;) {
+        to_ns = r->max_ns - to_ns > slice_ns ? to_ns + slice_ns : r->max_ns;
+        e = replay_group(&w->replay, &item, to_ns, &w->counts, &w->why);
+    }
+    w->collects = w->replay.overwrites = false;
+    if (e || w->counts.failed == failed) return e;
+    return why_set(&w->why, ERR_INPUT,
+                   "group '%s' is not overwritten, because evaluations of its rules failed",
+                   group_text(r->groups[i])->name);
+}
+
+/* Writes the collected results. */
+static enum err
+write_results(struct replay_worker *w)
+{
+    struct rules_written written;
+    enum err e = OK;
+    uint32_t size = 0;
+    for (size_t at = TITLE_BYTES; e == OK && at < w->results.size; at += sizeof size + size) {
+        size_t left = w->results.size - at;
+        if (left >= sizeof size) memcpy(&size, w->results.at + at, sizeof size);
+        if (left < sizeof size || left - sizeof size < size)
+            return why_set(&w->why, ERR_CORRUPT,
+                           "the file of results is damaged: remove it, and run the same command "
+                           "again");
+        struct bytes message = bytes_of(w->results.at + at + sizeof size, size);
+        e = write_message(w, (struct bytes){NULL, 0}, message, &written, &w->why);
+        if (e == OK) w->counts.rejected += written.rejected;
+    }
+    return e;
+}
+
+static enum err
+overwrite_group(struct replay_worker *w, uint32_t i)
+{
+    const struct replaying *r = w->of;
+    char path[FILE_PATH_BYTES], title[TITLE_BYTES] = "";
+    uint64_t hash = hash_bytes(buf_bytes(&r->question), 0);
+    snprintf(title, sizeof title, "firekeep results %016" PRIx64 " %" PRId64 " %" PRId64 "\n", hash,
+             r->min_ns, r->max_ns);
+    int n = r->state.path != NULL
+                ? snprintf(path, sizeof path, "%s.%" PRIu32, r->state.path, i)
+                : snprintf(path, sizeof path, "firekeep-replay-%016" PRIx64 ".%" PRIu32, hash, i);
+    if (n >= (int)sizeof path) return why_set(&w->why, ERR_INPUT, "--resume: path is too long");
+    buf_clear(&w->results);
+    enum err e = env_read_whole(env_real(), path, &w->results, &w->why);
+    if (e != OK && e != ERR_MISSING) return e;
+    bool is_new = w->results.size < TITLE_BYTES || memcmp(w->results.at, title, TITLE_BYTES) != 0;
+    if (is_new) {
+        buf_clear(&w->results);
+        buf_put(&w->results, title, TITLE_BYTES);
+        e = collect_group(w, i);
+        if (e == OK) e = resume_text_write(path, buf_bytes(&w->results), &w->why);
+        if (e) return e;
+    }
+    e = delete_recorded(w, r->groups[i]);
+    bool is_unneeded = is_new && e == ERR_INPUT; /* nothing was deleted */
+    if (e == OK) e = write_results(w);
+    return e && !is_unneeded ? e : err_first(e, env_unlink(env_real(), path, NULL));
+}
+
+/* Finds the next group of the round. False: at its end, or after an error. */
+static bool
+take_group(struct replaying *r, uint32_t *ret_group)
+{
+    bool found = false;
+    lock_take(&r->lock);
+    while (!r->failed && !found && r->next < r->count) {
+        *ret_group = r->next++;
+        found = r->rounds[*ret_group] == r->round;
     }
     lock_drop(&r->lock);
-    return taken;
+    return found;
 }
 
 static void
@@ -282,11 +493,13 @@ worker_run(void *context)
 {
     struct replay_worker *w = context;
     struct replaying *r = w->of;
-    struct group *group;
-    while (w->error == OK && (group = take_group(r)) != NULL) {
+    uint32_t i;
+    while (w->error == OK && take_group(r, &i)) {
         uint64_t before = w->counts.made;
-        struct replay_from item = replay_from(group, r->min_ns);
-        w->error = replay_group(&w->replay, &item, r->max_ns, &w->counts, &w->why);
+        struct replay_from item = replay_from(r->groups[i], r->min_ns);
+        w->error = r->command->overwrite && !r->deleted_first[i]
+                       ? overwrite_group(w, i)
+                       : replay_group(&w->replay, &item, r->max_ns, &w->counts, &w->why);
         note_done(r, w->counts.made - before, 1);
     }
     worker_end(w);
@@ -365,6 +578,51 @@ run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), str
     return e;
 }
 
+/* --- overwriting ------------------------------------------------------------------------------ */
+
+/* Returns a group other than `g` that records the same name and is replayed, or is not; NULL
+ * without one. */
+static const struct rule_group *
+other_recorder(const struct replaying *r, const struct rule_group *g, const char *name,
+               bool is_replayed)
+{
+    for (uint32_t i = 0; i < r->found.count; i++) {
+        const struct rule_group *other = &r->found.items[i];
+        if (rules_is_wanted(r->command, other->file, other->name) != is_replayed) continue;
+        if (strcmp(other->name, g->name) == 0 && strcmp(other->file, g->file) == 0) continue;
+        for (uint32_t k = 0; k < other->rule_count; k++) {
+            const struct rule *rule = &other->rules[k];
+            if (rule->kind == RULE_RECORDING && strcmp(rule->name, name) == 0) return other;
+        }
+    }
+    return NULL;
+}
+
+/* Overwriting would also delete series that another group records under the same name, without
+ * restoring them. Finds the groups that are deleted first. */
+static enum err
+check_overwrite(struct replaying *r, struct why *why)
+{
+    r->deleted_first = mem_new(&r->command->memory, (r->found.count + 1) * sizeof(bool));
+    if (r->deleted_first == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct rule_group *g = group_text(r->groups[i]);
+        r->deleted_first[i] = r->rounds[i] == REPLAY_TOGETHER || replay_reads_back(r->groups[i]);
+        for (uint32_t k = 0; k < g->rule_count; k++) {
+            const char *name = g->rules[k].name;
+            if (g->rules[k].kind != RULE_RECORDING) continue;
+            const struct rule_group *other = other_recorder(r, g, name, false);
+            if (other != NULL) {
+                return why_set(why, ERR_INPUT,
+                               "--overwrite: group '%.64s' records '%.128s', too: replay both",
+                               other->name, name);
+            }
+            r->deleted_first[i] |= other_recorder(r, g, name, true) != NULL;
+        }
+    }
+    return OK;
+}
+
 /* --- slices ----------------------------------------------------------------------------------- */
 
 static uint32_t
@@ -396,6 +654,25 @@ gather_counts(struct replaying *r, struct replay_counts *all)
     }
 }
 
+/* Deletes the results of groups that can only be evaluated without them, if all of
+ * these groups can be evaluated. */
+static enum err
+delete_first(struct replaying *r, struct why *why)
+{
+    struct replay_worker *w = &r->workers[0];
+    const struct replay_counts before = w->counts;
+    enum err e = OK;
+    for (int deletes = 0; deletes < 2; deletes++) {
+        for (uint32_t i = 0; e == OK && i < r->count; i++) {
+            if (!r->deleted_first[i]) continue;
+            e = deletes ? delete_recorded(w, r->groups[i]) : collect_group(w, i);
+        }
+        w->counts = before; /* they are evaluated again */
+    }
+    if (e) *why = w->why;
+    return e;
+}
+
 static enum err
 replay_slice(struct replaying *r, uint32_t slice, struct why *why)
 {
@@ -404,6 +681,11 @@ replay_slice(struct replaying *r, uint32_t slice, struct why *why)
     slice_state_times(&r->state, slice, &min_ms, &max_ms);
     r->min_ns = min_ms * NS_PER_MS;
     r->max_ns = max_ms * NS_PER_MS + NS_PER_MS - 1;
+    if (r->command->overwrite && r->state.slices[slice] != 'd') {
+        e = delete_first(r, why);
+        if (e == OK) r->state.slices[slice] = 'd';
+        if (e == OK) e = slice_state_save(&r->state, true, why);
+    }
     for (r->round = 0; e == OK && r->round < r->round_count; r->round++) {
         e = run_workers(r, count_of_round(r, r->round), worker_run, why);
     }
@@ -451,93 +733,12 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
         } while (e && may_retry(r, e, &began_ns, why));
         if (e) break;
         s->slices[i] = 'c';
-        e = slice_state_save(s, false, why);
+        e = slice_state_save(s, r->command->overwrite, why);
     }
     struct why saved = {""};
     enum err of_save = slice_state_save(s, true, &saved);
     if (e == OK && of_save) *why = saved;
     return err_first(e, of_save);
-}
-
-/* --- overwriting ------------------------------------------------------------------------------ */
-
-/* Returns a group that is not replayed and records the same name, or NULL. */
-static const struct rule_group *
-other_recorder(const struct replaying *r, const char *name)
-{
-    for (uint32_t i = 0; i < r->found.count; i++) {
-        const struct rule_group *g = &r->found.items[i];
-        if (rules_is_wanted(r->command, g->file, g->name)) continue;
-        for (uint32_t k = 0; k < g->rule_count; k++) {
-            const struct rule *rule = &g->rules[k];
-            if (rule->kind == RULE_RECORDING && strcmp(rule->name, name) == 0) return g;
-        }
-    }
-    return NULL;
-}
-
-/* Overwriting would also delete series that another group records under the same name, without
- * restoring them. */
-static enum err
-check_overwrite(const struct replaying *r, struct why *why)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        const struct rule_group *g = group_text(r->groups[i]);
-        for (uint32_t k = 0; k < g->rule_count; k++) {
-            if (g->rules[k].kind != RULE_RECORDING) continue;
-            const struct rule_group *other = other_recorder(r, g->rules[k].name);
-            if (other == NULL) continue;
-            return why_set(why, ERR_INPUT,
-                           "--overwrite: group '%.64s' records '%.128s', too: replay both",
-                           other->name, g->rules[k].name);
-        }
-    }
-    return OK;
-}
-
-static enum err
-delete_group(struct replaying *r, struct group *group, uint64_t *deleted, struct why *why)
-{
-    struct buf text;
-    struct replay_recorded recorded;
-    int64_t min_ns = r->state.min_ms * NS_PER_MS;
-    int64_t max_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1;
-    enum err e = OK;
-    buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
-    for (uint32_t i = 0; e == OK && replay_recorded_at(group, i, min_ns, max_ns, &text, &recorded);
-         i++) {
-        struct bytes selector = buf_bytes(&text);
-        uint64_t samples = 0;
-        if (buf_error(&text)) e = why_set(why, ERR_NOMEM, "not enough memory for a selector");
-        if (e == OK && recorded.min_ms <= recorded.max_ms) {
-            e = target_delete(r->target, &selector, 1, recorded.min_ms, recorded.max_ms, &samples,
-                              why);
-        }
-        *deleted += samples;
-        buf_clear(&text);
-    }
-    buf_fini(&text);
-    return e;
-}
-
-static enum err
-delete_recorded(struct replaying *r, struct why *why)
-{
-    struct slice_state *s = &r->state;
-    if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
-    enum err e = slice_state_save(s, true, why); /* nothing is deleted before that can be saved */
-    if (e) return e;
-    for (uint32_t i = 0; e == OK && i < r->count; i++) {
-        if (atomic_load_explicit(r->command->stop, memory_order_relaxed)) {
-            return why_set(why, ERR_CANCELED, "stopped");
-        }
-        e = delete_group(r, r->groups[i], &r->deleted, why);
-    }
-    if (e) return e;
-    progress_say(&r->command->progress, "deleted %" PRIu64 " sample%s", r->deleted,
-                 plural(r->deleted));
-    memset(s->slices, 'd', s->count);
-    return slice_state_save(s, true, why);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -622,9 +823,10 @@ load_state(struct replaying *r, struct why *why)
     struct slice_state *s = &r->state;
     struct bytes tenant = target_tenant(r->target);
     struct buf *to = &r->question;
-    buf_printf(to, "firekeep rules replay 1\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s\n",
+    buf_printf(to, "firekeep rules replay 1\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s%s\n",
                target_name(r->target), (int)tenant.size, (const char *)tenant.at, a->start.word,
-               a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "");
+               a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "",
+               a->allow_approximate ? " approximate" : "");
     for (uint32_t i = 0; i < r->count; i++) {
         const struct rule_group *g = group_text(r->groups[i]);
         buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
@@ -634,7 +836,8 @@ load_state(struct replaying *r, struct why *why)
     s->question = buf_bytes(to);
     s->min_ms = a->start.ms;
     s->max_ms = a->end.ms;
-    s->slice_ms = a->slice_ns / NS_PER_MS;
+    /* Each slice would be a deletion, of which few can be held. */
+    s->slice_ms = a->overwrite ? SLICE_TIME_MS_MAX : a->slice_ns / NS_PER_MS;
     enum err e = leave_out_expired(r, why);
     if (e == OK) e = resume_lock(s->path, why);
     if (e == OK) e = slice_state_load(s, why);
@@ -679,11 +882,14 @@ replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
     if (e == OK && a->overwrite) e = check_overwrite(r, why);
     if (e == OK) e = load_state(r, why);
     if (e == OK) e = open_workers(r, why);
-    if (e == OK && a->overwrite) e = delete_recorded(r, why);
+    if (e == OK && a->overwrite) e = slice_state_save(&r->state, true, why);
     if (e) return e;
     r->begun = true;
     e = replay_slices(r, counts, why);
     if (e == OK) e = target_finish(r->target, why);
+    if (r->deleted > 0) {
+        progress_say(&a->progress, "deleted %" PRIu64 " sample%s", r->deleted, plural(r->deleted));
+    }
     print_result(r, counts);
     return e;
 }
@@ -700,13 +906,8 @@ rules_replay(struct rules_command *a, struct target *target, bool *ret_well, str
     enum err e = replay_run(&r, &counts, why);
     uint64_t trouble = counts.failed + counts.different + counts.rejected;
     *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
-    if (e && r.deleted > 0)
-        fprintf(stderr,
-                "%" PRIu64
-                " sample%s deleted, and not all of them are recorded again: run the same "
-                "command again\n",
-                r.deleted, r.deleted == 1 ? " is" : "s are");
-    else if (e && r.begun)
+    bool is_refused = e == ERR_INPUT || e == ERR_UNSUPPORTED;
+    if (e && r.begun && (r.deleted > 0 || !is_refused))
         fprintf(stderr, "run the same command again to continue\n");
     close_workers(&r);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
@@ -714,6 +915,7 @@ rules_replay(struct rules_command *a, struct target *target, bool *ret_well, str
     }
     mem_free(&a->memory, r.groups, (r.found.count + 1) * sizeof(struct group *));
     mem_free(&a->memory, r.rounds, (r.found.count + 1) * sizeof *r.rounds);
+    mem_free(&a->memory, r.deleted_first, (r.found.count + 1) * sizeof(bool));
     slice_state_fini(&r.state);
     buf_fini(&r.question);
     rules_found_fini(&r.found);

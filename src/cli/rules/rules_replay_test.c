@@ -7,6 +7,8 @@
  */
 #include "lib/test.h"
 
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "cli/commands.h"
@@ -154,18 +156,133 @@ UNIT_TEST(test_a_replay_killed_in_any_slice_continues_after_it)
     }
 }
 
-/* A resumed run does not delete results that were recorded after its deletion. */
-UNIT_TEST(test_a_replay_killed_after_it_deleted_does_not_delete_again)
+/* --- overwriting ------------------------------------------------------------------------------ */
+
+#define BOTH(expression)                                                                \
+    "groups:\n"                                                                         \
+    "- {name: g, interval: 1m, rules: [{record: r, expr: '" expression "'},\n"          \
+    "   {record: s, expr: '" expression "', labels: {a: b}}]}\n"                        \
+    "- {name: itself, interval: 1m, rules: [{record: n, expr: 'last_over_time(n[90s]) " \
+    "+ " expression " or up'}]}\n"
+
+static struct env_ops dying_ops, real_ops;
+static int calls_left; /* that change a file, before the process is killed */
+
+static void
+call(void)
 {
-    leave_killed("dd", "--overwrite");
-    expect_recorded(20);
-    expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_DONE);
-    expect_recorded(20);
-    leave_killed("cd", "--overwrite");
-    write_text_file(file, "r 7 1699999500000\n");
-    expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE);
-    expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_DONE);
-    expect_recorded(21);
+    if (calls_left-- == 0) raise(SIGKILL);
+}
+
+static ssize_t
+dying_pwrite(struct env *env, int fd, const void *from, size_t size, uint64_t offset)
+{
+    call();
+    return real_ops.pwrite(env, fd, from, size, offset);
+}
+
+static int
+dying_datasync(struct env *env, int fd)
+{
+    call();
+    return real_ops.datasync(env, fd);
+}
+
+static int
+dying_rename(struct env *env, const char *from, const char *to)
+{
+    call();
+    return real_ops.rename(env, from, to);
+}
+
+static int
+dying_unlink(struct env *env, const char *path)
+{
+    call();
+    return real_ops.unlink(env, path);
+}
+
+/* Overwrites in a process that is killed before such a call. */
+static int
+overwrite_until(int calls, const char *resume_flag, const char *resume)
+{
+    struct env *env = env_real();
+    const struct env_ops *ops = env->ops;
+    dying_ops = real_ops = *ops;
+    dying_ops.pwrite = dying_pwrite;
+    dying_ops.datasync = dying_datasync;
+    dying_ops.rename = dying_rename;
+    dying_ops.unlink = dying_unlink;
+    calls_left = calls;
+    env->ops = &dying_ops;
+    int status = REPLAY("--overwrite", resume_flag, resume);
+    env->ops = ops;
+    return status;
+}
+
+static void
+in_dir(const char *line)
+{
+    char all[400];
+    snprintf(all, sizeof all, "cd %s && %s", dir, line);
+    assert_int_equal(system(all), 0);
+}
+
+struct recorded_text {
+    char of_g[8192], of_itself[8192];
+};
+
+static void
+take_recorded(struct recorded_text *to)
+{
+    memset(to, 0, sizeof *to); /* they are compared as a whole */
+    expect_status(RUN("export", "--storage.path", store, "--match={__name__=~\"r|s\"}",
+                      "--format=prometheus"),
+                  EXIT_DONE);
+    snprintf(to->of_g, sizeof to->of_g, "%s", cli_out);
+    expect_status(RUN("export", "--storage.path", store, "--match=n", "--format=prometheus"),
+                  EXIT_DONE);
+    snprintf(to->of_itself, sizeof to->of_itself, "%s", cli_out);
+}
+
+/* Until the new results of a slice are stored, either the old ones are, or a durable file has the
+ * new ones; of a group that reads its own results, another evaluation makes them. */
+UNIT_TEST(test_an_overwriting_replay_killed_anywhere_is_continued)
+{
+    static struct recorded_text before, after, got;
+    const char *flag = "--resume", *resume = progress;
+    assert_int_equal(chdir(dir), 0);
+    in_dir("cp -a store samples");
+    write_text_file(rules, BOTH("up + 2"));
+    expect_status(REPLAY(), EXIT_DONE);
+    take_recorded(&after);
+    in_dir("rm -r store && mv samples store");
+    write_text_file(rules, BOTH("up"));
+    expect_status(REPLAY(), EXIT_DONE);
+    take_recorded(&before);
+    in_dir("mv store old");
+    write_text_file(rules, BOTH("up + 2"));
+    for (int calls = 0;; calls += resume != NULL ? 1 : 10) {
+        in_dir("rm -rf store progress* firekeep-replay* && cp -a old store");
+        int status = overwrite_until(calls, flag, resume);
+        take_recorded(&got);
+        if (strlen(got.of_g) != strlen(after.of_g)) /* some of the slice are missing */
+            in_dir("ls progress.0 firekeep-replay*.0 2>/dev/null | grep -q .");
+        if (status != EXIT_DONE) {
+            assert_int_equal(status, 128 + SIGKILL);
+            expect_status(REPLAY("--overwrite", flag, resume), EXIT_DONE);
+            take_recorded(&got);
+        }
+        if (memcmp(&got, &after, sizeof got) != 0)
+            fail_msg("call %d: %s%s", calls, got.of_g, got.of_itself);
+        in_dir("! ls progress.0 firekeep-replay* 2>/dev/null");
+        if (status != EXIT_DONE) continue;
+        assert_true(calls > 20);
+        if (resume == NULL) break;
+        flag = resume = NULL;
+        calls = 0;
+    }
+    assert_int_equal(chdir("/"), 0);
 }
 
 UNIT_TEST(test_a_replay_does_not_continue_another_one)
@@ -200,7 +317,7 @@ main(void)
         IN_STORE(test_a_result_that_differs_from_what_is_stored_ends_with_1),
         IN_STORE(test_a_rule_that_fails_ends_with_1),
         IN_STORE(test_a_replay_killed_in_any_slice_continues_after_it),
-        IN_STORE(test_a_replay_killed_after_it_deleted_does_not_delete_again),
+        IN_STORE(test_an_overwriting_replay_killed_anywhere_is_continued),
         IN_STORE(test_a_replay_does_not_continue_another_one),
         IN_STORE(test_a_replay_that_fails_after_it_began_says_how_to_continue),
     };
