@@ -199,6 +199,65 @@ UNIT_TEST(test_alerts_that_stay_as_they_are_need_no_checkpoint)
     sim_fini(&s);
 }
 
+/* Of each group an alert begins or ends each second, at other times than those of the others. */
+UNIT_TEST(test_checkpoints_are_a_second_apart_while_alerts_change)
+{
+    enum { SECONDS = 60 };
+    static struct rules_sim s;
+    char rules[1024];
+    int size = sprintf(rules, "groups:\n");
+    for (int i = 0; i < 8; i++) {
+        size += sprintf(rules + size,
+                        "- {name: g%d, interval: 1s, rules: [{alert: A%d, "
+                        "expr: 'floor(vector(time())) %% 2 > 0'}]}\n",
+                        i, i);
+    }
+    sim_init(&s, 1, rules);
+    sim_pass(&s, 10);
+    struct scheduler_totals before, after;
+    scheduler_totals(s.scheduler, &before);
+    uint64_t changes = s.scheduler->changes;
+    sim_pass(&s, SECONDS);
+    scheduler_totals(s.scheduler, &after);
+    assert_true(s.scheduler->changes - changes > 4 * SECONDS);
+    assert_in_range(after.checkpoints - before.checkpoints, SECONDS / 2, SECONDS + 1);
+    sim_fini(&s);
+}
+
+/* The clock was set back: the last evaluation of "slow" becomes past while a pass runs that does
+ * not find its series. */
+UNIT_TEST(test_catch_up_lasts_while_series_of_a_last_evaluation_are_unknown)
+{
+    static const char rules[] = "groups:\n"
+                                "- {name: a, interval: 1m, rules: [" ALWAYS "]}\n"
+                                "- {name: b, interval: 1m, rules: [" ALWAYS "]}\n"
+                                "- {name: slow, interval: 5m, rules: [{record: r, expr: vector(1)}"
+                                "]}\n";
+    static struct rules_sim s;
+    struct scheduler_job job;
+    sim_init(&s, 1, rules);
+    s.mute = true; /* no sender is awaited */
+    const struct scheduled *slow = s.scheduler->items[2];
+    int64_t next_slot = slow->next_slot;
+    while (slow->next_slot == next_slot || slow->group->series_slot < 0) {
+        sim_pass(&s, 1);
+    }
+    sim_pass(&s, 15); /* its cursor is in the checkpoint */
+    sim_crash(&s);
+    sim_shift_clock(&s, -18);
+    sim_start(&s, rules);
+    sim_begin(&s, WORK_FILL, &job);
+    sim_env_advance_ns(s.m.sim, 4 * NS_PER_S);
+    sim_end(&s, &job);
+    slow = s.scheduler->items[2];
+    assert_int_equal(slow->group->series_slot, -1);
+    assert_int_equal(slow->tenant->state, CATCH_UP_FILLS);
+    sim_pass(&s, 1);
+    assert_int_equal(slow->group->series_slot, slow->next_slot - 1);
+    assert_int_equal(slow->tenant->state, CATCH_UP_LIVE);
+    sim_fini(&s);
+}
+
 /* Returns how often the log has a text; *ret_at is the last one. */
 static unsigned
 times_logged(const char *log, const char *what, const char **ret_at)
@@ -253,6 +312,8 @@ main(void)
         cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),
         cmocka_unit_test(test_a_reload_frees_groups_whose_state_and_series_others_have),
         cmocka_unit_test(test_alerts_that_stay_as_they_are_need_no_checkpoint),
+        cmocka_unit_test(test_checkpoints_are_a_second_apart_while_alerts_change),
+        cmocka_unit_test(test_catch_up_lasts_while_series_of_a_last_evaluation_are_unknown),
         cmocka_unit_test(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

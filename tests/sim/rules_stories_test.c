@@ -267,6 +267,27 @@ static const struct story stories[] = {
           "catch-up-wait 0 300s crash 600s start 0 begin-fill cancel-fills end 120s filled 20",
           G(ALWAYS)),
 
+    STORY("a series that ended in a skipped part of a gap is not marked stale",
+          "catch-up 600 load 1 300s crash 3600s start 1 120s filled 19..24 stale early 0",
+          G(ALWAYS), G(EARLY("400"))),
+    /* A gap of ten hours has three passes. */
+    STORY("a source that fails in two passes of a gap is awaited in each",
+          "catch-up-wait 120 load 1 300s crash 36000s start 1 unreadable 100s readable begin-fill "
+          "end unreadable 60s readable 120s filled 1200..1215",
+          G(ALWAYS), G(ALWAYS)),
+    STORY("a source that fails before and after a refusal is awaited in each",
+          "catch-up-wait 120 load 1 300s crash 3600s start 1 unreadable 100s refuse readable 20s "
+          "unreadable accept 80s readable 120s filled 120..135",
+          G(ALWAYS), G(ALWAYS)),
+    STORY("a gap without senders is filled at once after one with senders",
+          "300s clock 600 120s mute 300s clock 600 5s filled 40..44", G(ALWAYS)),
+    STORY("a short pause after a gap holds no alerts",
+          "300s clock 600 120s mute clock 20 40s firing",
+          G(ALWAYS ", {alert: Late, expr: 'vector(time() % 86400) > 1045'}")),
+    /* Until the clock is set back, what is sent now has times of the gap. */
+    STORY("samples after a gap that the clock made shorter prolong no wait",
+          "own-clock 300s clock 1200 20s clock -1200 90s missing 0 always -1..1", G(ALWAYS)),
+
     /* --- checkpoints --- */
     STORY("a directory of an earlier version goes on where it was",
           "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "
@@ -296,6 +317,21 @@ static const struct story stories[] = {
     STORY("cursors go back to where a lost log began",
           "600s stop lose-log-from 300 start 0 60s filled 10..13 rejected 0", G(ALWAYS)),
     STORY("alerts are sent also while no checkpoint can be written", "checkpoints-fail 300s firing",
+          G(FIRES)),
+    STORY("an alert is sent while the write of a checkpoint hangs",
+          "60s begin-checkpoint 150s firing end", G(FIRES)),
+    STORY("a change of an alert awaits the end of a checkpoint that is written",
+          "for 100..125: $s begin-checkpoint forget 5s sent 0 end", EACH("1s", FIRES)),
+    STORY("alerts that cannot be read for a minute begin again",
+          "600s crash no-checkpoint forget start 0 unreadable 90s readable 60s sent 0 90s firing",
+          G(FIRES)),
+    STORY("an alert that has ended is not restored without a checkpoint",
+          "360s crash no-checkpoint 30s start 0 120s count ALERTS_FOR_STATE 11 "
+          "stale ALERTS_FOR_STATE 1",
+          G("{alert: Brief, expr: 'vector(time() % 86400) < 300'}")),
+    STORY("the last evaluation before a restart is not made again",
+          "for 300..329: count-evaluations $s crash no-checkpoint start 0 60s "
+          "unrecorded ALERTS_FOR_STATE 0",
           G(FIRES)),
     STORY("nothing is due early while a checkpoint is written",
           "300s begin-checkpoint 30s end 60s firing", G(FIRES)),

@@ -146,7 +146,9 @@ restore_group(const struct rules_past *past, const struct restore_terms *terms,
         r.rule = &g->rules[i];
         if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms->tolerance_ns);
     }
-    if (r.last_ms != INT64_MIN) *ret_down_ns = (r.last_ms + g->query_offset_ms) * NS_PER_MS;
+    /* The end of the sample's millisecond: the evaluation was in it. */
+    if (r.last_ms != INT64_MIN)
+        *ret_down_ns = (r.last_ms + g->query_offset_ms + 1) * NS_PER_MS - 1;
     r.rule = NULL;
     r.last_ms = INT64_MIN;
     if (e == OK && g->records && terms->catch_up_ns > 0) e = find_cursor(&r, terms->catch_up_ns);
