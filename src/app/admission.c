@@ -38,7 +38,7 @@
 
 enum {
     HEADER_LINES_BYTES_MAX = 64 * 1024,
-    BODIES_PART = 8, /* bodies of requests that are not verified take 1/8 of the memory */
+    UNVERIFIED_PART = 8, /* memory of requests that are not verified is 1/8 of the memory */
 };
 #define LOOK_NS (5 * NS_PER_S)
 #define LOG_NS  (60 * NS_PER_S)
@@ -50,7 +50,7 @@ struct admission {
     struct budget *memory;
     struct issuers *issuers;
     struct key_fetcher *fetcher;
-    struct budget bodies; /* of requests that the gate has not let in */
+    struct budget unverified; /* memory of requests that the gate has not let in */
     struct gate *gate;
     struct http_server *http;
     const char *external_url;
@@ -691,7 +691,7 @@ collect(struct metric_sink *sink, void *context)
                    stats.passwords_hashed);
     metric_put_u64(sink, &passwords, &(struct metric_pair){"how", bytes_of_text("turned_away")}, 1,
                    stats.passwords_full);
-    metric_put_budget(sink, &a->bodies);
+    metric_put_budget(sink, &a->unverified);
     if (atomic_load_explicit(&a->has_signing_keys, memory_order_relaxed))
         metric_put_u64(sink, &keys_reread, NULL, 0,
                        !atomic_load_explicit(&a->signing_keys_failed, memory_order_relaxed));
@@ -720,8 +720,8 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
     if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     a->env = env;
     a->memory = memory;
-    budget_init(&a->bodies, "unverified",
-                atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed) / BODIES_PART,
+    budget_init(&a->unverified, "unverified",
+                atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed) / UNVERIFIED_PART,
                 memory);
     a->external_url = external_url;
     a->on_change = on_change;
@@ -747,7 +747,7 @@ struct http_gate
 admission_gate(struct admission *a)
 {
     struct http_gate gate = gate_of_server(a->gate);
-    gate.bodies = &a->bodies;
+    gate.unverified = &a->unverified;
     return gate;
 }
 

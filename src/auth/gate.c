@@ -3,7 +3,8 @@
  *
  * Invariants:
  *  1. A request of a known user has the user as sender, whose set is held until its end. Other
- *     requests are let in if there are no users, if the route is open, or with OPTIONS.
+ *     requests are let in if there are no users, or as anyone's if the route is open or with
+ * OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate_private.h"
@@ -460,7 +461,7 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     /* Browsers ask with OPTIONS, and send no credentials. Without a route it is a path like others.
      */
     bool is_preflight = http_method(request) == HTTP_OPTIONS && http_access(request, 0) != 0;
-    if ((access & ACCESS_OPEN) || is_preflight) return HTTP_ENTRY_OPEN;
+    if ((access & ACCESS_OPEN) || is_preflight) return HTTP_ENTRY_ANYONE;
     if ((access & (allowed | ACCESS_KNOWN)) == 0) {
         enum http_entry entry = gate_refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
         ret_denial->text = "this is not served at this address";

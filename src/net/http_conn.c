@@ -559,6 +559,9 @@ begin_body(struct http_conn *conn)
     /* There was not enough memory for bytes that came while the gate decided. */
     if (conn->linger && request->refusal.status == 0)
         http_refuse(request, 503, true, "not enough memory for this request, retry later");
+    /* They are of no use then: the audit log has those of known senders only. */
+    if (request->is_anyones || (request->refusal.status != 0 && request->sender == NULL))
+        buf_fini(&h->arguments);
     bool soon = http_body_is_short(request, h->length);
     if (request->refusal.status != 0 && (!soon || request->refusal.close)) {
         break_off(conn);
@@ -708,7 +711,7 @@ keep_body(struct http_conn *conn, struct bytes piece)
 {
     struct http_request *request = conn->request;
     atomic_fetch_add_explicit(&conn->server->body_bytes, piece.size, memory_order_relaxed);
-    if (request->refusal.status != 0) return true;
+    if (request->refusal.status != 0 || request->is_anyones) return true;
     buf_put_bytes(&request->body, piece);
     if (buf_error(&request->body) == OK) return true;
     if (buf_error(&request->body) == ERR_LIMIT)
@@ -757,7 +760,7 @@ feed(struct http_conn *conn, struct bytes from)
     if (from.size == 0 || conn->ended) return;
     if (conn->linger) return;      /* no request follows */
     assert(conn->ahead.size == 0); /* step invariant 4 */
-    buf_init(&conn->ahead, conn->server->options.budget, HTTP_READ_BYTES);
+    buf_init(&conn->ahead, http_unverified(conn->server), HTTP_READ_BYTES);
     buf_put_bytes(&conn->ahead, from);
     if (buf_error(&conn->ahead) == OK) return;
     buf_fini(&conn->ahead);

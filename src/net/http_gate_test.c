@@ -46,6 +46,7 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
 {
     const char *says = http_header(request, "X-Gate");
     assert_ptr_equal(context, &gate);
+    if (says != NULL && strcmp(says, "anyone") == 0) return HTTP_ENTRY_ANYONE;
     pthread_mutex_lock(&gate.mutex);
     gate.senders++;
     http_set_sender(request, &gate, release_sender);
@@ -96,7 +97,7 @@ decide(void *context)
 static struct http_rig *
 begin(struct http_options options)
 {
-    options.gate = (struct http_gate){&gate, judge, judge_body, options.gate.bodies};
+    options.gate = (struct http_gate){&gate, judge, judge_body, options.gate.unverified};
     gate.stopping = gate.holds = false;
     assert_int_equal(pthread_create(&gate.thread, NULL, decide, NULL), 0);
     return http_rig_new(options);
@@ -379,7 +380,7 @@ UNIT_TEST(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget)
 {
     struct http_options options = http_rig_options();
     struct budget bodies;
-    options.gate.bodies = &bodies;
+    options.gate.unverified = &bodies;
     struct http_rig *rig = begin(options);
     budget_init(&bodies, "bodies", 60000, &rig->budget);
     for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
@@ -406,6 +407,47 @@ UNIT_TEST(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget)
     client_close(&client);
     end(rig);
     assert_int_equal(budget_used(&bodies), 0);
+}
+
+/* Waits until the server has read that many bytes of bodies. */
+static void
+wait_for_body_bytes(struct http_rig *rig, uint64_t count)
+{
+    for (int ms = 0; http_rig_stats(rig).body_bytes < count; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        poll(NULL, 0, 1);
+    }
+}
+
+UNIT_TEST(test_a_body_sent_to_a_route_open_to_all_is_thrown_away)
+{
+    enum { BODY_BYTES = 90000, FIRST_BYTES = 80000 };
+    static char body[BODY_BYTES];
+    memset(body, 'x', sizeof body);
+    struct http_rig *rig = begin(http_rig_options());
+    uint64_t sent = 0;
+    for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+        struct client client = client_connect(rig);
+        char head[8000] = "";
+        for (int i = 0; i < 3500; i++) {
+            strcat(head, i == 0 ? "GET /text?a" : "&a");
+        }
+        snprintf(head + strlen(head), 200, HTTP_11 "X-Gate: anyone\r\n%s: %s\r\n\r\n%s",
+                 is_chunked ? "Transfer-Encoding" : "Content-Length",
+                 is_chunked ? "chunked" : "90000", is_chunked ? "15f90\r\n" : "");
+        client_send(&client, head);
+        wait_for_body_bytes(rig, sent);
+        uint64_t before = budget_used(&rig->budget);
+        client_send_bytes(&client, body, FIRST_BYTES);
+        wait_for_body_bytes(rig, sent += FIRST_BYTES);
+        assert_true(budget_used(&rig->budget) < before + 30000); /* its head, without arguments */
+        client_send_bytes(&client, body, BODY_BYTES - FIRST_BYTES);
+        sent += BODY_BYTES - FIRST_BYTES;
+        if (is_chunked) client_send(&client, "\r\n0\r\n\r\n");
+        client_expect(&client, 200, "hello");
+        client_close(&client);
+    }
+    end(rig);
 }
 
 static void
@@ -453,6 +495,7 @@ main(void)
         cmocka_unit_test(test_nothing_is_learnt_of_a_request_before_its_body_is_judged),
         cmocka_unit_test(test_a_denial_does_not_say_if_the_body_was_looked_at),
         cmocka_unit_test(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget),
+        cmocka_unit_test(test_a_body_sent_to_a_route_open_to_all_is_thrown_away),
         cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),
     };
     int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);

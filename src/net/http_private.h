@@ -240,7 +240,8 @@ enum http_link {
  * 5. The request is freed when it is DETACHED, and neither HELD nor STREAMING nor JUDGED.
  * 6. `stream.ring` is not NULL in STREAMING.
  * 7. While `awaits_body` is set, no refusal says anything about the route, and the body is charged
- *    to the gate's budget for bodies.
+ *    to the budget of what is not verified.
+ * 8. A request that is anyone's has no sender, and keeps no body.
  */
 struct http_request {
     /* Immutable once given to the handler. */
@@ -257,6 +258,7 @@ struct http_request {
     char peer[HTTP_PEER_BYTES];
     struct http_refusal refusal;
     bool awaits_body; /* the gate judges it again when the body is whole; see invariant 7 */
+    bool is_anyones;  /* let in without credentials; see invariant 8 */
     void *sender;     /* NULL: no user is known */
     void (*release_sender)(void *sender);
     struct lock *lock; /* own_lock, for functions that have the request as const */
@@ -368,6 +370,14 @@ static inline int64_t
 http_clock_since(uint64_t word)
 {
     return (int64_t)(word >> 3);
+}
+
+/* Returns the budget of memory of requests that are not let in. */
+static inline struct budget *
+http_unverified(const struct http_server *server)
+{
+    const struct http_options *options = &server->options;
+    return options->gate.unverified != NULL ? options->gate.unverified : options->budget;
 }
 
 static inline void

@@ -109,14 +109,6 @@ judge_framing(struct http_request *request)
     }
 }
 
-/* Returns the budget of a body that waits for the gate. */
-static struct budget *
-body_budget(const struct http_request *request)
-{
-    const struct http_options *options = &request->server->options;
-    return options->gate.bodies != NULL ? options->gate.bodies : options->budget;
-}
-
 static uint64_t
 body_limit(const struct http_request *request)
 {
@@ -125,7 +117,7 @@ body_limit(const struct http_request *request)
     if (!request->awaits_body) return own == 0 ? options->body_bytes_max : own;
     /* While a body grows, its old and its new memory count: less than twice its limit. A body that
      * could never fit would be sent again after each 503. */
-    const struct budget *bodies = body_budget(request);
+    const struct budget *bodies = http_unverified(request->server);
     uint64_t share = atomic_load_explicit(&bodies->limit_bytes, memory_order_relaxed) / 3;
     return share > 0 && share < options->body_bytes_max ? share : options->body_bytes_max;
 }
@@ -134,7 +126,7 @@ void
 http_request_init_body(struct http_request *request)
 {
     struct budget *budget = request->server->options.budget;
-    buf_init(&request->body, request->awaits_body ? body_budget(request) : budget,
+    buf_init(&request->body, request->awaits_body ? http_unverified(request->server) : budget,
              body_limit(request)); /* request invariant 7 */
 }
 
@@ -191,6 +183,8 @@ judge_sender(struct http_request *request)
     request->state = HTTP_REQUEST_READING;
     atomic_fetch_sub_explicit(&request->server->held, 1, memory_order_seq_cst);
     request->awaits_body = entry == HTTP_ENTRY_BODY;
+    request->is_anyones = entry == HTTP_ENTRY_ANYONE;
+    assert(!request->is_anyones || request->sender == NULL); /* request invariant 8 */
     if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
     if (request->awaits_body && is_too_large(request))
         http_refuse(request, 413, true, "request body too large");
@@ -217,7 +211,7 @@ http_request_judge_body(struct http_request *request)
     struct buf *body = &request->body;
     struct http_denial denial = {0};
     if (!request->awaits_body || request->refusal.status != 0) return;
-    assert(body->budget == body_budget(request)); /* request invariant 7 */
+    assert(body->budget == http_unverified(request->server)); /* request invariant 7 */
     enum http_entry entry = gate->judge_body(gate->context, request, &denial);
     assert(entry == HTTP_ENTRY_OPEN || entry == HTTP_ENTRY_DENIED);
     if (entry == HTTP_ENTRY_DENIED) {
@@ -346,6 +340,7 @@ http_give(struct http_request *request)
     assert(request->link == HTTP_LINK_ATTACHED);
     assert(request->route != NULL);
     assert(request->refusal.status == 0);
+    assert(!request->is_anyones || request->body.size == 0); /* request invariant 8 */
     atomic_fetch_add_explicit(&server->held, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&server->closing, memory_order_seq_cst)) {
         atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);

@@ -76,6 +76,7 @@ struct http_denial {
 };
 enum http_entry {
     HTTP_ENTRY_OPEN,
+    HTTP_ENTRY_ANYONE, /* open to everybody, without credentials: its body is thrown away */
     HTTP_ENTRY_DENIED, /* *ret_denial says how */
     HTTP_ENTRY_LATER,  /* any thread will call http_entry_decide(); the request waits, unread */
     HTTP_ENTRY_BODY,   /* the body has to be read first: judge_body() is called then */
@@ -86,10 +87,11 @@ struct http_gate {
                              struct http_denial *ret_denial);
     enum http_entry (*judge_body)(void *context, struct http_request *request,
                                   struct http_denial *ret_denial); /* not LATER or BODY */
-    /* For bodies that wait for judge_body(), a budget below that of the server; NULL: that one. Its
-     * limit is a limit for all of them: 503 beyond it. One of them may have a third of that, and
-     * body_bytes_max of the server, whatever its route allows: 413 beyond it. */
-    struct budget *bodies;
+    /* For memory of requests that are not let in, a budget below that of the server; NULL: that
+     * one. Bodies that wait for judge_body() count against it, 503 beyond its limit; one of them
+     * may have a third of that, and body_bytes_max of the server, whatever its route allows: 413
+     * beyond it. So do bytes that arrive before the request that they follow is answered. */
+    struct budget *unverified;
     /* Called once with the status of the answer, before it is sent; any thread. Not for what the
      * server refuses without a sender. May be NULL. */
     void (*answered)(void *context, const struct http_request *request, unsigned status);
