@@ -6,6 +6,7 @@
 #include "lib/test.h"
 
 #include "base/mem.h"
+#include "net/http_private.h"
 
 /* --- a gate that does what the header X-Gate says ----------------------------------------------
  */
@@ -450,6 +451,148 @@ UNIT_TEST(test_a_body_sent_to_a_route_open_to_all_is_thrown_away)
     end(rig);
 }
 
+/* --- places of connections -------------------------------------------------------------------- */
+
+/* Connects to a place of the server from 127.0.0.`from`. */
+static struct client
+connect_from(struct http_rig *rig, size_t place, uint32_t from)
+{
+    struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct timeval limit = {.tv_sec = WAIT_S};
+    struct sockaddr_in own = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + from)},
+                       to = {.sin_family = AF_INET,
+                             .sin_port = htons(rig->server->listeners[place].port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(bind(client.fd, (struct sockaddr *)&own, sizeof own), 0);
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&to, sizeof to), 0);
+    client.bytes = malloc(CLIENT_BYTES);
+    return client;
+}
+
+static unsigned
+count_idle(struct http_rig *rig)
+{
+    unsigned count = 0;
+    lock_take(&rig->server->lock);
+    for (struct http_conn *conn = rig->server->conns; conn != NULL; conn = conn->next) {
+        count += http_clock_phase(atomic_load(&conn->clock)) == HTTP_PHASE_IDLE;
+    }
+    lock_drop(&rig->server->lock);
+    return count;
+}
+
+/* Makes a request on the connection, and waits until that many are idle. */
+static void
+ask_and_idle(struct http_rig *rig, struct client *client, const char *says, unsigned idle_count)
+{
+    client_send(client, "GET /text" HTTP_11 "X-Gate: ");
+    client_send(client, says);
+    client_send(client, "\r\n\r\n");
+    client_expect(client, 200, "hello");
+    for (int ms = 0; count_idle(rig) != idle_count; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        poll(NULL, 0, 1);
+    }
+}
+
+UNIT_TEST(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user)
+{
+    if (http_rig_has_tls()) return; /* accepting is the same */
+    static const struct {
+        const char *says;
+        uint32_t from;
+    } inside[] = {{"open", 2},   {"anyone", 3}, {"anyone", 2}, {"anyone", 2},
+                  {"anyone", 2}, {"anyone", 3}, {"open", 3},   {"open", 3}};
+    enum { COUNT = 8, SILENT_COUNT = 20 };
+    struct http_options options = http_rig_options();
+    options.connections_max = COUNT;
+    struct http_rig *rig = begin(options);
+    struct client clients[COUNT], silent[SILENT_COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        clients[i] = connect_from(rig, 0, inside[i].from);
+        ask_and_idle(rig, &clients[i], inside[i].says, i + 1);
+    }
+    /* Three connections of the second address have no user: the first of them ends. */
+    struct client client = connect_from(rig, 0, 4);
+    ask_and_idle(rig, &client, "anyone", COUNT);
+    client_expect_end(&clients[2]);
+    assert_int_equal(http_rig_stats(rig).connections_displaced, 1);
+    /* Many silent ones displace each other as soon as they have the most, and none with a user. */
+    for (unsigned i = 0; i < SILENT_COUNT; i++) {
+        uint64_t before = http_rig_stats(rig).connections_total;
+        silent[i] = connect_from(rig, 0, 5);
+        for (int ms = 0; http_rig_stats(rig).connections_total == before ||
+                         http_rig_stats(rig).connections_now > COUNT;
+             ms++) {
+            assert_true(ms < WAIT_S * 1000);
+            poll(NULL, 0, 1);
+        }
+    }
+    ask_and_idle(rig, &clients[0], "open", count_idle(rig));
+    ask_and_idle(rig, &clients[6], "open", count_idle(rig));
+    ask_and_idle(rig, &clients[7], "open", count_idle(rig));
+    assert_int_equal(http_rig_stats(rig).connections_displaced, 1 + SILENT_COUNT);
+    assert_int_equal(http_rig_stats(rig).connections_refused, 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        client_close(&clients[i]);
+    }
+    for (unsigned i = 0; i < SILENT_COUNT; i++) {
+        client_close(&silent[i]);
+    }
+    client_close(&client);
+    end(rig);
+}
+
+UNIT_TEST(test_each_listener_has_a_share_of_the_connections)
+{
+    if (http_rig_has_tls()) return; /* accepting is the same */
+    enum { COUNT = 8 };
+    for (int has_users = 0; has_users < 2; has_users++) {
+        struct http_options options = http_rig_options();
+        struct http_place places[] = {options.places[0], options.places[0]};
+        options.places = places;
+        options.place_count = 2;
+        options.connections_max = COUNT; /* one is kept for each place */
+        struct http_rig *rig = begin(options);
+        struct client clients[COUNT], other, last, more = {.fd = -1};
+        for (unsigned i = 0; i + 1 < COUNT; i++) {
+            clients[i] = connect_from(rig, 0, 1);
+            ask_and_idle(rig, &clients[i], has_users ? "open" : "anyone", i + 1);
+        }
+        /* The first place has no more than these, though one is free: the second one has it. */
+        last = connect_from(rig, 0, 1);
+        client_send(&last, "GET /text" HTTP_11 "X-Gate: anyone\r\n\r\n");
+        client_expect(&last, has_users ? 503 : 200,
+                      has_users ? "too many connections, retry later\n" : "hello");
+        if (!has_users) client_expect_end(&clients[0]);
+        other = connect_from(rig, 1, 1);
+        ask_and_idle(rig, &other, "anyone", COUNT);
+        assert_int_equal(http_rig_stats(rig).connections_displaced, has_users ? 0 : 1);
+        /* It keeps it, also when it has been idle longest. */
+        for (unsigned i = 1; i + 1 < COUNT && !has_users; i++) {
+            ask_and_idle(rig, &clients[i], "anyone", COUNT);
+        }
+        if (!has_users) {
+            client_close(&last);
+            last = connect_from(rig, 0, 1);
+            ask_and_idle(rig, &last, "anyone", COUNT);
+            more = connect_from(rig, 0, 1);
+            ask_and_idle(rig, &more, "anyone", COUNT);
+            client_expect_end(&clients[1]);
+            ask_and_idle(rig, &other, "anyone", COUNT);
+        }
+        for (unsigned i = 0; i + 1 < COUNT; i++) {
+            client_close(&clients[i]);
+        }
+        client_close(&other);
+        client_close(&last);
+        client_close(&more);
+        end(rig);
+    }
+}
+
 static void
 fail_each_allocation_of(const char *way)
 {
@@ -496,6 +639,8 @@ main(void)
         cmocka_unit_test(test_a_denial_does_not_say_if_the_body_was_looked_at),
         cmocka_unit_test(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget),
         cmocka_unit_test(test_a_body_sent_to_a_route_open_to_all_is_thrown_away),
+        cmocka_unit_test(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user),
+        cmocka_unit_test(test_each_listener_has_a_share_of_the_connections),
         cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),
     };
     int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);

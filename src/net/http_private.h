@@ -32,6 +32,7 @@ enum {
     HTTP_PARTINGS_MAX = 64,
     HTTP_ALSO_MAX = 6,           /* headers that all answers to a request get */
     HTTP_READ_BYTES = 64 * 1024, /* largest read; the size of a worker's buffer */
+    HTTP_ADDRESSES = 1024,       /* hashes of addresses */
     HTTP_FRAME_BYTES = 24,       /* the line before a chunk, after the end of the last chunk */
 };
 #define HTTP_RETRY_AFTER "5"
@@ -75,6 +76,8 @@ enum http_phase {
  * 8. A listed connection is between its neighbours, and `conn_count` is the length of the list.
  * 9. A connection of a place with TLS has no byte received or sent but through its session, unless
  *    it turns out to be in clear text: it is answered 400, and closed.
+ * 10. Connections that have a place, and the places that are kept for listeners with fewer than
+ *    their share, are together at most connections_max.
  */
 enum http_step {
     HTTP_STEP_HANDSHAKE, /* of TLS; a connection in clear text begins in HEAD */
@@ -94,6 +97,7 @@ struct http_listener {
     bool has_tls;
     char unix_path[HTTP_UNIX_PATH_BYTES]; /* "": not a Unix socket */
     uint64_t unix_device, unix_inode;     /* its file */
+    unsigned taken;                       /* places of its connections; guarded by server->lock */
 
     int fd;                       /* the watch thread only, while it runs */
     struct tls *tls;              /* guarded by server->lock */
@@ -109,9 +113,14 @@ struct http_conn {
     char peer[HTTP_PEER_BYTES];
     struct in6_addr peer_address; /* IPv4 addresses are mapped; all 0 for a Unix socket */
 
+    unsigned address_hash; /* below HTTP_ADDRESSES; of an IPv6 address, of its /64 */
+
     /* Guarded by server->lock. */
     struct http_conn *next;
     struct http_conn *prev;
+    bool has_place; /* until it is unlisted, or cut to make place for another one */
+
+    _Atomic bool is_verified; /* relaxed: a user was known who sent a request on it */
 
     /*
      * The phase and the monotonic time it began, in one word (http_clock()), so that the watch
@@ -311,12 +320,15 @@ struct http_server {
     struct http_worker *workers; /* options.workers */
     struct env_thread *watch;
     struct http_listener listeners[HTTP_LISTENERS_MAX]; /* options.place_count; have own comments */
+    unsigned share;                                     /* places that are kept for each listener */
+    uint64_t seed;                                      /* of address_hash */
     int wake_fd; /* eventfd: wakes the watch thread to look at parted_fds and flags */
     int64_t tick_ns;
 
     struct lock lock; /* LOCK_RANK_HTTP; guards to the next blank line */
     struct http_conn *conns;
     unsigned conn_count;
+    unsigned taken; /* places, of all listeners */
     bool stopping;
     bool listening;
     struct cond listening_changed;
@@ -337,6 +349,7 @@ struct http_server {
     /* Relaxed: statistics. */
     _Atomic uint64_t connections_total;
     _Atomic uint64_t connections_refused;
+    _Atomic uint64_t connections_displaced;
     _Atomic uint64_t requests_total;
     _Atomic uint64_t requests_by_class[6];
     _Atomic uint64_t timeouts_header;
@@ -391,6 +404,10 @@ bool http_conn_enter(struct http_conn *conn, enum http_phase phase);
 /* Both under server->lock. */
 void http_conn_list_locked(struct http_conn *conn);
 void http_conn_unlist_locked(struct http_conn *conn);
+/* Takes its place from the connection, which is listed until its worker has closed it. */
+void http_conn_give_place_locked(struct http_conn *conn);
+/* Counts the places that the listener may not take: those taken, and those kept for others. */
+unsigned http_places_gone_locked(const struct http_server *server, const struct http_listener *l);
 
 /* Appends the header lines that all answers get. */
 void http_put_common_headers(struct http_server *server, struct buf *head);

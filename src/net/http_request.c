@@ -196,6 +196,7 @@ http_set_sender(struct http_request *request, void *sender, void (*release)(void
     assert(request->sender == NULL);
     request->sender = sender;
     request->release_sender = release;
+    atomic_store_explicit(&request->conn->is_verified, true, memory_order_relaxed);
 }
 
 void *

@@ -36,6 +36,28 @@ http_conn_enter(struct http_conn *conn, enum http_phase phase)
     return true;
 }
 
+unsigned
+http_places_gone_locked(const struct http_server *server, const struct http_listener *l)
+{
+    unsigned gone = server->taken;
+    assert(lock_is_mine(&server->lock));
+    for (size_t i = 0; i < server->options.place_count; i++) {
+        const struct http_listener *other = &server->listeners[i];
+        if (other != l && other->taken < server->share) gone += server->share - other->taken;
+    }
+    return gone;
+}
+
+void
+http_conn_give_place_locked(struct http_conn *conn)
+{
+    assert(lock_is_mine(&conn->server->lock));
+    assert(conn->has_place && conn->listener->taken > 0); /* step invariant 10 */
+    conn->has_place = false;
+    conn->listener->taken--;
+    conn->server->taken--;
+}
+
 void
 http_conn_list_locked(struct http_conn *conn)
 {
@@ -48,6 +70,10 @@ http_conn_list_locked(struct http_conn *conn)
     }
     server->conns = conn;
     server->conn_count++;
+    conn->has_place = true;
+    conn->listener->taken++;
+    server->taken++;
+    assert(http_places_gone_locked(server, NULL) <= server->options.connections_max); /* 10 */
 }
 
 void
@@ -68,6 +94,7 @@ http_conn_unlist_locked(struct http_conn *conn)
         conn->next->prev = conn->prev;
     }
     server->conn_count--;
+    if (conn->has_place) http_conn_give_place_locked(conn);
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -144,6 +171,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     if (server == NULL) goto out;
     server->options = *options;
     if (server->options.workers < 2) server->options.workers = 2;
+    server->share = options->connections_max / 4 / (unsigned)options->place_count;
     server->wake_fd = -1;
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         server->listeners[i].fd = -1;
@@ -160,6 +188,8 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     lock_init(&server->headers_lock, LOCK_RANK_LEAF);
     cond_init(&server->listening_changed);
     e = copy_routes(server, options);
+    if (e) goto out;
+    e = env_random(options->env, &server->seed, sizeof server->seed);
     if (e) goto out;
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->wake_fd < 0) {
@@ -305,6 +335,7 @@ http_server_stats(struct http_server *server, struct http_stats *ret_stats)
         .connections_now = connections_now,
         .connections_total = counted(&server->connections_total),
         .connections_refused = counted(&server->connections_refused),
+        .connections_displaced = counted(&server->connections_displaced),
         .requests_total = counted(&server->requests_total),
         .timeouts_header = counted(&server->timeouts_header),
         .timeouts_body = counted(&server->timeouts_body),

@@ -121,7 +121,7 @@ struct http_options {
     const struct http_place *places; /* copied but for texts, which outlive the server */
     size_t place_count;              /* at most HTTP_LISTENERS_MAX */
     unsigned workers;                /* at least 2 */
-    unsigned connections_max;
+    unsigned connections_max;        /* a quarter of them is kept for the places, in equal shares */
     size_t header_bytes_max; /* request line and headers together; <= HTTP_HEADER_BYTES_CEILING */
     uint64_t body_bytes_max;
     int64_t header_timeout_ns;       /* from the first byte (or accept) to the end of the headers */
@@ -139,7 +139,8 @@ struct http_options {
 struct http_stats {
     uint64_t connections_now;
     uint64_t connections_total;
-    uint64_t connections_refused; /* beyond the limit */
+    uint64_t connections_refused;   /* beyond the limit */
+    uint64_t connections_displaced; /* cut to make place for others */
     uint64_t requests_total;
     uint64_t requests_by_class[6]; /* [2] is 2xx ... */
     uint64_t timeouts_header;

@@ -16,6 +16,10 @@
  * Connections beyond the limit come here, too, and get 503 with their first bytes or after a
  * second.
  *
+ * Places. At the limit a new connection gets the place of one without a verified user, so that
+ * clients without credentials do not keep others out: find_place_locked(). Each listener has a
+ * share of the places that no other takes.
+ *
  *      beyond the limit --> waiting --first bytes, or a second: 503--> drained --> closed
  *      workers' parted_fds -------------------------------------------->
  *
@@ -29,6 +33,7 @@
  * 4. The listeners' sockets are open as long as `listening` is set. While this thread runs, only it
  *    closes them.
  * 5. Nothing leaves CUT, and HANDLER never becomes CUT.
+ * 6. Only this thread lists connections, each after it has found a place for it.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -42,6 +47,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/hash/hash.h"
 #include "base/log.h"
 #include "net/http_private.h"
 
@@ -88,8 +94,8 @@ sending_stalled(struct http_conn *conn, int64_t now_ns)
     return now_ns - conn->progress_ns > conn->server->options.send_timeout_ns;
 }
 
-/* Cuts the connection unless it has entered another phase meanwhile. */
-static void
+/* Cuts the connection. False: it has entered another phase meanwhile. */
+static bool
 conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool explain)
 {
     assert(lock_is_mine(&conn->server->lock));            /* invariant 1 */
@@ -98,15 +104,16 @@ conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool 
     uint64_t cut_word = http_clock(HTTP_PHASE_CUT, http_clock_since(word));
     if (!atomic_compare_exchange_strong_explicit(&conn->clock, &word, cut_word,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
-        return;
+        return false;
     }
     http_count(counter);
     if (explain && conn->listener->has_tls) {
         (void)shutdown(conn->fd, SHUT_RD); /* the worker sends the answer: step invariant 9 */
-        return;
+        return true;
     }
     if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE);
     env_shutdown(conn->server->options.env, conn->fd);
+    return true;
 }
 
 /* Says whether the client exceeded the timeout. A client whose bytes have arrived and are not read
@@ -136,16 +143,17 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     }
     if (phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT) return;
     if (phase == HTTP_PHASE_SEND) {
-        if (sending_stalled(conn, now_ns)) conn_cut(conn, word, &server->timeouts_send, false);
+        if (sending_stalled(conn, now_ns))
+            (void)conn_cut(conn, word, &server->timeouts_send, false);
         return;
     }
     if (phase == HTTP_PHASE_IDLE && is_late(conn, age_ns, options->idle_timeout_ns)) {
-        conn_cut(conn, word, &server->timeouts_idle, false);
+        (void)conn_cut(conn, word, &server->timeouts_idle, false);
     } else if (phase == HTTP_PHASE_HEADER && is_late(conn, age_ns, options->header_timeout_ns)) {
         bool has_begun = tcp_info_of(conn->fd).tcpi_bytes_received > 0;
-        conn_cut(conn, word, &server->timeouts_header, has_begun);
+        (void)conn_cut(conn, word, &server->timeouts_header, has_begun);
     } else if (phase == HTTP_PHASE_BODY && is_late(conn, age_ns, options->body_timeout_ns)) {
-        conn_cut(conn, word, &server->timeouts_body, true);
+        (void)conn_cut(conn, word, &server->timeouts_body, true);
     }
 }
 
@@ -248,6 +256,49 @@ turn_away(struct http_server *server, const struct http_listener *listener, int 
         parting_add(server, fd, true, now_ns);
 }
 
+static bool
+is_verified(const struct http_conn *conn)
+{
+    return atomic_load_explicit(&conn->is_verified, memory_order_relaxed);
+}
+
+/* Says whether the listener may take a place, if need be that of another connection: of those
+ * without a verified user, of the address that has most of them, the one that has been in its phase
+ * longest. It is cut without an answer. Two walks over the list: with 1,024 they take some 10 us.
+ */
+static bool
+find_place_locked(struct http_server *server, const struct http_listener *listener)
+{
+    unsigned counts[HTTP_ADDRESSES] = {0};
+    struct http_conn *found = NULL;
+    uint64_t found_word = 0;
+    if (http_places_gone_locked(server, listener) < server->options.connections_max) return true;
+    if (server->conn_count - server->taken >= HTTP_PARTINGS_MAX)
+        return false; /* workers are late */
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        counts[conn->address_hash] += conn->has_place && !is_verified(conn);
+    }
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+        enum http_phase phase = http_clock_phase(word);
+        bool helps = conn->listener == listener || conn->listener->taken > server->share;
+        if (!conn->has_place || is_verified(conn) || !helps || phase == HTTP_PHASE_HANDLER ||
+            phase == HTTP_PHASE_CUT)
+            continue;
+        unsigned most = found == NULL ? 0 : counts[found->address_hash];
+        if (counts[conn->address_hash] < most) continue;
+        if (counts[conn->address_hash] == most &&
+            http_clock_since(word) >= http_clock_since(found_word))
+            continue;
+        found = conn;
+        found_word = word;
+    }
+    if (found == NULL || !conn_cut(found, found_word, &server->connections_displaced, false))
+        return false;
+    http_conn_give_place_locked(found);
+    return true;
+}
+
 static void
 hand_over(struct http_server *server, struct http_listener *listener, int fd,
           const struct sockaddr_storage *address, int64_t now_ns)
@@ -264,6 +315,10 @@ hand_over(struct http_server *server, struct http_listener *listener, int fd,
     conn->fd = fd;
     http_peer_print(address, conn->peer, sizeof conn->peer);
     conn->peer_address = http_peer_mapped(address);
+    size_t key_bytes = IN6_IS_ADDR_V4MAPPED(&conn->peer_address) ? 16 : 8;
+    conn->address_hash =
+        (unsigned)hash_bytes(bytes_of(&conn->peer_address, key_bytes), server->seed) %
+        HTTP_ADDRESSES;
     atomic_init(&conn->clock, http_clock(HTTP_PHASE_HEADER, now_ns));
     /* Listed first: its worker may end it before http_conn_start() returns. */
     lock_take(&server->lock);
@@ -305,7 +360,7 @@ accept_some(struct http_server *server, struct http_listener *listener, int64_t 
         }
         http_count(&server->connections_total);
         lock_take(&server->lock);
-        bool full = server->conn_count >= server->options.connections_max;
+        bool full = !find_place_locked(server, listener);
         lock_drop(&server->lock);
         if (full) {
             http_count(&server->connections_refused);

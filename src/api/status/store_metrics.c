@@ -247,6 +247,10 @@ put_http(struct metric_sink *s, const struct http_stats *h)
     put(s, "firekeep_http_connections_refused_total", COUNTER,
         "HTTP connections above web.max-connections, answered with 503 or reset.",
         h->connections_refused);
+    put(s, "firekeep_http_connections_displaced_total", COUNTER,
+        "HTTP connections without verified credentials that were closed for new ones, beyond "
+        "web.max-connections.",
+        h->connections_displaced);
     put(s, "firekeep_http_requests_total", COUNTER, "HTTP requests.", h->requests_total);
     put(s, "firekeep_http_body_bytes_total", COUNTER, "Bytes received in HTTP request bodies.",
         h->body_bytes);
