@@ -166,7 +166,7 @@ gate_refuse(struct gate *g, const struct http_request *request, enum gate_refusa
     /* Browsers do not know the scheme, and leave it to the page to ask. */
     static const char page_challenge[] = "Session realm=\"Firekeep\"";
     atomic_fetch_add_explicit(&g->refused[refusal], 1, memory_order_relaxed);
-    if (refusal == GATE_UNKNOWN && http_header(request, "Authorization") != NULL)
+    if (reason != NULL && http_header(request, "Authorization") != NULL)
         note_failure(g, request, reason); /* without credentials nothing was guessed */
     *ret_denial = denials[refusal];
     if (refusal == GATE_UNKNOWN && http_header(request, GATE_PAGE_HEADER) != NULL)
@@ -221,6 +221,9 @@ on_checked(void *context, enum verifier_result result)
     case VERIFIER_BAD:
         entry = gate_refuse(g, request, GATE_UNKNOWN, "wrong user or password", &denial);
         break;
+    case VERIFIER_BAD_AGAIN:
+        entry = gate_refuse(g, request, GATE_UNKNOWN, NULL, &denial); /* is counted already */
+        break;
     case VERIFIER_OUTDATED:
         entry = judge_sender(g, request, SIGNED_HEAD, &denial);
         assert(entry != HTTP_ENTRY_BODY); /* a request with a password has no good signature */
@@ -234,6 +237,14 @@ on_checked(void *context, enum verifier_result result)
     http_entry_decide(request, entry == HTTP_ENTRY_OPEN ? NULL : &denial); /* invariant 2 */
 }
 
+static bool
+is_barred(void *context)
+{
+    const struct password_check *check = context;
+    struct penalty_key key;
+    return find_client(check->gate, check->request, &key) && is_slowed(check->gate, key);
+}
+
 /* Checks a password. An unknown name takes as long as a known one, so that the time does not say
  * which names exist. */
 static enum http_entry
@@ -242,7 +253,7 @@ check_password(struct gate *g, struct http_request *request, struct users *users
 {
     const struct user *user = users_by_name(users, name);
     struct password_check *check = mem_new(g->memory, sizeof *check);
-    struct verifier_caller caller = {on_checked, check};
+    struct verifier_caller caller = {on_checked, check, .is_barred = is_barred};
     struct penalty_key key;
     if (find_client(g, request, &key)) {
         caller.client = bytes_of(key.bytes, sizeof key.bytes);

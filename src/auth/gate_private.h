@@ -6,9 +6,9 @@
 #define AUTH_GATE_PRIVATE_H
 
 #include "auth/gate.h"
-#include "auth/tokens/jwt_users.h"
 #include "auth/penalties.h"
 #include "auth/session.h"
+#include "auth/tokens/jwt_users.h"
 #include "base/lock.h"
 
 enum gate_cookie { COOKIE_PLAIN, COOKIE_SECURE, COOKIES };
@@ -37,7 +37,7 @@ struct gate {
 
 /* --- gate.c ----------------------------------------------------------------------------------- */
 
-/* Refuses the request; `reason` is for the log, and may be NULL. */
+/* Refuses the request. `reason` is for the log; NULL if that is no failure of its address. */
 enum http_entry gate_refuse(struct gate *g, const struct http_request *request,
                             enum gate_refusal refusal, const char *reason,
                             struct http_denial *ret_denial);

@@ -115,6 +115,43 @@ UNIT_TEST(test_passwords_are_asked_for_and_permissions_hold)
     gate_rig_end(rig);
 }
 
+UNIT_TEST(test_parallel_guesses_are_hashed_as_if_they_came_one_by_one)
+{
+    enum { GUESSES = 40 };
+    struct http_rig *rig = begin();
+    struct client clients[GUESSES];
+    struct buf text;
+    unsigned refused = 0;
+    later_ns += 200 * NS_PER_S;
+    buf_init(&text, NULL, 64);
+    for (int i = 0; i < GUESSES; i++) {
+        clients[i] = client_connect(rig);
+        client_send(&clients[i], "GET /text" HTTP_11);
+    }
+    for (int i = 0; i < GUESSES; i++) {
+        char guess[32], header[128];
+        snprintf(guess, sizeof guess, "reader:guess%d", i);
+        buf_clear(&text);
+        base64_put(&text, bytes_of_text(guess));
+        snprintf(header, sizeof header, "Authorization: Basic %.*s\r\n\r\n", (int)text.size,
+                 (const char *)text.at);
+        client_send(&clients[i], header);
+    }
+    for (int i = 0; i < GUESSES; i++) {
+        struct response response = client_response(&clients[i], false);
+        refused += response.status == 401;
+        if (response.status != 401) assert_int_equal(response.status, 503);
+        response_free(&response);
+        client_close(&clients[i]);
+    }
+    buf_fini(&text);
+    struct gate_stats stats;
+    gate_stats(gate_rig.gate, &stats);
+    assert_int_equal(refused, 10);
+    assert_int_equal(stats.passwords_hashed, 10);
+    gate_rig_end(rig);
+}
+
 /* Returns the status of a request with a token, and a caller before it. */
 static int
 ask_from(struct http_rig *rig, const char *request, const char *caller, bool is_genuine)
@@ -880,6 +917,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_passwords_are_asked_for_and_permissions_hold),
         cmocka_unit_test(test_verified_caller_decides_and_a_claimed_one_does_not),
+        cmocka_unit_test(test_parallel_guesses_are_hashed_as_if_they_came_one_by_one),
         cmocka_unit_test(test_tokens_let_in_and_malformed_headers_do_not),
         cmocka_unit_test(test_a_place_serves_what_it_is_allowed_to),
         cmocka_unit_test(test_without_users_a_guarded_place_knows_its_hosts),

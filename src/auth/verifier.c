@@ -10,6 +10,10 @@
  * its own tags: otherwise it could guess the passwords of all active users as fast as it can send.
  * So are all clients while the queue is full, because their failures are not counted.
  *
+ * Clients take turns in the queue: a check is put after one of each other client that waits. What
+ * a client may fail is judged when its check is due, by is_barred(): then all its earlier checks
+ * have been answered and counted, so that as many are hashed as if they had come one by one.
+ *
  * Entries expire when they have not been used for a time, not when they reach an age: a change of
  * the users empties the cache, so age does not make an entry wrong, and with 1,000 users an age of
  * five minutes would cost a sixth of a core and let all of them queue at the same moments.
@@ -23,6 +27,8 @@
  *  3. The first `entry_count` entries have different tags, and the table has each of them under its
  *     tag; there are at most cache_max.
  *  4. A tag enters the cache in the generation of users that its check was queued in.
+ *  5. Waiting checks are in the order of their rounds, none of which is below `round`; those of one
+ *     client have different rounds.
  */
 #include "auth/verifier.h"
 
@@ -41,7 +47,9 @@ struct verifier_job {
     struct verifier_job *next;
     struct verifier_caller caller;
     uint64_t generation;
+    uint64_t round;
     bool is_unknown;
+    uint8_t client[VERIFIER_CLIENT_BYTES]; /* the rest is 0 */
     uint32_t password_bytes;
     uint8_t tag[TAG_BYTES], own_tag[TAG_BYTES]; /* without and with the client */
     char hash[PASSWORD_HASH_BYTES];
@@ -68,7 +76,8 @@ struct verifier {
     bool stops;
     uint64_t generation; /* of the users */
     struct verifier_job *free;
-    struct verifier_job *first, **end; /* waiting, in their order */
+    struct verifier_job *first; /* waiting, in their order */
+    uint64_t round;             /* of the check that was taken last */
     uint32_t free_count, waiting_count, taken_count;
     struct verified_entry *entries; /* options.cache_max */
     uint32_t entry_count;
@@ -213,36 +222,71 @@ verifier_forget_all(struct verifier *v)
 
 /* --- the queue -------------------------------------------------------------------------------- */
 
+/* Counts the waiting checks of a client, and finds the round of its next one. */
+static uint32_t
+count_client(const struct verifier *v, const uint8_t *client, uint64_t *ret_round)
+{
+    uint32_t count = 0;
+    *ret_round = v->round + 1;
+    for (const struct verifier_job *job = v->first; job != NULL; job = job->next) {
+        if (memcmp(job->client, client, VERIFIER_CLIENT_BYTES) != 0) continue;
+        count++;
+        *ret_round = job->round + 1;
+    }
+    return count;
+}
+
+static void
+add_job(struct verifier *v, struct verifier_job *job)
+{
+    struct verifier_job **place = &v->first;
+    while (*place != NULL && (*place)->round <= job->round) {
+        place = &(*place)->next;
+    }
+    assert(job->round > v->round);                          /* invariant 5 */
+    assert(*place == NULL || (*place)->round > job->round); /* invariant 5 */
+    job->next = *place;
+    *place = job;
+    v->waiting_count++;
+    assert_counts(v);
+    cond_wake_one(&v->work);
+}
+
 static enum verifier_answer
 submit(struct verifier *v, bool is_unknown, struct bytes user, const char *hash,
        struct bytes password, struct verifier_caller caller)
 {
-    uint8_t tag[TAG_BYTES], own_tag[TAG_BYTES];
+    uint8_t tag[TAG_BYTES], own_tag[TAG_BYTES], client[VERIFIER_CLIENT_BYTES] = {0};
+    uint64_t round;
     const struct bytes any_client = bytes_of(NULL, 0), hashed = bytes_of_text(hash);
     assert(hashed.size < PASSWORD_HASH_BYTES);
     assert(caller.callback != NULL); /* invariant 2 */
+    assert(caller.client.size <= sizeof client);
+    if (caller.client.size > 0) memcpy(client, caller.client.at, caller.client.size);
     bool has_tags = make_tag(v, is_unknown, any_client, user, hashed, password, tag) &&
                     make_tag(v, is_unknown, caller.client, user, hashed, password, own_tag);
     const int64_t now_ns = env_monotonic_ns(v->env);
     enum verifier_answer answer = VERIFIER_FULL;
     lock_take(&v->lock);
-    const bool only_own = caller.only_own || v->free == NULL;
+    const bool is_full = count_client(v, client, &round) >= v->free_count;
+    const bool only_own = caller.only_own || is_full;
     if (has_tags && !is_unknown && is_known(v, tag, own_tag, only_own, now_ns)) {
         v->counts.known++;
         answer = VERIFIER_KNOWN_GOOD;
     } else if (caller.only_own) {
         answer = VERIFIER_NOT_KNOWN;
-    } else if (!has_tags || v->stops || v->free == NULL) {
+    } else if (!has_tags || v->stops || is_full) {
         v->counts.full++;
     } else {
         struct verifier_job *job = v->free;
         v->free = job->next;
         v->free_count--;
         assert(job->caller.callback == NULL && job->password[0] == '\0'); /* invariant 2 */
-        job->next = NULL;
         job->caller = caller;
         job->caller.client = any_client; /* the caller's memory */
         job->generation = v->generation;
+        job->round = round;
+        memcpy(job->client, client, sizeof client);
         job->is_unknown = is_unknown;
         memcpy(job->tag, tag, TAG_BYTES);
         memcpy(job->own_tag, own_tag, TAG_BYTES);
@@ -250,11 +294,7 @@ submit(struct verifier *v, bool is_unknown, struct bytes user, const char *hash,
         job->password_bytes =
             (uint32_t)(password.size < sizeof job->password ? password.size : sizeof job->password);
         if (job->password_bytes > 0) memcpy(job->password, password.at, job->password_bytes);
-        *v->end = job;
-        v->end = &job->next;
-        v->waiting_count++;
-        assert_counts(v);
-        cond_wake_one(&v->work);
+        add_job(v, job);
         answer = VERIFIER_QUEUED;
     }
     lock_drop(&v->lock);
@@ -293,7 +333,6 @@ take_job(struct verifier *v, struct verifier_job **link)
 {
     struct verifier_job *job = *link;
     *link = job->next;
-    if (*link == NULL) v->end = link;
     job->next = NULL;
     v->waiting_count--;
     v->taken_count++;
@@ -301,14 +340,14 @@ take_job(struct verifier *v, struct verifier_job **link)
     return job;
 }
 
-/* Takes the waiting checks that are equal to `job`, of the same generation, and appends them to it.
- * Later ones find a good password in the cache. */
+/* Takes the waiting checks of the same client that are equal to `job`, of the same generation, and
+ * appends them to it. Others find a good password in the cache. */
 static void
 take_equal_jobs(struct verifier *v, struct verifier_job *job)
 {
     struct verifier_job *last = job;
     for (struct verifier_job **link = &v->first; *link != NULL;) {
-        if ((*link)->generation == job->generation && is_same_tag((*link)->tag, job->tag)) {
+        if ((*link)->generation == job->generation && is_same_tag((*link)->own_tag, job->own_tag)) {
             last->next = take_job(v, link);
             last = last->next;
         } else {
@@ -342,10 +381,14 @@ run_job_locked(struct verifier *v, struct verifier_job *job)
 {
     enum verifier_result result = VERIFIER_UNCHECKED;
     if (!v->stops && job->generation == v->generation) {
-        v->counts.hashed++;
+        bool is_good = !job->is_unknown && use_entry(v, job->tag, env_monotonic_ns(v->env));
         lock_drop(&v->lock);
-        result = hash_password(v, job);
+        bool is_barred =
+            job->caller.is_barred != NULL && job->caller.is_barred(job->caller.context);
+        bool is_hashed = !is_barred && !is_good;
+        if (!is_barred) result = is_good ? VERIFIER_GOOD : hash_password(v, job);
         lock_take(&v->lock);
+        v->counts.hashed += is_hashed;
     }
     take_equal_jobs(v, job);
     if (job->generation != v->generation) return VERIFIER_OUTDATED;
@@ -360,6 +403,8 @@ answer_jobs(struct verifier *v, struct verifier_job *jobs, enum verifier_result 
     while (jobs != NULL) {
         struct verifier_job *job = jobs;
         struct verifier_caller caller = job->caller;
+        enum verifier_result own_result = result;
+        if (result == VERIFIER_BAD) result = VERIFIER_BAD_AGAIN;
         jobs = job->next;
         explicit_bzero(job, sizeof *job);
         lock_take(&v->lock);
@@ -369,7 +414,7 @@ answer_jobs(struct verifier *v, struct verifier_job *jobs, enum verifier_result 
         v->free_count++;
         assert_counts(v);
         lock_drop(&v->lock);
-        caller.callback(caller.context, result);
+        caller.callback(caller.context, own_result);
     }
 }
 
@@ -383,6 +428,8 @@ run(void *argument)
             cond_wait(&v->work, &v->lock);
         }
         if (v->first == NULL) break;
+        assert(v->first->round >= v->round); /* invariant 5 */
+        v->round = v->first->round;
         struct verifier_job *job = take_job(v, &v->first);
         enum verifier_result result = run_job_locked(v, job);
         lock_drop(&v->lock);
@@ -409,7 +456,6 @@ allocate(struct verifier *v)
         v->free = &v->jobs[i];
     }
     v->free_count = o->queue_max;
-    v->end = &v->first;
     return OK;
 }
 

@@ -4,7 +4,9 @@
  *
  *     at most queue_max checks wait; one more is refused without hashing, while clients whose
  *     passwords are remembered are answered at once;
- *     checks of the same user, hash and password that wait together are hashed once;
+ *     clients take turns; one that has as many checks waiting as there is room for others gets no
+ *     further one, so that one client has at most half of the queue;
+ *     checks of the same client, user, hash and password that wait together are one check;
  *     only good passwords are remembered, with the clients that sent them, cache_max of both
  *     together, each until it has not been used for cache_ns; a user who is active is thus hashed
  *     once until the users change.
@@ -22,14 +24,14 @@ struct budget;
 struct verifier;
 
 struct verifier_options {
-    uint32_t queue_max; /* 750 bytes each */
+    uint32_t queue_max; /* 780 bytes each */
     uint32_t cache_max; /* 60 bytes each */
     int64_t cache_ns;
 };
 
 /* Values for the server. A check takes 20 to 50 ms, so the last of a full queue waits for up to
  * 13 s, which is less than senders wait. */
-enum { VERIFIER_QUEUE_MAX = 256, VERIFIER_CACHE_MAX = 20000 };
+enum { VERIFIER_QUEUE_MAX = 256, VERIFIER_CACHE_MAX = 20000, VERIFIER_CLIENT_BYTES = 16 };
 #define VERIFIER_CACHE_NS (5 * 60 * NS_PER_S)
 
 enum verifier_answer {
@@ -41,8 +43,9 @@ enum verifier_answer {
 enum verifier_result {
     VERIFIER_GOOD,
     VERIFIER_BAD,
+    VERIFIER_BAD_AGAIN, /* the same check, waiting beside it, was VERIFIER_BAD */
     VERIFIER_OUTDATED,  /* the users have changed: look the user up again, and check again */
-    VERIFIER_UNCHECKED, /* without memory, or the verifier stops: answer 503 */
+    VERIFIER_UNCHECKED, /* barred, without memory, or the verifier stops: answer 503 */
 };
 
 /* The callback is called once, on the verifier's thread, and without a lock; others wait for its
@@ -50,8 +53,11 @@ enum verifier_result {
 struct verifier_caller {
     void (*callback)(void *context, enum verifier_result result);
     void *context;
-    struct bytes client; /* bytes that identify it; may be empty */
+    struct bytes client; /* up to VERIFIER_CLIENT_BYTES that identify it; may be empty */
     bool only_own;       /* nothing is checked, and only what this client sent before is known */
+    /* Asked on the verifier's thread, without a lock, right before the check would be hashed: true
+     * if the client has failed too often meanwhile. NULL: never. */
+    bool (*is_barred)(void *context);
 };
 
 /* Memory for hashing is also charged to `budget`. The environment and the budget outlive the

@@ -31,6 +31,8 @@ struct rig {
     struct cond news;
     bool holds;     /* callbacks of waiters with `holds` wait until it is false */
     bool holds_one; /* one of them waits */
+    unsigned turns;
+    _Atomic bool bars; /* what is_barred() returns */
 };
 
 struct waiter {
@@ -38,6 +40,7 @@ struct waiter {
     bool holds;
     int result;
     unsigned count;
+    unsigned turn; /* among all of the rig, from 1 */
 };
 
 static _Atomic int64_t clock_ns;
@@ -94,7 +97,7 @@ rig_fini(struct rig *r)
 static struct rig *
 small_rig(struct rig *r)
 {
-    rig_init(r, (struct verifier_options){.queue_max = 4, .cache_max = 4, .cache_ns = SECOND});
+    rig_init(r, (struct verifier_options){.queue_max = 8, .cache_max = 4, .cache_ns = SECOND});
     return r;
 }
 
@@ -106,6 +109,7 @@ on_result(void *context, enum verifier_result result)
     lock_take(&r->lock);
     w->result = (int)result;
     w->count++;
+    w->turn = ++r->turns;
     r->holds_one = w->holds && r->holds;
     cond_wake_all(&r->news);
     while (w->holds && r->holds) {
@@ -137,14 +141,22 @@ submit(struct rig *r, struct waiter *w, const char *user, const char *hash, cons
                           (struct verifier_caller){on_result, w});
 }
 
+static bool
+is_barred(void *context)
+{
+    struct waiter *w = context;
+    return w->rig->bars;
+}
+
 /* Submits a check of "ann" with this password, from a client. */
 static enum verifier_answer
 submit_from(struct rig *r, struct waiter *w, const char *client, bool only_own,
             const char *password)
 {
     *w = (struct waiter){.rig = r, .result = NO_RESULT};
-    return verifier_check(r->verifier, bytes_of_text("ann"), secret_hash, bytes_of_text(password),
-                          (struct verifier_caller){on_result, w, bytes_of_text(client), only_own});
+    return verifier_check(
+        r->verifier, bytes_of_text("ann"), secret_hash, bytes_of_text(password),
+        (struct verifier_caller){on_result, w, bytes_of_text(client), only_own, is_barred});
 }
 
 /* Checks and waits; returns the result, or NO_RESULT if the password is remembered. */
@@ -344,7 +356,7 @@ UNIT_TEST(test_equal_checks_that_wait_together_are_hashed_once)
 {
     struct rig rig, *r = &rig;
     struct waiter holder, equal[3] = {0}, other = {0}, unknown = {.rig = r};
-    rig_init(r, (struct verifier_options){.queue_max = 8, .cache_max = 4, .cache_ns = SECOND});
+    rig_init(r, (struct verifier_options){.queue_max = 16, .cache_max = 4, .cache_ns = SECOND});
     hold_thread(r, &holder);
     assert_int_equal(submit(r, &equal[0], "ann", secret_hash, "secret"), VERIFIER_QUEUED);
     assert_int_equal(submit(r, &other, "bob", secret_hash, "wrong"), VERIFIER_QUEUED);
@@ -362,6 +374,80 @@ UNIT_TEST(test_equal_checks_that_wait_together_are_hashed_once)
     assert_int_equal(result_of(&unknown), VERIFIER_BAD);
     assert_int_equal(verifier_counts(r->verifier).hashed, 4); /* with the holder's */
     assert_int_equal(check(r, "ann", "secret"), NO_RESULT);
+    rig_fini(r);
+}
+
+UNIT_TEST(test_equal_bad_checks_of_one_client_are_one_bad_check)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter holder, a[2], b;
+    hold_thread(r, &holder);
+    assert_int_equal(submit_from(r, &a[0], "a", false, "wrong"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &a[1], "a", false, "wrong"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &b, "b", false, "wrong"), VERIFIER_QUEUED);
+    set_holds(r, false);
+    assert_int_equal(result_of(&a[0]), VERIFIER_BAD);
+    assert_int_equal(result_of(&a[1]), VERIFIER_BAD_AGAIN);
+    assert_int_equal(result_of(&b), VERIFIER_BAD);
+    assert_int_equal(verifier_counts(r->verifier).hashed, 3); /* with the holder's */
+    rig_fini(r);
+}
+
+UNIT_TEST(test_clients_take_turns_and_one_has_half_of_the_queue)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter holder, a[5], b[2], c;
+    hold_thread(r, &holder);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(submit_from(r, &a[i], "a", false, (char[]){(char)('a' + i), 0}),
+                         i < 4 ? VERIFIER_QUEUED : VERIFIER_FULL);
+    }
+    assert_int_equal(submit_from(r, &b[0], "b", false, "1"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &b[1], "b", false, "2"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &c, "c", false, "secret"), VERIFIER_QUEUED);
+    set_holds(r, false);
+    assert_int_equal(result_of(&a[3]), VERIFIER_BAD);
+    /* After the holder: a b c, a b, a, a. */
+    assert_int_equal(a[0].turn, 2);
+    assert_int_equal(b[0].turn, 3);
+    assert_int_equal(c.turn, 4);
+    assert_int_equal(c.result, VERIFIER_GOOD);
+    assert_int_equal(a[1].turn, 5);
+    assert_int_equal(b[1].turn, 6);
+    assert_int_equal(a[2].turn, 7);
+    rig_fini(r);
+}
+
+UNIT_TEST(test_a_waiting_check_is_not_hashed_once_its_client_is_barred)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter holder, waiters[3];
+    hold_thread(r, &holder);
+    assert_int_equal(submit_from(r, &waiters[0], "a", false, "wrong"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &waiters[1], "a", false, "secret"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &waiters[2], "b", false, "secret"), VERIFIER_QUEUED);
+    r->bars = true;
+    set_holds(r, false);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(result_of(&waiters[i]), VERIFIER_UNCHECKED);
+    }
+    assert_int_equal(verifier_counts(r->verifier).hashed, 1); /* the holder's */
+    assert_int_equal(verifier_counts(r->verifier).remembered, 0);
+    rig_fini(r);
+}
+
+UNIT_TEST(test_a_barred_client_does_not_use_what_others_sent_meanwhile)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter holder, a, b, again;
+    hold_thread(r, &holder);
+    assert_int_equal(submit(r, &b, "ann", secret_hash, "secret"), VERIFIER_QUEUED);
+    assert_int_equal(submit_from(r, &a, "a", false, "secret"), VERIFIER_QUEUED);
+    r->bars = true; /* the other check is not asked about */
+    set_holds(r, false);
+    assert_int_equal(result_of(&b), VERIFIER_GOOD);
+    assert_int_equal(result_of(&a), VERIFIER_UNCHECKED);
+    assert_int_equal(submit_from(r, &again, "a", true, "secret"), VERIFIER_NOT_KNOWN);
     rig_fini(r);
 }
 
@@ -538,7 +624,7 @@ UNIT_TEST(test_stopping_answers_what_waits_and_leaves_no_password)
 
 UNIT_TEST(test_start_fails_at_each_allocation_and_leaves_nothing)
 {
-    const struct verifier_options options = {.queue_max = 4, .cache_max = 4, .cache_ns = SECOND};
+    const struct verifier_options options = {.queue_max = 8, .cache_max = 4, .cache_ns = SECOND};
     unsigned refused = 0;
     for (uint64_t nth = 1;; nth++) {
         struct budget budget;
@@ -561,7 +647,7 @@ UNIT_TEST(test_start_fails_at_each_allocation_and_leaves_nothing)
 
 UNIT_TEST(test_start_fails_without_random_bytes_or_a_thread)
 {
-    const struct verifier_options options = {.queue_max = 4, .cache_max = 4, .cache_ns = SECOND};
+    const struct verifier_options options = {.queue_max = 8, .cache_max = 4, .cache_ns = SECOND};
     static const enum fault_kind kinds[] = {FAULT_EIO, FAULT_THREAD};
     for (size_t i = 0; i < 2; i++) {
         struct fault_env *fe;
@@ -654,6 +740,10 @@ main(void)
         cmocka_unit_test(test_an_unknown_user_costs_a_hash_and_is_bad),
         cmocka_unit_test(test_a_full_queue_refuses_but_known_passwords_pass),
         cmocka_unit_test(test_equal_checks_that_wait_together_are_hashed_once),
+        cmocka_unit_test(test_equal_bad_checks_of_one_client_are_one_bad_check),
+        cmocka_unit_test(test_clients_take_turns_and_one_has_half_of_the_queue),
+        cmocka_unit_test(test_a_waiting_check_is_not_hashed_once_its_client_is_barred),
+        cmocka_unit_test(test_a_barred_client_does_not_use_what_others_sent_meanwhile),
         cmocka_unit_test(test_a_password_is_known_until_it_was_not_used_for_a_time),
         cmocka_unit_test(test_expired_entries_leave_the_cache),
         cmocka_unit_test(test_a_full_cache_forgets_a_password_that_is_not_used),
