@@ -164,13 +164,18 @@ begin_session(struct gate *g, const struct http_request *request, struct buf *to
         why_set(why, ERR_INPUT, "a session begins with a password or a token in Authorization");
         return 400;
     }
+    if ((user->permissions & ~(unsigned)PERMISSION_WRITE) == 0) {
+        why_set(why, ERR_INPUT, "the user has no permission that a page needs");
+        return 403;
+    }
     const char *token = gate_after_scheme(header, "Bearer");
     bool is_jwt = token != NULL && users_by_token(user->set, bytes_of_text(token)) == NULL;
     bool is_secure = is_sent_over_tls(request);
     put_cookie_name(g, is_secure, to);
-    enum err e = session_begin(g->sessions, is_jwt ? SESSION_OF_TOKEN : SESSION_OF_USER,
-                               bytes_of_text(is_jwt ? token : user->name),
-                               bytes_of(user->secret, is_jwt ? 0 : sizeof user->secret), to);
+    enum err e =
+        session_begin(g->sessions, is_jwt ? SESSION_OF_TOKEN : SESSION_OF_USER,
+                      bytes_of_text(is_jwt ? token : user->name), bytes_of_text(user->name),
+                      bytes_of(user->secret, is_jwt ? 0 : sizeof user->secret), to);
     put_cookie_attributes(is_secure, SESSION_NS / NS_PER_S, to);
     if (e == ERR_LIMIT) {
         why_set(why, e, "the token is too long for the cookie of a session");

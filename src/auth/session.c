@@ -7,11 +7,15 @@
  * session live longer.
  *
  * Nothing is kept for a session that goes on. Those that were ended are remembered until they would
- * have expired, and looked for one by one: browsers send few requests.
+ * have expired, and looked for one by one: browsers send few requests. If there is no room, the two
+ * oldest of the user with the most become one entry, for all sessions of the user up to that time:
+ * a program that begins and ends sessions ends no other user's.
  *
  * Invariants:
- *  1. A session that was ended is among `ended`, or has expired, or began at `void_ns` or before.
- *  2. There are at most SESSION_ENDED_MAX in `ended`, all of which began after `void_ns`.
+ *  1. A session that was ended is among `ended`, or has expired, or began at `void_ns` or before,
+ * or not after the entry of its user that is for all.
+ *  2. There are at most SESSION_ENDED_MAX in `ended`, in the order of users and times, all of which
+ *     began after `void_ns`. Only the first one of a user is for all.
  */
 #include "auth/session.h"
 
@@ -24,10 +28,12 @@
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/search.h"
 #include "base/text/base64.h"
 
 enum {
     KEY_BYTES = 32,
+    USER_BYTES = 8, /* of an ID */
     SIGNED_BYTES = 1 + 8 + SESSION_ID_BYTES,
     HEAD_BYTES = SIGNED_BYTES + SESSION_MAC_BYTES,
     HEAD_TEXT_BYTES = HEAD_BYTES / 3 * 4,
@@ -36,6 +42,7 @@ _Static_assert(HEAD_BYTES % 3 == 0, "its base64 has no padding");
 
 struct ended_session {
     int64_t began_ns;
+    bool is_for_all; /* of the user that began then or before */
     uint8_t id[SESSION_ID_BYTES];
 };
 
@@ -107,8 +114,8 @@ make_mac(const struct sessions *s, const struct session *session, struct bytes s
 }
 
 enum err
-session_begin(struct sessions *s, enum session_kind kind, struct bytes subject, struct bytes secret,
-              struct buf *to)
+session_begin(struct sessions *s, enum session_kind kind, struct bytes subject, struct bytes user,
+              struct bytes secret, struct buf *to)
 {
     struct session session = {
         .kind = kind, .began_ns = env_monotonic_ns(s->env), .subject = subject};
@@ -118,6 +125,7 @@ session_begin(struct sessions *s, enum session_kind kind, struct bytes subject, 
     if (size > SESSION_VALUE_BYTES_MAX - HEAD_TEXT_BYTES - 1) return ERR_LIMIT;
     enum err e = env_random(s->env, session.id, sizeof session.id);
     if (e) return e;
+    store_le64(session.id, hash_bytes(user, load_le64(s->key)));
     print_signed(&session, head);
     if (!make_mac(s, &session, secret, head + SIGNED_BYTES)) return ERR_NOMEM;
     base64_put(to, bytes_of(head, sizeof head));
@@ -192,7 +200,10 @@ was_ended_locked(const struct sessions *s, const struct session *session)
     assert(lock_is_mine(&s->lock));
     if (session->began_ns <= s->void_ns) return true;
     for (uint32_t i = 0; i < s->ended_count; i++) {
-        if (memcmp(s->ended[i].id, session->id, SESSION_ID_BYTES) == 0) return true;
+        const struct ended_session *ended = &s->ended[i];
+        bool is_void = ended->is_for_all && session->began_ns <= ended->began_ns;
+        if (memcmp(ended->id, session->id, is_void ? USER_BYTES : SESSION_ID_BYTES) == 0)
+            return true;
     }
     return false;
 }
@@ -228,15 +239,34 @@ static void
 make_room_locked(struct sessions *s)
 {
     int64_t oldest_ns = INT64_MAX;
+    uint32_t first = 0, most = 0; /* the entries of the user who has most */
     forget_until_locked(s, env_monotonic_ns(s->env) - SESSION_NS);
     if (s->ended_count < SESSION_ENDED_MAX) return;
-    for (uint32_t i = 0; i < s->ended_count; i++) {
+    for (uint32_t i = 0, begin = 0; i < s->ended_count; i++) {
         if (s->ended[i].began_ns < oldest_ns) oldest_ns = s->ended[i].began_ns;
+        if (memcmp(s->ended[i].id, s->ended[begin].id, USER_BYTES) != 0) begin = i;
+        if (i + 1 - begin <= most) continue;
+        most = i + 1 - begin;
+        first = begin;
+    }
+    if (most > 1) {
+        struct ended_session *kept = &s->ended[first];
+        memmove(kept, kept + 1, (--s->ended_count - first) * sizeof *kept);
+        kept->is_for_all = true; /* invariant 1 */
+        return;
     }
     assert(oldest_ns > s->void_ns); /* invariant 2 */
     s->void_ns = oldest_ns;         /* invariant 1 */
     forget_until_locked(s, oldest_ns);
     assert(s->ended_count < SESSION_ENDED_MAX); /* invariant 2 */
+}
+
+static int
+compare_ended(const struct ended_session *ended, const struct session *session)
+{
+    int order = memcmp(ended->id, session->id, USER_BYTES);
+    if (order != 0) return order;
+    return ended->began_ns < session->began_ns ? -1 : ended->began_ns > session->began_ns;
 }
 
 void
@@ -245,10 +275,13 @@ session_end(struct sessions *s, const struct session *session)
     lock_take(&s->lock);
     if (!was_ended_locked(s, session)) {
         make_room_locked(s);
-        if (session->began_ns > s->void_ns) {
+        if (!was_ended_locked(s, session)) {
+            uint32_t at =
+                search_first(i, 0u, s->ended_count, compare_ended(&s->ended[i], session) > 0);
+            struct ended_session *ended = &s->ended[at];
             assert(s->ended_count < SESSION_ENDED_MAX); /* invariant 2 */
-            struct ended_session *ended = &s->ended[s->ended_count++];
-            ended->began_ns = session->began_ns;
+            memmove(ended + 1, ended, (s->ended_count++ - at) * sizeof *ended);
+            *ended = (struct ended_session){.began_ns = session->began_ns};
             memcpy(ended->id, session->id, SESSION_ID_BYTES);
         }
     }

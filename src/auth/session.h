@@ -34,8 +34,8 @@ enum session_kind {
 /* A session as a client claims it, which may be anything until session_is_good(). */
 struct session {
     enum session_kind kind;
-    int64_t began_ns; /* monotonic */
-    uint8_t id[SESSION_ID_BYTES];
+    int64_t began_ns;             /* monotonic */
+    uint8_t id[SESSION_ID_BYTES]; /* a hash of the user's name, then random bytes */
     uint8_t mac[SESSION_MAC_BYTES];
     struct bytes subject; /* a view of the buffer that session_find() was given */
 };
@@ -55,19 +55,21 @@ void sessions_free(struct sessions *sessions); /* NULL is fine */
 void session_print_name(const char *external_url, bool is_secure,
                         char ret_name[static SESSION_COOKIE_NAME_BYTES]);
 
-/* Appends the value of a new session, which ends when the user's `secret` changes; it is empty for
- * tokens, whose issuer decides. ERR_LIMIT: the subject is too long; ERR_NOMEM, or an error of
- * env_random(). */
+/* Appends the value of a new session of the user of that name. It ends when the user's `secret`
+ * changes, which is empty for tokens, whose issuer decides. ERR_LIMIT: the subject is too long;
+ * ERR_NOMEM, or an error of env_random(). */
 MUST_CHECK enum err session_begin(struct sessions *sessions, enum session_kind kind,
-                                  struct bytes subject, struct bytes secret, struct buf *to);
+                                  struct bytes subject, struct bytes user, struct bytes secret,
+                                  struct buf *to);
 
 /* Finds the first cookie of that name in a header Cookie, and reads its value. `room` gets the
  * decoded texts. False: the header has no such cookie, or its value is not that of a session. */
 bool session_find(const char *cookies, const char *name, struct buf *room, struct session *ret);
 /* Says whether session_begin() has made it with this secret, and it has not ended. */
 bool session_is_good(struct sessions *sessions, const struct session *session, struct bytes secret);
-/* Ends a session that is good. If SESSION_ENDED_MAX others were ended before they expired, the
- * oldest of them ends, and so do all that are as old: none that was ended is good again. */
+/* Ends a session that is good. If SESSION_ENDED_MAX others were ended before they expired, the user
+ * who ended most of them loses the oldest sessions, so that none that was ended is good again. Only
+ * with as many users do all users lose them. */
 enum { SESSION_ENDED_MAX = 1024 };
 void session_end(struct sessions *sessions, const struct session *session);
 

@@ -39,8 +39,8 @@ check_made(struct bytes subject, uint8_t index)
     buf_init(&cookies, NULL, 2 * SESSION_VALUE_BYTES_MAX);
     buf_put_text(&cookies, "other=1; firekeep-01234567=");
     size_t begin = cookies.size;
-    enum err e =
-        session_begin(sessions, SESSION_OF_USER, subject, bytes_of_text("secret"), &cookies);
+    enum err e = session_begin(sessions, SESSION_OF_USER, subject, subject, bytes_of_text("secret"),
+                               &cookies);
     assert(e == OK);
     size_t size = cookies.size - begin;
     buf_put_u8(&cookies, '\0');

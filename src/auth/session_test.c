@@ -44,15 +44,23 @@ end(struct sessions *s)
 
 enum { COOKIES_BYTES = SESSION_VALUE_BYTES_MAX + 100 };
 
-/* Makes a session of user "ops", and a header Cookie with it. */
+/* Makes a session of a user, and a header Cookie with it. */
 static void
-make(struct sessions *s, char ret_cookies[static COOKIES_BYTES])
+make_of(struct sessions *s, const char *user, char ret_cookies[static COOKIES_BYTES])
 {
     struct buf value;
     buf_init(&value, NULL, SESSION_VALUE_BYTES_MAX);
-    assert_int_equal(session_begin(s, SESSION_OF_USER, bytes_of_text("ops"), secret, &value), OK);
+    assert_int_equal(
+        session_begin(s, SESSION_OF_USER, bytes_of_text(user), bytes_of_text(user), secret, &value),
+        OK);
     snprintf(ret_cookies, COOKIES_BYTES, "c=%.*s", (int)value.size, (const char *)value.at);
     buf_fini(&value);
+}
+
+static void
+make(struct sessions *s, char ret_cookies[static COOKIES_BYTES])
+{
+    make_of(s, "ops", ret_cookies);
 }
 
 /* Reads the cookie "c". False: it does not have the form of a session. */
@@ -167,7 +175,9 @@ UNIT_TEST(test_a_session_of_a_token_does_not_name_a_user)
     struct buf value;
     char cookies[COOKIES_BYTES];
     buf_init(&value, NULL, SESSION_VALUE_BYTES_MAX);
-    assert_int_equal(session_begin(s, SESSION_OF_TOKEN, bytes_of_text("a.b-c"), none, &value), OK);
+    assert_int_equal(session_begin(s, SESSION_OF_TOKEN, bytes_of_text("a.b-c"),
+                                   bytes_of_text("ops"), none, &value),
+                     OK);
     snprintf(cookies, sizeof cookies, "c=%.*s", (int)value.size, (const char *)value.at);
     assert_true(find(cookies, &session));
     assert_int_equal(session.kind, SESSION_OF_TOKEN);
@@ -188,12 +198,16 @@ UNIT_TEST(test_a_subject_that_fits_no_cookie_makes_no_session)
     buf_init(&value, NULL, SESSION_VALUE_BYTES_MAX);
     memset(token, 'a', sizeof token);
     struct bytes subject = bytes_of(token, SESSION_VALUE_BYTES_MAX - 77);
-    assert_int_equal(session_begin(s, SESSION_OF_TOKEN, subject, none, &value), OK);
+    assert_int_equal(
+        session_begin(s, SESSION_OF_TOKEN, subject, bytes_of_text("ops"), none, &value), OK);
     assert_int_equal(value.size, SESSION_VALUE_BYTES_MAX);
     buf_clear(&value);
     subject.size++;
-    assert_int_equal(session_begin(s, SESSION_OF_TOKEN, subject, none, &value), ERR_LIMIT);
-    assert_int_equal(session_begin(s, SESSION_OF_USER, subject, secret, &value), ERR_LIMIT);
+    assert_int_equal(
+        session_begin(s, SESSION_OF_TOKEN, subject, bytes_of_text("ops"), none, &value), ERR_LIMIT);
+    assert_int_equal(
+        session_begin(s, SESSION_OF_USER, subject, bytes_of_text("ops"), secret, &value),
+        ERR_LIMIT);
     assert_int_equal(value.size, 0);
     buf_fini(&value);
     end(s);
@@ -257,6 +271,65 @@ UNIT_TEST(test_a_session_that_was_ended_is_never_good_again)
     end(s);
 }
 
+UNIT_TEST(test_a_user_who_ends_many_sessions_ends_none_of_others)
+{
+    enum { COUNT = 3 * SESSION_ENDED_MAX };
+    static char cookies[COUNT][200];
+    static const char *const names[] = {"ann", "bob", "eve"};
+    char text[COOKIES_BYTES], kept[3][COOKIES_BYTES], ended[3][COOKIES_BYTES];
+    struct sessions *s = begin();
+    for (size_t i = 0; i < 3; i++) {
+        clock_ns += 1;
+        make_of(s, names[i], kept[i]);
+        make_of(s, names[i], ended[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        sign_out(s, ended[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        clock_ns += i % 3 == 0;
+        make_of(s, "eve", text);
+        memcpy(cookies[i], text, strlen(text) + 1);
+        if (i % 2 == 1) sign_out(s, cookies[i - 1]);
+        if (i % 2 == 1) sign_out(s, cookies[i]);
+    }
+    assert_true(is_good(s, kept[0]));
+    assert_true(is_good(s, kept[1]));
+    assert_false(is_good(s, kept[2])); /* older than sessions that are not remembered one by one */
+    for (size_t i = 0; i < 3; i++) {
+        assert_false(is_good(s, ended[i]));
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_false(is_good(s, cookies[i]));
+    }
+    clock_ns += 1;
+    make_of(s, "eve", text);
+    assert_true(is_good(s, text));
+    end(s);
+}
+
+UNIT_TEST(test_sessions_of_many_users_that_ended_are_not_good_again)
+{
+    enum { COUNT = SESSION_ENDED_MAX + 100 };
+    static char cookies[COUNT][200];
+    char text[COOKIES_BYTES], name[20];
+    struct sessions *s = begin();
+    for (size_t i = 0; i < COUNT; i++) {
+        clock_ns += i % 5 == 0;
+        snprintf(name, sizeof name, "u%zu", i * 7919 % COUNT);
+        make_of(s, name, text);
+        memcpy(cookies[i], text, strlen(text) + 1);
+        sign_out(s, cookies[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_false(is_good(s, cookies[i]));
+    }
+    clock_ns += 1;
+    make(s, text);
+    assert_true(is_good(s, text));
+    end(s);
+}
+
 UNIT_TEST(test_expired_sessions_leave_room_for_others_that_end)
 {
     char text[COOKIES_BYTES], kept[COOKIES_BYTES];
@@ -305,6 +378,8 @@ main(void)
         cmocka_unit_test(test_a_cookie_is_found_by_its_whole_name),
         cmocka_unit_test(test_names_of_cookies_differ_between_servers_and_with_tls),
         cmocka_unit_test(test_a_session_that_was_ended_is_never_good_again),
+        cmocka_unit_test(test_a_user_who_ends_many_sessions_ends_none_of_others),
+        cmocka_unit_test(test_sessions_of_many_users_that_ended_are_not_good_again),
         cmocka_unit_test(test_expired_sessions_leave_room_for_others_that_end),
         cmocka_unit_test(test_without_memory_there_is_no_session),
     };

@@ -51,6 +51,7 @@ tenancy: {enabled: true}
 users:
 - {name: ann, password: '$1', permissions: [read], tenants: [shop, lab]}
 - {name: ops, password: '$secret', tokens: [$abc], permissions: [write, read, rules, admin, metrics]}
+- {name: pen, password: '$secret', permissions: [write]}
 END
     printf '%s\n' "${@:2}"
 }
@@ -91,6 +92,7 @@ claim "the server says who is signed in, and what he may do" eval 'is 200 -b "$a
 claim "a token begins one" eval 'sign_in ops -H "Authorization: Bearer abc" "$session" && is 200 -b "$ops" "$session" &&
     jq -e ".data.user == \"ops\" and .data.tenants == null" "$work/body.txt"'
 claim "a session begins none" eval 'is 400 -X POST -b "$ops" -H $page "$session" && says "begins with a password or a token"'
+claim "a user who may only write gets no session" eval 'is 403 -X POST -u pen:hidden1 -H $page "$session" && says "no permission that a page needs" && ! head_has "^set-cookie"'
 claim "nor does a form" is 415 -X POST -u ann:hidden1 -d user=ann "$session"
 claim "a sign-in is in the audit log" logged here 'msg=audit user=ann client=127.0.0.1 method=POST path=/api/v1/session'
 
