@@ -9,7 +9,8 @@
 /*
  * The only table from errors to statuses. Data depends on it: a sender drops samples after 4xx and
  * repeats them after 5xx. A write that is too large is 413, as in every other receiver. A query
- * that exceeds a limit, or for which there was not enough memory, would fail again: 422.
+ * that exceeds a limit would fail again: 422. So would one that needs more memory than there is for
+ * all, which memory_verdict() makes an ERR_LIMIT; otherwise others hold the memory: 503.
  */
 static const struct {
     uint16_t status;
@@ -21,7 +22,7 @@ static const struct {
     [ERR_INPUT] = {400, 0, 0, "bad_data", NULL},
     [ERR_LIMIT] = {400, 413, 422, "bad_data", "execution"},
     [ERR_AGAIN] = {503, 0, 0, "unavailable", NULL},
-    [ERR_NOMEM] = {503, 0, 422, "unavailable", "execution"},
+    [ERR_NOMEM] = {503, 0, 0, "unavailable", NULL},
     [ERR_FULL] = {503, 0, 0, "unavailable", NULL},
     [ERR_MISSING] = {404, 0, 500, "not_found", "internal"},
     [ERR_CORRUPT] = {500, 0, 0, "internal", NULL},
@@ -29,6 +30,14 @@ static const struct {
     [ERR_UNSUPPORTED] = {500, 0, 0, "internal", NULL},
     [ERR_CANCELED] = {503, 0, 0, "unavailable", "timeout"},
 };
+
+enum err
+memory_verdict(enum err e, const struct budget *own)
+{
+    uint64_t limit = atomic_load_explicit(&own->parent->limit_bytes, memory_order_relaxed);
+    uint64_t need = atomic_load_explicit(&own->lacking_bytes, memory_order_relaxed);
+    return e == ERR_NOMEM && limit != 0 && need > limit - limit / 16 ? ERR_LIMIT : e;
+}
 
 unsigned
 status_of(enum purpose purpose, enum err e)

@@ -13,6 +13,10 @@
 /* The kind of request that failed; some errors have another status for some kinds. */
 enum purpose { FOR_ANYTHING, FOR_WRITE, FOR_QUERY };
 
+/* Returns ERR_LIMIT in place of ERR_NOMEM if the request needs what all requests together may use,
+ * but for a sixteenth that others always use: it would fail again. `own` is its budget, below that
+ * of all, which has refused it. */
+enum err memory_verdict(enum err e, const struct budget *own);
 /* The status for an error, 204 for OK, and the errorType that Prometheus has for it. */
 unsigned status_of(enum purpose purpose, enum err e);
 const char *problem_type_of(enum purpose purpose, enum err e);

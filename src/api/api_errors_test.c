@@ -504,7 +504,7 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
     } cases[] = {
         {ERR_INPUT, 400, "bad_data", 400, ""},
         {ERR_LIMIT, 422, "execution", 400, ""},
-        {ERR_NOMEM, 422, "execution", 422, ""},
+        {ERR_NOMEM, 503, "unavailable", 503, ""},
         {ERR_CANCELED, 503, "timeout", 503, "Retry-After: 2\n"},
         {ERR_AGAIN, 503, "unavailable", 503, "Retry-After: 2\n"},
         {ERR_FULL, 503, "unavailable", 503, "Retry-After: 2\n"},
@@ -664,7 +664,11 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
         {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
         {"queries", HTTP_GET, "/api/v1/status/active_queries", NULL, NULL, 0, 200, JSON, "[]"},
         {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON, "data"},
-        {"a query", HTTP_GET, "/api/v1/query?query=1", NULL, NULL, 0, 422, JSON, "memory"},
+        {"a query", HTTP_GET, "/api/v1/query?query=1", NULL, NULL, 0, 503, JSON, "memory"},
+        {"another form", HTTP_GET, "/api/v1/format_query?query=1", NULL, NULL, 0, 503, JSON,
+         "memory"},
+        {"a look-up", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 503, JSON, "memory"},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 503, TEXT, "memory"},
     };
     struct budget all;
     budget_init(&all, "all", 64 << 20, NULL);
@@ -696,16 +700,88 @@ UNIT_TEST(test_a_query_without_memory_says_if_a_retry_helps)
          "matchers, a shorter "
          "time range or a longer step"},
     };
+    static const char medium[] = "/api/v1/query?query=sum_over_time(vector(1)[8d:1s])";
+    static const struct asked medium_alone[] = {
+        {"a medium one alone", HTTP_GET, medium, NULL, NULL, 0, 200, JSON, "691200"},
+    };
+    static const struct asked medium_beside[] = {
+        {"a medium one beside others", HTTP_GET, medium, NULL, NULL, 0, 503, JSON,
+         "others use most of it, try again later"},
+    };
     struct budget all;
     struct api_rig *rig = api_rig_new();
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
+    rig->options.query_queue_timeout_ns = 1;
     api_rig_start(rig);
     api_ask_all(rig, large);
+    api_ask_all(rig, medium_alone);
+    must(budget_take(&rig->api->read_budget, 36 << 20));
+    api_ask_all(rig, medium_beside);
+    budget_give(&rig->api->read_budget, 36 << 20);
     uint64_t taken = (56 << 20) - (80 << 10);
     must(budget_take(&rig->api->read_budget, taken));
     api_ask_all(rig, small);
     budget_give(&rig->api->read_budget, taken);
+    api_rig_free(rig);
+}
+
+/* Asks for an expression with POST; the answer's status and a part of its text are these. */
+static void
+expect_of_form(struct api_rig *rig, const char *path, const struct buf *form, unsigned status,
+               const char *text)
+{
+    struct http_request r;
+    api_rig_ask(rig, &r, HTTP_POST, path, "Content-Type: application/x-www-form-urlencoded\n",
+                buf_bytes(form));
+    assert_int_equal(r.status, status);
+    assert_non_null(strstr(http_double_text(&r), text));
+    buf_fini(&r.text);
+}
+
+/* Each operand of a chain is in a line of its own, deeper than the one before. */
+UNIT_TEST(test_an_expression_that_grows_by_its_form_is_refused_while_it_grows)
+{
+    struct budget all;
+    struct buf form;
+    struct api_rig *rig = api_rig_new();
+    budget_init(&all, "all", 256 << 20, NULL);
+    rig->options.memory = &all;
+    api_rig_start(rig);
+    buf_init(&form, NULL, 1 << 20);
+    buf_put_text(&form, "query=a");
+    for (unsigned i = 0; i < 4900; i++) {
+        buf_put_text(&form, "%2Ba");
+    }
+    expect_of_form(rig, "/api/v1/format_query", &form, 400, "too long to be shown in this form");
+    assert_true(atomic_load(&rig->api->read_budget.peak_bytes) < 16 << 20);
+    buf_fini(&form);
+    api_rig_free(rig);
+}
+
+UNIT_TEST(test_labels_that_grow_with_each_call_are_refused_with_what_they_need)
+{
+    struct budget all;
+    struct buf form;
+    struct api_rig *rig = api_rig_new();
+    budget_init(&all, "all", (uint64_t)4 << 30, NULL);
+    rig->options.memory = &all;
+    api_rig_start(rig);
+    buf_init(&form, NULL, 1 << 20);
+    buf_put_text(&form, "query=");
+    for (unsigned i = 0; i < 4; i++) {
+        buf_put_text(&form, "label_join(");
+    }
+    buf_put_text(&form, "label_replace(vector(1),\"a\",\"");
+    for (unsigned i = 0; i < 40000; i++) {
+        buf_put_u8(&form, 'x');
+    }
+    buf_put_text(&form, "\",\"\",\"\")");
+    for (unsigned i = 0; i < 4; i++) {
+        buf_put_text(&form, ",\"a\",\"\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\")");
+    }
+    expect_of_form(rig, "/api/v1/query", &form, 422, "label_join() makes labels of 175.8 MiB");
+    buf_fini(&form);
     api_rig_free(rig);
 }
 
@@ -731,6 +807,8 @@ main(void)
         API_TEST(test_reads_are_canceled_when_the_server_shuts_down),
         API_TEST(test_a_query_without_memory_says_if_a_retry_helps),
         API_TEST(test_pages_need_no_memory_of_queries),
+        API_TEST(test_an_expression_that_grows_by_its_form_is_refused_while_it_grows),
+        API_TEST(test_labels_that_grow_with_each_call_are_refused_with_what_they_need),
         API_TEST(test_requests_to_a_destination_reach_it_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

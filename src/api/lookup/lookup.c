@@ -249,7 +249,7 @@ lookup_end(struct label_lookup *l, enum err e)
     if (l->begun) {
         http_stream_end(l->request, e == OK);
     } else if (e) {
-        reply_problem_of(l->request, FOR_QUERY, e, &l->why);
+        reply_problem_of(l->request, FOR_QUERY, memory_verdict(e, &l->budget), &l->why);
     } else {
         reply_json(l->request, 200, &l->text);
     }

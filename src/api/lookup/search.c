@@ -537,7 +537,7 @@ search_end(struct name_search *s, enum err e)
     if (s->begun)
         http_stream_end(s->request, e == OK);
     else
-        reply_problem_of(s->request, FOR_QUERY, e, &s->why);
+        reply_problem_of(s->request, FOR_QUERY, memory_verdict(e, &s->budget), &s->why);
 }
 
 static void

@@ -533,23 +533,22 @@ mebibytes(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-/* Describes the lack of memory. False: the query itself took little, and may succeed when others
- * have ended. */
-static bool
+/* Describes the lack of memory, and returns memory_verdict(). */
+static enum err
 describe_memory(struct api_query *q)
 {
+    enum err e = memory_verdict(ERR_NOMEM, &q->budget);
     const struct budget *all = &q->api->read_budget;
     uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
     uint64_t limit = atomic_load_explicit(&all->limit_bytes, memory_order_relaxed);
-    if (limit == 0) return true;
-    bool is_large = own > limit / 4;
-    why_set(&q->why, ERR_NOMEM,
+    if (limit == 0) return e;
+    why_set(&q->why, e,
             "not enough memory for the query: it needs %.1f MiB or more, and all queries and "
             "reads together may use %.1f MiB (memory.limit): %s",
             mebibytes(own), mebibytes(limit),
-            is_large ? "use narrower matchers, a shorter time range or a longer step"
-                     : "others use most of it, try again later");
-    return is_large;
+            e == ERR_LIMIT ? "use narrower matchers, a shorter time range or a longer step"
+                           : "others use most of it, try again later");
+    return e;
 }
 
 static void
@@ -557,6 +556,7 @@ query_reply(struct api_query *q, enum err e)
 {
     bool canceled = atomic_load(&q->control.canceled) != NULL;
     if (e == ERR_CANCELED && !canceled) describe_timeout(q);
+    if (e == ERR_NOMEM) e = describe_memory(q);
     if (q->phase == QUERY_STREAMING) {
         http_stream_end(q->request, e == OK);
     } else if (e == OK) {
@@ -566,8 +566,6 @@ query_reply(struct api_query *q, enum err e)
         reply_sentence(q->request, q->error_status, q->error_type, buf_bytes(&q->error));
     } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
-    } else if (e == ERR_NOMEM && !describe_memory(q)) {
-        reply_problem(q->request, 503, "unavailable", why_text(&q->why, e));
     } else if (e == ERR_LIMIT && query_control_is_over(&q->control)) {
         char text[sizeof q->why.text + 64];
         snprintf(text, sizeof text, "%s; /api/v1/explain tells what the query needs",

@@ -269,7 +269,7 @@ federate_end(struct federation *f, enum err e)
         e = OK;
     }
     if (e)
-        reply_error(f->request, FOR_QUERY, e, &f->why);
+        reply_error(f->request, FOR_QUERY, memory_verdict(e, &f->budget), &f->why);
     else
         http_reply(f->request, &answer);
 }

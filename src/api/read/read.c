@@ -452,7 +452,8 @@ read_finish(struct read *r, enum err e, const struct why *why)
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
     else
-        reply_error(r->request, e == ERR_LIMIT ? FOR_ANYTHING : FOR_QUERY, e, why);
+        reply_error(r->request, e == ERR_LIMIT ? FOR_ANYTHING : FOR_QUERY,
+                    memory_verdict(e, &r->budget), why);
 }
 
 static void

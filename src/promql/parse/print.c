@@ -389,9 +389,9 @@ tree_print(const struct node *n, struct buf *to)
 static void
 put_indent(struct buf *to, unsigned level)
 {
-    for (unsigned i = 0; i < level; i++) {
-        buf_put_text(to, "  ");
-    }
+    if (level == 0 || !buf_reserve(to, 2 * level)) return;
+    memset(to->at + to->size, ' ', 2 * level);
+    to->size += 2 * level;
 }
 
 /* Puts a node on the line if it fits. Printing ends where it does not fit. */
@@ -399,6 +399,11 @@ static bool
 put_short(struct buf *to, const struct node *n)
 {
     struct buf line;
+    unsigned operators = 0;
+    /* Each operator takes four characters: a long chain is not descended at each of its levels. */
+    for (const struct node *left = n; left->kind == NODE_BINARY; left = left->binary.left) {
+        if (++operators > LINE_MAX_BYTES / 4) return false;
+    }
     buf_init(&line, to->budget, LINE_MAX_BYTES);
     tree_print(n, &line);
     enum err e = buf_error(&line);

@@ -5,6 +5,8 @@
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 
+enum { LABELS_BYTES_MAX = 64 << 20 }; /* of a series */
+
 struct label_vector {
     struct vector vector; /* first */
     struct vector *of;
@@ -38,6 +40,20 @@ make_value(struct label_vector *l, struct bytes labels, bool *ret_changes)
     return OK;
 }
 
+/* Labels are too large: nested calls can make each several times as large as the one before. */
+static enum err
+too_large(const struct label_vector *l, struct bytes labels)
+{
+    uint64_t need = l->replacer == NULL ? labels.size : LABELS_BYTES_MAX;
+    for (uint32_t i = 0; i < l->source_count && l->replacer == NULL; i++) {
+        need += labels_get(labels, l->sources[i]).size + l->separator.size;
+    }
+    return why_set(&l->vector.ev->why, ERR_LIMIT,
+                   "%s() makes labels of %.1f MiB or more, and those of a series may have %d MiB",
+                   l->replacer == NULL ? "label_join" : "label_replace", (double)need / (1 << 20),
+                   LABELS_BYTES_MAX >> 20);
+}
+
 static enum err
 label_next(struct vector *v, struct column **ret_column)
 {
@@ -53,6 +69,8 @@ label_next(struct vector *v, struct column **ret_column)
     if (changes) {
         labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
     }
+    if (buf_error(&l->value) == ERR_LIMIT || buf_error(&l->labels) == ERR_LIMIT)
+        return too_large(l, c->labels);
     if (buf_error(&l->value) || buf_error(&l->labels)) return eval_no_memory(v->ev);
     if (!changes) return OK;
     c->labels = buf_bytes(&l->labels);
@@ -131,8 +149,8 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
     assert(count >= 3); /* as functions.def says */
     l->source_count = replaces ? 1 : count - 3;
     l->sources = arena_alloc(&ev->arena, count * sizeof *l->sources);
-    buf_init(&l->value, ev->budget, 64 << 20);
-    buf_init(&l->labels, ev->budget, 64 << 20);
+    buf_init(&l->value, ev->budget, LABELS_BYTES_MAX);
+    buf_init(&l->labels, ev->budget, LABELS_BYTES_MAX);
     enum err e = l->sources == NULL ? eval_no_memory(ev)
                  : replaces         ? set_up_replace(l, arguments)
                                     : set_up_join(l, arguments);
