@@ -370,13 +370,14 @@ log_warnings(const struct access_settings *lists)
     warn_of_open_listeners(lists);
 }
 
-/* Makes the lines of the headers that all answers get. */
+/* Makes the lines of the headers that all answers get; the server sends nosniff itself. */
 static enum err
 make_headers(struct admission *a, const struct named_texts *headers, struct buf *to,
              struct why *why)
 {
     buf_init(to, a->memory, HEADER_LINES_BYTES_MAX);
     for (uint32_t i = 0; i < headers->count; i++) {
+        if (strcasecmp(headers->items[i].name, "X-Content-Type-Options") == 0) continue;
         buf_printf(to, "%s: %s\r\n", headers->items[i].name, headers->items[i].value);
     }
     return why_set(why, buf_error(to), "http_server_config.headers cannot be kept: %s",

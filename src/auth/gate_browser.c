@@ -29,24 +29,42 @@ is_good_session(struct gate *g, const struct users *users, const struct session 
     return user != NULL && session_is_good(g->sessions, session, secret);
 }
 
+/* Puts all lines Cookie as one, as RFC 6265 and 9113 have them, and a NUL. */
+static void
+put_cookies(const struct http_request *request, struct buf *to)
+{
+    const char *name, *value;
+    for (uint32_t i = 0; http_header_at(request, i, &name, &value); i++) {
+        if (strcasecmp(name, "Cookie") != 0) continue;
+        buf_put_text(to, value);
+        buf_put_text(to, "; ");
+    }
+    buf_put_u8(to, '\0');
+}
+
 /* Finds a session that is good, and *ret_user as above; `room` gets its texts. The header
  * Authorization decides if there is one. */
 static bool
 find_session(struct gate *g, const struct http_request *request, const struct users *users,
              struct buf *room, struct session *ret_session, const struct user **ret_user)
 {
-    const char *cookies = http_header(request, "Cookie");
+    struct buf cookies;
     char names[COOKIES][SESSION_COOKIE_NAME_BYTES];
     bool found = false;
-    if (cookies == NULL || http_header(request, "Authorization") != NULL) return false;
+    if (http_header(request, "Cookie") == NULL || http_header(request, "Authorization") != NULL)
+        return false;
+    buf_init_secret(&cookies, g->memory, 2 * HTTP_HEADER_BYTES_CEILING);
+    put_cookies(request, &cookies);
     lock_take(&g->lock);
     memcpy(names, g->cookies, sizeof names);
     lock_drop(&g->lock);
     /* In clear text the secure one is of a proxy that has taken TLS off. */
     for (unsigned i = http_has_tls(request) ? COOKIE_SECURE : COOKIE_PLAIN; i < COOKIES; i++) {
-        found = found || (session_find(cookies, names[i], room, ret_session) &&
+        found = found || (buf_error(&cookies) == OK &&
+                          session_find((const char *)cookies.at, names[i], room, ret_session) &&
                           is_good_session(g, users, ret_session, ret_user));
     }
+    buf_fini(&cookies);
     return found;
 }
 

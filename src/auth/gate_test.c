@@ -710,6 +710,10 @@ UNIT_TEST(test_a_session_has_the_rights_of_its_user)
     sign_in(rig, AS_BOTH, both);
     assert_int_equal(ask_with(rig, "GET /text", reader, ""), 200);
     assert_int_equal(ask_with(rig, "GET /none", reader, ""), 404);
+    char lines[LINE_BYTES + 20];
+    snprintf(lines, sizeof lines, "Cookie: a=b\r\nX: y\r\nCookie: c=d; %s",
+             reader + sizeof "Cookie: a=b; " - 1);
+    assert_int_equal(ask_with(rig, "GET /text", lines, ""), 200); /* lines are one */
     assert_int_equal(ask_with(rig, "POST /echo", reader, PAGE), 403);
     assert_int_equal(ask_with(rig, "GET /text", both, ""), 200);
     assert_int_equal(ask_with(rig, "POST /echo", both, PAGE), 200);

@@ -342,6 +342,7 @@ http_response_begin(struct http_response *response, const struct http_request *r
     buf_printf(head, "HTTP/1.1 %u %s\r\n", answer->status, reason_of(answer->status));
     put_header(head, "Date", date_now(request->server->options.env));
     if (answer->content_type != NULL) put_header(head, "Content-Type", answer->content_type);
+    put_header(head, "X-Content-Type-Options", "nosniff");
     put_headers(response, answer->headers, HTTP_ANSWER_HEADERS_MAX);
     put_headers(response, request->also, HTTP_ALSO_MAX);
     if (coding != HTTP_CODING_NONE) put_header(head, "Vary", "Accept-Encoding");
@@ -471,6 +472,7 @@ http_raw_answer(enum http_raw what, char to[static HTTP_RAW_BYTES])
                         "HTTP/1.1 %s\r\n"
                         "Connection: close\r\n"
                         "Content-Type: %s\r\n"
+                        "X-Content-Type-Options: nosniff\r\n"
                         "Content-Length: %zu\r\n"
                         "%s\r\n%s\n",
                         is_final ? "400 Bad Request" : "503 Service Unavailable", HTTP_TYPE_TEXT,

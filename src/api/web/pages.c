@@ -49,7 +49,6 @@ reply_asset(struct http_request *request, const struct web_asset *asset, const c
                             .headers = {{"ETag", asset->etag},
                                         {"Cache-Control", cache},
                                         {"Content-Security-Policy", policy},
-                                        {"X-Content-Type-Options", "nosniff"},
                                         {"Referrer-Policy", "same-origin"}},
                         });
 }

@@ -81,8 +81,6 @@ UNIT_TEST(test_a_file_is_kept_for_ever_and_sent_once)
     const struct asked cases[] = {
         {"the file", HTTP_GET, script->path, NULL, NULL, 0, 200, script->content_type, "\x1f\x8b",
          "Cache-Control: public, max-age=31536000, immutable\n"},
-        {"nosniff", HTTP_GET, script->path, NULL, NULL, 0, 200, script->content_type, "\x1f\x8b",
-         "X-Content-Type-Options: nosniff\n"},
         {"its tag", HTTP_GET, script->path, tag, NULL, 0, 304, NULL, NULL, script->etag},
         {"one of several tags", HTTP_GET, script->path, list, NULL, 0, 304, NULL, NULL, "ETag: "},
         {"any tag", HTTP_GET, script->path, "If-None-Match: *", NULL, 0, 304, NULL, NULL, "ETag: "},

@@ -398,9 +398,12 @@ decode_message(struct api *api, const struct http_request *request, enum rw_vers
     struct bytes message = buf_bytes(&w->message);
     bool overwrites = user != NULL && user->write_labels.size > 0;
     w->overwritten = 0;
-    if (!overwrites && !checked)
-        return rw_decode_unchecked(&w->request, version, message, seed, why);
-    enum err e = rw_decode(&w->request, version, message, seed, why);
+    enum err e = !overwrites && !checked
+                     ? rw_decode_unchecked(&w->request, version, message, seed, why)
+                     : rw_decode(&w->request, version, message, seed, why);
+    if (e == OK && version == RW_V2 && w->request.symbol_count > 0 &&
+        w->request.symbols[0].size > 0)
+        e = why_set(why, ERR_INPUT, "remote write 2.0: the first symbol must be the empty string");
     if (e || !overwrites) return e;
     return rw_overwrite_labels(&w->request, user->write_labels, &w->overwritten, why);
 }

@@ -31,6 +31,10 @@ asked_message(enum message message)
         buf_put_text(&raw, "\x0b\x0b\x0b");
         done = api_packed(&raw);
         break;
+    case WRITE_V2_FIRST_SYMBOL:
+        buf_put_text(&raw, "\x22\x01x");
+        done = api_packed(&raw);
+        break;
     case WRITE_TOO_LARGE:
         for (unsigned i = 0; i < 1100; i++) {
             for (unsigned k = 0; k < 1024; k++) {

@@ -14,7 +14,8 @@ enum message {
     WRITE_V2_BAD_EXEMPLAR,
     WRITE_FUTURE_BAD_EXEMPLAR,
     WRITE_NO_SNAPPY,
-    WRITE_NO_MESSAGE, /* a block of snappy without a message */
+    WRITE_V2_FIRST_SYMBOL, /* is not empty */
+    WRITE_NO_MESSAGE,      /* a block of snappy without a message */
     WRITE_TOO_LARGE,
     READ_SAMPLES,
     READ_STREAMED,

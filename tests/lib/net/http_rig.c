@@ -659,6 +659,9 @@ client_response(struct client *client, bool head)
     memcpy(response.header, client->bytes, size);
     client_consume(client, size);
     assert_int_equal(sscanf(response.header, "HTTP/1.1 %d ", &response.status), 1);
+    const char *sniffed = response_header(&response, "X-Content-Type-Options");
+    if (response.status >= 200 && (sniffed == NULL || strcmp(sniffed, "nosniff") != 0))
+        fail_msg("browsers may guess the type: %s", response.header);
     const char *length = response_header(&response, "Content-Length");
     if (head || response.status < 200 || response.status == 204) {
         response.whole = true;

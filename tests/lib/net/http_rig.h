@@ -137,7 +137,8 @@ bool client_have(struct client *client, size_t size);
 /* Returns the size of the next line with its end; 0 if the connection ends before. */
 size_t client_line(struct client *client);
 
-/* Reads an answer; its status is 0 if the connection ended before. With `head` it has no body. */
+/* Reads an answer, which must say nosniff; its status is 0 if the connection ended before. With
+ * `head` it has no body. */
 struct response client_response(struct client *client, bool head);
 
 void response_free(struct response *response);
