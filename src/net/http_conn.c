@@ -621,7 +621,7 @@ on_head(struct http_conn *conn)
     struct http_request *request = begin_request(conn);
     if (request == NULL) return;
     struct http_head *h = &request->head;
-    http_head_init(h, server->options.budget, server->options.header_bytes_max);
+    http_head_init(h, conn->in.budget, server->options.header_bytes_max);
     h->text = conn->in;
     conn->in = (struct buf){.at = NULL};
     const char *why = NULL;
@@ -657,6 +657,18 @@ refuse_head(struct http_conn *conn, unsigned status, const char *text)
     break_off(conn);
 }
 
+/* Charges a head that is long to the budget of what is not verified. False: it is used up. */
+static bool
+charge_long_head(struct http_conn *conn)
+{
+    struct budget *from = conn->in.budget, *to = http_unverified(conn->server);
+    if (from == to) return true;
+    if (budget_take(to, conn->in.capacity) != OK) return false;
+    budget_give(from, conn->in.capacity);
+    conn->in.budget = to;
+    return true;
+}
+
 /* Takes bytes of a head. Empty lines before it are skipped, as RFC 9112 wants it. */
 static void
 feed_head(struct http_conn *conn, struct bytes *from)
@@ -683,8 +695,11 @@ feed_head(struct http_conn *conn, struct bytes *from)
     }
     size_t room = server->options.header_bytes_max - conn->in.size;
     size_t taken = from->size < room ? from->size : room;
-    buf_put(&conn->in, from->at, taken);
-    if (buf_error(&conn->in)) {
+    if (taken > HTTP_HEAD_PIECE_BYTES) taken = HTTP_HEAD_PIECE_BYTES;
+    bool is_long = conn->in.size + taken > HTTP_SHORT_HEAD_BYTES;
+    bool has_room = !is_long || charge_long_head(conn);
+    if (has_room) buf_put(&conn->in, from->at, taken);
+    if (!has_room || buf_error(&conn->in)) {
         refuse_head(conn, 503, "not enough memory");
         return;
     }
@@ -698,7 +713,7 @@ feed_head(struct http_conn *conn, struct bytes *from)
     if (end > 0) {
         conn->in.size = end;
         on_head(conn);
-    } else if (from->size > 0) {
+    } else if (from->size > 0 && conn->in.size == server->options.header_bytes_max) {
         bool line = memchr(conn->in.at, '\n', conn->in.size) != NULL;
         refuse_head(conn, line ? 431 : 414,
                     line ? "request header too large" : "request target too long");

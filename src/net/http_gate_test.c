@@ -451,6 +451,60 @@ UNIT_TEST(test_a_body_sent_to_a_route_open_to_all_is_thrown_away)
     end(rig);
 }
 
+/* Asks with a head of about that many bytes, most of them in one argument. */
+static void
+ask_with_head(struct client *client, const char *path, const char *says, size_t size)
+{
+    char *head = malloc(size + 200);
+    int used = sprintf(head, "GET %s?x=", path);
+    memset(head + used, 'a', size);
+    sprintf(head + used + size, HTTP_11 "X-Gate: %s\r\n\r\n", says);
+    client_send(client, head);
+    free(head);
+}
+
+UNIT_TEST(test_long_heads_take_memory_only_of_what_is_not_verified)
+{
+    enum { SHORT = 8000, LONG = 100000 };
+    struct http_options options = http_rig_options();
+    struct budget unverified;
+    options.gate.unverified = &unverified;
+    options.header_bytes_max = 2 * LONG;
+    struct http_rig *rig = begin(options);
+    budget_init(&unverified, "unverified", 10 * LONG, &rig->budget);
+    struct client client = client_connect(rig), other = client_connect(rig);
+    /* It grows there, and leaves when the gate has let it in. */
+    client_send(&other, "GET /text?x=");
+    for (unsigned i = 0; i < LONG / 10; i++) {
+        client_send_bytes(&other, "aaaaaaaaaa", 10);
+    }
+    for (int ms = 0; budget_used(&unverified) < LONG; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        poll(NULL, 0, 1);
+    }
+    client_send(&other, HTTP_11 "X-Gate: open\r\n\r\n");
+    client_expect(&other, 200, "hello");
+    static const char *const ways[] = {"open", "later"};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        ask_with_head(&client, "/later", ways[i], LONG);
+        struct http_request *request = http_rig_take_held(rig);
+        assert_int_equal(budget_used(&unverified), 0);
+        http_reply_text(request, 200, "late");
+        client_expect(&client, 200, "late");
+    }
+    /* Where others use it up, short heads do not need it. */
+    assert_int_equal(budget_take(&unverified, 10 * LONG - 1000), OK);
+    ask_with_head(&client, "/text", "open", SHORT);
+    client_expect(&client, 200, "hello");
+    ask_with_head(&client, "/text", "open", LONG);
+    client_expect(&client, 503, NULL);
+    budget_give(&unverified, 10 * LONG - 1000);
+    client_close(&client);
+    client_close(&other);
+    end(rig);
+    assert_int_equal(budget_used(&unverified), 0);
+}
+
 /* --- places of connections -------------------------------------------------------------------- */
 
 /* Connects to a place of the server from 127.0.0.`from`. */
@@ -639,6 +693,7 @@ main(void)
         cmocka_unit_test(test_a_denial_does_not_say_if_the_body_was_looked_at),
         cmocka_unit_test(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget),
         cmocka_unit_test(test_a_body_sent_to_a_route_open_to_all_is_thrown_away),
+        cmocka_unit_test(test_long_heads_take_memory_only_of_what_is_not_verified),
         cmocka_unit_test(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user),
         cmocka_unit_test(test_each_listener_has_a_share_of_the_connections),
         cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),

@@ -45,6 +45,17 @@ http_head_fini(struct http_head *head)
     buf_fini(&head->dropped);
 }
 
+void
+http_head_charge(struct http_head *head, struct budget *above)
+{
+    struct buf *all[] = {&head->text,    &head->sent,      &head->location,
+                         &head->headers, &head->arguments, &head->dropped};
+    for (size_t i = 0; i < sizeof all / sizeof *all && all[i]->budget != above; i++) {
+        budget_move_up(all[i]->budget, all[i]->capacity, above);
+        all[i]->budget = above;
+    }
+}
+
 size_t
 http_head_end(struct bytes text, size_t *scanned)
 {

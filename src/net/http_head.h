@@ -58,6 +58,8 @@ struct http_head {
 /* `limit_bytes` is the largest size of `text`. */
 void http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes);
 void http_head_fini(struct http_head *head);
+/* Charges its memory to a budget above its own, or its own. */
+void http_head_charge(struct http_head *head, struct budget *above);
 
 /*
  * Looks for the end of the head in `text`. Returns the size of the head with its empty line, or 0

@@ -27,6 +27,10 @@ enum {
     /* A body of at most this size is read to its end before the refusal is sent, so that the
      * connection can be kept. */
     HTTP_REFUSED_BODY_BYTES = 64 * 1024,
+    /* A longer head counts against what is not verified until the gate has let it in; shorter ones
+     * are bounded by the number of connections. */
+    HTTP_SHORT_HEAD_BYTES = 16 * 1024,
+    HTTP_HEAD_PIECE_BYTES = 4 * 1024, /* added to a head at a time: a body may follow */
     HTTP_PEER_BYTES = INET6_ADDRSTRLEN + 8,
     HTTP_UNIX_PATH_BYTES = 108, /* as of sockaddr_un */
     HTTP_PARTINGS_MAX = 64,

@@ -231,6 +231,7 @@ http_request_judge_route(struct http_request *request)
 {
     unsigned methods = request->methods;
     const struct http_head *h = &request->head;
+    if (!request->is_anyones) http_head_charge(&request->head, request->server->options.budget);
     const char *encoding = h->encoding == NULL ? "" : h->encoding;
     bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
     if (h->location.size > 0) {
