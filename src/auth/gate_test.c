@@ -520,6 +520,20 @@ UNIT_TEST(test_requests_beyond_the_rate_get_429)
     gate_rig_end(rig);
 }
 
+UNIT_TEST(test_the_rate_counts_and_refuses_requests_for_open_routes)
+{
+    struct http_rig *rig = begin();
+    gate_set_rate(gate_rig.gate, 10 * NS_PER_S, 2);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 200);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 200);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 429);
+    assert_int_equal(ask(rig, "POST /echo", "Bearer abc"), 429);
+    later_ns += 10 * NS_PER_S;
+    assert_int_equal(ask(rig, "POST /echo", "Bearer abc"), 200);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 429);
+    gate_rig_end(rig);
+}
+
 /* Returns what was logged since the last call. */
 static const char *
 logged(int pipe_fd)
@@ -934,6 +948,7 @@ main(void)
         cmocka_unit_test(test_a_token_that_expires_ends_on_an_open_connection),
         cmocka_unit_test(test_a_token_survives_each_failing_allocation),
         cmocka_unit_test(test_requests_beyond_the_rate_get_429),
+        cmocka_unit_test(test_the_rate_counts_and_refuses_requests_for_open_routes),
         cmocka_unit_test(test_requests_that_change_something_are_logged),
         cmocka_unit_test(test_a_failure_to_sign_in_names_the_client_and_the_proxy),
         cmocka_unit_test(test_each_allocation_may_fail),

@@ -519,6 +519,34 @@ UNIT_TEST(test_an_unknown_key_is_refused_before_the_body)
     end(rig);
 }
 
+static int64_t
+rig_monotonic_ns(struct env *env)
+{
+    (void)env;
+    return http_rig_clock_ns;
+}
+
+/* Its time is that of its first byte, before the body and after it. */
+UNIT_TEST(test_a_body_that_takes_longer_than_the_skew_is_good)
+{
+    for (int hash_header = 0; hash_header < 2; hash_header++) {
+        http_rig_clock_ns = 1000 * NS_PER_S;
+        struct http_rig *rig = begin();
+        gate_rig.ops.monotonic_ns = rig_monotonic_ns;
+        struct client client =
+            begin_long(rig, &(struct sent){.ago_s = 290, .hash_header = hash_header});
+        for (int ms = 0; http_rig_stats(rig).body_bytes == 0; ms++) {
+            assert_true(ms < WAIT_S * 1000);
+            poll(NULL, 0, 1);
+        }
+        later_s = 20;
+        http_rig_advance(rig, 20 * NS_PER_S);
+        assert_int_equal(ASK(.ago_s = 310), 401);
+        end_long(&client, 200);
+        end(rig);
+    }
+}
+
 UNIT_TEST(test_users_that_change_before_the_body_is_whole_count)
 {
     static const char *const keys[] = {"BOTH", "BOTH", "TOKEN", "BOTH", "BOTH"};
@@ -621,6 +649,7 @@ main(void)
         IN_DIR(test_a_tenant_may_be_unsigned_only_if_it_is_ignored),
         IN_DIR(test_either_secret_of_a_file_signs_and_a_new_file_replaces_both),
         IN_DIR(test_an_unknown_key_is_refused_before_the_body),
+        IN_DIR(test_a_body_that_takes_longer_than_the_skew_is_good),
         IN_DIR(test_users_that_change_before_the_body_is_whole_count),
         IN_DIR(test_bad_signatures_count_as_failures_of_their_address),
         IN_DIR(test_signatures_mean_nothing_without_access_keys),

@@ -287,6 +287,29 @@ UNIT_TEST(test_tls_where_clear_text_is_expected_gets_400)
     http_rig_free(rig);
 }
 
+static int64_t
+after_the_certificate_ms(struct env *env)
+{
+    (void)env;
+    return env_realtime_ms(env_real()) + (HTTP_RIG_CERTIFICATE_S + 60) * 1000;
+}
+
+UNIT_TEST(test_no_request_is_taken_after_the_certificate_of_the_client_ended)
+{
+    struct http_rig *rig = http_rig_new(http_rig_options());
+    struct client client = client_connect(rig);
+    for (int is_over = 0; is_over < 2; is_over++) {
+        if (is_over) rig->ops.realtime_ms = after_the_certificate_ms;
+        client_send(&client, "GET /text" HTTP_11 "\r\n");
+        if (is_over && http_rig_has_tls())
+            client_expect_end(&client);
+        else
+            client_expect(&client, 200, "hello");
+    }
+    client_close(&client);
+    http_rig_free(rig);
+}
+
 int
 main(void)
 {
@@ -301,6 +324,7 @@ main(void)
         cmocka_unit_test(test_refused_client_that_goes_on_sending_has_time_to),
         cmocka_unit_test(test_redirects_and_origins_may_be_as_long_as_requests),
         cmocka_unit_test(test_request_that_was_cut_off_gets_no_second_answer),
+        cmocka_unit_test(test_no_request_is_taken_after_the_certificate_of_the_client_ended),
     };
     int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);
     http_rig_use_tls(TLS_1_2);

@@ -313,6 +313,33 @@ UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
     }
 }
 
+/* The worker does not read, as after a suspension of the process. */
+UNIT_TEST(test_a_client_whose_bytes_wait_unread_has_twice_the_time)
+{
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
+    struct client blocker, clients[2];
+    connect_to_worker(rig, 1, &blocker, 1);
+    connect_to_worker(rig, 1, clients, 2);
+    client_send(&blocker, "GET /block" HTTP_11 "\r\n");
+    struct http_request *request = http_rig_take_held(rig);
+    client_send(&clients[0], "GET /text" HTTP_11 "\r\n");
+    http_rig_advance(rig, PHASE_MS * 3 / 2 * NS_PER_MS);
+    assert_int_equal(http_rig_stats(rig).timeouts_idle, 1); /* the second one, which sent nothing */
+    pthread_mutex_lock(&rig->mutex);
+    rig->released = true;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+    client_expect(&clients[0], 200, "hello");
+    client_expect_end(&clients[1]);
+    http_reply_text(request, 200, "free");
+    client_expect(&blocker, 200, "free");
+    client_close(&blocker);
+    client_close(&clients[0]);
+    client_close(&clients[1]);
+    http_rig_free(rig);
+}
+
 /* Before its handshake, a client of TLS sees the end of the connection only. */
 UNIT_TEST(test_connections_beyond_the_limit_get_503)
 {
@@ -747,6 +774,7 @@ main(void)
         cmocka_unit_test(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off),
         cmocka_unit_test(test_hundreds_of_idle_connections_do_not_hinder_an_active_one),
         cmocka_unit_test(test_worker_does_not_forget_a_full_hand_of_ready_connections),
+        cmocka_unit_test(test_a_client_whose_bytes_wait_unread_has_twice_the_time),
         cmocka_unit_test(test_connections_beyond_the_limit_get_503),
         cmocka_unit_test(test_many_silent_connections_beyond_the_limit_are_turned_away),
         cmocka_unit_test(test_want_of_descriptors_passes),

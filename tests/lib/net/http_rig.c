@@ -306,6 +306,8 @@ http_rig_use_tls(const char *priority)
     struct tls_server_settings settings = {.given = true,
                                            .cert = own.cert,
                                            .key = own.key,
+                                           .client_auth = TLS_CLIENT_VERIFY_IF_GIVEN,
+                                           .client_ca = ca.cert,
                                            .min_version = TLS_VERSION_12,
                                            .max_version = TLS_VERSION_13};
     gnutls_datum_t trusted = {(unsigned char *)ca.cert, (unsigned)strlen(ca.cert)};
@@ -313,6 +315,13 @@ http_rig_use_tls(const char *priority)
     assert_int_equal(gnutls_certificate_allocate_credentials(&rig_tls.client), 0);
     assert_int_equal(
         gnutls_certificate_set_x509_trust_mem(rig_tls.client, &trusted, GNUTLS_X509_FMT_PEM), 1);
+    struct certificate_kind kind = {"rig.test", true, HTTP_RIG_CERTIFICATE_S};
+    struct certificate client = certificate_issue(&ca, "client", kind);
+    gnutls_datum_t cert = {(unsigned char *)client.cert, (unsigned)strlen(client.cert)};
+    gnutls_datum_t key = {(unsigned char *)client.key, (unsigned)strlen(client.key)};
+    assert_true(
+        gnutls_certificate_set_x509_key_mem(rig_tls.client, &cert, &key, GNUTLS_X509_FMT_PEM) >= 0);
+    certificate_free(&client);
     certificate_free(&own);
     certificate_free(&ca);
 }

@@ -69,8 +69,9 @@ enum { HTTP_RIG_WRITE = 1, HTTP_RIG_READ = 2, HTTP_RIG_OPEN = 512 };
 /* Returns generous options, which a test changes. */
 struct http_options http_rig_options(void);
 
-/* Gives later options TLS; clients that connect use it with these priorities ("NORMAL"). NULL:
- * clear text. */
+/* Gives later options TLS; clients that connect use it with these priorities ("NORMAL"), and a
+ * certificate that lasts from this call on. NULL: clear text. */
+enum { HTTP_RIG_CERTIFICATE_S = 3600 };
 void http_rig_use_tls(const char *priority);
 bool http_rig_has_tls(void);
 
