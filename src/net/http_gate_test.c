@@ -451,6 +451,35 @@ UNIT_TEST(test_a_body_sent_to_a_route_open_to_all_is_thrown_away)
     end(rig);
 }
 
+UNIT_TEST(test_large_answers_to_anyone_take_memory_of_what_is_not_verified)
+{
+    struct http_options options = http_rig_options();
+    struct budget unverified;
+    static uint8_t file[50000];
+    options.gate.unverified = &unverified;
+    struct http_rig *rig = begin(options);
+    budget_init(&unverified, "unverified", 100000, &rig->budget);
+    struct client client = client_connect(rig);
+    for (int is_full = 0; is_full < 2; is_full++) {
+        for (int ms = 0; budget_used(&unverified) > 0; ms++) { /* until the answer is freed */
+            assert_true(ms < WAIT_S * 1000);
+            poll(NULL, 0, 1);
+        }
+        if (is_full) assert_int_equal(budget_take(&unverified, 99000), OK);
+        client_send(&client, "GET /blob?size=50000" HTTP_11 "X-Gate: open\r\n\r\n");
+        client_expect(&client, 200, NULL);
+        client_send(&client, "GET /text" HTTP_11 "X-Gate: anyone\r\n\r\n");
+        client_expect(&client, 200, NULL);
+        client_send(&client, "GET /later" HTTP_11 "X-Gate: anyone\r\n\r\n");
+        http_reply(http_rig_take_held(rig),
+                   &(struct http_answer){.status = 200, .body = bytes_of(file, sizeof file)});
+        client_expect(&client, is_full ? 503 : 200, NULL);
+    }
+    budget_give(&unverified, 99000);
+    client_close(&client);
+    end(rig);
+}
+
 /* Asks with a head of about that many bytes, most of them in one argument. */
 static void
 ask_with_head(struct client *client, const char *path, const char *says, size_t size)
@@ -693,6 +722,7 @@ main(void)
         cmocka_unit_test(test_a_denial_does_not_say_if_the_body_was_looked_at),
         cmocka_unit_test(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget),
         cmocka_unit_test(test_a_body_sent_to_a_route_open_to_all_is_thrown_away),
+        cmocka_unit_test(test_large_answers_to_anyone_take_memory_of_what_is_not_verified),
         cmocka_unit_test(test_long_heads_take_memory_only_of_what_is_not_verified),
         cmocka_unit_test(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user),
         cmocka_unit_test(test_each_listener_has_a_share_of_the_connections),

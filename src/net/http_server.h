@@ -90,8 +90,8 @@ struct http_gate {
     /* For memory of requests that are not let in, a budget below that of the server; NULL: that
      * one. Bodies that wait for judge_body() count against it, 503 beyond its limit; one of them
      * may have a third of that, and body_bytes_max of the server, whatever its route allows: 413
-     * beyond it. So do heads of more than 16 KiB, and bytes that arrive before the request that
-     * they follow is answered. */
+     * beyond it. So do heads of more than 16 KiB, bytes that arrive before the request that they
+     * follow is answered, and answers of more than 4 KiB to anyone. */
     struct budget *unverified;
     /* Called once with the status of the answer, before it is sent; any thread. Not for what the
      * server refuses without a sender. May be NULL. */
