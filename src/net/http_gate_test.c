@@ -48,6 +48,7 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     const char *says = http_header(request, "X-Gate");
     assert_ptr_equal(context, &gate);
     if (says != NULL && strcmp(says, "anyone") == 0) return HTTP_ENTRY_ANYONE;
+    if (says != NULL && strcmp(says, "no users") == 0) return HTTP_ENTRY_OPEN;
     pthread_mutex_lock(&gate.mutex);
     gate.senders++;
     http_set_sender(request, &gate, release_sender);
@@ -628,6 +629,27 @@ UNIT_TEST(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user)
     end(rig);
 }
 
+UNIT_TEST(test_without_users_an_answer_that_is_being_sent_keeps_its_place)
+{
+    if (http_rig_has_tls()) return; /* accepting is the same */
+    struct http_options options = http_rig_options();
+    options.connections_max = 1;
+    struct http_rig *rig = begin(options);
+    struct client reader = client_connect_buffered(rig, 4096), other;
+    client_send(&reader, "GET /stream?size=8000000&piece=5000" HTTP_11 "X-Gate: no users\r\n\r\n");
+    assert_true(client_read_more(&reader));
+    other = client_connect(rig);
+    client_send(&other, "GET /text" HTTP_11 "X-Gate: no users\r\n\r\n");
+    client_expect(&other, 503, "too many connections, retry later\n");
+    struct response response = client_response(&reader, false);
+    assert_true(response.whole);
+    assert_int_equal(response.body_size, 8000000);
+    response_free(&response);
+    client_close(&reader);
+    client_close(&other);
+    end(rig);
+}
+
 UNIT_TEST(test_each_listener_has_a_share_of_the_connections)
 {
     if (http_rig_has_tls()) return; /* accepting is the same */
@@ -725,6 +747,7 @@ main(void)
         cmocka_unit_test(test_large_answers_to_anyone_take_memory_of_what_is_not_verified),
         cmocka_unit_test(test_long_heads_take_memory_only_of_what_is_not_verified),
         cmocka_unit_test(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user),
+        cmocka_unit_test(test_without_users_an_answer_that_is_being_sent_keeps_its_place),
         cmocka_unit_test(test_each_listener_has_a_share_of_the_connections),
         cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),
     };

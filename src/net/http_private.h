@@ -125,6 +125,7 @@ struct http_conn {
     bool has_place; /* until it is unlisted, or cut to make place for another one */
 
     _Atomic bool is_verified; /* relaxed: a user was known who sent a request on it */
+    _Atomic bool is_let_in;   /* relaxed: a request was let in, perhaps as there are no users */
 
     /*
      * The phase and the monotonic time it began, in one word (http_clock()), so that the watch

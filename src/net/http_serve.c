@@ -185,6 +185,8 @@ judge_sender(struct http_request *request)
     request->awaits_body = entry == HTTP_ENTRY_BODY;
     request->is_anyones = entry == HTTP_ENTRY_ANYONE;
     assert(!request->is_anyones || request->sender == NULL); /* request invariant 8 */
+    if (entry == HTTP_ENTRY_OPEN)
+        atomic_store_explicit(&request->conn->is_let_in, true, memory_order_relaxed);
     if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
     if (request->awaits_body && is_too_large(request))
         http_refuse(request, 413, true, "request body too large");

@@ -16,9 +16,8 @@
  * Connections beyond the limit come here, too, and get 503 with their first bytes or after a
  * second.
  *
- * Places. At the limit a new connection gets the place of one without a verified user, so that
- * clients without credentials do not keep others out: find_place_locked(). Each listener has a
- * share of the places that no other takes.
+ * Places. At the limit a new connection gets the place of one without a verified user
+ * (find_place_locked()). Each listener has a share of the places that no other takes.
  *
  *      beyond the limit --> waiting --first bytes, or a second: 503--> drained --> closed
  *      workers' parted_fds -------------------------------------------->
@@ -256,12 +255,6 @@ turn_away(struct http_server *server, const struct http_listener *listener, int 
         parting_add(server, fd, true, now_ns);
 }
 
-static bool
-is_verified(const struct http_conn *conn)
-{
-    return atomic_load_explicit(&conn->is_verified, memory_order_relaxed);
-}
-
 /* Says whether the listener may take a place, if need be that of another connection: of those
  * without a verified user, of the address that has most of them, the one that has been in its phase
  * longest. It is cut without an answer. Two walks over the list: with 1,024 they take some 10 us.
@@ -276,15 +269,18 @@ find_place_locked(struct http_server *server, const struct http_listener *listen
     if (server->conn_count - server->taken >= HTTP_PARTINGS_MAX)
         return false; /* workers are late */
     for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
-        counts[conn->address_hash] += conn->has_place && !is_verified(conn);
+        bool is_known = atomic_load_explicit(&conn->is_verified, memory_order_relaxed);
+        counts[conn->address_hash] += conn->has_place && !is_known;
     }
     for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
         uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
         enum http_phase phase = http_clock_phase(word);
         bool helps = conn->listener == listener || conn->listener->taken > server->share;
-        if (!conn->has_place || is_verified(conn) || !helps || phase == HTTP_PHASE_HANDLER ||
-            phase == HTTP_PHASE_CUT)
-            continue;
+        bool is_known = atomic_load_explicit(&conn->is_verified, memory_order_relaxed);
+        bool is_let_in = atomic_load_explicit(&conn->is_let_in, memory_order_relaxed);
+        bool is_busy = phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT ||
+                       (phase == HTTP_PHASE_SEND && is_let_in);
+        if (!conn->has_place || is_known || !helps || is_busy) continue;
         unsigned most = found == NULL ? 0 : counts[found->address_hash];
         if (counts[conn->address_hash] < most) continue;
         if (counts[conn->address_hash] == most &&
