@@ -14,7 +14,7 @@
 struct bench_of_dispatch {
     char directory[40], path[60], host[64];
     struct http_server *server;
-    struct http_request *_Atomic held; /* by /slow */
+    struct http_request *_Atomic held; /* by /slow and /half */
     struct budget budget;
     struct dispatcher dispatcher;
     struct player api;
@@ -27,6 +27,14 @@ reply_text(void *context, struct http_request *request)
 {
     (void)context;
     http_reply_text(request, 200, "path %s, body %zu", http_path(request), http_body(request).size);
+}
+
+/* Answers with the time that the request has, in milliseconds. */
+static void
+reply_limit(void *context, struct http_request *request)
+{
+    (void)context;
+    http_reply_text(request, 200, "limit %s", http_header(request, "X-Firekeep-Timeout-Ms"));
 }
 
 static void
@@ -42,7 +50,9 @@ start_server(struct bench_of_dispatch *b)
     struct http_place place = {.name = b->path, .unix_path = b->path, .unix_mode = 0600};
     struct http_route routes[] = {
         {.path = "/text", .methods = HTTP_GET | HTTP_POST, .handler = reply_text, .context = b},
-        {.path = "/slow", .methods = HTTP_GET, .handler = hold, .context = b}};
+        {.path = "/limit", .methods = HTTP_GET, .handler = reply_limit, .context = b},
+        {.path = "/slow", .methods = HTTP_GET, .handler = hold, .context = b},
+        {.path = "/half", .methods = HTTP_GET, .handler = hold, .context = b}};
     struct http_options options = {.env = env_real(),
                                    .places = &place,
                                    .place_count = 1,
@@ -57,7 +67,7 @@ start_server(struct bench_of_dispatch *b)
                                    .stream_buffer_bytes = 65536,
                                    .budget = &b->budget,
                                    .routes = routes,
-                                   .route_count = 2};
+                                   .route_count = 4};
     assert_int_equal(http_server_start(&options, &b->server, &b->why), OK);
 }
 
@@ -93,6 +103,14 @@ end(struct bench_of_dispatch *b)
     rmdir(b->directory);
 }
 
+/* True if the runtime API has the text; the prelude of a stream has NULs. */
+static bool
+api_has(struct bench_of_dispatch *b, const char *text)
+{
+    size_t size = atomic_load_explicit(&b->api.seen_bytes, memory_order_acquire);
+    return memmem(b->api.seen, size, text, strlen(text)) != NULL;
+}
+
 /* Dispatches an event that has `left_ms` until its end, and checks what the runtime API gets. */
 static void
 check_answer(struct bench_of_dispatch *b, enum err read, const char *event, int64_t left_ms,
@@ -103,13 +121,13 @@ check_answer(struct bench_of_dispatch *b, enum err read, const char *event, int6
     assert_int_equal(
         dispatch(&b->dispatcher, b->runtime, &invocation, read, bytes_of_text(event), &b->why), OK);
     assert_non_null(strstr(b->api.seen, "POST /2018-06-01/runtime/invocation/a-1/response"));
-    if (strstr(b->api.seen, expected) == NULL) fail_msg("%s", b->api.seen);
+    if (!api_has(b, expected)) fail_msg("%s", b->api.seen);
 }
 
 #define EVENT(method, path, rest) \
     "{\"httpMethod\":\"" method "\",\"path\":\"" path "\",\"headers\":{}" rest "}"
-#define URL_EVENT                                                                    \
-    "{\"version\":\"2.0\",\"rawPath\":\"/text\",\"requestContext\":{\"domainName\":" \
+#define URL_EVENT(path)                                                                 \
+    "{\"version\":\"2.0\",\"rawPath\":\"" path "\",\"requestContext\":{\"domainName\":" \
     "\"a.lambda-url.eu-west-1.on.aws\",\"stage\":\"$default\",\"http\":{\"method\":\"GET\"}}}"
 
 UNIT_TEST(test_each_event_is_answered_with_a_status)
@@ -125,7 +143,7 @@ UNIT_TEST(test_each_event_is_answered_with_a_status)
         {OK, "", "{\"statusCode\":400,"},
         {ERR_LIMIT, "", "{\"statusCode\":422,"},
         {ERR_NOMEM, "", "{\"statusCode\":503,"},
-        {OK, URL_EVENT, "\"body\":\"path /text, body 0\"}"},
+        {OK, URL_EVENT("/text"), "\"body\":\"path /text, body 0\"}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bench_of_dispatch b;
@@ -155,17 +173,86 @@ UNIT_TEST(test_slow_request_is_answered_before_the_gateway_does)
     end(&b);
 }
 
+/* A second is added to the limit: the server answers 2 s before what it is told. */
+UNIT_TEST(test_gateways_limit_requests_and_function_urls_do_not)
+{
+    static const struct {
+        const char *event;
+        int64_t gateway_ms, left_ms, least_ms, most_ms;
+    } cases[] = {
+        {EVENT("GET", "/limit", ""), 0, 900000, 10001, 26000},
+        {EVENT("GET", "/limit", ""), 10000, 900000, 1, 10000},
+        {EVENT("GET", "/limit", ""), 60000, 900000, 10001, 26000},
+        {EVENT("GET", "/limit", ""), 0, 20000, 1, 20000},
+        {URL_EVENT("/limit"), 0, 900000, 26001, 900000},
+        {URL_EVENT("/limit"), 10000, 900000, 26001, 900000},
+        {URL_EVENT("/limit"), 10000, 20000, 1, 20000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench_of_dispatch b;
+        begin(&b);
+        b.dispatcher.gateway_ms = (uint64_t)cases[i].gateway_ms;
+        check_answer(&b, OK, cases[i].event, cases[i].left_ms, "\"body\":\"limit ");
+        const char *limit = strstr(b.api.seen, "\"limit ") + strlen("\"limit ");
+        assert_in_range(strtoull(limit, NULL, 10), (uint64_t)cases[i].least_ms,
+                        (uint64_t)cases[i].most_ms);
+        end(&b);
+    }
+}
+
 UNIT_TEST(test_answer_of_a_function_url_is_streamed_where_that_is_set)
 {
     struct bench_of_dispatch b;
     begin(&b);
     b.dispatcher.streams = true;
-    check_answer(&b, OK, URL_EVENT, 60000, "Lambda-Runtime-Function-Response-Mode: streaming");
+    check_answer(&b, OK, URL_EVENT("/text"), 60000,
+                 "Lambda-Runtime-Function-Response-Mode: streaming");
     assert_non_null(strstr(b.api.seen, "{\"statusCode\":200,\"headers\":{"));
     end(&b);
     begin(&b);
     b.dispatcher.streams = true;
     check_answer(&b, OK, EVENT("GET", "/text", ""), 60000, "\"body\":\"path /text, body 0\"}");
+    end(&b);
+}
+
+/* Sends half of an answer, and cuts the connection when the runtime API has it. */
+static void *
+break_off(void *context)
+{
+    struct bench_of_dispatch *b = context;
+    const struct http_answer answer = {.status = 200, .content_type = "text/plain"};
+    struct http_request *request;
+    while ((request = b->held) == NULL)
+        usleep(1000);
+    b->held = NULL;
+    assert_int_equal(http_stream_begin(request, &answer, 100, NULL), OK);
+    assert_int_equal(http_stream_write(request, bytes_of_text("one half"), NULL), OK);
+    while (!api_has(b, "one half"))
+        usleep(1000);
+    http_stream_end(request, false);
+    return NULL;
+}
+
+UNIT_TEST(test_stream_that_breaks_off_ends_with_the_trailers_of_an_error)
+{
+    struct bench_of_dispatch b;
+    pthread_t thread;
+    begin(&b);
+    b.dispatcher.streams = true;
+    assert_int_equal(pthread_create(&thread, NULL, break_off, &b), 0);
+    check_answer(&b, OK, URL_EVENT("/half"), 600000,
+                 "\r\nLambda-Runtime-Function-Error-Type: Firekeep.AnswerBrokeOff\r\n");
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    end(&b);
+}
+
+UNIT_TEST(test_stream_that_is_complete_ends_without_trailers)
+{
+    struct bench_of_dispatch b;
+    begin(&b);
+    b.dispatcher.streams = true;
+    check_answer(&b, OK, URL_EVENT("/text"), 60000, "path /text, body 0");
+    assert_false(api_has(&b, "Firekeep.AnswerBrokeOff"));
     end(&b);
 }
 
@@ -198,7 +285,10 @@ main(void)
         cmocka_unit_test(test_each_event_is_answered_with_a_status),
         cmocka_unit_test(test_slow_request_is_answered_before_the_invocation_ends),
         cmocka_unit_test(test_slow_request_is_answered_before_the_gateway_does),
+        cmocka_unit_test(test_gateways_limit_requests_and_function_urls_do_not),
         cmocka_unit_test(test_answer_of_a_function_url_is_streamed_where_that_is_set),
+        cmocka_unit_test(test_stream_that_breaks_off_ends_with_the_trailers_of_an_error),
+        cmocka_unit_test(test_stream_that_is_complete_ends_without_trailers),
         cmocka_unit_test(test_server_that_is_gone_is_a_reason_to_come_back),
         cmocka_unit_test(test_without_memory_for_a_request_the_sender_comes_back),
     };

@@ -22,6 +22,7 @@ read_request(struct player *p, int fd)
         if (got <= 0) return;
         size += (size_t)got;
         p->seen[size] = '\0';
+        atomic_store_explicit(&p->seen_bytes, size, memory_order_release);
         const char *end = strstr(p->seen, "\r\n\r\n");
         const char *length = strstr(p->seen, "Content-Length: ");
         size_t body = length == NULL ? 0 : strtoul(length + 16, NULL, 10);

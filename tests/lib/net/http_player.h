@@ -30,6 +30,7 @@ struct player {
     atomic_bool over;
     atomic_bool holds;     /* connections stay open after an answer, until the client closes them */
     char seen[SEEN_BYTES]; /* the last request */
+    atomic_size_t seen_bytes; /* of which so much is there; release, pairs with tests' acquire */
 };
 
 /*
