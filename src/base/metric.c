@@ -230,7 +230,16 @@ put_pair(struct buf *to, bool is_first, const char *name, struct bytes value)
     buf_put_u8(to, '"');
 }
 
-/* The shortest of %.15g, %.16g and %.17g that reads back as the same. */
+/* Prints the shortest of %.15g, %.16g and %.17g that reads back as the same. */
+static void
+print_finite(char to[static 40], double value)
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(to, 40, "%.*g", digits, value);
+        if (strtod(to, NULL) == value) break;
+    }
+}
+
 static void
 put_double(struct buf *to, double value)
 {
@@ -243,10 +252,7 @@ put_double(struct buf *to, double value)
         return;
     }
     char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
+    print_finite(text, value);
     buf_put_text(to, text);
 }
 
@@ -258,6 +264,17 @@ put_scaled(struct buf *to, uint64_t value, uint64_t per_unit)
     } else {
         put_double(to, (double)value / (double)per_unit);
     }
+}
+
+/* Writes a bound as Prometheus 3 stores that of a scrape: 1.0 for 1. With another spelling, the
+ * self-scrape and a Prometheus that scrapes the server would store two buckets for one. */
+static void
+put_bound(struct buf *to, uint64_t value, uint64_t per_unit)
+{
+    char text[40];
+    print_finite(text, (double)value / (double)(per_unit <= 1 ? 1 : per_unit));
+    buf_put_text(to, text);
+    if (strpbrk(text, ".e") == NULL) buf_put_text(to, ".0");
 }
 
 /* --- as JSON ------------------------------------------------------------------------------------
@@ -370,7 +387,7 @@ metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
     for (unsigned i = 0; i <= h->bound_count; i++) {
         buf_clear(&le);
         if (i < h->bound_count) {
-            put_scaled(&le, h->bounds[i], h->per_unit);
+            put_bound(&le, h->bounds[i], h->per_unit);
         } else {
             buf_put_text(&le, "+Inf");
         }

@@ -150,8 +150,8 @@ UNIT_TEST(test_histogram_bounds_are_inclusive_and_buckets_cumulative)
     assert_int_equal(count_of(&h), 6);
     assert_string_equal(scrape(), "# HELP h H.\n"
                                   "# TYPE h histogram\n"
-                                  "h_bucket{x=\"y\",le=\"10\"} 2\n"
-                                  "h_bucket{x=\"y\",le=\"20\"} 4\n"
+                                  "h_bucket{x=\"y\",le=\"10.0\"} 2\n"
+                                  "h_bucket{x=\"y\",le=\"20.0\"} 4\n"
                                   "h_bucket{x=\"y\",le=\"+Inf\"} 6\n"
                                   "h_sum{x=\"y\"} 1062\n"
                                   "h_count{x=\"y\"} 6\n");
@@ -170,8 +170,8 @@ UNIT_TEST(test_latencies_are_recorded_in_nanoseconds_and_shown_in_seconds)
         "h_seconds_bucket{le=\"0.0001\"} 0\n",
         "h_seconds_bucket{le=\"0.001\"} 0\n",
         "h_seconds_bucket{le=\"0.0025\"} 1\n",
-        "h_seconds_bucket{le=\"1\"} 1\n",
-        "h_seconds_bucket{le=\"60\"} 1\n",
+        "h_seconds_bucket{le=\"1.0\"} 1\n",
+        "h_seconds_bucket{le=\"60.0\"} 1\n",
         "h_seconds_bucket{le=\"+Inf\"} 2\n",
         "h_seconds_sum 61.0015\n",
         "h_seconds_count 2\n",
