@@ -24,7 +24,7 @@
 enum { TEXT_BYTES_MAX = 256 << 20, LABELS_MAX = 16 };
 
 #define TENANT       "anonymous"
-#define JOB          "firekeep"
+#define JOB          "firekeep-self"
 #define LOG_AGAIN_NS (60 * NS_PER_S)
 
 struct self_scrape {

@@ -1,8 +1,9 @@
 /*
  * self_scrape.h - stores the server's own metrics, so that rules can watch it without a Prometheus:
  * the content of /metrics, at multiples of an interval, like a scrape of a Prometheus: with `up`,
- * the labels job="firekeep" and instance, and staleness markers for series that are no longer
- * there.
+ * the labels job="firekeep-self" and instance, and staleness markers for series that are no
+ * longer there. A Prometheus that scrapes the server too has another job for it: the series of both
+ * are not mixed.
  *
  * Threads: the one that owns the server; self_scrape_set() also the one that reloads it.
  */

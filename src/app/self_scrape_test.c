@@ -56,11 +56,11 @@ UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
     buf_put_u8(&to, '\0');
     assert_string_equal(
         (char *)to.at,
-        "{__name__=\"a\", instance=\"h:1\", job=\"firekeep\"} 1\n"
-        "{__name__=\"b\", instance=\"h:1\", job=\"firekeep\", le=\"+Inf\", x=\"1\"} 2.5\n"
-        "{__name__=\"c\", instance=\"h:1\", job=\"firekeep\", p=\"a\\\\b\\\"c\\nd\"} NaN\n"
-        "{__name__=\"up\", instance=\"h:1\", job=\"firekeep\"} 1\n"
-        "{__name__=\"scrape_samples_scraped\", instance=\"h:1\", job=\"firekeep\"} 3\n");
+        "{__name__=\"a\", instance=\"h:1\", job=\"firekeep-self\"} 1\n"
+        "{__name__=\"b\", instance=\"h:1\", job=\"firekeep-self\", le=\"+Inf\", x=\"1\"} 2.5\n"
+        "{__name__=\"c\", instance=\"h:1\", job=\"firekeep-self\", p=\"a\\\\b\\\"c\\nd\"} NaN\n"
+        "{__name__=\"up\", instance=\"h:1\", job=\"firekeep-self\"} 1\n"
+        "{__name__=\"scrape_samples_scraped\", instance=\"h:1\", job=\"firekeep-self\"} 3\n");
     buf_fini(&to);
 }
 

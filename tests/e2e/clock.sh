@@ -89,7 +89,7 @@ delete_as_shown() {
 # --- samples of the server ------------------------------------------------------------------------
 
 jumps_ahead() {
-    set_clock "$years" && within 20 has 'up{job="firekeep"}' "$years" && within 20 has one "$years"
+    set_clock "$years" && within 20 has 'up{job="firekeep-self"}' "$years" && within 20 has one "$years"
 }
 
 claim "a server with rules and its own metrics starts" prepare
@@ -106,7 +106,7 @@ written_since() { # EXPRESSION: a sample that is younger
     echo "$answer"
     [[ $answer == *'"value"'* ]]
 }
-claim "back again: its metrics are stored" within 20 written_since 'up{job="firekeep"}'
+claim "back again: its metrics are stored" within 20 written_since 'up{job="firekeep-self"}'
 claim "back again: rules are evaluated" within 20 written_since one
 claim "back again: senders are served" import_at 0
 crash firekeep

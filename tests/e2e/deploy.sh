@@ -47,9 +47,10 @@ parts_start() {
         wait_ready alertmanager "http://127.0.0.1:$alertmanager_port/-/ready"
 }
 
-# All three are scraped, written, and up.
+# All three are scraped, stored, and up, and Firekeep by itself only.
 firekeep_has_all() {
-    build/firekeep query --url="$url" --format=csv 'count(up == 1)' 2>/dev/null | tail -n 1 | grep -q ',3$'
+    build/firekeep query --url="$url" --format=json 'sort_by_label(count by (job) (up == 1), "job")' 2>/dev/null >"$work/up.json"
+    [[ $(jq -r '.result[] | "\(.metric.job) \(.value[1])"' "$work/up.json") == $'alertmanager 1\nfirekeep-self 1\nprometheus 1' ]]
 }
 
 prometheus_reads_back() {
@@ -95,7 +96,7 @@ else
     skip "docker-compose accepts its file" "no docker-compose"
 fi
 claim "the parts of docker-compose.yml start" parts_start || exit 1
-claim "Prometheus writes what it scrapes of all to Firekeep" within 60 firekeep_has_all
+claim "Firekeep has the metrics of all three, and its own once" within 60 firekeep_has_all
 claim "Prometheus reads it back" prometheus_reads_back
 claim "Firekeep has the Alertmanager" alertmanager_is_known
 claim "others reach Firekeep by its name only" allows_its_name

@@ -279,7 +279,7 @@ END
 }
 # shellcheck disable=SC2016 # a template
 printf 'groups:\n- name: g\n  rules: [{alert: a, expr: vector(1), annotations: {u: "{{ $externalURL }}"}}]\n' >"$work/alert.yml"
-write_tls "listeners: [{address: '127.0.0.1:$list_port'}]" "destinations:" "- {name: own, type: remote_write, url: 'https://localhost:$tls_port/api/v1/write', tls_config: {ca_file: $work/tls.pem}, select: ['{job=\"firekeep\"}'], external_labels: {copy: '1'}}" >"$work/tls.yml"
+write_tls "listeners: [{address: '127.0.0.1:$list_port'}]" "destinations:" "- {name: own, type: remote_write, url: 'https://localhost:$tls_port/api/v1/write', tls_config: {ca_file: $work/tls.pem}, select: ['{job=\"firekeep-self\"}'], external_labels: {copy: '1'}}" >"$work/tls.yml"
 serve_tls() {
     start tls "$firekeep" serve "--storage.path=$work/tls" "--web.listen-address=127.0.0.1:$tls_port" "--config.file=$work/tls.yml"
     within 30 is 200 --cacert "$work/tls.pem" "https://localhost:$tls_port/-/ready"
