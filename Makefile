@@ -344,10 +344,11 @@ install: program
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
 	install -D -m 644 docs/firekeep.rules.yml $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.rules.yml
-	sed 's|\.\./docs/||' packaging/firekeep.yml > $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
+	sed 's|\.\./docs/||; s|\.\./docs$$|$(PREFIX)/share/doc/firekeep/docs|' packaging/firekeep.yml > $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
 	chmod 644 $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
 	cp -R --no-preserve=mode,ownership $(wildcard README.md CHANGELOG.md SECURITY.md LICENSE docs) \
 		$(DESTDIR)$(PREFIX)/share/doc/firekeep/
+	install -D packaging/README.md $(DESTDIR)$(PREFIX)/share/doc/firekeep/packaging/README.md
 	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/firekeep
 
 .PHONY: clean

@@ -26,6 +26,28 @@ configuration_is_valid() {
     "$stage/usr/bin/firekeep" check "$work/firekeep.yml" && grep -q '^/etc/firekeep/firekeep.yml$' "$work/control/conffiles"
 }
 
+# Files of the package that its texts name: whole paths, and in the configuration names of documents.
+names_files_that_exist() {
+    local path bad=0
+    while read -r path; do
+        [[ -e $stage$path ]] || { echo "$path" && bad=1; }
+    done < <(
+        grep -rhoE '/usr/(share|lib)/(doc/)?firekeep/[[:alnum:]_./-]*[[:alnum:]]' "$stage"/{etc,lib,usr/share/doc}
+        grep -hoE '[[:alpha:]_/.-]+\.(md|example\.yml)' "$stage/etc/firekeep/firekeep.yml" | sed 's|^|/usr/share/doc/firekeep/docs/|'
+    )
+    return "$bad"
+}
+
+# All but the links to pages about the source.
+links_lead_to_files() {
+    local file link bad=0
+    while IFS=: read -r file link; do
+        [[ $link == @(https|LICENSE|CONTRIBUTING.md|../bench/README.md) || -e ${file%/*}/$link ]] ||
+            { echo "${file#"$stage"}: $link" && bad=1; }
+    done < <(grep -IroE '\]\([[:alnum:]_./-]+' "$stage/usr/share/doc/firekeep" | sed 's/:](/:/')
+    return "$bad"
+}
+
 unit_is_valid() {
     mkdir -p "$work/unit"
     for unit in firekeep.service firekeep.socket; do
@@ -203,6 +225,8 @@ else
 fi
 claim "it has the version of its program" has_version_of_program
 claim "its configuration is a valid conffile" configuration_is_valid
+claim "the files that it names are in it" names_files_that_exist
+claim "links of its documents lead to files in it" links_lead_to_files
 claim "its scripts are valid" scripts_are_valid
 if command -v systemd-analyze >/dev/null; then
     claim "systemd accepts its units" unit_is_valid
