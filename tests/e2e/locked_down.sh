@@ -1,7 +1,6 @@
 #!/bin/bash
-# locked_down.sh - the lines of docs/security.md and docs/tenants.md that begin with nothing and end
-# with a server that only its users reach: each line is run as it is written, with other directories
-# and another port.
+# locked_down.sh - the lines of docs/security.md and docs/tenants.md that end with a server that only
+# its users reach: each line is run as it is written, with other directories and another port.
 
 set -u
 work=${SCRATCH:?}
@@ -29,15 +28,19 @@ lines_of() { # DOCUMENT HEADING
         began { exit }' "$1"
 }
 
+# Starts the server, for this machine only.
+serve() { # LINE
+    eval "start server ${1/--web.listen-address=:/--web.listen-address=127.0.0.1:}" && within 60 is 200 "$url/-/ready"
+}
+
 # Runs a line in this shell. A server stays; its lines in the documents come last, or end in "&".
 run_line() { # LINE
     local name line=${1//\/etc\/firekeep/$work/etc} # `name`: of a line, not that of the claim
     line=${line//\/var\/lib\/firekeep/$work/data}
     line=${line//9201/$port}
+    line=${line//\/etc\/default/$work}
     if [[ $line == 'firekeep serve'* ]]; then
-        line=${line% &}
-        eval "start server $line"
-        within 60 is 200 "$url/-/ready"
+        serve "${line% &}"
     else
         eval "$line" <<<"$password"
     fi
@@ -83,17 +86,34 @@ make_body() { # NAME LINE...
 
 now=$(now_ms)
 claim "samples are made" make_body one "up{team=\"a\"} 1 $now" "up{team=\"b\"} 2 $now"
+mkdir "$work/etc"
+printf '%s\n' 'web: {enable_admin_api: true}' 'self_scrape: {interval: 1s}' >"$work/etc/firekeep.yml"
+chmod 644 "$work/etc/firekeep.yml"
+# The group and the service are those of an installed package.
+chgrp() { [[ $* == 'firekeep firekeep.yml server.key server.pem' ]]; }
+systemctl() {
+    local FIREKEEP_ARGS
+    stop server && . "$work/firekeep" && serve "firekeep serve --storage.path=$work/data $FIREKEEP_ARGS"
+}
 run_lines docs/security.md '## From zero to a locked-down server'
+claim "nobody else can read what was written" \
+    [ "$(find "$work/etc" -type f -perm /077 -printf '%f %m\n')" == 'firekeep.yml 644' ]
+mapfile -t lines < <(lines_of "$root/docs/security.md" 'to its group. Instead of the last line:')
+claim "docs/security.md has lines for the service" [ "${#lines[@]}" == 4 ]
+for line in "${lines[@]}"; do
+    claim "docs/security.md: ${line:0:100}" run_line "$line"
+done
 cd "$root" || exit 1
-umask 022
-claim "nobody else can read what was written" [ -z "$(find "$work/etc" -perm /077 -print)" ]
+claim "the group of the service can read what it needs" \
+    [ "$(cd "$work/etc" && stat -c %a firekeep.yml server.key server.pem prometheus.token | xargs)" == '640 640 640 600' ]
+claim "what was in the configuration stays" within 20 answers '"1"' '.data.result[0].value[1]' -u "ops:$password" "$url/api/v1/query?query=up"
 claim "an unknown client is refused" is 401 "$url/api/v1/labels"
 claim "clear text is refused" [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/-/ready")" == 400 ]
 claim "the operator sees the process" is 200 -u "ops:$password" "$url/metrics"
 claim "the operator reads" is 200 -u "ops:$password" "$url/api/v1/labels"
 claim "the operator does not write" is 403 -u "ops:$password" -X POST "$url/api/v1/write"
 claim "Prometheus writes" write "$work/one.body" -H "$(bearer prometheus)"
-claim "Prometheus reads" answers '"2"' '.data.result[0].value[1]' -H "$(bearer prometheus)" "$url/api/v1/query?query=count(up)"
+claim "Prometheus reads, and the server's own series" answers '"3"' '.data.result[0].value[1]' -H "$(bearer prometheus)" "$url/api/v1/query?query=count(up)"
 claim "Prometheus does not see the process" is 403 -H "$(bearer prometheus)" "$url/metrics"
 claim "no secret is in the configuration" eval "! grep -qF -e '$password' -e \"\$(<'$work/etc/prometheus.token')\" '$work/etc/firekeep.yml'"
 claim "nor in the log" eval "! grep -qF -e '$password' -e \"\$(<'$work/etc/prometheus.token')\" '$work/server.log'"
@@ -105,7 +125,8 @@ claim "it ends with status 0" stop server
 run_lines docs/tenants.md '## From zero to separate tenants'
 cd "$root" || exit 1
 umask 022
-claim "nobody else can read what was written then" [ -z "$(find "$work/etc" -perm /077 -print)" ]
+claim "nobody else can read what was written then" \
+    [ -z "$(find "$work/etc" -type f -perm /007 -print -o -type f -perm /070 ! -name server.\* ! -name firekeep.yml -print)" ]
 claim "a tenant writes" write "$work/one.body" -H "$(bearer shop)"
 claim "it reads its samples" answers '"2"' '.data.result[0].value[1]' -H "$(bearer shop)" "$url/api/v1/query?query=count(up)"
 claim "the other tenant has none" answers '[]' .data.result -H "$(bearer bank)" "$url/api/v1/query?query=count(up)"
