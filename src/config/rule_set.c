@@ -135,8 +135,8 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
 static enum err
 rule_set_read_file(struct set_reading *r, struct found_rule_file *file)
 {
-    const struct rule_file_options options = {.report = r->options->report,
-                                              .context = r->options->context};
+    const struct rule_file_options options = {
+        .report = r->options->report, .context = r->options->context, .shows_place = true};
     struct why why = {""};
     enum err e = rule_set_read_text(r, file->path, &why);
     if (e == ERR_MISSING) return OK; /* it may have been removed since its directory was listed */

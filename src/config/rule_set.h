@@ -45,8 +45,8 @@ struct rule_set {
 struct rule_set_options {
     struct env *env;
     struct budget *budget; /* for all memory but that of libyaml; may be NULL */
-    /* Called for every error in the files, in order, with a view of the sentence. NULL: only the
-     * first error counts. */
+    /* Called for every error in the files, in order, with a view of the sentence, which shows the
+     * place of an error in an expression. NULL: only the first error counts. */
     void (*report)(void *context, struct bytes sentence);
     void *context;
 };

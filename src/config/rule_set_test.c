@@ -252,6 +252,7 @@ UNIT_TEST(test_all_errors_of_all_files_are_reported)
              "parenthesis",
              in_dir("a.yml"));
     assert_string_equal(why.text, expected);
+    strcat(expected, "\n  (\n   ^");
     assert_string_equal(reported.sentences[0], expected);
     snprintf(expected, sizeof expected,
              "%s:3:35: group 'a', rule 2: 'record' or 'alert' is required", in_dir("a.yml"));

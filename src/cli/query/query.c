@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text/caret.h"
 #include "base/text/shown.h"
 #include "cli/commands.h"
-#include "cli/lib/caret.h"
 #include "cli/lib/query_source.h"
 #include "cli/lib/target/target.h"
 #include "cli/query/chart.h"
@@ -179,9 +179,7 @@ print_failure(const struct querying *q, const struct query_failure *failure)
     buf_put_shown(&text, buf_bytes(&failure->sentence));
     buf_put_u8(&text, '\n');
     chart_room(&width, &height);
-    if (isatty(STDERR_FILENO)) {
-        caret_put(&text, q->parameters.expression, buf_bytes(&failure->sentence), width);
-    }
+    caret_put(&text, q->parameters.expression, buf_bytes(&failure->sentence), width);
     fflush(stdout);
     fprintf(stderr, "firekeep query: %.*s", (int)text.size, (const char *)text.at);
     buf_fini(&text);

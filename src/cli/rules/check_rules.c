@@ -199,6 +199,7 @@ check_rules_file(const char *file, const struct check_rules_options *options)
         .ignore_unknown_fields = options->ignore_unknown_fields,
         .report = print_sentence,
         .context = &reported,
+        .shows_place = true,
     };
     struct rule_groups groups = {NULL};
     struct why why = {""};

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 
 #include "base/hash/hash.h"
+#include "base/text/caret.h"
 #include "promql/promql.h"
 #include "rules/load/rule_files_private.h"
 #include "template/template.h"
+
+enum { SHOWN_COLUMNS = 100 };
 
 /* The place being checked, for sentences. */
 struct checked {
@@ -70,13 +73,21 @@ static enum err PRINTF_LIKE(3, 4)
     return report_sentence(c);
 }
 
-/* Reports an error whose text comes from another module, and may contain anything. */
+/* Reports an error whose text comes from another module, and may contain anything. If it begins
+ * with a position in `text`, that line may be shown. */
 static enum err
-complain_of(const struct checked *c, struct rule_place at, const char *what, struct bytes detail)
+complain_of(const struct checked *c, struct rule_place at, const char *what, struct bytes detail,
+            struct bytes text)
 {
+    struct buf *to = &c->file->sentence;
     put_where(c, at);
-    buf_printf(&c->file->sentence, "%s: ", what);
-    buf_put_shown(&c->file->sentence, utf8_cut(detail, RULE_DETAIL_BYTES_MAX));
+    buf_printf(to, "%s: ", what);
+    buf_put_shown(to, utf8_cut(detail, RULE_DETAIL_BYTES_MAX));
+    if (c->file->options->shows_place) {
+        buf_put_u8(to, '\n');
+        caret_put(to, text, detail, SHOWN_COLUMNS);
+        to->size--; /* the end of the last line */
+    }
     return report_sentence(c);
 }
 
@@ -132,7 +143,7 @@ check_templates(const struct checked *c, const char *what, const struct drafted_
         }
         char field[96];
         snprintf(field, sizeof field, "%s %s", what, shown_of(bytes_of_text(text->name)).text);
-        e = complain_of(c, text->at, field, bytes_of_text(why.text));
+        e = complain_of(c, text->at, field, bytes_of_text(why.text), bytes_of_text(text->value));
     }
     buf_fini(&name);
     return e;
@@ -155,7 +166,8 @@ check_expression(const struct checked *c)
     enum err e = promql_parse(bytes_of_text(rule->expr), budget, NULL, &tree, &error);
     promql_free(tree);
     if (e == ERR_INPUT || e == ERR_LIMIT) {
-        e = complain_of(c, rule->places.of[DRAFT_EXPR], "invalid expression", buf_bytes(&error));
+        e = complain_of(c, rule->places.of[DRAFT_EXPR], "invalid expression", buf_bytes(&error),
+                        bytes_of_text(rule->expr));
     } else if (e) {
         e = reader_no_memory(&c->file->in);
     }

@@ -23,7 +23,9 @@ void
 rule_file_report(struct rule_file *f, struct bytes sentence)
 {
     if (f->error_count++ == 0) {
-        struct bytes cut = utf8_cut(sentence, sizeof f->why->text - 1);
+        const uint8_t *end = memchr(sentence.at, '\n', sentence.size);
+        size_t size = end == NULL ? sentence.size : (size_t)(end - sentence.at);
+        struct bytes cut = utf8_cut(bytes_of(sentence.at, size), sizeof f->why->text - 1);
         err_ignore(why_set(f->why, ERR_INPUT, "%.*s", (int)cut.size, (const char *)cut.at),
                    "it is returned at the end");
     }

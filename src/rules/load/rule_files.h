@@ -25,6 +25,9 @@ struct rule_file_options {
      */
     void (*report)(void *context, struct bytes sentence);
     void *context;
+    /* Adds two lines to the sentence about an invalid expression: the line of the expression, and a
+     * caret below the position of the error. */
+    bool shows_place;
 };
 
 /*

@@ -52,7 +52,8 @@ static void
 check_errors(const char *text, const char *expected)
 {
     struct reported reported = {""};
-    const struct rule_file_options options = {.report = note_sentence, .context = &reported};
+    const struct rule_file_options options = {
+        .report = note_sentence, .context = &reported, .shows_place = true};
     const struct rule_file_options quiet = {.report = NULL};
     struct rule_groups groups = {.count = 7};
     struct why why = {""};
@@ -243,7 +244,7 @@ UNIT_TEST(test_each_error_is_reported_at_its_position)
         "r.yml:3:12: group 1: labels: '__name__' is not allowed\n"
         "r.yml:3:25: group 1: labels: a name must not be empty\n"
         "r.yml:6:11: group 1, rule 1 'a{}': invalid expression: 1:5: parse error: unclosed left "
-        "parenthesis\n"
+        "parenthesis\n  sum(\n      ^\n"
         "r.yml:5:13: group 1, rule 1 'a{}': record: 'a{}' is not a valid metric name: braces "
         "belong in 'expr'\n"
         "r.yml:9:18: group 1, rule 1 'a{}': 'annotations' is only valid with 'alert'\n"
@@ -392,7 +393,7 @@ UNIT_TEST(test_foreign_text_is_harmless_in_sentences)
 {
     check_rule_error("record: a, expr: \"\\e[31m\"",
                      "r.yml:3:23: group 'g', rule 1 'a': invalid expression: 1:1: parse error: "
-                     "unexpected character: '\\x1b'\n");
+                     "unexpected character: '\\x1b'\n   [31m\n  ^\n");
     check_rule_error("alert: \"\\e\", expr: 1, labels: {a: \"{{ \\e\"}",
                      "r.yml:3:37: group 'g', rule 1 '\\x1b': label 'a': template: __alert_\\x1b:1: "
                      "unrecognized character in action: U+001B\n");

@@ -1,6 +1,6 @@
 /* caret.h - shows the place of an error in an expression. */
-#ifndef CLI_LIB_CARET_H
-#define CLI_LIB_CARET_H
+#ifndef BASE_TEXT_CARET_H
+#define BASE_TEXT_CARET_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* caret.c - see caret.h. */
-#include "cli/lib/caret.h"
+#include "base/text/caret.h"
 
 #include "base/text/ascii.h"
 #include "base/text/utf8.h"
