@@ -153,8 +153,8 @@ $(LIB): $(LIB_OBJECTS)
 	@$(AR) rcs $@ $^
 
 # A compiler that is newer than those of ./check may warn of more, which must not stop a build: what does
-# not compile without warnings is compiled again, and shows them. WERROR=1, of ./check, ends there, also for
-# what was compiled so before: OBJECT.warned remembers.
+# not compile without warnings is compiled again, and shows them. OBJECT.warned remembers it for ./check, which
+# fails after the tests. WERROR=1 ends there, also for what was compiled so before.
 output = -MMD -MP -c -o $@ $<
 compile = $(1) $(output) $(if $(WERROR),,2>$@.warned) && rm -f $@.warned \
 	$(if $(WERROR),,|| $(filter-out -Werror,$(1)) $(output))

@@ -27,7 +27,7 @@ makes_root() {
 }
 
 builds() {
-    packaging/arm64/make -j "$(nproc)" --silent WERROR=1 program tests test-tools
+    packaging/arm64/make -j "$(nproc)" --silent program tests test-tools
 }
 
 passes() { # SCRIPT

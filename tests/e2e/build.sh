@@ -74,10 +74,30 @@ compiles_nothing() {
     [[ $output != *"  CC "* ]]
 }
 
+# What ./check makes of them.
+counts() { # EXPECTED VERSION
+    local got
+    got=$(
+        eval "$(sed -n '/^count_warnings()/,/^}/p' tests/run.sh)"
+        gcc() { echo "$of"; }
+        pass() { echo pass; }
+        fail() { echo "fail: $2"; }
+        skip() { echo "skip: $2"; }
+        of=$2 BUILD=$work/out
+        count_warnings
+    )
+    echo "$got"
+    [[ $got == $1* ]] # a pattern
+}
+
 claim "warnings: a build goes on, and shows them" warns
+claim "warnings: ./check fails after the tests" counts 'fail: gcc 14 warns of 1 files' 14
+claim "warnings: and shows them" counts $'fail: gcc 12.2.0 warns of 1 files\n    *that_is_not_used*' 12.2.0
+claim "warnings: with a newer compiler it only says so" counts 'skip: gcc 15 warns of 1 files' 15
 claim "warnings: with WERROR=1 they are errors, also of what was compiled before" stops
 claim "warnings: and again" stops
 claim "warnings: without them WERROR=1 is content" makes gcc WERROR=1
 claim "warnings: and compiles nothing a second time" compiles_nothing gcc WERROR=1
 claim "warnings: nor does a build without it" compiles_nothing gcc
+claim "warnings: ./check is content, too" counts pass 12
 done_testing

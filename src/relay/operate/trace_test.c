@@ -36,7 +36,7 @@ check(const struct destination_settings *settings, const char *tenant, const cha
     must(selection_new(settings, &selection, &why));
     must(selection_apply(selection, bytes_of_text(tenant), labels, &arena, &selected));
     buf_put_u8(&steps, '\0');
-    assert_string_equal(steps.at, expected);
+    assert_string_equal((const char *)steps.at, expected);
     assert_true(bytes_equal(traced, selected));
     selection_free(selection);
     buf_fini(&steps);
