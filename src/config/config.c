@@ -321,7 +321,7 @@ static const struct setting table[] = {
      .reloadable = true, .help = "number of backups to keep; older ones are removed"},
     {"backup.keep-daily", SETTING_COUNT, FIELD(backup_keep_daily), .fallback = "0", .max = 1000000,
      .reloadable = true,
-     .help = "keep the newest backup of each of so many days, in addition; days are those of UTC"},
+     .help = "number of days, of UTC, of which the newest backup is kept in addition"},
     {"backup.keep-weekly", SETTING_COUNT, FIELD(backup_keep_weekly), .fallback = "0",
      .max = 1000000, .reloadable = true, .help = "the same for weeks, which begin on Monday"},
     {"backup.keep-monthly", SETTING_COUNT, FIELD(backup_keep_monthly), .fallback = "0",

@@ -757,9 +757,9 @@ await claim('stacked lines, a logarithmic axis and thresholds are drawn', async 
   expect(stacked > 2 * (await inked(lines, '.chart canvas')), 'areas are not filled')
 })
 
-await claim('of thousands of series the 50 greatest are listed', async () => {
+await claim('of thousands of series the 50 with the highest values are listed', async () => {
   const page = await open('/query?g0.expr=many&g0.tab=graph')
-  await shows(page, '50 of 2000 series, greatest first', 'many{n=2000}')
+  await shows(page, '50 of 2000 series, highest first', 'many{n=2000}')
   expect((await page.$$('.legend tr')).length === 51, 'the list has other rows')
 })
 

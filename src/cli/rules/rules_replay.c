@@ -831,7 +831,7 @@ load_state(struct replaying *r, struct why *why)
         const struct rule_group *g = group_text(r->groups[i]);
         buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
     }
-    if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for so many groups");
+    if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for the groups");
     s->path = a->resume;
     s->question = buf_bytes(to);
     s->min_ms = a->start.ms;

@@ -691,9 +691,8 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
 const char *
 codec_rollups_column_word(unsigned column)
 {
-    static const char *const words[COLUMNS] = {"count",    "count of NaN", "first",
-                                               "changes",  "resets",       "least",
-                                               "greatest", "sum",          "correction"};
+    static const char *const words[COLUMNS] = {
+        "count", "count of NaN", "first", "changes", "resets", "min", "max", "sum", "correction"};
     _Static_assert((int)COLUMNS == (int)CODEC_ROLLUP_COLUMNS, "each has a word");
     return words[column];
 }

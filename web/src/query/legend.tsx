@@ -99,12 +99,12 @@ export function Legend(props: {
   }
   return (
     <table class="legend">
-      <caption>{props.series.length > most ? `${most} of ${props.series.length} series, greatest first` : `${props.series.length} series`}</caption>
+      <caption>{props.series.length > most ? `${most} of ${props.series.length} series, highest first` : `${props.series.length} series`}</caption>
       <thead>
         <tr>
           <td />
           <th scope="col">Series</th>
-          {['Least', 'Mean', 'Greatest', props.valuesAre].map(name => (
+          {['Min', 'Mean', 'Max', props.valuesAre].map(name => (
             <th scope="col" class="number">
               {name}
             </th>
