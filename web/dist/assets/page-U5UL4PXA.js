@@ -1,0 +1,1 @@
+import"./chunk-NYZD6OX5.js";
