@@ -57,6 +57,9 @@ TEST_PACKAGES=(
     nginx
 )
 
+# shellcheck source=packaging/steps.sh
+. "$root/packaging/steps.sh"
+
 die() {
     printf '%s: %s\n' "$program" "$*" >&2
     exit 1
@@ -123,7 +126,8 @@ need_packages() {
         die "missing packages: ${missing[*]}; run this as root, or have them installed."
     echo "installing ${#missing[@]} packages: ${missing[*]}"
     mkdir -p "$root/build" || die "cannot write to $root/build."
-    if ! apt_install "${missing[@]}" >"$log" 2>&1; then
+    apt_install "${missing[@]}" 2>&1 | tee "$log" | show_packages
+    if ((PIPESTATUS[0] != 0)); then
         die "apt-get could not install ${missing[*]}:" \
             "$(grep -E '^[EW]: ' "$log" | head -n 1 | cut -c 1-300) (all of it: $log)."
     fi

@@ -35,6 +35,28 @@ one_line() { # on a terminal, which script(1) makes
     [[ $(grep -c '' "$work/terminal.txt") == 4 ]] && grep -q $'\r\e\[K\[40/40\] CC      src/file40.c\r\e\[K$' "$work/terminal.txt"
 }
 
+apt_says() { # FETCHED: apt-get's output, of 20 packages
+    local n
+    printf '%s\n' 'Get:1 http://deb.debian.org/debian trixie InRelease [140 kB]' 'Reading package lists...' \
+        '0 upgraded, 20 newly installed, 0 to remove and 3 not upgraded.'
+    for ((n = 1; n <= $1; n++)); do
+        echo "Get:$n http://deb.debian.org/debian trixie/main amd64 p$n amd64 1.0 [9 kB]"
+    done
+    for ((n = 1; n <= 20; n++)); do
+        echo "Unpacking p$n (1.0) ..."
+    done
+    for ((n = 1; n <= 20; n++)); do
+        echo "Setting up p$n (1.0) ..."
+    done
+}
+
+packages_are_counted() { # FETCHED LINES
+    apt_says "$1" | show_packages | tee "$work/packages.txt"
+    [[ $(wc -l <"$work/packages.txt") == "$2" && $(tail -n 1 "$work/packages.txt") == '[60/60] Setting up p20 (1.0) ...' ]]
+}
+
+claim "steps: packages are fetched, unpacked and set up" packages_are_counted 20 10
+claim "steps: packages that were fetched before count, too" packages_are_counted 0 8
 claim "steps: a line for each tenth where there is no terminal" few_lines
 claim "steps: errors are whole" whole_errors
 if command -v script >/dev/null; then
