@@ -366,7 +366,7 @@ await claim('addresses of earlier pages of Prometheus open their page', async ()
 })
 
 await claim('pages of targets say that others scrape, and show what they reached', async () => {
-  const page = await open('/targets?pool=firekeep')
+  const page = await open('/targets?pool=firekeep-self')
   await shows(page, 'Firekeep scrapes only itself', '1 targets, 0 down')
   await looksRight(page)
   await shows(await open('/service-discovery?search=firekeep'), '1 targets, 0 down')
