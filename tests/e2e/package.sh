@@ -226,6 +226,7 @@ fi
 claim "it has the version of its program" has_version_of_program
 claim "its configuration is a valid conffile" configuration_is_valid
 claim "the files that it names are in it" names_files_that_exist
+claim "its examples listen for this machine only" eval "! grep -rnE '0\\.0\\.0\\.0|[\"=]:[0-9]' '$stage'/{etc,lib}"
 claim "links of its documents lead to files in it" links_lead_to_files
 claim "its scripts are valid" scripts_are_valid
 if command -v systemd-analyze >/dev/null; then
