@@ -602,7 +602,7 @@ describe_tls_error(struct transfer *t)
                  "cannot read cert_file %s and key_file %s, or they do not belong together",
                  target->cert_file, target->key_file == NULL ? "(not set)" : target->key_file);
     } else if (t->code == CURLE_PEER_FAILED_VERIFICATION &&
-               strstr(t->error, "certificate verification failed") != NULL) {
+               strstr(t->error, "verification failed") != NULL) {
         describe_untrusted(t);
     }
 }
