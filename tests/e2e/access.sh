@@ -15,7 +15,7 @@ url=https://localhost:$port
 # --- certificates and configuration ----------------------------------------------------------------
 
 make_ca() { # NAME
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj "/CN=$1" -keyout "$work/$1.key" -out "$work/$1.pem"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj "/CN=$1" -addext keyUsage=critical,keyCertSign -keyout "$work/$1.key" -out "$work/$1.pem"
 }
 
 issue() { # CA NAME PURPOSE SAN

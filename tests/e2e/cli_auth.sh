@@ -199,13 +199,11 @@ claim "query through a proxy" says '2' 0 "$firekeep" query --url="http://127.0.0
 claim "the proxy got it" grep -q "POST http://127.0.0.1:$port/api/v1/query passed" "$work/proxy.log"
 
 # --- secrets for a configuration --------------------------------------------------------------------
-# Python's crypt is that of the system's libcrypt.
+# Perl's crypt is that of the system's libcrypt.
 hash_fits() { # KIND PREFIX
     local hash
     hash=$(printf '%s\n' "${secrets[0]}" | "$firekeep" hash --kind="$1") && [[ $hash == "$2"* ]] &&
-        HASH=$hash /usr/bin/python3 -W ignore -c 'import crypt, os, sys
-password = open(sys.argv[1]).read()
-sys.exit(crypt.crypt(password, os.environ["HASH"]) != os.environ["HASH"])' "$work/client/password.txt"
+        HASH=$hash perl -e 'exit crypt(<STDIN>, $ENV{HASH}) ne $ENV{HASH}' <"$work/client/password.txt"
 }
 # shellcheck disable=SC2016 # prefixes of hashes
 claim "a hash of yescrypt" hash_fits yescrypt '$y$'

@@ -32,7 +32,7 @@ names_files_that_exist() {
     while read -r path; do
         [[ -e $stage$path ]] || { echo "$path" && bad=1; }
     done < <(
-        grep -rhoE '/usr/(share|lib)/(doc/)?firekeep/[[:alnum:]_./-]*[[:alnum:]]' "$stage"/{etc,lib,usr/share/doc}
+        grep -rhoE '/usr/(share|lib)/(doc/)?firekeep/[[:alnum:]_./-]*[[:alnum:]]' "$stage"/etc "$units" "$stage/usr/share/doc"
         grep -hoE '[[:alpha:]_/.-]+\.(md|example\.yml)' "$stage/etc/firekeep/firekeep.yml" | sed 's|^|/usr/share/doc/firekeep/docs/|'
     )
     return "$bad"
@@ -51,7 +51,7 @@ links_lead_to_files() {
 unit_is_valid() {
     mkdir -p "$work/unit"
     for unit in firekeep.service firekeep.socket; do
-        sed "s|/usr/bin/firekeep|$stage&|" "$stage/lib/systemd/system/$unit" >"$work/unit/$unit"
+        sed "s|/usr/bin/firekeep|$stage&|" "$units/$unit" >"$work/unit/$unit"
     done
     systemd-analyze verify "$work"/unit/firekeep.{service,socket} >"$work/verify.txt" 2>&1
     local status=$?
@@ -60,10 +60,10 @@ unit_is_valid() {
 }
 
 unit_is_confined() {
-    systemd-analyze security --offline=true --no-pager --threshold=12 "$stage/lib/systemd/system/firekeep.service" >"$work/security.txt" 2>&1
+    systemd-analyze security --offline=true --no-pager --threshold=12 "$units/firekeep.service" >"$work/security.txt" 2>&1
     local status=$?
     grep Overall "$work/security.txt"
-    ((status == 0)) && grep -q '^User=firekeep$' "$stage/lib/systemd/system/firekeep.service" && ! grep -q DynamicUser "$stage/lib/systemd/system/firekeep.service"
+    ((status == 0)) && grep -q '^User=firekeep$' "$units/firekeep.service" && ! grep -q DynamicUser "$units/firekeep.service"
 }
 
 scripts_are_valid() {
@@ -79,7 +79,7 @@ pages_are_complete() {
     local page command flag
     for page in man1/firekeep.1 man5/firekeep.yml.5; do
         MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$stage/usr/share/man/$page.gz" 2>&1 >/dev/null | grep -v 'cannot adjust line'
-        MANWIDTH=200 man -l -E UTF-8 -Tutf8 "$stage/usr/share/man/$page.gz" 2>/dev/null | sed 's/.\x08//g' >"$work/${page##*/}.txt"
+        GROFF_NO_SGR=1 MANWIDTH=200 man -l -E UTF-8 -Tutf8 "$stage/usr/share/man/$page.gz" 2>/dev/null | sed 's/.\x08//g' >"$work/${page##*/}.txt"
     done >"$work/groff.txt"
     cat "$work/groff.txt"
     [[ ! -s $work/groff.txt ]] || return 1
@@ -218,6 +218,7 @@ else
 fi
 claim "the package builds" packaging/make_deb "$out"
 mkdir -p "$work/control" && dpkg-deb -x "$out"/firekeep_*.deb "$stage" && dpkg-deb -e "$out"/firekeep_*.deb "$work/control"
+units=$(dirname "$(find "$stage" -name firekeep.service)") # Debian 12 and 13 have different places
 if command -v lintian >/dev/null; then
     claim "lintian finds nothing, with at most three overrides" lintian_is_content
 else
@@ -226,7 +227,7 @@ fi
 claim "it has the version of its program" has_version_of_program
 claim "its configuration is a valid conffile" configuration_is_valid
 claim "the files that it names are in it" names_files_that_exist
-claim "its examples listen for this machine only" eval "! grep -rnE '0\\.0\\.0\\.0|[\"=]:[0-9]' '$stage'/{etc,lib}"
+claim "its examples listen for this machine only" eval "! grep -rnE '0\\.0\\.0\\.0|[\"=]:[0-9]' '$stage/etc' '$units'"
 claim "links of its documents lead to files in it" links_lead_to_files
 claim "its scripts are valid" scripts_are_valid
 if command -v systemd-analyze >/dev/null; then
