@@ -390,7 +390,7 @@ for way in text list nothing names; do
     claim "an answer that is none: $way" tells "firekeep check: --against: $there" 1 against alone.yml "$there/$way"
 done
 claim "a server that refuses" tells "status 403: no" 1 against alone.yml "$there/"
-claim "a server that does not answer" tells "Couldn't connect" 1 against alone.yml "$nobody"
+claim "a server that does not answer" tells "Failed to connect" 1 against alone.yml "$nobody"
 claim "a password is not shown" tells "against: ${nobody//./\\.}/api" 1 against alone.yml "${nobody/:\/\//://u:p@}"
 claim "an address of another kind" tells "expected a URL" 1 against alone.yml "ftp://127.0.0.1/"
 claim "a directory that is not there" tells "No such file or directory" 1 against alone.yml "$work/nowhere"
