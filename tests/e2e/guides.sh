@@ -210,7 +210,7 @@ answers_end_with_links() {
         function check() { if (question != "" && last !~ /\)\.?$/) { print question; bad = 1 } }
         /^##/ { check(); question = /^### / ? $0 : ""; count += question != "" }
         NF { last = $0 }
-        END { check(); print count " questions"; exit bad || count != 25 }' docs/questions.md
+        END { check(); print count " questions"; exit bad || count < 20 }' docs/questions.md
 }
 
 for page in first-hour recipes questions scaling; do
