@@ -5,6 +5,7 @@
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
+#include "model/series_rules.h"
 
 #define YEARS_MS ((int64_t)3 * 365 * DAY_MS)
 
@@ -60,6 +61,14 @@ delete_after(const char *tenant, int64_t t_ms)
     must(selector_parse(text("{__name__!=\"\"}"), &selector, &machine.why));
     must(tsdb_delete(machine.db, text(tenant), &selector, 1, t_ms, INT64_MAX, &d, &machine.why));
     return d.samples;
+}
+
+static void
+count_sample(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t index)
+{
+    uint64_t *count = context;
+    (void)labels, (void)batch, (void)index;
+    (*count)++;
 }
 
 static void
@@ -214,6 +223,209 @@ UNIT_TEST(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk)
     assert_int_equal(stats_now().part_samples, 0);
 }
 
+/* --- a directory that was never reopened ------------------------------------------------------ */
+
+#define JUMP_MS       (60 * DAY_MS)
+#define GUARDED       2000 /* samples of the tenant "a", every 15 s, from two days ago */
+#define GUARDED_BEGIN (SIM_BEGIN - 2 * DAY_MS)
+
+static struct series_rules *guard_rules;
+
+static void
+send_guarded(void)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    for (int64_t i = 0; i < GUARDED; i++)
+        rq_float(&rq, GUARDED_BEGIN + i * 15000, double_bits((double)(i * 7919 % 1009)), 0);
+    must(machine_send(&machine, "a", &rq));
+    expect_result(GUARDED, 0);
+    rq_fini(&rq);
+    must_send_float("clock", "__name__=now", env_realtime_ms(machine.env), 0);
+}
+
+static void
+limit_by(int64_t kept_ms)
+{
+    const struct series_rule all = {"{}", NULL, 0, kept_ms};
+    must(series_rules_new(&all, 1, NULL, &guard_rules, &machine.why));
+}
+
+static void
+by_time(void)
+{
+    machine.limits.retention_ms = 7 * DAY_MS;
+}
+
+static void
+by_rules(void)
+{
+    limit_by(7 * DAY_MS);
+    machine.limits.retention_rules = guard_rules;
+    machine.limits.retention_rewrite_percent = 1;
+}
+
+static void
+by_level(void)
+{
+    limit_by(7 * DAY_MS);
+    machine.limits.levels[0] = (struct tsdb_level){60 * MINUTE_MS, guard_rules};
+    machine.limits.level_count = 1;
+}
+
+static void
+by_hold(void)
+{
+    machine.limits.deletion_hold_ms = DAY_MS;
+}
+
+static void
+by_grace(void)
+{
+    machine.limits.retention_grace_ms = DAY_MS;
+}
+
+static void
+none_before(void)
+{
+}
+
+static void
+delete_all(void)
+{
+    assert_int_equal(delete_after("a", 0), GUARDED);
+}
+
+static void
+shorten_rules(void)
+{
+    limit_by(DAY_MS);
+    machine.limits.retention_rules = guard_rules;
+    tsdb_set_limits(machine.db, &machine.limits);
+}
+
+static void
+see_all(void)
+{
+    struct question q;
+    uint64_t count = 0;
+    question_init(&q, "a", every_series, 1, INT64_MIN, INT64_MAX);
+    must(machine_select(&machine, &q, count_sample, &count));
+    question_fini(&q);
+    assert_int_equal(count, GUARDED);
+}
+
+static void
+take_late(void)
+{
+    see_all();
+    must_send_float("a", "__name__=late", GUARDED_BEGIN, 1);
+}
+
+static void
+undelete(void)
+{
+    must(tsdb_undelete(machine.db, text("a"), 1, &machine.why));
+    see_all();
+}
+
+/* Each guard against a clock that jumps ahead: what it protects samples from, what happens before
+ * the jump, and the proof that it held. */
+static const struct guard {
+    const char *name;
+    void (*configure)(void);
+    void (*before)(void);
+    void (*holds)(void);
+    bool survives_a_start; /* on which the clock is still ahead */
+} guards[] = {
+    {"retention.time", by_time, none_before, see_all, true},
+    {"refusal of samples that are too old", by_time, none_before, take_late, true},
+    {"rules of retention", by_rules, none_before, see_all, true},
+    {"levels of downsampling", by_level, none_before, see_all, true},
+    {"hold of deletions", by_hold, delete_all, undelete, false},
+    {"grace of rules", by_grace, shorten_rules, see_all, false},
+};
+
+/* Everything that may remove or replace samples runs while the clock is ahead. */
+static void
+live_ahead(void)
+{
+    struct tsdb_merge_result r;
+    must_send_float("clock", "__name__=now", env_realtime_ms(machine.env), 1);
+    machine_commit(&machine);
+    must(tsdb_maintain(machine.db, &machine.why));
+    must(tsdb_expire(machine.db, &r, &machine.why));
+    machine_flush(&machine);
+    must(tsdb_expire(machine.db, &r, &machine.why));
+    merge(TSDB_MERGE_DUE);
+    merge(TSDB_MERGE_FULL);
+}
+
+static void
+check_guard(const struct guard *guard, bool killed)
+{
+    print_message("%s%s\n", guard->name, killed ? ", after SIGKILL" : "");
+    machine_init(&machine, 1);
+    guard->configure();
+    machine_must_open(&machine);
+    send_guarded();
+    machine_commit(&machine);
+    if (!killed) machine_flush(&machine);
+    guard->before();
+    sim_env_set_realtime_ms(machine.sim, SIM_BEGIN + JUMP_MS);
+    if (killed) machine_restart(&machine); /* nothing has been written but the log */
+    live_ahead();
+    assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], GUARDED);
+    guard->holds();
+    machine_close(&machine);
+    must(machine_verify(&machine, true));
+    machine.limits.retention_rules = NULL;
+    series_rules_unref(guard_rules);
+    guard_rules = NULL;
+    machine_fini(&machine);
+}
+
+UNIT_TEST(test_every_guard_against_a_clock_ahead_holds_in_a_first_process)
+{
+    machine_fini(&machine);
+    for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {
+        check_guard(&guards[i], false);
+        if (guards[i].survives_a_start) check_guard(&guards[i], true);
+    }
+}
+
+/* An import that begins years ago, and is interrupted, stops retention neither for its own process
+ * nor for the next one. */
+UNIT_TEST(test_retention_goes_on_after_an_import_of_the_oldest_first)
+{
+    must_send_float("a", "__name__=m", SIM_BEGIN - YEARS_MS, 1);
+    machine_flush(&machine);
+    machine_restart(&machine);
+    must_send_float("a", "__name__=m", SIM_BEGIN, 1);
+    machine_flush(&machine);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
+    machine_restart(&machine);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
+}
+
+/* As on a board without a battery, which gets the time from the network after a minute. */
+UNIT_TEST(test_retention_begins_when_the_clock_is_trusted_first)
+{
+    machine_fini(&machine);
+    machine_init(&machine, 1);
+    sim_env_set_realtime_ms(machine.sim, 0);
+    machine_must_open(&machine);
+    machine_restart(&machine);
+    sim_env_advance_ns(machine.sim, MINUTE_MS * NS_PER_MS);
+    set_clock(SIM_BEGIN);
+    must_send_float("a", "__name__=m", SIM_BEGIN, 1);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
+    set_clock(SIM_BEGIN + JUMP_MS);
+    must_send_float("a", "__name__=m", SIM_BEGIN + JUMP_MS, 1);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
+}
+
 int
 main(void)
 {
@@ -227,6 +439,9 @@ main(void)
         claim(test_without_other_samples_retention_counts_from_the_server_s_own),
         claim(test_retention_ignores_a_clock_of_the_past_after_a_restart),
         claim(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk),
+        claim(test_every_guard_against_a_clock_ahead_holds_in_a_first_process),
+        claim(test_retention_goes_on_after_an_import_of_the_oldest_first),
+        claim(test_retention_begins_when_the_clock_is_trusted_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,17 +58,28 @@ head_fini(struct head *head)
 /* --- time ------------------------------------------------------------------------------------- */
 
 int64_t
+head_lived_ms(const struct head *head)
+{
+    return (env_monotonic_ns(head->env) - head->begun_ns) / NS_PER_MS;
+}
+
+int64_t
+retention_clock_ms(const struct head *head)
+{
+    int64_t now = env_realtime_ms(head->env);
+    if (head->retention_base_ms == INT64_MIN) return now;
+    int64_t most = head->retention_base_ms + head_lived_ms(head);
+    return now < most ? now : most;
+}
+
+int64_t
 retention_now_ms(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
-    int64_t now = env_realtime_ms(head->env), newest = head->newest_ms;
-    bool own_counts = newest == INT64_MIN || head->retention_base_ms != INT64_MIN;
+    int64_t now = retention_clock_ms(head), newest = head->newest_ms;
+    bool own_counts = newest == INT64_MIN || head->own_counts;
     if (own_counts && head->own_newest_ms > newest) newest = head->own_newest_ms;
-    if (newest < now) now = newest;
-    if (head->retention_base_ms == INT64_MIN) return now;
-    int64_t lived = (env_monotonic_ns(head->env) - head->retention_base_ns) / NS_PER_MS;
-    int64_t most = head->retention_base_ms + lived;
-    return now < most ? now : most;
+    return newest < now ? newest : now;
 }
 
 bool
@@ -99,7 +110,7 @@ grace_left_ms(const struct head *head, const struct rules_former *former)
     int64_t now_ns = env_monotonic_ns(head->env), now_ms = env_realtime_ms(head->env);
     int64_t left_ms = grace_ms - (now_ns - former->seen_ns) / NS_PER_MS;
     int64_t newest_ms = head->newest_ms == INT64_MIN ? head->own_newest_ms : head->newest_ms;
-    int64_t most_ms = head->begun_ms + (now_ns - head->retention_base_ns) / NS_PER_MS;
+    int64_t most_ms = head->begun_ms + head_lived_ms(head);
     if (now_ms > most_ms) now_ms = most_ms;
     if (now_ms > newest_ms) now_ms = newest_ms;
     if (head->clock == TSDB_CLOCK_GOOD && now_ms > former->left_ms) {
@@ -165,6 +176,8 @@ look_at_clock(struct head *head)
     head->clock = behind                ? TSDB_CLOCK_BEFORE_SAMPLES
                   : now < BUILD_TIME_MS ? TSDB_CLOCK_BEFORE_RELEASE
                                         : TSDB_CLOCK_GOOD;
+    bool first = head->clock == TSDB_CLOCK_GOOD && head->retention_base_ms == INT64_MIN;
+    if (first) head->retention_base_ms = now - head_lived_ms(head);
 }
 
 void

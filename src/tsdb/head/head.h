@@ -105,9 +105,11 @@ struct head {
     struct cut cut;              /* made for the frozen generation; zero without one */
     int64_t newest_ms;           /* newest sample of a sender; INT64_MIN if none is known */
     int64_t own_newest_ms;       /* newest sample of the server itself, and of the parts it found */
-    int64_t retention_base_ms;   /* saved time of retention; INT64_MIN without one */
-    int64_t retention_base_ns;   /* when this process read it, monotonic */
-    int64_t begun_ms;            /* the clock at that time */
+    bool own_counts;             /* samples of the server count beside those of senders */
+    int64_t begun_ms;            /* the clock when this process opened the store */
+    int64_t begun_ns;            /* the same moment, monotonic */
+    int64_t retention_base_ms;   /* time of retention at that moment: saved, or, in a new directory,
+                                  * the clock; INT64_MIN until the clock is trusted */
     struct rules_in_force rules; /* `limits` has no rules, and the longest retention of these */
     bool disk_low;
     enum tsdb_dir dir;
@@ -144,10 +146,15 @@ void head_validate(const struct head *head);
 
 /* --- time (head.c), under the head lock ------------------------------------------------------- */
 
-/* Returns the time that retention counts back from: the earlier of the clock and the newest sample,
- * and never later than the saved value plus the age of this process, so that a clock that jumps
- * ahead deletes nothing. Without a saved value, samples that the server wrote itself count only if
- * there are no others. */
+/* Returns the age of this process, in the store. */
+int64_t head_lived_ms(const struct head *head);
+/* Returns the clock, but never later than the time of retention at the beginning of this process
+ * plus its age, so that a clock that jumps ahead deletes nothing. The next process begins with it:
+ * samples do not count, or retention would stop for good in an import that begins years ago. */
+int64_t retention_clock_ms(const struct head *head);
+/* Returns the time that retention counts back from: that, or the newest sample if it is earlier.
+ * In the first process of a directory, samples that the server wrote itself count only if there
+ * are no others. */
 int64_t retention_now_ms(struct head *head);
 /* Replaces the limits. Rules of retention that they replace protect samples for the grace. True if
  * the rules changed. */
@@ -164,9 +171,9 @@ bool retention_settle(struct head *head);
 /* Returns the rest of the grace of former rules, at most; 0 without former rules. */
 int64_t retention_grace_left_ms(const struct head *head);
 /*
- * Sets head->clock. Samples of senders are evidence against a clock that is far before them.
- * Samples that the server wrote itself, results of rules and its own metrics, are not: they are as
- * wrong as the clock was when they were written.
+ * Sets head->clock, and the base of retention if there is none. Samples of senders are evidence
+ * against a clock that is far before them. Samples that the server wrote itself, results of rules
+ * and its own metrics, are not: they are as wrong as the clock was when they were written.
  */
 void look_at_clock(struct head *head);
 /* Notes the time of a sample that was stored or found in the log. */

@@ -185,7 +185,7 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     m->newest_ms = db->head.newest_ms;
     /* The next process must not start from a time of a wrong clock. */
     look_at_clock(&db->head);
-    m->retention_now_ms = db->head.clock == TSDB_CLOCK_GOOD ? retention_now_ms(&db->head)
+    m->retention_now_ms = db->head.clock == TSDB_CLOCK_GOOD ? retention_clock_ms(&db->head)
                                                             : db->head.retention_base_ms;
     lock_drop(&db->head.lock);
     return tombstones_write(v->tombstones, arena, m);

@@ -95,8 +95,8 @@ struct manifest {
     uint64_t ref_floor; /* references in the log after store_pos are not below this */
     uint64_t segment_floor;
     int64_t newest_ms;
-    int64_t retention_now_ms;
-    uint8_t log_id[16]; /* all zero before there was a log */
+    int64_t retention_now_ms; /* retention_clock_ms(); INT64_MIN: the clock was not trusted */
+    uint8_t log_id[16];       /* all zero before there was a log */
     struct manifest_part *parts;
     uint32_t part_count;
     struct manifest_tenant *tenants;

@@ -250,12 +250,11 @@ static struct hold_clock
 hold_of(struct tsdb *db)
 {
     struct hold_clock h = {.now_ms = env_realtime_ms(db->env)};
-    int64_t lived_ns = env_monotonic_ns(db->env) - db->head.retention_base_ns;
     lock_take(&db->head.lock);
     look_at_clock(&db->head);
     h.clock_is_good = db->head.clock == TSDB_CLOCK_GOOD;
     h.hold_ms = db->head.limits.deletion_hold_ms;
-    h.lived_to_ms = db->head.begun_ms + lived_ns / NS_PER_MS;
+    h.lived_to_ms = db->head.begun_ms + head_lived_ms(&db->head);
     lock_drop(&db->head.lock);
     return h;
 }

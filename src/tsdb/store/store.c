@@ -61,13 +61,11 @@ refuse_if_used(void *context, const char *name, bool is_dir)
     return ERR_INPUT;
 }
 
-static const struct manifest manifest_of_nothing = {
-    .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
-
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
     char path[256];
+    struct manifest nothing = {.next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN};
     enum err e = format_check(db->env, db->dir, why);
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
@@ -90,8 +88,10 @@ open_format(struct tsdb *db, struct why *why)
         parent[size] = '\0';
         e = env_syncdir(db->env, size == 0 ? "." : parent, why);
     }
+    look_at_clock(&db->head);
+    nothing.retention_now_ms = db->head.retention_base_ms;
     /* FORMAT comes last: if it exists, so did a manifest, and a missing one is damage. */
-    if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
+    if (e == OK) e = manifest_write(db->env, db->dir, &nothing, NULL, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
 
@@ -242,9 +242,8 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     db->head.next_ref = m->next_ref;
     db->head.newest_ms = m->newest_ms;
     db->head.own_newest_ms = INT64_MIN;
+    db->head.own_counts = m->store_pos > 0; /* an earlier process has written parts */
     db->head.retention_base_ms = m->retention_now_ms;
-    db->head.retention_base_ns = env_monotonic_ns(db->env);
-    db->head.begun_ms = env_realtime_ms(db->env);
     atomic_store(&db->store_pos, m->store_pos);
     return OK;
 }
@@ -395,6 +394,9 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->env = options->env;
     db->options = *options;
     db->head.env = db->env;
+    db->head.begun_ns = env_monotonic_ns(db->env);
+    db->head.begun_ms = env_realtime_ms(db->env);
+    db->head.newest_ms = db->head.retention_base_ms = INT64_MIN;
     db->head.options = &db->options;
     db->head.live = &db->live;
     db->head.cut_budget = &db->flush_budget;
