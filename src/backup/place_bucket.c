@@ -139,15 +139,29 @@ pass_object(void *context, const struct found_object *object)
     return OK;
 }
 
+static enum err
+note_newest(void *context, const struct found_object *object)
+{
+    int64_t *newest_ms = context, written_ms;
+    bool is_known = time_parse_rfc3339(bytes_of_text(object->modified), &written_ms);
+    if (is_known && written_ms > *newest_ms) *newest_ms = written_ms;
+    return OK;
+}
+
 /* Leaves out young objects: a backup that runs at the same time may have just written them, and
- * names them in its record at its end. */
+ * names them in its record at its end. They are as old as they were when the newest record was
+ * written, by the clock of the bucket: a clock here that is ahead makes none old. */
 static enum err
 objects(struct backup_place *place,
         enum err (*each)(void *context, const char *name, uint64_t size_bytes), void *context,
         struct why *why)
 {
     struct bucket_place *b = bucket_of(place);
-    struct key_walk list = {each, context, env_realtime_ms(b->options.env) - YOUNG_MS, ""};
+    int64_t now_ms = env_realtime_ms(b->options.env), newest_ms = 0;
+    enum err e = object_bucket_list(b->bucket, RECORDS, note_newest, &newest_ms, why);
+    if (e) return e;
+    struct key_walk list = {each, context, (now_ms < newest_ms ? now_ms : newest_ms) - YOUNG_MS,
+                            ""};
     return object_bucket_list(b->bucket, OBJECTS, pass_object, &list, why);
 }
 

@@ -273,18 +273,38 @@ note_object(void *context, const char *name, uint64_t size_bytes)
 
 UNIT_TEST(test_objects_of_the_last_day_may_not_be_removed)
 {
-    static const char *const answers[] = {LAST_PAGE(
-        OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-01T00:00:00.000Z")
-            OBJECT("pre/objects/cd/cd" DIGITS, "2", "2999-01-01T00:00:00.000Z")
-                OBJECT("pre/objects/cd/cd" DIGITS ".1", "4", "2001-01-01T00:00:00.000Z")
-                    OBJECT("pre/objects/ef/ef" DIGITS, "3", "no time")
-                        OBJECT("pre/objects/ff/ff" DIGITS ".1", "5", "2001-01-01T00:00:00.000Z"))};
+    static const char *const answers[] = {
+        LAST_PAGE(OBJECT("pre/backups/1", "1", "2999-01-02T00:00:00.000Z")),
+        LAST_PAGE(OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-01T00:00:00.000Z")
+                      OBJECT("pre/objects/cd/cd" DIGITS, "2", "2999-01-01T00:00:00.000Z")
+                          OBJECT("pre/objects/cd/cd" DIGITS ".1", "4", "2001-01-01T00:00:00.000Z")
+                              OBJECT("pre/objects/ef/ef" DIGITS, "3", "no time")
+                                  OBJECT("pre/objects/ff/ff" DIGITS ".1", "5",
+                                         "2001-01-01T00:00:00.000Z"))};
     struct buf names;
-    begin(1, answers);
+    begin(2, answers);
     buf_init(&names, &rig.memory, 1000);
     assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
     buf_put_u8(&names, '\0');
     assert_string_equal((const char *)names.at, "objects/ab/ab0 1;objects/ff/ff0 5;");
+    buf_fini(&names);
+    end();
+}
+
+/* The machine's clock is years ahead of these times. */
+UNIT_TEST(test_a_clock_that_is_ahead_makes_no_object_of_a_bucket_old)
+{
+    static const char *const answers[] = {
+        LAST_PAGE(OBJECT("pre/backups/1", "1", "2001-01-01T00:00:00.000Z")
+                      OBJECT("pre/backups/2", "1", "2001-01-03T00:00:00.000Z")),
+        LAST_PAGE(OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-02T00:00:00.000Z")
+                      OBJECT("pre/objects/cd/cd" DIGITS, "2", "2001-01-02T00:00:01.000Z"))};
+    struct buf names;
+    begin(2, answers);
+    buf_init(&names, &rig.memory, 1000);
+    assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
+    buf_put_u8(&names, '\0');
+    assert_string_equal((const char *)names.at, "objects/ab/ab0 1;");
     buf_fini(&names);
     end();
 }
@@ -319,6 +339,7 @@ main(void)
         cmocka_unit_test(test_an_answer_without_a_list_is_refused),
         cmocka_unit_test(test_a_bucket_with_other_objects_becomes_no_repository),
         cmocka_unit_test(test_objects_of_the_last_day_may_not_be_removed),
+        cmocka_unit_test(test_a_clock_that_is_ahead_makes_no_object_of_a_bucket_old),
         cmocka_unit_test(test_an_object_of_another_size_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
