@@ -76,7 +76,7 @@ struct tsdb_level {
 /* Options that a reload may change. */
 struct tsdb_limits {
     struct labels_limits labels;
-    int64_t retention_ms;
+    int64_t retention_ms;     /* 0: no limit */
     int64_t deletion_hold_ms; /* time for which a deletion can be undone; 0: not at all */
     uint64_t retention_bytes; /* limit of all parts; the newest always stays; 0: no limit */
     /* Rules with a shorter retention for some series, see model/series_rules.h. The store takes a

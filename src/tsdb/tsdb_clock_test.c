@@ -223,6 +223,65 @@ UNIT_TEST(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk)
     assert_int_equal(stats_now().part_samples, 0);
 }
 
+static void
+expire(void)
+{
+    struct tsdb_merge_result r;
+    must(tsdb_expire(machine.db, &r, &machine.why));
+}
+
+/* The part of a sample and the merge of it with another keep it to the millisecond. */
+UNIT_TEST(test_a_sample_exactly_as_old_as_retention_time_stays)
+{
+    const int64_t kept_ms = machine.limits.retention_ms;
+    must_send_float("a", "__name__=m", SIM_BEGIN - kept_ms, 1);
+    machine_flush(&machine);
+    must_send_float("a", "__name__=m", SIM_BEGIN - kept_ms + 1, 2);
+    must_send_float("a", "__name__=now", SIM_BEGIN, 3);
+    machine_flush(&machine);
+    expire();
+    assert_int_equal(stats_now().parts, 2);
+    merge(TSDB_MERGE_FULL);
+    assert_int_equal(stats_now().part_samples, 3);
+    sim_env_advance_ns(machine.sim, NS_PER_MS);
+    must_send_float("a", "__name__=now", SIM_BEGIN + 1, 4);
+    machine_flush(&machine);
+    expire();
+    merge(TSDB_MERGE_FULL);
+    assert_int_equal(machine_ledger(&machine, "a").count[LEDGER_FLOAT][LEDGER_EXPIRED], 1);
+}
+
+UNIT_TEST(test_the_size_limit_drops_nothing_while_the_clock_is_not_trusted)
+{
+    for (int i = 0; i < 3; i++) {
+        must_send_float("a", "__name__=m", SIM_BEGIN + i, i);
+        machine_flush(&machine);
+    }
+    machine.limits.retention_bytes = 1;
+    tsdb_set_limits(machine.db, &machine.limits);
+    set_clock(SIM_BEGIN - DAY_MS);
+    expire();
+    assert_int_equal(stats_now().parts, 3);
+    set_clock(SIM_BEGIN);
+    expire();
+    assert_int_equal(stats_now().parts, 1);
+}
+
+UNIT_TEST(test_limits_of_0_keep_samples_of_any_age_and_parts_of_any_size)
+{
+    machine.limits.retention_ms = 0;
+    machine.limits.retention_bytes = 0;
+    tsdb_set_limits(machine.db, &machine.limits);
+    must_send_float("a", "__name__=m", SIM_BEGIN, 1);
+    machine_flush(&machine);
+    must_send_float("a", "__name__=m", 0, 1);
+    machine_flush(&machine);
+    expire();
+    assert_int_equal(stats_now().parts, 2);
+    merge(TSDB_MERGE_FULL);
+    assert_int_equal(stats_now().part_samples, 2);
+}
+
 /* --- a directory that was never reopened ------------------------------------------------------ */
 
 #define JUMP_MS       (60 * DAY_MS)
@@ -338,34 +397,37 @@ static const struct guard {
     void (*before)(void);
     void (*holds)(void);
     bool survives_a_start; /* on which the clock is still ahead */
+    bool waits_for_trust;  /* nothing happens while the clock is before the newest sample */
 } guards[] = {
-    {"retention.time", by_time, none_before, see_all, true},
-    {"refusal of samples that are too old", by_time, none_before, take_late, true},
-    {"rules of retention", by_rules, none_before, see_all, true},
-    {"levels of downsampling", by_level, none_before, see_all, true},
-    {"hold of deletions", by_hold, delete_all, undelete, false},
-    {"grace of rules", by_grace, shorten_rules, see_all, false},
+    {"retention.time", by_time, none_before, see_all, true, true},
+    {"refusal of samples that are too old", by_time, none_before, take_late, true, false},
+    {"rules of retention", by_rules, none_before, see_all, true, true},
+    {"levels of downsampling", by_level, none_before, see_all, true, true},
+    {"hold of deletions", by_hold, delete_all, undelete, false, true},
+    {"grace of rules", by_grace, shorten_rules, see_all, false, true},
 };
 
-/* Everything that may remove or replace samples runs while the clock is ahead. */
+enum jump { CLOCK_AHEAD, CLOCK_AHEAD_AT_A_START, CLOCK_BACK };
+
+/* Everything that may remove or replace samples runs at this clock. */
 static void
-live_ahead(void)
+live(void)
 {
-    struct tsdb_merge_result r;
     must_send_float("clock", "__name__=now", env_realtime_ms(machine.env), 1);
     machine_commit(&machine);
     must(tsdb_maintain(machine.db, &machine.why));
-    must(tsdb_expire(machine.db, &r, &machine.why));
+    expire();
     machine_flush(&machine);
-    must(tsdb_expire(machine.db, &r, &machine.why));
+    expire();
     merge(TSDB_MERGE_DUE);
     merge(TSDB_MERGE_FULL);
 }
 
 static void
-check_guard(const struct guard *guard, bool killed)
+check_guard(const struct guard *guard, enum jump jump)
 {
-    print_message("%s%s\n", guard->name, killed ? ", after SIGKILL" : "");
+    bool killed = jump == CLOCK_AHEAD_AT_A_START;
+    print_message("%s, %d\n", guard->name, jump);
     machine_init(&machine, 1);
     guard->configure();
     machine_must_open(&machine);
@@ -375,7 +437,13 @@ check_guard(const struct guard *guard, bool killed)
     guard->before();
     sim_env_set_realtime_ms(machine.sim, SIM_BEGIN + JUMP_MS);
     if (killed) machine_restart(&machine); /* nothing has been written but the log */
-    live_ahead();
+    live();
+    if (jump == CLOCK_BACK) {
+        set_clock(SIM_BEGIN);
+        sim_env_advance_ns(machine.sim, JUMP_MS / 2 * NS_PER_MS);
+        live();
+        expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
+    }
     assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], GUARDED);
     guard->holds();
     machine_close(&machine);
@@ -390,8 +458,9 @@ UNIT_TEST(test_every_guard_against_a_clock_ahead_holds_in_a_first_process)
 {
     machine_fini(&machine);
     for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {
-        check_guard(&guards[i], false);
-        if (guards[i].survives_a_start) check_guard(&guards[i], true);
+        check_guard(&guards[i], CLOCK_AHEAD);
+        if (guards[i].survives_a_start) check_guard(&guards[i], CLOCK_AHEAD_AT_A_START);
+        if (guards[i].waits_for_trust) check_guard(&guards[i], CLOCK_BACK);
     }
 }
 
@@ -439,6 +508,9 @@ main(void)
         claim(test_without_other_samples_retention_counts_from_the_server_s_own),
         claim(test_retention_ignores_a_clock_of_the_past_after_a_restart),
         claim(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk),
+        claim(test_a_sample_exactly_as_old_as_retention_time_stays),
+        claim(test_the_size_limit_drops_nothing_while_the_clock_is_not_trusted),
+        claim(test_limits_of_0_keep_samples_of_any_age_and_parts_of_any_size),
         claim(test_every_guard_against_a_clock_ahead_holds_in_a_first_process),
         claim(test_retention_goes_on_after_an_import_of_the_oldest_first),
         claim(test_retention_begins_when_the_clock_is_trusted_first),

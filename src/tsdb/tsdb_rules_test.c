@@ -293,6 +293,38 @@ UNIT_TEST(test_more_changes_than_are_remembered_hide_nothing_in_the_grace)
     set_rules(&machine, NULL, 0);
 }
 
+/* The time for which all samples are kept changes with the rules; the longest was the first. */
+static void
+check_longest_time(int64_t longest_ms)
+{
+    struct tsdb_merge_result r;
+    machine.limits.retention_ms = 3 * DAY_MS;
+    tsdb_set_limits(machine.db, &machine.limits);
+    begin_with_grace();
+    for (int64_t i = 1; i < 40; i++) {
+        const struct series_rule rule[] = {{"{job=\"none\"}", NULL, 0, DAY_MS + i}};
+        machine.limits.retention_ms = i == 1 ? longest_ms : 2 * DAY_MS;
+        set_rules(&machine, rule, 1);
+    }
+    merge_all(&machine); /* to a part for each day */
+    pass_hours(23);
+    must(tsdb_expire(machine.db, &r, &machine.why));
+    assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 8);
+    pass_hours(1);
+    must(tsdb_expire(machine.db, &r, &machine.why));
+    assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 4);
+    set_rules(&machine, NULL, 0);
+}
+
+UNIT_TEST(test_after_many_changes_the_longest_time_counts_during_the_grace)
+{
+    check_longest_time(365 * DAY_MS);
+    machine_fini(&machine);
+    machine_init(&machine, 1);
+    machine_must_open(&machine);
+    check_longest_time(0); /* no limit */
+}
+
 UNIT_TEST(test_a_snapshot_keeps_rules_with_their_grace_and_counts)
 {
     static const struct series_rule web_2d[] = {{"{job=\"web\"}", NULL, 0, 2 * DAY_MS}};
@@ -450,6 +482,13 @@ keep_longer(void *context)
 }
 
 static bool
+keep_forever(void *context)
+{
+    keep(context, 0);
+    return true;
+}
+
+static bool
 keep_for_a_day(void *context)
 {
     keep(context, DAY_MS);
@@ -462,6 +501,7 @@ UNIT_TEST(test_a_merge_during_which_retention_becomes_longer_removes_nothing)
     send_a_long_merge();
     keep(&machine, 2 * DAY_MS);
     assert_int_equal(merge_full(keep_longer), ERR_CANCELED);
+    assert_int_equal(merge_full(keep_forever), ERR_CANCELED);
     expect_all(&machine, "a", days_text(LINE("ci", 3) CI_2D WEB));
     assert_int_equal(merge_full(keep_for_a_day), OK);
     keep(&machine, before_ms);
@@ -966,6 +1006,7 @@ main(void)
         claim(test_a_clock_that_jumps_ends_no_grace),
         claim(test_a_clock_that_was_ahead_does_not_prolong_the_grace),
         claim(test_more_changes_than_are_remembered_hide_nothing_in_the_grace),
+        claim(test_after_many_changes_the_longest_time_counts_during_the_grace),
         claim(test_a_snapshot_keeps_rules_with_their_grace_and_counts),
         claim(test_rules_of_an_empty_directory_are_in_force_at_once),
         claim(test_a_survey_finds_what_rules_would_remove),

@@ -72,17 +72,17 @@ UNIT_TEST(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten)
     assert_false(there(PART_1 ".lost"));
 }
 
-/* Deletes all parts, without writing others. */
+/* Deletes all samples of a tenant, whose parts have no others, without writing parts. */
 static void
-delete_all(void)
+delete_all(const char *tenant)
 {
     struct selector all;
     struct tsdb_deletion deletion;
     struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
     struct tsdb_merge_result r = {.input_count = 1};
     must(selector_parse(text("{__name__=~\".+\"}"), &all, NULL));
-    must(
-        tsdb_delete(machine.db, text("a"), &all, 1, INT64_MIN, INT64_MAX, &deletion, &machine.why));
+    must(tsdb_delete(machine.db, text(tenant), &all, 1, INT64_MIN, INT64_MAX, &deletion,
+                     &machine.why));
     while (r.input_count > 0) {
         must(tsdb_merge(machine.db, &clean, &r, &machine.why));
     }
@@ -110,7 +110,7 @@ UNIT_TEST(test_an_unnamed_complete_part_is_renamed_and_not_removed)
     flush_one(1);
     flush_one(2);
     save_part_1();
-    delete_all();
+    delete_all("a");
     flush_one(3);
     put_part_1_back_and_open();
     assert_int_equal(machine.opening.parts_unnamed, 1);
@@ -124,12 +124,32 @@ UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
 {
     flush_one(1);
     save_part_1();
-    delete_all();
+    delete_all("a");
     put_part_1_back_and_open();
     assert_int_equal(machine.opening.parts_unnamed, 0);
     assert_false(there(PART_1));
     assert_false(there(PART_1 ".unnamed"));
     expect_all(&machine, "a", "");
+}
+
+/* The edit after the one that removes the part no longer names it, so its directory must be gone
+ * for good then. */
+UNIT_TEST(test_a_removed_part_that_a_power_loss_brings_back_is_removed)
+{
+    for (unsigned seed = 1; seed <= 40; seed++) {
+        machine_fini(&machine);
+        machine_init(&machine, seed);
+        machine_must_open(&machine);
+        flush_one(1);
+        must_send_float("b", "__name__=m", T0, 2);
+        machine_flush(&machine);
+        delete_all("a");
+        delete_all("b"); /* its first edit removes no part, and syncs no directory of one */
+        sim_env_power_loss(machine.sim);
+        machine_restart(&machine);
+        assert_int_equal(machine.opening.parts_unnamed, 0);
+        assert_false(there(PART_1));
+    }
 }
 
 UNIT_TEST(test_a_directory_not_named_like_a_part_is_left)
@@ -168,6 +188,7 @@ main(void)
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_an_unnamed_complete_part_is_renamed_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
+        claim(test_a_removed_part_that_a_power_loss_brings_back_is_removed),
         claim(test_a_directory_not_named_like_a_part_is_left),
         claim(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not),
     };

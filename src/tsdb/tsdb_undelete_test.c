@@ -206,6 +206,33 @@ UNIT_TEST(test_a_clock_that_jumps_ahead_ends_no_hold_before_a_restart)
     assert_int_equal(receipt(two).state, DELETION_FINAL);
 }
 
+UNIT_TEST(test_a_hold_lasts_to_its_last_millisecond)
+{
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    uint64_t id = delete_series("m", T0, T0).id;
+    sim_env_advance_ns(machine.sim, 24 * HOUR_MS * NS_PER_MS);
+    assert_int_equal(receipt(id).state, DELETION_HELD);
+    sim_env_advance_ns(machine.sim, NS_PER_MS);
+    assert_int_equal(receipt(id).state, DELETION_FINAL);
+}
+
+/* Held until its own time comes, it would fill the disk for years. */
+UNIT_TEST(test_a_deletion_made_while_the_clock_was_far_ahead_is_not_held)
+{
+    hold_deletions(24 * HOUR_MS);
+    send_part("__name__=m,x=1", T0, 0);
+    int64_t now_ms = env_realtime_ms(machine.env);
+    sim_env_set_realtime_ms(machine.sim, now_ms + 24 * HOUR_MS);
+    uint64_t near = delete_series("m", T0, T0).id;
+    sim_env_set_realtime_ms(machine.sim, now_ms + 24 * HOUR_MS + 1);
+    uint64_t far = delete_series("m", T0, T0).id;
+    sim_env_set_realtime_ms(machine.sim, now_ms);
+    assert_int_equal(receipt(near).state, DELETION_HELD);
+    undelete(near);
+    assert_int_equal(receipt(far).state, DELETION_FINAL);
+}
+
 UNIT_TEST(test_a_clock_that_is_behind_at_the_start_prolongs_no_hold)
 {
     hold_deletions(24 * HOUR_MS);
@@ -788,6 +815,8 @@ main(void)
         claim(test_samples_after_a_held_deletion_stay_visible_through_merges),
         claim(test_of_two_overlapping_deletions_one_can_be_undone),
         claim(test_a_clock_that_jumps_ahead_ends_no_hold_before_a_restart),
+        claim(test_a_hold_lasts_to_its_last_millisecond),
+        claim(test_a_deletion_made_while_the_clock_was_far_ahead_is_not_held),
         claim(test_a_clock_that_is_behind_at_the_start_prolongs_no_hold),
         claim(test_cleaning_ends_the_hold),
         claim(test_cleaning_ends_no_hold_of_later_deletions),

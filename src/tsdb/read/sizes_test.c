@@ -128,6 +128,58 @@ UNIT_TEST(test_a_selector_and_a_time_narrow_sizes)
     assert_int_equal(sizes("a", "c", INT64_MAX, ALL_ROWS, 3).rows, 0);
 }
 
+UNIT_TEST(test_sizes_include_a_part_that_touches_the_range_with_its_last_sample)
+{
+    send(0, 1, T0 - 9 * 15000); /* the last one is at T0, where the range starts */
+    machine_flush(&m);
+    send(0, 1, T0 + MINUTE_MS);
+    machine_flush(&m);
+    assert_int_equal(sizes("a", NULL, T0, ALL_ROWS, 3).rows, 1);
+    assert_int_equal(sizes("a", NULL, T0 + MINUTE_MS - 1, ALL_ROWS, 3).rows, 1);
+    assert_int_equal(sizes("a", NULL, T0 + MINUTE_MS, ALL_ROWS, 3).rows, 2);
+}
+
+static void
+flip(uint64_t at)
+{
+    uint8_t byte;
+    struct file file;
+    must(file_open(m.env, STORE_DIR "/parts/0000000000000002/part", FILE_UPDATE, &file, NULL));
+    must(file_read_at(&file, &byte, 1, at, NULL));
+    byte ^= 0x40;
+    must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
+    must(file_close(&file));
+}
+
+/* Each byte in turn of those that sizes read, in steps: what cannot be read is not in them. */
+UNIT_TEST(test_sizes_without_damaged_rows_are_not_called_exact)
+{
+    struct tsdb_stats stats;
+    send_parts();
+    tsdb_stats(m.db, &stats);
+    unsigned left_out = 0;
+    uint64_t rows = SERIES + 100;
+    for (uint64_t at = 1000; at < stats.part_bytes - 20000; at += 5000) {
+        machine_close(&m);
+        flip(at);
+        machine_must_open(&m);
+        arena_reset(&arena);
+        struct query_control control = {.env = m.env};
+        const struct query_request request = {
+            .tenant = text("a"), .min_ms = T0, .max_ms = INT64_MAX, .control = &control};
+        const struct tsdb_sizes_options options = {ALL_ROWS, ALL_ROWS};
+        struct tsdb_sizes s;
+        if (tsdb_sizes(m.db, &request, &options, &arena, &s, &m.why) == OK) {
+            assert_int_equal(s.exact, s.samples == rows * 10);
+            left_out += !s.exact;
+        }
+        machine_close(&m);
+        flip(at);
+        machine_must_open(&m);
+    }
+    assert_true(left_out > 0);
+}
+
 UNIT_TEST(test_many_rows_are_estimated_from_some)
 {
     send_parts();
@@ -169,6 +221,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(test_few_rows_are_all_counted),
         CLAIM(test_a_selector_and_a_time_narrow_sizes),
+        CLAIM(test_sizes_include_a_part_that_touches_the_range_with_its_last_sample),
+        CLAIM(test_sizes_without_damaged_rows_are_not_called_exact),
         CLAIM(test_many_rows_are_estimated_from_some),
         CLAIM(test_sizes_end_when_memory_or_time_does),
     };

@@ -360,9 +360,9 @@ ingest_slice_begin(struct ingest *in)
     int64_t now = env_realtime_ms(head->env);
     in->max_ms = now + head->limits.max_future_ms;
     /* Before the first sample of a sender nothing is too old. */
-    int64_t kept = head->newest_ms == INT64_MIN ? INT64_MIN : retention_now_ms(head);
-    in->min_ms =
-        kept < INT64_MIN + head->limits.retention_ms ? INT64_MIN : kept - head->limits.retention_ms;
+    int64_t kept_ms = head->limits.retention_ms, kept = retention_now_ms(head);
+    bool all = head->newest_ms == INT64_MIN || kept_ms == 0 || kept < INT64_MIN + kept_ms;
+    in->min_ms = all ? INT64_MIN : kept - kept_ms;
     slice_clear(in);
 }
 
