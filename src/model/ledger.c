@@ -24,7 +24,7 @@ ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind)
     const uint64_t *c = ledger->count[kind];
     return c[LEDGER_ACCEPTED] - ledger->stored[kind] - c[LEDGER_SUPERSEDED] - c[LEDGER_EXPIRED] -
            c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON] - c[LEDGER_DOWNSAMPLED] -
-           c[LEDGER_SUPERSEDED_BY_WINDOW];
+           c[LEDGER_SUPERSEDED_BY_WINDOW] - c[LEDGER_MISSED_BY_WINDOW];
 }
 
 int64_t
@@ -34,7 +34,8 @@ ledger_difference(const struct ledger *ledger, enum ledger_kind kind)
     uint64_t fates = ledger->stored[kind] + ledger->pending[kind] + c[LEDGER_DUPLICATE] +
                      c[LEDGER_SUPERSEDED] + ledger_rejected(ledger, kind) + c[LEDGER_EXPIRED] +
                      c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
-                     c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW];
+                     c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW] +
+                     c[LEDGER_MISSED_BY_WINDOW];
     return (int64_t)(c[LEDGER_RECEIVED] - fates);
 }
 
@@ -48,7 +49,8 @@ ledger_balances(const struct ledger *ledger)
         if (c[LEDGER_RECEIVED] != left) return false;
         uint64_t gone = ledger->stored[k] + c[LEDGER_SUPERSEDED] + c[LEDGER_EXPIRED] +
                         c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
-                        c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW];
+                        c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW] +
+                        c[LEDGER_MISSED_BY_WINDOW];
         if (gone > c[LEDGER_ACCEPTED]) return false;
     }
     return true;

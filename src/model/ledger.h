@@ -16,7 +16,8 @@ enum ledger_field {
     LEDGER_DAMAGED = 6,
     LEDGER_PASSED_ON = 7,            /* not stored here: only for destinations */
     LEDGER_DOWNSAMPLED = 8,          /* a level of rollups replaced it */
-    LEDGER_SUPERSEDED_BY_WINDOW = 9, /* it came after a rollup of its time */
+    LEDGER_SUPERSEDED_BY_WINDOW = 9, /* it came after a rollup of its time, which has it */
+    LEDGER_MISSED_BY_WINDOW = 10,    /* it came after a rollup of its time, which lacks it */
     LEDGER_REJECTED = 16,            /* + enum reject */
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };

@@ -34,7 +34,8 @@ balanced(enum ledger_kind kind)
                                                     LEDGER_DAMAGED,
                                                     LEDGER_PASSED_ON,
                                                     LEDGER_DOWNSAMPLED,
-                                                    LEDGER_SUPERSEDED_BY_WINDOW};
+                                                    LEDGER_SUPERSEDED_BY_WINDOW,
+                                                    LEDGER_MISSED_BY_WINDOW};
     l.stored[kind] = 1000;
     l.pending[kind] = 2000;
     c[LEDGER_ACCEPTED] = 3000;
@@ -91,7 +92,7 @@ UNIT_TEST(test_ledger_difference_is_what_no_term_counts)
         assert_int_equal(ledger_should_pend(&l, kind), l.pending[kind]);
         assert_true(ledger_balances(&l));
         for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
-            bool unused = f > LEDGER_SUPERSEDED_BY_WINDOW && f < LEDGER_REJECTED;
+            bool unused = f > LEDGER_MISSED_BY_WINDOW && f < LEDGER_REJECTED;
             if (f == LEDGER_ACCEPTED || unused) continue;
             l.count[kind][f]++;
             assert_int_equal(ledger_difference(&l, kind), f == LEDGER_RECEIVED ? 1 : -1);

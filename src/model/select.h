@@ -68,6 +68,9 @@ struct query_control {
     /* The coarsest resolution of which a query that did not ask for rollups was given the last
      * sample of each window; 0: all samples are as received. Set by answerers. */
     _Atomic int64_t thinned_to_ms;
+    /* Samples came after a window of their time was made, which lacks them: they are left out. Set
+     * by answerers. */
+    _Atomic bool lacks_late;
     struct samples_left_out *left_out; /* NULL if not counted; else used by one thread */
     /* The series that views opened with this control may answer with, if the answerer `restricts`;
      * outlives the views and their sets. NULL: all. */

@@ -31,4 +31,6 @@ void
 thinned_pass(const struct query_control *from, struct query_control *to)
 {
     thinned_note(to, thinned_to(from));
+    if (atomic_load_explicit(&from->lacks_late, memory_order_relaxed))
+        atomic_store_explicit(&to->lacks_late, true, memory_order_relaxed);
 }

@@ -13,7 +13,8 @@ int64_t thinned_to(const struct query_control *control);
 void thinned_say(int64_t resolution_ms, struct why *ret);
 /* Notes that a query was given the last sample of each window of a resolution. */
 void thinned_note(struct query_control *control, int64_t resolution_ms);
-/* Notes the same for another control: that of the question which the first one works for. */
+/* Notes the same, and whether samples that came late are left out, for another control: that of the
+ * question which the first one works for. */
 void thinned_pass(const struct query_control *from, struct query_control *to);
 
 #endif

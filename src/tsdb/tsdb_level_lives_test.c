@@ -311,6 +311,88 @@ UNIT_TEST(test_a_deletion_counts_windows_of_histograms_as_windows)
     assert_int_equal(count_shown(), 2);
 }
 
+/* --- samples that come late ------------------------------------------------------------------- */
+
+struct run {
+    uint32_t first, count; /* steps of the hour */
+};
+
+/* An hour of which a window is made, of all samples or of those around a gap, and what comes after
+ * that for times between its samples. */
+static const struct late_case {
+    const char *name;
+    bool has_gap; /* of 67 steps, from step 101 on */
+    struct run late;
+    int64_t offset_ms;
+    uint32_t missed; /* the others are superseded */
+} late_cases[] = {
+    {"the hour is sent again", false, {1, AN_HOUR}, 0, 0},
+    {"a part of it is sent again", false, {50, 100}, 0, 0},
+    {"a part of it is sent again, with jitter", false, {50, 100}, 200, 0},
+    {"one sample is sent again", false, {120, 1}, 0, 0},
+    {"the samples of the gap come late", true, {101, 67}, 0, 67},
+    {"the hour is sent again, with those of the gap", true, {1, AN_HOUR}, 0, 67},
+    {"one sample of the gap comes late", true, {130, 1}, 0, 1},
+    {"another sender has other times", false, {1, AN_HOUR - 1}, 7000, AN_HOUR - 1},
+    {"one sample has another time", false, {120, 1}, 7000, 1},
+};
+
+static void
+send_run(struct run run, int64_t offset_ms)
+{
+    int64_t after_ms = NOON - HOUR_MS + (run.first - 1) * STEP_SECONDS * 1000LL + offset_ms;
+    send("a", "__name__=m", after_ms, run.count, 1);
+}
+
+static bool
+query_lacks_samples(void)
+{
+    struct question q;
+    struct query_control control = {.env = machine.env};
+    uint64_t count = 0;
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    q.request.control = &control;
+    must(machine_select(&machine, &q, count_sample, &count));
+    question_fini(&q);
+    return atomic_load(&control.lacks_late);
+}
+
+static void
+check_late_case(const struct late_case *c)
+{
+    enum ledger_kind kind = sends_histograms ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
+    print_message("%s, %s\n", c->name, ledger_kind_word(kind));
+    set_levels(hours);
+    send_run((struct run){1, c->has_gap ? 100 : AN_HOUR}, 0);
+    if (c->has_gap) send_run((struct run){168, AN_HOUR - 167}, 0);
+    machine_flush(&machine);
+    advance_all(2 * HOUR_MS);
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_shown(), 1);
+    send_run(c->late, c->offset_ms);
+    assert_int_equal(query_lacks_samples(), c->missed > 0);
+    machine_flush(&machine);
+    assert_int_equal(query_lacks_samples(), c->missed > 0);
+    merge_all(TSDB_MERGE_FULL);
+    machine_verified_restart(&machine);
+    struct ledger l = machine_ledger(&machine, "a");
+    assert_int_equal(l.count[kind][LEDGER_MISSED_BY_WINDOW], c->missed);
+    assert_int_equal(l.count[kind][LEDGER_SUPERSEDED_BY_WINDOW], c->late.count - c->missed);
+    assert_int_equal(count_shown(), 1);
+}
+
+UNIT_TEST(test_lost_late_samples_are_not_counted_with_those_sent_again)
+{
+    for (size_t i = 0; i < 2 * sizeof late_cases / sizeof late_cases[0]; i++) {
+        set_levels(none);
+        machine_fini(&machine);
+        machine_init(&machine, 1);
+        machine_must_open(&machine);
+        sends_histograms = i % 2 == 1;
+        check_late_case(&late_cases[i / 2]);
+    }
+}
+
 /* --- changes of rules ------------------------------------------------------------------------- */
 
 static bool
@@ -769,6 +851,7 @@ main(void)
         life(test_merges_for_levels_end_where_they_save_nothing),
         life(test_a_deletion_counts_windows_apart_from_samples),
         life(test_a_deletion_counts_windows_of_histograms_as_windows),
+        life(test_lost_late_samples_are_not_counted_with_those_sent_again),
         life(test_equal_levels_change_nothing_and_others_are_surveyed),
         life(test_a_survey_says_before_a_merge_what_the_counts_say_after_it),
         life(test_a_level_that_is_removed_during_a_merge_replaces_nothing),

@@ -187,12 +187,16 @@ is_balanced() { # DIR
     says "balanced" 0 build/firekeep verify "$1"
 }
 
-counts_late() {
+send_late() { # SECONDS in the hour, where samples are at 7, 67, ...
+    echo "g{job=\"slow\",i=\"0\"} 5 $((first + 20 * hour + $1))000" | "$TOOLS/rwmake" >"$work/late.rw"
+    "$TOOLS/rwreplay" "$work/late.rw" "$url" >"$work/late.out" && fetch /api/v1/admin/tsdb/flush -X POST
+}
+
+counts_late() { # METRIC
     local before after
-    before=$(metric 'firekeep_samples_superseded_by_windows_total{tenant="anonymous",kind="float"}')
-    echo "g{job=\"slow\",i=\"0\"} 5 $(((first + 20 * hour) * 1000 + 1800500))" | "$TOOLS/rwmake" >"$work/late.rw"
-    "$TOOLS/rwreplay" "$work/late.rw" "$url" >"$work/late.out" && fetch /api/v1/admin/tsdb/flush -X POST && merge || return
-    after=$(metric 'firekeep_samples_superseded_by_windows_total{tenant="anonymous",kind="float"}')
+    before=$(metric "$1"'{tenant="anonymous",kind="float"}')
+    merge || return
+    after=$(metric "$1"'{tenant="anonymous",kind="float"}')
     echo "$before, then $after"
     ((after == before + 1))
 }
@@ -252,7 +256,12 @@ claim "an export with --partial is complete" eval \
     'is_exported --url="$url" --partial && ! grep "incomplete" "$work/export.err"'
 claim "the ledger counts floats that windows replaced" has_downsampled float "$total"
 claim "and histograms" has_downsampled histogram $((144 * 240))
-claim "a late sample in a window is counted" counts_late
+claim "a sample of a window comes again" send_late 1807
+claim "a sample of a window that comes again is counted" counts_late firekeep_samples_superseded_by_windows_total
+claim "a sample that a window lacks comes late" send_late 1800
+claim "a query says that it is left out" informs 'sum_over_time(g{job="slow"}[1h])' "arrived after their time was downsampled are left out" \
+    $((first + 21 * hour))
+claim "a sample that a window lacks is counted" counts_late firekeep_samples_missed_by_windows_total
 claim "federation works" eval 'fetch "/federate?match[]=g" >/dev/null'
 claim "remote read has the last samples" eval \
     '"$TOOLS/rrcompare" "$url" "$url" --start $((first * 1000)) --end $((end * 1000)) --quiet'

@@ -131,7 +131,8 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
                  "Tenants: ledger of received samples, up to the position that parts cover",
                  "tenant|kind|received|stored|pending|duplicate|superseded|rejected|expired|"
                  "deleted|damaged|passedOn=passed on|downsampled|"
-                 "supersededByWindows=superseded by windows");
+                 "supersededByWindows=superseded by windows|"
+                 "missedByWindows=missed by windows");
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             enum ledger_kind kind = (enum ledger_kind)k;
@@ -145,7 +146,8 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
                        value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
                        value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON]),
                        value_count(c[LEDGER_DOWNSAMPLED]),
-                       value_count(c[LEDGER_SUPERSEDED_BY_WINDOW]));
+                       value_count(c[LEDGER_SUPERSEDED_BY_WINDOW]),
+                       value_count(c[LEDGER_MISSED_BY_WINDOW]));
         }
     }
     report_table_end(r, 0);

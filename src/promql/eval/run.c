@@ -163,6 +163,11 @@ run_steps(struct query_run *run)
         if (e) break;
     }
     vector_free(v);
+    struct query_control *control = run->ev.control;
+    if (control != NULL && atomic_load_explicit(&control->lacks_late, memory_order_relaxed)) {
+        notes_add(&run->ev.notes, NOTE_INFO, run->ev.tree->root->at,
+                  "samples that arrived after their time was downsampled are left out");
+    }
     return e;
 }
 

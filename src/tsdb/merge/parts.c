@@ -221,6 +221,7 @@ tenant_end(struct part_merge *m)
     move_counts(m->interleave.duplicate_count, m->count.duplicate);
     move_counts(m->interleave.superseded_count, m->count.superseded);
     move_counts(m->interleave.by_window_count, m->count.by_window);
+    move_counts(m->interleave.missed_count, m->count.missed);
     move_counts(m->interleave.deleted_count, m->count.deleted);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         m->count.downsampled[k] += m->interleave.joined_count[k];
@@ -230,7 +231,7 @@ tenant_end(struct part_merge *m)
     uint64_t any = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         any |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k] |
-               c->downsampled[k] | c->by_window[k];
+               c->downsampled[k] | c->by_window[k] | c->missed[k];
     if (any != 0) buf_put(&m->counts, &m->count, sizeof m->count);
     m->phase = PHASE_TENANT;
     return buf_error(&m->counts);

@@ -80,7 +80,8 @@ struct part_merge_counts {
     uint64_t written[LEDGER_KIND_COUNT];
     uint64_t duplicate[LEDGER_KIND_COUNT];
     uint64_t superseded[LEDGER_KIND_COUNT];
-    uint64_t by_window[LEDGER_KIND_COUNT]; /* superseded: a window has their time */
+    uint64_t by_window[LEDGER_KIND_COUNT]; /* superseded: a window of their time has them */
+    uint64_t missed[LEDGER_KIND_COUNT];    /* left out: a window of their time lacks them */
     uint64_t deleted[LEDGER_KIND_COUNT];
     uint64_t expired[LEDGER_KIND_COUNT];
     uint64_t downsampled[LEDGER_KIND_COUNT]; /* rollups replaced them */

@@ -77,7 +77,8 @@ struct interleave {
     uint32_t failed_item;             /* the last item that was decoded, or could not be */
     uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: an equal sample was there first */
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
-    uint64_t by_window_count[LEDGER_KIND_COUNT];  /* dropped: a window has their time */
+    uint64_t by_window_count[LEDGER_KIND_COUNT];  /* dropped: a window of their time has them */
+    uint64_t missed_count[LEDGER_KIND_COUNT];     /* dropped: it lacks them */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
     uint64_t joined_count[LEDGER_KIND_COUNT];  /* samples that were joined with windows */

@@ -6,7 +6,7 @@
  * stays, of equal ones the earliest arrival. Other samples and windows of the interval are joined
  * with it if they are wholly before or after its samples, so that what a flush or a partition cut
  * in the middle of a window is whole again. Those between its samples are left out: whether it
- * includes them already cannot be known.
+ * includes them already is only known by their times, see count_missed().
  * Resolutions of a series are multiples of one another, so that a window is within a coarser one or
  * apart from it; others are left out where they overlap.
  *
@@ -28,8 +28,10 @@
 #include "tsdb/read/interleave_private.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
+#include "model/thinned.h"
 #include "tsdb/codec/histogram_rollups.h"
 
 enum { OUT_ROLLUPS = 256 };
@@ -350,6 +352,51 @@ join_piece(struct interleave_levels *l, uint32_t at, const struct piece *p)
     return e;
 }
 
+/* Samples that a window leaves out, of its kind. */
+struct window_late {
+    uint64_t count;
+    int64_t before_ms; /* the last one */
+    int64_t step_ms;   /* least distance of two; INT64_MAX before the second */
+    bool off_grid;     /* not all are where a window of as many evenly spaced samples has one */
+};
+
+enum { GRID_SHARE = 64 }; /* tolerance: this part of the distance of two samples */
+
+static void
+late_add(struct window_late *late, const struct rollup *window, int64_t t_ms)
+{
+    bool within = window->count > 0 && t_ms >= window->first_ms && t_ms <= window->last_ms;
+    double span = within ? (double)(window->last_ms - window->first_ms) : 0;
+    double at = span == 0 ? 0 : (double)(t_ms - window->first_ms) * (window->count - 1) / span;
+    late->off_grid |= !within || fabs(at - round(at)) > 1.0 / GRID_SHARE;
+    if (late->count++ > 0 && t_ms - late->before_ms < late->step_ms)
+        late->step_ms = t_ms - late->before_ms;
+    late->before_ms = t_ms;
+}
+
+/*
+ * Returns how many of them the window lacks, rather too many than too few. It has all that are on
+ * its grid: they were sent again. Otherwise it lacks as many as are missing for one in each step of
+ * the late ones, or all, if none is: they have other times.
+ */
+static uint64_t
+count_missed(const struct window_late *late, const struct rollup *window)
+{
+    if (!late->off_grid) return 0;
+    double span = window->count == 0 ? 0 : (double)(window->last_ms - window->first_ms);
+    double all = late->count < 2 ? 0 : round(span / (double)late->step_ms) + 1;
+    double lacks = all - window->count;
+    return lacks >= 1 && lacks < (double)late->count ? (uint64_t)lacks : late->count;
+}
+
+static void
+note_missed(struct interleave *m, enum ledger_kind kind, uint64_t count)
+{
+    m->missed_count[kind] += count;
+    if (count > 0 && m->control != NULL)
+        atomic_store_explicit(&m->control->lacks_late, true, memory_order_relaxed);
+}
+
 /* Joins the base's window with what is before and after it in its interval, as out[out_count]. */
 static enum err
 compose(struct interleave *m, struct level_slot *base, struct why *why)
@@ -359,6 +406,7 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
     struct rollup *ret = &l->out[at];
     const struct rollup kept = *head_of(base);
     struct time_range interval = interval_of(base);
+    struct window_late late = {.step_ms = INT64_MAX};
     bool joined = false;
     *ret = (struct rollup){.count = 0};
     l->out_histograms[at] = (struct histogram_rollup){.count = 0};
@@ -374,6 +422,10 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
             continue;
         }
         if (!p.found) {
+            enum ledger_kind kind = base->histograms == NULL ? LEDGER_FLOAT : LEDGER_HISTOGRAM;
+            uint64_t missed = count_missed(&late, &kept);
+            note_missed(m, kind, missed);
+            m->by_window_count[kind] += late.count - missed;
             l->out_count++;
             return OK;
         }
@@ -391,22 +443,13 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
         enum ledger_kind kind = ledger_kind_of(l->raw.kind);
         if (fits)
             m->joined_count[kind]++;
+        else if (p.is_float != (base->histograms == NULL))
+            note_missed(m, kind, 1);
+        else if (p.rollup.is_stale)
+            m->by_window_count[kind]++; /* a window knows only a marker after its samples */
         else
-            m->by_window_count[kind]++;
+            late_add(&late, &kept, p.rollup.first_ms);
         l->raw_at++;
-    }
-}
-
-static void
-note_thinned(struct interleave *m, int64_t resolution_ms)
-{
-    if (m->control == NULL) return;
-    _Atomic int64_t *thinned = &m->control->thinned_to_ms;
-    /* Relaxed: the number carries nothing but itself. */
-    int64_t known = atomic_load_explicit(thinned, memory_order_relaxed);
-    while (known < resolution_ms &&
-           !atomic_compare_exchange_weak_explicit(thinned, &known, resolution_ms,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 
@@ -453,7 +496,7 @@ show(struct interleave *m, struct sample_batch *ret)
         ret->value_bits = l->out_bits + from;
     else
         ret->histograms = l->out_rows + from;
-    if (ret->count > 0) note_thinned(m, l->out_resolution_ms);
+    if (ret->count > 0 && m->control != NULL) thinned_note(m->control, l->out_resolution_ms);
     return ret->count > 0;
 }
 

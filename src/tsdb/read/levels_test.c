@@ -399,8 +399,8 @@ UNIT_TEST(test_histograms_join_windows_of_histograms_not_of_floats)
     add_histograms(&g, 14, 2, false, 0);
     expect_histograms(&g, true, "5m:3 6=2h 5m:4:15h ");
     assert_int_equal(g.interleave.joined_count[LEDGER_HISTOGRAM], 2);
-    assert_int_equal(g.interleave.by_window_count[LEDGER_HISTOGRAM], 2);
-    assert_int_equal(g.interleave.by_window_count[LEDGER_FLOAT], 1);
+    assert_int_equal(g.interleave.missed_count[LEDGER_HISTOGRAM], 2);
+    assert_int_equal(g.interleave.missed_count[LEDGER_FLOAT], 1);
     rig_close(&g);
 }
 

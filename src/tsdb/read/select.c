@@ -572,7 +572,8 @@ query_free(struct series_set *set)
     struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
     for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM && left_out != NULL; k++) {
         left_out->superseded +=
-            m->duplicate_count[k] + m->superseded_count[k] + m->by_window_count[k];
+            m->duplicate_count[k] + m->superseded_count[k] + m->by_window_count[k] +
+            m->missed_count[k];
         left_out->deleted += m->deleted_count[k];
     }
     interleave_fini(&q->interleave);

@@ -16,7 +16,8 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 7,  /* with rules of retention, or downsampled samples in a ledger */
+    MANIFEST_VERSION = 8,  /* with samples in a ledger that are missed by windows */
+    MANIFEST_RULES = 7,    /* with rules of retention, or downsampled samples in a ledger */
     MANIFEST_RECEIPTS = 6, /* with receipts of deletions, which can be undone */
     MANIFEST_TIMES = 5,   /* with times of parts and totals of the log, which older versions skip */
     MANIFEST_REASONS = 4, /* with reasons that only version 2 of the ledger knows */
@@ -348,7 +349,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
     m.no_times = version < MANIFEST_TIMES;
     m.has_receipts = version >= MANIFEST_RECEIPTS;
-    m.has_rules = version >= MANIFEST_VERSION;
+    m.has_rules = version >= MANIFEST_RULES;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
     /* Fields that a newer version has appended are ignored. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
@@ -376,8 +377,9 @@ has_rules(const struct manifest *m)
 static uint16_t
 min_reader_of(const struct manifest *m)
 {
-    uint16_t version = m->receipt_count > 0 ? MANIFEST_RECEIPTS : MANIFEST_VERSION_MIN;
-    if (has_rules(m)) return MANIFEST_VERSION;
+    uint16_t version = has_rules(m)           ? MANIFEST_RULES
+                       : m->receipt_count > 0 ? MANIFEST_RECEIPTS
+                                              : MANIFEST_VERSION_MIN;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
         uint16_t needs = ledger_version(totals) > LEDGER_VERSION_MIN ? MANIFEST_REASONS : 0;
@@ -385,8 +387,9 @@ min_reader_of(const struct manifest *m)
             const uint64_t *count = totals->count[k];
             if (count[LEDGER_PASSED_ON] > 0 && needs == 0) needs = MANIFEST_PASSED_ON;
             if (count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0) {
-                needs = MANIFEST_VERSION;
+                needs = MANIFEST_RULES;
             }
+            if (count[LEDGER_MISSED_BY_WINDOW] > 0) return MANIFEST_VERSION;
         }
         if (needs > version) version = needs;
     }
@@ -408,7 +411,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     buf_put(&all, head, sizeof head);
     struct manifest fields = *m;
     fields.has_receipts = version >= MANIFEST_RECEIPTS;
-    fields.has_rules = version >= MANIFEST_VERSION;
+    fields.has_rules = version >= MANIFEST_RULES;
     assert(!fields.has_receipts || !m->no_times);
     enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);
     if (e == OK) e = buf_error(&all);

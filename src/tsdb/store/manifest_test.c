@@ -171,6 +171,7 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
             if (edit >= 100) continue;
             t->totals.count[k][LEDGER_DOWNSAMPLED] = 0; /* they need version 7 */
             t->totals.count[k][LEDGER_SUPERSEDED_BY_WINDOW] = 0;
+            t->totals.count[k][LEDGER_MISSED_BY_WINDOW] = 0; /* version 8 */
         }
     }
 }
@@ -468,16 +469,17 @@ UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
     struct manifest m, got;
     struct why why;
     make(&m, &arena, 6);
+    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_MISSED_BY_WINDOW] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0xf, true); /* 7 becomes 8 */
+    change(&g, "/db/MANIFEST", 8, 1, true); /* 8 becomes 9 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0xf, true); /* 7 becomes 8 */
+    change(&g, "/db/MANIFEST", 10, 1, true); /* 8 becomes 9 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "version 9"));
+    assert_non_null(strstr(why.text, "minimum reader 9"));
     assert_non_null(strstr(why.text, "version 8"));
-    assert_non_null(strstr(why.text, "minimum reader 8"));
-    assert_non_null(strstr(why.text, "version 7"));
-    change(&g, "/db/MANIFEST", 10, 0xf, true);
-    change(&g, "/db/MANIFEST", 8, 0x9, true); /* 8 becomes 1 */
+    change(&g, "/db/MANIFEST", 10, 1, true);
+    change(&g, "/db/MANIFEST", 8, 0x8, true); /* 9 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
     arena_fini(&arena);
@@ -530,6 +532,9 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
     make(&m, &arena, 6);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 7);
+    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_MISSED_BY_WINDOW] = 1;
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 8);
     arena_fini(&arena);
     rig_close(&g);
 }
@@ -556,7 +561,7 @@ change_length(struct rig *g, uint16_t version, int by)
 
 UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
 {
-    for (uint16_t version = 7; version < 9; version++) {
+    for (uint16_t version = 8; version < 10; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
@@ -566,7 +571,7 @@ UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         change_length(&g, version, 4);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 7 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 8 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);

@@ -438,9 +438,11 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
             move(l, k, LEDGER_EXPIRED, counts[i].expired[k]);
             move(l, k, LEDGER_DOWNSAMPLED, counts[i].downsampled[k]);
             move(l, k, LEDGER_SUPERSEDED_BY_WINDOW, counts[i].by_window[k]);
+            move(l, k, LEDGER_MISSED_BY_WINDOW, counts[i].missed[k]);
             g->counted[k] += counts[i].written[k] + counts[i].duplicate[k] +
                              counts[i].superseded[k] + counts[i].deleted[k] + counts[i].expired[k] +
-                             counts[i].downsampled[k] + counts[i].by_window[k];
+                             counts[i].downsampled[k] + counts[i].by_window[k] +
+                             counts[i].missed[k];
         }
     }
     if (e == OK && info.number != 0) {

@@ -106,8 +106,8 @@ add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
         gone->deleted += count[LEDGER_DELETED];
         gone->expired += count[LEDGER_EXPIRED];
         gone->damaged += count[LEDGER_DAMAGED];
-        gone->superseded +=
-            count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE] + count[LEDGER_SUPERSEDED_BY_WINDOW];
+        gone->superseded += count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE] +
+                            count[LEDGER_SUPERSEDED_BY_WINDOW] + count[LEDGER_MISSED_BY_WINDOW];
     }
 }
 

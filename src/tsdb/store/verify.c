@@ -406,14 +406,15 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
         ") + pending %" PRIu64 " (counted %" PRIu64 ") + duplicate %" PRIu64
         " + superseded %" PRIu64 " + rejected %" PRIu64 " + expired %" PRIu64 " + deleted %" PRIu64
         " + damaged %" PRIu64 " + passed on %" PRIu64 " + downsampled %" PRIu64
-        " + superseded by windows %" PRIu64 ": %s",
+        " + superseded by windows %" PRIu64 " + missed by windows %" PRIu64 ": %s",
         (int)t->name.size, (const char *)t->name.at, word, t->totals.count[k][LEDGER_RECEIVED],
         t->totals.stored[k], t->stored[k], pending, t->pending[k],
         t->totals.count[k][LEDGER_DUPLICATE], t->totals.count[k][LEDGER_SUPERSEDED],
         ledger_rejected(&t->totals, k), t->totals.count[k][LEDGER_EXPIRED],
         t->totals.count[k][LEDGER_DELETED], t->totals.count[k][LEDGER_DAMAGED],
         t->totals.count[k][LEDGER_PASSED_ON], t->totals.count[k][LEDGER_DOWNSAMPLED],
-        t->totals.count[k][LEDGER_SUPERSEDED_BY_WINDOW], verdict);
+        t->totals.count[k][LEDGER_SUPERSEDED_BY_WINDOW],
+        t->totals.count[k][LEDGER_MISSED_BY_WINDOW], verdict);
 }
 
 static void

@@ -1,1 +1,0 @@
-import"./chunk-NYZD6OX5.js";
