@@ -339,7 +339,8 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
                   KV("parts", o.parts_set_aside), KV("first", o.first_damage));
     }
     if (o.parts_unnamed > 0) {
-        log_error("parts that MANIFEST does not list were renamed to *.unnamed",
+        log_error("parts that MANIFEST does not list were renamed to *.unnamed and are not read: "
+                  "docs/damage.md says when to remove them",
                   KV("parts", o.parts_unnamed), KV("first", o.first_unnamed));
     }
     return OK;

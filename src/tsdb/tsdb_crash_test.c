@@ -33,6 +33,7 @@ crash_now(struct machine *m, enum crash crash)
     model_crashed(&model);
     crashes++;
     machine_must_open(m);
+    assert_int_equal(m->opening.parts_unnamed, 0); /* nobody has put parts there */
     model_opened(&model);
     model_compare(&model, true);
 }

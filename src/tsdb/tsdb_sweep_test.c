@@ -8,6 +8,8 @@
 
 #define PART_1 STORE_DIR "/parts/0000000000000001"
 #define PART_2 STORE_DIR "/parts/0000000000000002"
+#define PART_3 STORE_DIR "/parts/0000000000000003"
+#define PART_4 STORE_DIR "/parts/0000000000000004"
 
 static bool
 there(const char *path)
@@ -104,6 +106,69 @@ put_part_1_back_and_open(void)
     machine_must_open(&machine);
 }
 
+/* Makes the state after SIGKILL at the end of a merge of parts 1 to 3: part 4 is there, and not
+ * listed. */
+static void
+kill_at_the_end_of_a_merge(void)
+{
+    static const char *const dirs[] = {PART_1, PART_2, PART_3};
+    static const char *const saved[] = {STORE_DIR "/saved1", STORE_DIR "/saved2",
+                                        STORE_DIR "/saved3"};
+    struct tsdb_merge_options full = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result r;
+    char path[100], copy[100];
+    flush_one(1);
+    flush_one(2);
+    flush_one(3);
+    for (unsigned i = 0; i < 3; i++) {
+        must(env_mkdir(machine.env, saved[i], NULL));
+        must(path_join(path, sizeof path, dirs[i], "part"));
+        must(path_join(copy, sizeof copy, saved[i], "part"));
+        must(env_link(machine.env, path, copy, NULL));
+    }
+    must(env_link(machine.env, STORE_DIR "/MANIFEST", STORE_DIR "/saved1/MANIFEST", NULL));
+    must(tsdb_merge(machine.db, &full, &r, &machine.why));
+    assert_int_equal(r.output_count, 1);
+    machine_close(&machine);
+    must(env_rename(machine.env, STORE_DIR "/saved1/MANIFEST", STORE_DIR "/MANIFEST", NULL));
+    for (unsigned i = 0; i < 3; i++)
+        must(env_rename(machine.env, saved[i], dirs[i], NULL));
+    assert_true(there(PART_4 "/part"));
+}
+
+static void
+find_unnamed(void *context, const char *line)
+{
+    *(bool *)context |= strstr(line, "unnamed: " PART_4 ".unnamed: ") != NULL;
+}
+
+UNIT_TEST(test_the_output_of_a_killed_merge_is_removed)
+{
+    kill_at_the_end_of_a_merge();
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_unnamed, 0);
+    assert_false(there(PART_4));
+    assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 3);
+}
+
+/* It has the only copy of the samples of the damaged part. */
+UNIT_TEST(test_the_output_of_a_killed_merge_of_a_damaged_part_is_kept)
+{
+    kill_at_the_end_of_a_merge();
+    must(sim_env_damage(machine.sim, PART_2 "/part", 20)); /* the header */
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_set_aside, 1);
+    assert_int_equal(machine.opening.parts_unnamed, 1);
+    assert_true(there(PART_4 ".unnamed/part"));
+    machine_close(&machine);
+    bool named = false;
+    struct tsdb_report report;
+    assert_int_equal(
+        tsdb_verify(machine.env, STORE_DIR, find_unnamed, &named, &report, &machine.why),
+        ERR_CORRUPT);
+    assert_true(named);
+}
+
 /* The part is from another time of this store, copied into parts/ by hand. */
 UNIT_TEST(test_an_unnamed_complete_part_is_renamed_and_not_removed)
 {
@@ -186,6 +251,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_a_store_with_a_missing_part_opens_only_when_it_is_back),
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
+        claim(test_the_output_of_a_killed_merge_is_removed),
+        claim(test_the_output_of_a_killed_merge_of_a_damaged_part_is_kept),
         claim(test_an_unnamed_complete_part_is_renamed_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
         claim(test_a_removed_part_that_a_power_loss_brings_back_is_removed),

@@ -306,6 +306,8 @@ wal_stats(struct wal *wal, struct wal_stats *ret_stats)
     s.next_pos = wal->tried_pos;
     memcpy(s.totals, wal->totals, sizeof s.totals);
     s.begin_pos = wal->list.count == 0 ? wal->end_pos : wal->list.items[0].base_pos;
+    s.before_pos = wal->list.count == 0 ? wal->end_pos : wal->list.items[0].prev_end_pos;
+    if (s.before_pos == WAL_FIRST_POS) s.before_pos = 0;
     s.segment_count = wal->list.count;
     s.segment_bytes = used_bytes_locked(wal);
     for (struct wal_reader *r = wal->readers; r != NULL; r = r->next) {

@@ -259,7 +259,8 @@ MUST_CHECK enum err wal_look_kept(struct wal *wal, uint64_t from_pos, struct why
 void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 
 struct wal_stats {
-    uint64_t begin_pos; /* start of the oldest segment */
+    uint64_t begin_pos;  /* start of the oldest segment */
+    uint64_t before_pos; /* end of the last record before that; 0 if there was none */
     uint64_t end_pos;
     uint64_t next_pos; /* later commits are at or after it, also after a log that lost its end */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted before the end */

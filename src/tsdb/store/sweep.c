@@ -1,9 +1,10 @@
 /*
  * sweep.c - removes directories in parts/ that the manifest does not list. A crash leaves parts
  * that were being written, that were finished and not listed so far, or that others replaced. Their
- * samples are elsewhere, so they are removed. A whole part whose samples may not be elsewhere was
- * put there by an operator: it is renamed to NUMBER.unnamed and kept. NUMBER.lost marks a part that
- * was given up; it is removed when the manifest no longer mentions the part.
+ * samples are elsewhere, so they are removed. A whole part whose samples may not be elsewhere is
+ * renamed to NUMBER.unnamed and kept: an operator has put it there, or what it was made of is
+ * damaged now. NUMBER.lost marks a part that was given up; it is removed when the manifest no
+ * longer mentions the part.
  */
 #include <stdio.h>
 
@@ -17,9 +18,10 @@ struct parts_sweep {
 };
 
 /*
- * Returns true if the samples of a part are elsewhere too: a live part covers its range of the log
- * (it was replaced), live parts begin and end where it does (an output that was not listed), or the
- * log still has its range (a flush that was not listed).
+ * Returns true if the samples of a part are elsewhere too: the log has its range (a flush that was
+ * not listed), or a live part covers that (it was replaced), or live parts begin and end where it
+ * does (an output that was not listed). If a part of that range was set aside, an output may have
+ * the only copy of its samples.
  */
 static bool
 is_elsewhere(const struct parts_sweep *s, const struct part_info *info)
@@ -27,8 +29,11 @@ is_elsewhere(const struct parts_sweep *s, const struct part_info *info)
     const struct version *v = s->db->live.version;
     struct wal_stats log;
     wal_stats(s->db->wal, &log);
-    if (info->from_pos >= s->manifest->store_pos && log.begin_pos <= s->manifest->store_pos) {
-        return true;
+    bool logged = log.before_pos <= s->manifest->store_pos && log.end_pos >= info->to_pos;
+    if (info->from_pos >= s->manifest->store_pos && logged) return true;
+    for (uint32_t i = 0; i < s->db->live.aside_count; i++) {
+        const struct part_aside *aside = &s->db->live.aside[i];
+        if (aside->from_pos < info->to_pos && aside->to_pos > info->from_pos) return false;
     }
     bool begins = false, ends = false;
     for (uint32_t i = 0; i < v->part_count; i++) {

@@ -296,11 +296,17 @@ verify_part(struct verify *v, const struct manifest_part *named)
     return e;
 }
 
-/* Reports a part that was set aside: its samples are missing. */
+/* Reports a part that was set aside: its samples are missing; or one that is not listed. */
 static enum err
 report_aside(void *context, const char *name, bool is_dir)
 {
     struct verify *v = context;
+    if (is_dir && text_ends_with(name, ".unnamed")) {
+        report_line(v,
+                    "unnamed: %s/%s: MANIFEST does not list this part, which is neither read nor "
+                    "counted; docs/damage.md says when to remove it",
+                    v->parts_dir, name);
+    }
     if (!is_dir || !text_ends_with(name, ".damaged")) return OK;
     v->report->damaged_places++;
     report_line(v, "damaged: %s/%s: set aside because it could not be opened", v->parts_dir, name);
