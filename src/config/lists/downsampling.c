@@ -56,6 +56,55 @@ check_pair(struct schema_place *place, const struct downsampling_rules *rules, u
                            before + 1, at + 1);
 }
 
+/* The longest time for which retention may keep a series of the rule. */
+static int64_t
+kept_at_most_ms(const struct series_rule *rule, const struct retention_rules *retention,
+                int64_t time_ms)
+{
+    int64_t most_ms = 0;
+    for (uint32_t i = 0; i < retention->count; i++) {
+        const struct series_rule *r = &retention->items[i];
+        if (r->age_ms > most_ms) most_ms = r->age_ms;
+        if (series_rule_covers(r, rule)) return most_ms;
+    }
+    return most_ms > time_ms ? most_ms : time_ms;
+}
+
+void
+downsampling_rules_warn(const struct downsampling_rules *rules,
+                        const struct retention_rules *retention, int64_t time_ms, struct buf *to)
+{
+    static const char shadowed[] = "rule %u never applies: rule %u, before it, is for all of its "
+                                   "series, and the first rule that matches decides\n";
+    char after[TIME_TEXT_BYTES], kept[TIME_TEXT_BYTES];
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct downsampling_rule *rule = &rules->items[i];
+        int64_t kept_ms = kept_at_most_ms(&rule->series, retention, time_ms);
+        uint32_t k = 0;
+        while (k < i && (rules->items[k].resolution_ms != rule->resolution_ms ||
+                         !series_rule_covers(&rules->items[k].series, &rule->series)))
+            k++;
+        if (k < i) {
+            buf_put_text(to, "downsampling: ");
+            buf_printf(to, shadowed, i + 1, k + 1);
+        } else if (kept_ms <= rule->series.age_ms) {
+            buf_printf(to,
+                       "downsampling: rule %u never applies: retention removes its samples after "
+                       "%s, and it applies after %s\n",
+                       i + 1, time_print_duration(kept_ms, kept),
+                       time_print_duration(rule->series.age_ms, after));
+        }
+    }
+    for (uint32_t i = 0; i < retention->count; i++) {
+        uint32_t k = 0;
+        while (k < i && !series_rule_covers(&retention->items[k], &retention->items[i]))
+            k++;
+        if (k == i) continue;
+        buf_put_text(to, "retention: ");
+        buf_printf(to, shadowed, i + 1, k + 1);
+    }
+}
+
 /* Adds a resolution to an ascending list, unless the list has it. False: the list is full. */
 static bool
 add_resolution(int64_t *list, uint32_t *count, int64_t resolution_ms)

@@ -6,6 +6,7 @@
 #define CONFIG_LISTS_DOWNSAMPLING_H
 
 #include "config/config.h"
+#include "config/lists/retention.h"
 #include "config/schema/schema.h"
 #include "model/series_rules.h"
 
@@ -31,6 +32,12 @@ void downsampling_rules_free(struct downsampling_rules *rules);
 MUST_CHECK enum err downsampling_rules_yaml(const char *file_name, struct bytes text,
                                             const struct settings *settings,
                                             struct downsampling_rules *ret_rules, struct why *why);
+
+/* Appends a line for each rule of downsampling or retention that never applies, since an earlier
+ * rule is for all of its series, or retention removes them first. `time_ms` is retention.time. */
+void downsampling_rules_warn(const struct downsampling_rules *rules,
+                             const struct retention_rules *retention, int64_t time_ms,
+                             struct buf *to);
 
 /* Appends the list as YAML. */
 void downsampling_rules_print_yaml(const struct downsampling_rules *rules, struct buf *to);

@@ -105,6 +105,59 @@ UNIT_TEST(test_invalid_rules_are_refused_with_their_place)
     }
 }
 
+UNIT_TEST(test_rules_that_never_apply_are_named)
+{
+#define LEVEL(match, more) "downsampling: [" match more "]\n"
+#define LONG               "{match: '{}', after: 30d, resolution: 1h}"
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {LEVEL(LONG, "") "retention: {time: 31d}\n", ""},
+        {LEVEL(LONG, "") "retention: {time: 30d}\n",
+         "downsampling: rule 1 never applies: retention removes its samples after 30d, and it "
+         "applies after 30d\n"},
+        /* Some of its series are kept for longer. */
+        {LEVEL(LONG, "") "retention: {time: 7d, rules: [{match: '{a=\"1\"}', time: 1y}]}\n", ""},
+        {LEVEL("{match: '{a=\"1\"}', after: 30d, resolution: 1h}",
+               "") "retention: {time: 1y, rules: [{match: '{a=\"1\"}', time: 7d}]}\n",
+         "downsampling: rule 1 never applies: retention removes its samples after 1w, and it "
+         "applies after 30d\n"},
+        {LEVEL(LONG, ", {match: '{a=\"1\"}', after: 60d, resolution: 1h}"),
+         "downsampling: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "first rule that matches decides\n"},
+        {LEVEL(LONG, ", {match: '{a=\"1\"}', after: 60d, resolution: 2h}"), ""},
+        {LEVEL("{match: '{a=\"1\"}', after: 60d, resolution: 1h}, ", LONG), ""},
+        {"retention: {time: 1y, rules: [{match: '{}', time: 7d}, {match: '{a=\"1\"}', time: "
+         "1d}]}\n",
+         "retention: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "first rule that matches decides\n"},
+        {"tenancy: {enabled: true}\nretention: {rules: [{match: '{}', time: 7d, tenants: [a, b]}, "
+         "{match: '{a=\"1\"}', time: 1d, tenants: [b]}, {match: '{a=\"1\"}', time: 1d, tenants: "
+         "[b, c]}]}\n",
+         "retention: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "first rule that matches decides\n"},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct settings settings;
+        struct downsampling_rules rules;
+        struct retention_rules retention;
+        struct bytes text = bytes_of_text(cases[i].text);
+        struct why why;
+        struct buf found;
+        settings_default(&settings);
+        assert_int_equal(settings_yaml(&settings, "f.yml", text, &why), OK);
+        assert_int_equal(downsampling_rules_yaml("f.yml", text, &settings, &rules, &why), OK);
+        assert_int_equal(retention_rules_yaml("f.yml", text, &settings, &retention, &why), OK);
+        buf_init(&found, NULL, 10000);
+        downsampling_rules_warn(&rules, &retention, settings.retention_time_ms, &found);
+        buf_put_u8(&found, '\0');
+        assert_string_equal((const char *)found.at, cases[i].expected);
+        buf_fini(&found);
+        downsampling_rules_free(&rules);
+        retention_rules_free(&retention);
+    }
+}
+
 UNIT_TEST(test_each_resolution_is_a_level_with_its_rules)
 {
     struct downsampling_rules rules;
@@ -160,6 +213,7 @@ main(void)
         cmocka_unit_test(test_without_rules_nothing_is_printed),
         cmocka_unit_test(test_invalid_rules_are_refused_with_their_place),
         cmocka_unit_test(test_each_resolution_is_a_level_with_its_rules),
+        cmocka_unit_test(test_rules_that_never_apply_are_named),
         cmocka_unit_test(test_a_rule_is_found_by_series_and_resolution),
         cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
     };

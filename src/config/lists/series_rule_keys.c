@@ -36,3 +36,15 @@ series_rules_are_alike(const struct series_rule *a, const struct series_rule *b)
     }
     return alike;
 }
+
+bool
+series_rule_covers(const struct series_rule *all, const struct series_rule *other)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < other->tenant_count && all->tenant_count > 0; i++) {
+        for (uint32_t k = 0; k < all->tenant_count; k++)
+            found += strcmp(all->tenants[k], other->tenants[i]) == 0;
+    }
+    bool tenants = all->tenant_count == 0 || (found > 0 && found == other->tenant_count);
+    return tenants && (strcmp(all->match, "{}") == 0 || strcmp(all->match, other->match) == 0);
+}

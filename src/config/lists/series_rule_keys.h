@@ -28,5 +28,7 @@ MUST_CHECK enum err check_rule_match(const char *text, struct why *why);
 MUST_CHECK enum err check_rule_tenants(struct schema_place *place, const struct series_rule *rule);
 /* True if both are for the same series, as their texts show. */
 bool series_rules_are_alike(const struct series_rule *a, const struct series_rule *b);
+/* True if `all` is for each series of the other, as their texts show. */
+bool series_rule_covers(const struct series_rule *all, const struct series_rule *other);
 
 #endif
