@@ -30,7 +30,6 @@ static const struct command *const commands[] = {
     &command_health,
     &command_import,
     &command_inspect,
-    &command_migrate,
     &command_query,
     &command_restore,
     &command_retention,

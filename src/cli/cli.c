@@ -53,9 +53,22 @@ print_help(const struct command *c)
     return e ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* Commands of earlier versions, and what replaces them. */
+static const struct {
+    const char *name, *advice;
+} removed[] = {
+    {"migrate", "docs/migrate.md has a table of what the keys of Prometheus are in Firekeep, and "
+                "'firekeep check FILE' names those that it does not have"},
+};
+
 static int
 unknown_command(const struct command *const *commands, const char *name)
 {
+    for (size_t i = 0; i < sizeof removed / sizeof *removed; i++) {
+        if (strcmp(removed[i].name, name) != 0) continue;
+        fprintf(stderr, "firekeep: the command '%s' was removed: %s.\n", name, removed[i].advice);
+        return EXIT_USAGE;
+    }
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
     for (; *commands != NULL; commands++) {

@@ -101,6 +101,15 @@ UNIT_TEST(test_unknown_command_is_wrong_usage_with_a_suggestion)
     assert_string_equal(cli_out, "");
 }
 
+UNIT_TEST(test_removed_command_is_wrong_usage_that_names_the_replacement)
+{
+    assert_int_equal(RUN("migrate", "prometheus.yml"), EXIT_USAGE);
+    assert_memory_equal(cli_err, "firekeep: the command 'migrate' was removed: docs/migrate.md",
+                        strlen("firekeep: the command 'migrate' was removed: docs/migrate.md"));
+    assert_int_equal(RUN("help", "migrate"), EXIT_USAGE);
+    assert_non_null(strstr(cli_err, "was removed"));
+}
+
 UNIT_TEST(test_version_names_itself_and_its_libraries)
 {
     static const char *const words[] = {"version", "--version"};
@@ -220,6 +229,7 @@ main(void)
         cmocka_unit_test(test_help_of_a_command_comes_by_either_way_and_does_not_run_it),
         cmocka_unit_test(test_command_gets_its_words_and_gives_the_exit_code),
         cmocka_unit_test(test_unknown_command_is_wrong_usage_with_a_suggestion),
+        cmocka_unit_test(test_removed_command_is_wrong_usage_that_names_the_replacement),
         cmocka_unit_test(test_version_names_itself_and_its_libraries),
         cmocka_unit_test(test_output_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(test_check_accepts_valid_files_and_refuses_invalid_ones),

@@ -146,6 +146,11 @@ if /usr/bin/python3 -c 'import botocore' 2>/dev/null; then
 else
     skip "commands of clouds" "no python3-botocore"
 fi
+# Tables of what keys of Prometheus and of rulers are here.
+rows_hold() {
+    /usr/bin/python3 tests/tools/migrated_rows.py "$firekeep" "$(command -v promtool)" docs/migrate.md
+}
+claim "each row of the tables of docs/migrate.md holds" rows_hold
 claim "no storage directory lies in the source tree" holds_no_store
 claim "broken tables are noticed" notices_broken_tables
 claim "tables of documents are whole" all_tables_are_whole
