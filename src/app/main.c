@@ -35,7 +35,6 @@ static const struct command *const commands[] = {
     &command_retention,
     &command_rules,
     &command_serve,
-    &command_size,
     &command_test,
     &command_token,
     &command_undelete,

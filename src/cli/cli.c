@@ -57,6 +57,7 @@ print_help(const struct command *c)
 static const struct {
     const char *name, *advice;
 } removed[] = {
+    {"size", "docs/sizing.md has a formula and measured figures"},
     {"migrate", "docs/migrate.md has a table of what the keys of Prometheus are in Firekeep, and "
                 "'firekeep check FILE' names those that it does not have"},
 };
