@@ -152,8 +152,6 @@ static const struct route {
      dead_letters_run, ADMIN},
     {"/api/v1/admin/destination_test/*", HTTP_POST, ACCESS_ADMIN, QUEUE_DESTINATIONS,
      destination_test_run, ADMIN},
-    {"/api/v1/admin/destination_plan/*", HTTP_POST, ACCESS_ADMIN, QUEUE_DESTINATIONS,
-     destination_plan_run, STORED | ADMIN},
     {"/config/v1/rules", HTTP_GET, ACCESS_RULES, QUEUE_CHANGES, ruler_api_run, RULER},
     {"/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, ACCESS_RULES, QUEUE_CHANGES,
      ruler_api_run, RULER},

@@ -68,16 +68,12 @@ enum destination_ask {
     DESTINATION_LETTERS_REPLAY,
     DESTINATION_LETTERS_DROP,
     DESTINATION_TEST, /* makes the checks of its type; with `write`, sends a sample, too */
-    DESTINATION_PLAN, /* counts what it would receive, and what that costs */
 };
 struct destination_question {
     enum destination_ask ask;
     struct bytes name;
     const char *reason; /* dead letters with this reason only; NULL: all */
     bool write;
-    int64_t from_ms;     /* for DESTINATION_PLAN: older samples are not counted */
-    struct bytes yaml;   /* for DESTINATION_PLAN: a configuration; empty: the server's own */
-    int64_t deadline_ns; /* monotonic time at which a plan ends with an error */
     struct budget *memory;
     const _Atomic bool *stop; /* ends the work when set */
 };

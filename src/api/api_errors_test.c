@@ -237,8 +237,6 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          400, JSON, "action must be replay or drop"},
         {"no action", HTTP_POST, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 400, JSON,
          "action must be replay or drop"},
-        {"a plan from no time", HTTP_POST, "/api/v1/admin/destination_plan/s3?from=x", NULL, NULL,
-         0, 400, JSON, "from"},
         {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
          NULL, 0, 400, JSON, "from"},
     };
@@ -325,7 +323,6 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON, "n"},
         {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON, "n"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
-        {"plan", HTTP_POST, "/api/v1/admin/destination_plan/s3", NULL, NULL, 0, 501, JSON, "n"},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
     };
     struct api_rig *rig = api_rig_new();

@@ -247,16 +247,10 @@ ask_destination(void *context, const struct destination_question *question, stru
 {
     struct server *s = context;
     lock_take(&s->settings_lock);
-    struct settings now = s->settings;
+    const char *storage_path = s->settings.storage_path; /* no reload changes it */
     lock_drop(&s->settings_lock);
     const struct destination_answers_options options = {
-        .env = s->env,
-        .storage_path = now.storage_path,
-        .tsdb = s->tsdb,
-        .answerer = tsdb_answerer(s->tsdb),
-        .relays = s->relays,
-        .settings = &now,
-    };
+        .env = s->env, .storage_path = storage_path, .relays = s->relays};
     return destination_answer(&options, question, to, why);
 }
 

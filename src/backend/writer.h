@@ -132,7 +132,6 @@ struct writer_options {
     const char *instance; /* hex, for the beginning of names: differs from that of all other
                              directories and copies */
     struct bytes saved;   /* the last result of save(); empty: nothing */
-    uint32_t shards;      /* for the plan of a stream: assumed number; 0: not given */
     uint32_t fills;       /* number of fills begun so far; durable */
     uint64_t again_pos;   /* an earlier fill may have delivered records before this position */
 };
@@ -163,13 +162,6 @@ struct writer_class {
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
     uint64_t (*units)(const struct writer *writer,
                       const struct writer_call *call); /* may be NULL */
-    /*
-     * For `firekeep destinations plan`: makes the requests without sending or writing anything;
-     * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT. NULL:
-     * bytes() and units() are the best estimate.
-     */
-    MUST_CHECK enum err (*make)(struct writer *writer, struct writer_call *call,
-                                uint64_t *ret_bytes);
     /* Returns the bits of enum writer_mapped for an item; NULL: items are never mapped. */
     unsigned (*mapped)(struct writer *writer, const struct item *item);
     /* Begins to send the call, for the first time or again. */

@@ -148,34 +148,6 @@ UNIT_TEST(test_a_line_of_ndjson_maps_only_invalid_utf8_and_nan)
     rig_fini(&rig);
 }
 
-static void
-add_some(void)
-{
-    for (int i = 0; i < 20; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "metric%d", i);
-        struct item item = rig_item(&rig, "__name__", name, "job", "x", NULL);
-        item.series_hash = (uint64_t)i + 1;
-        rig_must_add(&rig, &item);
-    }
-}
-
-UNIT_TEST(test_a_call_that_is_made_is_as_large_as_what_is_sent)
-{
-    const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
-                                                  &remote_write_writer, &clickhouse_writer};
-    for (unsigned k = 0; k < sizeof classes / sizeof *classes; k++) {
-        uint64_t bytes = 0;
-        begin(classes[k]);
-        add_some();
-        assert_int_equal(rig.class->make(rig.writer, rig.call, &bytes), OK);
-        rig.class->call_clear(rig.writer, rig.call);
-        add_some();
-        assert_int_equal(rig_send(&rig).http.body.size, bytes);
-        rig_fini(&rig);
-    }
-}
-
 UNIT_TEST(test_an_answer_is_shortened_to_one_line_of_whole_characters)
 {
     static const struct {
@@ -210,7 +182,6 @@ main(void)
         cmocka_unit_test(test_names_are_mapped_where_the_destination_cannot_have_them),
         cmocka_unit_test(test_values_are_mapped_where_there_is_a_form_for_them),
         cmocka_unit_test(test_a_line_of_ndjson_maps_only_invalid_utf8_and_nan),
-        cmocka_unit_test(test_a_call_that_is_made_is_as_large_as_what_is_sent),
         cmocka_unit_test(test_an_answer_is_shortened_to_one_line_of_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,8 +86,7 @@ static const struct setting table[] = {
      .help = "enable POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
      .help = "enable the admin API, which is all paths below /api/v1/admin/: flush, merge, "
-             "snapshots, deletion of series; pause, replay, dead letters, test and plan of "
-             "destinations"},
+             "snapshots, deletion of series; pause, replay, dead letters and test of destinations"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
      .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,

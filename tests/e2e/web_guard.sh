@@ -72,7 +72,7 @@ changes() { # ARGUMENT...: of requests that are refused with the same status
     printf '%s\n' "-X POST $url/-/reload" "-X PUT $url/-/reload" "-X POST $url/api/v1/admin/tsdb/flush" "-X POST $url/api/v1/admin/tsdb/merge" \
         "-X POST $url/api/v1/admin/tsdb/snapshot" "-X POST '$url/api/v1/admin/tsdb/delete_series?match[]=up'" "-X POST $url/prometheus/api/v1/admin/tsdb/clean_tombstones" \
         "-X DELETE $url/api/v1/admin/tsdb/snapshots/x" "-X POST $url/api/v1/status/config/check" "-X POST $url/api/v1/admin/destinations/x/pause" "-X POST '$url/api/v1/admin/dead_letters/x?action=drop'" "-X POST $url/api/v1/admin/destination_test/x" \
-        "-X POST $url/api/v1/admin/destination_plan/x" "-X DELETE $url/api/v1/status/active_queries/1" "-X POST $url/config/v1/rules/n" \
+        "-X DELETE $url/api/v1/status/active_queries/1" "-X POST $url/config/v1/rules/n" \
         "-X DELETE $url/config/v1/rules/n" "-X DELETE $url/api/prom/rules/n/g" "-X POST $url/api/v1/write" "-X POST $url/write" "-X POST $url/api/v1/push" \
         "-X POST $url/api/v1/session" "-X DELETE $url/api/v1/session" |
         sed "s!^!$* !"

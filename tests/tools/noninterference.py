@@ -310,7 +310,6 @@ REQUESTS = {
     "/api/v1/explain_write": [("", [("series", "up")]), ("", [])],
     "/api/v1/admin/dead_letters/*": [("x", []), ("x", [("action", "drop")]), ("", [])],
     "/api/v1/admin/destination_test/*": [("x", []), ("", [])],
-    "/api/v1/admin/destination_plan/*": [("x", []), ("", [])],
     "/federate": [("", p) for p in MATCHES + [[("match[]", "{")], []]],
     "/prometheus/federate": [("", MATCHES[1])],
     "/api/v1/*": [("query", []), ("nothing", []), ("status/tsdb", [])],

@@ -1,22 +1,19 @@
 /*
  * destination_questions.c - questions of operators about one destination, with
- * --web.enable-admin-api: its dead letters, a test of it, a plan. They run on a thread of their
+ * --web.enable-admin-api: its dead letters, a test of it. They run on a thread of their
  * own, one after the other, because they read files or wait for other systems.
  *
  *     GET  /api/v1/admin/dead_letters/NAME
  *     POST /api/v1/admin/dead_letters/NAME?action=replay|drop
  *     POST /api/v1/admin/destination_test/NAME
- *     POST /api/v1/admin/destination_plan/NAME
  */
 #include "api/status/status.h"
 
 #include <string.h>
 
 #include "api/answer.h"
-#include "base/text/time_text.h"
 
-enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024, PLAN_DEFAULT_MS = 60 * 60 * 1000 };
-static const int64_t PLAN_NS_MAX = 60 * NS_PER_S;
+enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024 };
 
 static void
 answer(struct api *api, struct http_request *request, const char *route,
@@ -73,25 +70,4 @@ destination_test_run(struct api *api, struct http_request *request)
         .write = write != NULL && strcmp(write, "true") == 0,
     };
     answer(api, request, "/api/v1/admin/destination_test/", &q);
-}
-
-void
-destination_plan_run(struct api *api, struct http_request *request)
-{
-    struct env *env = api->options.env;
-    const char *from = http_argument(request, "from");
-    int64_t now_ms = env_realtime_ms(env);
-    struct destination_question q = {
-        .ask = DESTINATION_PLAN,
-        .from_ms = now_ms - PLAN_DEFAULT_MS,
-        .yaml = http_body(request),
-        .deadline_ns = env_monotonic_ns(env) + PLAN_NS_MAX,
-    };
-    struct why why = {""};
-    enum err e = from == NULL ? OK : time_parse(bytes_of_text(from), now_ms, &q.from_ms, &why);
-    if (e) {
-        reply_problem_of(request, FOR_ANYTHING, why_prefix(&why, e, "from"), &why);
-        return;
-    }
-    answer(api, request, "/api/v1/admin/destination_plan/", &q);
 }

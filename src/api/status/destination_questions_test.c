@@ -43,31 +43,12 @@ UNIT_TEST(test_a_test_writes_only_if_asked_to)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_a_plan_has_a_start_a_text_and_a_deadline)
-{
-    struct api_rig *rig = api_rig_start(api_rig_new());
-    int64_t now_ms = env_realtime_ms(rig->options.env);
-    int64_t now_ns = env_monotonic_ns(rig->options.env);
-    ask(rig, HTTP_POST, "/api/v1/admin/destination_plan/s3", NULL, NULL);
-    assert_int_equal(rig->question.ask, DESTINATION_PLAN);
-    assert_int_equal(rig->question.from_ms, now_ms - 3600 * 1000);
-    assert_int_equal(rig->question.yaml.size, 0);
-    assert_true(rig->question.deadline_ns > now_ns);
-    assert_non_null(rig->question.stop);
-    ask(rig, HTTP_POST, "/api/v1/admin/destination_plan/s3?from=now-1d",
-        "Content-Type: application/yaml", "destinations: []");
-    assert_int_equal(rig->question.from_ms, now_ms - 24 * 3600 * 1000);
-    assert_string_equal(rig->question_yaml, "destinations: []");
-    api_rig_free(rig);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dead_letters_are_listed_and_decided_on_by_reason),
         cmocka_unit_test(test_a_test_writes_only_if_asked_to),
-        cmocka_unit_test(test_a_plan_has_a_start_a_text_and_a_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

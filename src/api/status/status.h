@@ -72,7 +72,6 @@ void deletion_run(struct api *api, struct http_request *request);
 /* destination_questions.c */
 void dead_letters_run(struct api *api, struct http_request *request);
 void destination_test_run(struct api *api, struct http_request *request);
-void destination_plan_run(struct api *api, struct http_request *request);
 
 /* targets.c */
 void targets_run(struct api *api, struct http_request *request);

@@ -19,7 +19,6 @@
 #include "model/labels.h"
 #include "model/storage_layout.h"
 #include "relay/operate/dead_letters_command.h"
-#include "relay/operate/plan.h"
 #include "relay/operate/trial.h"
 #include "relay/state/state.h"
 #include "wire/number.h"
@@ -323,120 +322,6 @@ destination_tests_sweep(struct env *env, const char *storage_path, struct why *w
     return e == ERR_MISSING ? OK : e;
 }
 
-/* --- a plan ----------------------------------------------------------------------------------- */
-
-static void
-print_example(struct json *to, const struct plan_example *example)
-{
-    json_member_text(to, "example", example->text);
-    if (example->has_time) member_time(to, "time", example->t_ms);
-    json_object_close(to);
-}
-
-static void
-print_unfit(struct json *to, const struct plan *p)
-{
-    json_member_array(to, "unrepresentable");
-    for (uint32_t i = 0; i < p->dead_count; i++) {
-        uint64_t items = 0;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            items += p->dead[i].count[kind];
-        }
-        json_object_open(to);
-        json_member_uint(to, "items", items);
-        json_member_text(to, "why", p->dead[i].why);
-        print_example(to, &p->dead[i].example);
-    }
-    json_array_close(to);
-    json_member_uint(to, "others", p->dead_others);
-    json_member_array(to, "mapped");
-    for (uint32_t kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
-        if (p->mapped[kind].samples == 0) continue;
-        json_object_open(to);
-        json_member_text(to, "what", plan_mapped_word(kind));
-        json_member_uint(to, "samples", p->mapped[kind].samples);
-        print_example(to, &p->mapped[kind].example);
-    }
-    json_array_close(to);
-}
-
-static void
-print_plan(struct json *to, const struct plan *p, const struct destination_settings *settings,
-           int64_t from_ms, int64_t to_ms)
-{
-    json_object_open(to);
-    json_member_text(to, "name", settings->name);
-    json_member_text(to, "type", destination_type_word(settings->type));
-    member_time(to, "from", from_ms);
-    member_time(to, "to", to_ms);
-    json_member_uint(to, "stored", p->seen);
-    json_member_uint(to, "samples", p->taken[ITEM_FLOAT] + p->taken[ITEM_HISTOGRAM]);
-    json_member_uint(to, "exemplars", p->taken[ITEM_EXEMPLAR]);
-    json_member_uint(to, "metadata", p->taken[ITEM_METADATA]);
-    json_member_uint(to, "series", p->series);
-    json_member_uint(to, "calls", p->calls);
-    json_member_uint(to, "bytes", p->bytes);
-    json_member_bool(to, "bytesAreExact", p->bytes_are_exact);
-    if (p->unit != NULL) {
-        json_member_text(to, "unit", p->unit);
-        json_member_uint(to, "units", p->units);
-    }
-    json_member_bool(to, "drops", settings->unrepresentable == UNREPRESENTABLE_DROP);
-    print_unfit(to, p);
-    json_member_uint(to, "damaged", p->damaged);
-    json_member_text(to, "damage", p->damage);
-    json_object_close(to);
-}
-
-static enum err
-plan_it(void *context, const struct destination_settings *settings, struct why *why)
-{
-    const struct asking *a = context;
-    const struct destination_question *q = a->question;
-    struct env *env = a->options->env;
-    struct plan *plan = mem_new(q->memory, sizeof *plan);
-    if (plan == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the plan");
-    const struct plan_options options = {
-        .env = env,
-        .tsdb = a->options->tsdb,
-        .answerer = a->options->answerer,
-        .memory = q->memory,
-        .settings = settings,
-        .writer = writer_class_of(settings->type),
-        .shards = 1,
-        .from_ms = q->from_ms,
-        .to_ms = env_realtime_ms(env),
-        .stop = q->stop,
-        .deadline_ns = q->deadline_ns,
-    };
-    enum err e = plan_run(&options, plan, why);
-    if (e == ERR_CANCELED && env_monotonic_ns(env) >= q->deadline_ns) {
-        e = why_set(why, ERR_LIMIT,
-                    "the plan took too long; choose a later from, or run firekeep destinations "
-                    "plan on a snapshot");
-    }
-    if (e == OK) print_plan(a->to, plan, settings, options.from_ms, options.to_ms);
-    mem_free(q->memory, plan, sizeof *plan);
-    return e;
-}
-
-/* Plans a destination of a text, which may differ from the one in force. */
-static enum err
-plan_text(struct asking *a, const char *name, struct why *why)
-{
-    struct destinations list = {NULL};
-    const struct settings *settings = a->options->settings;
-    enum err e = destinations_yaml("body", a->question->yaml, settings, &list, why);
-    if (e) return e;
-    const struct destination_settings *found = destinations_find(&list, name);
-    if (found == NULL)
-        e = why_set(why, ERR_INPUT, "the configuration has no destination '%s'", name);
-    else
-        e = plan_it(a, found, why);
-    destinations_free(&list);
-    return e;
-}
-
 /* --- all -------------------------------------------------------------------------------------- */
 
 enum err
@@ -453,8 +338,6 @@ destination_answer(const struct destination_answers_options *o,
     if (storage_relay_path(dir, sizeof dir, o->storage_path, name) != OK) {
         return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
     }
-    if (q->ask == DESTINATION_PLAN && q->yaml.size > 0) return plan_text(&a, name, why);
-    if (q->ask == DESTINATION_PLAN) return relays_borrow(o->relays, q->name, plan_it, &a, why);
     if (q->ask == DESTINATION_TEST) return relays_borrow(o->relays, q->name, test_it, &a, why);
     enum err e = relays_borrow(o->relays, q->name, NULL, NULL, why);
     if (e) return e;

@@ -1,6 +1,6 @@
 /*
  * destination_answers.h - answers what an operator asks about one destination: its dead letters by
- * reason, whether it works, and what it would receive and cost.
+ * reason, and whether it works.
  *
  * Threads: any; one answer may take minutes.
  */
@@ -9,15 +9,11 @@
 
 #include "api/api.h"
 #include "app/destinations/relays.h"
-#include "config/config.h"
 
 struct destination_answers_options {
     struct env *env;
     const char *storage_path;
-    struct tsdb *tsdb;
-    struct answerer *answerer; /* reads the store, for plans */
     struct relays *relays;
-    const struct settings *settings; /* settings that a destination's configuration depends on */
 };
 
 /*
@@ -26,10 +22,10 @@ struct destination_answers_options {
  * Dead letters: {"reasons":[{"reason", "kept", "replaying", "first", "last", "answer",
  * "samples":[{"series", "time", "value", "answer"}]}], "others", "damaged", "damage", "lost"}; a
  * command about them: {"letters"}. A test: {"ok", "findings":[{"what", "ok", "reason", "said",
- * "advice"}]}. A plan: as `firekeep destinations plan --format=json`, flat.
+ * "advice"}]}.
  *
  * ERR_MISSING: unknown name; ERR_INPUT, ERR_LIMIT, ERR_CANCELED, ERR_AGAIN, ERR_NOMEM, ERR_IO:
- * those of dead_letters_command.h, trial.h and plan.h.
+ * those of dead_letters_command.h and trial.h.
  */
 MUST_CHECK enum err destination_answer(const struct destination_answers_options *options,
                                        const struct destination_question *question, struct json *to,

@@ -86,8 +86,7 @@ options_of_letters(void)
     letters_rig_init(&rig, 1);
     must(letters_rig_open(&rig));
     configure(EAST);
-    return (struct destination_answers_options){
-        .env = rig.env, .storage_path = "", .settings = &settings};
+    return (struct destination_answers_options){.env = rig.env, .storage_path = ""};
 }
 
 static void
@@ -101,11 +100,8 @@ end_letters(void)
 static struct destination_question
 about(const char *name, enum destination_ask ask, const char *reason)
 {
-    return (struct destination_question){.ask = ask,
-                                         .name = bytes_of_text(name),
-                                         .reason = reason,
-                                         .memory = &rig.memory,
-                                         .deadline_ns = INT64_MAX};
+    return (struct destination_question){
+        .ask = ask, .name = bytes_of_text(name), .reason = reason, .memory = &rig.memory};
 }
 
 UNIT_TEST(test_dead_letters_are_listed_by_reason_with_three_samples)
@@ -160,7 +156,7 @@ UNIT_TEST(test_names_without_a_destination_reach_no_file)
     static const char *const names[] = {"",       "south",  ".test-x", "../relay/east",
                                         "east/.", long_name};
     const struct destination_answers_options options = options_of_letters();
-    for (unsigned ask_for = 0; ask_for <= DESTINATION_PLAN; ask_for++) {
+    for (unsigned ask_for = 0; ask_for <= DESTINATION_TEST; ask_for++) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             assert_int_equal(ask(&options, about(names[i], ask_for, NULL)), ERR_MISSING);
         }
@@ -205,8 +201,7 @@ UNIT_TEST(test_a_test_has_findings_and_leaves_nothing)
              "/dev/null/out}]",
              dir);
     configure(yaml);
-    const struct destination_answers_options options = {
-        .env = env_real(), .storage_path = dir, .settings = &settings};
+    const struct destination_answers_options options = {.env = env_real(), .storage_path = dir};
     must(ask(&options, about("a", DESTINATION_TEST, NULL)));
     expect_part("{\"findings\":[{\"what\":\"");
     expect_part("\"ok\":true,\"reason\":\"\",");
@@ -238,76 +233,6 @@ UNIT_TEST(test_files_of_a_test_that_was_killed_are_removed_later)
 
 /* --- a plan ----------------------------------------------------------------------------------- */
 
-#define TWO_KINDS                                                                           \
-    "destinations: [{name: all, type: file, path: /x}, {name: some, type: file, path: /y, " \
-    "select: "                                                                              \
-    "['up{job=\"a\"}']}]"
-
-static struct machine m;
-
-static void
-store_samples(void)
-{
-    struct rq rq;
-    machine_init(&m, 1);
-    machine_must_open(&m);
-    rq_init(&rq, RW_V1);
-    rq_series(&rq, "__name__=up,job=a");
-    rq_float(&rq, SIM_BEGIN - MINUTE_MS, 1, 0);
-    rq_series(&rq, "__name__=up,job=b");
-    rq_float(&rq, SIM_BEGIN - MINUTE_MS, 1, 0);
-    rq_float(&rq, SIM_BEGIN - 2 * MINUTE_MS, 1, 0);
-    must(machine_send(&m, "anonymous", &rq));
-    machine_commit(&m);
-    machine_flush(&m);
-}
-
-static struct destination_question
-plan_of(const char *name, int64_t from_ms, const char *yaml)
-{
-    struct destination_question q = about(name, DESTINATION_PLAN, NULL);
-    q.memory = &m.memory;
-    q.from_ms = from_ms;
-    q.yaml = bytes_of_text(yaml);
-    return q;
-}
-
-UNIT_TEST(test_a_plan_counts_what_a_destination_would_receive)
-{
-    store_samples();
-    configure(TWO_KINDS);
-    const struct destination_answers_options options = {.env = m.env,
-                                                        .storage_path = "",
-                                                        .tsdb = m.db,
-                                                        .answerer = tsdb_answerer(m.db),
-                                                        .settings = &settings};
-    must(ask(&options, plan_of("all", SIM_BEGIN - 5 * MINUTE_MS, "")));
-    expect_part("{\"name\":\"all\",\"type\":\"file\",\"from\":\"2025-12-31T23:55:00");
-    expect_part("\"stored\":3,\"samples\":3,\"exemplars\":0,\"metadata\":0,\"series\":2,");
-    must(ask(&options, plan_of("some", SIM_BEGIN - 5 * MINUTE_MS, "")));
-    expect_part("\"samples\":1,\"exemplars\":0,\"metadata\":0,\"series\":1,");
-    must(ask(&options, plan_of("all", SIM_BEGIN - 90000, "")));
-    expect_part("\"samples\":2,");
-    /* A text replaces the configuration, also for a name that is in it. */
-    static const char text[] =
-        "destinations: [{name: new, type: file, path: /z, select: ['up{job=\"b\"}']}]";
-    must(ask(&options, plan_of("new", SIM_BEGIN - 5 * MINUTE_MS, text)));
-    expect_part("\"samples\":2,\"exemplars\":0,\"metadata\":0,\"series\":1,");
-    assert_int_equal(ask(&options, plan_of("all", 0, text)), ERR_INPUT);
-    assert_string_equal(why.text, "the configuration has no destination 'all'");
-    assert_int_equal(ask(&options, plan_of("all", 0, "destinations: [{name: all, type: s4}]")),
-                     ERR_INPUT);
-    static const _Atomic bool stopped = true;
-    struct destination_question late = plan_of("all", 0, "");
-    late.stop = &stopped;
-    assert_int_equal(ask(&options, late), ERR_CANCELED);
-    late.deadline_ns = 0;
-    assert_int_equal(ask(&options, late), ERR_LIMIT);
-    assert_non_null(strstr(why.text, "the plan took too long; choose a later from"));
-    destinations_free(&configured);
-    machine_fini(&m);
-}
-
 int
 main(void)
 {
@@ -318,7 +243,6 @@ main(void)
         cmocka_unit_test(test_names_without_a_destination_reach_no_file),
         cmocka_unit_test(test_a_test_has_findings_and_leaves_nothing),
         cmocka_unit_test(test_files_of_a_test_that_was_killed_are_removed_later),
-        cmocka_unit_test(test_a_plan_counts_what_a_destination_would_receive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,7 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, enum 
 static void
 print_status(struct json *j, const struct relay_status *s)
 {
-    if (s->dry.since_ms != 0) { /* as `firekeep destinations plan` prints it */
+    if (s->dry.since_ms != 0) {
         double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
         const struct {
             const char *key;

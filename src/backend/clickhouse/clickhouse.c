@@ -285,16 +285,6 @@ pack_call(struct clickhouse_writer *w, struct clickhouse_call *c)
     return e;
 }
 
-static enum err
-clickhouse_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct clickhouse_writer *w = (struct clickhouse_writer *)writer;
-    struct clickhouse_call *c = (struct clickhouse_call *)call;
-    enum err e = pack_call(w, c);
-    *ret_bytes = c->text.size;
-    return e;
-}
-
 static bool
 is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
@@ -613,7 +603,6 @@ const struct writer_class clickhouse_writer = {
     .call_clear = clickhouse_call_clear,
     .add = clickhouse_add,
     .bytes = clickhouse_bytes,
-    .make = clickhouse_make,
     .mapped = clickhouse_mapped,
     .begin = clickhouse_begin,
     .judge = clickhouse_judge_call,

@@ -237,17 +237,6 @@ pack_text(struct file_writer *w, struct file_call *c, struct bytes *ret_packed)
     return e;
 }
 
-static enum err
-file_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct file_writer *w = (struct file_writer *)writer;
-    struct file_call *c = (struct file_call *)call;
-    struct bytes packed;
-    enum err e = pack_text(w, c, &packed);
-    *ret_bytes = packed.size;
-    return e;
-}
-
 static unsigned
 file_mapped(struct writer *writer, const struct item *item)
 {
@@ -363,7 +352,6 @@ const struct writer_class file_writer = {
     .call_clear = file_call_clear,
     .add = file_add,
     .bytes = file_bytes,
-    .make = file_make,
     .mapped = file_mapped,
     .begin = file_begin,
     .save = file_save,

@@ -224,16 +224,6 @@ pack_call(struct influxdb_writer *w, struct influxdb_call *c)
     return e;
 }
 
-static enum err
-influxdb_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    struct influxdb_call *c = (struct influxdb_call *)call;
-    enum err e = pack_call(w, c);
-    *ret_bytes = c->text.size;
-    return e;
-}
-
 static bool
 is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
@@ -430,7 +420,6 @@ const struct writer_class influxdb_writer = {
     .call_clear = influxdb_call_clear,
     .add = influxdb_add,
     .bytes = influxdb_bytes,
-    .make = influxdb_make,
     .mapped = influxdb_mapped,
     .begin = influxdb_begin,
     .judge = influxdb_judge,

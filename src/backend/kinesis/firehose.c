@@ -234,7 +234,6 @@ const struct writer_class firehose_writer = {
     .add = firehose_add,
     .bytes = firehose_bytes,
     .units = firehose_units,
-    .make = stream_make,
     .mapped = item_ndjson_mapped,
     .begin = stream_begin,
     .judge = firehose_judge,

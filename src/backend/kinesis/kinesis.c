@@ -142,15 +142,11 @@ kinesis_fini(struct writer *writer)
 
 /* Sets up the state for the format. */
 static enum err
-init_format(struct kinesis *w, uint32_t shards)
+init_format(struct kinesis *w)
 {
     struct budget *memory = w->stream.base.options.memory;
     if (w->settings->format == KINESIS_NDJSON) return OK;
     enum err e = kinesis_shards_new(memory, &w->shards);
-    if (e == OK && shards > 0) { /* for a plan, which sends no requests */
-        w->buckets = shards * BUCKETS_OF_A_SHARD;
-        e = kinesis_shards_suppose(w->shards, shards);
-    }
     if (e || w->settings->format != KINESIS_KPL) return e;
     w->shard_of_key = mem_new(memory, KPL_KEYS * sizeof *w->shard_of_key);
     if (w->shard_of_key == NULL) return ERR_NOMEM;
@@ -196,7 +192,7 @@ kinesis_init(struct writer *writer, struct why *why)
     uint64_t buckets = cursor_varint(&saved);
     w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
     if (w->buckets_known) w->buckets = (uint32_t)buckets; /* otherwise the list of shards decides */
-    enum err e = init_format(w, options->shards);
+    enum err e = init_format(w);
     return e ? e : stream_init(&w->stream, settings->endpoint, why);
 }
 
@@ -520,7 +516,6 @@ const struct writer_class kinesis_writer = {
     .add = kinesis_add,
     .bytes = kinesis_bytes,
     .units = kinesis_units,
-    .make = stream_make,
     .mapped = item_ndjson_mapped,
     .begin = kinesis_begin,
     .judge = kinesis_judge,

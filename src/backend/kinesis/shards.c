@@ -270,24 +270,6 @@ kinesis_shards_end(struct kinesis_shards *s, struct why *why)
     return OK;
 }
 
-enum err
-kinesis_shards_suppose(struct kinesis_shards *s, uint32_t count)
-{
-    static const hash_key max = ~(hash_key)0;
-    struct shard shard = {.id = 0};
-    assert(count >= 1);
-    assert(count <= KINESIS_SHARDS_MAX);
-    kinesis_shards_begin(s);
-    for (uint32_t i = 1; i <= count; i++) {
-        shard.id = i;
-        shard.last = i == count ? max : max / count * i;
-        enum err e = add_shard(s, &shard);
-        if (e) return e;
-        shard.first = shard.last + 1;
-    }
-    return kinesis_shards_end(s, NULL);
-}
-
 uint32_t
 kinesis_shards_count(const struct kinesis_shards *s)
 {

@@ -35,9 +35,6 @@ MUST_CHECK enum err kinesis_shards_read(struct kinesis_shards *shards, struct by
  * overlap, which may happen briefly during a resharding. */
 MUST_CHECK enum err kinesis_shards_end(struct kinesis_shards *shards, struct why *why);
 
-/* Assumes that many shards (1 to KINESIS_SHARDS_MAX) with equal ranges. ERR_NOMEM. */
-MUST_CHECK enum err kinesis_shards_suppose(struct kinesis_shards *shards, uint32_t count);
-
 /* Returns 0 if the shards are not known. */
 uint32_t kinesis_shards_count(const struct kinesis_shards *shards);
 /* Returns 0 if the shards are not known; the number changes whenever they do. */

@@ -124,26 +124,6 @@ UNIT_TEST(test_pages_are_one_list_and_closed_shards_are_passed_over)
     assert_false(kinesis_shards_knows(shards, id_of("old")));
 }
 
-UNIT_TEST(test_supposed_shards_share_all_keys_evenly)
-{
-    static const uint32_t counts[] = {1, 2, 3, 7, KINESIS_SHARDS_MAX};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        uint32_t of_shard[7] = {0}, keys = 7000, count = counts[i];
-        assert_int_equal(kinesis_shards_suppose(shards, count), OK);
-        assert_int_equal(kinesis_shards_count(shards), count);
-        for (uint32_t k = 0; k < keys; k++) {
-            char key[16];
-            snprintf(key, sizeof key, "%u", k);
-            uint32_t shard = kinesis_shards_find(shards, bytes_of_text(key));
-            assert_true(shard < count);
-            if (shard < 7) of_shard[shard]++;
-        }
-        for (uint32_t k = 0; k < count && count <= 7; k++) {
-            assert_true(of_shard[k] > keys / count * 9 / 10);
-        }
-    }
-}
-
 UNIT_TEST(test_the_generation_changes_only_with_the_shards)
 {
     list("{\"Shards\":[" SHARD("low", "0", BELOW) "," SHARD("high", MIDDLE, LAST) "]}");
@@ -238,7 +218,6 @@ main(void)
         TEST(test_a_key_at_the_edge_belongs_to_the_shard_that_begins_there),
         TEST(test_before_any_list_there_is_one_place),
         TEST(test_pages_are_one_list_and_closed_shards_are_passed_over),
-        TEST(test_supposed_shards_share_all_keys_evenly),
         TEST(test_the_generation_changes_only_with_the_shards),
         TEST(test_shards_that_do_not_share_all_keys_change_nothing),
         TEST(test_a_malformed_list_is_refused_with_a_reason),

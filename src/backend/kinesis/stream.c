@@ -58,15 +58,6 @@ stream_make_body(struct stream_writer *w, struct aws_call *c)
     return c->records.made ? OK : w->type->make_body(w, &c->records);
 }
 
-enum err
-stream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct aws_call *c = (struct aws_call *)call;
-    enum err e = stream_make_body((struct stream_writer *)writer, c);
-    *ret_bytes = aws_records_bytes(&c->records);
-    return e;
-}
-
 void
 stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {

@@ -51,8 +51,6 @@ void stream_put_name(const struct stream_writer *writer, struct buf *to);
 
 /* Functions of a writer. */
 MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *call);
-MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
-                                uint64_t *ret_bytes);
 void stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
 bool stream_need_prepare(struct writer *writer);
 void stream_prepare(struct writer *writer, const struct http_call_answer *answer,

@@ -289,16 +289,6 @@ close_body(struct opentsdb_call *c)
     return e;
 }
 
-static enum err
-opentsdb_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct opentsdb_call *c = (struct opentsdb_call *)call;
-    (void)writer;
-    enum err e = close_body(c);
-    *ret_bytes = c->body.size;
-    return e;
-}
-
 static bool
 is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
@@ -661,7 +651,6 @@ const struct writer_class opentsdb_writer = {
     .call_clear = opentsdb_call_clear,
     .add = opentsdb_add,
     .bytes = opentsdb_bytes,
-    .make = opentsdb_make,
     .mapped = opentsdb_mapped,
     .begin = opentsdb_begin,
     .judge = opentsdb_judge,

@@ -317,16 +317,6 @@ make_body(struct remote_writer *w, struct remote_call *c)
 }
 
 static enum err
-remote_write_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct remote_writer *w = (struct remote_writer *)writer;
-    struct remote_call *c = (struct remote_call *)call;
-    enum err e = make_body(w, c);
-    *ret_bytes = c->body.size;
-    return e;
-}
-
-static enum err
 make_headers(struct remote_writer *w, const struct remote_call *c, struct writer_step *step,
              struct why *why)
 {
@@ -609,7 +599,6 @@ const struct writer_class remote_write_writer = {
     .call_clear = remote_write_call_clear,
     .add = remote_write_add,
     .bytes = remote_write_bytes,
-    .make = remote_write_make,
     .begin = remote_write_begin,
     .judge = remote_write_judge,
     .blames = remote_write_blames,

@@ -324,16 +324,6 @@ make_body(struct timestream_writer *w, struct timestream_call *c)
     return e;
 }
 
-static enum err
-timestream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
-{
-    struct timestream_writer *w = (struct timestream_writer *)writer;
-    struct timestream_call *c = (struct timestream_call *)call;
-    enum err e = make_body(w, c);
-    *ret_bytes = c->body.size;
-    return e;
-}
-
 static bool
 is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
@@ -560,7 +550,6 @@ const struct writer_class timestream_writer = {
     .add = timestream_add,
     .bytes = timestream_bytes,
     .units = timestream_units,
-    .make = timestream_make,
     .mapped = timestream_mapped,
     .begin = timestream_begin,
     .judge = timestream_judge,

@@ -305,8 +305,6 @@ owner_answers(void *context, const struct destination_question *question, struct
              (const char *)question->name.at);
     snprintf(rig->question_reason, sizeof rig->question_reason, "%s",
              question->reason == NULL ? "all" : question->reason);
-    snprintf(rig->question_yaml, sizeof rig->question_yaml, "%.*s", (int)question->yaml.size,
-             (const char *)question->yaml.at);
     if (rig->owner_error == OK) json_put_text(to, "answered");
     return owner_result(rig, why);
 }

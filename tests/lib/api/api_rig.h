@@ -42,7 +42,7 @@ struct api_rig {
     struct destination_control control;
     struct destination_question question;   /* its texts end with the request */
     struct series_question series_question; /* its texts end with the request */
-    char question_reason[32], question_yaml[64];
+    char question_reason[32];
     char controlled[64];
     enum tsdb_merge_mode merged;
     unsigned flushes_wanted;

@@ -8,7 +8,7 @@ import { Confirm, Facts, Shown, Title } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
 import { NeedsAdminApi, useMayAct } from '../ui/session'
 import { DeadLetters } from './letters'
-import { Plan, PlanOfText, Test } from './plan'
+import { Test } from './test'
 
 interface Fates {
   taken: number
@@ -87,7 +87,6 @@ const views = [
   { id: '', label: 'State' },
   { id: 'letters', label: 'Dead letters' },
   { id: 'test', label: 'Test' },
-  { id: 'plan', label: 'Plan' },
 ]
 
 /** How much a number has grown per second since it was first seen, at most a minute ago. */
@@ -160,7 +159,6 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
       {mayAct && <Tabs label={`Views of ${d.name}`} choices={views} value={view} onChange={setView} />}
       {view === 'letters' && <DeadLetters name={d.name} />}
       {view === 'test' && <Test name={d.name} />}
-      {view === 'plan' && <Plan name={d.name} />}
       {view === '' && d.samples !== undefined && (
         <>
           <div class="scroll">
@@ -206,7 +204,6 @@ interface Source {
 }
 
 export function DestinationsPage() {
-  const mayPlan = useMayAct()
   return (
     <>
       <Title text="Destinations and sources" />
@@ -220,13 +217,7 @@ export function DestinationsPage() {
           )
         }
       </Shown>
-      <NeedsAdminApi what="Destinations are paused, tested and planned, and dead letters shown," />
-      {mayPlan && (
-        <>
-          <h2>Plan a destination</h2>
-          <PlanOfText />
-        </>
-      )}
+      <NeedsAdminApi what="Destinations are paused and tested, and dead letters shown," />
       <h2>Sources</h2>
       <Shown<Source[]> path="api/v1/status/sources" refresh={5}>
         {list =>
