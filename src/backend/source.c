@@ -1,8 +1,6 @@
 /* source.c - see source.h. */
 #include "backend/source.h"
 
-#include "views/answer_cache.h"
-
 static enum err
 source_no_memory(struct why *why)
 {
@@ -68,27 +66,6 @@ read_texts(struct source *s, struct why *why)
     return OK;
 }
 
-/* Puts the cache of answers before the reader. Archives have a cache of their own. */
-static enum err
-keep_answers(struct source *s, const struct reader_options *options, struct why *why)
-{
-    const struct source_settings *x = s->settings;
-    if (x->cache.path == NULL || x->type == SOURCE_ARCHIVE) return OK;
-    struct answer_cache_options cache = {
-        .env = options->env,
-        .memory = options->memory,
-        .answers = s->options.reader,
-        .store = x->hash,
-        .path = x->cache.path,
-        .max_bytes = x->cache.max_bytes,
-        .max_age_ms = x->cache.max_age_ms,
-        .hits = &options->counts->cache_hits,
-        .misses = &options->counts->cache_misses,
-    };
-    s->options.reader = NULL;
-    return answer_cache_new(&cache, &s->options.reader, why);
-}
-
 enum err
 source_init(struct source *s, const struct reader_options *options, struct why *why)
 {
@@ -96,7 +73,6 @@ source_init(struct source *s, const struct reader_options *options, struct why *
     enum err e = read_selectors(s, why);
     if (e == OK) e = read_texts(s, why);
     if (e == OK) e = reader_new(options, &s->options.reader, why);
-    if (e == OK) e = keep_answers(s, options, why);
     return e ? why_prefix(why, e, "source %s", options->settings->name) : OK;
 }
 

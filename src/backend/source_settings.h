@@ -60,11 +60,10 @@ struct archive_settings {
     struct aws_settings aws;
 };
 
-/* The cache of a source: an index of objects, or answers. */
+/* The cache of an archive: an index of its objects. */
 struct source_cache_settings {
     const char *path; /* NULL: no cache */
     uint64_t max_bytes;
-    int64_t max_age_ms; /* for answers */
 };
 
 /* Names of a table's columns; NULL: the destination's names. */

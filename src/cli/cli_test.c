@@ -160,6 +160,12 @@ UNIT_TEST(test_check_accepts_valid_files_and_refuses_invalid_ones)
              "%s: wal.budget (1GiB) must be at least twice wal.segment-bytes (1GiB)\n", path);
     assert_string_equal(cli_err, expected);
 
+    write_text_file(path, "sources:\n- {name: a, type: opentsdb, url: 'http://h:1',\n"
+                          "   cache: {path: /c}}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    assert_non_null(strstr(cli_err, "a key has no effect"));
+    assert_non_null(strstr(cli_err, "line=3 key=cache"));
+
     write_text_file(path, "destinations:\n- {name: a, type: file, path: /a}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 1 destination\n", path);

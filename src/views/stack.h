@@ -16,10 +16,9 @@
  *          |      \                                                          for each view
  *      permitted   permitted    series that are visible to the sender
  *          |          |
- *          |       source       selectors, times and labels of a source
- *          |          |
- *          |       answer_cache cached answers                               source_init() of
+ *          |       source       selectors, times and labels of a source      source_init() of
  *          |          |                                                      backend/, once
+ *          |          |
  *        store      reader      another system
  *
  * All layers implement model/select.h, so each of them can be left out. Reasons for the order:
@@ -31,10 +30,8 @@
  *  - tenants is above merged: sources filter by tenant, and know no lists. It is above usage, which
  *    counts by tenant.
  *  - permitted is below merged and replicas, so that hidden samples never win over visible ones. It
- *    is above source and answer_cache, and adds matchers that they treat like those of the
- * question: the external labels of a source count, and answers are cached for these matchers.
- *  - source is above answer_cache: it splits a question by sets of matchers, and the cache has an
- *    entry for each set.
+ *    is above source, and adds matchers that it treats like those of the question: the external
+ *    labels of a source count.
  *
  * Ownership: a view owns the views below it, an answerer does not own the answerer below.
  *

@@ -16,9 +16,7 @@
     (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ) | \
      FOR(TIMESTREAM))
 #define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ))
-/* Types whose answers can be cached. Archives cache an index of objects instead. */
-#define ANSWER_TYPES (HTTP_TYPES & ~FOR(ARCHIVE))
-#define OF(f)        AT(source_settings, f)
+#define OF(f)      AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
 
@@ -132,9 +130,6 @@ static const struct schema_key cache_keys[] = {
      .what = "a path", .help = "directory of the cache; created if its parent exists"},
     {"max_bytes", SCHEMA_SIZE, AT(source_cache_settings, max_bytes), .fallback = "256MiB",
      .min = MIB, .max = PIB, .help = "maximum size of the cache"},
-    {"max_age", SCHEMA_DURATION, AT(source_cache_settings, max_age_ms), .fallback = "1d",
-     .types = ANSWER_TYPES, .min = SECOND, .max = 100 * YEAR,
-     .help = "maximum age of an answer; the source is asked again when it is older"},
     {NULL},
 };
 static const struct schema cache_schema = {cache_keys, sizeof(struct source_cache_settings)};
@@ -196,8 +191,6 @@ static const struct schema_key source_keys[] = {
      .help = "maximum number of samples that one query may read from it; 0: no limit"},
     {"max_bytes", SCHEMA_SIZE, OF(max_bytes), .fallback = "0", .max = PIB,
      .help = "maximum size of the responses to one query, as received; 0: no limit"},
-    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema), .quiet = true,
-     .help = "cache on disk: of an archive an index of its objects, of other types their answers"},
 
     HTTP_KEYS(source_settings, http, HTTP_TYPES),
     HEADERS_KEY(source_settings, http, HTTP_TYPES, check_read_header_name),
@@ -296,6 +289,8 @@ static const struct schema_key source_keys[] = {
     {"late", SCHEMA_DURATION, OF(u.archive.late_ms), .types = FOR(ARCHIVE), .fallback = "2h",
      .max = 100 * YEAR,
      .help = "maximum difference between the time of a sample and the hour of its object"},
+    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema), .types = FOR(ARCHIVE),
+     .quiet = true, .help = "cache on disk: an index of the objects"},
     AWS_KEYS(source_settings, u.archive.aws, FOR(ARCHIVE)),
     {NULL},
 };
@@ -303,5 +298,10 @@ static const struct schema_key source_keys[] = {
 _Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
                "SCHEMA_KEYS_MAX counts all keys of a mapping");
 
+static const struct schema_refusal removed_keys[] = {
+    {"cache", "is for archives only: answers of other sources are no longer kept on disk",
+     HTTP_TYPES & ~FOR(ARCHIVE)},
+    {NULL},
+};
 const struct schema source_schema = {source_keys, sizeof(struct source_settings),
-                                     .check = check_source};
+                                     .refused = removed_keys, .check = check_source};

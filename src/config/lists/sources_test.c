@@ -140,7 +140,7 @@ static const char timestream_text[] =
     "   query_endpoint: 'https://h', access_key: hush1, secret_key: hush2, session_token: hush3,\n"
     "   profile: p, role_arn: arn, external_id: e}\n"
     "- {name: two, type: timestream, database: d, table: t, access_key_file: /ak,\n"
-    "   secret_key_file: /sk, session_token_file: /st, cache: {path: /c}}\n";
+    "   secret_key_file: /sk, session_token_file: /st}\n";
 
 /* Destinations, and sources that use their settings. */
 #define SHARED                                                                                   \
@@ -282,9 +282,6 @@ UNIT_TEST(test_keys_of_clickhouse_are_read)
     assert_string_equal(x->server.database, "default");
     assert_string_equal(x->columns.metric, "metric");
     assert_string_equal(x->columns.start_time, "start_time");
-    assert_null(list.items[0].cache.path);
-    assert_string_equal(list.items[1].cache.path, "/c");
-    assert_int_equal(list.items[1].cache.max_age_ms, 3600000);
     sources_free(&list);
 }
 
@@ -330,7 +327,6 @@ UNIT_TEST(test_keys_of_timestream_are_read)
     assert_null(x->query_endpoint);
     assert_int_equal(x->schema, TIMESTREAM_AUTO);
     assert_string_equal(x->aws.access_key.file, "/ak");
-    assert_string_equal(list.items[1].cache.path, "/c");
     sources_free(&list);
 }
 
@@ -347,7 +343,6 @@ UNIT_TEST(test_keys_of_opentsdb_are_read)
     x = &list.items[1].u.opentsdb;
     assert_int_equal(x->expansion_limit, 4096);
     assert_int_equal(x->escaping, OPENTSDB_ESCAPING_AUTO);
-    assert_string_equal(list.items[1].cache.path, "/c");
     sources_free(&list);
 }
 
@@ -764,6 +759,17 @@ UNIT_TEST(test_defaults_are_printed_too)
     sources_free(&list);
 }
 
+UNIT_TEST(test_cache_of_another_source_than_an_archive_is_skipped)
+{
+    static const char text[] = "sources:\n"
+                               "- {name: a, type: opentsdb, url: 'http://h:4242',\n"
+                               "   cache: {path: /c, max_bytes: 1MiB, max_age: 1h}}\n";
+    struct sources list = read_sources(text, false);
+    assert_int_equal(list.count, 1);
+    assert_null(list.items[0].cache.path);
+    sources_free(&list);
+}
+
 UNIT_TEST(test_archives_are_in_a_bucket_or_a_directory)
 {
     struct sources list = read_sources(archive_text, false);
@@ -882,6 +888,7 @@ main(void)
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_printed_settings_read_back_equal_except_for_secrets),
         cmocka_unit_test(test_defaults_are_printed_too),
+        cmocka_unit_test(test_cache_of_another_source_than_an_archive_is_skipped),
         cmocka_unit_test(test_archives_are_in_a_bucket_or_a_directory),
         cmocka_unit_test(test_each_difference_counts),
     };

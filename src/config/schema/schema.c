@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "base/text/path_from.h"
 #include "base/text/suggest.h"
 #include "config/schema/schema_private.h"
@@ -225,7 +226,15 @@ unknown_key(struct schema_place *place)
     const struct schema_refusal *refused = place->schema->refused;
     for (; refused != NULL && refused->name != NULL; refused++) {
         if (!bytes_equal_text(name, refused->name)) continue;
-        return reader_complain(in, "'%s' %s", refused->name, refused->sentence);
+        if (refused->skipped_types == 0)
+            return reader_complain(in, "'%s' %s", refused->name, refused->sentence);
+        if ((refused->skipped_types >> type & 1) == 0) continue;
+        /* Logged here, since the caller goes on as if the key were not there. */
+        log_warn("configuration: a key has no effect", KV("file", in->file_name),
+                 KV("line", in->event.start_mark.line + 1), KV("key", refused->name),
+                 KV("why", refused->sentence));
+        enum err e = reader_next(in);
+        return e ? e : reader_skip(in);
     }
     suggest_begin(&near, name);
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {

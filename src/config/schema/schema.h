@@ -94,10 +94,13 @@ struct schema_key {
 /* The places of a mapping and its keys: for checks that span several keys. */
 struct schema_place;
 
-/* A key that other programs have, and the advice in its error. */
+/* A key that other programs or earlier versions have, and the advice in its error. */
 struct schema_refusal {
     const char *name;
     const char *sentence; /* begins with a verb: "is not supported; use ..." */
+    /* The types in which the key is skipped with a warning, since it only made things faster, and
+     * refused in no other type. 0: it is refused. */
+    uint32_t skipped_types;
 };
 
 struct schema {
