@@ -68,7 +68,7 @@ questions=(
     '/api/v1/series match[]=up match[]=secret_total'
     '/api/v1/series match[]={__name__=~".+"} limit=2'
     '/api/v1/query_exemplars query=up start=B end=T'
-    '/api/v1/search/metric_names search[]=secret include_score=true sort_by=score'
+    '/api/v1/search/metric_names search[]=secret'
     '/api/v1/search/label_names'
     '/api/v1/search/label_values label=team'
     '/api/v1/metadata'

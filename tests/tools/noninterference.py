@@ -236,9 +236,9 @@ QUERIES = [
 ]
 SELECTORS = ["up", '{__name__=~".+"}', "hidden_metric", '{team="b"}', '{team!="a",job!=""}', 'many{cpu=~".*x|1."}', '{"|last"}']
 MATCHES = [[("match[]", s)] for s in SELECTORS] + [[("match[]", "up"), ("match[]", "hidden_metric")]]
-TERMS = [[("search[]", "hidden")], [("search[]", "u"), ("sort_by", "score"), ("include_score", "true")],
-         [("limit", "3")], [("limit", "6"), ("batch_size", "2")], [("sort_by", "alpha"), ("sort_dir", "dsc")],
-         [("search[]", "hiden"), ("fuzz_threshold", "50")], [("match[]", "hidden_metric")], [("include_metadata", "true")]]
+TERMS = [[("search[]", "hidden")], [("search[]", "u"), ("case_sensitive", "false")],
+         [("limit", "3")], [("limit", "6"), ("batch_size", "2")],
+         [("search[]", "HIDDEN"), ("case_sensitive", "false")], [("match[]", "hidden_metric")], [("include_metadata", "true")]]
 LOOKUPS = [[]] + MATCHES + [m + [("limit", n)] for m in MATCHES[:2] for n in "123"] + \
     [[("start", "B"), ("end", "T"), ("match[]", "many")], [("start", "E"), ("end", "B")], [("match[]", "{")], [("dedup", "false")],
      [("match[]", '{__name__=~".+"}'), ("replicaLabels[]", "replica")], [("source", "")], [("source", "none")]]

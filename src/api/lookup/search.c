@@ -1,18 +1,15 @@
 /*
- * search.c - /api/v1/search/metric_names, label_names and label_values: names that match search
- * terms, as lines of JSON.
+ * search.c - /api/v1/search/metric_names, label_names and label_values: names that contain a text,
+ * in ascending order, as lines of JSON.
  *
  *     {"results":[{"name":"up"},...]}              at most batch_size results; the first line comes
  *                                                  always; for label_values {"value":"node"}
  *     {"status":"success","has_more":false}        the last line, or a line with an error
  *
- * The store returns names in ascending order. If that is wanted they are sent as they come; for
- * another order the best so far are kept in a heap, the worst of them first, and sent in the end.
+ * The store returns names in ascending order, and they are sent as they come. The scores and orders
+ * of Prometheus' search are refused.
  *
- * Invariants:
- *
- * 1. At most `limit` results are written, and at most `batch_size` of them to a line.
- * 2. The heap has at most one result more than `limit`, which shows that there are more.
+ * Invariant 1: at most `limit` results are written, and at most `batch_size` of them to a line.
  */
 #include "api/lookup/lookup.h"
 
@@ -22,27 +19,16 @@
 #include <stdlib.h>
 
 #include "api/answer.h"
-#include "api/lookup/search_score.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "api/request/replica_choice.h"
-#include "base/array.h"
-#include "base/heap.h"
 #include "base/text/quote.h"
 #include "base/warnings.h"
-#include "wire/number.h"
 
 enum {
     LIMIT = 100, /* default of `limit` and `batch_size` */
     BATCH_MAX = 10000,
     TERMS_MAX = 32, /* as in Prometheus */
-};
-
-enum search_order { BY_NAME, BY_NAME_DOWN, BY_SCORE };
-
-struct search_result {
-    double score;
-    struct bytes name; /* allocated from the budget */
 };
 
 struct name_search {
@@ -52,10 +38,9 @@ struct name_search {
     struct budget budget;
     struct query_control control;
     struct match match;
-    struct search_filter filter;
-    enum search_order order;
-    uint32_t terms_given; /* including empty ones, which are ignored */
-    bool with_score;
+    const char *terms[TERMS_MAX]; /* views of the form; empty ones are left out */
+    uint32_t term_count;          /* 0: all names are accepted */
+    bool any_case;                /* of ASCII letters */
     bool with_metadata;
     bool described;     /* the present metric has its metadata */
     struct bytes label; /* the label whose values are searched; empty: names of labels are */
@@ -66,8 +51,6 @@ struct name_search {
     struct replica_choice replicas;
     struct fence fence;
     struct view *view;
-    struct search_result *best; /* a heap: invariant 2 */
-    size_t best_count, best_capacity;
     uint64_t given;    /* results written */
     uint64_t in_batch; /* results in the open batch */
     bool batch_open;
@@ -135,47 +118,44 @@ read_count(struct name_search *s, const char *name, uint64_t *ret)
     return OK;
 }
 
+/* Refuses what Prometheus' search has and this one has not. */
 static enum err
-read_filter(struct name_search *s)
+refuse_scores(struct name_search *s)
 {
-    int64_t threshold = 0;
-    bool exact_case = true;
-    const char *text = form_given(&s->form, "fuzz_threshold");
-    if (text != NULL &&
-        (form_whole(text, 64, &threshold) != NULL || threshold < 0 || threshold > 100)) {
-        return refuse(s, "fuzz_threshold", text, ": must be 0-100");
+    static const struct {
+        const char *name, *only; /* the value that means what is done anyway; NULL: none does */
+    } parameters[] = {{"fuzz_alg", NULL},
+                      {"fuzz_threshold", NULL},
+                      {"include_score", NULL},
+                      {"sort_by", "alpha"},
+                      {"sort_dir", "asc"}};
+    for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
+        const char *text = form_given(&s->form, parameters[i].name), *only = parameters[i].only;
+        if (text == NULL || (only != NULL && strcmp(text, only) == 0)) continue;
+        return refuse(s, parameters[i].name, text,
+                      " is not supported: a search finds names that contain search[], in "
+                      "ascending order");
     }
-    s->filter.threshold = (double)threshold / 100.0;
-    text = form_given(&s->form, "fuzz_alg");
-    if (text != NULL && strcmp(text, "jarowinkler") == 0) {
-        s->filter.algorithm = SEARCH_JARO_WINKLER;
-    } else if (text != NULL && strcmp(text, "subsequence") != 0) {
-        buf_put_text(&s->error, "unsupported fuzz_alg ");
-        quote_text(&s->error, bytes_of_text(text));
-        buf_put_text(&s->error, ": must be one of [subsequence jarowinkler]");
-        return ERR_INPUT;
-    }
-    enum err e = read_flag(s, "case_sensitive", &exact_case);
-    s->filter.any_case = !exact_case;
-    struct form_walk walk = {0};
-    while (e == OK && (text = form_next(&s->form, "search[]", &walk)) != NULL) {
-        if (text[0] == '\0') continue;
-        if (search_filter_add(&s->filter, bytes_of_text(text))) e = no_memory(s);
-    }
-    return e;
+    return OK;
 }
 
 static enum err
-count_terms(struct name_search *s)
+read_terms(struct name_search *s)
 {
+    bool exact_case = true;
+    uint32_t given = 0;
     struct form_walk walk = {0};
-    while (form_next(&s->form, "search[]", &walk) != NULL) {
-        s->terms_given++;
+    for (const char *text; (text = form_next(&s->form, "search[]", &walk)) != NULL; given++) {
+        if (given < TERMS_MAX && text[0] != '\0') s->terms[s->term_count++] = text;
     }
-    if (s->terms_given <= TERMS_MAX) return OK;
-    buf_printf(&s->error, "too many search[] terms: got %" PRIu32 ", maximum is %d", s->terms_given,
-               TERMS_MAX);
-    return ERR_INPUT;
+    if (given > TERMS_MAX) {
+        buf_printf(&s->error, "too many search[] terms: got %" PRIu32 ", maximum is %d", given,
+                   TERMS_MAX);
+        return ERR_INPUT;
+    }
+    enum err e = read_flag(s, "case_sensitive", &exact_case);
+    s->any_case = !exact_case;
+    return e;
 }
 
 static enum err
@@ -193,41 +173,6 @@ read_limit(struct name_search *s)
 }
 
 static enum err
-read_order(struct name_search *s)
-{
-    const char *by = form_given(&s->form, "sort_by"), *dir = form_given(&s->form, "sort_dir");
-    bool by_score = by != NULL && strcmp(by, "score") == 0;
-    if (dir != NULL && by == NULL) {
-        buf_put_text(&s->error, "sort_dir is only valid when sort_by is set");
-        return ERR_INPUT;
-    }
-    if (dir != NULL && by_score) {
-        buf_put_text(&s->error, "sort_dir is not supported for sort_by=score");
-        return ERR_INPUT;
-    }
-    if (dir != NULL && strcmp(dir, "asc") != 0 && strcmp(dir, "dsc") != 0) {
-        return refuse(s, "sort_dir", dir, ": must be \"asc\" or \"dsc\"");
-    }
-    if (by_score && s->terms_given == 0) {
-        buf_put_text(&s->error, "sort_by=score requires search[] to be set");
-        return ERR_INPUT;
-    }
-    if (by_score) s->order = BY_SCORE;
-    if (dir != NULL && strcmp(dir, "dsc") == 0) s->order = BY_NAME_DOWN;
-    return OK;
-}
-
-static enum err
-check_sort_by(struct name_search *s, const char *what)
-{
-    char must[80];
-    const char *by = form_given(&s->form, "sort_by");
-    if (by == NULL || strcmp(by, "alpha") == 0 || strcmp(by, "score") == 0) return OK;
-    snprintf(must, sizeof must, " for %s: must be \"alpha\" or \"score\"", what);
-    return refuse(s, "sort_by", by, must);
-}
-
-static enum err
 read_times(struct name_search *s)
 {
     s->query.max_ms = env_realtime_ms(s->api->options.env);
@@ -239,11 +184,9 @@ read_times(struct name_search *s)
     return ERR_INPUT;
 }
 
-/* Reads the parameters in the order in which Prometheus checks them. `what` names the searched
- * kind.
- */
+/* Reads the parameters in the order in which Prometheus checks them. */
 static enum err
-read_common(struct name_search *s, const char *what)
+read_common(struct name_search *s)
 {
     s->batch_size = LIMIT;
     s->query.partial = true;
@@ -251,13 +194,10 @@ read_common(struct name_search *s, const char *what)
     s->control.source = form_nth(&s->form, "source", 0);
     enum err e = read_times(s);
     if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
-    if (e == OK) e = count_terms(s);
-    if (e == OK) e = read_filter(s);
-    if (e == OK) e = read_flag(s, "include_score", &s->with_score);
-    if (e == OK) e = read_order(s);
+    if (e == OK) e = read_terms(s);
+    if (e == OK) e = refuse_scores(s);
     if (e == OK) e = read_limit(s);
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
-    if (e == OK) e = check_sort_by(s, what);
     if (e == OK) e = form_bool(&s->form, "partial_response", &s->query.partial, &s->error);
     s->query.shows_warnings = s->query.partial;
     if (e == OK) {
@@ -270,14 +210,14 @@ read_common(struct name_search *s, const char *what)
     s->query.set_count = s->match.set_count;
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
     /* If all names are accepted in their order, the store need not return more. */
-    if (s->order == BY_NAME && s->filter.term_count == 0) s->query.hints.limit = s->limit;
+    if (s->term_count == 0) s->query.hints.limit = s->limit;
     return e;
 }
 
 static enum err
 read_metric_names(struct name_search *s)
 {
-    enum err e = read_common(s, "metric_names");
+    enum err e = read_common(s);
     if (e == OK) e = read_flag(s, "include_metadata", &s->with_metadata);
     s->label = bytes_of_text("__name__");
     return e;
@@ -286,13 +226,13 @@ read_metric_names(struct name_search *s)
 static enum err
 read_label_names(struct name_search *s)
 {
-    return read_common(s, "label_names");
+    return read_common(s);
 }
 
 static enum err
 read_label_values(struct name_search *s)
 {
-    enum err e = read_common(s, "label_values");
+    enum err e = read_common(s);
     const char *label = form_given(&s->form, "label");
     if (e == OK && label == NULL) {
         buf_put_text(&s->error, "missing required parameter \"label\"");
@@ -383,18 +323,13 @@ put_metadata(void *context, const struct metadata *m)
 }
 
 static enum err
-put_result(struct name_search *s, struct bytes name, double score)
+put_result(struct name_search *s, struct bytes name)
 {
-    char digits[NUMBER_TEXT_BYTES];
     enum err e = OK;
     assert(s->given < s->limit); /* invariant 1 */
     begin_batch(s);
     json_object_open(&s->json);
     json_member_bytes(&s->json, s->key, name);
-    if (s->with_score) {
-        json_key(&s->json, "score");
-        json_put_raw(&s->json, bytes_of(digits, number_print_json(double_bits(score), digits)));
-    }
     if (s->with_metadata) {
         struct query_request query = {.tenant = s->query.tenant, .control = &s->control};
         s->described = false;
@@ -408,59 +343,39 @@ put_result(struct name_search *s, struct bytes name, double score)
 
 /* --- the search ------------------------------------------------------------------------------- */
 
-/* Says whether `a` comes after `b` in the answer. */
+static uint8_t
+lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
+}
+
 static bool
-is_worse(const struct name_search *s, const struct search_result *a, const struct search_result *b)
+contains(const struct name_search *s, struct bytes name, const char *term)
 {
-    int order = bytes_compare(a->name, b->name);
-    if (s->order == BY_NAME_DOWN) return order < 0;
-    return a->score != b->score ? a->score < b->score : order > 0;
-}
-
-static void
-result_free(struct name_search *s, const struct search_result *f)
-{
-    mem_free(&s->budget, (void *)(uintptr_t)f->name.at, f->name.size + 1);
-}
-
-static enum err
-search_keep(struct name_search *s, struct bytes name, double score)
-{
-    struct search_result found = {score, name};
-    bool full = s->best_count > s->limit;
-    assert(!full || s->best_count - s->limit == 1); /* invariant 2 */
-    if (full && is_worse(s, &found, &s->best[0])) return OK;
-    uint8_t *copy = mem_alloc(&s->budget, name.size + 1);
-    if (copy == NULL) return no_memory(s);
-    memcpy(copy, name.at, name.size);
-    found.name.at = copy;
-    if (full) {
-        result_free(s, &s->best[0]);
-        heap_down(s->best, s->best_count, 0, found, is_worse(s, a, b));
-        return OK;
+    size_t size = strlen(term);
+    if (!s->any_case) return memmem(name.at, name.size, term, size) != NULL;
+    for (size_t at = 0; at + size <= name.size; at++) {
+        size_t same = 0;
+        while (same < size && lower(name.at[at + same]) == lower((uint8_t)term[same])) {
+            same++;
+        }
+        if (same == size) return true;
     }
-    if (!array_reserve(&s->budget, &s->best, &s->best_capacity, s->best_count + 1)) {
-        result_free(s, &found);
-        return no_memory(s);
-    }
-    heap_up(s->best, s->best_count, found, is_worse(s, a, b));
-    s->best_count++;
-    return OK;
+    return false;
 }
 
 static enum err
 search_look(void *context, struct bytes name)
 {
     struct name_search *s = context;
-    double score;
-    bool accepted;
-    enum err e = search_score(&s->filter, name, &score, &accepted, &s->why);
-    if (e == ERR_NOMEM) return no_memory(s);
-    if (e == OK) e = query_control_check(&s->control, &s->why);
+    bool accepted = s->term_count == 0;
+    enum err e = query_control_check(&s->control, &s->why);
+    for (uint32_t i = 0; i < s->term_count && !accepted; i++) {
+        accepted = contains(s, name, s->terms[i]);
+    }
     if (e || !accepted) return e;
-    if (s->order != BY_NAME) return search_keep(s, name, score);
     s->has_more = s->given == s->limit;
-    return s->has_more ? ERR_CANCELED : put_result(s, name, score);
+    return s->has_more ? ERR_CANCELED : put_result(s, name);
 }
 
 static enum err
@@ -470,27 +385,6 @@ keep_warning(void *context, const char *sentence)
     struct why place;
     snprintf(place.text, sizeof place.text, "%s", sentence);
     return warnings_add(&s->warnings, &place);
-}
-
-/* Writes the kept results, the best first: a heap that is taken apart ends in that order. */
-static enum err
-give_best(struct name_search *s)
-{
-    enum err e = OK;
-    size_t count = s->best_count;
-    for (size_t left = count; left > 1;) {
-        struct search_result last = s->best[--left], worst = s->best[0];
-        heap_down(s->best, left, 0, last, is_worse(s, a, b));
-        s->best[left] = worst;
-    }
-    if (count > s->limit) {
-        s->has_more = true;
-        count--;
-    }
-    for (size_t i = 0; i < count && e == OK; i++) {
-        e = put_result(s, s->best[i].name, s->best[i].score);
-    }
-    return e;
 }
 
 static enum err
@@ -504,8 +398,7 @@ search_ask(struct name_search *s)
         e = view_label_values(s->view, &s->query, s->label, &to, &s->why);
     else
         e = view_label_names(s->view, &s->query, &to, &s->why);
-    if (e == ERR_CANCELED && s->has_more) e = OK;
-    return e ? e : give_best(s);
+    return e == ERR_CANCELED && s->has_more ? OK : e;
 }
 
 static void
@@ -543,14 +436,9 @@ search_end(struct name_search *s, enum err e)
 static void
 search_fini(struct name_search *s)
 {
-    for (size_t i = 0; i < s->best_count; i++) {
-        result_free(s, &s->best[i]);
-    }
-    array_free(&s->budget, s->best, s->best_capacity);
     view_free(s->view);
     match_fini(&s->match);
     fence_fini(&s->fence);
-    search_filter_fini(&s->filter);
     form_fini(&s->form);
     buf_fini(&s->text);
     buf_fini(&s->error);
@@ -571,8 +459,6 @@ search_run(struct api *api, struct http_request *request, enum err (*read)(struc
     budget_init(&s->budget, "query", 0, &api->read_budget);
     buf_init(&s->text, &s->budget, (size_t)1 << 30);
     buf_init(&s->error, NULL, SENTENCE_BYTES_MAX);
-    search_filter_init(&s->filter, &s->budget);
-    s->filter.control = &s->control;
     warnings_init(&s->warnings, &s->budget);
     query_control_begin(api, request, &s->budget, &s->control);
     s->query.control = &s->control;
