@@ -143,27 +143,6 @@ posts_keep_their_body() {
     [[ $got == *'"resultType":"scalar"'*' 200 1' ]]
 }
 
-# The form as curl -F, Postman and many libraries send it.
-in_parts() { # URL PATH
-    curl -s --noproxy '*' -F query=up -F start=1 -F end=2 -F step=1 -F time=5 -F 'match[]=up' -F file=@/dev/null \
-        "$1/api/v1/$2"
-}
-
-forms_in_parts_are_taken() { # [PEER-URL]
-    local path got
-    for path in query query_range labels format_query query_exemplars parse_query; do
-        got=$(in_parts "$url" "$path")
-        echo "$path: $got"
-        [[ $got == '{"status":"success",'* ]] || return 1
-        [[ $path == parse_query || -z ${1-} || $(jq -S . <<<"$got") == "$(in_parts "$1" "$path" | jq -S .)" ]] || return 1
-    done
-    [[ $(in_parts "$url" series) == '{"status":"success",'* ]] &&
-        [[ $(curl -s --noproxy '*' -F query=1 -F time=1 "$url/api/v1/query?query=2" | jq -r '.data.result[1]') == 2 ]] &&
-        [[ $(curl -s --noproxy '*' -F 'query=<-' "$url/api/v1/query" < <(selected 20000 | tr -d '\n') | jq -r .status) == success ]] &&
-        [[ $(curl -s --noproxy '*' -H 'Content-Type: multipart/form-data; boundary=x' -d y "$url/api/v1/labels" |
-            jq -r .errorType) == bad_data ]]
-}
-
 # Their dots are not escaped, as people write them: each matches any character.
 addresses_are_looked_up() {
     local text
@@ -215,7 +194,6 @@ else
     claim "and takes them" takes_samples "$peer_url"
     claim "requests are answered as Prometheus 3 answers them" tests/api/compare_requests.py "$url" "$peer_url"
     claim "paths with empty or dot segments are redirected as Prometheus 3 does it" unclean_paths_are_redirected "$peer_url"
-    claim "forms in parts are read as Prometheus 3 reads them" forms_in_parts_are_taken "$peer_url"
 fi
 claim "it takes many series" takes_many
 claim "a streamed answer is compressed for those who take it" compressed_stream
@@ -226,7 +204,6 @@ claim "a URL may have hundreds of kilobytes, as a dashboard with many values mak
 claim "and ten thousand arguments" many_arguments_are_taken
 claim "paths with empty or dot segments are redirected to the clean path" unclean_paths_are_redirected
 claim "a POST that is redirected stays a POST" posts_keep_their_body
-claim "forms in parts are taken by all routes that take forms" forms_in_parts_are_taken
 claim "twenty thousand addresses in a regular expression are looked up" addresses_are_looked_up
 claim "a wrong Content-Length gets one answer" wrong_lengths_get_one_answer
 claim "URLs that are wrong are told as Prometheus tells them" bad_urls

@@ -283,9 +283,6 @@ UNIT_TEST(test_each_route_that_reads_is_restricted)
          "\"2\""},
         {"in a form", HTTP_POST, "/api/v1/query", FORM, "query=count(up)&extra_label=team%3Da", 0,
          200, JSON, "\"2\""},
-        {"in parts", HTTP_POST, "/api/v1/query", PARTS,
-         PART("query", "count(up)") PART("extra_label", "team=a") "--b--\r\n", 0, 200, JSON,
-         "\"2\""},
         {"alternatives", HTTP_GET,
          "/api/v1/query?query=count(up)&extra_filters[]={team=\"a\",job=\"x\"}&"
          "extra_filters[]={team=\"b\"}",

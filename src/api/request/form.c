@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/request/multipart.h"
 #include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"
@@ -65,60 +64,26 @@ read_urlencoded(struct form *ret, struct bytes body, struct why *why)
     return e;
 }
 
-/* Reads the body twice, first to count: the fields are few, and the body may be one large value. */
-static enum err
-read_multipart(struct form *ret, const char *type, struct bytes body, struct why *why)
-{
-    struct bytes name, value;
-    size_t count = 0, size = 0;
-    for (unsigned pass = 0; pass < 2; pass++) {
-        struct multipart m;
-        char *text = NULL;
-        enum err e = multipart_begin(&m, type, body, why);
-        if (e == OK) e = multipart_next(&m, &name, &value, why);
-        if (e == OK && pass == 1) {
-            text = arena_alloc(&ret->arena, size);
-            ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
-            if (text == NULL || ret->fields == NULL) return no_memory(why);
-        }
-        for (; e == OK && value.at != NULL; e = multipart_next(&m, &name, &value, why)) {
-            if (pass == 0) {
-                count++;
-                size += name.size + value.size + 2;
-                continue;
-            }
-            assert(ret->count < count); /* both passes see the same */
-            ret->fields[ret->count++] = (struct form_field){text, text + name.size + 1};
-            memset(text, '\0', name.size + 1);
-            (void)multipart_unquote(name, (uint8_t *)text);
-            text += name.size + 1;
-            memcpy(text, value.at, value.size);
-            text[value.size] = '\0';
-            text += value.size + 1;
-        }
-        if (e || count == 0) return e;
-    }
-    return OK;
-}
-
 enum err
 form_read(const struct http_request *request, struct budget *budget, struct form *ret,
           struct why *why)
 {
     static const char form_type[] = "application/x-www-form-urlencoded";
+    static const char parts_type[] = "multipart/form-data";
     const char *type = http_header(request, "Content-Type");
     struct bytes body = http_body(request);
     *ret = (struct form){.request = request};
     arena_init(&ret->arena, budget, 0, 0);
     if (type == NULL || body.size == 0) return OK;
-    ret->is_multipart = multipart_is_type(type);
-    bool is_urlencoded =
-        strncasecmp(type, form_type, sizeof form_type - 1) == 0 && http_method(request) != HTTP_GET;
-    if (!ret->is_multipart && !is_urlencoded) return OK;
+    if (strncasecmp(type, parts_type, sizeof parts_type - 1) == 0)
+        return why_set(why, ERR_INPUT, "a form of type %s is not supported: send %s", parts_type,
+                       form_type);
+    if (strncasecmp(type, form_type, sizeof form_type - 1) != 0 || http_method(request) == HTTP_GET)
+        return OK;
     if (memchr(body.at, '\0', body.size) != NULL) {
         return why_set(why, ERR_INPUT, "error parsing form values: NUL is not allowed");
     }
-    return is_urlencoded ? read_urlencoded(ret, body, why) : read_multipart(ret, type, body, why);
+    return read_urlencoded(ret, body, why);
 }
 
 enum err
@@ -148,10 +113,8 @@ next_field(const struct form *form, const char *name, struct form_walk *walk)
 const char *
 form_next(const struct form *form, const char *name, struct form_walk *walk)
 {
-    const char *value = form->is_multipart ? NULL : next_field(form, name, walk);
-    if (value == NULL) value = http_argument_next(form->request, name, &walk->arguments);
-    if (value == NULL && form->is_multipart) value = next_field(form, name, walk);
-    return value;
+    const char *value = next_field(form, name, walk);
+    return value != NULL ? value : http_argument_next(form->request, name, &walk->arguments);
 }
 
 const char *

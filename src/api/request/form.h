@@ -1,6 +1,6 @@
 /*
  * form.h - private to api/: arguments of a request, from its query string and from a body that is a
- * form, urlencoded or in parts, like Prometheus.
+ * urlencoded form.
  */
 #ifndef API_REQUEST_FORM_H
 #define API_REQUEST_FORM_H
@@ -18,11 +18,11 @@ struct form {
     struct arena arena;
     struct form_field *fields; /* fields of the body */
     uint32_t count;
-    bool is_multipart;
 };
 
 /* Reads the body if its content type is that of a form; ignores an urlencoded body of GET.
- * ERR_INPUT: it is not a valid form; ERR_NOMEM. form_fini() is required in any case. */
+ * ERR_INPUT: it is not a valid form, or one in parts; ERR_NOMEM. form_fini() is required in any
+ * case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
 /* Checks all arguments of the query string, for routes that ignore none. ERR_INPUT, with
@@ -30,8 +30,8 @@ MUST_CHECK enum err form_read(const struct http_request *request, struct budget 
 MUST_CHECK enum err form_check_query(const struct form *form, struct why *why);
 void form_fini(struct form *form);
 
-/* Returns the argument's `nth` value, counted from 0: values in the body come first, but those of a
- * body in parts last. NULL after the last. */
+/* Returns the argument's `nth` value, counted from 0: values in the body come first. NULL after the
+ * last. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
 /* Returns the first value; NULL also if it is empty, which for Prometheus is absent. */
 const char *form_given(const struct form *form, const char *name);

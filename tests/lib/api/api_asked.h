@@ -39,13 +39,11 @@ struct asked {
     const char *header;   /* a header of the answer; NULL: not checked */
 };
 
-#define TEXT  "text/plain"
-#define JSON  "application/json"
-#define PROTO "application/x-protobuf"
-#define FORM  "Content-Type: application/x-www-form-urlencoded"
-#define PARTS "Content-Type: multipart/form-data; boundary=b"
-#define PART(name, value) \
-    "--b\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n" value "\r\n"
+#define TEXT    "text/plain"
+#define JSON    "application/json"
+#define PROTO   "application/x-protobuf"
+#define FORM    "Content-Type: application/x-www-form-urlencoded"
+#define PARTS   "Content-Type: multipart/form-data; boundary=b"
 #define V2      "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
 #define WRITTEN "X-Prometheus-Remote-Write-"
 
