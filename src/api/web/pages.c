@@ -11,8 +11,6 @@ static const char policy[] = "default-src 'none'; script-src 'self'; style-src '
                              "img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
                              "form-action 'none'; frame-ancestors 'none'";
 
-enum { LOCATION_BYTES_MAX = 64 * 1024 };
-
 static const struct web_asset *
 find(const char *path)
 {
@@ -60,46 +58,6 @@ document_run(struct api *api, struct http_request *request)
     const struct web_asset *document = find("/index.html");
     assert(document != NULL);
     reply_asset(request, document, "no-cache");
-}
-
-/* Redirects to a page, with the arguments of the request. Relative, because a proxy may have
- * removed a prefix. */
-static void
-reply_moved(struct api *api, struct http_request *request, struct bytes page)
-{
-    struct buf location;
-    const char *query = strchr(http_target_sent(request), '?');
-    buf_init(&location, &api->page_budget, LOCATION_BYTES_MAX);
-    for (const char *s = strchr(api_path(api, request) + 1, '/'); s != NULL; s = strchr(s + 1, '/'))
-        buf_put_text(&location, "../");
-    buf_put_bytes(&location, page);
-    if (query != NULL) buf_put_text(&location, query);
-    buf_put_u8(&location, '\0');
-    if (buf_error(&location) == OK)
-        http_reply(request,
-                   &(struct http_answer){.status = 302,
-                                         .headers = {{"Location", (const char *)location.at}}});
-    else
-        http_reply_text(request, 414, "the address is too long\n");
-    buf_fini(&location);
-}
-
-void
-moved_page_run(struct api *api, struct http_request *request)
-{
-    const char *page = strchr(api_path(api, request) + 1, '/') + 1;
-    if (page[0] == '\0')
-        reply_moved(api, request, bytes_of_text("query"));
-    else if (page[strspn(page, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
-        reply_moved(api, request, bytes_of_text(page));
-    else
-        http_reply_text(request, 404, "not found\n");
-}
-
-void
-console_run(struct api *api, struct http_request *request)
-{
-    reply_moved(api, request, bytes_of_text("consoles"));
 }
 
 void

@@ -6,11 +6,6 @@
 
 /* Answers with the document, whatever the path: the script shows the page that the path names. */
 void document_run(struct api *api, struct http_request *request);
-/* Redirects from a page of an earlier Prometheus, such as /classic/graph or /new/graph, to the page
- * that has its name now. */
-void moved_page_run(struct api *api, struct http_request *request);
-/* Redirects from a console of Prometheus to the page that says what there is instead. */
-void console_run(struct api *api, struct http_request *request);
 /* Answers with the file of the path, which may be kept for ever: its name has its hash. */
 void asset_run(struct api *api, struct http_request *request);
 

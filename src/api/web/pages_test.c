@@ -46,10 +46,7 @@ UNIT_TEST(test_each_page_has_the_document_and_its_policy)
                                         "/tools",
                                         "/service-discovery",
                                         "/alertmanager-discovery",
-                                        "/discovered-alertmanagers",
-                                        "/starting",
-                                        "/agent",
-                                        "/consoles"};
+                                        "/discovered-alertmanagers"};
     struct api_rig *rig = api_rig_new();
     api_rig_start(rig);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -113,53 +110,6 @@ UNIT_TEST(test_the_root_leads_browsers_to_the_page)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_addresses_of_earlier_pages_lead_to_the_page_of_now)
-{
-    static const struct {
-        const char *path, *location;
-    } cases[] = {
-        {"/classic/graph?g0.expr=up%7Ba%3D%22b%22%7D&g0.tab=1",
-         "../graph?g0.expr=up%7Ba%3D%22b%22%7D&g0.tab=1"},
-        {"/new/tsdb-status", "../tsdb-status"},
-        {"/new/service-discovery?search=a%20b", "../service-discovery?search=a%20b"},
-        {"/classic/", "../query"},
-        {"/new/?g0.expr=up", "../query?g0.expr=up"},
-        {"/consoles/node.html?instance=a%3A9100", "../consoles?instance=a%3A9100"},
-        {"/consoles/team/disks.html", "../../consoles"},
-        {"/consoles/", "../consoles"},
-    };
-    static const char *const prefixes[] = {"", "/keep/it"};
-    for (size_t p = 0; p < 2; p++) {
-        struct api_rig *rig = api_rig_new();
-        rig->options.route_prefix = prefixes[p];
-        api_rig_start(rig);
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            char path[128], header[128];
-            snprintf(path, sizeof path, "%s%s", prefixes[p], cases[i].path);
-            snprintf(header, sizeof header, "Location: %s\n", cases[i].location);
-            api_ask(rig, &(struct asked){cases[i].path, HTTP_GET, path, NULL, NULL, 0, 302, NULL,
-                                         NULL, header});
-        }
-        api_rig_free(rig);
-    }
-}
-
-UNIT_TEST(test_addresses_of_earlier_pages_lead_to_no_other_place)
-{
-    static const struct asked cases[] = {
-        {"another host", HTTP_GET, "/new//other.example.com", NULL, NULL, 0, 404, TEXT,
-         "not found"},
-        {"an escaped one", HTTP_GET, "/new/%2Fother.example.com", NULL, NULL, 0, 404, TEXT,
-         "not found"},
-        {"a header", HTTP_GET, "/classic/graph%0d%0aX:%20y", NULL, NULL, 0, 404, TEXT, "not found"},
-        {"a file", HTTP_GET, "/classic/static/js/prom_console.js", NULL, NULL, 0, 404, TEXT,
-         "not found"},
-    };
-    struct api_rig *rig = api_rig_start(api_rig_new());
-    api_ask_all(rig, cases);
-    api_rig_free(rig);
-}
-
 int
 main(void)
 {
@@ -168,8 +118,6 @@ main(void)
         cmocka_unit_test(test_each_page_has_the_document_and_its_policy),
         cmocka_unit_test(test_a_file_is_kept_for_ever_and_sent_once),
         cmocka_unit_test(test_the_root_leads_browsers_to_the_page),
-        cmocka_unit_test(test_addresses_of_earlier_pages_lead_to_the_page_of_now),
-        cmocka_unit_test(test_addresses_of_earlier_pages_lead_to_no_other_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

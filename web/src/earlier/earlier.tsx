@@ -1,4 +1,4 @@
-// earlier.tsx - pages of Prometheus whose subject Firekeep does not have: scrape targets, and consoles.
+// earlier.tsx - pages of Prometheus whose subject Firekeep does not have: scrape targets.
 // They say so, and show what comes closest.
 
 import { useEffect } from 'preact/hooks'
@@ -90,24 +90,6 @@ export function TargetsPage() {
           {rows.length > shownMost && <p class="empty">{shownMost} targets are shown; narrow the list with the filter.</p>}
         </>
       )}
-    </>
-  )
-}
-
-export function ConsolesPage() {
-  const instance = usePlace().values.get('instance')
-  const values = new URLSearchParams({ dashboard: 'node' })
-  if (instance !== null) values.set('var-instance', instance)
-  return (
-    <>
-      <Title text="Consoles" />
-      <p>
-        Firekeep has no console templates. Its <Link to="dashboards">dashboards</Link> show Firekeep itself and{' '}
-        <Link to="dashboards" values={values}>
-          {instance === null ? 'the node exporter' : `the node exporter of ${instance}`}
-        </Link>
-        , and open files with Grafana's JSON.
-      </p>
     </>
   )
 }
