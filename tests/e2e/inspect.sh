@@ -84,20 +84,15 @@ adds_up() {
         .storage.parts == (.partList | length) and .remarks == []" "$dir"
 }
 
-# Every part: pages, headers and ends are the file; forms are its samples.
+# Every part: pages, headers and ends are the file.
 parts_add_up() {
     local part
     for part in "$dir"/parts/*; do
         json ".fileBytes == $(stat -c %s "$part/part") and
             .fileBytes == ([.pages[].bytes] | add) and
             ([.pages[] | .headerBytes + .storedBytes] | add) + 128 == .fileBytes and
-            ([.values[].samples] | add) == .part.floats and
-            ([.values[].blocks] | add) == .part.blocks and
-            ([.exponents[].samples] | add) == .part.floats and
-            ([.metricsByBytes[].bytes] | add) == ([.seriesByBytes[].bytes] | add) and
-            ([.metricsBySeries[].series] | add) == .part.series and
-            ([.tenants[].floats] | add) == .part.floats and .part.series == 43 and
-            .remarks == []" --top 1000 "$part" || return 1
+            .part.floats > 0 and .part.series == 43 and
+            .remarks == []" "$part" || return 1
     done
 }
 
@@ -113,25 +108,11 @@ segments_add_up() {
     done
 }
 
-series_are_found() {
-    json '.selected.series == 3 and .selected.floats == 3 * 120 and (.seriesList | length) == 2 and
-        .seriesListLeftOut == 1 and .seriesList[0].labels == {"__name__": "temperature", "room": "1"} and
-        .seriesList[0].fromMs == 1700000000000 and .seriesList[0].toMs == 1702592585000 and
-        ([.places[] | select(.series == 1).floats] == [40, 40, 40]) and
-        ([.places[] | select(.part == "log")] | length) == 2' \
-        --top 2 "$dir" temperature &&
-        json '.selected.series == 0 and .seriesList == []' --tenant nobody "$dir" temperature &&
-        json '.selected.floats == 10' \
-            --start 1700000000 --end 1700000016 "$dir" 'requests_total{code=~"20[0-4]"}'
-}
-
 people_can_read_it() {
     says 0 'Where the bytes are' "$firekeep" inspect "$dir" &&
         grep -q '2023-11-14T22:13:20.000Z' "$work/said" &&
-        says 0 'decimal' "$firekeep" inspect "$dir/parts/0000000000000001/part" &&
-        grep -q '{__name__="requests_total", code="200", job="shop"}' "$work/said" &&
-        says 0 'ends                       clean: ' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" &&
-        says 0 'and 1 more' "$firekeep" inspect "$dir" temperature --top 2
+        says 0 'label values' "$firekeep" inspect "$dir/parts/0000000000000001/part" &&
+        says 0 'ends                       clean: ' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)"
 }
 
 listing() {
@@ -142,8 +123,7 @@ listing() {
 changes_nothing() {
     listing >"$work/before"
     "$firekeep" inspect "$dir" >"$work/said" && "$firekeep" inspect "$(first_part)" >>"$work/said" &&
-        "$firekeep" inspect "$dir"/wal/*.wal >>"$work/said" &&
-        "$firekeep" inspect "$dir" temperature >>"$work/said" &&
+        "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" >>"$work/said" &&
         listing | diff "$work/before" -
 }
 
@@ -158,7 +138,6 @@ works_while_parts_come_and_go() {
     ) >"$work/writer" 2>&1 &
     while [[ ! -e $work/done ]]; do
         "$firekeep" inspect "$dir" >"$work/said" 2>&1 || failed=$((failed + 1))
-        "$firekeep" inspect "$dir" '{job="shop"}' >>"$work/said" 2>&1 || failed=$((failed + 1))
         "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" >>"$work/said" 2>&1 || failed=$((failed + 1))
         looks=$((looks + 1))
         ((failed == 0)) || break
@@ -178,7 +157,7 @@ damage_is_told() {
     printf '\377\377\377\377' | dd of="$part" bs=1 seek=120 conv=notrunc status=none
     says 1 'damaged' "$firekeep" inspect "$work/damaged/parts/$1" &&
         grep -qE 'damage +.*page at [0-9]+ is damaged' "$work/said" &&
-        grep -q 'requests_total' "$work/said" && # the rest is still there
+        grep -q 'label values' "$work/said" && # the rest is still there
         grep -q ' damaged$' "$work/said" || return 1
     head -c $((size - 70)) "$part" >"$work/cut" && cp "$work/cut" "$part"
     says 1 'Pages' "$firekeep" inspect "$part" || return 1
@@ -206,17 +185,10 @@ rules_are_explained() {
 }
 
 bad_arguments() {
-    says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect &&
-        says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect a b c &&
+    says 2 'expected PATH' "$firekeep" inspect &&
+        says 2 'expected one PATH' "$firekeep" inspect "$dir" up &&
         says 2 "did you mean '--format'" "$firekeep" inspect --formt json "$dir" &&
         says 2 'expected text or json' "$firekeep" inspect --format yaml "$dir" &&
-        says 2 'must be between' "$firekeep" inspect --top 0 "$dir" &&
-        says 2 'invalid number' "$firekeep" inspect --top many "$dir" &&
-        says 2 'require a selector' "$firekeep" inspect --tenant x "$dir" &&
-        says 2 '--start' "$firekeep" inspect --start never "$dir" up &&
-        says 2 'later than' "$firekeep" inspect --start 2 --end 1 "$dir" up &&
-        status_is 2 "$firekeep" inspect "$dir" 'up{' &&
-        says 2 'a selector requires a storage directory' "$firekeep" inspect "$(first_part)" up &&
         says 1 'is not a Firekeep storage directory, part or log segment' "$firekeep" inspect "$work" &&
         says 1 "file 'part' not found" "$firekeep" inspect "$dir/parts/00000000000000ff" &&
         says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
@@ -233,7 +205,6 @@ claim "takes some more" is_taken "$(samples 1700043200000)"
 claim "a running server's directory adds up to its files" within 20 adds_up
 claim "so do its parts" parts_add_up
 claim "so does its log" segments_add_up
-claim "series are found in parts and in the log" series_are_found
 claim "people can read all of it" people_can_read_it
 claim "it works while parts come and go" works_while_parts_come_and_go
 claim "deletes" admin 'delete_series?match[]=temperature%7Broom%3D%221%22%7D'

@@ -1,4 +1,4 @@
-/* inspect.c - `firekeep inspect PATH [SELECTOR]`: describes files on disk and their sizes. */
+/* inspect.c - `firekeep inspect PATH`: describes files on disk and their sizes. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,15 +12,10 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
-enum { TOP = 10, MIB_SHIFT = 20 };
+enum { MIB_SHIFT = 20 };
 
 struct inspect {
-    const char *tenant;
-    struct flag_time start, end;
-    uint64_t top;
     int form; /* enum report_form */
-    struct selector selector;
-    bool has_selector;
     struct inspect_target target;
     struct inspect_options options;
     struct budget memory;
@@ -28,49 +23,19 @@ struct inspect {
 };
 
 static const struct flag flags[] = {
-    {"top", 0, FLAG_COUNT, offsetof(struct inspect, top), "N",
-     "number of entries in each ranking (default 10)"},
     {"format", 0, FLAG_CHOICE, offsetof(struct inspect, form), "FORM",
      "text or json (default text)", report_forms},
-    {"tenant", 0, FLAG_TEXT, offsetof(struct inspect, tenant), "ID",
-     "with a selector: tenant (default anonymous)"},
-    {"start", 0, FLAG_TIME, offsetof(struct inspect, start), "TIME",
-     "with a selector: start time: RFC 3339, Unix seconds, now or now-1d (default: all)"},
-    {"end", 0, FLAG_TIME, offsetof(struct inspect, end), "TIME",
-     "with a selector: end time, inclusive (default: all)"},
     {0},
 };
 
 static const char notes[] =
     "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
-    "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL, prints where\n"
-    "the series that it matches are. Changes and locks nothing: it can run beside a server.\n"
+    "DIR/wal/NNNN.wal for one segment of the log. Changes and locks nothing: it can run beside a\n"
+    "server.\n"
     "\nExit status: 0 done, 1 something is damaged or cannot be read (the rest is still printed),\n"
     "2 wrong usage.\n";
 
-/* --- arguments -------------------------------------------------------------------------------- */
-
-static enum err
-settle(struct inspect *x, int count, char **words, struct why *why)
-{
-    if (count < 1 || count > 2) {
-        return why_set(why, ERR_INPUT, "expected PATH and optionally SELECTOR");
-    }
-    if (x->top < 1 || x->top > INSPECT_TOP_MAX) {
-        return why_set(why, ERR_INPUT, "--top must be between 1 and %d", INSPECT_TOP_MAX);
-    }
-    x->options.top = (uint32_t)x->top;
-    x->has_selector = count == 2;
-    bool extra = x->tenant != NULL || x->start.word != NULL || x->end.word != NULL;
-    if (extra && !x->has_selector) {
-        return why_set(why, ERR_INPUT, "--tenant, --start and --end require a selector");
-    }
-    if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (!x->has_selector) return OK;
-    return selector_parse(bytes_of_text(words[1]), &x->selector, why);
-}
-
-/* --- the four uses ---------------------------------------------------------------------------- */
+/* --- the three uses --------------------------------------------------------------------------- */
 
 static void
 show_progress(void *context, uint64_t done, uint64_t all)
@@ -110,26 +75,18 @@ run(struct inspect *x, const char *path, struct why *why)
 {
     static const char *const units[] = {"parts", "MiB", "MiB"};
     static const char *const kinds[] = {"directory", "part", "segment"};
-    struct inspect_question question = {
-        .tenant = bytes_of_text(x->tenant == NULL ? "anonymous" : x->tenant),
-        .selector = &x->selector,
-        .range = {x->start.ms, x->end.ms}};
-    struct inspect_series series;
     struct inspect_dir dir;
     struct inspect_part part;
     struct inspect_segment segment;
     struct report *r;
-    progress_begin(&x->progress, x->has_selector ? "series" : units[x->target.kind]);
+    progress_begin(&x->progress, units[x->target.kind]);
     enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &r);
     if (e) return why_set(why, e, "not enough memory for the report");
     if (x->form == REPORT_JSON) {
-        const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
-        report_field(r, "kind", "kind", value_text(kind));
+        report_field(r, "kind", "kind", value_text(kinds[x->target.kind]));
         report_field(r, "path", "path", value_text(path));
     }
-    if (x->has_selector)
-        e = inspect_series(&x->options, x->target.dir, &question, &series, why);
-    else if (x->target.kind == INSPECT_DIRECTORY)
+    if (x->target.kind == INSPECT_DIRECTORY)
         e = inspect_dir(&x->options, x->target.dir, &dir, why);
     else if (x->target.kind == INSPECT_PART)
         e = inspect_part(&x->options, &x->target, &part, why);
@@ -138,10 +95,6 @@ run(struct inspect *x, const char *path, struct why *why)
     progress_clear(&x->progress);
     if (e) {
         /* nothing to print */
-    } else if (x->has_selector) {
-        inspect_print_series(r, &series);
-        e = verdict(&series.remarks, why);
-        inspect_series_fini(&series);
     } else if (x->target.kind == INSPECT_DIRECTORY) {
         e = print_directory(x, r, &dir, why);
         inspect_dir_fini(&dir);
@@ -163,7 +116,7 @@ run(struct inspect *x, const char *path, struct why *why)
 static int
 run_inspect(int argc, char **argv)
 {
-    struct inspect x = {.top = TOP, .start.ms = INT64_MIN, .end.ms = INT64_MAX};
+    struct inspect x = {.form = REPORT_TEXT};
     struct why why = {""};
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* a pipe to `head` ends the program without a message */
@@ -174,18 +127,14 @@ run_inspect(int argc, char **argv)
                                          .progress = show_progress,
                                          .context = &x};
     enum err e = flags_parse(flags, &x, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = settle(&x, count, argv + 1, &why);
-    if (e) {
-        selector_fini(&x.selector);
-        return cli_usage_error("inspect", "%s", why_text(&why, e));
+    if (e == OK && count != 1) {
+        e = why_set(&why, ERR_INPUT,
+                    count == 0 ? "expected PATH"
+                               : "expected one PATH; which series are stored is a query");
     }
+    if (e) return cli_usage_error("inspect", "%s", why_text(&why, e));
     e = inspect_path(x.options.env, argv[1], &x.target, &why);
-    if (e == OK && x.has_selector && x.target.kind != INSPECT_DIRECTORY) {
-        selector_fini(&x.selector);
-        return cli_usage_error("inspect", "a selector requires a storage directory");
-    }
     if (e == OK) e = run(&x, argv[1], &why);
-    selector_fini(&x.selector);
     if (e == OK) return EXIT_DONE;
     fflush(stdout);
     bool named = why_names(&why, argv[1]);
@@ -196,7 +145,7 @@ run_inspect(int argc, char **argv)
 
 const struct command command_inspect = {
     "inspect",
-    "[flags] PATH [SELECTOR]",
+    "[flags] PATH",
     "show what a storage directory, a part or a log segment contains, and its size",
     run_inspect,
     flags,

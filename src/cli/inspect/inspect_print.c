@@ -67,11 +67,8 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_field(r, "tenants", "tenants", value_count(p->tenants));
     report_field(r, "series", "series", value_count(f->series));
     report_field(r, "labelPairs", "label pairs", value_count(f->pairs));
-    report_field(r, "labelNames", "label names", value_count(p->names));
     report_field(r, "blocks", "blocks", value_count(f->blocks));
     inspect_print_kinds(r, f->samples);
-    report_field(r, "exemplarSeries", "series with exemplars", value_count(p->exemplar_series));
-    report_field(r, "families", "metadata families", value_count(p->families));
     report_field(r, "bytesPerSample", "bytes per sample", value_ratio(f->file_bytes, samples));
     report_field(r, "dataBytes", "data", value_size(f->data_bytes));
     report_field(r, "indexBytes", "index", value_size(f->file_bytes - f->data_bytes));
@@ -128,145 +125,15 @@ inspect_resolutions_rows(struct report *r, const struct inspect_part_facts *f)
     }
 }
 
-/* Blocks of rollups by the properties that are not implied by others. */
-static void
-print_rollup_columns(struct report *r, const struct inspect_part *p)
-{
-    report_table(r, "rollupColumns", "Blocks of rollups of floats by column", "column|blocks");
-    for (unsigned c = 0; c < INSPECT_ROLLUP_COLUMNS; c++) {
-        if (p->rollup_columns[c] == 0) continue;
-        report_row(r, value_text(inspect_rollup_column_word(c)), value_count(p->rollup_columns[c]));
-    }
-    report_table_end(r, 0);
-}
-
-static void
-print_blocks_row(struct report *r, const char *word, const struct inspect_blocks *b)
-{
-    if (b->blocks == 0) return;
-    report_row(r, value_text(word), value_count(b->blocks), value_count(b->samples),
-               value_size(b->bytes), value_ratio(b->bytes, b->samples));
-}
-
-static const char block_columns[] = "form|blocks|samples|bytes=encoded|bytesPerSample=per sample";
-
-static void
-print_forms(struct report *r, const struct inspect_part *p)
-{
-    report_table(r, "values", "Values, as encoded before pages are packed", block_columns);
-    for (unsigned f = 0; f < INSPECT_FORM_COUNT; f++) {
-        print_blocks_row(r, inspect_form_word((enum inspect_form)f), &p->forms[f]);
-    }
-    report_table_end(r, 0);
-    report_table(r, "exponents", "Floats by decimal places", block_columns);
-    for (unsigned e = 0; e < INSPECT_EXPONENTS; e++) {
-        char word[24];
-        snprintf(word, sizeof word, "%u", e);
-        print_blocks_row(r, e + 1 < INSPECT_EXPONENTS ? word : "none", &p->exponents[e]);
-    }
-    report_table_end(r, 0);
-    report_table(r, "streams", "Floats by sequence encoding", block_columns);
-    for (unsigned m = 0; m < INSPECT_MODES; m++) {
-        print_blocks_row(r, inspect_mode_word(m), &p->modes[m]);
-    }
-    report_table_end(r, 0);
-}
-
-static void
-print_times(struct report *r, const struct inspect_part *p)
-{
-    report_section(r, "times", "Times and other columns");
-    report_field(r, "columns", "columns of times", value_count(p->times.columns));
-    report_field(r, "references", "references to columns", value_count(p->times.references));
-    report_field(r, "columnSamples", "times in columns", value_count(p->times.samples));
-    report_field(r, "columnBytes", "encoded", value_size(p->times.bytes));
-    report_field(r, "bytesPerTime", "bytes per time",
-                 value_ratio(p->times.bytes, p->times.samples));
-    for (unsigned m = 0; m < INSPECT_MODES; m++) {
-        static const char *const keys[INSPECT_MODES] = {"plainColumns", "deltaColumns",
-                                                        "delta2Columns", "lineColumns"};
-        char title[40];
-        snprintf(title, sizeof title, "columns as %s", inspect_mode_word(m));
-        if (p->times.modes[m] > 0) report_field(r, keys[m], title, value_count(p->times.modes[m]));
-    }
-    if (p->times.incomplete) {
-        report_field(r, "incomplete", "columns incomplete", value_text("too many to count all"));
-    }
-    report_field(r, "startColumns", "columns of start times", value_count(p->starts.blocks));
-    report_field(r, "startBytes", "encoded", value_size(p->starts.bytes));
-    report_field(r, "rollupBlocks", "blocks of rollups", value_count(p->rollups.blocks));
-    report_field(r, "rollupRows", "last samples in them", value_count(p->rollups.samples));
-    report_field(r, "rollupBytes", "encoded beside them", value_size(p->rollups.bytes));
-    report_field(r, "blocksWithStatistics", "blocks with statistics", value_count(p->stats_blocks));
-    report_field(r, "blocksEndingStale", "blocks ending stale", value_count(p->stale_blocks));
-    report_field(r, "blocksWithoutStream", "constant blocks", value_count(p->no_stream_blocks));
-    report_section_end(r);
-}
-
-enum ranking_of { RANKING_NAMES, RANKING_PAIRS, RANKING_METRICS, RANKING_SERIES };
-
-static void
-print_ranking(struct report *r, const char *key, const char *title, enum ranking_of what,
-              const struct inspect_ranking *ranking)
-{
-    static const char *const columns[] = {
-        [RANKING_NAMES] = "tenant|values|series|name=label name",
-        [RANKING_PAIRS] = "tenant|series|labels=label pair",
-        [RANKING_METRICS] =
-            "tenant|series|samples|bytes=encoded|bytesPerSample=per sample|name=metric name",
-        [RANKING_SERIES] =
-            "tenant|blocks|samples|bytes=encoded|bytesPerSample=per sample|labels=series",
-    };
-    report_table(r, key, title, columns[what]);
-    for (uint32_t i = 0; i < ranking->count; i++) {
-        const struct inspect_item *x = &ranking->items[i];
-        struct report_value tenant = value_view(x->tenant), samples = value_count(x->samples);
-        struct report_value bytes = value_size(x->bytes), each = value_ratio(x->bytes, x->samples);
-        struct report_value blocks = value_count(x->blocks), count = value_count(x->series);
-        struct report_value name = value_view(x->text), labels = value_labels(x->text);
-        if (what == RANKING_NAMES) report_row(r, tenant, value_count(x->values), count, name);
-        if (what == RANKING_PAIRS) report_row(r, tenant, count, labels);
-        if (what == RANKING_METRICS) report_row(r, tenant, count, samples, bytes, each, name);
-        if (what == RANKING_SERIES) report_row(r, tenant, blocks, samples, bytes, each, labels);
-    }
-    report_table_end(r, ranking->left_out);
-}
-
-static void
-print_tenants(struct report *r, const struct inspect_ranking *ranking)
-{
-    report_table(r, "tenants", "Tenants",
-                 "tenant|series|labelPairs=pairs|blocks|floats|histograms|exemplars|bytes=encoded");
-    for (uint32_t i = 0; i < ranking->count; i++) {
-        const struct inspect_item *x = &ranking->items[i];
-        report_row(r, value_view(x->text), value_count(x->series), value_count(x->values),
-                   value_count(x->blocks), INSPECT_KINDS(x->kinds), value_size(x->bytes));
-    }
-    report_table_end(r, ranking->left_out);
-}
-
 void
 inspect_print_part(struct report *r, const struct inspect_part *p)
 {
     if (p->root_whole) print_facts(r, p);
     print_pages(r, p);
     if (p->root_whole) {
-        print_forms(r, p);
-        print_times(r, p);
         inspect_resolutions_table(r);
         inspect_resolutions_rows(r, &p->facts);
         report_table_end(r, 0);
-        print_rollup_columns(r, p);
-        print_tenants(r, &p->by_tenant);
-        print_ranking(r, "labelNames", "Label names with most values", RANKING_NAMES, &p->by_name);
-        print_ranking(r, "labelPairs", "Label pairs with most series", RANKING_PAIRS, &p->by_pair);
-        print_ranking(r, "metricsBySeries", "Metrics with most series", RANKING_METRICS,
-                      &p->metrics_by_series);
-        print_ranking(r, "metricsBySamples", "Metrics with most samples", RANKING_METRICS,
-                      &p->metrics_by_samples);
-        print_ranking(r, "metricsByBytes", "Metrics with most bytes", RANKING_METRICS,
-                      &p->metrics_by_bytes);
-        print_ranking(r, "seriesByBytes", "Series with most bytes", RANKING_SERIES, &p->by_series);
     }
     inspect_print_remarks(r, &p->remarks);
 }

@@ -13,7 +13,6 @@ struct checkpoint_reader;
 void inspect_print_dir(struct report *report, const struct inspect_dir *dir,
                        struct checkpoint_reader *rules);
 void inspect_print_rules(struct report *report, struct checkpoint_reader *rules);
-void inspect_print_series(struct report *report, const struct inspect_series *series);
 
 /* Prints 16 hex digits, as in the names of parts and segments. Returns `to`. */
 char *inspect_number(uint64_t number, char to[17]);

@@ -22,8 +22,7 @@ look_of(struct machine *m)
 {
     struct look l = {.m = m};
     budget_init(&l.budget, "inspect", 0, NULL);
-    l.options =
-        (struct inspect_options){.env = m->env, .top = 100, .now_ms = env_realtime_ms(m->env)};
+    l.options = (struct inspect_options){.env = m->env, .now_ms = env_realtime_ms(m->env)};
     return l;
 }
 
@@ -378,13 +377,9 @@ UNIT_TEST(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing)
     machine_close(&m);
     struct look l = look_of(&m);
     l.options.memory = &l.budget;
-    struct selector selector;
-    must(selector_parse(text("{job=~\".+\"}"), &selector, NULL));
-    struct inspect_question q = {text("one"), &selector, {INT64_MIN, INT64_MAX}};
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         struct inspect_dir d;
-        struct inspect_series s;
         mem_fail_nth(nth, true);
         enum err e = inspect_dir(&l.options, STORE_DIR, &d, &m.why);
         if (e == OK) inspect_dir_fini(&d);
@@ -392,16 +387,7 @@ UNIT_TEST(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing)
         mem_fail_nth(0, false);
         assert_int_equal(budget_used(&l.budget), 0);
         if (fired) assert_true(e == ERR_NOMEM && strlen(m.why.text) > 0);
-        mem_fail_nth(nth, true);
-        e = inspect_series(&l.options, STORE_DIR, &q, &s, &m.why);
-        if (e == OK) inspect_series_fini(&s);
-        bool second = mem_fail_fired();
-        mem_fail_nth(0, false);
-        assert_int_equal(budget_used(&l.budget), 0);
-        if (second) assert_true(e == ERR_NOMEM && strlen(m.why.text) > 0);
-        fired |= second;
     }
-    selector_fini(&selector);
     machine_fini(&m);
 }
 
@@ -459,112 +445,6 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
     machine_fini(&m);
 }
 
-/* --- series ----------------------------------------------------------------------------------- */
-
-struct selected {
-    uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t series;
-    struct time_range time;
-    struct buf last;
-};
-
-static void
-widen(struct time_range *to, int64_t min_ms, int64_t max_ms)
-{
-    if (min_ms < to->min_ms) to->min_ms = min_ms;
-    if (max_ms > to->max_ms) to->max_ms = max_ms;
-}
-
-static void
-count_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
-{
-    struct selected *s = context;
-    widen(&s->time, b->times_ms[i], b->times_ms[i]);
-    if (!bytes_equal(labels, buf_bytes(&s->last))) s->series++;
-    buf_clear(&s->last);
-    buf_put_bytes(&s->last, labels);
-    s->samples[ledger_kind_of(b->kind)]++;
-}
-
-static void
-check_series(struct machine *m, struct look *l, const char *tenant, const char *selector_text,
-             int64_t min_ms, int64_t max_ms, uint32_t top)
-{
-    struct selector selector;
-    struct selected want = {.time = {INT64_MAX, INT64_MIN}};
-    struct time_range time = {INT64_MAX, INT64_MIN};
-    struct inspect_series s;
-    uint64_t floats = 0, histograms = 0, bytes = 0;
-    buf_init(&want.last, NULL, 1 << 20);
-    must(selector_parse(text(selector_text), &selector, NULL));
-    struct question q = {.tenant = tenant};
-    q.set = (struct matcher_set){selector.matchers, selector.count};
-    q.request = (struct query_request){
-        .tenant = text(tenant), .sets = &q.set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
-    must(machine_select(m, &q, count_sample, &want));
-    struct inspect_question asked = {text(tenant), &selector, {min_ms, max_ms}};
-    l->options.memory = &l->budget;
-    l->options.top = top;
-    must(inspect_series(&l->options, STORE_DIR, &asked, &s, &m->why));
-    assert_int_equal(s.remarks.count, 0);
-    assert_int_equal(s.series, want.series);
-    assert_int_equal(s.samples[LEDGER_FLOAT], want.samples[LEDGER_FLOAT]);
-    assert_int_equal(s.samples[LEDGER_HISTOGRAM], want.samples[LEDGER_HISTOGRAM]);
-    assert_int_equal(s.count, want.series < top ? want.series : top);
-    for (uint32_t i = 0; i < s.count; i++) {
-        const struct inspect_series_item *x = &s.items[i];
-        uint64_t placed = 0;
-        if (i > 0) assert_true(labels_compare(x[-1].labels, x->labels) < 0);
-        for (uint32_t k = 0; k < x->place_count; k++) {
-            const struct inspect_place *p = &x->places[k];
-            uint64_t forms = 0;
-            for (unsigned f = 0; f < INSPECT_FORM_COUNT; f++) {
-                forms += p->forms[f];
-            }
-            assert_int_equal(forms, p->blocks);
-            assert_int_equal(p->part == 0, p->blocks == 0);
-            assert_true(p->time.min_ms >= min_ms && p->time.max_ms <= max_ms);
-            assert_true(p->time.min_ms <= p->time.max_ms);
-            widen(&time, p->time.min_ms, p->time.max_ms);
-            placed += p->samples[LEDGER_FLOAT] + p->samples[LEDGER_HISTOGRAM];
-        }
-        floats += x->samples[LEDGER_FLOAT];
-        histograms += x->samples[LEDGER_HISTOGRAM];
-        bytes += x->bytes;
-        assert_int_equal(placed, x->samples[LEDGER_FLOAT] + x->samples[LEDGER_HISTOGRAM]);
-    }
-    if (s.count == s.series) {
-        assert_int_equal(floats, s.samples[LEDGER_FLOAT]);
-        assert_int_equal(histograms, s.samples[LEDGER_HISTOGRAM]);
-        assert_int_equal(bytes, s.bytes);
-        assert_int_equal(time.min_ms, want.time.min_ms);
-        assert_int_equal(time.max_ms, want.time.max_ms);
-    }
-    inspect_series_fini(&s);
-    assert_int_equal(budget_used(&l->budget), 0);
-    selector_fini(&selector);
-    buf_fini(&want.last);
-}
-
-UNIT_TEST(test_series_are_found_where_select_finds_them)
-{
-    struct machine m;
-    machine_init(&m, 7);
-    machine_must_open(&m);
-    fill(&m);
-    struct look l = look_of(&m);
-    static const char *const selectors[] = {"m1", "{job=\"a\"}", "{instance=~\"i1.*\"}",
-                                            "{__name__=~\"m.\",job!=\"b\"}", "nothing"};
-    for (unsigned i = 0; i < 5; i++) {
-        check_series(&m, &l, "one", selectors[i], T0 - 9 * DAY_MS, T0 + DAY_MS, 100);
-        check_series(&m, &l, "two", selectors[i], T0 - 9 * DAY_MS, T0 + DAY_MS, 100);
-        check_series(&m, &l, "one", selectors[i], T0 - DAY_MS + 3000, T0 + 4500, 100);
-        check_series(&m, &l, "one", selectors[i], T0 - DAY_MS, T0, 2);
-        check_series(&m, &l, "nobody", selectors[i], T0 - 9 * DAY_MS, T0 + DAY_MS, 100);
-    }
-    machine_fini(&m);
-}
-
 int
 main(void)
 {
@@ -578,7 +458,6 @@ main(void)
         claim(test_a_newer_version_is_reported_but_is_not_damage),
         claim(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing),
         claim(test_segments_together_hold_what_was_sent),
-        claim(test_series_are_found_where_select_finds_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

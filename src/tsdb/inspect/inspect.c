@@ -1,22 +1,14 @@
 /*
- * inspect.c - shared by all files of inspection: the meaning of a path, words, remarks, rankings.
+ * inspect.c - shared by all files of inspection: the meaning of a path, words, remarks.
  *
  * Remarks are bounded: a damaged place that is among the last remarks is not repeated.
- * A ranking is a heap whose top is the least of the largest entries, so it takes memory for `top`
- * entries however many are offered, and copies only their texts.
- *
- * Invariants of a ranking:
- * 1. It has at most `capacity` entries, and at most as many as were offered.
- * 2. Without a free place, top_put() replaces an entry of lower rank, as top_offer() has found.
  */
 #include "tsdb/inspect/inspect.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/hash/hash.h"
-#include "base/heap.h"
 #include "model/storage_layout.h"
 #include "tsdb/inspect/inspect_private.h"
 
@@ -36,28 +28,6 @@ inspect_page_word(unsigned kind)
 }
 
 _Static_assert(PAGE_ROOT + 1 == INSPECT_PAGE_KINDS, "docs/format/part.md: a word for each kind");
-
-const char *
-inspect_form_word(enum inspect_form form)
-{
-    static const char *const words[INSPECT_FORM_COUNT] = {
-        [INSPECT_CONSTANT] = "constant",
-        [INSPECT_DECIMAL] = "decimal",
-        [INSPECT_CORRECTED] = "decimal with corrections",
-        [INSPECT_BITS] = "bits",
-        [INSPECT_HISTOGRAM_INT] = "integer histograms",
-        [INSPECT_HISTOGRAM_FLOAT] = "float histograms",
-        [INSPECT_UNREADABLE] = "unreadable",
-    };
-    return words[form];
-}
-
-const char *
-inspect_mode_word(unsigned mode)
-{
-    static const char *const words[INSPECT_MODES] = {"plain", "delta", "delta of deltas", "line"};
-    return words[mode % INSPECT_MODES];
-}
 
 const char *
 inspect_record_word(unsigned type)
@@ -223,86 +193,4 @@ enum err
 remark_if_damage(struct inspect_remarks *r, struct arena *arena, enum err e, const struct why *why)
 {
     return e == ERR_CORRUPT ? remark(r, arena, REMARK_DAMAGE, "%s", why->text) : e;
-}
-
-/* --- rankings --------------------------------------------------------------------------------- */
-
-enum { TEXT_BYTES_MAX = 16 * 1024 * 1024 };
-
-enum err
-top_init(struct top *t, struct budget *budget, uint32_t capacity)
-{
-    *t = (struct top){.budget = budget};
-    t->heap = mem_new(budget, capacity * sizeof *t->heap);
-    if (t->heap == NULL) return ERR_NOMEM;
-    t->capacity = capacity;
-    for (uint32_t i = 0; i < capacity; i++) {
-        buf_init(&t->heap[i].text, budget, TEXT_BYTES_MAX);
-    }
-    return OK;
-}
-
-void
-top_fini(struct top *t)
-{
-    for (uint32_t i = 0; i < t->capacity; i++) {
-        buf_fini(&t->heap[i].text);
-    }
-    mem_free(t->budget, t->heap, t->capacity * sizeof *t->heap);
-    *t = (struct top){0};
-}
-
-/* True if `a` is dropped before `b`. */
-static bool
-is_less(const struct top_entry *a, const struct top_entry *b)
-{
-    return a->rank != b->rank ? a->rank < b->rank : a->order > b->order;
-}
-
-bool
-top_offer(struct top *t, uint64_t rank)
-{
-    t->offered++;
-    return t->count < t->capacity || (t->count > 0 && rank > t->heap[0].rank);
-}
-
-enum err
-top_put(struct top *t, uint64_t rank, const struct inspect_item *item)
-{
-    bool grows = t->count < t->capacity;
-    assert(t->count < t->offered);           /* invariant 1 */
-    assert(grows || rank > t->heap[0].rank); /* invariant 2 */
-    struct top_entry *entry = &t->heap[grows ? t->count : 0];
-    buf_clear(&entry->text);
-    buf_put_bytes(&entry->text, item->text);
-    if (buf_error(&entry->text)) return buf_error(&entry->text);
-    entry->item = *item;
-    entry->rank = rank;
-    entry->order = t->offered;
-    if (grows)
-        heap_up(t->heap, t->count++, *entry, is_less(a, b));
-    else
-        heap_down(t->heap, t->count, 0, *entry, is_less(a, b));
-    return OK;
-}
-
-enum err
-top_take(struct top *t, struct arena *arena, struct inspect_ranking *ret)
-{
-    struct inspect_ranking r = {.count = t->count, .left_out = t->offered - t->count};
-    r.items = arena_alloc(arena, (t->count + 1) * sizeof *r.items);
-    if (r.items == NULL) return ERR_NOMEM;
-    assert(t->count <= t->offered); /* invariant 1 */
-    while (t->count > 0) {          /* the least is put last */
-        struct top_entry least = t->heap[0];
-        struct inspect_item *to = &r.items[--t->count];
-        *to = least.item;
-        to->text = arena_copy(arena, buf_bytes(&least.text));
-        if (to->text.at == NULL && to->text.size > 0) return ERR_NOMEM;
-        heap_down(t->heap, t->count, 0, t->heap[t->count], is_less(a, b));
-        t->heap[t->count] = least; /* its text is freed with the heap */
-    }
-    t->offered = 0;
-    *ret = r;
-    return OK;
 }

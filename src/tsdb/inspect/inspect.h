@@ -4,29 +4,26 @@
  * Nothing is changed or locked, so it works beside a server that flushes, merges and recycles. A
  * file that is removed meanwhile becomes a remark, and so does damage; the rest is still described.
  *
- * Memory is bounded by `top` and by the largest page: rankings are heaps, counters are tables with
- * a limit. All that a result points to lasts until its _fini().
+ * Memory is bounded by MANIFEST and by the largest page. All that a result points to lasts until
+ * its _fini().
  */
 #ifndef TSDB_INSPECT_INSPECT_H
 #define TSDB_INSPECT_INSPECT_H
 
 #include "model/ledger.h"
 #include "model/rollup.h"
-#include "model/selector.h"
 #include "sys/env.h"
 #include "wal/wal.h"
 
-enum { INSPECT_TOP_MAX = 10000, INSPECT_REMARKS_MAX = 100 };
+enum { INSPECT_REMARKS_MAX = 100 };
 
 struct inspect_options {
     struct env *env;
     struct budget *memory; /* outlives the result */
-    uint32_t top;          /* entries of each ranking, 1 to INSPECT_TOP_MAX */
     int64_t now_ms;        /* decides which partitions are days */
     /* Reports the bytes that were read, and the bytes that will be. May be NULL. */
     void (*progress)(void *context, uint64_t done, uint64_t all);
     void *context;
-    uint32_t pairs_at_once; /* per pass over a part; 0: as many as fit 64 MiB */
 };
 
 /* --- meaning of a path ------------------------------------------------------------------------ */
@@ -61,26 +58,6 @@ struct inspect_remarks {
     uint64_t recent[INSPECT_REMARKS_MAX]; /* ring of hashes of the damaged places counted last */
 };
 
-/* --- rankings --------------------------------------------------------------------------------- */
-
-struct inspect_item {
-    struct bytes tenant;
-    struct bytes text; /* a name, or canonical labels */
-    uint64_t values;
-    uint64_t series;
-    uint64_t samples;
-    uint64_t blocks;
-    uint64_t bytes;
-    uint64_t kinds[LEDGER_KIND_COUNT]; /* samples of a tenant, as the root counts them */
-};
-
-/* Sorted, the largest first; equal ones in the order of the part. */
-struct inspect_ranking {
-    struct inspect_item *items;
-    uint32_t count;
-    uint64_t left_out;
-};
-
 /* --- a part ----------------------------------------------------------------------------------- */
 
 enum { INSPECT_PAGE_KINDS = 11 };
@@ -94,32 +71,7 @@ struct inspect_pages {
     uint64_t raw_bytes;    /* payload, unpacked */
 };
 
-enum inspect_form {
-    INSPECT_CONSTANT,
-    INSPECT_DECIMAL,
-    INSPECT_CORRECTED,
-    INSPECT_BITS,
-    INSPECT_HISTOGRAM_INT,
-    INSPECT_HISTOGRAM_FLOAT,
-    INSPECT_UNREADABLE, /* in a damaged page */
-    INSPECT_FORM_COUNT,
-};
-/* Returns "constant", ... */
-const char *inspect_form_word(enum inspect_form form);
-
-enum { INSPECT_EXPONENTS = 17, INSPECT_MODES = 4 };
-/* Returns "plain", "delta", "delta of deltas" or "line". */
-const char *inspect_mode_word(unsigned mode);
-
-struct inspect_blocks {
-    uint64_t blocks;
-    uint64_t samples;
-    uint64_t bytes; /* encoded values, before pages are packed; of unreadable ones too */
-};
-
-enum { INSPECT_RESOLUTIONS_MAX = 7, INSPECT_ROLLUP_COLUMNS = 9 };
-/* Returns "count", "first", ...: properties of rollups of floats. */
-const char *inspect_rollup_column_word(unsigned column);
+enum { INSPECT_RESOLUTIONS_MAX = 7 };
 
 struct inspect_part_facts {
     uint64_t number;
@@ -147,44 +99,7 @@ struct inspect_part {
 
     bool root_whole; /* false: all fields below are zero */
     struct inspect_part_facts facts;
-
-    uint64_t series;         /* series whose rows are readable */
-    uint64_t blocks_by_kind; /* blocks in these rows */
-    struct inspect_blocks forms[INSPECT_FORM_COUNT];
-    struct inspect_blocks exponents[INSPECT_EXPONENTS]; /* the last: no exponent */
-    struct inspect_blocks modes[INSPECT_MODES];         /* modes of value streams */
-    uint64_t no_stream_blocks;                          /* floats without one: constants */
-    uint64_t stale_blocks;                              /* blocks that end in a staleness marker */
-    uint64_t stats_blocks;
-    struct {
-        uint64_t references; /* by blocks */
-        uint64_t columns;    /* distinct */
-        uint64_t samples;    /* times in distinct columns */
-        uint64_t bytes;      /* encoded */
-        uint64_t modes[INSPECT_MODES];
-        bool incomplete; /* there are more columns than can be distinguished */
-    } times;
-    struct inspect_blocks starts; /* columns of start times */
-    /* The last samples of windows, which are the rows of blocks of rollups. */
-    struct inspect_blocks rollups;
-    uint64_t rollup_columns[INSPECT_ROLLUP_COLUMNS]; /* blocks of floats that have them */
-    uint64_t exemplars;
-    uint64_t exemplar_series;
-    uint64_t families;
-    uint64_t names; /* label names, over all tenants */
     uint32_t tenants;
-
-    struct inspect_ranking by_tenant;         /* by samples; values: label pairs */
-    struct inspect_ranking by_name;           /* label names, by distinct values */
-    struct inspect_ranking by_pair;           /* label pairs, by series */
-    struct inspect_ranking metrics_by_series; /* values of __name__ */
-    struct inspect_ranking metrics_by_samples;
-    struct inspect_ranking metrics_by_bytes;
-    /*
-     * Bytes of a series: its encoded values and start times, and the columns of times that no
-     * earlier series uses. So they add up, over series and over metrics.
-     */
-    struct inspect_ranking by_series;
 };
 
 /* Describes a part; damage becomes remarks. ERR_MISSING: not found, or removed meanwhile.
@@ -361,53 +276,5 @@ MUST_CHECK enum err inspect_dir(const struct inspect_options *options, const cha
 void inspect_dir_fini(struct inspect_dir *dir);
 /* Adds a remark about a file that only the caller can read. ERR_NOMEM. */
 MUST_CHECK enum err inspect_dir_remark(struct inspect_dir *dir, bool is_damage, const char *text);
-
-/* --- series ----------------------------------------------------------------------------------- */
-
-struct inspect_place {
-    uint64_t part; /* 0: the log, after what parts cover */
-    uint64_t blocks;
-    uint64_t samples[LEDGER_KIND_COUNT]; /* counts blocks that overlap the range as a whole */
-    uint64_t bytes;      /* encoded values and start times; 0 for the log, where it is not known */
-    uint64_t time_bytes; /* size of the columns of times that its blocks use, shared or not */
-    struct time_range time;
-    uint64_t forms[INSPECT_FORM_COUNT]; /* blocks */
-};
-
-struct inspect_series_item {
-    struct bytes labels;
-    struct inspect_place *places; /* parts in the order of the log, then the log */
-    uint32_t place_count;
-    uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t bytes;
-    struct time_range time;
-};
-
-struct inspect_series {
-    struct arena arena;
-    struct inspect_remarks remarks;
-    struct inspect_series_item *items; /* in label order: the first `top` */
-    uint32_t count;
-    uint64_t series; /* series that match and have samples in the range */
-    uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t bytes;
-    uint64_t tombstones;      /* the tenant's, overlapping the range; hidden samples are counted */
-    uint64_t log_series;      /* series that are in the log */
-    bool log_series_left_out; /* the log has more series, which are not counted */
-};
-
-struct inspect_question {
-    struct bytes tenant;
-    const struct selector *selector;
-    struct time_range range;
-};
-
-/* Finds the series of a tenant that a selector selects and that have samples in the range, in parts
- * and in the log; damage becomes remarks. ERR_NOMEM, ERR_IO; ERR_UNSUPPORTED: written by a newer
- * version. */
-MUST_CHECK enum err inspect_series(const struct inspect_options *options, const char *dir,
-                                   const struct inspect_question *question,
-                                   struct inspect_series *ret_series, struct why *why);
-void inspect_series_fini(struct inspect_series *series);
 
 #endif
