@@ -25,13 +25,14 @@ reader=http://127.0.0.1:${port[reader]}
 place() { # VERSION DATABASE
     case $1 in
     1) echo "type: influxdb, version: 1, url: '$(url_of influxd)', database: $2" ;;
-    2) echo "type: influxdb, version: 2, url: '$(url_of double)', org: ours, bucket: metrics, token: secret" ;;
+    2) echo "type: influxdb, version: 2, url: '$(url_of double)', org: ours, bucket: metrics, token: secret" ;; # org: for the destination
     3) echo "type: influxdb, version: 3, url: '$(url_of double)', database: metrics, token: secret" ;;
     esac
 }
 
 start_double() {
-    start double python3 tests/doubles/influxdb.py --port "${port[double]}"
+    influx_query 'DROP DATABASE "metrics"' && influx_query 'CREATE DATABASE "metrics"' || return 1
+    start double python3 tests/doubles/influxdb.py --port "${port[double]}" --influxd "${port[influxd]}"
     within 20 answers double "$(url_of double)/stats"
 }
 

@@ -96,27 +96,6 @@ await_answer(struct influx_exchange *x, struct why *why)
     return e;
 }
 
-/* The position in `text` where the record ends that it begins or continues; SIZE_MAX if it does not
- * end there. */
-static size_t
-find_end(struct bytes text, bool quoted, bool *in_quotes)
-{
-    const uint8_t *at = text.at, *end = text.at + text.size;
-    while (at < end) {
-        const uint8_t *feed = memchr(at, '\n', (size_t)(end - at));
-        const uint8_t *stop = feed == NULL ? end : feed;
-        for (const uint8_t *q = at; quoted && q < stop; q++) {
-            q = memchr(q, '"', (size_t)(stop - q));
-            if (q == NULL) break;
-            *in_quotes = !*in_quotes;
-        }
-        if (feed == NULL) break;
-        if (!*in_quotes) return (size_t)(feed - text.at);
-        at = feed + 1;
-    }
-    return SIZE_MAX;
-}
-
 static enum err
 keep(struct influx_exchange *x, struct bytes part, struct why *why)
 {
@@ -131,19 +110,17 @@ keep(struct influx_exchange *x, struct bytes part, struct why *why)
 }
 
 enum err
-influx_exchange_record(struct influx_exchange *x, bool quoted, struct bytes *ret_record,
-                       struct why *why)
+influx_exchange_record(struct influx_exchange *x, struct bytes *ret_record, struct why *why)
 {
-    bool in_quotes = false;
     enum err e = x->answered ? OK : await_answer(x, why);
     buf_clear(&x->rest);
     *ret_record = bytes_of(NULL, 0);
     while (e == OK && !x->ended) {
-        size_t size = find_end(x->piece, quoted, &in_quotes);
-        if (size != SIZE_MAX) {
-            struct bytes part = {x->piece.at, size};
-            x->piece.at += size + 1;
-            x->piece.size -= size + 1;
+        const uint8_t *end = x->piece.size == 0 ? NULL : memchr(x->piece.at, '\n', x->piece.size);
+        if (end != NULL) {
+            struct bytes part = {x->piece.at, (size_t)(end - x->piece.at)};
+            x->piece.at += part.size + 1;
+            x->piece.size -= part.size + 1;
             *ret_record = part;
             if (x->rest.size == 0) return OK;
             e = keep(x, part, why);

@@ -32,12 +32,11 @@ MUST_CHECK enum err influx_exchange_send(struct influx_exchange *x, const char *
                                          struct why *why);
 /*
  * The next record without the line feed that ends it, a view until the next call; `at` is NULL
- * after the last. `quoted`: a line feed between double quotes is part of the record. ERR_CORRUPT:
- * the record is too long, or the last one has no end; errors of fetch_exchange_await() and
- * fetch_read().
+ * after the last. ERR_CORRUPT: the record is too long, or the last one has no end; errors of
+ * fetch_exchange_await() and fetch_read().
  */
-MUST_CHECK enum err influx_exchange_record(struct influx_exchange *x, bool quoted,
-                                           struct bytes *ret_record, struct why *why);
+MUST_CHECK enum err influx_exchange_record(struct influx_exchange *x, struct bytes *ret_record,
+                                           struct why *why);
 /* Gives up what was not read. */
 void influx_exchange_end(struct influx_exchange *x);
 

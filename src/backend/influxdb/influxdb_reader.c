@@ -6,19 +6,18 @@
  */
 #include "backend/influxdb/influxdb_reader.h"
 
+#include "backend/influxdb/quoting.h"
 #include "model/labels.h"
 
 /* Finds the series of all metrics. */
 static enum err
 find_keys(struct influx_question *q, enum influx_grouping grouping, struct why *why)
 {
-    const struct influx_dialect *dialect = q->of->dialect;
-    uint32_t first = 0, count = 0;
+    uint32_t count = 0;
     q->grouping = grouping;
     enum err e = influx_question_list(q, why);
-    if (e == OK && dialect->learns) e = dialect->keys(q, 0, &count, why);
-    for (; first < q->metric_count && e == OK && !dialect->learns; first += count) {
-        e = dialect->keys(q, first, &count, why);
+    for (uint32_t first = 0; first < q->metric_count && e == OK; first += count) {
+        e = influxql_keys(q, first, &count, why);
     }
     influx_exchange_end(&q->exchange);
     return e;
@@ -33,8 +32,7 @@ find_series(struct fetch_question *base, struct why *why)
 static enum err
 fetch_samples(struct fetch_question *base, const struct series_block *block, struct why *why)
 {
-    struct influx_question *q = (struct influx_question *)base;
-    return q->of->dialect->samples(q, block, why);
+    return influxql_samples((struct influx_question *)base, block, why);
 }
 
 /* Supported without matchers, since some of them cannot be exact conditions. */
@@ -42,26 +40,19 @@ static enum err
 label_values(struct fetch_question *base, struct why *why)
 {
     struct influx_question *q = (struct influx_question *)base;
-    const struct influx_dialect *dialect = q->of->dialect;
-    if (base->matcher_count > 0 || dialect->learns) return ERR_UNSUPPORTED;
+    if (base->matcher_count > 0) return ERR_UNSUPPORTED;
     if (bytes_equal_text(base->name, "__name__")) return find_keys(q, GROUPED_BY_NONE, why);
     if (!influx_is_plain_label(q, base->name)) return ERR_UNSUPPORTED;
-    if (!dialect->can_group_by(base->name)) return ERR_UNSUPPORTED;
+    if (!influxql_can_quote(base->name)) return ERR_UNSUPPORTED;
     return find_keys(q, GROUPED_BY_ONE, why);
 }
 
 static enum err
 open_reader(struct fetch_reader *base, struct why *why)
 {
-    static const struct influx_dialect *const dialects[] = {
-        [INFLUXDB_1] = &influxql_dialect,
-        [INFLUXDB_2] = &flux_dialect,
-        [INFLUXDB_3] = &sql_dialect,
-    };
     const struct influxdb_read_settings *x = &base->options.settings->u.influxdb;
     struct influx_reader *reader = (struct influx_reader *)base;
     (void)why;
-    reader->dialect = dialects[x->server.version];
     reader->telegraf = x->mapping == INFLUXDB_TELEGRAF;
     return OK;
 }

@@ -3,8 +3,7 @@
  *
  * A question is answered in three steps: the metrics that may match, their series, and samples of
  * blocks of series. A metric is a measurement with the fields that the destination writes, or, for
- * Telegraf, a measurement and one field. The dialect of a version has the queries of these steps,
- * and reads the responses.
+ * Telegraf, a measurement and one field. All versions are asked in InfluxQL (influxql.c).
  */
 #ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
 #define BACKEND_INFLUXDB_INFLUXDB_READER_H
@@ -12,15 +11,12 @@
 #include "backend/influxdb/exchange.h"
 #include "backend/influxdb/stored_names.h"
 
-struct influx_dialect;
-
 struct influx_reader {
     struct fetch_reader base; /* first */
-    const struct influx_dialect *dialect;
     bool telegraf;
 };
 
-/* The columns with samples; a set of them has a bit for each. */
+/* The columns with samples. */
 enum influx_column { COLUMN_VALUE, COLUMN_BITS, COLUMN_HISTOGRAM, COLUMN_COUNT };
 extern const char *const influx_column_names[COLUMN_COUNT];
 
@@ -28,10 +24,8 @@ struct influx_metric {
     struct bytes measurement;
     struct bytes field; /* NULL for the columns above */
     struct bytes name;  /* metric name */
-    unsigned columns;   /* with version 3: set of enum influx_column, the columns that exist */
-    struct bytes
-        *tags; /* keys of tags, if the dialect knows them before keys() or needs them later */
-    uint32_t tag_count, tag_capacity;
+    struct bytes *tags; /* keys of its tags, once its series are known */
+    uint32_t tag_count;
 };
 
 /* The labels that series are grouped by: all of them, one, or none: then a metric is one series. */
@@ -54,45 +48,34 @@ struct influx_question {
 
 void influx_question_init(struct fetch_question *base);
 void influx_question_fini(struct fetch_question *base);
-/* Finds the metrics, unless keys() does. Errors of the dialect. */
+/* Finds the metrics. Errors of influxql_list(). */
 MUST_CHECK enum err influx_question_list(struct influx_question *q, struct why *why);
 
-/* For list() of a dialect: adds a metric, in any order, each once, unless the matchers refuse its
- * name. Copies `columns` and `tags`, which version 3 has. ERR_NOMEM. */
-MUST_CHECK enum err influx_question_add(struct influx_question *q,
-                                        const struct influx_metric *metric, struct why *why);
-/* Adds a key to a metric's tags, if it is new. ERR_NOMEM. */
-MUST_CHECK enum err influx_metric_add_tag(struct influx_question *q, uint32_t metric,
-                                          struct bytes tag, struct why *why);
-/* The names that a matcher on the name admits; 0 if they are not known. */
-uint32_t influx_question_names(const struct influx_question *q, const struct bytes **ret_names);
+/* For influxql_list(): adds a metric, in any order, each once, unless the matchers refuse its name.
+ * ERR_NOMEM. */
+MUST_CHECK enum err influx_question_add(struct influx_question *q, struct bytes measurement,
+                                        struct bytes field, struct why *why);
 
-/* For keys() of a dialect: takes a series of a metric with its tags as they are stored, which are
+/* For influxql_keys(): takes a series of a metric with its tags as they are stored, which are
  * sorted here; an empty value is a missing tag. With GROUPED_BY_ONE the only tag is that of
  * q->base.name. */
 MUST_CHECK enum err influx_question_take(struct influx_question *q, uint32_t metric,
                                          struct label *tags, uint32_t count, struct why *why);
 
-struct influx_dialect {
-    bool needs_list; /* list() is called even if the names are known */
-    bool learns;     /* keys() adds the metrics that it finds, and is called once */
-    /* influx_question_add() for each metric that there may be. NULL if it learns. */
-    enum err (*list)(struct influx_question *q, struct why *why);
-    /* Finds the series of *ret_count metrics from `first` on. */
-    enum err (*keys)(struct influx_question *q, uint32_t first, uint32_t *ret_count,
-                     struct why *why);
-    /* As fetch_type.samples. */
-    enum err (*samples)(struct influx_question *q, const struct series_block *block,
-                        struct why *why);
-    uint32_t keys_max; /* largest number of keys in a block */
-    /* True if keys() can group by this label; NULL if it learns. */
-    bool (*can_group_by)(struct bytes label);
-};
-extern const struct influx_dialect influxql_dialect; /* version 1 */
-extern const struct influx_dialect flux_dialect;     /* version 2 */
-extern const struct influx_dialect sql_dialect;      /* version 3 */
+/* --- influxql.c ------------------------------------------------------------------------------ */
 
-/* --- for dialects ----------------------------------------------------------------------------- */
+enum { INFLUXQL_KEYS_MAX = 256 }; /* of a block */
+
+/* influx_question_add() for each metric that there may be. */
+MUST_CHECK enum err influxql_list(struct influx_question *q, struct why *why);
+/* Finds the series of *ret_count metrics from `first` on. */
+MUST_CHECK enum err influxql_keys(struct influx_question *q, uint32_t first, uint32_t *ret_count,
+                                  struct why *why);
+/* As fetch_type.samples. */
+MUST_CHECK enum err influxql_samples(struct influx_question *q, const struct series_block *block,
+                                     struct why *why);
+
+/* --- question.c ------------------------------------------------------------------------------ */
 
 enum { INFLUX_TAGS_MAX = FINAL_LABELS_MAX };
 
@@ -119,17 +102,6 @@ MUST_CHECK enum err influx_run_find(struct influx_question *q, const struct infl
 MUST_CHECK enum err influx_stored_literals(struct influx_question *q, const struct matcher *m,
                                            struct bytes **ret_texts, uint32_t *ret_count,
                                            bool *ret_known, struct why *why);
-/* Puts the matchers as conditions of a language that has Go's regexes, as far as it can express
- * them. */
-struct influx_conditions {
-    bool (*can_name)(struct bytes tag);
-    void (*put_literals)(struct buf *to, const struct matcher *m, const struct bytes *texts,
-                         uint32_t count);
-    void (*put_regex)(struct influx_question *q, const struct matcher *m);
-};
-MUST_CHECK enum err influx_put_matchers(struct influx_question *q,
-                                        const struct influx_conditions *conditions,
-                                        struct why *why);
 /* True if the key of the label's tag can only be the label's name itself. */
 bool influx_is_plain_label(const struct influx_question *q, struct bytes name);
 

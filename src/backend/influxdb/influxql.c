@@ -1,17 +1,21 @@
 /*
- * influxql.c - InfluxDB 1: InfluxQL over /query.
+ * influxql.c - InfluxQL over /query: InfluxDB 1, and the API for its clients of versions 2 and 3.
  *
- * A request has many statements, one for each metric. LIMIT 1 returns one row of each series; the
- * output of SHOW SERIES is escaped in a way that cannot be undone, and covers all times. Responses
- * come in chunks, each a line.
+ * A request has many statements, one for each metric; version 3 takes one. LIMIT 1 returns one row
+ * of each series; the output of SHOW SERIES is escaped in a way that cannot be undone, and covers
+ * all times. Responses come in chunks, each a line.
  *
  * A tag that a series lacks is '' in comparisons, and in the result of GROUP BY *, which therefore
  * has all tags of a measurement. Conditions on a series name all of them; otherwise those of a
  * series with few tags would select many others. "::tag" and "::field" distinguish a tag from a
  * field with the same name.
+ *
+ * In version 3 such a tag is NULL, for which no comparison holds, and regexes are another
+ * library's: only conditions that a present tag has to meet are sent.
  */
 #include <stdio.h>
 
+#include "backend/common/http_common.h"
 #include "backend/influxdb/influxdb_reader.h"
 #include "backend/influxdb/influxql_answer.h"
 #include "backend/influxdb/quoting.h"
@@ -57,6 +61,12 @@ put_select(struct buf *to, const struct influx_metric *metric, int64_t min_ms, i
                (long long)influx_last_ns(max_ms));
 }
 
+static enum influxdb_version
+version_of(const struct influx_question *q)
+{
+    return q->base.of->options.settings->u.influxdb.server.version;
+}
+
 static void
 put_tag(struct buf *to, struct bytes name)
 {
@@ -66,12 +76,14 @@ put_tag(struct buf *to, struct bytes name)
 
 /* All texts that a matcher admits must be in the query; of texts that it refuses, any may be. */
 static void
-put_literals(struct buf *to, const struct matcher *m, const struct bytes *texts, uint32_t count)
+put_literals(struct influx_question *q, const struct matcher *m, const struct bytes *texts,
+             uint32_t count)
 {
-    bool any = false, positive = fetch_is_positive(m);
-    for (uint32_t i = 0; i < count; i++) {
-        if (influxql_can_quote(texts[i])) continue;
-        if (positive) return;
+    struct buf *to = &q->query;
+    bool any = false, positive = fetch_is_positive(m), nulls = version_of(q) == INFLUXDB_3;
+    if (nulls && !positive) return;
+    for (uint32_t i = 0; positive && i < count; i++) {
+        if (!influxql_can_quote(texts[i]) || (nulls && texts[i].size == 0)) return;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!influxql_can_quote(texts[i])) continue;
@@ -102,12 +114,48 @@ put_regex(struct influx_question *q, const struct matcher *m)
     buf_put_u8(to, ')');
 }
 
-static const struct influx_conditions conditions = {influxql_can_quote, put_literals, put_regex};
+/* Puts the matchers as conditions, as far as InfluxQL can express them. */
+static enum err
+put_matchers(struct influx_question *q, struct why *why)
+{
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        const struct matcher *m = q->base.matchers[i];
+        struct bytes name = matcher_name(m), *texts;
+        bool known, is_regex = matcher_type(m) == MATCH_REGEX || matcher_type(m) == MATCH_NOT_REGEX;
+        uint32_t count;
+        if (fetch_is_of_name(m) || !influx_is_plain_label(q, name) || !influxql_can_quote(name))
+            continue;
+        enum err e = influx_stored_literals(q, m, &texts, &count, &known, why);
+        if (e) return e;
+        if (known)
+            put_literals(q, m, texts, count);
+        else if (is_regex && version_of(q) != INFLUXDB_3 && go_can_match(matcher_pattern(m)))
+            put_regex(q, m);
+    }
+    return OK;
+}
 
 static bool
 is_in_ns(const struct influx_question *q)
 {
     return q->base.min_ms < 0; /* InfluxDB cuts times to milliseconds towards zero */
+}
+
+/* Names the database. A bucket of version 2 is one of the same name, or "database/policy". */
+static void
+put_place(struct influx_exchange *exchange, const struct influxdb_settings *server)
+{
+    const char *slash = server->version == INFLUXDB_2 ? strchr(server->bucket, '/') : NULL;
+    if (slash != NULL) {
+        size_t size = (size_t)(slash - server->bucket);
+        http_url_param(&exchange->base.url, "db", bytes_of(server->bucket, size));
+        influx_exchange_param(exchange, "rp", slash + 1);
+    } else if (server->version == INFLUXDB_2) {
+        influx_exchange_param(exchange, "db", server->bucket);
+    } else {
+        influx_exchange_param(exchange, "db", server->database);
+        influx_exchange_param(exchange, "rp", server->retention_policy);
+    }
 }
 
 /* Sends what is in q->query. */
@@ -119,8 +167,7 @@ send_query(struct influx_question *q, struct why *why)
     struct influx_exchange *exchange = &q->exchange;
     if (buf_error(&q->query)) return fetch_no_request_memory(why);
     influx_exchange_begin(exchange, "/query");
-    influx_exchange_param(exchange, "db", server->database);
-    influx_exchange_param(exchange, "rp", server->retention_policy);
+    put_place(exchange, server);
     influx_exchange_param(exchange, "epoch", is_in_ns(q) ? "ns" : "ms");
     influx_exchange_param(exchange, "chunked", "true");
     influx_exchange_param(exchange, "chunk_size", "1000");
@@ -134,7 +181,7 @@ send_query(struct influx_question *q, struct why *why)
 struct influxql_answer {
     struct influx_question *q;
     uint32_t statements, ended;
-    uint32_t first;                 /* metric of the first statement */
+    uint32_t first;                 /* metric, or run, of the first statement */
     struct influxql_series *series; /* the current series */
     uint32_t hint, number;
     bool known; /* it is in the block */
@@ -177,7 +224,7 @@ read_answer(struct influxql_answer *a, const struct influxql_sink *sink, struct 
     struct influx_question *q = a->q;
     struct bytes line;
     for (;;) {
-        enum err e = influx_exchange_record(&q->exchange, false, &line, why);
+        enum err e = influx_exchange_record(&q->exchange, &line, why);
         if (e) return e;
         if (line.at == NULL) break;
         arena_reset(&q->base.scratch);
@@ -209,7 +256,7 @@ row_of_measurements(void *context, const struct influxql_cell *cells, uint32_t c
 {
     struct influxql_answer *a = context;
     if (count < 1 || cells[0].kind != INFLUXQL_TEXT) return OK;
-    return influx_question_add(a->q, &(struct influx_metric){.measurement = cells[0].text}, why);
+    return influx_question_add(a->q, cells[0].text, bytes_of(NULL, 0), why);
 }
 
 /* A field may have several types, in different shards. */
@@ -220,14 +267,13 @@ row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, 
     struct influx_question *q = a->q;
     if (count < 2 || cells[0].kind != INFLUXQL_TEXT || cells[1].kind != INFLUXQL_TEXT) return OK;
     if (bytes_equal_text(cells[1].text, "string")) return OK;
-    struct influx_metric metric = {.measurement = a->series->name, .field = cells[0].text};
     const struct influx_metric *last = &q->metrics[q->metric_count - (q->metric_count > 0)];
-    if (q->metric_count > 0 && bytes_equal(last->measurement, metric.measurement) &&
-        bytes_equal(last->field, metric.field)) {
+    if (q->metric_count > 0 && bytes_equal(last->measurement, a->series->name) &&
+        bytes_equal(last->field, cells[0].text)) {
         return OK;
     }
-    if (!influxql_can_quote(metric.field)) return OK; /* no query can name the field */
-    return influx_question_add(q, &metric, why);
+    if (!influxql_can_quote(cells[0].text)) return OK; /* no query can name the field */
+    return influx_question_add(q, a->series->name, cells[0].text, why);
 }
 
 static enum err
@@ -250,14 +296,14 @@ show(struct influx_question *q, const char *statement,
     return e ? e : read_answer(&a, &sink, why);
 }
 
-/* A missing database has no measurements, which is not an error; a database without retention
- * policies is an error. */
-static enum err
-list(struct influx_question *q, struct why *why)
+/* In version 1 a missing database has no measurements, which is not an error; a database without
+ * retention policies is an error. */
+enum err
+influxql_list(struct influx_question *q, struct why *why)
 {
     enum err e = q->of->telegraf ? show(q, "SHOW FIELD KEYS", row_of_fields, why)
                                  : show(q, "SHOW MEASUREMENTS", row_of_measurements, why);
-    if (e || q->metric_count > 0) return e;
+    if (e || q->metric_count > 0 || version_of(q) != INFLUXDB_1) return e;
     return show(q, "SHOW RETENTION POLICIES", row_of_no_interest, why);
 }
 
@@ -312,18 +358,25 @@ row_of_key(void *context, const struct influxql_cell *cells, uint32_t count, str
     return influx_question_take(a->q, metric, a->series->tags, a->series->tag_count, why);
 }
 
-static enum err
-keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why *why)
+/* Version 3 refuses requests with several statements. */
+static uint32_t
+statements_max(const struct influx_question *q)
+{
+    return version_of(q) == INFLUXDB_3 ? 1 : STATEMENTS_MAX;
+}
+
+enum err
+influxql_keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why *why)
 {
     struct influxql_answer a = {.q = q, .first = first};
     struct influxql_sink sink = {take_key_series, row_of_key, take_statement, take_error, &a};
     enum err e = OK;
     buf_clear(&q->query);
-    while (e == OK && first + a.statements < q->metric_count && a.statements < STATEMENTS_MAX &&
+    while (e == OK && first + a.statements < q->metric_count && a.statements < statements_max(q) &&
            q->query.size < QUERY_BYTES) {
         if (a.statements > 0) buf_put_text(&q->query, "; ");
         put_select(&q->query, &q->metrics[first + a.statements++], q->base.min_ms, q->base.max_ms);
-        e = influx_put_matchers(q, &conditions, why);
+        e = put_matchers(q, why);
         if (q->grouping != GROUPED_BY_NONE) buf_put_text(&q->query, " GROUP BY ");
         if (q->grouping == GROUPED_BY_ALL) buf_put_u8(&q->query, '*');
         if (q->grouping == GROUPED_BY_ONE) influxql_put_name(&q->query, q->base.name);
@@ -337,13 +390,15 @@ keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why 
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static void
-put_key(struct buf *to, const struct influx_metric *metric, struct bytes tags)
+put_key(struct influx_question *q, const struct influx_metric *metric, struct bytes tags)
 {
-    bool any = false;
+    struct buf *to = &q->query;
+    bool any = false, nulls = version_of(q) == INFLUXDB_3;
     buf_put_u8(to, '(');
     for (uint32_t i = 0; i < metric->tag_count; i++) {
         struct bytes value = labels_get(tags, metric->tags[i]);
         if (!influxql_can_quote(metric->tags[i]) || !influxql_can_quote(value)) continue;
+        if (nulls && value.size == 0) continue;
         if (any) buf_put_text(to, " AND ");
         any = true;
         put_tag(to, metric->tags[i]);
@@ -362,7 +417,7 @@ put_run(struct influx_question *q, const struct series_block *block, const struc
     buf_put_text(&q->query, " AND (");
     for (uint32_t i = run->from; i < run->end; i++) {
         if (i > run->from) buf_put_text(&q->query, " OR ");
-        put_key(&q->query, metric, influx_key_tags(q, i));
+        put_key(q, metric, influx_key_tags(q, i));
     }
     buf_put_text(&q->query, ") GROUP BY *");
 }
@@ -374,7 +429,7 @@ take_sample_series(void *context, struct influxql_series *series, struct why *wh
     if (series->statement >= a->statements) {
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
     }
-    const struct influx_run *run = &a->q->runs[series->statement];
+    const struct influx_run *run = &a->q->runs[a->first + series->statement];
     enum err e =
         influx_run_find(a->q, run, series->tags, series->tag_count, &a->hint, &a->number, why);
     a->series = series;
@@ -396,7 +451,7 @@ row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count,
     for (uint32_t i = 1; i < count && e == OK; i++) {
         enum influx_column column = (enum influx_column)(i - 1);
         const struct influx_metric *metric =
-            &a->q->metrics[a->q->runs[a->series->statement].metric];
+            &a->q->metrics[a->q->runs[a->first + a->series->statement].metric];
         if (!is_sample(metric, column, &cells[i])) continue;
         e = cells[i].kind == INFLUXQL_TEXT
                 ? influx_put_text(a->q, a->number, t, column, cells[i].text, why)
@@ -405,29 +460,33 @@ row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count,
     return e;
 }
 
+/* Reads the runs from `first` on that fit one request, and returns their number. */
 static enum err
-samples(struct influx_question *q, const struct series_block *block, struct why *why)
+read_runs(struct influx_question *q, const struct series_block *block, uint32_t first,
+          uint32_t *ret_count, struct why *why)
 {
-    struct influxql_answer a = {.q = q};
+    struct influxql_answer a = {.q = q, .first = first};
     struct influxql_sink sink = {take_sample_series, row_of_samples, take_statement, take_error,
                                  &a};
-    enum err e = influx_runs_of(q, block, why);
-    if (e) return e;
     buf_clear(&q->query);
-    for (; a.statements < q->run_count; a.statements++) {
+    while (first + a.statements < q->run_count && a.statements < statements_max(q)) {
         if (a.statements > 0) buf_put_text(&q->query, "; ");
-        put_run(q, block, &q->runs[a.statements]);
+        put_run(q, block, &q->runs[first + a.statements++]);
         if (q->query.size <= QUERY_BYTES_MAX || block->count == 1) continue;
         return why_set(why, ERR_FULL, "too many labels for a request");
     }
-    e = send_query(q, why);
-    if (e == OK) e = read_answer(&a, &sink, why);
+    *ret_count = a.statements;
+    enum err e = send_query(q, why);
+    return e ? e : read_answer(&a, &sink, why);
+}
+
+enum err
+influxql_samples(struct influx_question *q, const struct series_block *block, struct why *why)
+{
+    uint32_t count = 0;
+    enum err e = influx_runs_of(q, block, why);
+    for (uint32_t first = 0; e == OK && first < q->run_count; first += count)
+        e = read_runs(q, block, first, &count, why);
     influx_exchange_end(&q->exchange); /* the block may be given up */
     return e;
 }
-
-const struct influx_dialect influxql_dialect = {.list = list,
-                                                .keys = keys,
-                                                .samples = samples,
-                                                .keys_max = 256,
-                                                .can_group_by = influxql_can_quote};

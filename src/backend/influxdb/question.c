@@ -1,9 +1,8 @@
-/* question.c - the parts of a question that all dialects share: metrics, keys, and values. */
+/* question.c - metrics, keys and values of a question. */
 #include "backend/influxdb/influxdb_reader.h"
 
 #include <stdlib.h>
 
-#include "backend/influxdb/quoting.h"
 #include "base/array.h"
 #include "base/text/hex.h"
 #include "base/text/shown.h"
@@ -50,7 +49,7 @@ influx_question_init(struct fetch_question *base)
 {
     struct influx_question *q = (struct influx_question *)base;
     q->of = (struct influx_reader *)base->of;
-    base->keys_max = q->of->dialect->keys_max;
+    base->keys_max = INFLUXQL_KEYS_MAX;
     buf_init(&q->query, base->budget, TEXT_BYTES_MAX);
     buf_init(&q->key, base->budget, NAMES_BYTES_MAX);
     buf_init(&q->names, base->budget, NAMES_BYTES_MAX);
@@ -69,8 +68,9 @@ influx_question_fini(struct fetch_question *base)
     buf_fini(&q->names);
 }
 
-uint32_t
-influx_question_names(const struct influx_question *q, const struct bytes **ret_names)
+/* Gets the names that a matcher on the name admits; returns 0 if they are not known. */
+static uint32_t
+known_names(const struct influx_question *q, const struct bytes **ret_names)
 {
     *ret_names = NULL;
     for (uint32_t i = 0; i < q->base.matcher_count; i++) {
@@ -84,69 +84,39 @@ influx_question_names(const struct influx_question *q, const struct bytes **ret_
 
 /* measurement, or measurement_field */
 static enum err
-make_name(struct influx_question *q, const struct influx_metric *metric, struct why *why)
+make_name(struct influx_question *q, struct bytes measurement, struct bytes field, struct why *why)
 {
     buf_clear(&q->base.text);
     if (!q->of->telegraf) {
-        enum err e = stored_name_decode(metric->measurement, LINE_MEASUREMENT, &q->base.text);
+        enum err e = stored_name_decode(measurement, LINE_MEASUREMENT, &q->base.text);
         return e ? fetch_no_memory(why) : OK;
     }
-    buf_put_bytes(&q->base.text, metric->measurement);
-    if (!bytes_equal_text(metric->field, "value")) {
+    buf_put_bytes(&q->base.text, measurement);
+    if (!bytes_equal_text(field, "value")) {
         buf_put_u8(&q->base.text, '_');
-        buf_put_bytes(&q->base.text, metric->field);
+        buf_put_bytes(&q->base.text, field);
     }
     return buf_error(&q->base.text) ? fetch_no_memory(why) : OK;
 }
 
 enum err
-influx_question_add(struct influx_question *q, const struct influx_metric *metric, struct why *why)
+influx_question_add(struct influx_question *q, struct bytes measurement, struct bytes field,
+                    struct why *why)
 {
-    enum err e = make_name(q, metric, why);
+    enum err e = make_name(q, measurement, field, why);
     if (e || !fetch_question_selects_name(&q->base, buf_bytes(&q->base.text))) return e;
     if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
         return fetch_no_memory(why);
     }
     struct influx_metric m = {
-        .measurement = arena_copy(&q->base.arena, metric->measurement),
-        .field = arena_copy(&q->base.arena, metric->field),
+        .measurement = arena_copy(&q->base.arena, measurement),
+        .field = arena_copy(&q->base.arena, field),
         .name = arena_copy(&q->base.arena, buf_bytes(&q->base.text)),
-        .columns = metric->columns,
-        .tag_count = metric->tag_count,
-        .tags = arena_new(&q->base.arena, (metric->tag_count + 1) * sizeof *m.tags),
     };
-    bool whole = m.tags != NULL && (m.measurement.at != NULL || m.measurement.size == 0) &&
-                 (m.field.at != NULL || m.field.size == 0) &&
-                 (m.name.at != NULL || m.name.size == 0);
-    for (uint32_t i = 0; whole && i < m.tag_count; i++) {
-        m.tags[i] = arena_copy(&q->base.arena, metric->tags[i]);
-        whole = m.tags[i].at != NULL;
-    }
-    if (!whole) return fetch_no_memory(why);
+    if ((m.measurement.at == NULL && m.measurement.size > 0) ||
+        (m.field.at == NULL && m.field.size > 0) || (m.name.at == NULL && m.name.size > 0))
+        return fetch_no_memory(why);
     q->metrics[q->metric_count++] = m;
-    return OK;
-}
-
-enum err
-influx_metric_add_tag(struct influx_question *q, uint32_t metric, struct bytes tag, struct why *why)
-{
-    struct influx_metric *m = &q->metrics[metric];
-    for (uint32_t i = 0; i < m->tag_count; i++) {
-        if (bytes_equal(m->tags[i], tag)) return OK;
-    }
-    if (m->tag_count == m->tag_capacity) {
-        uint32_t capacity = m->tag_capacity < 16 ? 16 : 2 * m->tag_capacity;
-        struct bytes *tags = arena_new(&q->base.arena, capacity * sizeof *tags);
-        if (tags == NULL) return fetch_no_memory(why);
-        for (uint32_t i = 0; i < m->tag_count; i++) {
-            tags[i] = m->tags[i];
-        }
-        m->tags = tags;
-        m->tag_capacity = capacity;
-    }
-    struct bytes copy = arena_copy(&q->base.arena, tag);
-    if (copy.at == NULL && tag.size > 0) return fetch_no_memory(why);
-    m->tags[m->tag_count++] = copy;
     return OK;
 }
 
@@ -160,7 +130,7 @@ add_known(struct influx_question *q, struct bytes name, struct why *why)
     enum err e = stored_names_of(name, LINE_MEASUREMENT, &room, texts, &count);
     if (e) fetch_no_memory(why);
     for (unsigned i = 0; i < count && e == OK; i++) {
-        e = influx_question_add(q, &(struct influx_metric){.measurement = texts[i]}, why);
+        e = influx_question_add(q, texts[i], bytes_of(NULL, 0), why);
     }
     buf_fini(&room);
     return e;
@@ -170,12 +140,9 @@ enum err
 influx_question_list(struct influx_question *q, struct why *why)
 {
     const struct bytes *names;
-    uint32_t count = influx_question_names(q, &names);
+    uint32_t count = known_names(q, &names);
     enum err e = OK;
-    if (q->of->dialect->learns) return OK;
-    if (count == 0 || q->of->telegraf || q->of->dialect->needs_list) {
-        return q->of->dialect->list(q, why);
-    }
+    if (count == 0 || q->of->telegraf) return influxql_list(q, why);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = add_known(q, names[i], why);
     }
@@ -370,25 +337,6 @@ influx_stored_literals(struct influx_question *q, const struct matcher *m, struc
         e = add_literal(q, values[i], texts, ret_count, why);
     }
     return e;
-}
-
-enum err
-influx_put_matchers(struct influx_question *q, const struct influx_conditions *c, struct why *why)
-{
-    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
-        const struct matcher *m = q->base.matchers[i];
-        struct bytes name = matcher_name(m), *texts;
-        bool known, is_regex = matcher_type(m) == MATCH_REGEX || matcher_type(m) == MATCH_NOT_REGEX;
-        uint32_t count;
-        if (fetch_is_of_name(m) || !influx_is_plain_label(q, name) || !c->can_name(name)) continue;
-        enum err e = influx_stored_literals(q, m, &texts, &count, &known, why);
-        if (e) return e;
-        if (known)
-            c->put_literals(&q->query, m, texts, count);
-        else if (is_regex && go_can_match(matcher_pattern(m)))
-            c->put_regex(q, m);
-    }
-    return OK;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */

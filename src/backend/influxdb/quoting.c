@@ -69,59 +69,6 @@ influxql_put_exact_regex(struct buf *to, struct bytes text)
     buf_put_text(to, "$/");
 }
 
-/* --- Flux ------------------------------------------------------------------------------------- */
-
-bool
-flux_can_quote(struct bytes text)
-{
-    return is_whole(text);
-}
-
-void
-flux_put_text(struct buf *to, struct bytes text)
-{
-    buf_put_u8(to, '"');
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (c < ' ' || c == '"' || c == '\\' || c == '$' || c == 0x7f)
-            buf_printf(to, "\\x%02x", c);
-        else
-            buf_put_u8(to, c);
-    }
-    buf_put_u8(to, '"');
-}
-
-/* --- SQL -------------------------------------------------------------------------------------- */
-
-bool
-sql_can_quote(struct bytes text)
-{
-    return utf8_valid(text);
-}
-
-static void
-put_doubled(struct buf *to, struct bytes text, uint8_t quote)
-{
-    buf_put_u8(to, quote);
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.at[i] == quote) buf_put_u8(to, quote);
-        buf_put_u8(to, text.at[i]);
-    }
-    buf_put_u8(to, quote);
-}
-
-void
-sql_put_name(struct buf *to, struct bytes name)
-{
-    put_doubled(to, name, '"');
-}
-
-void
-sql_put_text(struct buf *to, struct bytes text)
-{
-    put_doubled(to, text, '\'');
-}
-
 /* --- regexes ---------------------------------------------------------------------------------- */
 
 bool

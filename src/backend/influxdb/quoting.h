@@ -1,9 +1,8 @@
 /*
- * quoting.h - names, texts and regexes as literals of InfluxQL, Flux and SQL, which cannot become
- * other syntax.
+ * quoting.h - names, texts and regexes as literals of InfluxQL, which cannot become other syntax.
  *
- * xxx_can_quote() is false for texts that a language cannot write as a literal. Then the request
- * has no condition on the text, and the response is filtered.
+ * influxql_can_quote() is false for texts that cannot be written as a literal. Then the request has
+ * no condition on the text, and the response is filtered.
  */
 #ifndef BACKEND_INFLUXDB_QUOTING_H
 #define BACKEND_INFLUXDB_QUOTING_H
@@ -18,17 +17,8 @@ void influxql_put_text(struct buf *to, struct bytes text);
 /* Puts a regex that matches only this text, of any bytes: /^\x{61}...$/ */
 void influxql_put_exact_regex(struct buf *to, struct bytes text);
 
-/* Flux: a string "text", in which ${ would begin an expression. */
-bool flux_can_quote(struct bytes text);
-void flux_put_text(struct buf *to, struct bytes text);
-
-/* SQL: an identifier "name", a string 'text'. */
-bool sql_can_quote(struct bytes text);
-void sql_put_name(struct buf *to, struct bytes name);
-void sql_put_text(struct buf *to, struct bytes text);
-
 /* True if an RE2 pattern has the same meaning in all releases of Go's regexp, and can be written
- * between slashes in InfluxQL and Flux: without flags, Unicode classes, \Q and control characters.
+ * between slashes: without flags, Unicode classes, \Q and control characters.
  */
 bool go_can_match(struct bytes pattern);
 /* /^(?s:pattern)$/ */

@@ -96,55 +96,6 @@ UNIT_TEST(test_influxql_reads_each_literal_as_what_it_was)
     assert_false(influxql_can_quote(bytes_of_text("a\xef\xbf\xbd")));
 }
 
-UNIT_TEST(test_flux_has_no_literal_with_a_quote_or_a_dollar_inside)
-{
-    for (unsigned i = 0; i < HOSTILE; i++) {
-        struct buf to = empty();
-        char text[200];
-        size_t n = 0;
-        flux_put_text(&to, bytes_of_text(hostile[i]));
-        assert_int_equal(to.at[0], '"');
-        assert_int_equal(to.at[to.size - 1], '"');
-        for (size_t k = 1; k < to.size - 1; k++) {
-            unsigned c = to.at[k];
-            assert_true(c >= ' ' && c != '"' && c != '$');
-            if (c == '\\') {
-                assert_int_equal(to.at[k + 1], 'x');
-                assert_int_equal(sscanf((const char *)to.at + k + 2, "%2x", &c), 1);
-                k += 3;
-            }
-            text[n++] = (char)c;
-        }
-        text[n] = '\0';
-        assert_string_equal(text, hostile[i]);
-        buf_fini(&to);
-    }
-}
-
-UNIT_TEST(test_sql_doubles_its_quotes)
-{
-    for (unsigned i = 0; i < HOSTILE; i++) {
-        for (unsigned name = 0; name < 2; name++) {
-            struct buf to = empty();
-            char text[200], quote = name ? '"' : '\'';
-            size_t n = 0;
-            if (name)
-                sql_put_name(&to, bytes_of_text(hostile[i]));
-            else
-                sql_put_text(&to, bytes_of_text(hostile[i]));
-            assert_int_equal(to.at[0], quote);
-            assert_int_equal(to.at[to.size - 1], quote);
-            for (size_t k = 1; k < to.size - 1; k++) {
-                if (to.at[k] == (uint8_t)quote) assert_int_equal(to.at[++k], quote);
-                text[n++] = (char)to.at[k];
-            }
-            text[n] = '\0';
-            assert_string_equal(text, hostile[i]);
-            buf_fini(&to);
-        }
-    }
-}
-
 static void
 check_regex(const char *pattern, const char *expected)
 {
@@ -259,8 +210,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_influxql_reads_each_literal_as_what_it_was),
-        cmocka_unit_test(test_flux_has_no_literal_with_a_quote_or_a_dollar_inside),
-        cmocka_unit_test(test_sql_doubles_its_quotes),
         cmocka_unit_test(test_a_regex_ends_at_its_own_slash),
         cmocka_unit_test(test_a_regex_that_another_release_may_read_otherwise_is_not_sent),
         cmocka_unit_test(test_an_exact_regex_has_nothing_but_numbers_of_characters),

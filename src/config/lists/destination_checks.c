@@ -101,7 +101,7 @@ check_destination(struct schema_place *place, void *base)
         e = check_headers(place, &d->http.headers, d->tenant_header,
                           is_aws ? "the request signature" : NULL);
     }
-    if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
+    if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb, true);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {
         e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");

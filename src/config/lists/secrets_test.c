@@ -10,8 +10,8 @@
 
 #include "backend/writer.h"
 #include "config/lists/access/access_settings.h"
-#include "config/lists/rules/alerting.h"
 #include "config/lists/destinations.h"
+#include "config/lists/rules/alerting.h"
 #include "config/lists/sources.h"
 #include "model/labels.h"
 #include "sys/sim.h"

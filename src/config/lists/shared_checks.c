@@ -391,7 +391,8 @@ check_tenants(struct schema_place *place, const struct text_list *tenants, const
 }
 
 enum err
-check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
+check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb,
+               bool has_organization)
 {
     static const struct {
         const char *key;
@@ -404,6 +405,7 @@ check_influxdb(struct schema_place *place, const struct influxdb_settings *influ
         {"bucket", {0, 0, 1, 0}, {0, 0, 1, 0}, "version 2"},
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!has_organization && strcmp(keys[i].key, "org") == 0) continue;
         bool given = schema_given(place, keys[i].key);
         if (keys[i].needed[influxdb->version] && !given) {
             return schema_complain(place, NULL, "type influxdb with version %d requires '%s'",

@@ -56,7 +56,8 @@ enum err check_headers(struct schema_place *place, const struct named_secrets *h
  * may be more than one tenant. */
 enum err check_tenants(struct schema_place *place, const struct text_list *tenants,
                        const char *type, bool *ret_several);
-/* Checks the keys that a version of InfluxDB has and requires. */
-enum err check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb);
+/* Checks the keys that a version of InfluxDB has and requires; readers need no organization. */
+enum err check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb,
+                        bool has_organization);
 
 #endif

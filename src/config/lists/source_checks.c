@@ -101,7 +101,8 @@ check_source(struct schema_place *place, void *base)
     if (e == OK) e = check_selectors(place, s);
     if (e == OK) e = check_headers(place, &s->http.headers, tenant_header, NULL);
     if (e == OK) e = check_tenants(place, &s->tenants, source_type_word(s->type), &several);
-    if (e == OK && s->type == SOURCE_INFLUXDB) e = check_influxdb(place, &s->u.influxdb.server);
+    if (e == OK && s->type == SOURCE_INFLUXDB)
+        e = check_influxdb(place, &s->u.influxdb.server, false);
     if (e || !several || tenant_header != NULL) return e;
     return schema_complain(
         place, "tenants",

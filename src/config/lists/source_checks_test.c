@@ -71,9 +71,7 @@ UNIT_TEST(test_an_influxdb_has_the_keys_of_its_version)
         const char *more, *expected;
     } cases[] = {
         {"  version: 1\n", "f.yml:2:3: type influxdb with version 1 requires 'database'"},
-        {"  version: 2\n  bucket: bbb\n", "f.yml:2:3: type influxdb with version 2 requires 'org'"},
-        {"  version: 3\n  database: d\n  org: o\n",
-         "f.yml:7:8: org: is only valid for version 2, not 3"},
+        {"  version: 2\n", "f.yml:2:3: type influxdb with version 2 requires 'bucket'"},
         {"  version: 1\n  database: d\n  token: t\n  basic_auth: {username: u}\n",
          "f.yml:8:3: 'basic_auth' and 'token' cannot be used together; 'token' is on line 7"},
     };

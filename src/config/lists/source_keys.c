@@ -216,8 +216,6 @@ static const struct schema_key source_keys[] = {
     {"retention_policy", SCHEMA_TEXT, OF(u.influxdb.server.retention_policy),
      .types = FOR(INFLUXDB),
      .help = "name of the retention policy (version 1); default: that of the database"},
-    {"org", SCHEMA_TEXT, OF(u.influxdb.server.org), .types = FOR(INFLUXDB),
-     .help = "name of the organization (version 2)"},
     {"bucket", SCHEMA_TEXT, OF(u.influxdb.server.bucket), .types = FOR(INFLUXDB),
      .help = "name of the bucket (version 2)"},
     SECRET("token", source_settings, u.influxdb.server.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
@@ -301,6 +299,7 @@ _Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
 static const struct schema_refusal removed_keys[] = {
     {"cache", "is for archives only: answers of other sources are no longer kept on disk",
      HTTP_TYPES & ~FOR(ARCHIVE)},
+    {"org", "is not needed: a token belongs to an organization", FOR(INFLUXDB)},
     {NULL},
 };
 const struct schema source_schema = {source_keys, sizeof(struct source_settings),

@@ -88,7 +88,7 @@ static const char influxdb_text[] =
     "sources:\n"
     "- {name: one, tenants: [one], type: influxdb, url: 'http://h:8086', version: 1, database: d,\n"
     "   retention_policy: rp, mapping: telegraf, basic_auth: {username: u, password: hush1}}\n"
-    "- {name: two, tenants: [one], type: influxdb, url: 'http://h:8086', version: 2, org: o,\n"
+    "- {name: two, tenants: [one], type: influxdb, url: 'http://h:8086', version: 2,\n"
     "   bucket: bbb, token: hush2}\n"
     "- {name: three, tenants: [one], type: influxdb, url: 'http://h:8181', version: 3,\n"
     "   database: d, token_file: /t, mapping: prometheus}\n";
@@ -184,7 +184,7 @@ UNIT_TEST(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks)
     assert_int_equal(s[0].timeout_ms, 30000); /* the destination's timeout is not inherited */
 
     assert_string_equal(s[1].name, "other");
-    assert_string_equal(s[1].u.influxdb.server.org, "o");
+    assert_string_equal(s[1].u.influxdb.server.bucket, "bbb");
     assert_int_equal(s[1].u.influxdb.mapping, INFLUXDB_TELEGRAF);
     sources_free(&list);
 }
@@ -255,7 +255,7 @@ UNIT_TEST(test_a_destination_unfit_for_a_source_is_refused_at_its_use)
         SHARED "- use: ct\n",
         "f.yml:10:8: headers: header 'Accept-Encoding' is set by Firekeep and cannot be changed");
     check_source_error(SHARED "- {use: in, version: 1, database: d}\n",
-                       "f.yml:10:9: org: is only valid for version 2, not 1");
+                       "f.yml:10:9: bucket: is only valid for version 2, not 1");
     check_source_error("destinations:\n- {name: x}\nsources:\n- use: x\n",
                        "f.yml:2:3: a destination requires 'type', one of clickhouse, "
                        "file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream");
@@ -298,7 +298,6 @@ UNIT_TEST(test_keys_of_influxdb_are_read)
     assert_int_equal(x->mapping, INFLUXDB_TELEGRAF);
     x = &list.items[1].u.influxdb;
     assert_int_equal(x->server.version, INFLUXDB_2);
-    assert_string_equal(x->server.org, "o");
     assert_string_equal(x->server.bucket, "bbb");
     assert_string_equal(x->server.token.text, "hush2");
     assert_int_equal(x->mapping, INFLUXDB_PROMETHEUS);
