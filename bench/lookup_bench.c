@@ -13,6 +13,7 @@
  * small for its values: row by row and by the batch.
  */
 #include <inttypes.h>
+#include <roaring/roaring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

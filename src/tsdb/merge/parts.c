@@ -26,6 +26,7 @@
 #include "tsdb/merge/parts.h"
 
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "tsdb/merge/parts_private.h"
 #include "tsdb/part/times.h"

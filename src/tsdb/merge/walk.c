@@ -9,6 +9,8 @@
  */
 #include "tsdb/merge/parts_private.h"
 
+#include <roaring/roaring.h>
+
 /* --- fates ------------------------------------------------------------------------------------ */
 
 static const struct time_range *

@@ -8,6 +8,8 @@
  */
 #include "tsdb/part/walk.h"
 
+#include <roaring/roaring.h>
+
 enum {
     VALUES_PER_CHECK = 1024, /* values between two checks of the deadline */
     LOOK_UPS_PER_CHECK = 64,

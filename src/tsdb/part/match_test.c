@@ -5,6 +5,7 @@
  */
 #include "lib/test.h"
 
+#include <roaring/roaring.h>
 #include <stdio.h>
 
 #include "sys/sim.h"

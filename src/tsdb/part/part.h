@@ -5,14 +5,15 @@
 #ifndef TSDB_PART_PART_H
 #define TSDB_PART_PART_H
 
-#include <roaring/roaring.h>
-
 #include "model/histogram_rollup.h"
 #include "model/ledger.h"
 #include "model/matcher.h"
 #include "model/select.h"
 #include "tsdb/codec/codec.h"
 #include "tsdb/part/pages.h"
+
+/* A set of numbers of series; who looks into one includes <roaring/roaring.h>, which is large. */
+typedef struct roaring_bitmap_s roaring_bitmap_t;
 
 enum {
     BLOCK_BYTES_MAX = 48 * 1024,

@@ -4,6 +4,7 @@
  * reached; page headers keep their sizes as far as the file goes.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 #include <stdlib.h>
 
 #include "base/hash/hash.h"

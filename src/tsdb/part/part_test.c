@@ -4,6 +4,8 @@
  */
 #include "lib/test.h"
 
+#include <roaring/roaring.h>
+
 #include "base/hash/hash.h"
 #include "lib/tsdb/random_part.h"
 #include "sys/fault.h"

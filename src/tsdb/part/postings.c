@@ -11,6 +11,7 @@
  * and `batch`.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "tsdb/part/walk.h"
 

@@ -20,6 +20,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <roaring/roaring.h>
 
 #include "base/search.h"
 #include "model/labels.h"

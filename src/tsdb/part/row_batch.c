@@ -13,6 +13,7 @@
  *  3. Not more than range.rows_max rows are given.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "tsdb/part/walk.h"
 

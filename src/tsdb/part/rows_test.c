@@ -1,5 +1,8 @@
 /* rows_test.c - rows are read one at a time, in any order and only in part, and by the batch. */
 #include "base/hash/hash.h"
+
+#include <roaring/roaring.h>
+
 #include "lib/test.h"
 #include "lib/tsdb/random_part.h"
 #include "model/labels.h"

@@ -2,6 +2,7 @@
 #include "tsdb/part/tombstone.h"
 
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "tsdb/part/walk.h"
 
@@ -172,4 +173,15 @@ tombstones_of_part(const struct tombstones *set, struct part *part, struct bytes
     *ret_deletions = list;
     *ret_count = count;
     return OK;
+}
+
+bool
+deletions_hide_any(const struct part_deletion *list, uint32_t count, uint32_t series, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct part_deletion *d = &list[i];
+        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
+        if (roaring_bitmap_contains(d->series, series)) return true;
+    }
+    return false;
 }

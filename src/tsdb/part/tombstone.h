@@ -74,15 +74,13 @@ MUST_CHECK enum err tombstones_of_part(const struct tombstones *set, struct part
                                        struct why *why);
 
 /* True if a sample of the series at this time is deleted. */
+bool deletions_hide_any(const struct part_deletion *list, uint32_t count, uint32_t series,
+                        int64_t t_ms);
+/* The same, without a call for parts that have no deletions. */
 static inline bool
 deletions_hide(const struct part_deletion *list, uint32_t count, uint32_t series, int64_t t_ms)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const struct part_deletion *d = &list[i];
-        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
-        if (roaring_bitmap_contains(d->series, series)) return true;
-    }
-    return false;
+    return count > 0 && deletions_hide_any(list, count, series, t_ms);
 }
 
 #endif

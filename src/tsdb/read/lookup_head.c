@@ -6,6 +6,7 @@
  * then, so that writers can go on.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "tsdb/read/lookup_private.h"
 

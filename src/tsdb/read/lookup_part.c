@@ -12,6 +12,9 @@
  * With a limit, values are looked up some at a time, in order.
  */
 #include "tsdb/part/walk.h"
+
+#include <roaring/roaring.h>
+
 #include "tsdb/read/lookup_private.h"
 
 enum {

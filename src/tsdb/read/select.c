@@ -30,6 +30,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <roaring/roaring.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -4,6 +4,7 @@
  * the order of arrival, so the ones that are selected are listed when the query begins.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 #include <stdlib.h>
 
 #include "base/search.h"

@@ -3,6 +3,7 @@
  * registry. The head lock is taken for a few steps at a time, so that writers can go on.
  */
 #include <assert.h>
+#include <roaring/roaring.h>
 
 #include "base/heap.h"
 #include "tsdb/read/select_private.h"

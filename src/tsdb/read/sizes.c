@@ -11,6 +11,7 @@
 #include "tsdb/read/sizes.h"
 
 #include <assert.h>
+#include <roaring/roaring.h>
 #include <stdlib.h>
 
 #include "base/hash/hash.h"

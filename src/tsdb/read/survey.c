@@ -9,6 +9,8 @@
  */
 #include "tsdb/read/select_private.h"
 
+#include <roaring/roaring.h>
+
 enum {
     SERIES_COUNTED_MAX = 4096, /* in all parts and the head; with more, some are visited */
     SPOTS = 48,                /* places in a part: about as many pages of rows are read */

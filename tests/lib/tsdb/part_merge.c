@@ -7,6 +7,8 @@
  */
 #include "lib/tsdb/part_merge.h"
 
+#include <roaring/roaring.h>
+
 /* --- making ----------------------------------------------------------------------------------- */
 
 void

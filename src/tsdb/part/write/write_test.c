@@ -1,6 +1,7 @@
 /* write_test.c - parts with many series, written with little memory. */
 #include "lib/test.h"
 
+#include <roaring/roaring.h>
 #include <stdio.h>
 #include <stdlib.h>
 
