@@ -356,16 +356,6 @@ prints() { # STATUS EXPECTED ARGUMENT...
     [[ $status == "$1" && $said == *"$2"* ]]
 }
 
-junit_agrees() { # FILE...
-    local tool
-    for tool in "$promtool" "$firekeep"; do
-        "$tool" test rules --junit="$work/junit.xml" "$@" >"$work/out" 2>&1
-        sed -E 's/timestamp="[^"]+"/timestamp="T"/g; s/></>\n</g' "$work/junit.xml" >"$work/junit.${tool##*/}"
-        rm "$work/junit.xml"
-    done
-    diff "$work/junit.promtool" "$work/junit.firekeep"
-}
-
 # --- hostile files -------------------------------------------------------------------------------
 
 write_hostile() {
@@ -448,13 +438,11 @@ claim "only tests that are named are run" prints 0 SUCCESS --run=good fail-secon
 claim "--run may be given again" prints 1 'expr: "1"' --run=nothing --run='^ba' fail-second.yml
 claim "a regular expression has to be one" prints 2 '--run' --run='(' fail-second.yml
 claim "without a file the usage is told" prints 2 'missing FILE'
-claim "a file of results that cannot be written fails" prints 1 'cannot write /nowhere/x' --junit=/nowhere/x pass-null.yml
 claim "features of a server can be enabled" prints 0 SUCCESS --query.features=delayed-name-removal fail-names.yml
 if [[ ! -x $promtool ]]; then
     for name in "promtool judges these files as their names say" "promtool says the same of tests that pass" \
         "promtool says the same of tests that fail" "promtool says the same of several files" \
-        "promtool selects the same tests" "promtool shows the same differences" "promtool dumps the same series" \
-        "promtool writes the same JUnit XML" "promtool has the same feature" "promtool says the same of files made at random"; do
+        "promtool selects the same tests" "promtool has the same feature" "promtool says the same of files made at random"; do
         skip "$name" "tests/peers/fetch gets promtool"
     done
 else
@@ -466,9 +454,6 @@ else
     claim "promtool says the same of several files" agree pass-order.yml fail-second.yml fail-alerts.yml pass-null.yml
     claim "promtool selects the same tests" eval 'agree --run=o fail-second.yml && agree --run="^$" fail-second.yml &&
         agree --run=x --run="ba+d" fail-second.yml'
-    claim "promtool shows the same differences" each_agrees fail --diff
-    claim "promtool dumps the same series" each_agrees pass --debug
-    claim "promtool writes the same JUnit XML" junit_agrees pass-order.yml fail-second.yml fail-alerts.yml fail-values.yml
     claim "promtool has the same feature" judges "$promtool" 0 fail-names SUCCESS --enable-feature=promql-delayed-name-removal
     claim "promtool says the same of files made at random" "$compare" "$firekeep" "$promtool" "$work/random" 80 20240229
 fi

@@ -260,7 +260,6 @@ unit_run(struct testing *t)
     for (uint32_t i = 0; e == OK && fine && i < t->test->expressions.count; i++) {
         e = compare_expression(t, &t->test->expressions.items[i]);
     }
-    if (e == OK && fine && t->options->dump != NULL) e = dump_series(t, last_time(t->test));
     return e;
 }
 

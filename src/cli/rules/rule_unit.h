@@ -20,11 +20,8 @@ struct rule_unit_options {
     uint32_t group_count;
     struct text_list wrong; /* errors of rule files: failures of the test */
     struct promql_features features;
-    bool diff; /* shows alerts that differ side by side, in colours */
     /* Called for each failure, with a view of several lines without the last line feed. */
     void (*fail)(void *context, struct bytes text);
-    /* Called with all series at the end, in the same form; may be NULL. */
-    void (*dump)(void *context, struct bytes text);
     void (*warn)(void *context, const char *text);
     void *context;
 };

@@ -141,15 +141,10 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
     if (t->test->name[0] != '\0') buf_printf(&t->text, "    name: %s,\n", t->test->name);
     buf_printf(&t->text, "    alertname: %s, time: ", x->alertname);
     put_duration(&t->text, x->at_ms);
-    if (t->options->diff) {
-        buf_put_text(&t->text, ", \n        diff: ");
-        put_alerts_diff(&t->text, expected, x->expected.count, got.alerts, got.count);
-    } else {
-        buf_put_text(&t->text, ", \n        exp:");
-        put_alerts(&t->text, expected, x->expected.count);
-        buf_put_text(&t->text, ", \n        got:");
-        put_alerts(&t->text, got.alerts, got.count);
-    }
+    buf_put_text(&t->text, ", \n        exp:");
+    put_alerts(&t->text, expected, x->expected.count);
+    buf_put_text(&t->text, ", \n        got:");
+    put_alerts(&t->text, got.alerts, got.count);
     return testing_fail(t);
 }
 
@@ -301,7 +296,7 @@ read_expected_histogram(struct testing *t, const char *text, struct bytes *ret, 
     else if (isfinite(number))
         buf_printf(error, "%f", number);
     else
-        put_plain(error, number);
+        put_scientific(error, number); /* Inf, NaN */
     return ERR_INPUT;
 }
 
@@ -404,46 +399,4 @@ compare_expression(struct testing *t, const struct rule_test_expression *x)
     buf_put_text(&t->text, "\n        got: ");
     put_samples(&t->text, &got);
     return testing_fail(t);
-}
-
-/* --- all series ------------------------------------------------------------------------------- */
-
-static void
-put_points(struct buf *to, struct promql_result *result, bool histograms)
-{
-    for (struct promql_point point; promql_next_point(result, histograms, &point);) {
-        buf_put_u8(to, '\n');
-        if (histograms)
-            fhist_print(point.histogram, to);
-        else
-            put_plain(to, point.value);
-        buf_printf(to, " @[%lld]", (long long)point.t_ms);
-    }
-}
-
-enum err
-dump_series(struct testing *t, int64_t until_ms)
-{
-    struct unit_query q;
-    char expression[64];
-    struct bytes labels;
-    int64_t ms = until_ms / 1000 * 1000 + 1000; /* rounded up, so that all samples are included */
-    snprintf(expression, sizeof expression, "{__name__=~\".+\"}[%llds]", (long long)ms / 1000);
-    buf_put_text(&t->text, "Dump of all data (input_series and rules) at ");
-    put_go_duration(&t->text, ms);
-    buf_put_text(&t->text, ":\n");
-    enum err e = query(t, bytes_of_text(expression), t->test->start_ms + ms, &q);
-    for (bool first = true; e == OK && promql_next_series(q.result, &labels); first = false) {
-        if (!first) buf_put_u8(&t->text, '\n');
-        labels_print(&t->text, labels);
-        buf_put_text(&t->text, " =>");
-        put_points(&t->text, q.result, false);
-        put_points(&t->text, q.result, true);
-    }
-    query_end(&q);
-    if (e && e != ERR_INPUT) return e;
-    if (buf_error(&t->text)) return testing_no_memory(t);
-    t->options->dump(t->options->context, buf_bytes(&t->text));
-    buf_clear(&t->text);
-    return OK;
 }

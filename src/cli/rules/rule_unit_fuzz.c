@@ -80,7 +80,6 @@ run_tests(const struct rule_groups *groups, const struct rule_tests *tests)
         .fuzzy_compare = tests->fuzzy_compare,
         .groups = order,
         .fail = take_text,
-        .dump = take_text,
         .warn = take_warning,
     };
     for (; options.group_count < groups->count && options.group_count < GROUPS_MAX;
@@ -88,7 +87,6 @@ run_tests(const struct rule_groups *groups, const struct rule_tests *tests)
         order[options.group_count] = &groups->items[options.group_count];
     }
     for (uint32_t i = 0; i < tests->tests.count; i++) {
-        options.diff = i % 2 == 1;
         if (is_short(tests, &tests->tests.items[i])) run_twice(&options, &tests->tests.items[i]);
     }
 }

@@ -60,8 +60,6 @@ MUST_CHECK enum err input_write(struct testing *t, struct bytes message, struct 
 MUST_CHECK enum err compare_alerts(struct testing *t, const struct rule_test_alerts *expected);
 MUST_CHECK enum err compare_expression(struct testing *t,
                                        const struct rule_test_expression *expected);
-/* Passes all series from the beginning to a time to `dump`. */
-MUST_CHECK enum err dump_series(struct testing *t, int64_t until_ms);
 
 /* --- rule_unit_text.c ------------------------------------------------------------------------- */
 
@@ -81,12 +79,8 @@ void put_label_list(struct buf *to, const struct label_list *list);
 /* The first writes 1m30s as in files, the second as Go does. */
 void put_duration(struct buf *to, int64_t ms);
 void put_go_duration(struct buf *to, int64_t ms);
-/* Both write the fewest digits that read back the same: 1.5E+00, and without an exponent. */
+/* Writes the fewest digits that read back the same: 1.5E+00. */
 void put_scientific(struct buf *to, double value);
-void put_plain(struct buf *to, double value);
 void put_alerts(struct buf *to, const struct fired_alert *alerts, uint32_t count);
-/* Alerts that are only expected are red, those only found green, values that differ yellow. */
-void put_alerts_diff(struct buf *to, const struct fired_alert *expected, uint32_t expected_count,
-                     const struct fired_alert *got, uint32_t got_count);
 
 #endif

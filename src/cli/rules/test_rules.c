@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/text/shown.h"
 #include "cli/commands.h"
-#include "cli/lib/junit.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
 #include "model/regex/searcher.h"
@@ -17,29 +16,22 @@
 #include "rules/load/rule_tests.h"
 #include "sys/env.h"
 
-enum { FILE_BYTES_MAX = 1 << 30, JUNIT_FILE_BYTES_MAX = 512 << 20 };
+enum { FILE_BYTES_MAX = 1 << 30 };
 
 static const uint64_t memory_bytes_max = UINT64_C(2) << 30;
 
 struct test_rules_options {
     struct flag_texts run;
-    bool debug, diff, ignore_unknown_fields;
-    const char *junit;
+    bool ignore_unknown_fields;
     const char *features;
 };
 
 static const struct flag flags[] = {
     {"run", 0, FLAG_TEXTS, offsetof(struct test_rules_options, run), "REGEX",
      "run only tests whose names match, anywhere in them; may be repeated, any will do"},
-    {"debug", 0, FLAG_SWITCH, offsetof(struct test_rules_options, debug), NULL,
-     "print when a test starts and ends, and all series that it has at its end"},
-    {"diff", 0, FLAG_SWITCH, offsetof(struct test_rules_options, diff), NULL,
-     "print expected and actual alerts as one, with differences in colours"},
     {"ignore-unknown-fields", 0, FLAG_SWITCH,
      offsetof(struct test_rules_options, ignore_unknown_fields), NULL,
      "accept fields that rule files do not have"},
-    {"junit", 0, FLAG_TEXT, offsetof(struct test_rules_options, junit), "FILE",
-     "write the results to this file, as JUnit XML"},
     {"query.features", 0, FLAG_TEXT, offsetof(struct test_rules_options, features), "LIST",
      "optional behaviour of PromQL, as the server has it (default none)"},
     {0},
@@ -47,6 +39,7 @@ static const struct flag flags[] = {
 
 static const char notes[] =
     "\nRuns the tests of each FILE, which has the format of promtool's unit tests: docs/rules.md.\n"
+    "promtool runs the same files, and writes JUnit XML and differences in colours.\n"
     "\nExit status: 0 all tests passed; 1 a test failed, or a file cannot be read; 2 wrong "
     "usage.\n";
 
@@ -56,7 +49,6 @@ struct running {
     const struct test_rules_options *options;
     struct promql_features features;
     struct searcher *names; /* names of tests to run; NULL: all */
-    struct junit junit;
     struct env *env;
     struct budget memory;
 
@@ -93,14 +85,6 @@ take_failure(void *context, struct bytes text)
 {
     struct running *r = context;
     tests_keep_text(r, &r->failures, text);
-    junit_failure(&r->junit, text);
-}
-
-static void
-print_dump(void *context, struct bytes text)
-{
-    (void)context;
-    printf("DEBUG: %.*s\n", (int)text.size, (const char *)text.at);
 }
 
 static void
@@ -234,32 +218,11 @@ run_test(struct running *r, const struct rule_test *test, struct why *why)
         .group_count = r->group_count,
         .wrong = r->wrong,
         .features = r->features,
-        .diff = r->options->diff,
         .fail = take_failure,
-        .dump = r->options->debug ? print_dump : NULL,
         .warn = print_warning,
         .context = r,
     };
     return rule_unit_run(&options, test, why);
-}
-
-static enum err
-run_named(struct running *r, uint32_t index, struct why *why)
-{
-    const struct rule_test *test = &r->tests.tests.items[index];
-    char unnamed[32];
-    snprintf(unnamed, sizeof unnamed, "unnamed#%u", index);
-    const char *name = test->name[0] == '\0' ? unnamed : test->name;
-    int64_t began = env_monotonic_ns(r->env);
-    if (r->names != NULL && !searcher_finds(r->names, bytes_of_text(test->name))) return OK;
-    junit_case(&r->junit, name);
-    if (r->options->debug) printf("DEBUG: Starting test %s\n", name);
-    enum err e = run_test(r, test, why);
-    if (r->options->debug) {
-        printf("DEBUG: Test %s finished, took %.6fms\n", name,
-               (double)(env_monotonic_ns(r->env) - began) / 1e6);
-    }
-    return e;
 }
 
 static enum err
@@ -271,7 +234,9 @@ run_tests(struct running *r, struct why *why)
     buf_fini(&text);
     if (e == OK) e = read_rule_files(r, why);
     for (uint32_t i = 0; e == OK && i < r->tests.tests.count; i++) {
-        e = run_named(r, i, why);
+        const struct rule_test *test = &r->tests.tests.items[i];
+        if (r->names != NULL && !searcher_finds(r->names, bytes_of_text(test->name))) continue;
+        e = run_test(r, test, why);
     }
     return e;
 }
@@ -294,7 +259,6 @@ static bool
 run_file(struct running *r, const char *path)
 {
     struct why why = {""};
-    int64_t at_ms = env_realtime_ms(r->env);
     arena_init(&r->arena, &r->memory, FILE_BYTES_MAX, 0);
     r->path = path;
     r->tests = (struct rule_tests){.evaluation_interval_ms = 0};
@@ -308,9 +272,7 @@ run_file(struct running *r, const char *path)
         e = why_set(&why, ERR_NOMEM, "%s: not enough memory for all failures", path);
     }
     if (e) {
-        struct bytes sentence = bytes_of_text(why_text(&why, e));
-        tests_keep_text(r, &r->failures, sentence);
-        junit_error(&r->junit, sentence);
+        tests_keep_text(r, &r->failures, bytes_of_text(why_text(&why, e)));
     }
     bool passed = e == OK && r->failures.count == 0;
     if (passed)
@@ -318,29 +280,11 @@ run_file(struct running *r, const char *path)
     else
         print_failures(&r->failures);
     printf("\n");
-    junit_suite(&r->junit, path, e ? INT64_MIN : at_ms);
     arena_fini(&r->arena);
     return passed;
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
-
-static enum err
-write_junit(const struct junit *junit, const char *path, struct why *why)
-{
-    struct buf text;
-    buf_init(&text, NULL, JUNIT_FILE_BYTES_MAX);
-    enum err e = junit_put(junit, &text);
-    if (e) why_set(why, e, "cannot write %s: not enough memory", path);
-    FILE *file = e ? NULL : fopen(path, "w");
-    if (e == OK) {
-        bool written = file != NULL && fwrite(text.at, 1, text.size, file) == text.size;
-        if (file != NULL && fclose(file) != 0) written = false;
-        if (!written) e = why_set(why, ERR_IO, "cannot write %s: %m", path);
-    }
-    buf_fini(&text);
-    return e;
-}
 
 /* Joins the regexes into one that matches if any of them does. */
 static enum err
@@ -393,14 +337,11 @@ test_rules(int argc, char **argv)
     }
     log_to_fd(-1); /* failing rules are reported as failures of tests */
     budget_init(&r.memory, "test", memory_bytes_max, NULL);
-    junit_init(&r.junit, &r.memory);
     for (int i = 1; i <= count; i++) {
         if (!run_file(&r, argv[i])) code = EXIT_FAILED;
     }
-    if (options.junit != NULL) e = write_junit(&r.junit, options.junit, &why);
-    junit_fini(&r.junit);
     searcher_free(r.names);
-    return e ? cli_failed("test", e, &why) : code;
+    return code;
 }
 
 static int

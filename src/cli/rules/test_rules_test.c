@@ -1,5 +1,4 @@
-/* test_rules_test.c - `firekeep test rules`: exit status, order of what it prints, --run, --junit.
- */
+/* test_rules_test.c - `firekeep test rules`: exit status, order of what it prints, --run. */
 #include "lib/test.h"
 
 #include "cli/commands.h"
@@ -8,7 +7,7 @@
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static char dir[TEST_DIR_BYTES], file[96], junit[128];
+static char dir[TEST_DIR_BYTES], file[96];
 
 static int
 make_dir(void **state)
@@ -16,7 +15,6 @@ make_dir(void **state)
     (void)state;
     if (!make_test_dir(dir)) return -1;
     snprintf(file, sizeof file, "%s/tests.yml", dir);
-    snprintf(junit, sizeof junit, "--junit=%s/junit.xml", dir);
     return 0;
 }
 
@@ -102,31 +100,6 @@ UNIT_TEST(test_a_name_that_any_run_matches_is_run)
     expect_printed("--run");
 }
 
-UNIT_TEST(test_debug_names_tests_without_a_name_by_their_number)
-{
-    write_tests();
-    assert_int_equal(RUN("--debug", file), EXIT_FAILED);
-    expect_printed("DEBUG: Starting test good\n");
-    expect_printed("DEBUG: Test unnamed#2 finished, took ");
-}
-
-UNIT_TEST(test_junit_counts_tests_and_failures)
-{
-    struct buf text;
-    buf_init(&text, NULL, 1 << 20);
-    write_tests();
-    assert_int_equal(RUN(junit, file), EXIT_FAILED);
-    assert_int_equal(env_read_whole(env_real(), strchr(junit, '=') + 1, &text, NULL), OK);
-    buf_put_u8(&text, 0);
-    if (strstr((char *)text.at, "tests=\"3\"") == NULL ||
-        strstr((char *)text.at, "failures=\"2\"") == NULL) {
-        fail_msg("written: %s", (char *)text.at);
-    }
-    buf_fini(&text);
-    assert_int_equal(RUN("--junit=/nowhere/junit.xml", "--run=good", file), EXIT_FAILED);
-    expect_printed("cannot write /nowhere/junit.xml: ");
-}
-
 UNIT_TEST(test_wrong_words_end_with_2)
 {
     write_tests();
@@ -155,8 +128,6 @@ main(void)
         IN_DIR(test_the_rules_of_the_files_that_are_named_are_evaluated),
         IN_DIR(test_failures_are_printed_after_the_name_of_their_file),
         IN_DIR(test_a_name_that_any_run_matches_is_run),
-        IN_DIR(test_debug_names_tests_without_a_name_by_their_number),
-        IN_DIR(test_junit_counts_tests_and_failures),
         IN_DIR(test_wrong_words_end_with_2),
         IN_DIR(test_a_file_that_is_missing_ends_with_1),
     };
