@@ -82,20 +82,6 @@ static const char notes[] =
 
 /* --- the request ------------------------------------------------------------------------------ */
 
-/* True for a range vector, which is evaluated at one time, even for a chart. */
-static bool
-has_no_range(struct bytes expression)
-{
-    struct promql_tree *tree = NULL;
-    struct buf error;
-    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    bool has =
-        promql_parse(expression, NULL, NULL, &tree, &error) || promql_has_range(tree, &error);
-    if (tree != NULL) promql_free(tree);
-    buf_fini(&error);
-    return !has; /* the target reports invalid expressions */
-}
-
 static enum err
 settle_range(struct querying *q, int64_t now_ms, struct why *why)
 {
@@ -120,9 +106,7 @@ query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
     if (range && q->time.word != NULL) {
         return why_set(why, ERR_INPUT, "--time cannot be used with --start, --end and --step");
     }
-    if (q->form == FORM_CHART && q->time.word == NULL && !range) {
-        range = !has_no_range(a->expression);
-    }
+    range |= q->form == FORM_CHART && q->time.word == NULL;
     bool plans = q->explain || q->analyze;
     if (q->explain && q->analyze) {
         return why_set(why, ERR_INPUT, "--explain and --analyze cannot be used together");
