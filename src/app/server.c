@@ -30,6 +30,7 @@
 #include "views/usage.h"
 
 #define OPEN_NS_MAX (2 * NS_PER_S) /* a start waits so long for destinations to be open */
+#define SAVE_NS_MAX (3 * NS_PER_S) /* a snapshot waits so long for destinations to save */
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
@@ -278,12 +279,22 @@ log_identity(const struct server *s, const struct tsdb_opening *o)
     }
 }
 
+/*
+ * A destination begins in a restored directory at its saved position, and sends each part that is
+ * not all before it. So the head is flushed, and states are copied when destinations that keep up
+ * have saved that they passed its part: they send again what the flush after this one adds.
+ */
 static enum err
 copy_states(void *context, const char *from, const char *to, struct why *why)
 {
     struct server *s = context;
     char from_dir[300], to_dir[400];
-    enum err e = path_in(from_dir, sizeof from_dir, from, STORAGE_RELAY, why);
+    enum err e = keeper_flush_now(&s->keeper, why);
+    int64_t until_ns = env_monotonic_ns(s->env) + SAVE_NS_MAX;
+    while (e == OK && !relays_have_saved(s->relays, tsdb_store_pos(s->tsdb)) &&
+           env_monotonic_ns(s->env) < until_ns)
+        env_sleep(s->env, 20 * NS_PER_MS);
+    if (e == OK) e = path_in(from_dir, sizeof from_dir, from, STORAGE_RELAY, why);
     if (e == OK) e = path_in(to_dir, sizeof to_dir, to, STORAGE_RELAY, why);
     return e ? e : relay_copy_states(s->env, from_dir, to_dir, &s->memory.foreground, why);
 }

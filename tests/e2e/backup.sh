@@ -195,6 +195,21 @@ claim "destinations: what was queued is delivered" within 20 accounts here '.sam
 stop e
 claim "destinations: all accounts balance" "$firekeep" verify "$work/new"
 
+# A restored destination begins behind the part that it had delivered, although its state is only
+# saved once a second.
+reads_no_part() {
+    grep 'the log does not match .* destination=here .* reading_the_store=0' "$work/h.log"
+}
+claim "destinations: a server starts once more" serve g "$work/new"
+claim "destinations: more samples are written" "$firekeep" import --url="$restored" --format=prometheus "$work/first.txt"
+claim "destinations: they are delivered" within 20 accounts here '.samples.queued == 0'
+claim "destinations: and backed up at once" "$firekeep" backup --url="$restored" "$store"
+crash g
+claim "destinations: that is restored" restores
+claim "destinations: a server starts on it" serve h "$work/new"
+claim "destinations: it sends nothing again" within 20 reads_no_part
+stop h
+
 # --- by the server itself -------------------------------------------------------------------------
 
 scheduled=$work/scheduled

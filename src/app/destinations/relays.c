@@ -694,6 +694,23 @@ relays_are_full(struct relays *all)
     return atomic_load_explicit(&all->full, memory_order_relaxed) > 0;
 }
 
+bool
+relays_have_saved(struct relays *all, uint64_t pos)
+{
+    bool passed = true;
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count && passed; i++) {
+        struct runner *r = all->runners[i];
+        struct relay_status status = {.state = RELAY_PAUSED};
+        lock_take(&r->lock);
+        if (r->relay != NULL) relay_status(r->relay, &status);
+        lock_drop(&r->lock);
+        passed = status.state != RELAY_RUNNING || relay_guard_pos(r->guard) >= pos;
+    }
+    lock_drop(&all->lock);
+    return passed;
+}
+
 void
 relays_print_yaml(struct relays *all, struct buf *to)
 {

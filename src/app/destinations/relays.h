@@ -61,6 +61,9 @@ void relays_collect(struct metric_sink *sink, void *relays);
 void relays_print(struct relays *relays, struct json *to);
 /* Says whether a destination that may not drop samples has used up its log budget. Any thread. */
 bool relays_are_full(struct relays *relays);
+/* Says whether the saved states of all destinations that are running have passed this position of
+ * the log. Any thread. */
+bool relays_have_saved(struct relays *relays, uint64_t pos);
 /* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
 MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool paused,
                                  struct why *why);
