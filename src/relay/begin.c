@@ -6,8 +6,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "relay/letters/letters_found.h"
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters_old.h"
 #include "relay/operate/reset.h"
 #include "relay/relay_private.h"
 #include "relay/state/guard.h"
@@ -88,34 +87,35 @@ waiting(const struct relay_state *s, unsigned kind)
     return s->counted[kind] > s->taken[kind] ? s->counted[kind] - s->taken[kind] : 0;
 }
 
-/* Letters of items that are not read again; `waited` counts those that were, by the old state. */
-struct letters_before {
-    struct letters_known now, was;
-    uint64_t count[ITEM_KIND_COUNT];
-    uint64_t waited[ITEM_KIND_COUNT];
-};
-
+/* Converts what an earlier version left, if the state does not have a list of files. */
 static enum err
-count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+convert_letters(struct relay *r, bool is_known, struct why *why)
 {
-    (void)state;
-    struct letters_before *x = context;
-    if (!letters_count_has(&x->now, letter)) return OK;
-    x->count[letter->item.kind]++;
-    x->waited[letter->item.kind] += !letters_count_has(&x->was, letter);
-    return OK;
+    const struct relay_context *c = &r->context;
+    struct relay_state *s = &r->state, before = *s;
+    struct wal_stats log;
+    wal_stats(c->options.wal, &log);
+    if (s->cursor.pos == 0) s->cursor.pos = log.begin_pos; /* the oldest of the log */
+    /* It happens once, and a file may be larger than the destination's share of memory. */
+    enum err e = letters_old_convert(c->options.env, c->dir, NULL, s, is_known,
+                                     &r->saving.next_letters, why);
+    s->cursor = before.cursor;
+    if (e == OK) shown_keep(s, &before);
+    return e;
 }
 
-/* Makes the account include the letters that exist. Queued items that are not letters and are not
- * sent any more are dropped; those that are read all the same, because they are wanted from a time
- * on, are counted once more. */
+/* Makes the account include the lines that exist. Queued items that are not dead letters and are
+ * not sent any more are dropped; those that are read all the same, because they are wanted from a
+ * time on, are counted once more. */
 static enum err
-count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
+count_letters(struct relay *r, const struct relay_state *was, bool is_known, enum reset_from from,
+              struct why *why)
 {
     const struct relay_context *c = &r->context;
     struct relay_state *s = &r->state;
-    struct letters_before before = {relay_state_letters(s), relay_state_letters(was), {0}, {0}};
-    uint64_t waits[ITEM_KIND_COUNT] = {0};
+    struct buf *bytes = &r->saving.next_letters;
+    struct letter_list list = {.memory = c->options.memory};
+    uint64_t waits[ITEM_KIND_COUNT] = {0}, lines[ITEM_KIND_COUNT] = {0};
     /* The previous state may be older than the account was: the log has the missing items. */
     bool drops = s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME);
     bool known = was->log_count.known && !was->fill.active && destination_takes_all(c->settings);
@@ -128,19 +128,30 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
         uint64_t more = log.totals[kind] - was->log_count.of[kind];
         if (more > waits[kind]) waits[kind] = more;
     }
-    enum err e = dead_letters_each(c->options.env, c->dir, c->options.memory, count_letter, &before,
-                                   NULL, why);
-    if (e && e != ERR_MISSING) return e;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t letters = before.waited[kind];
+    enum err e = OK;
+    bool is_old = is_known && letter_list_is_old(s->letters);
+    if (!is_old && from != RESET_PREVIOUS) {
+        e = letters_recount(c->options.env, c->dir, c->options.memory, &list, why);
+        buf_clear(bytes);
+        letter_list_put(&list, bytes);
+        s->letters = buf_bytes(bytes);
+        if (e == OK) e = buf_error(bytes);
+        is_old = !is_known && list.count == 0;
+        letter_list_fini(&list);
+    }
+    if (e == OK && is_old) e = convert_letters(r, is_known, why);
+    if (e == OK) e = letter_list_get(&list, s->letters);
+    letter_list_lines(&list, lines);
+    letter_list_fini(&list);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        uint64_t had = was->fates.count[kind][FATE_DEAD_LETTERED];
+        uint64_t letters = lines[kind] > had ? lines[kind] - had : 0;
         uint64_t dropped = waits[kind] > letters ? waits[kind] - letters : 0;
-        s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
+        s->fates.count[kind][FATE_DEAD_LETTERED] = lines[kind];
         s->fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += dropped;
         s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
     }
-    s->letters = (struct letters_mark){
-        .known = false}; /* all letters in the directory belong to the new state */
-    return OK;
+    return e;
 }
 
 /* Begins as an operator decided; `why` says what cannot be read. */
@@ -170,8 +181,8 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
     begin_again(r, &reset, known);
-    e = saving_keep_texts(&r->saving, &r->state);
-    if (e == OK) e = count_letters(r, &before, reset.from, why);
+    e = count_letters(r, &before, known, reset.from, why);
+    if (e == OK) e = saving_keep_texts(&r->saving, &r->state);
     if (e == OK) e = relay_state_put_aside(env, c->dir, why);
     memcpy(r->state.log_id, wal_log_id(c->options.wal), sizeof r->state.log_id);
     if (known) shown_keep_taken(&r->state, &before);
@@ -304,7 +315,6 @@ fit_to_log(struct relay *r)
     }
     if (!is_fill_pos(s->cursor.pos)) {
         if (other && pos >= log.begin_pos) s->cursor = (struct relay_cursor){0};
-        /* An earlier cursor would revoke dead letters of items that are not read again. */
         if (!other && pos > log.next_pos) s->cursor = (struct relay_cursor){.pos = log.next_pos};
     }
     if (!filled) s->log_count.known &= !other;
@@ -338,6 +348,8 @@ relay_load_state(struct relay *r, struct why *why)
     if (is_new) {
         first_state(r, c->settings->start, c->settings->start_ms);
         struct relay_state *s = &r->state;
+        letter_list_put(&(struct letter_list){.number = 1}, &r->saving.next_letters);
+        s->letters = buf_bytes(&r->saving.next_letters);
         struct wal_stats log;
         wal_stats(c->options.wal, &log);
         if (s->cursor.pos == log.end_pos) {
@@ -345,7 +357,10 @@ relay_load_state(struct relay *r, struct why *why)
             memcpy(s->log_count.of, log.totals, sizeof log.totals);
         }
     }
-    bool changed = fit_to_log(r);
+    bool converts = !is_new && !c->settings->dry_run && letter_list_is_old(r->state.letters);
+    e = converts ? convert_letters(r, true, why) : OK;
+    if (e) return e;
+    bool changed = fit_to_log(r) || converts;
     e = saving_keep_texts(&r->saving, &r->state);
     if (e || c->settings->dry_run) return e;
     if (changed && !is_new) e = saving_put(&r->saving, &r->state, why);

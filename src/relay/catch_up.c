@@ -78,7 +78,6 @@ leave_log(struct relay *r)
     struct why why = {""};
     assert(!feed_reads_store(&r->feed));
     enum err e = relay_save(r, &why);
-    if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     if (e) {
         breaker_failed(&r->breaker, "switch from the log to the store", "state", why.text);
         relay_run_again(r);
@@ -117,7 +116,6 @@ give_again(struct relay *r)
     uint64_t to_pos = catch_up_end(&r->context, 0, &log_count);
     /* If more was stored meanwhile, that is taken first. */
     if (e == OK && to_pos > r->state.cursor.pos) return;
-    if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     struct relay_state next = r->state;
     next.begin_ms = r->watch.again_from_ms;
     next.begin_pos = next.cursor.pos;
@@ -128,15 +126,6 @@ give_again(struct relay *r)
         .since_ms = env_realtime_ms(r->context.options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    /* Letters of items that are read again are counted again then. */
-    uint64_t kept[ITEM_KIND_COUNT] = {0}, replaying[ITEM_KIND_COUNT] = {0};
-    struct letters_known known = relay_state_letters(&next);
-    if (e == OK) e = dead_letters_count_again(r->letters.files, &known, kept, replaying, &why);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        next.fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
-        next.letters.replaying[kind] -= replaying[kind];
-        next.taken[kind] -= kept[kind] + replaying[kind];
-    }
     if (e) {
         breaker_failed(&r->breaker, "begin a replay", "state", why.text);
         relay_run_again(r);

@@ -177,8 +177,6 @@ void
 pump_letters(struct relay *r)
 {
     struct letters *l = &r->letters;
-    if (lanes_replay_nothing(&r->lanes)) letters_replay_clear(l);
-    if (!letters_replay_has(l)) return;
     for (unsigned i = 0; i < LETTERS_AT_ONCE; i++) {
         struct dead_letter letter;
         struct call_item at = {.record = REPLAY_RECORD, .count = 1};
@@ -186,10 +184,7 @@ pump_letters(struct relay *r)
         if (letters_replay_next(l, &letter, &at.index, &why) != OK) return;
         enum lane_offer offer = lanes_offer(&r->lanes, &letter.item, &at, &why);
         assert(offer != LANE_TOO_OLD); /* only samples of the store may be */
-        if (offer == LANE_FULL) {
-            letters_replay_wait(l, at.index);
-            return;
-        }
+        if (offer == LANE_FULL) return;
         enum err e = OK;
         if (offer == LANE_UNFIT)
             e = settle_bury(&r->settling, &at, &letter.item, BURY_UNREPRESENTABLE,

@@ -78,6 +78,7 @@ relay_end_run(struct relay *r)
     prepare_end(&r->preparation);
     if (r->writer != NULL) writer_free(r->context.class, r->writer);
     settle_end(&r->settling);
+    watch_letters_lost(r);
     letters_end(&r->letters);
     window_free(r->window);
     account_end(&r->account);
@@ -105,14 +106,14 @@ relay_begin_run(struct relay *r, struct why *why)
     assert(r->phase == RUN_NONE);
     assert(r->writer == NULL); /* invariant 1 */
     assert(r->window == NULL);
-    assert(r->letters.files == NULL);
+    assert(!r->letters.is_open);
     if (relay_is_direct(r)) return begin_direct(r, why);
     guard_follow(r->context.options.guard, &r->state);
     r->phase = RUN_ON;
     enum err e = window_new(r->context.options.memory, r->state.cursor, &r->window);
     account_begin(&r->account, &r->state, r->window);
     settle_begin(&r->settling, r->window);
-    if (e == OK) e = letters_begin(&r->letters, &r->state, r->window, why);
+    if (e == OK) e = letters_begin(&r->letters, &r->state, why);
     if (e == OK) e = open_writer(r, why);
     if (e == OK) e = open_feed(r, why);
     if (e) relay_end_run(r);
@@ -348,11 +349,9 @@ relay_close(struct relay *r, struct why *why)
     }
     if (r->phase != RUN_NONE) {
         watch_take_wish(r); /* one that came after the last step */
+        watch_take_letters(r);
         e = r->context.class->tend == NULL ? OK : r->context.class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
-        /* The first save settles delivered letters; the second makes that durable. */
-        if (saved == OK && r->saving.need != SAVE_IF_MOVED)
-            saved = relay_save(r, e == OK ? why : NULL);
     }
     relay_free(r);
     return e ? e : saved;

@@ -89,6 +89,7 @@ struct relay_status {
     uint64_t taken[ITEM_KIND_COUNT];
     struct relay_shown shown; /* the same for counters: of the durable state, never decreasing */
     int64_t difference[ITEM_KIND_COUNT]; /* taken items in no term; 0 unless miscounted */
+    uint64_t replaying;     /* dead letters that are being sent again; they count as dead letters */
     uint64_t repeats_total; /* samples that the store gave once more; not part of the account */
     uint64_t behind_bytes;  /* bytes of the log that are not settled */
     int64_t behind_ms;      /* age of the oldest of these; 0 if all is settled */
@@ -115,6 +116,16 @@ bool relay_is_full(const struct relay *relay);
  * all stored samples so far, or is sending them again.
  */
 MUST_CHECK enum err relay_replay(struct relay *relay, int64_t from_ms, struct why *why);
+/*
+ * Wants all dead letters that are not being sent again to be sent again or, with `drop`, dropped.
+ * relay_letters_done() with the number that this gives says when that is durable, and how many they
+ * are. ERR_AGAIN: another such request is pending, or the relay that took the request is gone;
+ * ERR_UNSUPPORTED: the destination keeps none, or it is a dry run.
+ */
+MUST_CHECK enum err relay_letters_want(struct relay *relay, bool drop, uint64_t *ret_number,
+                                       struct why *why);
+MUST_CHECK enum err relay_letters_done(struct relay *relay, uint64_t number, bool *ret_done,
+                                       uint64_t *ret_lines, struct why *why);
 /* Pauses or resumes, whatever the settings say; this outlives restarts. */
 void relay_wish(struct relay *relay, bool paused);
 

@@ -1,597 +1,508 @@
 /*
- * relay_letters_test.c - relays whose files of dead letters are damaged while they are stopped or
- * running: the account counts lost letters once, and everything else goes on.
+ * relay_letters_test.c - dead letters of a whole relay: power that fails at every call of the
+ * machine, calls and allocations that fail, replays, bounds, packed files, and files that are gone.
+ * At every moment the account of the state on disk has as many dead letters as its files have
+ * lines, and no sample has two.
  */
 #include "lib/test.h"
 
 #include <inttypes.h>
 
+#include "base/hash/crc32c.h"
 #include "base/log.h"
 #include "lib/relay/relay_rig.h"
-#include "relay/operate/reset.h"
+#include "model/labels.h"
 
-static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
+#define LETTERS "relay/there/dead-letters"
 
 static enum err
-count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+note_line(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
-    (void)letter;
-    (void)state;
-    ++*(uint64_t *)context;
+    struct world *w = context;
+    uint32_t number = (uint32_t)bits_double(letter->item.bits);
+    (void)line;
+    (void)again;
+    assert_true(number < w->count);
+    if (w->sent[number].dead) fail_msg("sample %u has two lines", number);
+    w->sent[number].dead = true;
+    w->letters++;
     return OK;
 }
 
-static uint64_t
-letters_on_disk(struct world *w, struct dead_letters_report *ret_report)
-{
-    uint64_t letters = 0;
-    memset(ret_report, 0, sizeof *ret_report);
-    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, count_letter, &letters,
-                                   ret_report, &w->m.why);
-    assert_true(e == OK || e == ERR_MISSING);
-    return letters;
-}
-
-static uint64_t
-fate_of(struct world *w, unsigned fate)
-{
-    return world_status(w).fates.count[ITEM_FLOAT][fate];
-}
-
-static uint64_t
-file_bytes(struct world *w)
-{
-    struct file file;
-    uint64_t size;
-    must(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL));
-    must(file_size(&file, &size, NULL));
-    must(file_close(&file));
-    return size;
-}
-
+/* Reads all lines, and compares their number with the state on disk. */
 static void
-close_relay(struct world *w)
+check_lines(struct world *w)
 {
-    relay_stop(w->relay);
-    while (!relay_is_idle(w->relay)) {
-        world_turn(w, 1);
+    struct dead_letters_report report;
+    w->letters = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].dead = false;
     }
-    must(relay_close(w->relay, &w->m.why));
-    w->relay = NULL;
+    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, note_line, w, &report, &w->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+    assert_int_equal(report.lost, 0);
+    struct relay_state s = world_state(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->letters);
 }
 
-/* Makes letters in several batches. */
+/* Each sample was delivered, or has a line, or an operator dropped it. */
 static void
-make_letters(struct world *w, uint64_t seed)
+check_all(struct world *w, uint64_t dropped)
+{
+    uint64_t missing = 0;
+    world_turn_until_settled(w);
+    world_turn(w, 60);
+    check_lines(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        missing += !w->sent[i].delivered && !w->sent[i].dead;
+    }
+    struct relay_status s = world_status(w);
+    assert_int_equal(missing, dropped);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->letters);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), dropped);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], w->count - dropped - w->letters);
+}
+
+static void
+want(struct world *w, enum letters_wish wish)
+{
+    uint64_t number;
+    must(relay_letters_want(w->relay, wish == LETTERS_DROP, &number, &w->m.why));
+}
+
+/* The destination accepts a half of what it refused. */
+static void
+heal_half(struct world *w)
+{
+    for (uint32_t i = 0; i < w->count; i += 2) {
+        w->sent[i].poison = false;
+    }
+}
+
+static void
+begin_with(struct world *w, uint64_t seed, uint64_t max_bytes)
 {
     world_init(w, seed);
     w->refusal |= REFUSAL_OF_CALL;
+    w->drops = true; /* what is sent again is out of order */
+    w->settings.dead_letters_max_bytes = max_bytes;
     world_open(w);
-    for (unsigned i = 0; i < 5; i++) {
-        world_log(w, 400, 5);
-        world_turn_until_settled(w);
-        world_turn(w, 30);
-    }
-    world_check_account(w);
+    world_log(w, 600, 15);
+    world_turn_until_settled(w);
+    world_turn(w, 30);
+    check_lines(w);
+    assert_true(w->letters > 50);
 }
 
-/* Checks that the account agrees with the disk, and that it includes all samples taken. */
 static void
-check_letters(struct world *w, uint64_t dead, uint64_t lost)
+begin(struct world *w, uint64_t seed)
 {
-    struct dead_letters_report report;
-    world_turn(w, 60);
-    struct relay_status s = world_status(w);
-    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead - lost);
-    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], lost);
-    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
-    assert_int_equal(letters_on_disk(w, &report), dead - lost);
-    assert_int_equal(report.lost + report.back, 0);
+    begin_with(w, seed, 128 * 1024); /* files of 16 KiB */
 }
 
-UNIT_TEST(test_letters_lost_while_it_was_away_are_counted_once)
+/* The part of a life that is disturbed: letters are written, sent again, refused again, packed. */
+static void
+begin_replay(struct world *w, uint64_t seed)
+{
+    begin(w, seed);
+    heal_half(w);
+    world_log(w, 300, 15);
+    want(w, LETTERS_REPLAY);
+}
+
+static void
+live(struct world *w)
+{
+    world_turn(w, 120);
+}
+
+UNIT_TEST(test_power_may_fail_at_every_call_and_no_line_is_lost_or_repeated)
 {
     struct world *w = &the_world;
-    struct dead_letters_report report;
-    for (uint64_t seed = 1; seed < 40; seed++) {
-        make_letters(w, seed);
-        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED), size = file_bytes(w);
-        close_relay(w);
-        if (seed % 4 == 0) must(env_unlink(w->m.env, FILE_PATH, NULL));
-        if (seed % 4 == 0) must(env_syncdir(w->m.env, "relay/there/dead-letters", NULL));
-        if (seed % 4 != 0) must(sim_env_damage(w->m.sim, FILE_PATH, size * seed / 40));
-        uint64_t lost = dead - letters_on_disk(w, &report);
-        assert_int_equal(report.lost, lost);
-        assert_true(lost > 0);
-        uint64_t errors = log_count(LOG_ERROR);
-        world_open(w);
-        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - lost);
-        assert_true(log_count(LOG_ERROR) > errors);
-        check_letters(w, dead, lost);
-        errors = log_count(LOG_ERROR);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth += 1 + nth / 30) {
+        begin_replay(w, nth);
+        fault_env_arm(w->m.fe, (struct fault){.kind = FAULT_EIO, .nth = nth, .forever = true});
+        live(w);
+        fired = fault_env_fired(w->m.fe);
+        fault_env_disarm(w->m.fe);
         world_crash(w);
-        check_letters(w, dead, lost);
-        assert_int_equal(log_count(LOG_ERROR), errors);
+        check_lines(w);
+        check_all(w, 0);
         world_fini(w);
     }
 }
 
-/* Losses found before a crash and not saved are found again. */
-UNIT_TEST(test_letters_lost_are_counted_once_though_the_power_goes_at_once)
+UNIT_TEST(test_each_call_may_fail_once_and_the_account_is_right)
 {
+    static const enum fault_kind kinds[] = {FAULT_EIO,   FAULT_ENOSPC, FAULT_EINTR,
+                                            FAULT_SHORT, FAULT_TORN,   FAULT_SYNC};
     struct world *w = &the_world;
-    for (uint32_t steps = 0; steps < 8; steps++) {
-        make_letters(w, 50 + steps);
-        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-        close_relay(w);
-        must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
-        world_open(w);
-        world_turn(w, steps);
-        world_crash(w);
-        check_letters(w, dead, 1);
-        world_fini(w);
-    }
-}
-
-UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
-{
-    struct world *w = &the_world;
-    uint64_t asked;
-    for (unsigned how = 0; how < 2; how++) {
-        make_letters(w, 60 + how);
-        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-        must(dead_letters_request(w->m.env, "relay/there", NULL,
-                                  how ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, NULL, &asked, NULL,
-                                  &w->m.why));
-        assert_int_equal(asked, dead);
-        must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
-        uint64_t errors = log_count(LOG_ERROR);
-        for (uint32_t i = 0; i < w->count; i++) { /* the destination accepts them now */
-            w->sent[i].poison = false;
-            w->sent[i].dead = w->sent[i].delivered = true;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        bool fired = true;
+        for (uint64_t nth = 1; fired; nth += 1 + nth / 8) {
+            begin_replay(w, nth + 1000 * i);
+            fault_env_arm(w->m.fe, (struct fault){.kind = kinds[i], .nth = nth});
+            live(w);
+            fired = fault_env_fired(w->m.fe);
+            fault_env_disarm(w->m.fe);
+            if (nth % 2 == 0) check_all(w, 0);
+            world_crash(w);
+            check_all(w, 0);
+            world_fini(w);
         }
-        world_turn(w, 100);
-        world_turn_until_settled(w);
-        world_turn(w, 60);
-        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
-        uint64_t away = fate_of(w, how ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_DELIVERED);
-        uint64_t before = how ? 0 : w->count - dead, kept = fate_of(w, FATE_DEAD_LETTERED);
-        assert_int_equal(away, before + dead - 1 - kept);
-        assert_in_range(kept, 0, 2); /* items without a form still have none */
-        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
-        assert_true(log_count(LOG_ERROR) > errors);
-        world_crash(w);
-        world_turn(w, 60);
-        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
-        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), kept);
-        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
+    }
+}
+
+UNIT_TEST(test_each_allocation_may_fail_while_letters_are_sent_again)
+{
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 3000; nth += 1 + nth / 20) {
+        begin_replay(w, nth);
+        mem_fail_nth(nth, nth % 2 == 0);
+        live(w);
+        mem_fail_nth(0, false);
+        if (nth % 3 == 0) world_crash(w);
+        check_all(w, 0);
         world_fini(w);
     }
 }
 
-/* Decisions about letters, and deliveries, are in their files before they are in the state: they
- * are counted whatever fails between, and after a power loss. */
-static bool
-decide_and_fail(uint64_t nth, unsigned how)
+UNIT_TEST(test_letters_refused_again_are_new_lines_the_rest_is_delivered)
 {
     struct world *w = &the_world;
-    struct dead_letters_report report;
-    uint64_t asked;
-    make_letters(w, 80);
-    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-    enum dead_letters_wish wish = how == 0 ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY;
+    begin(w, 1);
+    uint64_t before = w->letters;
+    heal_half(w);
+    assert_int_equal(world_decide(w, LETTERS_REPLAY), before);
+    check_all(w, 0);
+    assert_in_range(w->letters, before / 4, before * 3 / 4);
+    assert_int_equal(world_status(w).replaying, 0);
+    uint64_t after = w->letters;
+    assert_int_equal(world_decide(w, LETTERS_DROP), after);
+    check_all(w, after);
+    assert_int_equal(w->letters, 0);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_BY_OPERATOR],
+                     after);
+    assert_int_equal(world_decide(w, LETTERS_DROP), 0);
+    world_fini(w);
+}
+
+/* A destination that is paused sends nothing again; what it refuses meanwhile can be dropped. */
+UNIT_TEST(test_a_drop_spares_what_is_being_sent_again)
+{
+    struct world *w = &the_world;
+    begin(w, 2);
+    uint64_t before = w->letters;
+    w->moods.blocked = 100;
+    assert_int_equal(world_decide(w, LETTERS_REPLAY), before);
+    assert_int_equal(world_decide(w, LETTERS_DROP), 0);
+    assert_int_equal(world_status(w).replaying, before);
+    world_crash(w); /* the decision outlives it */
+    assert_int_equal(world_status(w).replaying, before);
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
-        w->sent[i].dead = w->sent[i].delivered = true;
     }
-    if (how == 2) {
-        close_relay(w);
-        w->settings.dead_letters_max_bytes = 0;
-        world_open(w);
-    } else {
-        must(dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &asked, NULL,
-                                  &w->m.why));
-    }
-    fault_env_arm(w->m.fe, (struct fault){FAULT_EIO, nth, true});
-    world_turn(w, 100);
-    bool fired = fault_env_fired(w->m.fe);
-    fault_env_disarm(w->m.fe);
-    world_crash(w);
-    world_turn(w, 60);
-    world_turn_until_settled(w);
-    world_turn(w, 60);
-    struct relay_status s = world_status(w);
-    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
-    assert_int_equal(s.difference[ITEM_FLOAT], 0);
-    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
-    assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
-    assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
-    if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
-    if (how == 1)
-        assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items that it cannot express */
-    if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
+    w->moods.blocked = 0;
+    check_all(w, 0);
+    assert_int_equal(w->letters, 0);
     world_fini(w);
-    return fired;
 }
 
-UNIT_TEST(test_a_decision_is_counted_even_if_no_state_was_written)
-{
-    for (unsigned how = 0; how < 3; how++) {
-        uint64_t nth = 1;
-        while (decide_and_fail(nth, how)) {
-            nth++;
-        }
-        assert_true(nth > 20);
-    }
-}
-
-/* After an operator's reset, letters are those in the files. */
-UNIT_TEST(test_letters_are_counted_after_a_reset)
+UNIT_TEST(test_a_decision_without_a_server_is_carried_out_at_the_next_start)
 {
     struct world *w = &the_world;
-    struct dead_letters_report report;
-    uint64_t asked;
-    static const enum reset_from froms[] = {RESET_PREVIOUS, RESET_NOW, RESET_OLDEST};
-    for (unsigned i = 0; i < 6; i++) {
-        make_letters(w, 85 + i);
-        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-        relay_wish(w->relay, true);
-        world_turn(w, 30);
-        must(dead_letters_request(w->m.env, "relay/there", NULL,
-                                  i % 2 == 0 ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP, "bad",
-                                  &asked, NULL, &w->m.why));
-        world_turn(w, 40);
-        close_relay(w);
-        struct reset reset = {.from = froms[i / 2]};
-        must(sim_env_damage(w->m.sim, "relay/there/state", 40));
-        must(reset_put(w->m.env, "relay/there", &reset, NULL));
+    for (unsigned drop = 0; drop < 2; drop++) {
+        begin(w, 3);
+        uint64_t before = w->letters;
+        world_remove(w);
+        heal_half(w);
+        assert_int_equal(world_decide(w, drop ? LETTERS_DROP : LETTERS_REPLAY), before);
+        check_lines(w);
         world_open(w);
-        relay_wish(w->relay, true);
-        world_turn(w, 40);
-        struct relay_status s = world_status(w);
-        assert_int_equal(s.difference[ITEM_FLOAT], 0);
-        uint64_t there = letters_on_disk(w, &report);
-        assert_int_equal(report.lost + report.back + report.damaged, 0);
-        if (froms[i / 2] != RESET_OLDEST) { /* its items are read again */
-            assert_int_equal(there, i % 2 == 0 ? dead : dead - asked);
-            assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
-                             i % 2 == 0 ? dead - asked : there);
-        }
-        world_crash(w);
-        world_turn(w, 40);
-        assert_int_equal(world_status(w).difference[ITEM_FLOAT], 0);
+        check_all(w, drop ? before : 0);
+        if (drop) assert_int_equal(w->letters, 0);
         world_fini(w);
     }
 }
 
-/* Files in which every letter is gone are removed, without any other event. */
-UNIT_TEST(test_files_of_letters_that_are_gone_go)
+/* --- files ------------------------------------------------------------------------------------ */
+
+struct names {
+    uint32_t plain, packed, others;
+    char first[64];
+};
+
+static enum err
+note_name(void *context, const char *name, bool is_dir)
+{
+    struct names *n = context;
+    uint32_t number;
+    bool packed = false;
+    assert_false(is_dir);
+    bool ours = letter_name_number(name, &number, &packed);
+    n->plain += ours && !packed;
+    n->packed += ours && packed;
+    n->others += !ours;
+    if (ours && (n->first[0] == '\0' || strcmp(name, n->first) < 0))
+        snprintf(n->first, sizeof n->first, "%s", name);
+    return OK;
+}
+
+static struct names
+names_of(struct world *w)
+{
+    struct names n = {0};
+    enum err e = env_listdir(w->m.env, LETTERS, note_name, &n, NULL);
+    assert_true(e == OK || e == ERR_MISSING);
+    return n;
+}
+
+UNIT_TEST(test_closed_files_are_packed_and_sent_again)
 {
     struct world *w = &the_world;
-    struct file file;
-    uint64_t asked;
-    make_letters(w, 90);
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
-                              &w->m.why));
-    world_turn(w, 100);
-    assert_int_equal(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL), ERR_MISSING);
+    begin(w, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        world_log(w, 500, 15);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
+    }
+    struct names n = names_of(w);
+    assert_int_equal(n.plain, 1);
+    assert_true(n.packed >= 3);
+    check_lines(w);
+    world_crash(w);
+    check_lines(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
+    }
+    assert_true(world_decide(w, LETTERS_REPLAY) > 300);
+    check_all(w, 0);
+    n = names_of(w);
+    assert_int_equal(n.packed, 0);
+    assert_int_equal(n.plain, 1); /* samples without a form are refused again */
     world_fini(w);
 }
 
-/* The previous state does not matter: letters are neither lost nor back. */
-UNIT_TEST(test_the_account_begins_with_the_letters_there_are_when_it_is_reset)
+/* Beyond the budget the oldest lines go; too old ones, too. They count as dropped. */
+UNIT_TEST(test_a_full_budget_and_age_remove_the_oldest_files)
 {
     struct world *w = &the_world;
-    struct reset reset = {.from = RESET_NOW};
-    for (unsigned drop = 0; drop < 2; drop++) {
-        uint64_t asked;
-        make_letters(w, 93);
-        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-        relay_wish(w->relay, true); /* saves it: then the previous state has all of them */
+    begin(w, 5);
+    w->settings.dead_letters_max_bytes = 32 * 1024;
+    for (unsigned i = 0; i < 8; i++) {
+        world_log(w, 500, 15);
+        world_turn_until_settled(w);
         world_turn(w, 60);
-        if (drop) {
-            must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL,
-                                      &asked, NULL, &w->m.why));
+        if (i == 4) world_crash(w);
+    }
+    uint64_t full = world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL];
+    assert_true(full > 100);
+    check_all(w, full);
+    uint64_t kept = w->letters;
+    w->settings.dead_letters_max_age_ms = 60000;
+    sim_env_advance_ns(w->m.sim, 61 * NS_PER_S);
+    world_turn(w, 60);
+    check_all(w, full + kept);
+    assert_int_equal(w->letters, 0);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+/* Files that are gone, or shorter than the state says, cost their lines once. */
+UNIT_TEST(test_lines_that_are_gone_count_once_as_damaged)
+{
+    struct world *w = &the_world;
+    for (unsigned how = 0; how < 3; how++) {
+        begin(w, 6);
+        for (unsigned i = 0; i < 3; i++) {
+            world_log(w, 500, 15);
+            world_turn_until_settled(w);
+            world_turn(w, 60);
         }
-        for (unsigned i = 0;
-             i < 100 && drop && world_state(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] > 0;
-             i++) {
-            world_turn(w, 1);
-        }
+        check_lines(w);
+        uint64_t before = w->letters;
+        struct names n = names_of(w);
+        char path[128];
         world_remove(w);
-        w->forgets_shown = true;
-        must(sim_env_damage(w->m.sim, "relay/there/state", 40));
-        must(reset_put(w->m.env, "relay/there", &reset, NULL));
+        snprintf(path, sizeof path, LETTERS "/%s", n.first);
+        if (how == 0) must(env_unlink(w->m.env, path, NULL));
+        if (how == 1) must(env_remove_tree(w->m.env, LETTERS, NULL));
+        if (how == 2) {
+            struct relay_state s = world_state(w);
+            struct letter_list list = {.memory = NULL};
+            struct buf memory;
+            struct file file;
+            buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
+            must(relay_state_read(w->m.env, "relay/there", &memory, &s, NULL));
+            must(letter_list_get(&list, s.letters));
+            snprintf(path, sizeof path, LETTERS "/%08x.ndjson", list.number);
+            must(file_open(w->m.env, path, FILE_UPDATE, &file, NULL));
+            must(file_truncate(&file, 1000, NULL));
+            must(file_sync(&file, NULL));
+            must(file_close(&file));
+            letter_list_fini(&list);
+            buf_fini(&memory);
+        }
         uint64_t errors = log_count(LOG_ERROR);
         world_open(w);
-        world_turn(w, 40);
-        assert_int_equal(log_count(LOG_ERROR), errors);
-        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), drop ? 0 : dead);
-        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 0);
-        assert_int_equal(world_status(w).shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead);
+        assert_true(log_count(LOG_ERROR) > errors);
+        world_turn(w, 60);
+        uint64_t lost = world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED];
+        assert_in_range(lost, 1, before);
+        if (how == 1) assert_int_equal(lost, before);
+        check_all(w, lost);
+        world_crash(w);
+        check_all(w, lost);
         world_fini(w);
     }
 }
 
-static void
-take_copy(struct world *w, struct buf *ret_copy)
-{
-    struct file file;
-    uint64_t size = file_bytes(w);
-    buf_init(ret_copy, NULL, 1 << 24);
-    uint8_t *at = malloc(size);
-    must(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL));
-    must(file_read_at(&file, at, size, 0, NULL));
-    must(file_close(&file));
-    buf_put_bytes(ret_copy, bytes_of(at, size));
-    must(buf_error(ret_copy));
-    free(at);
-}
-
-UNIT_TEST(test_letters_that_are_back_are_taken_once_more)
+/* A line that cannot be read is found when it is to be sent, and costs only itself. */
+UNIT_TEST(test_a_damaged_line_costs_only_itself_in_a_replay)
 {
     struct world *w = &the_world;
-    struct buf copy;
+    begin_with(w, 7, 64 << 20);
     struct file file;
-    uint64_t asked;
-    make_letters(w, 92);
-    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-    take_copy(w, &copy);
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
-                              &w->m.why));
-    assert_int_equal(asked, dead);
-    world_turn(w, 100);
-    close_relay(w);
-    must(file_open(w->m.env, FILE_PATH, FILE_REPLACE, &file, NULL));
-    must(file_write_at(&file, buf_bytes(&copy), 0, NULL));
+    world_turn(w, 60);
+    must(file_open(w->m.env, LETTERS "/00000001.ndjson", FILE_UPDATE, &file, NULL));
+    must(file_write_at(&file, bytes_of_text("x"), 300, NULL));
     must(file_sync(&file, NULL));
     must(file_close(&file));
-    must(env_syncdir(w->m.env, "relay/there/dead-letters", NULL));
-    world_open(w);
-    for (unsigned again = 0; again < 2; again++) {
-        world_turn(w, 60);
-        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
-        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_BY_OPERATOR), dead);
-        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count + dead);
-        world_crash(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
     }
-    buf_fini(&copy);
+    world_decide(w, LETTERS_REPLAY);
+    check_all(w, 1);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 1);
+    assert_int_equal(w->letters, 0);
     world_fini(w);
 }
 
-/* Letters of items after the cursor stop being letters once the store sends these items. */
-UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_not_lost)
+/* One call fails again and again, so the cursor rests: the lines of later items are of no use after
+ * a restart, and there may be many of them. */
+UNIT_TEST(test_lines_ahead_of_a_resting_cursor_wait_and_go_with_a_crash)
 {
     struct world *w = &the_world;
-    uint64_t taken_back = 0;
-    for (uint64_t seed = 100; seed < 110; seed++) {
-        uint64_t before = 0;
-        world_init(w, seed);
-        w->limits.one_of_a_series = true;
-        w->may_repeat = true;
-        w->settings.log_budget_bytes = 16 * 1024;
-        w->moods = (struct moods){.retry = 70, .mixed = 30};
+    for (unsigned crash = 0; crash < 2; crash++) {
+        world_init(w, 8);
+        w->limits.concurrency = 4;
+        w->holds_first = true;
+        w->drops = true;
         world_open(w);
-        for (unsigned i = 0; i < 2000 && w->fills == 0; i++) {
-            if (i % 20 == 0) world_log(w, 500, 10);
-            if (i % 60 == 59) machine_flush(&w->m);
-            before = fate_of(w, FATE_DEAD_LETTERED);
-            world_turn(w, 1);
+        for (unsigned i = 0; i < 40; i++) {
+            world_log(w, 900, 15);
+            world_turn(w, 100);
         }
-        assert_int_equal(w->fills, 1);
-        taken_back += before > fate_of(w, FATE_DEAD_LETTERED);
-        uint64_t errors = log_count(LOG_ERROR);
-        world_crash(w);
-        assert_int_equal(log_count(LOG_ERROR), errors);
-        w->moods = (struct moods){0};
-        world_turn_until_settled(w);
-        world_check_account(w);
+        uint64_t dead = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+        assert_true(dead > 500); /* more lines than are kept in memory */
+        check_lines(w);
+        assert_in_range(w->letters, 0, 300);
+        assert_int_equal(names_of(w).others, 1); /* the text of these lines */
+        if (crash) world_crash(w);
+        if (crash) assert_int_equal(names_of(w).others, 0);
+        if (crash) check_lines(w);
+        w->holds_first = false;
+        check_all(w, 0);
         world_fini(w);
     }
-    assert_true(taken_back > 0);
 }
 
-/* Losses are in the next state, without any other event. */
-UNIT_TEST(test_the_count_of_lost_letters_is_durable_at_once)
+/* --- an earlier version ----------------------------------------------------------------------- */
+
+/* Writes a file of an earlier version with letters of the first samples, and a state that has it.
+ */
+static void
+make_old(struct world *w, uint32_t count)
+{
+    struct buf file, payload, mark, memory, scratch;
+    uint8_t head[20] = "FKLETTER", entry[12], bytes[64];
+    struct buf labels = {.at = bytes, .capacity = sizeof bytes, .limit = sizeof bytes};
+    struct relay_state s;
+    buf_init(&file, NULL, 1 << 20);
+    buf_init(&payload, NULL, 1 << 20);
+    buf_init(&mark, NULL, 1 << 20);
+    buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
+    buf_init(&scratch, NULL, RELAY_STATE_BYTES_MAX);
+    store_le32(head + 8, 1);
+    store_le32(head + 12, 1);
+    store_le32(head + 16, crc32c(0, bytes_of(head, 16)));
+    buf_put(&file, head, sizeof head);
+    for (uint32_t i = 0; i < count; i++) {
+        char metric[16], series[16];
+        snprintf(metric, sizeof metric, "m%u", world_metric_of(w->sent[i].series));
+        snprintf(series, sizeof series, "s%u", w->sent[i].series);
+        buf_clear(&labels);
+        labels_put(&labels, (struct label){text("__name__"), text(metric)});
+        labels_put(&labels, (struct label){text("name"), text(series)});
+        buf_clear(&payload);
+        buf_put_u8(&payload, 1);
+        buf_put_le32(&payload, i);
+        buf_put_varint(&payload, 0);
+        buf_put_varint(&payload, 1); /* position and index: before any cursor */
+        buf_put_varint(&payload, i);
+        buf_put_zigzag(&payload, 5000);
+        buf_put_counted(&payload, text("bad"));
+        buf_put_counted(&payload, text("no"));
+        buf_put_u8(&payload, ITEM_FLOAT);
+        buf_put_counted(&payload, text("anonymous"));
+        buf_put_counted(&payload, buf_bytes(&labels));
+        buf_put_le64(&payload, 1);
+        buf_put_zigzag(&payload, world_sent_ms(i));
+        buf_put_zigzag(&payload, 0);
+        buf_put_le64(&payload, double_bits(i));
+        store_le32(entry, (uint32_t)payload.size);
+        store_le32(entry + 4, 0);
+        store_le32(entry + 8, crc32c(crc32c(0, bytes_of(entry, 8)), buf_bytes(&payload)));
+        buf_put(&file, entry, sizeof entry);
+        buf_put_bytes(&file, buf_bytes(&payload));
+    }
+    must(env_mkdir(w->m.env, LETTERS, NULL));
+    must(env_syncdir(w->m.env, "relay/there", NULL));
+    must(env_write_whole(w->m.env, LETTERS, "00000001.letters", buf_bytes(&file), NULL));
+    must(relay_state_read(w->m.env, "relay/there", &memory, &s, NULL));
+    buf_put_u8(&mark, 1);
+    buf_put_varint(&mark, 1);
+    buf_put_varint(&mark, file.size);
+    buf_put(&mark, (uint8_t[12]){0}, 12); /* none are sent again, and what no reader needs */
+    s.letters = buf_bytes(&mark);
+    s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] = count;
+    s.fates.count[ITEM_FLOAT][FATE_DELIVERED] -= count;
+    must(relay_state_write(w->m.env, "relay/there", &scratch, &s, NULL));
+    buf_fini(&file);
+    buf_fini(&payload);
+    buf_fini(&mark);
+    buf_fini(&memory);
+    buf_fini(&scratch);
+}
+
+UNIT_TEST(test_letters_of_an_earlier_version_are_lines_after_the_first_start)
 {
     struct world *w = &the_world;
-    make_letters(w, 91);
-    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-    relay_wish(w->relay, true);
-    world_turn(w, 30);
-    close_relay(w);
-    must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
-    world_open(w);
-    world_turn(w, 3);
-    uint64_t errors = log_count(LOG_ERROR);
-    world_crash(w);
-    assert_int_equal(log_count(LOG_ERROR), errors);
-    assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - 1);
-    world_fini(w);
-}
-
-/* Returns the number of letters that were dropped because their files were full. */
-static uint64_t
-dropped_of(struct world *w)
-{
-    return fate_of(w, FATE_DROPPED + DROP_DEAD_LETTERS_FULL);
-}
-
-/* The clock is ahead for a while, across a start with other settings, and then right again. */
-UNIT_TEST(test_a_clock_that_jumps_ahead_makes_no_letter_old)
-{
-    struct world *w = &the_world;
-    const int64_t day_ms = 24 * 3600 * 1000;
-    make_letters(w, 91);
-    close_relay(w);
-    w->settings.dead_letters_max_age_ms = day_ms;
-    w->options.epoch_ms = env_realtime_ms(w->m.env);
-    w->options.epoch_ns = env_monotonic_ns(w->m.env);
-    world_open(w);
-    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-    assert_true(dead > 0);
-    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
-    world_turn(w, 3000);
-    assert_int_equal(dropped_of(w), 0);
-    close_relay(w);
-    world_open(w);
-    world_turn(w, 3000);
-    assert_int_equal(dropped_of(w), 0);
-    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) - 20 * day_ms);
-    world_turn(w, 3000);
-    assert_int_equal(dropped_of(w), 0);
-    assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
-    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
-    sim_env_advance_ns(w->m.sim, 3 * day_ms * NS_PER_MS);
-    world_turn(w, 3000);
-    assert_int_equal(dropped_of(w), dead);
-    world_fini(w);
-}
-
-UNIT_TEST(test_letters_stay_though_the_log_is_gone)
-{
-    struct world *w = &the_world;
-    struct dead_letters_report report;
-    world_init(w, 70);
-    w->refusal |= REFUSAL_OF_CALL;
-    w->without_store = true;
-    w->drops = true;
-    w->settings.on_full = ON_FULL_DROP_OLDEST;
-    machine_close(&w->m);
-    w->m.options.log_only = true;
-    w->m.options.wal_budget_bytes = w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
-    machine_must_open(&w->m);
-    world_open(w);
-    world_log(w, 900, 10);
-    world_turn_until_settled(w);
-    world_turn(w, 60);
-    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-    assert_true(dead > 50);
-    close_relay(w);
-    world_remove(w); /* no destination keeps the log */
-    for (unsigned i = 0; i < 60; i++) {
+    enum err e = ERR_IO;
+    for (uint64_t nth = 1; e; nth += 1 + nth / 20) {
+        world_init(w, nth);
+        world_open(w);
         world_log(w, 900, 0);
-        must(tsdb_maintain(w->m.db, &w->m.why));
-        machine_flush(&w->m);
-    }
-    world_open(w);
-    world_turn_until_settled(w);
-    world_turn(w, 60);
-    assert_true(letters_on_disk(w, &report) >= dead);
-    assert_int_equal(letters_on_disk(w, &report), fate_of(w, FATE_DEAD_LETTERED));
-    world_fini(w);
-}
-
-/* --- counters while the cursor stays ---------------------------------------------------------- */
-
-/* Runs long enough for the state to be saved. */
-static void
-run_for_seconds(struct world *w, int64_t seconds)
-{
-    int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
-        world_turn(w, 1);
-    }
-}
-
-/* Checks the shown counters; items that left a term count as taken once more. */
-static void
-check_shown_as_it_is(struct world *w)
-{
-    struct relay_status s = world_status(w);
-    struct relay_state saved = world_state(w);
-    const uint64_t *shown = s.shown.fates.count[ITEM_FLOAT], *is = s.fates.count[ITEM_FLOAT];
-    for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
-        uint64_t beside = saved.beside.count[ITEM_FLOAT][fate];
-        if (!fate_is_term(fate) || shown[fate] == is[fate] + beside) continue;
-        fail_msg("fate %u: %" PRIu64 " shown, %" PRIu64 " and %" PRIu64 " beside", fate,
-                 shown[fate], is[fate], beside);
-    }
-    assert_int_equal(shown[FATE_OPEN], is[FATE_OPEN]);
-}
-
-UNIT_TEST(test_items_settled_after_a_blocked_cursor_are_shown)
-{
-    struct world *w = &the_world;
-    uint64_t dead = 0, delivered = 0;
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        world_init(w, 700 + seed);
-        w->holds_first = true;
-        w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
-        w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
-        w->settings.batch.max_age_ms = 100;
-        w->settings.retry.max_backoff_ms = 300;
-        world_open(w);
-        world_log(w, 3000, 10);
-        w->sent[0].poison = false;
-        run_for_seconds(w, 5);
-        struct relay_status s = world_status(w);
-        dead += s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
-        delivered += s.fates.count[ITEM_FLOAT][FATE_DELIVERED];
-        check_shown_as_it_is(w);
-        for (unsigned i = 0; i < seed % 4; i++) {
-            world_crash(w); /* no counter decreases */
-            world_check_shown(w);
-            run_for_seconds(w, 1 + i);
-        }
-        run_for_seconds(w, 5);
-        check_shown_as_it_is(w);
-        w->holds_first = false;
         world_turn_until_settled(w);
-        world_check_account(w);
-        check_shown_as_it_is(w);
-        world_fini(w);
-    }
-    /* The sum is checked, since a world whose calls have one sample of a series has few dead
-     * letters or none. */
-    assert_true(dead > 100);
-    assert_true(delivered > 1000);
-}
-
-UNIT_TEST(test_items_that_come_during_a_pause_are_shown_within_a_second)
-{
-    struct world *w = &the_world;
-    for (uint32_t i = 0; i < 20; i++) {
-        world_init(w, 760 + i);
-        w->settings.paused = true;
-        world_open(w);
-        world_turn(w, 10 + i); /* at some time within the second */
-        world_log(w, 100, 0);
-        run_for_seconds(w, 1);
-        world_turn(w, 2); /* it checks ten times a second */
-        assert_int_equal(world_status(w).shown.taken[ITEM_FLOAT], 100);
-        check_shown_as_it_is(w);
-        world_fini(w);
-    }
-}
-
-UNIT_TEST(test_letters_removed_for_space_after_a_resting_cursor_are_shown)
-{
-    struct world *w = &the_world;
-    for (unsigned crashes = 0; crashes < 3; crashes++) {
-        world_init(w, 730 + crashes);
-        w->refusal = REFUSAL_OF_CALL | REFUSAL_SAYS_ALL;
-        w->holds_first = true;
-        w->settings.batch.max_age_ms = 100;
-        w->settings.retry.max_backoff_ms = 300;
-        w->settings.dead_letters_max_bytes = 32 * 1024;
-        world_open(w);
-        world_log(w, 3000, 40);
-        w->sent[0].poison = false;
-        for (unsigned i = 0; i < crashes; i++) {
-            run_for_seconds(w, 4);
-            world_crash(w);
-            world_check_shown(w);
-        }
-        run_for_seconds(w, 5);
-        struct relay_status s = world_status(w);
-        assert_true(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL] > 100);
-        assert_true(s.shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] < 20000);
-        check_shown_as_it_is(w);
-        w->holds_first = false;
-        world_turn_until_settled(w);
-        run_for_seconds(w, 2);
-        check_shown_as_it_is(w);
+        world_turn(w, 60);
+        world_remove(w);
+        make_old(w, 40);
+        w->forgets_shown = w->drops = true; /* the state was made here */
+        world_options(w);
+        must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
+        w->options.guard = w->guard;
+        fault_env_arm(w->m.fe, (struct fault){.kind = FAULT_EIO, .nth = nth, .forever = true});
+        e = relay_open(&w->options, &w->relay, &w->m.why);
+        fault_env_disarm(w->m.fe);
+        if (e) w->relay = NULL;
+        world_crash(w); /* the power fails during the conversion, or after it */
+        check_lines(w);
+        assert_int_equal(w->letters, 40);
+        assert_int_equal(names_of(w).others, 0); /* the old file is gone */
+        assert_int_equal(world_decide(w, LETTERS_REPLAY), 40);
+        check_all(w, 0);
         world_fini(w);
     }
 }
@@ -600,28 +511,21 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_items_settled_after_a_blocked_cursor_are_shown, tell_seed),
-        cmocka_unit_test_teardown(test_items_that_come_during_a_pause_are_shown_within_a_second,
+        cmocka_unit_test_teardown(test_power_may_fail_at_every_call_and_no_line_is_lost_or_repeated,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_letters_removed_for_space_after_a_resting_cursor_are_shown,
+        cmocka_unit_test_teardown(test_each_call_may_fail_once_and_the_account_is_right, tell_seed),
+        cmocka_unit_test_teardown(test_each_allocation_may_fail_while_letters_are_sent_again,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_letters_lost_while_it_was_away_are_counted_once, tell_seed),
-        cmocka_unit_test_teardown(test_letters_lost_are_counted_once_though_the_power_goes_at_once,
-                                  tell_seed),
+        cmocka_unit_test(test_letters_refused_again_are_new_lines_the_rest_is_delivered),
+        cmocka_unit_test(test_a_drop_spares_what_is_being_sent_again),
+        cmocka_unit_test(test_a_decision_without_a_server_is_carried_out_at_the_next_start),
+        cmocka_unit_test(test_closed_files_are_packed_and_sent_again),
+        cmocka_unit_test(test_a_full_budget_and_age_remove_the_oldest_files),
+        cmocka_unit_test(test_lines_that_are_gone_count_once_as_damaged),
+        cmocka_unit_test(test_a_damaged_line_costs_only_itself_in_a_replay),
+        cmocka_unit_test(test_lines_ahead_of_a_resting_cursor_wait_and_go_with_a_crash),
         cmocka_unit_test_teardown(
-            test_letters_lost_in_operation_are_counted_when_they_are_asked_for, tell_seed),
-        cmocka_unit_test_teardown(test_a_decision_is_counted_even_if_no_state_was_written,
-                                  tell_seed),
-        cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),
-        cmocka_unit_test_teardown(test_files_of_letters_that_are_gone_go, tell_seed),
-        cmocka_unit_test_teardown(test_the_count_of_lost_letters_is_durable_at_once, tell_seed),
-        cmocka_unit_test_teardown(test_a_clock_that_jumps_ahead_makes_no_letter_old, tell_seed),
-        cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
-        cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
-        cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_not_lost,
-                                  tell_seed),
-        cmocka_unit_test_teardown(
-            test_the_account_begins_with_the_letters_there_are_when_it_is_reset, tell_seed),
+            test_letters_of_an_earlier_version_are_lines_after_the_first_start, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
  *
  * The state is written by the files of this folder: what was saved last by begin.c and save.c, and
  * what belongs into the next one where it changes: an operator's wish (watch.c), the position of
- * the oldest record of the log (relay.c), that the log is lost (catch_up.c). account.c and
- * letters_account.c change the state that they are passed.
+ * the oldest record of the log (relay.c), that the log is lost (catch_up.c). account.c changes the
+ * state that it is passed.
  */
 #ifndef RELAY_RELAY_PRIVATE_H
 #define RELAY_RELAY_PRIVATE_H
@@ -114,6 +114,11 @@ void save_if_due(struct relay *r);
 void watch_begin(struct relay *r);
 /* Takes the requests that other threads have left since the last call. */
 void watch_take_wish(struct relay *r);
+/* Carries out a request about dead letters, with the next state. That state is durable, or the run
+ * ends without it: then the request is carried out again. */
+void watch_take_letters(struct relay *r);
+void watch_letters_saved(struct relay *r);
+void watch_letters_lost(struct relay *r);
 /* Publishes the status that other threads see. */
 void watch_publish(struct relay *r);
 

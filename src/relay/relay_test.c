@@ -267,10 +267,9 @@ UNIT_TEST(test_a_destination_that_refuses_most_is_left_alone)
     assert_string_equal(s.error, "bad: ");
     /* Items that were pending when half of them had become letters are included. */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
-    world_turn(w, 30);
-    must(dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why));
+    w->drops = true; /* letters are samples that it would accept now */
     for (uint32_t i = 0; i < w->count; i++) {
-        w->sent[i].poison = w->sent[i].dead; /* the destination accepts the others now */
+        w->sent[i].poison = false;
     }
     relay_wish(w->relay, false);
     world_turn_until_settled(w);
@@ -341,8 +340,7 @@ UNIT_TEST(test_dead_letters_are_sent_again_on_request)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
-                              NULL, &w->m.why));
+    letters = world_decide(w, LETTERS_REPLAY);
     assert_int_equal(letters, dead);
     world_log(w, 9, 100); /* newly refused items stay letters */
     world_turn(w, 40);
@@ -356,8 +354,7 @@ UNIT_TEST(test_dead_letters_are_sent_again_on_request)
     for (uint32_t i = 0; i < 990; i++) {
         assert_true(w->sent[i].delivered);
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters,
-                              NULL, &w->m.why));
+    letters = world_decide(w, LETTERS_DROP);
     assert_int_equal(letters, 9);
     world_turn(w, 40);
     s = world_status(w);
@@ -368,10 +365,12 @@ UNIT_TEST(test_dead_letters_are_sent_again_on_request)
 }
 
 static enum err
-count_kept(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+count_kept(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
     (void)letter;
-    *(uint64_t *)context += state == DEAD_LETTER_KEPT;
+    (void)line;
+    (void)again;
+    ++*(uint64_t *)context;
     return OK;
 }
 
@@ -395,20 +394,10 @@ check_letters(struct world *w)
         world_turn(w, 1);
     }
     relay_wish(w->relay, false);
-    struct relay_status s = world_status(w);
-    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters_on_disk(w));
-    assert_in_range(s.taken[ITEM_FLOAT], 0, w->count);
-    /* Items that are sent again are only in the files of letters. */
-    assert_int_equal(world_state(w).fates.count[ITEM_FLOAT][FATE_REPLAYING], 0);
-}
-
-static void
-ask_for(struct world *w, enum dead_letters_wish wish)
-{
-    uint64_t letters;
-    enum err e =
-        dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &letters, NULL, &w->m.why);
-    assert_true(e == OK || e == ERR_MISSING);
+    /* Lines are of items before the cursor; those after it are read again after a restart. */
+    assert_int_equal(world_state(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
+                     letters_on_disk(w));
+    assert_in_range(world_status(w).taken[ITEM_FLOAT], 0, w->count);
 }
 
 /* One lane is blocked and the others go on: letters exist after the saved cursor. */
@@ -424,8 +413,8 @@ UNIT_TEST(test_letters_after_the_cursor_count_once_whatever_their_fate)
             w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 80)};
             world_turn(w, (uint32_t)rng_below(&w->rng, 60));
             check_letters(w);
-            if (world_happens(w, 30)) ask_for(w, DEAD_LETTERS_DROP);
-            if (world_happens(w, 30)) ask_for(w, DEAD_LETTERS_REPLAY);
+            if (world_happens(w, 30)) world_decide(w, LETTERS_DROP);
+            if (world_happens(w, 30)) world_decide(w, LETTERS_REPLAY);
             world_turn(w, (uint32_t)rng_below(&w->rng, 30));
             if (world_happens(w, 30)) world_crash(w);
             check_letters(w);
@@ -539,8 +528,7 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
-                              NULL, &w->m.why));
+    letters = world_decide(w, LETTERS_REPLAY);
     assert_true(letters > 200);
     w->moods.retry = 70;
     for (unsigned i = 0; i < 40; i++) { /* fake_begin() checks whose calls run */
@@ -640,7 +628,6 @@ UNIT_TEST(test_a_refused_call_survives_every_allocation_that_fails)
 UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
 {
     struct world *w = &the_world;
-    uint64_t letters;
     for (uint64_t nth = 1; nth < 100; nth++) {
         world_init(w, 9);
         w->refusal |= REFUSAL_OF_CALL;
@@ -652,8 +639,7 @@ UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].poison = w->sent[i].dead = false;
         }
-        must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
-                                  &letters, NULL, &w->m.why));
+        world_decide(w, LETTERS_REPLAY);
         mem_fail_nth(nth, true); /* the state cannot be written, and then the power fails */
         world_turn(w, 200);
         mem_fail_nth(0, false);
@@ -708,7 +694,8 @@ main(void)
             test_a_call_holds_one_sample_of_a_series_where_records_fail_singly, tell_seed),
         cmocka_unit_test_teardown(test_whatever_happens_everything_arrives, tell_seed),
         cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
-        cmocka_unit_test_teardown(test_a_pause_is_remembered_if_the_server_stops_at_once, tell_seed),
+        cmocka_unit_test_teardown(test_a_pause_is_remembered_if_the_server_stops_at_once,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_blocked_destination_is_probed_with_single_samples,
                                   tell_seed),
         cmocka_unit_test_teardown(test_credentials_that_are_refused_again_and_again_block,

@@ -46,7 +46,6 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     const struct fates *all = window_fates(r->window);
     memset(&s->ahead, 0, sizeof s->ahead);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->fates.count[kind][FATE_REPLAYING] = 0;
         s->taken[kind] = account_taken_before(&r->account, kind);
         for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
             assert(before.count[kind][fate] <= all->count[kind][fate]); /* invariant 2 */
@@ -63,8 +62,12 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
         }
     }
     note_gone(r, s);
-    letters_remember(&r->letters, &before, &s->letters);
-    enum err e = saving_ask_writer(&r->saving, r->writer, why);
+    buf_clear(&r->saving.next_letters);
+    letter_list_put(&r->letters.list, &r->saving.next_letters);
+    s->letters = buf_bytes(&r->saving.next_letters);
+    enum err e = buf_error(&r->saving.next_letters);
+    if (e) return why_set(why, e, "not enough memory for the state");
+    e = saving_ask_writer(&r->saving, r->writer, why);
     s->writer = buf_bytes(&r->saving.next_writer);
     if (e || !feed_reads_store(&r->feed)) return e;
     return saving_ask_place(&r->saving, &r->feed, s, why);
@@ -77,7 +80,7 @@ relay_save(struct relay *r, struct why *why)
     struct relay_state state;
     struct saving *saving = &r->saving;
     assert(r->phase != RUN_NONE);
-    enum err e = dead_letters_sync(r->letters.files, why);
+    enum err e = letters_write(&r->letters, window_saved_cursor(r->window, NULL), why);
     if (e == OK) e = next_state(r, &state, why);
     if (e == OK) shown_keep(&state, &r->state);
     if (e == OK) e = saving_put(saving, &state, why);
@@ -85,8 +88,8 @@ relay_save(struct relay *r, struct why *why)
     bool lanes_wait = saving->need == SAVE_NOW;
     r->state = state;
     saving_done(saving, &r->state);
-    if (!r->context.settings->dry_run) dead_letters_saved(r->letters.files);
-    letters_replay_saved(&r->letters);
+    letters_saved(&r->letters);
+    watch_letters_saved(r);
     account_saved(&r->account, &r->state);
     /* Nothing before the cursor is needed any more. */
     guard_follow(r->context.options.guard, &r->state);
@@ -150,6 +153,7 @@ save_if_due(struct relay *r)
     struct why why = {""}, letters_why = {""};
     skip_ahead(r);
     if (!saving_is_due(&r->saving)) return;
+    watch_take_letters(r);
     enum err e = letters_tend(&r->letters, &letters_why);
     if (e) breaker_failed(&r->breaker, "update dead letters", "dead_letters", letters_why.text);
     e = c->class->tend == NULL ? OK : c->class->tend(r->writer, false, &why);

@@ -73,7 +73,7 @@ publish_account(const struct relay *r, struct relay_status *s)
     s->fates = r->account.base;
     fates_add(&s->fates, window_fates(r->window));
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t open = account_queued(&r->account, kind) + r->account.replaying[kind];
+        uint64_t open = account_queued(&r->account, kind);
         s->fates.count[kind][FATE_OPEN] = open;
         /* A dry run settles nothing. */
         s->taken[kind] = r->context.settings->dry_run ? open : account_taken(&r->account, kind);
@@ -81,6 +81,7 @@ publish_account(const struct relay *r, struct relay_status *s)
             r->context.settings->dry_run ? 0 : account_difference(&r->account, kind);
     }
     shown_set(&s->shown, &r->state);
+    s->replaying = letter_list_replaying(&r->letters.list);
     s->repeats_total = repeats_of(&r->state);
     if (!r->context.settings->dry_run) return;
     s->shown = r->watch.left;
@@ -249,6 +250,76 @@ watch_take_wish(struct relay *r)
     r->state.wish = wish;
     if (wish == RELAY_WISH_RESUME) breaker_reset(&r->breaker);
     save_want(&r->saving, SAVE_SOON);
+}
+
+enum err
+relay_letters_want(struct relay *r, bool drop, uint64_t *ret_number, struct why *why)
+{
+    struct watch *w = &r->watch;
+    if (relay_is_direct(r) || r->context.settings->dry_run) {
+        return why_set(why, ERR_UNSUPPORTED, "%s",
+                       relay_is_direct(r) ? "the destination keeps no dead letters"
+                                          : "a dry run does not change dead letters");
+    }
+    lock_take(&w->lock);
+    bool free = w->letters_number == w->letters_done;
+    if (free) {
+        w->letters_wanted = true;
+        w->letters_drop = drop;
+        *ret_number = ++w->letters_number;
+    }
+    lock_drop(&w->lock);
+    if (!free) return why_set(why, ERR_AGAIN, "another request for dead letters is pending, retry");
+    relay_wake(r);
+    return OK;
+}
+
+enum err
+relay_letters_done(struct relay *r, uint64_t number, bool *ret_done, uint64_t *ret_lines,
+                   struct why *why)
+{
+    struct watch *w = &r->watch;
+    lock_take(&w->lock);
+    bool known = number <= w->letters_number;
+    *ret_done = number <= w->letters_done;
+    *ret_lines = w->done_lines;
+    lock_drop(&w->lock);
+    return known ? OK : why_set(why, ERR_AGAIN, "the destination was closed meanwhile, retry");
+}
+
+void
+watch_take_letters(struct relay *r)
+{
+    struct watch *w = &r->watch;
+    lock_take(&w->lock);
+    bool wanted = w->letters_wanted, drop = w->letters_drop;
+    w->letters_wanted = false;
+    lock_drop(&w->lock);
+    if (!wanted) return;
+    w->letters_lines = letters_decide(&r->letters, drop ? LETTERS_DROP : LETTERS_REPLAY);
+    w->letters_decided = true;
+}
+
+void
+watch_letters_lost(struct relay *r)
+{
+    struct watch *w = &r->watch;
+    lock_take(&w->lock);
+    w->letters_wanted |= w->letters_decided;
+    lock_drop(&w->lock);
+    w->letters_decided = false;
+}
+
+void
+watch_letters_saved(struct relay *r)
+{
+    struct watch *w = &r->watch;
+    if (!w->letters_decided) return;
+    w->letters_decided = false;
+    lock_take(&w->lock);
+    w->letters_done = w->letters_number;
+    w->done_lines = w->letters_lines;
+    lock_drop(&w->lock);
 }
 
 void

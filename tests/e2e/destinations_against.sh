@@ -148,11 +148,9 @@ remembered() {
     claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, starts with the oldest sample in [a-z ]*$"
 
     cp -a "$relay/table" "$work/table-copy"
-    claim "$mode, remembered: its letters may be dropped" "$firekeep" dead-letters drop --storage.path="$dir" --destination=table
-    claim "$mode, remembered: dropped letters do not wait" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 0 dead letters; consequence: "
     rm -r "$relay/table" && cp -a "$work/table-copy" "$relay/table"
-    flip "$relay/table/dead-letters/00000001.letters" 40
-    claim "$mode, remembered: letters that cannot be read are named" alike alone.yml 3 "^destination table: .* dead letters (.*00000001.letters"
+    flip "$relay/table/dead-letters/00000001.ndjson" 40
+    claim "$mode, remembered: letters that cannot be read are named" alike alone.yml 3 "^destination table: .* dead letters (.*00000001.ndjson"
     rm -r "$relay/table" && mv "$work/table-copy" "$relay/table"
 
     mv "$relay/old" "$work/old-copy"
@@ -276,8 +274,8 @@ for mode in local none; do
     # Damage.
     cp -a "$dir" "$work/$mode-damaged"
     cp -a "$dir" "$work/$mode-letters"
-    flip "$work/$mode-letters/relay/table/dead-letters/00000001.letters" 40
-    claim "$mode, damaged: letters that cannot be read are named" tells "^destination table: .* dead letters (.*00000001.letters" 3 against alone.yml "$work/$mode-letters"
+    flip "$work/$mode-letters/relay/table/dead-letters/00000001.ndjson" 40
+    claim "$mode, damaged: letters that cannot be read are named" tells "^destination table: .* dead letters (.*00000001.ndjson" 3 against alone.yml "$work/$mode-letters"
     flip "$work/$mode-damaged/relay/old/state" 40
     rm "$work/$mode-damaged/relay/table/state"
     claim "$mode, damaged: a state is named" tells "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state: the file is damaged" 3 against alone.yml "$work/$mode-damaged"

@@ -217,7 +217,7 @@ claim "mended: what is there goes into parts" flush
 claim "mended: SIGTERM ends it with status 0" stop exact
 are_conflicts() {
     build/firekeep dead-letters list --storage.path="$work/exact" --destination plain --format json | tee "$work/letters.txt"
-    jq -e '.letters | length == 1 and .[0].reason == "conflict" and .[0].floats == 3' "$work/letters.txt"
+    jq -e '.letters | length == 1 and .[0].reason == "conflict" and .[0].letters == 3' "$work/letters.txt"
 }
 claim "mended: for a conflict" are_conflicts
 sed -i '/relabel:/d' "$work/firekeep.yml"

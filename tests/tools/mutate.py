@@ -78,9 +78,9 @@ COUNTING = (
     ),
     (
         "src/relay/state/account.c src/relay/state/fate.c src/relay/state/window.c src/relay/save.c src/relay/state/saving.c src/relay/letters/letters_replay.c"
-        " src/relay/letters/letters_account.c src/relay/letters/letters_found.c src/relay/state/letters_mark.c src/relay/letters/letter_index.c"
+        " src/relay/letters/letters.c src/relay/letters/letters_tend.c src/relay/letters/letters_old.c src/relay/state/letter_list.c"
         " src/relay/catch_up.c src/relay/begin.c src/relay/operate/examine.c src/relay/operate/examine_log.c"
-        " src/relay/feed/log_items.c src/relay/feed/feed.c src/relay/pump.c src/relay/lane/settle.c src/relay/feed/fill.c src/relay/feed/fill_walk.c src/relay/letters/dead_letters.c src/relay/letters/dead_letters_tend.c",
+        " src/relay/feed/log_items.c src/relay/feed/feed.c src/relay/pump.c src/relay/lane/settle.c src/relay/feed/fill.c src/relay/feed/fill_walk.c",
         "relay",
     ),
 )
@@ -94,7 +94,7 @@ NOT_TERMS = (
     (".*", r"^m->work|^active|^used|^number|pair_count|page_count", "of series and pages, not of items"),
     (".*", r"^(i|end|first|child|from|at|kept)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
     (".*", r"stats\.|now\.", "a statistic that is no term"),
-    (".*", r"^note_(error|unread|range|new)|^letters_found_damage", "a text for people"),
+    (".*", r"^note_(error|unread|range|new)", "a text for people"),
     ("src/tsdb/store/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^ret->|^count\+\+|^end\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
     ("src/tsdb/head/ingest/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
@@ -102,14 +102,12 @@ NOT_TERMS = (
     ("src/tsdb/read/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/feed/fill(_walk)?.c", r"w->|rest|^c->count", "a place"),
     ("src/relay/operate/examine.c", r"report->(files|destinations)", "how much was looked at"),
-    ("src/relay/letters/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
-    ("src/relay/letters/dead_letters_tend.c", r"^letters \+=|requests_damaged|called_off", "where the first place was, and what is told of requests"),
-    ("src/relay/letters/dead_letters_tend.c", r"^met\+\+", "whether all were met: if not, they are looked for one by one"),
-    ("src/relay/letters/letters_replay.c", r"replays.count--|->count\+\+|arrived_count", "a place"),
+    ("src/relay/letters/letters(_old|_tend)?.c", r"^lost \+=|^back \+=|^lines \+=", "what is logged"),
+    ("src/relay/letters/letters_replay.c", r"->count\+\+|p->first", "a place"),
     ("src/relay/save.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
     ("src/relay/save.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/store/store.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
-    ("src/relay/letters/letter_index.c|src/relay/feed/log_items.c|src/tsdb/(head/tenant|store/edit).c", r"^n->count|^index->count|^s->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
+    ("src/relay/state/letter_list.c|src/relay/feed/log_items.c|src/tsdb/(head/tenant|store/edit).c", r"^n->count|^index->count|^s->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
 )
 
 # Arrays whose elements are counts: what is assigned to them counts, too.

@@ -56,6 +56,11 @@ dead_letters_run(struct api *api, struct http_request *request)
             reply_problem(request, 400, "bad_data", "action must be replay or drop");
             return;
         }
+        if (q.reason != NULL) {
+            reply_problem(request, 400, "bad_data",
+                          "reason is for lists; a command applies to all dead letters");
+            return;
+        }
         q.ask = replays ? DESTINATION_LETTERS_REPLAY : DESTINATION_LETTERS_DROP;
     }
     answer(api, request, "/api/v1/admin/dead_letters/", &q);

@@ -31,6 +31,8 @@ enum {
     SERIES_BYTES_MAX = 4096,
     ANSWER_BYTES = 512,
     LIST_BYTES_MAX = 4 * 1024 * 1024, /* as much as an answer of the API may have */
+    COMMAND_MS = 30 * 1000,           /* how long a request about dead letters may wait */
+    COMMAND_POLL_MS = 10,
 };
 
 /* A test keeps its files in a directory of this name and a random text, beside those of
@@ -55,7 +57,7 @@ struct letter_reason {
     struct bytes samples[SAMPLES_PER_REASON]; /* JSON */
 };
 
-struct letter_list {
+struct reason_list {
     struct budget *memory;
     struct arena arena; /* has the reasons and samples */
     const char *only;   /* this reason only; NULL: all */
@@ -65,7 +67,7 @@ struct letter_list {
 };
 
 static struct letter_reason *
-find_reason(struct letter_list *list, struct bytes word)
+find_reason(struct reason_list *list, struct bytes word)
 {
     char text[REASON_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)word.size, (const char *)word.at);
@@ -112,7 +114,7 @@ print_sample(struct json *to, const struct dead_letter *letter, struct buf *scra
 }
 
 static enum err
-keep_sample(struct letter_list *list, struct letter_reason *r, const struct dead_letter *letter)
+keep_sample(struct reason_list *list, struct letter_reason *r, const struct dead_letter *letter)
 {
     struct buf scratch, text;
     struct json j;
@@ -134,19 +136,18 @@ keep_sample(struct letter_list *list, struct letter_reason *r, const struct dead
 }
 
 static enum err
-note_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+note_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
-    struct letter_list *list = context;
+    struct reason_list *list = context;
+    (void)line;
     if (list->only != NULL && !bytes_equal_text(letter->reason, list->only)) return OK;
     struct letter_reason *r = find_reason(list, letter->reason);
     if (r == NULL) {
         list->others++;
         return OK;
     }
-    if (state == DEAD_LETTER_KEPT)
-        r->kept++;
-    else
-        r->replaying++;
+    r->kept += !again;
+    r->replaying += again;
     if (letter->failed_ms < r->first_ms) r->first_ms = letter->failed_ms;
     if (letter->failed_ms > r->last_ms) r->last_ms = letter->failed_ms;
     snprintf(r->answer, sizeof r->answer, "%.*s", (int)letter->answer.size,
@@ -175,7 +176,7 @@ print_reason(struct json *to, const struct letter_reason *r)
 }
 
 static void
-print_letters(struct json *to, const struct letter_list *list,
+print_letters(struct json *to, const struct reason_list *list,
               const struct dead_letters_report *report)
 {
     json_object_open(to);
@@ -185,13 +186,8 @@ print_letters(struct json *to, const struct letter_list *list,
     }
     json_array_close(to);
     json_member_uint(to, "others", list->others);
-    json_member_uint(to, "damaged", report->damaged);
     json_member_uint(to, "lost", report->lost);
-    json_member_array(to, "damage");
-    for (uint32_t i = 0; i < report->text_count; i++) {
-        json_put_text(to, report->texts[i]);
-    }
-    json_array_close(to);
+    json_member_text(to, "damage", report->text);
     json_object_close(to);
 }
 
@@ -199,7 +195,7 @@ static enum err
 list_letters(const struct destination_answers_options *o, const char *dir,
              const struct destination_question *q, struct json *to, struct why *why)
 {
-    struct letter_list list = {.memory = q->memory, .only = q->reason};
+    struct reason_list list = {.memory = q->memory, .only = q->reason};
     struct dead_letters_report *report = mem_new(q->memory, sizeof *report);
     arena_init(&list.arena, q->memory, LIST_BYTES_MAX, 0);
     list.reasons = arena_new(&list.arena, REASONS_MAX * sizeof *list.reasons);
@@ -215,15 +211,27 @@ list_letters(const struct destination_answers_options *o, const char *dir,
     return e;
 }
 
+/* Asks the destination's thread, and waits until its decision is durable. */
 static enum err
-command_letters(const struct destination_answers_options *o, const char *dir,
-                const struct destination_question *q, struct json *to, struct why *why)
+command_letters(const struct destination_answers_options *o, const struct destination_question *q,
+                struct json *to, struct why *why)
 {
-    uint64_t count = 0;
-    enum dead_letters_wish wish =
-        q->ask == DESTINATION_LETTERS_REPLAY ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP;
-    enum err e = dead_letters_request(o->env, dir, q->memory, wish, q->reason, &count, NULL, why);
-    if (e && e != ERR_MISSING) return e; /* missing: it never had any */
+    uint64_t count = 0, number;
+    bool done = false, drop = q->ask == DESTINATION_LETTERS_DROP;
+    int64_t end_ns = env_monotonic_ns(o->env) + COMMAND_MS * NS_PER_MS;
+    enum err e = relays_letters_want(o->relays, q->name, drop, &number, why);
+    while (e == OK && !done) {
+        e = relays_letters_done(o->relays, q->name, number, &done, &count, why);
+        if (e || done) break;
+        if (atomic_load(q->stop)) return why_set(why, ERR_CANCELED, "the server stops");
+        if (env_monotonic_ns(o->env) > end_ns) {
+            return why_set(why, ERR_AGAIN,
+                           "the destination has not carried out the request so far; see its "
+                           "lastError in /api/v1/status/destinations");
+        }
+        env_sleep(o->env, COMMAND_POLL_MS * NS_PER_MS);
+    }
+    if (e) return e;
     json_object_open(to);
     json_member_uint(to, "letters", count);
     json_object_close(to);
@@ -342,5 +350,5 @@ destination_answer(const struct destination_answers_options *o,
     enum err e = relays_borrow(o->relays, q->name, NULL, NULL, why);
     if (e) return e;
     if (q->ask == DESTINATION_LETTERS) return list_letters(o, dir, q, to, why);
-    return command_letters(o, dir, q, to, why);
+    return command_letters(o, q, to, why);
 }

@@ -20,7 +20,7 @@ struct destination_answers_options {
  * Writes one value.
  *
  * Dead letters: {"reasons":[{"reason", "kept", "replaying", "first", "last", "answer",
- * "samples":[{"series", "time", "value", "answer"}]}], "others", "damaged", "damage", "lost"}; a
+ * "samples":[{"series", "time", "value", "answer"}]}], "others", "lost", "damage"}; a
  * command about them: {"letters"}. A test: {"ok", "findings":[{"what", "ok", "reason", "said",
  * "advice"}]}.
  *

@@ -1,7 +1,7 @@
 /*
- * destination_answers_test.c - answers about a destination: its dead letters, a test, a plan.
+ * destination_answers_test.c - answers about a destination: its dead letters, a test.
  *
- * It defines relays_borrow(), so that there is a destination without a thread of its own.
+ * It defines functions of relays.h, so that there is a destination without a thread of its own.
  */
 #include "app/destinations/destination_answers.h"
 
@@ -32,6 +32,36 @@ relays_borrow(struct relays *relays, struct bytes name,
     const struct destination_settings *found = destinations_find(&configured, text);
     if (found == NULL) return why_set(to, ERR_MISSING, "destination not found");
     return use == NULL ? OK : use(context, found, to);
+}
+
+/* The destination's thread carries out a request once it was asked so many times. */
+static unsigned wanted, done, done_after;
+static atomic_bool stopping;
+
+enum err
+relays_letters_want(struct relays *relays, struct bytes name, bool drop, uint64_t *ret_number,
+                    struct why *to)
+{
+    (void)relays;
+    (void)name;
+    (void)drop;
+    (void)to;
+    *ret_number = ++wanted;
+    done = 0;
+    return OK;
+}
+
+enum err
+relays_letters_done(struct relays *relays, struct bytes name, uint64_t number, bool *ret_done,
+                    uint64_t *ret_lines, struct why *to)
+{
+    (void)relays;
+    (void)name;
+    (void)to;
+    assert_int_equal(number, wanted);
+    *ret_done = ++done >= done_after;
+    *ret_lines = 10;
+    return OK;
 }
 
 static void
@@ -78,43 +108,44 @@ parts_of(const char *part)
 #define EAST \
     "destinations: [{name: east, type: file, path: /out}, {name: west, type: file, path: /b}]"
 
-static struct letters_rig rig;
+static struct sim_env *sim;
+static struct env *env;
 
 static struct destination_answers_options
 options_of_letters(void)
 {
-    letters_rig_init(&rig, 1);
-    must(letters_rig_open(&rig));
+    must(sim_env_new(1, &sim));
+    env = sim_env_env(sim);
+    must(env_mkdir(env, "/relay", NULL));
     configure(EAST);
-    return (struct destination_answers_options){.env = rig.env, .storage_path = ""};
+    wanted = done = 0;
+    return (struct destination_answers_options){.env = env, .storage_path = ""};
 }
 
 static void
 end_letters(void)
 {
     destinations_free(&configured);
-    letters_rig_close(&rig);
-    letters_rig_fini(&rig);
+    sim_env_free(sim);
 }
 
 static struct destination_question
 about(const char *name, enum destination_ask ask, const char *reason)
 {
     return (struct destination_question){
-        .ask = ask, .name = bytes_of_text(name), .reason = reason, .memory = &rig.memory};
+        .ask = ask, .name = bytes_of_text(name), .reason = reason, .stop = &stopping};
 }
 
 UNIT_TEST(test_dead_letters_are_listed_by_reason_with_three_samples)
 {
     const struct destination_answers_options options = options_of_letters();
     char text[128];
-    letters_rig_add_many(&rig, 0, 30);
-    letters_rig_show_state(&rig);
+    letters_rig_add(env, "/relay/east", 0, 30);
     must(ask(&options, about("east", DESTINATION_LETTERS, NULL)));
     assert_int_equal(parts_of("{\"reason\":\""), REASONS);
     assert_int_equal(parts_of("\"kept\":10,\"replaying\":0,"), REASONS);
     assert_int_equal(parts_of("{\"tenant\":"), 3 * REASONS);
-    expect_part("\"others\":0,\"damaged\":0,\"lost\":0,\"damage\":[]}");
+    expect_part("\"others\":0,\"lost\":0,\"damage\":\"\"}");
     must(ask(&options, about("east", DESTINATION_LETTERS, letter_reasons[1])));
     assert_int_equal(parts_of("{\"reason\":\""), 1);
     snprintf(text, sizeof text, "{\"reasons\":[{\"reason\":\"%s\",\"kept\":10,", letter_reasons[1]);
@@ -127,24 +158,23 @@ UNIT_TEST(test_a_destination_without_dead_letters_has_an_empty_list)
     const struct destination_answers_options options = options_of_letters();
     must(ask(&options, about("west", DESTINATION_LETTERS, NULL)));
     expect_part("{\"reasons\":[],\"others\":0,");
-    must(ask(&options, about("west", DESTINATION_LETTERS_DROP, NULL)));
-    assert_string_equal(answer, "{\"letters\":0}");
     end_letters();
 }
 
-UNIT_TEST(test_a_command_says_how_many_letters_it_concerns)
+UNIT_TEST(test_a_command_waits_until_it_is_carried_out)
 {
     const struct destination_answers_options options = options_of_letters();
-    letters_rig_add_many(&rig, 0, 30);
-    letters_rig_show_state(&rig);
-    must(ask(&options, about("east", DESTINATION_LETTERS_REPLAY, letter_reasons[0])));
+    done_after = 3;
+    must(ask(&options, about("east", DESTINATION_LETTERS_REPLAY, NULL)));
     assert_string_equal(answer, "{\"letters\":10}");
-    must(letters_rig_tend(&rig));
-    letters_rig_show_state(&rig);
-    must(ask(&options, about("east", DESTINATION_LETTERS, letter_reasons[0])));
-    expect_part("\"kept\":0,\"replaying\":10,");
-    must(ask(&options, about("east", DESTINATION_LETTERS_DROP, letter_reasons[2])));
-    assert_string_equal(answer, "{\"letters\":10}");
+    assert_int_equal(wanted, 1);
+    assert_int_equal(done, 3);
+    done_after = 1000000;
+    assert_int_equal(ask(&options, about("east", DESTINATION_LETTERS_DROP, NULL)), ERR_AGAIN);
+    assert_non_null(strstr(why.text, "has not carried out the request"));
+    atomic_store(&stopping, true);
+    assert_int_equal(ask(&options, about("east", DESTINATION_LETTERS_DROP, NULL)), ERR_CANCELED);
+    atomic_store(&stopping, false);
     end_letters();
 }
 
@@ -231,15 +261,13 @@ UNIT_TEST(test_files_of_a_test_that_was_killed_are_removed_later)
     must(env_remove_tree(env_real(), dir, NULL));
 }
 
-/* --- a plan ----------------------------------------------------------------------------------- */
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dead_letters_are_listed_by_reason_with_three_samples),
         cmocka_unit_test(test_a_destination_without_dead_letters_has_an_empty_list),
-        cmocka_unit_test(test_a_command_says_how_many_letters_it_concerns),
+        cmocka_unit_test(test_a_command_waits_until_it_is_carried_out),
         cmocka_unit_test(test_names_without_a_destination_reach_no_file),
         cmocka_unit_test(test_a_test_has_findings_and_leaves_nothing),
         cmocka_unit_test(test_files_of_a_test_that_was_killed_are_removed_later),

@@ -622,46 +622,82 @@ relays_each(struct relays *all, void (*each)(void *context, const struct relays_
     lock_drop(&all->lock);
 }
 
-/* Calls `what` with the relay of that name, under its lock. */
-static enum err
-with_relay(struct relays *all, struct bytes name,
-           enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
-           struct why *why)
+/* Takes the relay of that name, and the lock of its runner. NULL: it is not open; see `why`. */
+static struct runner *
+take_open(struct relays *all, struct bytes name, enum err *ret_e, struct why *why)
 {
-    enum err e = why_set(why, ERR_MISSING, "destination not found");
+    struct runner *found = NULL;
+    *ret_e = why_set(why, ERR_MISSING, "destination not found");
     lock_take(&all->lock);
-    for (uint32_t i = 0; i < all->count; i++) {
+    for (uint32_t i = 0; i < all->count && found == NULL; i++) {
         struct runner *r = all->runners[i];
         if (!bytes_equal_text(name, r->settings->name)) continue;
         lock_take(&r->lock);
-        e = r->relay == NULL ? why_set(why, ERR_AGAIN,
-                                       "the destination is not open; see its lastError in "
-                                       "/api/v1/status/destinations")
-                             : what(r->relay, detail, why);
+        if (r->relay != NULL) {
+            found = r;
+            break;
+        }
         lock_drop(&r->lock);
+        *ret_e = why_set(why, ERR_AGAIN,
+                         "the destination is not open; see its lastError in "
+                         "/api/v1/status/destinations");
+        break;
     }
-    lock_drop(&all->lock);
-    return e;
+    if (found == NULL) lock_drop(&all->lock);
+    return found;
 }
 
-static enum err
-set_pause(struct relay *relay, int64_t paused, struct why *why)
+static void
+drop_open(struct relays *all, struct runner *r)
 {
-    (void)why;
-    relay_wish(relay, paused != 0);
-    return OK;
+    lock_drop(&r->lock);
+    lock_drop(&all->lock);
 }
 
 enum err
 relays_pause(struct relays *all, struct bytes name, bool paused, struct why *why)
 {
-    return with_relay(all, name, set_pause, paused, why);
+    enum err e;
+    struct runner *r = take_open(all, name, &e, why);
+    if (r == NULL) return e;
+    relay_wish(r->relay, paused);
+    drop_open(all, r);
+    return OK;
 }
 
 enum err
 relays_replay(struct relays *all, struct bytes name, int64_t from_ms, struct why *why)
 {
-    return with_relay(all, name, relay_replay, from_ms, why);
+    enum err e;
+    struct runner *r = take_open(all, name, &e, why);
+    if (r == NULL) return e;
+    e = relay_replay(r->relay, from_ms, why);
+    drop_open(all, r);
+    return e;
+}
+
+enum err
+relays_letters_want(struct relays *all, struct bytes name, bool drop, uint64_t *ret_number,
+                    struct why *why)
+{
+    enum err e;
+    struct runner *r = take_open(all, name, &e, why);
+    if (r == NULL) return e;
+    e = relay_letters_want(r->relay, drop, ret_number, why);
+    drop_open(all, r);
+    return e;
+}
+
+enum err
+relays_letters_done(struct relays *all, struct bytes name, uint64_t number, bool *ret_done,
+                    uint64_t *ret_lines, struct why *why)
+{
+    enum err e;
+    struct runner *r = take_open(all, name, &e, why);
+    if (r == NULL) return e;
+    e = relay_letters_done(r->relay, number, ret_done, ret_lines, why);
+    drop_open(all, r);
+    return e;
 }
 
 enum err

@@ -71,6 +71,12 @@ MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool 
  * relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
+/* As relay_letters_want() and relay_letters_done(). ERR_MISSING: unknown name; ERR_AGAIN: it is not
+ * open. Any thread. */
+MUST_CHECK enum err relays_letters_want(struct relays *relays, struct bytes name, bool drop,
+                                        uint64_t *ret_number, struct why *why);
+MUST_CHECK enum err relays_letters_done(struct relays *relays, struct bytes name, uint64_t number,
+                                        bool *ret_done, uint64_t *ret_lines, struct why *why);
 /* Calls `use` with the settings of a destination, which stay until it returns, also if a reload
  * replaces them; NULL: only looks for the name. ERR_MISSING: unknown name; errors of `use`. */
 MUST_CHECK enum err relays_borrow(struct relays *relays, struct bytes name,

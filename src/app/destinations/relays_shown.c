@@ -101,6 +101,7 @@ print_status(struct json *j, const struct relay_status *s)
     print_fates(j, "samples", s, SAMPLES);
     print_fates(j, "exemplars", s, EXEMPLARS);
     print_fates(j, "metadata", s, METADATA);
+    json_member_uint(j, "replaying", s->replaying);
     json_member_uint(j, "repeats", s->repeats_total);
     json_member_uint(j, "lagBytes", s->behind_bytes);
     json_member_int(j, "lagSeconds", s->behind_ms / 1000);

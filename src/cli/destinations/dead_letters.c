@@ -1,7 +1,8 @@
 /*
  * dead_letters.c - `firekeep dead-letters list|show|replay|drop`: shows what destinations refused
- * permanently, and decides what happens to it. Works on the storage directory, with or without a
- * running server: decisions are left there as requests, which the server carries out.
+ * permanently, and decides what happens to it. list and show read the storage directory, of a
+ * running server too. A running server owns the files, so it is asked for a decision (--url);
+ * without one the command locks the directory and changes the state.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -9,11 +10,16 @@
 #include <string.h>
 
 #include "backend/settings.h"
+#include "base/text/time_text.h"
 #include "cli/commands.h"
-#include "cli/destinations/letter_print.h"
+#include "cli/lib/client_access.h"
+#include "cli/lib/client_call.h"
 #include "cli/lib/report.h"
+#include "cli/lib/target/target.h"
 #include "model/storage_layout.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/state/directory.h"
+#include "wire/json/json_tree.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
@@ -24,15 +30,15 @@ enum {
     REASON_BYTES = 64,
     ANSWER_BYTES = 512,
     GROUPS_MAX = 4096,
-    COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
+    API_BYTES_MAX = 8 << 20,
+    VALUES_MAX = 65536,
 };
 
 /* Letters of one destination with the same reason. */
 struct letter_group {
     const char *destination;
     char reason[REASON_BYTES]; /* cut to its beginning */
-    uint64_t kept[ITEM_KIND_COUNT];
-    uint64_t replaying;
+    uint64_t kept, replaying;
     int64_t first_ms;
     int64_t last_ms;
     uint8_t answer[ANSWER_BYTES];
@@ -40,7 +46,7 @@ struct letter_group {
 };
 
 struct letters_request {
-    const char *storage;
+    const char *storage, *url, *http_config_file;
     const char *destination;
     const char *reason;
     int form; /* enum report_form */
@@ -48,23 +54,24 @@ struct letters_request {
     struct budget memory;
     struct relay_names names; /* destinations to work on */
     const char *name;         /* the current destination */
-    enum dead_letters_wish wish;
+    enum letters_wish wish;
     struct buf groups; /* struct letter_group */
     uint64_t left_out; /* letters without a group */
     struct buf out;
-    struct buf complaints;
     struct report *report;
-    uint64_t damaged;
     bool failed;
 };
 
 static const struct flag flags[] = {
     {"storage.path", 0, FLAG_TEXT, offsetof(struct letters_request, storage), "DIRECTORY",
-     "storage directory of the server, running or stopped"},
+     "storage directory; for replay and drop, of a stopped server"},
+    {"url", 0, FLAG_TEXT, offsetof(struct letters_request, url), "URL",
+     "URL of the running server, instead of --storage.path; not for show"},
+    HTTP_CONFIG_FLAG(struct letters_request, http_config_file),
     {"destination", 0, FLAG_TEXT, offsetof(struct letters_request, destination), "NAME",
-     "only dead letters of this destination (default: all)"},
+     "only dead letters of this destination (default: all; required with --url)"},
     {"reason", 0, FLAG_TEXT, offsetof(struct letters_request, reason), "REASON",
-     "only dead letters with this reason (default: all)"},
+     "list and show only dead letters with this reason (default: all)"},
     {"format", 0, FLAG_CHOICE, offsetof(struct letters_request, form), "FORM",
      "text or json (default text)", report_forms},
     {0},
@@ -72,12 +79,11 @@ static const struct flag flags[] = {
 
 static const char notes[] =
     "\nlist    print the number of dead letters by destination and reason\n"
-    "show    print each dead letter; with --format=json, one object per line\n"
+    "show    print each dead letter as a line of JSON, which firekeep import reads\n"
     "replay  send the dead letters again; those refused again become dead letters again\n"
     "drop    discard the dead letters; they count as dropped by the operator\n"
-    "\nreplay and drop apply to all dead letters that exist now and are not yet decided on, and\n"
-    "print their number. A running server carries them out within seconds, a stopped one when\n"
-    "it starts. Run them as the same user as the server.\n"
+    "\nreplay and drop apply to all dead letters that are not being sent again, and print their\n"
+    "number. A running server needs --web.enable-admin-api.\n"
     "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n";
 
 /* --- destinations ----------------------------------------------------------------------------- */
@@ -178,40 +184,19 @@ is_meant(const struct letters_request *a, const struct dead_letter *letter)
     return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
 }
 
-/* Errors within a destination's letters are reported at the end, after the readable letters. */
-static void
-note_report(struct letters_request *a, const struct dead_letters_report *report)
-{
-    a->damaged += report->damaged;
-    if (report->lost > 0 || report->back > 0) a->failed = true;
-    for (uint32_t i = 0; i < report->text_count; i++) {
-        buf_printf(&a->complaints, "firekeep dead-letters: %s: %s\n", a->name, report->texts[i]);
-    }
-    if (report->lost > 0) {
-        buf_printf(&a->complaints,
-                   "firekeep dead-letters: %s: %" PRIu64
-                   " dead letters are lost; the server counts them as dropped (reason damaged)\n",
-                   a->name, report->lost);
-    }
-    if (report->back > 0) {
-        buf_printf(
-            &a->complaints,
-            "firekeep dead-letters: %s: %" PRIu64
-            " dead letters that had been removed are back; they may have been delivered already\n",
-            a->name, report->back);
-    }
-}
-
 static enum err
 walk_letters(struct letters_request *a, const char *dir,
-             enum err (*each)(void *context, const struct dead_letter *letter,
-                              enum dead_letter_state state),
+             enum err (*each)(void *context, const struct dead_letter *letter, struct bytes line,
+                              bool again),
              struct why *why)
 {
-    struct dead_letters_report report = {0};
+    struct dead_letters_report report;
     enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
-    note_report(a, &report);
-    return e;
+    if (e || report.lost == 0) return e;
+    a->failed = true;
+    fflush(stdout);
+    fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name, report.text);
+    return OK;
 }
 
 /* --- list ------------------------------------------------------------------------------------- */
@@ -234,19 +219,18 @@ find_letter_group(struct letters_request *a, struct bytes reason, int64_t failed
 }
 
 static enum err
-list_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+list_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
     struct letters_request *a = context;
+    (void)line;
     if (!is_meant(a, letter)) return OK;
     struct letter_group *group = find_letter_group(a, letter->reason, letter->failed_ms);
     if (group == NULL) {
         a->left_out++;
         return OK;
     }
-    if (state == DEAD_LETTER_KEPT)
-        group->kept[letter->item.kind]++;
-    else
-        group->replaying++;
+    group->kept += !again;
+    group->replaying += again;
     if (letter->failed_ms < group->first_ms) group->first_ms = letter->failed_ms;
     if (letter->failed_ms < group->last_ms) return OK;
     group->last_ms = letter->failed_ms;
@@ -262,37 +246,41 @@ list_destination(struct letters_request *a, const char *dir, struct why *why)
 }
 
 static void
+begin_list(struct letters_request *a)
+{
+    report_table(a->report, "letters", "Dead letters",
+                 "destination|reason|letters|replaying|firstFailed=first failed|"
+                 "lastFailed=last failed|answer=last response");
+}
+
+static void
 letters_list(struct letters_request *a)
 {
     each_destination(a, list_destination);
     const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
     if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
-    report_table(a->report, "letters", "Dead letters",
-                 "destination|reason|floats|histograms|exemplars|metadata|replaying|firstFailed="
-                 "first failed|lastFailed=last failed|answer=last response");
+    begin_list(a);
     for (size_t i = 0; i < count; i++) {
         const struct letter_group *g = &groups[i];
         report_row(a->report, value_text(g->destination), value_text(g->reason),
-                   value_count(g->kept[ITEM_FLOAT]), value_count(g->kept[ITEM_HISTOGRAM]),
-                   value_count(g->kept[ITEM_EXEMPLAR]), value_count(g->kept[ITEM_METADATA]),
-                   value_count(g->replaying), value_time(g->first_ms), value_time(g->last_ms),
-                   value_view(bytes_of(g->answer, g->answer_size)));
+                   value_count(g->kept), value_count(g->replaying), value_time(g->first_ms),
+                   value_time(g->last_ms), value_view(bytes_of(g->answer, g->answer_size)));
     }
     report_table_end(a->report, a->left_out);
 }
 
 /* --- show ------------------------------------------------------------------------------------- */
 
+/* Prints the line as it is stored, with the destination and the state before its members. */
 static enum err
-show_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+show_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
     struct letters_request *a = context;
     if (!is_meant(a, letter)) return OK;
-    if (a->form == REPORT_JSON)
-        letter_print_json(&a->out, a->name, letter, state);
-    else
-        letter_print_text(&a->out, a->name, letter, state);
+    buf_printf(&a->out, "{\"destination\":\"%s\",\"state\":\"%s\",", a->name,
+               again ? "replaying" : "kept");
+    buf_put(&a->out, line.at + 1, line.size - 1);
     enum err e = buf_error(&a->out);
     if (e || a->out.size < OUT_BYTES) return e;
     fwrite(a->out.at, 1, a->out.size, stdout);
@@ -321,26 +309,118 @@ static enum err
 decide_destination(struct letters_request *a, const char *dir, struct why *why)
 {
     uint64_t count = 0;
-    struct dead_letters_report report = {0};
-    enum err e =
-        dead_letters_request(env_real(), dir, &a->memory, a->wish, a->reason, &count, &report, why);
-    note_report(a, &report);
-    if (e == OK || e == ERR_MISSING) {
-        report_row(a->report, value_text(a->name), value_count(count));
+    enum err e = dead_letters_decide(env_real(), dir, &a->memory, a->wish, &count, why);
+    if (e == OK || e == ERR_MISSING) report_row(a->report, value_text(a->name), value_count(count));
+    return e;
+}
+
+static void
+begin_decision(struct letters_request *a)
+{
+    if (a->wish == LETTERS_REPLAY)
+        report_table(a->report, "replay", "Replay", "destination|letters=dead letters to replay");
+    else
+        report_table(a->report, "drop", "Drop", "destination|letters=dead letters to drop");
+}
+
+/* Locks the directory against a server, and other commands. */
+static enum err
+lock_storage(const struct letters_request *a, struct file *ret_lock, struct why *why)
+{
+    char path[PATH_BYTES];
+    enum err e = path_in(path, sizeof path, a->storage, STORAGE_LOCK, why);
+    if (e == OK) e = file_open(env_real(), path, FILE_UPDATE, ret_lock, why);
+    if (e) return e;
+    e = file_lock(ret_lock, why);
+    if (e == ERR_AGAIN) {
+        why_set(why, e, "a server uses %s: ask it with --url and --destination", a->storage);
     }
+    if (e) err_ignore(file_close(ret_lock), "it is not locked");
     return e;
 }
 
 static void
 decide(struct letters_request *a)
 {
+    struct file lock;
+    struct why why = {""};
     if (a->form == REPORT_TEXT && a->names.all.size == 0) printf("no dead letters\n");
-    if (a->wish == DEAD_LETTERS_REPLAY)
-        report_table(a->report, "replay", "Replay", "destination|letters=dead letters to replay");
-    else
-        report_table(a->report, "drop", "Drop", "destination|letters=dead letters to drop");
-    each_destination(a, decide_destination);
+    begin_decision(a);
+    enum err e = a->names.all.size == 0 ? ERR_MISSING : lock_storage(a, &lock, &why);
+    if (e == OK) {
+        each_destination(a, decide_destination);
+        err_ignore(file_close(&lock), "nothing was written to it");
+    } else if (a->names.all.size > 0) {
+        a->failed = true;
+        fprintf(stderr, "firekeep dead-letters: %s\n", why_text(&why, e));
+    }
     report_table_end(a->report, 0);
+}
+
+/* --- a running server ------------------------------------------------------------------------- */
+
+static struct report_value
+time_of(const json_t *one, const char *key)
+{
+    int64_t ms;
+    struct bytes text = json_tree_text(json_object_get(one, key));
+    return text.at != NULL && time_parse_rfc3339(text, &ms) ? value_time(ms) : value_none();
+}
+
+static uint64_t
+count_of(const json_t *one, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(one, key));
+}
+
+static void
+list_answer(struct letters_request *a, const json_t *data)
+{
+    size_t i;
+    const json_t *x;
+    begin_list(a);
+    json_array_foreach(json_object_get(data, "reasons"), i, x)
+    {
+        struct bytes reason = json_tree_text(json_object_get(x, "reason"));
+        if (a->reason != NULL && !bytes_equal_text(reason, a->reason)) continue;
+        report_row(a->report, value_text(a->destination), value_view(reason),
+                   value_count(count_of(x, "kept")), value_count(count_of(x, "replaying")),
+                   time_of(x, "first"), time_of(x, "last"),
+                   value_view(json_tree_text(json_object_get(x, "answer"))));
+    }
+    report_table_end(a->report, count_of(data, "others"));
+}
+
+static enum err
+ask_server(struct letters_request *a, bool decides, struct why *why)
+{
+    char path[DESTINATION_NAME_BYTES_MAX + 64];
+    struct buf text;
+    struct json_tree json;
+    struct client_call call = {.url = a->url, .config_file = a->http_config_file, .path = path};
+    const char *action = !decides                    ? ""
+                         : a->wish == LETTERS_REPLAY ? "?action=replay"
+                                                     : "?action=drop";
+    snprintf(path, sizeof path, "/api/v1/admin/dead_letters/%s%s", a->destination, action);
+    if (decides) call.body = bytes_of("", 0);
+    buf_init(&text, &a->memory, API_BYTES_MAX);
+    enum err e = client_call(&call, &text, why);
+    if (e) goto out;
+    e = json_tree_read(&a->memory, buf_bytes(&text), VALUES_MAX, &json, NULL);
+    const json_t *data = e ? NULL : json_object_get(json.root, "data");
+    if (!json_is_object(data)) {
+        e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    } else if (decides) {
+        begin_decision(a);
+        report_row(a->report, value_text(a->destination), value_count(count_of(data, "letters")));
+        report_table_end(a->report, 0);
+    } else {
+        list_answer(a, data);
+    }
+    json_tree_fini(&json);
+out:
+    buf_fini(&text);
+    return e;
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -348,12 +428,12 @@ decide(struct letters_request *a)
 static const struct letter_verb {
     const char *name;
     void (*run)(struct letters_request *a);
-    bool reports;
-    enum dead_letters_wish wish;
-} verbs[] = {{"list", letters_list, true},
-             {"show", letters_show, false},
-             {"replay", decide, true, DEAD_LETTERS_REPLAY},
-             {"drop", decide, true, DEAD_LETTERS_DROP}};
+    bool reports, decides;
+    enum letters_wish wish;
+} verbs[] = {{"list", letters_list, true, false, LETTERS_REPLAY},
+             {"show", letters_show, false, false, LETTERS_REPLAY},
+             {"replay", decide, true, true, LETTERS_REPLAY},
+             {"drop", decide, true, true, LETTERS_DROP}};
 
 static enum err
 letters_check_flags(struct letters_request *a, int count, char **words,
@@ -364,15 +444,27 @@ letters_check_flags(struct letters_request *a, int count, char **words,
         if (strcmp(verbs[i].name, words[0]) == 0) *ret_verb = &verbs[i];
     }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
-    if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
+    if (a->url != NULL && a->storage != NULL)
+        return why_set(why, ERR_INPUT, "--url and --storage.path exclude each other");
+    if (a->url != NULL && !(*ret_verb)->reports)
+        return why_set(why, ERR_INPUT, "show reads the directory: use --storage.path");
+    if (a->url != NULL && a->destination == NULL)
+        return why_set(why, ERR_INPUT, "--url needs --destination");
+    if (a->url == NULL && a->storage == NULL)
+        return why_set(why, ERR_INPUT, "--storage.path is required, or --url");
     if (a->destination != NULL && !is_destination_name(a->destination)) {
         return why_set(why, ERR_INPUT, "--destination: invalid destination name '%.64s'",
                        a->destination);
     }
+    if (a->reason != NULL && (*ret_verb)->decides) {
+        return why_set(why, ERR_INPUT,
+                       "--reason is for list and show; %s applies to all dead letters",
+                       (*ret_verb)->name);
+    }
     if (a->reason != NULL && a->reason[0] == '\0') {
         return why_set(why, ERR_INPUT, "--reason must not be empty");
     }
-    return OK;
+    return a->url == NULL ? OK : target_settle_url(&a->url, why);
 }
 
 static enum err
@@ -380,34 +472,25 @@ letters_run(struct letters_request *a, const struct letter_verb *verb, struct wh
 {
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
-    buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
-    enum err e = find_destinations(a, why);
+    enum err e = a->url != NULL ? OK : find_destinations(a, why);
     if (e == OK && verb->reports) {
         e = report_new((enum report_form)a->form, stdout, &a->memory, &a->report);
         if (e) why_set(why, e, "not enough memory for the report");
     }
     if (e) goto out;
     a->wish = verb->wish;
-    verb->run(a);
-    if (a->report != NULL) e = report_end(a->report);
-    if (e) why_set(why, e, "the report is incomplete: not enough memory");
+    if (a->url != NULL)
+        e = ask_server(a, verb->decides, why);
+    else
+        verb->run(a);
+    if (e == OK && a->report != NULL && report_end(a->report) != OK)
+        e = why_set(why, ERR_NOMEM, "the report is incomplete: not enough memory");
     fflush(stdout);
-    if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
-    if (e == OK && a->damaged > 0) {
-        e = why_set(
-            why, ERR_CORRUPT,
-            "%" PRIu64
-            " place%s in dead letter files cannot be read; to recover the dead letters, stop "
-            "the server and restore the files from a copy; otherwise the server counts "
-            "them as lost and removes the files when it opens the destination",
-            a->damaged, plural(a->damaged));
-    }
 out:
     report_free(a->report);
     buf_fini(&a->names.all);
     buf_fini(&a->groups);
     buf_fini(&a->out);
-    buf_fini(&a->complaints);
     return e;
 }
 

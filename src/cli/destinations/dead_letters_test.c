@@ -8,6 +8,9 @@
 
 #include "cli/commands.h"
 #include "lib/cli_run.h"
+#include "relay/state/state.h"
+
+#define must(call) assert_int_equal((call), OK)
 
 static char storage[64];
 
@@ -15,26 +18,12 @@ static const struct command *const commands[] = {&command_dead_letters, NULL};
 
 /* --- the directory ---------------------------------------------------------------------------- */
 
-/* Adds letters first..first+count-1 of a destination, with the reasons of their numbers. */
 static void
 add_letters(const char *destination, uint32_t first, uint32_t count)
 {
     char dir[128];
-    struct dead_letters *letters;
-    struct dead_letters_moved moved = {{0}};
     snprintf(dir, sizeof dir, "%s/relay/%s", storage, destination);
-    must(env_mkdir(env_real(), dir, NULL));
-    struct dead_letters_options options = {
-        .env = env_real(), .dir = dir, .max_bytes = 64 * 1024 * 1024};
-    must(dead_letters_open(&options, &letters, NULL));
-    for (uint32_t id = first; id < first + count; id++) {
-        struct letter_memory m;
-        struct dead_letter letter = made_letter(id, id % REASONS, &m);
-        must(dead_letters_add(letters, &letter, NULL));
-    }
-    must(dead_letters_tend(letters, 0, &moved, NULL)); /* carries out the request */
-    must(dead_letters_sync(letters, NULL));
-    dead_letters_free(letters);
+    letters_rig_add(env_real(), dir, first, count);
 }
 
 static int
@@ -46,8 +35,8 @@ begin(void **state)
     if (mkdtemp(storage) == NULL) return 1;
     snprintf(path, sizeof path, "%s/relay", storage);
     must(env_mkdir(env_real(), path, NULL));
-    snprintf(path, sizeof path, "%s/relay/silent", storage);
-    must(env_mkdir(env_real(), path, NULL));
+    must(env_write_whole(env_real(), storage, "LOCK", bytes_of("", 0), NULL));
+    add_letters("silent", 0, 0);
     add_letters("west", 0, 16);
     add_letters("east", 16, 3);
     return 0;
@@ -119,16 +108,13 @@ UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
     for (size_t i = 0; i < 6; i++) {
         const json_t *row = json_array_get(rows, i);
         assert_string_equal(text_of(row, "destination"), i < 3 ? "east" : "west");
-        all += number_of(row, "floats") + number_of(row, "histograms") +
-               number_of(row, "exemplars") + number_of(row, "metadata");
+        all += number_of(row, "letters");
         assert_int_equal(number_of(row, "replaying"), 0);
     }
     assert_int_equal(all, 19);
     const json_t *first = json_array_get(rows, 3); /* west has 0, 3, 6, 9, 12, 15 */
     assert_string_equal(text_of(first, "reason"), letter_reasons[0]);
-    assert_int_equal(number_of(first, "floats"), 4);
-    assert_int_equal(number_of(first, "metadata"), 1);
-    assert_int_equal(number_of(first, "exemplars"), 1);
+    assert_int_equal(number_of(first, "letters"), 6);
     assert_int_equal(number_of(first, "firstFailedMs"), made_letter_failed_ms(0));
     assert_int_equal(number_of(first, "lastFailedMs"), made_letter_failed_ms(15));
     assert_string_equal(text_of(first, "answer"), "it said 15");
@@ -185,7 +171,6 @@ UNIT_TEST(test_show_prints_a_float_bit_for_bit)
     assert_string_equal(text_of(json, "destination"), "west");
     assert_string_equal(text_of(json, "state"), "kept");
     assert_string_equal(text_of(json, "tenant"), "team0");
-    assert_string_equal(text_of(json, "kind"), "float");
     assert_string_equal(text_of(labels, "__name__"), "metric_5");
     assert_string_equal(text_of(labels, "job"), "x");
     assert_int_equal(number_of(json, "time"), -4995);
@@ -193,7 +178,7 @@ UNIT_TEST(test_show_prints_a_float_bit_for_bit)
     assert_true(json_real_value(json_object_get(json, "value")) == 0.625);
     assert_string_equal(text_of(json, "reason"), letter_reasons[2]);
     assert_string_equal(text_of(json, "answer"), "it said 5");
-    assert_string_equal(text_of(json, "failed_at"), "1970-01-01T00:16:40.005Z");
+    assert_int_equal(number_of(json, "failed_ms"), made_letter_failed_ms(5));
     json_decref(json);
     json = shown(1); /* stale */
     assert_true(json_is_null(json_object_get(json, "value")));
@@ -206,7 +191,7 @@ UNIT_TEST(test_show_prints_histograms_exemplars_and_metadata)
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     json_t *json = shown(2);
     const json_t *h = json_object_get(json, "histogram");
-    assert_null(json_object_get(json, "value"));
+    assert_true(json_is_null(json_object_get(json, "value")));
     assert_int_equal(number_of(h, "count_int"), 11);
     assert_int_equal(number_of(h, "zero_count_int"), 0);
     assert_int_equal(number_of(h, "schema"), 3);
@@ -221,9 +206,9 @@ UNIT_TEST(test_show_prints_histograms_exemplars_and_metadata)
     assert_null(json_object_get(h, "negative_spans"));
     json_decref(json);
     json = shown(4);
-    assert_string_equal(text_of(json, "kind"), "exemplar");
-    assert_string_equal(text_of(json_object_get(json, "exemplar_labels"), "trace_id"), "metric_4");
-    assert_int_equal(number_of(json, "value"), -4);
+    const json_t *exemplar = json_array_get(json_object_get(json, "exemplars"), 0);
+    assert_string_equal(text_of(json_object_get(exemplar, "labels"), "trace_id"), "metric_4");
+    assert_int_equal(number_of(exemplar, "value"), -4);
     json_decref(json);
     json = shown(6);
     assert_string_equal(text_of(json, "family"), "requests");
@@ -231,14 +216,6 @@ UNIT_TEST(test_show_prints_histograms_exemplars_and_metadata)
     assert_string_equal(text_of(json, "help"), "how many");
     assert_null(json_object_get(json, "labels"));
     json_decref(json);
-    assert_int_equal(RUN("show", "--destination=west"), EXIT_DONE);
-    assert_non_null(strstr(cli_out, "1970-01-01T00:16:40.005Z west 108.1 kept reason=\"too_old\" "
-                                    "answer=\"it said 5\" tenant=\"team0\" float "
-                                    "{__name__=\"metric_5\", job=\"x\"} 1969-12-31T23:59:55.005Z "
-                                    "0.625\n"));
-    assert_non_null(strstr(cli_out, "stale\n"));
-    assert_non_null(strstr(cli_out, "count=11 sum=20.4\n"));
-    assert_non_null(strstr(cli_out, "family=\"requests\" type=counter help=\"how many\""));
 }
 
 static json_int_t
@@ -251,32 +228,44 @@ asked_for(const char *key, size_t row)
     return letters;
 }
 
-UNIT_TEST(test_replay_and_drop_say_how_many_and_ask_once)
+UNIT_TEST(test_replay_and_drop_say_how_many_and_apply_once)
 {
-    assert_int_equal(
-        RUN("replay", "--destination=west", "--reason", letter_reasons[0], "--format=json"),
-        EXIT_DONE);
-    assert_int_equal(asked_for("replay", 0), 6);
-    assert_int_equal(
-        RUN("replay", "--destination=west", "--reason", letter_reasons[0], "--format=json"),
-        EXIT_DONE);
+    assert_int_equal(RUN("replay", "--destination=west", "--format=json"), EXIT_DONE);
+    assert_int_equal(asked_for("replay", 0), 16);
+    assert_int_equal(RUN("replay", "--destination=west", "--format=json"), EXIT_DONE);
     assert_int_equal(asked_for("replay", 0), 0);
-    assert_int_equal(RUN("show", "--reason", letter_reasons[0], "--destination=west"), EXIT_DONE);
-    assert_non_null(strstr(cli_out, " replaying reason="));
-    assert_null(strstr(cli_out, " kept reason="));
+    assert_int_equal(RUN("show", "--destination=west"), EXIT_DONE);
+    assert_non_null(strstr(cli_out, "\"state\":\"replaying\""));
+    assert_null(strstr(cli_out, "\"state\":\"kept\""));
+    add_letters("west", 40, 2);
     assert_int_equal(RUN("drop", "--format=json"), EXIT_DONE); /* east, silent, west */
     assert_int_equal(asked_for("drop", 0), 3);
     assert_int_equal(asked_for("drop", 1), 0);
-    assert_int_equal(asked_for("drop", 2), 10);
+    assert_int_equal(asked_for("drop", 2), 2);
     assert_int_equal(RUN("drop"), EXIT_DONE);
     assert_non_null(strstr(cli_out, "dead letters to drop\n"));
     assert_int_equal(RUN("list", "--destination=east"), EXIT_DONE);
     assert_string_equal(cli_out, "no dead letters\n");
-    add_letters("west", 40, 2);
     assert_int_equal(RUN("list", "--destination=west", "--format=json"), EXIT_DONE);
     json_t *json = printed();
     assert_int_equal(json_array_size(json_object_get(json, "letters")), 3);
     json_decref(json);
+}
+
+/* A server holds the lock. */
+UNIT_TEST(test_replay_and_drop_leave_a_running_server_alone)
+{
+    struct file lock;
+    char path[128];
+    snprintf(path, sizeof path, "%s/LOCK", storage);
+    must(file_open(env_real(), path, FILE_UPDATE, &lock, NULL));
+    must(file_lock(&lock, NULL));
+    assert_int_equal(RUN("replay", "--destination=west"), EXIT_FAILED);
+    assert_non_null(strstr(cli_err, "ask it with --url and --destination"));
+    assert_int_equal(RUN("drop"), EXIT_FAILED);
+    assert_int_equal(RUN("list"), EXIT_DONE);
+    assert_non_null(strstr(cli_out, "it said 15\n"));
+    must(file_close(&lock));
 }
 
 UNIT_TEST(test_wrong_words_are_wrong_usage)
@@ -288,7 +277,10 @@ UNIT_TEST(test_wrong_words_are_wrong_usage)
         {"list", "--format=yaml"},
         {"list", "--destination=../east"},
         {"list", "--destination="},
-        {"drop", "--reason="},
+        {"list", "--reason="},
+        {"drop", "--reason=bad"},
+        {"list", "--url=http://127.0.0.1:1"},
+        {"show", "--url=http://127.0.0.1:1"},
         {"drop", "--storage"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -320,21 +312,31 @@ UNIT_TEST(test_damage_is_reported_and_the_rest_is_shown)
 {
     struct file file;
     char path[128];
-    add_letters("east", 30, 2); /* for a batch after it */
-    snprintf(path, sizeof path, "%s/relay/east/dead-letters/00000001.letters", storage);
+    add_letters("east", 30, 2);
+    snprintf(path, sizeof path, "%s/relay/east/dead-letters/00000001.ndjson", storage);
     must(file_open(env_real(), path, FILE_UPDATE, &file, NULL));
     must(file_write_at(&file, bytes_of("?", 1), 60, NULL));
     must(file_close(&file));
     assert_int_equal(RUN("show", "--destination=east"), EXIT_FAILED);
-    assert_non_null(strstr(cli_err, "1 place in dead letter files cannot be read"));
+    assert_non_null(strstr(cli_err, "00000001.ndjson: 1 of 3 dead letters cannot be read"));
     assert_null(strstr(cli_out, "it said 16"));
     assert_non_null(strstr(cli_out, "it said 17"));
     assert_non_null(strstr(cli_out, "it said 31"));
-    static const char *const verbs[] = {"list", "replay", "drop"};
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        assert_int_equal(RUN(verbs[i], "--destination=east"), EXIT_FAILED);
-        assert_non_null(strstr(cli_err, "1 place in dead letter files cannot be read"));
-    }
+    assert_int_equal(RUN("list", "--destination=east"), EXIT_FAILED);
+    assert_non_null(strstr(cli_err, "00000001.ndjson: 1 of 3 dead letters cannot be read"));
+}
+
+UNIT_TEST(test_letters_of_an_earlier_version_need_a_server)
+{
+    struct buf scratch;
+    char dir[128];
+    const struct relay_state old = {.letters = bytes_of("\1", 1)};
+    buf_init(&scratch, NULL, 4096);
+    snprintf(dir, sizeof dir, "%s/relay/east", storage);
+    must(relay_state_write(env_real(), dir, &scratch, &old, NULL));
+    buf_fini(&scratch);
+    assert_int_equal(RUN("list", "--destination=east"), EXIT_FAILED);
+    assert_non_null(strstr(cli_err, "start the server, which converts them"));
 }
 
 int
@@ -346,7 +348,9 @@ main(void)
         claim(test_list_takes_a_destination_and_a_reason),
         claim(test_show_prints_a_float_bit_for_bit),
         claim(test_show_prints_histograms_exemplars_and_metadata),
-        claim(test_replay_and_drop_say_how_many_and_ask_once),
+        claim(test_replay_and_drop_say_how_many_and_apply_once),
+        claim(test_replay_and_drop_leave_a_running_server_alone),
+        claim(test_letters_of_an_earlier_version_need_a_server),
         claim(test_wrong_words_are_wrong_usage),
         claim(test_a_missing_destination_or_directory_is_reported),
         claim(test_damage_is_reported_and_the_rest_is_shown),

@@ -821,12 +821,6 @@ lanes_are_empty(const struct lanes *l)
     return empty;
 }
 
-bool
-lanes_replay_nothing(const struct lanes *l)
-{
-    return lane_is_empty(&l->replay);
-}
-
 uint32_t
 lanes_busy(const struct lanes *l)
 {

@@ -135,8 +135,6 @@ void lanes_again(struct lanes *lanes);
 void lanes_saved(struct lanes *lanes);
 /* True if no lane of the log has an item. */
 bool lanes_are_empty(const struct lanes *lanes);
-/* True if the lane of replayed letters has none. */
-bool lanes_replay_nothing(const struct lanes *lanes);
 /* The number of lanes of the log that are sending a call. */
 uint32_t lanes_busy(const struct lanes *lanes);
 /* Monotonic time of the next lanes_send() that may have something to do; INT64_MAX if none is due.

@@ -20,7 +20,12 @@ settle_load(struct settling *s, uint64_t record, uint32_t index, struct item *re
             struct why *why)
 {
     if (s->queue != NULL) return queue_reader_load(s->queue, record, index, ret_item);
-    if (record == REPLAY_RECORD) return letters_replay_load(s->letters, index, ret_item, why);
+    if (record == REPLAY_RECORD) {
+        struct dead_letter letter;
+        enum err e = letters_replay_load(s->letters, index, &letter, why);
+        if (e == OK) *ret_item = letter.item;
+        return e;
+    }
     return feed_load(s->feed, window_place(s->window, record).pos, index, ret_item, why);
 }
 
@@ -33,15 +38,12 @@ settle_is_lost(struct settling *s, const struct call_item *at, enum err e)
 }
 
 /* The position and index that identify an item of a call, which has the window's record number. */
-static void
-identity(const struct settling *s, uint64_t record, uint32_t index, uint64_t *ret_pos,
-         uint32_t *ret_index)
+static struct relay_cursor
+identity(const struct settling *s, uint64_t record, uint32_t index)
 {
-    *ret_pos = window_place(s->window, record).pos;
-    *ret_index = index;
-    if (!is_fill_pos(*ret_pos)) return;
-    *ret_pos += index;
-    *ret_index = 0;
+    uint64_t pos = window_place(s->window, record).pos;
+    if (is_fill_pos(pos)) return (struct relay_cursor){.pos = pos + index};
+    return (struct relay_cursor){.pos = pos, .index = index};
 }
 
 /* Settles items of the queue; refusals go to their senders. */
@@ -69,18 +71,7 @@ settle_item(struct settling *s, const struct call_item *at, uint8_t fate)
                                      "damaged", "");
     }
     if (s->context->settings->dry_run) fate = FATE_NOT_TAKEN;
-    /* An item that is read again may have a letter, which is revoked if it was delivered now, or is
-     * too old by now. */
-    bool may_be_letter =
-        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
-    enum err e = OK;
-    for (uint32_t i = 0; i < at->count && may_be_letter && e == OK; i++) {
-        uint64_t pos;
-        uint32_t index;
-        identity(s, at->record, at->index + i, &pos, &index);
-        e = dead_letters_revoke(s->letters->files, pos, index, NULL);
-    }
-    if (e == OK) e = window_settle(s->window, at->record, at->index, at->count, fate);
+    enum err e = window_settle(s->window, at->record, at->index, at->count, fate);
     if (e == OK) save_want(s->saving, SAVE_SOON);
     return e;
 }
@@ -109,12 +100,14 @@ settle_bury(struct settling *s, const struct call_item *at, const struct item *i
         .answer = bytes_of_text(answer),
         .failed_ms = env_realtime_ms(s->context->options.env),
     };
-    identity(s, at->record, at->index, &letter.pos, &letter.index);
+    struct relay_cursor id = identity(s, at->record, at->index);
+    letter.item.pos = id.pos;
+    letter.item.index = id.index;
     struct why why = {""};
-    /* After the letter is written nothing may fail, or the item would become another one. */
+    /* After the letter is added nothing may fail, or the item would become another one. */
     enum err e = window_reserve(s->window, at->record);
     if (e) why_set(&why, e, "not enough memory for a dead letter");
-    if (e == OK) e = dead_letters_add(s->letters->files, &letter, &why);
+    if (e == OK) e = letters_add(s->letters, &letter, id, &why);
     if (e == OK) e = settle_item(s, at, FATE_DEAD_LETTERED);
     if (e) breaker_failed(s->breaker, "write a dead letter", "dead_letters", why.text);
     return e;

@@ -1,8 +1,17 @@
 /*
- * letters.h - the dead letters of an open destination: their files, the letters that are being sent
- * again, and their part of the account, which is stored apart and kept consistent with the files.
+ * letters.h - the dead letters of an open destination: items that it refused permanently, or cannot
+ * represent, kept whole with the reason until an operator decides. Format: docs/format/relay.md.
  *
- * Owner: the relay. Only letters_account.c and letters_replay.c write the fields.
+ * Files of lines under DIR/dead-letters; the relay owns them while it is open. A line is written
+ * when the cursor passes its item: so every line is of an item that is settled for good, the number
+ * of lines is the account's number of dead letters, and a restart cuts what its state does not
+ * know. Until then the line waits in `ahead`, and after a restart its item is read again.
+ *
+ * A replay gives the lines of the oldest file to the lanes, again in an order of its own: a line
+ * leaves the account's dead letters when all lines before it are settled, in the same state in
+ * which it is delivered, or a new line exists.
+ *
+ * Owner: the relay. Only letters.c, letters_tend.c and letters_replay.c write the fields.
  *
  * Threads: one.
  */
@@ -10,89 +19,125 @@
 #define RELAY_LETTERS_LETTERS_H
 
 #include "relay/context.h"
-#include "relay/letters/dead_letters.h"
+#include "relay/letters/letter_line.h"
 #include "relay/state/account.h"
+#include "relay/state/letter_list.h"
 #include "relay/state/saving.h"
 #include "relay/state/window.h"
 
-/* Identifies a dead letter by the position of its item in the log. */
-struct replay_id {
-    uint64_t pos;
-    uint32_t index;
-    enum item_kind kind;
+/* A line that waits until the cursor, or the replay, has passed its item. */
+struct letter_ahead {
+    uint64_t at; /* offset of the line in the text of all that wait */
+    uint32_t size;
+    bool replayed; /* `cursor` is the number of the replayed line */
+    uint8_t kind;  /* enum item_kind */
+    int64_t failed_ms;
+    struct relay_cursor cursor; /* position of the item */
 };
 
-/* Letters that are sent again. */
-struct replays {
-    struct replay_id *ids; /* letters that were handed out; they are called by their index */
+/* A line that was given to the lanes. */
+struct letter_given {
+    uint64_t at; /* offset in the text of its file */
+    uint32_t size;
+    uint8_t kind; /* enum item_kind; ITEM_KIND_COUNT: the line cannot be read */
+    uint8_t fate; /* FATE_OPEN, FATE_DELIVERED or FATE_DEAD_LETTERED */
+};
+
+/* The replay of one file. Its text is in a file of its own, which a restart makes again. */
+struct letters_replay {
+    uint32_t number;            /* of the file; 0: none */
+    struct file text;           /* the file's lines, unpacked */
+    uint64_t end;               /* size of the text */
+    uint64_t next_at;           /* offset of the first line that was not given so far */
+    struct letter_given *given; /* lines from list.replay_at on */
     uint32_t count, capacity;
-    struct replay_id waiting;  /* a letter that had no room in a call */
-    bool waits;                /* there is one */
-    struct replay_id *arrived; /* letters that were delivered since the last save */
-    uint32_t arrived_count, arrived_capacity;
+    uint32_t first;  /* index of given[0] in calls */
+    bool waits;      /* the last of `given` had no room in a call */
+    struct buf line; /* the line that was read last */
+    struct letter_reader *reader;
 };
 
 struct letters {
-    struct dead_letters *files; /* open during a run; otherwise NULL */
+    bool is_open; /* during a run, except in a dry run */
+    struct letter_list list;
+    char dir[FILE_PATH_BYTES];
 
     const struct relay_context *context;
     struct account *account;
     struct saving *saving;
-    struct window *window; /* the window of the run */
-    struct replays replays;
+    struct file file;      /* the current file, if open_number is its number */
+    uint32_t open_number;  /* 0: it is not open */
+    uint32_t saved_number; /* files below it are closed in the durable state */
+    uint32_t packed_below; /* files below it are packed */
+    uint64_t bytes;        /* of all files, as found by the last letters_tend() */
+    bool looked;           /* `bytes` is known */
+    struct buf leaving;    /* u32 numbers of files to be removed once the state is durable */
+
+    struct letter_ahead *ahead;
+    uint32_t ahead_count, ahead_capacity;
+    struct buf lines;  /* the end of the text of all that wait */
+    uint64_t lines_at; /* size of the text before it, which is in `spill` */
+    struct file spill;
+    struct letters_replay replay;
 };
 
 /* The arguments outlive the letters. */
 void letters_init(struct letters *letters, const struct relay_context *context,
                   struct account *account, struct saving *saving);
-/* Begins a run: opens the files, which must agree with `state`; counts and logs what was lost, or
- * is back. Errors as dead_letters_open(). */
+/* Begins a run from `state`: removes and cuts what it does not know, and counts lines that are
+ * missing. ERR_CORRUPT: the state's list is invalid; ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err letters_begin(struct letters *letters, const struct relay_state *state,
-                                  struct window *window, struct why *why);
+                                  struct why *why);
 void letters_end(struct letters *letters);
 
-/* --- letters_account.c ------------------------------------------------------------------------ */
+/* Adds the letter of an item at or after the cursor. ERR_LIMIT: the line is too long; ERR_IO,
+ * ERR_FULL, ERR_NOMEM: nothing was added. */
+MUST_CHECK enum err letters_add(struct letters *letters, const struct dead_letter *letter,
+                                struct relay_cursor at, struct why *why);
+/* Makes durable the lines of all items before `cursor`, for the next state. After an error the rest
+ * waits, and the state must not be saved. */
+MUST_CHECK enum err letters_write(struct letters *letters, struct relay_cursor cursor,
+                                  struct why *why);
+/* The state that has letters.list is durable. */
+void letters_saved(struct letters *letters);
+/* Makes the list of all lines under the destination's directory `dir`, whatever its state says.
+ * ERR_IO, ERR_NOMEM. The caller frees the list. */
+MUST_CHECK enum err letters_recount(struct env *env, const char *dir, struct budget *memory,
+                                    struct letter_list *list, struct why *why);
 
-/* Carries out what operator, budget and age decide about dead letters. Errors as
- * dead_letters_tend(): the rest waits for the next call. */
+/* --- letters_tend.c --------------------------------------------------------------------------- */
+
+/* An operator's decision about all lines in files that are not sent again. */
+enum letters_wish { LETTERS_REPLAY, LETTERS_DROP };
+
+/* Carries out a decision, with the next state. Returns the number of lines. */
+uint64_t letters_decide(struct letters *letters, enum letters_wish wish);
+/* Enforces size and age, begins another file where one is due, and packs one that is closed. An
+ * error is reported; the rest waits for the next call. */
 MUST_CHECK enum err letters_tend(struct letters *letters, struct why *why);
-/* The mark of the letters, which are synced, for the next state; `before` has the fates of this run
- * before its cursor. */
-void letters_remember(const struct letters *letters, const struct fates *before,
-                      struct letters_mark *ret_mark);
-/* Revokes the letters of items after the cursor of the durable `state`, which are read again under
- * other positions, and updates the state's mark. After an error the run must end. */
-MUST_CHECK enum err letters_take_back(struct letters *letters, struct relay_state *state,
-                                      struct why *why);
-/* A letter that was sent again is settled. */
-void letters_replayed(struct letters *letters, const struct replay_id *id, uint8_t fate);
 
 /* --- letters_replay.c ------------------------------------------------------------------------- */
 
-/* True if letters are to be sent again. */
-bool letters_replay_has(const struct letters *letters);
 /*
- * Gives the next letter that is to be sent again, and its index; a view until the next call.
- * ERR_MISSING: all were given; ERR_NOMEM. It is given again until letters_replay_handed_on().
+ * Gives the next letter that is to be sent again, and its index in calls; a view until the next
+ * call. ERR_MISSING: none is left for now; ERR_IO, ERR_NOMEM. It is given again unless
+ * letters_replay_handed_on() follows.
  */
 MUST_CHECK enum err letters_replay_next(struct letters *letters, struct dead_letter *ret_letter,
                                         uint32_t *ret_index, struct why *why);
 /* The letter given last is in a call, or settled. */
 void letters_replay_handed_on(struct letters *letters);
-/* The letter given last, at `index`, had no room in a call. */
-void letters_replay_wait(struct letters *letters, uint32_t index);
-/* No letter is in a call: indexes begin again. */
-void letters_replay_clear(struct letters *letters);
-/* Reads again the letter at `index`. ERR_MISSING: the letter is gone. */
+/* Reads again the letter at `index`. ERR_CORRUPT, ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err letters_replay_load(struct letters *letters, uint32_t index,
-                                        struct item *ret_item, struct why *why);
-/* Settles `count` letters from `index` on: as delivered, once the state is saved, or as letters
- * again. */
+                                        struct dead_letter *ret_letter, struct why *why);
+/* Settles `count` letters from `index` on: as delivered, or as letters again. ERR_IO, ERR_NOMEM:
+ * some may be settled; repeat the call. */
 MUST_CHECK enum err letters_replay_settle(struct letters *letters, uint32_t index, uint32_t count,
                                           bool delivered, const char *reason, const char *answer);
-/* The state is saved: letters that were delivered before it are settled. Durable with the next
- * save. */
-void letters_replay_saved(struct letters *letters);
+/* The number of the first line that is not settled: lines before it may be written, and counted. */
+uint32_t letters_replay_cursor(const struct letters *letters);
+/* Counts the lines before that number, whose successors are written. */
+void letters_replay_count(struct letters *letters, uint32_t cursor);
 void letters_replay_end(struct letters *letters);
 
 #endif

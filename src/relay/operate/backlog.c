@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "relay/feed/fill.h"
-#include "relay/letters/letter_file.h"
+
 #include "relay/operate/dead_letters_command.h"
 #include "relay/operate/examine_log.h"
 #include "relay/state/directory.h"
 
-enum { TRIES_MAX = 5, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
+enum { TRIES_MAX = 5 };
 
 struct backlog_listing {
     const struct backlog_options *options;
@@ -34,12 +34,13 @@ relay_backlog_is_none(const struct relay_backlog *b)
 
 /* --- one destination -------------------------------------------------------------------------- */
 
+/* An earlier version's letters that are sent again are not among them. */
 static uint64_t
 letters_of(const struct relay_state *s)
 {
     uint64_t sum = 0;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        sum += s->letters.known ? s->letters.live[kind] : s->fates.count[kind][FATE_DEAD_LETTERED];
+        sum += s->fates.count[kind][FATE_DEAD_LETTERED];
     }
     return sum;
 }
@@ -144,35 +145,14 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 
-struct backlog_weighing {
-    struct env *env;
-    const char *dir;
-    uint64_t bytes;
-};
-
 static enum err
-weigh_file(void *context, const char *name, bool is_dir)
-{
-    struct backlog_weighing *x = context;
-    char path[LETTER_PATH_BYTES];
-    struct file file;
-    uint64_t size = 0;
-    uint32_t number;
-    if (is_dir || !letter_file_number(name, &number)) return OK;
-    enum err e = path_join(path, sizeof path, x->dir, name);
-    if (e == OK) e = file_open(x->env, path, FILE_READ, &file, NULL);
-    if (e) return OK; /* reading it reports the error */
-    if (file_size(&file, &size, NULL) == OK) x->bytes += size;
-    err_ignore(file_close(&file), "only looked at");
-    return OK;
-}
-
-static enum err
-count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+count_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
     (void)letter;
-    (void)state;
-    (*(uint64_t *)context)++;
+    (void)again;
+    uint64_t *bytes_left = context;
+    if (line.size > *bytes_left) return ERR_LIMIT;
+    *bytes_left -= line.size;
     return OK;
 }
 
@@ -180,32 +160,26 @@ void
 relay_backlog_count_letters(const struct backlog_options *o, const char *name, uint64_t *bytes_left,
                             struct relay_backlog *b)
 {
-    char dir[RELAY_DIR_BYTES], letters_dir[LETTER_PATH_BYTES];
-    struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
-    struct why *problem = &b->letters_problem;
+    char dir[RELAY_DIR_BYTES];
+    struct why *problem = &b->letters_problem, why = {""};
+    uint64_t left = *bytes_left;
+    struct dead_letters_report report;
     if (path_in(dir, sizeof dir, o->dir, name, problem) != OK) return;
-    if (path_in(letters_dir, sizeof letters_dir, dir, RELAY_LETTERS_NAME, problem) != OK) return;
-    err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
-    if (weighing.bytes > *bytes_left) {
-        why_set(problem, ERR_LIMIT, "%" PRIu64 " bytes of dead letters are too many to read: %s",
-                weighing.bytes,
+    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &left, &report, &why);
+    if (e == ERR_UNSUPPORTED && b->letters_known) return; /* the state says how many there are */
+    if (e == ERR_LIMIT) {
+        why_set(problem, e, "the dead letters are too many to read: %s",
                 b->letters_known ? "using the number in the state of the destination"
                                  : "their number is not known");
         return;
     }
-    *bytes_left -= weighing.bytes;
-    struct dead_letters_report report = {0};
-    struct why why = {""};
-    uint64_t count = 0;
-    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &count, &report, &why);
+    *bytes_left = left;
     b->letters_known = e == OK || e == ERR_MISSING;
-    b->letters = b->letters_known ? count : 0;
+    b->letters = b->letters_known ? kinds_sum(report.lines) : 0;
     if (e && e != ERR_MISSING)
-        b->letters_problem = why;
-    else if (report.damaged > 0)
-        why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
+        *problem = why;
     else if (report.lost > 0)
-        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
+        why_set(problem, ERR_CORRUPT, "%s", report.text);
 }
 
 /* --- all destinations ------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 #define RELAY_OPERATE_BACKLOG_H
 
 #include "backend/own_files.h"
-#include "relay/letters/dead_letters.h"
+
 #include "relay/state/state.h"
 
 /* Decides what happens to a destination that is configured again. */

@@ -3,19 +3,19 @@
 #include "relay/operate/copy_states.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "relay/letters/letter_file.h"
 #include "relay/state/directory.h"
+#include "relay/state/letter_list.h"
+#include "relay/state/state.h"
 
-enum { PATH_BYTES = 700, FILE_BYTES_MAX = 48 << 20, ATTEMPTS = 10 };
+enum { PATH_BYTES = 700, FILE_BYTES_MAX = 48 << 20, ATTEMPTS = 10, NAME_BYTES = 64 };
 
 struct state_copy {
     struct env *env;
     struct budget *memory;
     char from[PATH_BYTES / 2], to[PATH_BYTES / 2]; /* directories of the destination */
-    struct buf before, now; /* u32 numbers of the files of dead letters, ascending */
+    struct buf names;                              /* of files of dead letters, NAME_BYTES each */
     struct buf content;
     struct why *why;
 };
@@ -33,70 +33,69 @@ copy_file(struct state_copy *c, const char *name)
 static enum err
 note_letters(void *context, const char *name, bool is_dir)
 {
-    struct buf *to = context;
-    uint32_t number;
-    if (is_dir || !letter_file_number(name, &number)) return OK;
-    buf_put(to, &number, sizeof number);
-    return buf_error(to);
+    struct state_copy *c = context;
+    char text[NAME_BYTES] = "";
+    size_t size = strlen(name);
+    bool unfinished = size > 4 && strcmp(name + size - 4, ".tmp") == 0;
+    if (is_dir || unfinished || size >= sizeof text) return OK;
+    memcpy(text, name, size);
+    buf_put(&c->names, text, sizeof text);
+    return buf_error(&c->names);
 }
 
-static int
-by_number(const void *a, const void *b)
-{
-    uint32_t x = load_le32(a), y = load_le32(b);
-    return (x > y) - (x < y);
-}
-
+/* True if every file that the copied state lists is among those that were copied. */
 static enum err
-list_letters(struct state_copy *c, struct buf *to)
+has_all(struct state_copy *c, bool *ret_whole)
 {
-    char path[PATH_BYTES];
-    buf_clear(to);
-    enum err e = path_in(path, sizeof path, c->from, RELAY_LETTERS_NAME, c->why);
-    if (e == OK) e = env_listdir(c->env, path, note_letters, to, c->why);
-    if (e == ERR_MISSING) return OK;
-    if (e == OK && to->size > 0) qsort(to->at, to->size / 4, 4, by_number);
+    struct relay_state state;
+    struct letter_list list = {.memory = c->memory};
+    buf_clear(&c->content);
+    enum err e = relay_state_read(c->env, c->to, &c->content, &state, NULL);
+    *ret_whole = true;
+    if (e == ERR_NOMEM || e == ERR_IO) return e;
+    if (e || letter_list_is_old(state.letters)) return OK;
+    e = letter_list_get(&list, state.letters);
+    for (uint32_t i = 0; i < list.count && e == OK; i++) {
+        bool there = false;
+        for (size_t at = 0; at < c->names.size; at += NAME_BYTES) {
+            uint32_t number;
+            bool packed;
+            const char *name = (const char *)c->names.at + at;
+            there |= letter_name_number(name, &number, &packed) && number == list.files[i].number;
+        }
+        *ret_whole &= there;
+    }
+    letter_list_fini(&list);
     return e;
 }
 
 /*
- * Copies the files of dead letters in the order of their numbers: one that is followed by another
- * is complete, and only the last one is cut where it ended when it was read. `ret_whole`: no file
- * that existed before the state was read is missing.
+ * Tries once. The state is read before the files of dead letters: lines are durable before a state
+ * that knows them, and what the files have beyond it is cut. `ret_whole`: no file of the state was
+ * removed meanwhile.
  */
-static enum err
-copy_letters(struct state_copy *c, bool *ret_whole)
-{
-    char name[LETTER_FILE_NAME_BYTES + sizeof RELAY_LETTERS_NAME], path[PATH_BYTES];
-    size_t kept = 0;
-    *ret_whole = false;
-    enum err e = list_letters(c, &c->now);
-    if (e == OK && c->now.size > 0)
-        e = path_in(path, sizeof path, c->to, RELAY_LETTERS_NAME, c->why);
-    if (e == OK && c->now.size > 0) e = env_mkdir(c->env, path, c->why);
-    for (size_t i = 0; i < c->now.size && e == OK; i += 4) {
-        uint32_t number = load_le32(c->now.at + i);
-        snprintf(name, sizeof name, RELAY_LETTERS_NAME "/%08x.letters", number);
-        e = copy_file(c, name);
-        if (kept < c->before.size && load_le32(c->before.at + kept) == number) kept += 4;
-    }
-    if (e == ERR_MISSING) return OK; /* it was removed meanwhile */
-    if (e == OK && c->now.size > 0) e = env_syncdir(c->env, path, c->why);
-    *ret_whole = kept == c->before.size;
-    return e;
-}
-
-/* Tries once. The state is read before the letters: letters are durable before a state that names
- * them. */
 static enum err
 try_to_copy(struct state_copy *c, bool *ret_whole)
 {
+    char from[PATH_BYTES], to[PATH_BYTES];
     *ret_whole = false;
-    enum err e = list_letters(c, &c->before);
-    if (e == OK) e = env_mkdir(c->env, c->to, c->why);
+    buf_clear(&c->names);
+    enum err e = env_mkdir(c->env, c->to, c->why);
     if (e == OK) e = copy_file(c, RELAY_STATE_NAME);
     if (e) return e;
-    e = copy_letters(c, ret_whole);
+    e = path_in(from, sizeof from, c->from, RELAY_LETTERS_NAME, c->why);
+    if (e == OK) e = path_in(to, sizeof to, c->to, RELAY_LETTERS_NAME, c->why);
+    if (e == OK) e = env_listdir(c->env, from, note_letters, c, c->why);
+    if (e == ERR_MISSING) e = OK;
+    if (e == OK && c->names.size > 0) e = env_mkdir(c->env, to, c->why);
+    for (size_t at = 0; at < c->names.size && e == OK; at += NAME_BYTES) {
+        char name[NAME_BYTES + sizeof RELAY_LETTERS_NAME];
+        snprintf(name, sizeof name, RELAY_LETTERS_NAME "/%s", (const char *)c->names.at + at);
+        e = copy_file(c, name);
+        if (e == ERR_MISSING) return OK; /* it was packed or removed meanwhile */
+    }
+    if (e == OK && c->names.size > 0) e = env_syncdir(c->env, to, c->why);
+    if (e == OK) e = has_all(c, ret_whole);
     return e ? e : env_syncdir(c->env, c->to, c->why);
 }
 
@@ -141,12 +140,10 @@ relay_copy_states(struct env *env, const char *from, const char *to, struct budg
     struct state_copy c = {.env = env, .memory = memory, .why = why};
     enum err e = relay_names_read(&names, env, from, memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
-    buf_init(&c.before, memory, FILE_BYTES_MAX);
-    buf_init(&c.now, memory, FILE_BYTES_MAX);
+    buf_init(&c.names, memory, FILE_BYTES_MAX);
     buf_init(&c.content, memory, FILE_BYTES_MAX);
     e = copy_all(&c, &names, from, to);
-    buf_fini(&c.before);
-    buf_fini(&c.now);
+    buf_fini(&c.names);
     buf_fini(&c.content);
     buf_fini(&names.all);
     return e;

@@ -1,277 +1,148 @@
 /*
- * dead_letters_command.c - see dead_letters_command.h. A relay may write the files meanwhile.
- *
- * Requests are listed before the files are read: if the relay executes one meanwhile, the files
- * show its effect, and it selects no more letters. The state is read before the files too: the
- * relay removes a file once two later states no longer need it, so if letters seem lost and there
- * is a later state, everything is read again.
+ * dead_letters_command.c - see dead_letters_command.h. The state says which lines exist; a relay
+ * that runs meanwhile only appends, and removes whole files, which are skipped then.
  */
 #include "relay/operate/dead_letters_command.h"
 
-#include "relay/letters/letter_index.h"
-#include "relay/letters/letter_request.h"
-#include "relay/operate/command_lock.h"
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "relay/state/directory.h"
-#include "relay/state/state.h"
+#include "relay/state/saving.h"
 
-enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
-
-struct letters_view {
-    struct env *env;
-    struct budget *memory;
-    const char *dir;
-    char path[PATH_BYTES];
-    struct letters_known known; /* letters that the destination's state knows, if `has_state` */
-    bool has_state;             /* the state can be read */
-    struct letter_requests requests;
-    struct letter_index index;
-    struct letters_account account;
-};
-
-static void
-letters_view_close(struct letters_view *view)
+/* Reads the state; `bytes` holds it. */
+static enum err
+read_state(struct env *env, const char *dir, struct buf *bytes, struct relay_state *ret_state,
+           struct why *why)
 {
-    letter_requests_fini(&view->requests);
-    letter_index_fini(&view->index);
+    enum err e = relay_state_read(env, dir, bytes, ret_state, why);
+    if (e || !letter_list_is_old(ret_state->letters)) return e;
+    return why_set(why, ERR_UNSUPPORTED,
+                   "%s/" RELAY_LETTERS_NAME
+                   ": an earlier version wrote the dead letters; start the "
+                   "server, which converts them",
+                   dir);
 }
 
-/* Reads the letters that the state knows. *ret_is is false if the state cannot be read. */
+struct line_sink {
+    enum err (*each)(void *context, const struct dead_letter *letter, struct bytes line,
+                     bool again);
+    void *context;
+    bool again;
+    struct dead_letters_report *report;
+    uint64_t lines;
+};
+
 static enum err
-read_state(const struct letters_view *view, struct letters_known *ret_known, bool *ret_is,
-           struct why *why)
+give_line(void *context, const struct dead_letter *letter, struct bytes line)
+{
+    struct line_sink *sink = context;
+    sink->lines++;
+    sink->report->lines[letter->item.kind]++;
+    return sink->each(sink->context, letter, line, sink->again);
+}
+
+/* True if the state on disk still has the file: a relay may have removed it meanwhile. */
+static bool
+is_still_listed(struct env *env, const char *dir, struct budget *memory, uint32_t number)
 {
     struct buf bytes;
     struct relay_state state;
-    buf_init(&bytes, view->memory, RELAY_STATE_BYTES_MAX);
-    enum err e = relay_state_read(view->env, view->dir, &bytes, &state, why);
-    *ret_is = e == OK;
-    if (e == OK) *ret_known = relay_state_letters(&state);
+    struct letter_list list = {.memory = memory};
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = read_state(env, dir, &bytes, &state, NULL);
+    if (e == OK) e = letter_list_get(&list, state.letters);
+    bool is = e != OK || letter_list_find(&list, number) != NULL;
+    letter_list_fini(&list);
     buf_fini(&bytes);
-    return e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_UNSUPPORTED ? OK : e;
-}
-
-/* ERR_AGAIN: letters seem lost because the relay removed files since the state was read. */
-static enum err
-check_again(const struct letters_view *view, struct why *why)
-{
-    struct letters_known now;
-    bool is;
-    enum err e = read_state(view, &now, &is, why);
-    if (e || !is) return e;
-    const struct letters_mark *a = &now.mark, *b = &view->known.mark;
-    if (a->file == b->file && a->offset == b->offset && a->print == b->print) return OK;
-    return why_set(why, ERR_AGAIN, "%s: dead letters were removed while they were read, retry",
-                   view->path);
-}
-
-static enum err
-letters_view_try(struct letters_view *view, struct why *why)
-{
-    enum err e = letter_requests_read(&view->requests, view->env, view->path, view->memory, why);
-    bool none = e == ERR_MISSING;
-    if (e && !none) return e;
-    letter_index_init(&view->index, view->memory);
-    e = read_state(view, &view->known, &view->has_state, why);
-    if (e == OK) {
-        const struct letters_known *known = view->has_state ? &view->known : NULL;
-        e = letter_index_read(&view->index, view->env, view->path, known, why);
-        none = e == ERR_MISSING;
-    }
-    memset(&view->account, 0, sizeof view->account);
-    if ((e == OK || none) && view->has_state) {
-        letters_compare(&view->known, &view->index.found, &view->account);
-    }
-    bool gone = view->account.differs || view->index.found.missing_files > 0;
-    if ((e == OK || none) && gone) e = check_again(view, why);
-    if (none && e == OK && !gone) e = why_set(why, ERR_MISSING, "%s: no dead letters", view->path);
-    if (e) letters_view_close(view);
-    return e;
-}
-
-static enum err
-letters_view_open(struct letters_view *view, struct env *env, const char *dir,
-                  struct budget *memory, struct why *why)
-{
-    *view = (struct letters_view){.env = env, .memory = memory, .dir = dir};
-    enum err e = path_in(view->path, sizeof view->path, dir, RELAY_LETTERS_NAME, why);
-    if (e) return e;
-    unsigned tries = 0;
-    do {
-        e = letters_view_try(view, why);
-    } while (e == ERR_AGAIN && ++tries < TRIES_MAX);
-    return e;
-}
-
-static void
-view_report(const struct letters_view *view, struct dead_letters_report *ret)
-{
-    const struct letters_found *found = &view->index.found;
-    if (ret == NULL) return;
-    memset(ret, 0, sizeof *ret);
-    ret->damaged = found->damaged;
-    for (uint32_t i = 0; i < found->first_count; i++) {
-        letter_damage_print(&found->first[i], view->path, ret->texts[ret->text_count++]);
-    }
-    if (view->account.differs) {
-        ret->lost += kinds_sum(view->account.lost);
-        ret->back += kinds_sum(view->account.back);
-    }
-}
-
-typedef enum err view_each(void *context, const struct letter_volume *volume,
-                           const struct letter_entry *entry, enum letter_state state);
-
-/* Calls `each` for the letters of one file that are not gone. */
-static enum err
-view_walk_volume(const struct letters_view *view, const struct letter_volume *v, view_each *each,
-                 void *context, struct why *why)
-{
-    char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
-    struct letter_scan scan;
-    const struct letter_entry *entry;
-    letter_file_name(v->number, name);
-    enum err e = path_in(path, sizeof path, view->path, name, why);
-    if (e) return e;
-    e = letter_scan_open(&scan, view->env, path, view->memory, why);
-    if (e) return e == ERR_MISSING ? OK : e; /* all of its letters were decided about meanwhile */
-    letter_scan_seek(&scan, LETTER_FILE_HEADER_BYTES, v->whole_bytes);
-    enum err said = OK;
-    while (said == OK && (e = letter_scan_next(&scan, &entry, why)) == OK) {
-        if (entry->type != ENTRY_LETTER) continue;
-        /* The state of the letter after the pending requests. */
-        enum letter_state state = letter_volume_state(v, entry->number);
-        for (uint32_t i = 0; i < view->requests.count && state == LETTER_KEPT; i++) {
-            const struct letter_request *r = &view->requests.items[i];
-            if (!letter_request_means(r, v->number, entry->offset, entry->letter.reason)) continue;
-            state = r->wish == DEAD_LETTERS_DROP ? LETTER_GONE : LETTER_REPLAYING;
-        }
-        if (state != LETTER_GONE) said = each(context, v, entry, state);
-    }
-    letter_scan_close(&scan);
-    return said ? said : e == ERR_MISSING ? OK : e;
-}
-
-static enum err
-view_walk(const struct letters_view *view, view_each *each, void *context, struct why *why)
-{
-    for (uint32_t i = 0; i < view->index.count; i++) {
-        const struct letter_volume *v = &view->index.volumes[i];
-        if (letter_volume_live(v) == 0) continue;
-        enum err e = view_walk_volume(view, v, each, context, why);
-        if (e) return e;
-    }
-    return OK;
-}
-
-/* --- listing letters -------------------------------------------------------------------------- */
-
-struct letter_sink {
-    enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state);
-    void *context;
-};
-
-static enum err
-give_letter(void *context, const struct letter_volume *v, const struct letter_entry *entry,
-            enum letter_state state)
-{
-    const struct letter_sink *t = context;
-    (void)v;
-    return t->each(t->context, &entry->letter,
-                   state == LETTER_KEPT ? DEAD_LETTER_KEPT : DEAD_LETTER_REPLAYING);
+    return is;
 }
 
 enum err
 dead_letters_each(struct env *env, const char *dir, struct budget *memory,
                   enum err (*each)(void *context, const struct dead_letter *letter,
-                                   enum dead_letter_state state),
+                                   struct bytes line, bool again),
                   void *context, struct dead_letters_report *ret_report, struct why *why)
 {
-    struct letters_view view;
-    struct letter_sink sink = {each, context};
-    enum err e = letters_view_open(&view, env, dir, memory, why);
-    if (e) return e;
-    e = view_walk(&view, give_letter, &sink, why);
-    if (e == OK) view_report(&view, ret_report);
-    letters_view_close(&view);
-    return e;
-}
-
-/* --- requests --------------------------------------------------------------------------------- */
-
-struct counting {
-    const struct letter_request *request;
-    uint64_t count;
-};
-
-static enum err
-count_meant(void *context, const struct letter_volume *v, const struct letter_entry *entry,
-            enum letter_state state)
-{
-    struct counting *c = context;
-    c->count += state == LETTER_KEPT &&
-                letter_request_means(c->request, v->number, entry->offset, entry->letter.reason);
-    return OK;
-}
-
-/*
- * Makes the letters that the request selects durable: if a power loss removed the end of the file,
- * the relay would write other letters to the same offsets.
- */
-static enum err
-make_durable(const struct letters_view *view, const struct letter_volume *v, struct why *why)
-{
-    char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
-    struct file file;
-    letter_file_name(v->number, name);
-    enum err e = path_in(path, sizeof path, view->path, name, why);
-    if (e) return e;
-    e = file_open(view->env, path, FILE_READ, &file, why);
-    if (e) return e == ERR_MISSING ? OK : e; /* a newer file was begun, and this one removed */
-    e = file_datasync(&file, why);
-    err_ignore(file_close(&file), "only read");
+    struct buf bytes;
+    struct relay_state state;
+    struct letter_list list = {.memory = memory};
+    struct dead_letters_report own, *report = ret_report == NULL ? &own : ret_report;
+    struct line_sink sink = {.each = each, .context = context, .report = report};
+    char path[FILE_PATH_BYTES];
+    memset(report, 0, sizeof *report);
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = path_in(path, sizeof path, dir, RELAY_LETTERS_NAME, why);
+    if (e == OK) e = read_state(env, dir, &bytes, &state, why);
+    if (e == OK)
+        e = letter_list_get(&list, state.letters);
+    else if (e == ERR_CORRUPT)
+        e = letters_recount(env, dir, memory, &list, why);
+    for (uint32_t i = 0; i < list.count && e == OK; i++) {
+        const struct letter_file *file = &list.files[i];
+        const struct letter_range range = {.env = env,
+                                           .dir = path,
+                                           .memory = memory,
+                                           .number = file->number,
+                                           .from = i == 0 ? list.replay_at : 0,
+                                           .to = file->bytes,
+                                           .each = give_line,
+                                           .context = &sink};
+        uint64_t end, lines = kinds_sum(file->lines);
+        sink.again = letter_list_replays(&list, i);
+        sink.lines = 0;
+        e = letter_range_each(&range, &end, why);
+        if (e || sink.lines >= lines) continue;
+        if (!is_still_listed(env, dir, memory, file->number)) continue;
+        if (report->lost == 0) {
+            snprintf(report->text, sizeof report->text,
+                     "%s/%08" PRIx32 ".ndjson: %" PRIu64 " of %" PRIu64 " dead letters cannot be "
+                     "read",
+                     path, file->number, lines - sink.lines, lines);
+        }
+        report->lost += lines - sink.lines;
+    }
+    letter_list_fini(&list);
+    buf_fini(&bytes);
     return e;
 }
 
 enum err
-dead_letters_request(struct env *env, const char *dir, struct budget *memory,
-                     enum dead_letters_wish wish, const char *reason, uint64_t *ret_count,
-                     struct dead_letters_report *ret_report, struct why *why)
+dead_letters_decide(struct env *env, const char *dir, struct budget *memory, enum letters_wish wish,
+                    uint64_t *ret_count, struct why *why)
 {
-    struct letters_view view;
-    struct letter_request request = {.wish = wish};
-    struct counting counting = {&request, 0};
-    if (reason != NULL && strlen(reason) >= sizeof request.reason) {
-        return why_set(why, ERR_INPUT, "the reason is too long");
+    struct buf bytes, put, scratch;
+    struct relay_state state;
+    struct letter_list list = {.memory = memory};
+    *ret_count = 0;
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&put, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&scratch, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = read_state(env, dir, &bytes, &state, why);
+    if (e == OK) e = letter_list_get(&list, state.letters);
+    struct relay_state before = state;
+    if (e == OK && wish == LETTERS_REPLAY) *ret_count = letter_list_replay(&list);
+    if (e == OK && wish == LETTERS_DROP) letter_list_close(&list);
+    for (uint32_t i = list.count; e == OK && wish == LETTERS_DROP && i-- > 0;) {
+        if (letter_list_replays(&list, i)) break;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            uint64_t lines = list.files[i].lines[kind];
+            state.fates.count[kind][FATE_DEAD_LETTERED] -= lines;
+            state.fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += lines;
+            *ret_count += lines;
+        }
+        letter_list_remove(&list, i); /* the next start removes the file */
     }
-    if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
-    struct file lock;
-    enum err e = command_lock(env, dir, &lock, why);
-    if (e) return e;
-    e = letters_view_open(&view, env, dir, memory, why);
-    if (e) {
-        err_ignore(file_close(&lock), "nothing was written");
-        return e;
+    if (e == OK && *ret_count > 0) {
+        letter_list_put(&list, &put);
+        state.letters = buf_bytes(&put);
+        shown_keep(&state, &before);
+        e = buf_error(&put);
+        if (e == OK) e = relay_state_write(env, dir, &scratch, &state, why);
     }
-    view_report(&view, ret_report);
-    const struct letter_volume *newest = letter_index_newest(&view.index);
-    if (newest == NULL) {
-        e = why_set(why, ERR_MISSING, "%s: no dead letters", view.path);
-        goto out;
-    }
-    request.file = newest->number;
-    request.offset = (uint32_t)newest->whole_bytes;
-    e = view_walk(&view, count_meant, &counting, why);
-    if (e) goto out;
-    if (counting.count > 0 && view.requests.count == LETTER_REQUESTS_MAX) {
-        e = why_set(why, ERR_LIMIT, "%s: too many requests wait for the destination, retry later",
-                    view.path);
-        goto out;
-    }
-    if (counting.count > 0) e = make_durable(&view, newest, why);
-    if (e == OK && counting.count > 0) e = letter_request_write(env, view.path, &request, why);
-    if (e == OK) *ret_count = counting.count;
-out:
-    letters_view_close(&view);
-    err_ignore(file_close(&lock), "nothing was written");
+    letter_list_fini(&list);
+    buf_fini(&bytes);
+    buf_fini(&put);
+    buf_fini(&scratch);
     return e;
 }

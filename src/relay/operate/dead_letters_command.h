@@ -1,49 +1,41 @@
 /*
- * dead_letters_command.h - the operator commands for dead letters (samples that a destination
- * refused permanently): list the letters of a destination, and request that it sends them again or
- * drops them. They work on its files, while a server runs or while none does.
+ * dead_letters_command.h - reads the dead letters of a destination (samples that it refused
+ * permanently), and decides about them while no server runs.
  *
  * Threads: any.
  */
 #ifndef RELAY_OPERATE_DEAD_LETTERS_COMMAND_H
 #define RELAY_OPERATE_DEAD_LETTERS_COMMAND_H
 
-#include "relay/letters/dead_letters.h"
+#include "relay/letters/letters.h"
 
-enum dead_letter_state { DEAD_LETTER_KEPT, DEAD_LETTER_REPLAYING };
-
-/* Damage of the files, and differences from the destination's state. */
+/* What is wrong with the files; reading goes on. */
 struct dead_letters_report {
-    uint64_t damaged; /* damaged places, the first of which `texts` describes */
-    uint32_t text_count;
-    char texts[DEAD_LETTERS_TEXTS][DEAD_LETTERS_TEXT_BYTES];
-    uint64_t lost; /* missing letters, until a relay has counted them */
-    uint64_t back; /* letters that exist, but are gone by the state */
+    uint64_t lost;                   /* lines that the state has and that cannot be read */
+    char text[512];                  /* names the first file with such lines */
+    uint64_t lines[ITEM_KIND_COUNT]; /* that were read, by kind */
 };
 
 /*
- * Calls `each` for every letter under a destination's directory, oldest first, in the state that
- * it has after all pending requests. Changes nothing; a relay may be running. ERR_MISSING: the
- * destination never had letters; ERR_AGAIN: files were removed again and again while they were
- * read; ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM. Errors of `each` are forwarded. `ret_report` may be
- * NULL.
+ * Calls `each` for every dead letter under a destination's directory, oldest first; `again` says
+ * that it is being sent again, `line` is the line with its line feed. Changes nothing; a relay may
+ * be running. ERR_MISSING: no such destination; ERR_UNSUPPORTED: a newer version's state, or an
+ * earlier one's, which a server converts; ERR_IO, ERR_NOMEM. Errors of `each` are forwarded.
+ * `ret_report` may be NULL. If the state is damaged, all lines are given.
  */
-MUST_CHECK enum err dead_letters_each(
-    struct env *env, const char *dir, struct budget *memory,
-    enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state),
-    void *context, struct dead_letters_report *ret_report, struct why *why);
+MUST_CHECK enum err
+dead_letters_each(struct env *env, const char *dir, struct budget *memory,
+                  enum err (*each)(void *context, const struct dead_letter *letter,
+                                   struct bytes line, bool again),
+                  void *context, struct dead_letters_report *ret_report, struct why *why);
 
 /*
- * Requests that the relay replays or drops all present letters that have no pending request, or
- * those of them with one reason (NULL: all). Durable on return. *ret_count: the number of these
- * letters; with 0 no request is written, so a repeated command has no further effect. `ret_report`
- * may be NULL. ERR_MISSING: the destination never had letters; ERR_AGAIN: another command is
- * running; ERR_INPUT: the reason is too long; ERR_LIMIT: too many requests are pending; and those
- * of dead_letters_each().
+ * Decides about all dead letters that are not being sent again, in the state; the caller has
+ * locked the storage directory. Durable on return. *ret_count: the number of these letters.
+ * ERR_MISSING: no such destination; and those of relay_state_read(), relay_state_write().
  */
-MUST_CHECK enum err dead_letters_request(struct env *env, const char *dir, struct budget *memory,
-                                         enum dead_letters_wish wish, const char *reason,
-                                         uint64_t *ret_count,
-                                         struct dead_letters_report *ret_report, struct why *why);
+MUST_CHECK enum err dead_letters_decide(struct env *env, const char *dir, struct budget *memory,
+                                        enum letters_wish wish, uint64_t *ret_count,
+                                        struct why *why);
 
 #endif

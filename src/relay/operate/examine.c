@@ -3,10 +3,10 @@
  * decisions), to dead letters, or to the destination's type (own_files.h). Other names are reported
  * and left alone.
  *
- * The state of a destination is read first, since it says which dead letters there should be
- * (letters_found.h), then all files of letters, then the other names. Then the position of the
- * state is looked up in the log (examine_log.h). The account is checked last, as it needs all of
- * these: the state, the letters that have moved since, and the items queued in the log.
+ * The state of a destination is read first, since it says which dead letters there should be, then
+ * these, then the other names. Then the position of the state is looked up in the log
+ * (examine_log.h). The account is checked last, as it needs all of these: the state, the dead
+ * letters, and the items queued in the log.
  *
  * A finding is one line, and is counted; the check continues. An error of the device or of memory
  * ends it; an error of the device in one destination's directory only skips the rest of that one.
@@ -20,9 +20,9 @@
 
 #include "backend/own_files.h"
 #include "relay/feed/fill.h"
-#include "relay/letters/letter_index.h"
-#include "relay/letters/letter_request.h"
+#include "relay/letters/letters_old.h"
 #include "relay/operate/command_lock.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/operate/examine_log.h"
 #include "relay/operate/reset.h"
 #include "relay/state/directory.h"
@@ -41,8 +41,8 @@ struct examining {
     struct buf state_bytes; /* the bytes that `state` has views of */
     struct relay_state state;
     bool has_state;
-    struct letters_found found;
-    struct letters_account account;
+    bool is_old; /* an earlier version wrote the dead letters */
+    struct dead_letters_report letters;
     uint32_t unread; /* destinations that cannot be read */
 };
 
@@ -265,100 +265,57 @@ examine_place(struct examining *x, struct why *why)
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 
-static void
-report_letters(struct examining *x, const char *dir)
+static enum err
+ignore_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
 {
-    const struct letters_found *found = &x->found;
-    uint64_t lost = kinds_sum(x->account.lost), back = kinds_sum(x->account.back);
-    for (uint32_t i = 0; i < found->first_count; i++) {
-        char text[DEAD_LETTERS_TEXT_BYTES];
-        letter_damage_print(&found->first[i], dir, text);
-        report_wrong(x, "damaged: %s", text);
-    }
-    if (found->damaged > found->first_count) {
-        report_wrong(x, "damaged: %s: %" PRIu64 " more damaged places", dir,
-                     found->damaged - found->first_count);
-    }
-    if (lost > 0) {
-        report_wrong(x,
-                     "%s: %" PRIu64 " dead letters are lost; they are counted as dropped "
-                     "(damaged) when the destination is opened",
-                     dir, lost);
-    }
-    if (back > 0) {
-        report_wrong(x,
-                     "%s: %" PRIu64
-                     " dead letters that had been removed are back; they may have been delivered: "
-                     "replay or drop them when the destination is open",
-                     dir, back);
-    }
+    (void)context;
+    (void)letter;
+    (void)line;
+    (void)again;
+    return OK;
 }
 
+/* Counts the dead letters in the files, and reports names that are not theirs. */
 static enum err
 examine_letters(struct examining *x, struct why *why)
 {
+    const struct examine_options *o = x->o;
     char dir[PATH_BYTES];
     struct why reason = {""};
-    struct letter_index index;
+    x->is_old = x->has_state && letter_list_is_old(x->state.letters);
+    memset(&x->letters, 0, sizeof x->letters);
     enum err e = path_in(dir, sizeof dir, x->dir, RELAY_LETTERS_NAME, why);
     if (e) return e;
-    letter_index_init(&index, x->o->memory);
-    struct letters_known known = relay_state_letters(&x->state);
-    e = letter_index_read(&index, x->o->env, dir, x->has_state ? &known : NULL, &reason);
-    if (e == ERR_MISSING) e = OK;
-    if (e == OK) {
-        x->found = index.found;
-        if (x->has_state) letters_compare(&known, &x->found, &x->account);
-        report_letters(x, dir);
-    }
-    letter_index_fini(&index);
+    if (x->is_old)
+        e = letters_old_count(o->env, x->dir, o->memory, &x->state, x->letters.lines, &reason);
+    else
+        e = dead_letters_each(o->env, x->dir, o->memory, ignore_letter, NULL, &x->letters, &reason);
+    if (e == ERR_MISSING || (e == ERR_UNSUPPORTED && !x->has_state)) e = OK; /* reported before */
     e = report_error(x, e, &reason, "see docs/destinations/README.md", why);
     if (e) return e;
+    if (x->letters.lost > 0) {
+        report_wrong(x,
+                     "damaged: %s; %" PRIu64 " dead letters count as dropped (damaged) when the "
+                     "destination is opened or sends them again",
+                     x->letters.text, x->letters.lost);
+    }
     struct relay_names names;
     const struct relay_name *name;
-    e = relay_names_read(&names, x->o->env, dir, x->o->memory, why);
+    e = relay_names_read(&names, o->env, dir, o->memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
-    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
-        x->report->files += !name->is_dir;
+    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL; i++) {
         uint32_t number;
-        if (!name->is_dir && letter_file_number(name->text, &number)) continue;
-        if (name->is_dir || !letter_request_is_name(name->text)) {
-            report_stray(x, dir, name);
-            continue;
-        }
-        struct letter_request request = {.offset = 0};
-        reason = (struct why){""};
-        e = letter_request_examine(x->o->env, dir, name->text, &request, &reason);
-        if (e == OK)
-            report_line(x, "%s/%s: a request that waits for the next start", dir, name->text);
-        e = report_error(x, e, &reason, "it is discarded at the next start: send the request again",
-                         why);
+        bool packed, is_ours = !name->is_dir && letter_name_number(name->text, &number, &packed);
+        bool of_old = x->is_old && !name->is_dir &&
+                      (ends_in(name->text, ".letters") || ends_in(name->text, ".request"));
+        x->report->files += !name->is_dir;
+        if (!is_ours && !of_old) report_stray(x, dir, name);
     }
     buf_fini(&names.all);
-    return e;
+    return OK;
 }
 
 /* --- the account ------------------------------------------------------------------------------ */
-
-struct relay_equation
-relay_equation_of(const struct relay_state *s, const struct letters_found *f,
-                  const struct letters_account *a, enum item_kind kind)
-{
-    const uint64_t *fates = s->fates.count[kind];
-    struct relay_equation q = {
-        .taken = s->taken[kind] + a->taken[kind],
-        .delivered = fates[FATE_DELIVERED] + a->delivered[kind],
-        .dead_lettered = a->dead_lettered[kind],
-        .dropped = fates_dropped(&s->fates, kind) + a->dropped[kind] + a->dropped_full[kind] +
-                   a->lost[kind],
-        .replaying = a->replaying[kind],
-        .kept_counted = f->kept[kind],
-        .replaying_counted = f->replaying[kind],
-    };
-    q.holds = q.taken == q.delivered + q.dead_lettered + q.dropped + q.replaying &&
-              q.dead_lettered == q.kept_counted && q.replaying == q.replaying_counted;
-    return q;
-}
 
 /* Counts the items that are queued in the log; `ret_counted` is false if that is unknown. */
 static enum err
@@ -403,24 +360,31 @@ examine_account(struct examining *x, struct why *why)
     bool counted;
     enum err e = count_waiting(x, waiting, &counted, why);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
-        struct relay_equation q =
-            relay_equation_of(&x->state, &x->found, &x->account, (enum item_kind)kind);
+        const struct relay_state *s = &x->state;
+        const uint64_t *fates = s->fates.count[kind];
+        uint64_t taken = s->taken[kind], dropped = fates_dropped(&s->fates, kind);
+        uint64_t counted_letters = x->letters.lines[kind];
+        bool holds =
+            taken == fates_settled(&s->fates, kind) && counted_letters == fates[FATE_DEAD_LETTERED];
+        holds |= x->is_old; /* the files say more than the state */
         char text[64] = "";
         if (counted && kind != ITEM_METADATA) {
             snprintf(text, sizeof text, "; %" PRIu64 " queued in the log", waiting[kind]);
         }
-        if (q.taken == 0 && q.holds && waiting[kind] == 0 && x->state.counted[kind] == 0) continue;
-        if (!q.holds) x->report->wrong++;
+        if (taken == 0 && holds && waiting[kind] == 0 && s->counted[kind] == 0) continue;
+        if (!holds) x->report->wrong++;
         if (counted && kind != ITEM_METADATA) {
-            report_missing(x, (enum item_kind)kind, q.taken + waiting[kind]);
+            report_missing(x, (enum item_kind)kind, taken + waiting[kind]);
         }
         report_line(x,
                     "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
-                    " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64
-                    " (counted %" PRIu64 "): %s%s",
-                    kind_words[kind], q.taken, q.delivered, q.dead_lettered, q.kept_counted,
-                    q.dropped, q.replaying, q.replaying_counted,
-                    q.holds ? "balanced" : "DOES NOT BALANCE", text);
+                    " (counted %" PRIu64 ") + dropped %" PRIu64 ": %s%s",
+                    kind_words[kind], taken, fates[FATE_DELIVERED], fates[FATE_DEAD_LETTERED],
+                    counted_letters, dropped,
+                    x->is_old ? "converted at the next start"
+                    : holds   ? "balanced"
+                              : "DOES NOT BALANCE",
+                    text);
     }
     return e;
 }
@@ -503,8 +467,6 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     struct buf *bytes = &x->state_bytes;
     x->name = name;
     x->report->destinations++;
-    memset(&x->found, 0, sizeof x->found);
-    memset(&x->account, 0, sizeof x->account);
     buf_init(bytes, x->o->memory, RELAY_STATE_BYTES_MAX);
     enum err e = examine_state(x, why);
     if (e == OK) e = examine_letters(x, why);

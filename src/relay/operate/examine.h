@@ -9,28 +9,7 @@
 #define RELAY_OPERATE_EXAMINE_H
 
 #include "backend/settings.h"
-#include "relay/letters/letters_found.h"
 #include "relay/state/state.h"
-
-/*
- * The account of one kind of items before the cursor. It holds if taken = delivered + dead-lettered
- * + dropped + replaying, and the letters in files are as many as dead_lettered and replaying say.
- * Items after the cursor are queued in the log or the store.
- */
-struct relay_equation {
-    uint64_t taken;
-    uint64_t delivered;
-    uint64_t dead_lettered;
-    uint64_t dropped;
-    uint64_t replaying;         /* dead letters that are sent again: queued */
-    uint64_t kept_counted;      /* letters in files, without those that are sent again */
-    uint64_t replaying_counted; /* letters in files that are sent again */
-    bool holds;
-};
-/* The account in a state, with the letters that have moved since. */
-struct relay_equation relay_equation_of(const struct relay_state *state,
-                                        const struct letters_found *found,
-                                        const struct letters_account *account, enum item_kind kind);
 
 struct examine_options {
     struct env *env;

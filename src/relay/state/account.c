@@ -39,8 +39,6 @@
  * 2. A chunk adds at most its wanted items: `news` is at most `wanted`, and the number counted in
  *    advance falls by the rest.
  * 3. A lost item is either new or was counted in advance, never both.
- * 4. `replaying` is at least the number of letters that the relay is sending again. Damage makes it
- *    larger until letters_tend() counts what is lost.
  * 5. An item before ahead.pos is counted once: if it was read then, in ahead.count, else in the
  *    margin, at the latest when the end of the log is reached (whole_pos <= pos). So the log is
  * left only if whole_pos is not before the end of the parts, and items are counted as lost only
@@ -208,7 +206,7 @@ account_difference(const struct account *account, enum item_kind kind)
 {
     struct fates fates = account->base;
     fates_add(&fates, window_fates(account->window));
-    uint64_t settled = fates_settled(&fates, kind) + account->replaying[kind];
+    uint64_t settled = fates_settled(&fates, kind);
     return (int64_t)(account_taken(account, kind) - settled - account_queued(account, kind));
 }
 
@@ -469,47 +467,12 @@ account_close(struct account *account, struct relay_state *state)
     forget(account);
 }
 
-/* --- dead letters ----------------------------------------------------------------------------- */
-
 void
-account_count(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
+account_move(struct account *account, enum item_kind kind, unsigned from, unsigned to,
+             uint64_t count)
 {
-    account->base.count[kind][fate] += count;
-}
-
-void
-account_uncount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
-{
-    account->base.count[kind][fate] -= count;
-}
-
-bool
-account_recount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
-{
-    uint64_t was = account->base.count[kind][fate];
-    account->base.count[kind][fate] = count;
-    return count != was;
-}
-
-void
-account_take_again(struct account *account, enum item_kind kind, uint64_t count)
-{
-    account->base_taken[kind] += count;
-    account->taken[kind] += count;
-}
-
-void
-account_set_replaying(struct account *account, enum item_kind kind, uint64_t count)
-{
-    account->replaying[kind] = count;
-}
-
-void
-account_replayed(struct account *account, enum item_kind kind, unsigned fate, bool in_window)
-{
-    assert(account->replaying[kind] > 0); /* invariant 4 */
-    if (!in_window) account->base.count[kind][fate]++;
-    account->replaying[kind]--;
+    account->base.count[kind][from] -= count;
+    account->base.count[kind][to] += count;
 }
 
 /* --- restarts --------------------------------------------------------------------------------- */
@@ -521,7 +484,7 @@ account_expected(const struct account *account, const struct fates *before,
     const struct read_ahead *a = &account->ahead;
     *ret_expected = (struct relay_expected){.until_pos = a->lasting ? a->pos : 0};
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && a->lasting; kind++) {
-        uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
+        uint64_t settled = fates_settled(before, kind);
         uint64_t pending = account->fed[kind] - settled;
         ret_expected->count[kind] = a->count[kind] + (int64_t)pending;
         ret_expected->margin[kind] = a->margin[kind];

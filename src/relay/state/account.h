@@ -37,7 +37,6 @@ struct read_ahead {
 struct account {
     struct fates base; /* fates of all items before the window */
     struct read_ahead ahead;
-    uint64_t replaying[ITEM_KIND_COUNT]; /* dead letters that are sent again */
 
     const struct relay_context *context;
     struct feed *feed;
@@ -92,20 +91,9 @@ uint64_t account_queued(const struct account *account, enum item_kind kind);
 /* Items taken that are neither settled nor queued: 0 unless something was miscounted. */
 int64_t account_difference(const struct account *account, enum item_kind kind);
 
-/* --- dead letters, of items before the window ------------------------------------------------- */
-
-/* `count` more items are settled as `fate`. */
-void account_count(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
-/* `count` fewer. */
-void account_uncount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
-/* `count` items are settled as `fate`. True if it was another number. */
-bool account_recount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
-/* Items that had left the account are back. */
-void account_take_again(struct account *account, enum item_kind kind, uint64_t count);
-/* `count` letters are sent again. */
-void account_set_replaying(struct account *account, enum item_kind kind, uint64_t count);
-/* A letter that was sent again is settled as `fate`; an item in the window is counted there. */
-void account_replayed(struct account *account, enum item_kind kind, unsigned fate, bool in_window);
+/* `count` items before the cursor that were settled as `from` are settled as `to`. */
+void account_move(struct account *account, enum item_kind kind, unsigned from, unsigned to,
+                  uint64_t count);
 
 /* --- states ----------------------------------------------------------------------------------- */
 

@@ -16,10 +16,7 @@ enum fate {
     FATE_NOT_TAKEN = 2, /* the destination does not want it */
     FATE_DELIVERED = 3,
     FATE_DEAD_LETTERED = 4,
-    FATE_REPLAYING = 5, /* a dead letter that is sent again; never stored */
-    FATE_REPEATED = 6,  /* settled again after it was counted: the store gave it once more */
-    FATE_SEEN = 7,      /* a letter found while lost ones are searched for; never stored */
-    FATE_SEEN_REPLAYING = 8,
+    FATE_REPEATED = 6, /* settled again after it was counted: the store gave it once more */
     FATE_DROPPED = 16, /* + enum drop */
 };
 

@@ -12,7 +12,8 @@
  * one call is throttled. After a restart these items are read again, and leave their terms.
  *
  * Invariants:
- * 1. The durable state's `writer` and fill.place are views of `writer` and `place`.
+ * 1. The durable state's `writer`, `letters` and fill.place are views of the buffers of these
+ * names.
  */
 #include "relay/state/saving.h"
 
@@ -32,6 +33,8 @@ saving_init(struct saving *s, const struct relay_context *context)
     buf_init(&s->next_writer, memory, WRITER_STATE_BYTES_MAX);
     buf_init(&s->place, memory, RELAY_STATE_BYTES_MAX);
     buf_init(&s->next_place, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&s->letters, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&s->next_letters, memory, RELAY_STATE_BYTES_MAX);
     buf_init(&s->scratch, memory, RELAY_STATE_BYTES_MAX);
 }
 
@@ -42,6 +45,8 @@ saving_fini(struct saving *s)
     buf_fini(&s->next_writer);
     buf_fini(&s->place);
     buf_fini(&s->next_place);
+    buf_fini(&s->letters);
+    buf_fini(&s->next_letters);
     buf_fini(&s->scratch);
 }
 
@@ -67,11 +72,14 @@ saving_keep_texts(struct saving *s, struct relay_state *state)
 {
     buf_clear(&s->writer);
     buf_clear(&s->place);
+    buf_clear(&s->letters);
     buf_put_bytes(&s->writer, state->writer);
     buf_put_bytes(&s->place, state->fill.place);
+    buf_put_bytes(&s->letters, state->letters);
     state->writer = buf_bytes(&s->writer);
     state->fill.place = buf_bytes(&s->place);
-    enum err e = buf_error(&s->writer);
+    state->letters = buf_bytes(&s->letters);
+    enum err e = err_first(buf_error(&s->writer), buf_error(&s->letters));
     return e ? e : buf_error(&s->place);
 }
 
@@ -120,11 +128,13 @@ void
 saving_done(struct saving *s, const struct relay_state *state)
 {
     swap(&s->writer, &s->next_writer);
+    swap(&s->letters, &s->next_letters);
     if (state->fill.active) {
         swap(&s->place, &s->next_place);
         assert(state->fill.place.at == s->place.at); /* invariant 1 */
     }
-    assert(state->writer.at == s->writer.at); /* invariant 1 */
+    assert(state->writer.at == s->writer.at);   /* invariant 1 */
+    assert(state->letters.at == s->letters.at); /* invariant 1 */
     s->writer_hash = hash_bytes(state->writer, 0);
     s->need = SAVE_IF_MOVED;
 }

@@ -22,11 +22,12 @@ enum save_need {
 struct saving {
     enum save_need need;
     const struct relay_context *context;
-    int64_t tried_ns;                   /* monotonic time of the last attempt */
-    struct buf writer;                  /* bytes that the state's `writer` is a view of */
-    struct buf place;                   /* bytes that the state's fill.place is a view of */
-    struct buf next_writer, next_place; /* the same for the next state */
-    uint64_t writer_hash;               /* hash of `writer` as saved last */
+    int64_t tried_ns;   /* monotonic time of the last attempt */
+    struct buf writer;  /* bytes that the state's `writer` is a view of */
+    struct buf place;   /* bytes that the state's fill.place is a view of */
+    struct buf letters; /* bytes that the state's `letters` is a view of */
+    struct buf next_writer, next_place, next_letters; /* the same for the next state */
+    uint64_t writer_hash;                             /* hash of `writer` as saved last */
     struct buf scratch; /* a file, while it is written or read; for any reader of states */
 };
 

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/fields.h"
 #include "base/framed.h"
 #include "relay/state/directory.h"
 
@@ -22,30 +23,12 @@ static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
                   DAMAGED[] = RELAY_DAMAGED_NAME;
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
-enum { VERSION = 1 };
+/* 1: dead letters were in files that the state described otherwise. */
+enum { VERSION = 2 };
 
 _Static_assert(RELAY_WISH_RESUME == 2, "docs/format/relay.md: wishes are stored");
 _Static_assert(FATE_DROPPED == 16, "docs/format/relay.md: fates are stored");
 _Static_assert(ITEM_KIND_COUNT == 4, "docs/format/relay.md: fields have one value for each kind");
-
-struct letters_known
-relay_state_letters(const struct relay_state *s)
-{
-    struct letters_known known = {
-        .mark = s->letters,
-        .cursor_pos = s->cursor.pos,
-        .cursor_index = s->cursor.index,
-        .begin_pos = s->begin_pos,
-        .begin_ms = s->begin_ms,
-        .again_pos = s->fill.again.pos,
-        .again_index = s->fill.again.index,
-        .fill_to_pos = s->fill.to_pos,
-    };
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        known.dead_lettered[kind] = s->fates.count[kind][FATE_DEAD_LETTERED];
-    }
-    return known;
-}
 
 static void
 log_count_fields(const struct fields *f, struct log_count *count)
@@ -148,7 +131,7 @@ state_fields(const struct fields *f, struct relay_state *s)
     field_varint(f, &s->begin_pos);
     field_varint(f, &s->drop_pos);
     field_varint(f, &s->repeats_total);
-    letters_mark_fields(f, &s->letters);
+    if (fields_follow(f)) field_counted(f, &s->letters);
     if (f->to == NULL) {
         s->drop_reason = DROP_LOG_BUDGET;
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {

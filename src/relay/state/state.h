@@ -8,7 +8,6 @@
 
 #include "backend/settings.h"
 #include "relay/feed/chunk.h"
-#include "relay/state/letters_mark.h"
 #include "relay/state/window.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
@@ -27,8 +26,8 @@ struct relay_fill {
     bool active;
     uint64_t from_pos; /* position of the log */
     uint64_t to_pos;
-    /* Letters of the log's items from here on, up to to_pos, are void: the items are read again
-     * under other positions. Position 0: they were revoked when the fill began. */
+    /* An earlier version's letters of the log's items from here on, up to to_pos, are void: the
+     * items are read again. Position 0: there are none. */
     struct relay_cursor again;
     int64_t since_ms;   /* Unix time of the oldest queued item */
     struct bytes place; /* fill_place() of the cursor */
@@ -69,8 +68,8 @@ struct relay_state {
     uint64_t drop_pos;      /* items before it in the log are dropped, */
     enum drop drop_reason;  /* for this reason */
     uint64_t repeats_total; /* samples that the store gave once more */
-    struct letters_mark letters;
-    struct fates beside;               /* items that have left a term of the account: see save.c */
+    struct bytes letters;   /* output of letter_list_put(), or what an earlier version wrote */
+    struct fates beside;    /* items that have left a term of the account: see save.c */
     uint64_t counted[ITEM_KIND_COUNT]; /* items taken, with queued ones after the cursor */
     /* `type` and `place` are known; an older version did not write them. */
     bool destination_known;
@@ -85,9 +84,6 @@ struct relay_state {
     bool log_lost; /* some expected items were in a log that is lost or damaged: the store may have
                       them */
 };
-
-/* The part of the state that concerns dead letters. */
-struct letters_known relay_state_letters(const struct relay_state *state);
 
 /*
  * Reads the state in `dir`, the destination's directory. `ret_state` has views of `memory`.

@@ -10,6 +10,7 @@
 
 #include "base/hash/crc32c.h"
 #include "lib/test.h"
+#include "relay/state/letter_list.h"
 #include "relay/state/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
@@ -73,20 +74,7 @@ some_state(void)
     s.drop_pos = 54321;
     s.drop_reason = DROP_BY_OPERATOR;
     s.repeats_total = 17;
-    s.letters = (struct letters_mark){
-        .known = true,
-        .file = 9,
-        .offset = 1 << 20,
-        .letter_count = 300,
-        .whole_from = 2,
-        .live = {5, 0, 1ULL << 40, 2},
-        .replaying = {1, 0, 2, 2},
-        .print = 0xfedcba9876543210,
-    };
-    static const uint32_t files[] = {2, 3, 4, 7};
-    for (unsigned i = 0; i < 4; i++) {
-        letters_mark_add(&s.letters, files[i]);
-    }
+    s.letters = bytes_of("\2the list of files", 18);
     s.destination_known = true;
     s.type = DESTINATION_KINESIS;
     s.place = 0x0123456789abcdef;
@@ -121,16 +109,6 @@ put_whole(struct rig *rig, uint8_t *file, size_t size)
     put_file(rig, bytes_of(file, size));
 }
 
-/* Says whether the mark has letters of that file. */
-static bool
-names_file(const struct letters_mark *m, uint32_t file)
-{
-    for (uint32_t i = 0; i < m->run_count; i++) {
-        if (file >= m->runs[i].first && file - m->runs[i].first < m->runs[i].count) return true;
-    }
-    return false;
-}
-
 UNIT_TEST(test_a_written_state_reads_back_equal)
 {
     struct rig rig;
@@ -161,7 +139,7 @@ UNIT_TEST(test_a_written_state_reads_back_equal)
     assert_int_equal(got.drop_pos, s.drop_pos);
     assert_int_equal(got.drop_reason, s.drop_reason);
     assert_int_equal(got.repeats_total, s.repeats_total);
-    assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
+    assert_true(bytes_equal(got.letters, s.letters));
     assert_true(got.destination_known);
     assert_int_equal(got.type, s.type);
     assert_int_equal(got.place, s.place);
@@ -171,71 +149,84 @@ UNIT_TEST(test_a_written_state_reads_back_equal)
     assert_true(got.log_totals.known);
     assert_memory_equal(got.log_totals.of, s.log_totals.of, sizeof s.log_totals.of);
     assert_true(got.log_lost);
-    for (uint32_t file = 0; file < 12; file++) {
-        bool named = (file >= 2 && file <= 4) || file == 7;
-        assert_int_equal(names_file(&got.letters, file), named);
-    }
     rig_fini(&rig);
 }
 
-/* An older version's state has no mark of letters, and additions of a newer version are ignored. */
-UNIT_TEST(test_a_state_without_a_mark_of_letters_is_read)
+/* The state of version 1, and one that ends before the list of letters, are read; additions of a
+ * newer version are ignored. */
+UNIT_TEST(test_a_state_of_an_earlier_version_is_read)
 {
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
-    struct buf mark;
-    buf_init(&mark, NULL, 4096);
-    const struct fields fields = {.to = &mark};
-    letters_mark_fields(&fields, &s.letters);
     must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
     uint8_t file[512];
-    size_t size = 0; /* up to the mark */
-    while (memcmp(rig.scratch.at + size, mark.at, mark.size) != 0) {
+    size_t size = 0; /* up to the list */
+    while (memcmp(rig.scratch.at + size, s.letters.at, s.letters.size) != 0) {
         size++;
-        assert_true(size + mark.size <= rig.scratch.size);
+        assert_true(size + s.letters.size <= rig.scratch.size);
     }
+    size--; /* its size */
     memcpy(file, rig.scratch.at, size);
+    assert_int_equal(load_le32(file + 12), 2); /* so that an earlier program refuses it */
+    store_le32(file + 8, 1);
+    store_le32(file + 12, 1);
     put_whole(&rig, file, size);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
-    assert_false(got.letters.known);
-    assert_int_equal(got.letters.live[ITEM_FLOAT], 0);
+    assert_int_equal(got.letters.size, 0);
+    assert_true(letter_list_is_old(got.letters));
     assert_int_equal(got.repeats_total, s.repeats_total);
     assert_false(got.destination_known);
 
-    buf_put_text(&mark, "and more");
-    mark.at[0] += 8; /* the longer size of the mark */
-    memcpy(file + size, mark.at, mark.size);
-    put_whole(&rig, file, size + mark.size);
+    memcpy(file + size, "\4\1old", 5);
+    put_whole(&rig, file, size + 5);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
-    assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
+    assert_int_equal(got.letters.size, 4);
+    assert_true(letter_list_is_old(got.letters));
 
-    mark.at[0] = 100; /* a wrong size */
-    memcpy(file + size, mark.at, mark.size);
-    put_whole(&rig, file, size + mark.size);
+    file[size] = 100; /* a wrong size */
+    put_whole(&rig, file, size + 5);
     assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
-    buf_fini(&mark);
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_runs_of_files_beyond_some_are_not_said)
+UNIT_TEST(test_the_list_of_letters_reads_back_or_is_refused)
 {
-    struct letters_mark mark = {.known = true}, got;
+    struct letter_list list = {.number = 1}, got = {.memory = NULL};
     struct buf memory;
-    buf_init(&memory, NULL, 4096);
-    for (uint32_t file = 1; file < 100; file += 2) {
-        letters_mark_add(&mark, file);
+    buf_init(&memory, NULL, 1 << 20);
+    assert_int_equal(letter_list_length(&list), 0);
+    for (uint32_t i = 0; i < 40; i++) {
+        struct letter_file *file = letter_list_current(&list);
+        file->bytes = 1000 + i;
+        letter_file_count(file, i % ITEM_KIND_COUNT, 5000 - (int64_t)i);
+        letter_list_close(&list);
     }
-    const struct fields put = {.to = &memory};
-    letters_mark_fields(&put, &mark);
-    struct cursor c = cursor_of(buf_bytes(&memory));
-    const struct fields get = {.from = &c};
-    letters_mark_fields(&get, &got);
-    assert_false(c.bad);
-    assert_int_equal(cursor_left(&c), 0);
-    for (uint32_t file = 0; file < 100; file++) {
-        assert_int_equal(names_file(&got, file), file % 2 == 1 && file < 2 * LETTERS_MARK_RUNS_MAX);
+    letter_list_close(&list); /* without lines it goes on */
+    assert_int_equal(list.number, 41);
+    assert_int_equal(letter_list_replay(&list), 40);
+    list.replay_at = 77;
+    letter_list_remove(&list, 5);
+    letter_list_put(&list, &memory);
+    must(letter_list_get(&got, buf_bytes(&memory)));
+    assert_int_equal(got.count, 39);
+    assert_int_equal(got.number, 41);
+    assert_int_equal(got.replay_to, 40);
+    assert_int_equal(got.replay_at, 77);
+    assert_int_equal(letter_list_replaying(&got), 39);
+    assert_null(letter_list_find(&got, 6));
+    assert_memory_equal(letter_list_find(&got, 7), letter_list_find(&list, 7), sizeof *got.files);
+    letter_list_remove(&got, 0);
+    assert_int_equal(got.replay_at, 0);
+    letter_list_fini(&got);
+    for (size_t size = 1; size < memory.size; size++) {
+        assert_int_equal(letter_list_get(&got, bytes_of(memory.at, size)), ERR_CORRUPT);
+        letter_list_fini(&got);
     }
+    memory.at[0] = 3; /* a newer version's */
+    assert_int_equal(letter_list_get(&got, buf_bytes(&memory)), ERR_CORRUPT);
+    letter_list_fini(&got);
+    letter_list_fini(&list);
     buf_fini(&memory);
 }
 
@@ -307,7 +298,6 @@ UNIT_TEST(test_the_state_before_is_kept_beside)
         if (e == OK) assert_int_equal(got.cursor.pos, pos - 1);
     }
     must(env_unlink(rig.env, "d/state", &rig.why));
-    /* without letters there is no mark */
     must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
     sim_env_power_loss(rig.sim);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
@@ -374,8 +364,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_written_state_reads_back_equal),
-        cmocka_unit_test(test_a_state_without_a_mark_of_letters_is_read),
-        cmocka_unit_test(test_runs_of_files_beyond_some_are_not_said),
+        cmocka_unit_test(test_a_state_of_an_earlier_version_is_read),
+        cmocka_unit_test(test_the_list_of_letters_reads_back_or_is_refused),
         cmocka_unit_test(test_each_damaged_byte_is_noticed),
         cmocka_unit_test(test_a_newer_version_is_distinguished_from_damage),
         cmocka_unit_test(test_a_missing_state_is_damage_a_missing_directory_is_new),

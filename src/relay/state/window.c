@@ -1,11 +1,11 @@
 /*
- * window.c - see window.h. A ring of records, found by their consecutive numbers or, since
- * positions ascend, by a binary search for a position. It grows and never shrinks.
+ * window.c - see window.h. A ring of records, found by their consecutive numbers. It grows and
+ * never shrinks.
  *
  *     window_push()                 window_settle(): all of it, with one fate
  *          |---> [all are open] ------------------------------------> [all settled alike]
  *                      |   window_settle(): some of it                   |
- *                      +---> [a fate per item] <-- window_change() ------+
+ *                      +---> [a fate per item]                           |
  *
  * Nearly every record is settled as a whole and then costs a few words; only `fates` has a byte per
  * item. Settling part of a record fails where memory for that is refused, unless window_reserve()
@@ -29,7 +29,6 @@
 
 #include <assert.h>
 
-#include "base/search.h"
 #include "relay/feed/log_items.h"
 
 enum { RECORDS_MAX = 1 << 20 };
@@ -237,74 +236,6 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     return OK;
 }
 
-/* Returns the record with the item of this identity, or NULL. *ret_index is the item's index. */
-static struct window_record *
-find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
-{
-    uint64_t first = search_first(i, w->first, w->next, record_at(w, i)->pos > pos);
-    if (first == w->first) return NULL;
-    struct window_record *r = record_at(w, first - 1);
-    uint64_t number = is_fill_pos(pos) ? pos - r->pos : index;
-    if ((!is_fill_pos(pos) && r->pos != pos) || number >= r->count) return NULL;
-    *ret_index = (uint32_t)number;
-    return r;
-}
-
-enum err
-window_change(struct window *w, uint64_t pos, uint32_t index, uint8_t from, uint8_t to,
-              bool *ret_there)
-{
-    uint32_t number;
-    assert(from != FATE_OPEN && to != FATE_OPEN); /* invariant 1: only settling changes `open` */
-    struct window_record *r = find_item(w, pos, index, &number);
-    *ret_there = false;
-    if (r == NULL) return OK;
-    uint8_t fate = r->fates == NULL ? r->fate : r->fates[number];
-    *ret_there = fate == from || fate == to;
-    if (fate != from) return OK;
-    if (r->fates == NULL) {
-        r->fates = mem_new(w->memory, r->count);
-        if (r->fates == NULL) return ERR_NOMEM;
-        memset(r->fates, r->fate, r->count);
-    }
-    assert(w->all.count[r->kind][from] > 0); /* invariant 3 */
-    r->fates[number] = to;
-    w->all.count[r->kind][from]--;
-    w->all.count[r->kind][to]++;
-    return OK;
-}
-
-static uint32_t
-change_record(struct window_record *r, uint8_t from, uint8_t to)
-{
-    uint32_t changed = 0;
-    if (r->fates == NULL) {
-        if (r->fate != from) return 0;
-        r->fate = to;
-        return r->count;
-    }
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (r->fates[i] != from) continue;
-        r->fates[i] = to;
-        changed++;
-    }
-    return changed;
-}
-
-void
-window_change_all(struct window *w, uint8_t from, uint8_t to, uint64_t counts[ITEM_KIND_COUNT])
-{
-    assert(from != FATE_OPEN && to != FATE_OPEN); /* invariant 1 */
-    for (uint64_t record = w->first; record < w->next; record++) {
-        struct window_record *r = record_at(w, record);
-        uint32_t changed = change_record(r, from, to);
-        assert(changed <= w->all.count[r->kind][from]); /* invariant 3 */
-        w->all.count[r->kind][from] -= changed;
-        w->all.count[r->kind][to] += changed;
-        counts[r->kind] += changed;
-    }
-}
-
 struct window_place
 window_place(const struct window *w, uint64_t record)
 {
@@ -379,7 +310,7 @@ window_taken_before(const struct window *w, enum item_kind kind)
     if (w->first == w->next || record_at(w, w->first)->kind != kind) return taken;
     struct fates prefix = {{{0}}};
     count_settled(record_at(w, w->first), &prefix);
-    return taken + fates_settled(&prefix, kind) + prefix.count[kind][FATE_REPLAYING];
+    return taken + fates_settled(&prefix, kind);
 }
 
 uint64_t

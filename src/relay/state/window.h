@@ -38,16 +38,6 @@ void window_note_taken(struct window *window, uint32_t taken, uint32_t repeats);
 /* Settles `count` open items of a record from `first` on. ERR_NOMEM: they are still open. */
 MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32_t first,
                                   uint32_t count, uint8_t fate);
-/*
- * Changes the fate of the item identified by `pos` and `index` from `from` to `to`; repeating the
- * call has no effect. `ret_there` is false if the item has another fate (FATE_PASSED if it was
- * settled before a restart) or its record has left the window. ERR_NOMEM.
- */
-MUST_CHECK enum err window_change(struct window *window, uint64_t pos, uint32_t index, uint8_t from,
-                                  uint8_t to, bool *ret_there);
-/* Changes the fate of all items that are settled as `from`, and adds their numbers to `counts`. */
-void window_change_all(struct window *window, uint8_t from, uint8_t to,
-                       uint64_t counts[ITEM_KIND_COUNT]);
 /* Allocates what settling items of this record needs, so that it cannot fail. ERR_NOMEM. */
 MUST_CHECK enum err window_reserve(struct window *window, uint64_t record);
 /* Place at which a record can be read again. */

@@ -7,7 +7,6 @@
 
 #include "lib/seeds.h"
 #include "lib/tsdb/tsdb_machine.h"
-#include "relay/letters/dead_letters.h"
 #include "relay/operate/dead_letters_command.h"
 #include "relay/relay.h"
 #include "relay/state/state.h"
@@ -161,8 +160,10 @@ struct relay_state world_state(struct world *w);
 /* Checks that the counters balance, and that none has decreased. */
 void world_check_shown(struct world *w);
 /* Marks the sample of a letter as dead. For dead_letters_each(), with the world as `context`. */
-enum err world_note_dead(void *context, const struct dead_letter *letter,
-                         enum dead_letter_state state);
+enum err world_note_dead(void *context, const struct dead_letter *letter, struct bytes line,
+                         bool again);
+/* Decides about all dead letters, and returns their number once that is durable. */
+uint64_t world_decide(struct world *w, enum letters_wish wish);
 /* Checks that each sample is where it belongs, and that the counters agree. */
 void world_check_account(struct world *w);
 /* Damages the next records of this type from a position on. Returns the samples in them. */

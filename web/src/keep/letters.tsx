@@ -1,4 +1,5 @@
-// letters.tsx - what a destination refused: by reason, with samples; to be sent again or dropped.
+// letters.tsx - what a destination refused: by reason, with samples; all of it to be sent again or
+// dropped.
 
 import { useState } from 'preact/hooks'
 import { command, get } from '../lib/api'
@@ -21,15 +22,14 @@ interface Letters {
     samples: { tenant: string; kind: string; series: string; time?: string; value?: string; answer: string }[]
   }[]
   others: number
-  damaged: number
   lost: number
-  damage: string[]
+  damage: string
 }
 
 type Reason = Letters['reasons'][number]
 
-function ReasonView(props: { reason: Reason; onAct: (action: 'replay' | 'drop') => void }) {
-  const { reason: r, onAct } = props
+function ReasonView(props: { reason: Reason }) {
+  const { reason: r } = props
   const [{ zone }] = useSettings()
   return (
     <section class="card" aria-label={r.reason}>
@@ -40,12 +40,6 @@ function ReasonView(props: { reason: Reason; onAct: (action: 'replay' | 'drop') 
             {count(r.kept)} kept{r.replaying > 0 ? `, ${count(r.replaying)} being sent again` : ''} · first <Ago time={r.first} />, last <Ago time={r.last} />
           </small>
         </span>
-        {r.kept > 0 && (
-          <span class="row">
-            <Confirm label="Send again" question={`Send ${count(r.kept)} items again?`} onConfirm={() => onAct('replay')} />
-            <Confirm label="Drop" question={`Drop ${count(r.kept)} items for good?`} onConfirm={() => onAct('drop')} />
-          </span>
-        )}
       </header>
       {r.answer !== '' && <p class="notice">{r.answer}</p>}
       <ul class="samples">
@@ -66,12 +60,13 @@ export function DeadLetters(props: { name: string }) {
   const [error, setError] = useState<Error | null>(null)
   const reload = () => send(async signal => (await get<Letters>(path, {}, signal)).data)
   useRepeat(reload, 15, [path])
-  const act = (action: 'replay' | 'drop', reason: string) =>
-    command<{ letters: number }>(path, { action, reason }).then(({ letters }) => {
+  const act = (action: 'replay' | 'drop') =>
+    command<{ letters: number }>(path, { action }).then(({ letters }) => {
       setError(null)
-      setDone(`${numbered(letters, 'dead letter')} ${letters === 1 ? 'is' : 'are'} ${action === 'drop' ? 'dropped' : 'sent again'} within seconds.`)
+      setDone(`${numbered(letters, 'dead letter')} ${letters === 1 ? 'is' : 'are'} ${action === 'drop' ? 'dropped' : 'sent again'}.`)
       reload()
     }, setError)
+  const kept = load.value === null ? 0 : load.value.others + load.value.reasons.reduce((sum, r) => sum + r.kept, 0)
   const failed = error ?? load.error
   if (load.value === null && failed === null) return <p class="empty">Reading the dead letters…</p>
   return (
@@ -80,11 +75,16 @@ export function DeadLetters(props: { name: string }) {
       {done !== '' && <Notice kind="info">{done}</Notice>}
       {load.value !== null && (
         <>
-          {load.value.damaged > 0 && <Notice kind="error">{load.value.damage.join('\n') || `${count(load.value.damaged)} places are damaged.`}</Notice>}
-          {load.value.lost > 0 && <Notice kind="error">{count(load.value.lost)} dead letters are lost.</Notice>}
+          {load.value.lost > 0 && <Notice kind="error">{load.value.damage}</Notice>}
           {load.value.reasons.length === 0 && <p class="empty">There are no dead letters.</p>}
+          {kept > 0 && (
+            <p class="row">
+              <Confirm label="Send again" question={`Send ${count(kept)} items again?`} onConfirm={() => act('replay')} />
+              <Confirm label="Drop" question={`Drop ${count(kept)} items for good?`} onConfirm={() => act('drop')} />
+            </p>
+          )}
           {load.value.reasons.map(r => (
-            <ReasonView key={r.reason} reason={r} onAct={action => act(action, r.reason)} />
+            <ReasonView key={r.reason} reason={r} />
           ))}
           {load.value.others > 0 && <p class="empty">{count(load.value.others)} more have other reasons.</p>}
         </>

@@ -1,0 +1,547 @@
+/*
+ * letters.c - see letters.h.
+ *
+ *     letters_add()            letters_write()          letters_saved()
+ *        |---> [ahead] -- the cursor passes, fsync --> [line] -- state with file and length
+ *                 ^                                      |
+ *                 |  refused again                       v  handed back
+ *                 +------------------------------- [given] -- delivered, and a state: gone
+ *
+ * Only the current file, whose number is list.number, is appended to. What lies beyond the length
+ * in the durable state is cut at the start, so a crash repeats nothing: the items of these lines
+ * are after its cursor, and are read again. A file is removed only after a state without it is
+ * durable; the start removes files that its state does not know.
+ *
+ * Lines ahead of the cursor are of no use after a restart, so their text is in memory, and beyond
+ * some size in a file that is never synced.
+ *
+ * Invariants:
+ * 1. The lines of the list are durable, and of items before the cursor.
+ * 2. list.files[].lines of all files are the account's dead letters before the cursor, once
+ *    letters_write() and the next state are done.
+ * 3. A file number is used once: files up to list.number exist or have existed.
+ */
+#include "relay/letters/letters_private.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "relay/state/directory.h"
+
+enum {
+    AHEAD_BYTES = 64 * 1024,  /* text of waiting lines in memory */
+    WRITE_BYTES = 256 * 1024, /* lines that are written at once */
+    FILE_BYTES_MIN = 4 * 1024,
+    FILE_BYTES_MAX = 16 << 20, /* a file of this size ends */
+    FILES_OF_BUDGET = 8,       /* so that a small budget is freed in steps */
+};
+
+#define SPILL_NAME "ahead.tmp"
+
+void
+letters_init(struct letters *l, const struct relay_context *context, struct account *account,
+             struct saving *saving)
+{
+    struct budget *memory = context->options.memory;
+    *l = (struct letters){.context = context,
+                          .account = account,
+                          .saving = saving,
+                          .file = FILE_CLOSED,
+                          .spill = FILE_CLOSED,
+                          .list.memory = memory,
+                          .replay.text = FILE_CLOSED};
+    buf_init(&l->lines, memory, LETTER_LINE_BYTES_MAX + AHEAD_BYTES);
+    buf_init(&l->leaving, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&l->replay.line, memory, LETTER_LINE_BYTES_MAX);
+}
+
+/* --- a run begins ----------------------------------------------------------------------------- */
+
+/* Lines of a file are missing or cannot be read: they count as dropped. */
+static void
+lose(struct letters *l, struct letter_file *file, const uint64_t there[ITEM_KIND_COUNT])
+{
+    uint64_t lost = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (there[kind] >= file->lines[kind]) continue;
+        uint64_t less = file->lines[kind] - there[kind];
+        file->lines[kind] -= less;
+        account_move(l->account, kind, FATE_DEAD_LETTERED, FATE_DROPPED + DROP_DAMAGED, less);
+        lost += less;
+    }
+    if (lost == 0) return;
+    save_want(l->saving, SAVE_SOON);
+    log_error("relay: dead letters are lost, counting them as dropped (reason damaged)",
+              KV("destination", l->context->settings->name), KV("letters", lost),
+              KV("directory", l->dir), KV("file", file->number));
+}
+
+static enum err
+count_line(void *context, const struct dead_letter *letter, struct bytes line)
+{
+    struct letter_file *file = context;
+    letter_file_count(file, letter->item.kind, letter->failed_ms);
+    (void)line;
+    return OK;
+}
+
+/* Counts the lines of a file, up to the first place that cannot be read. */
+static enum err
+count_lines(struct env *env, const char *dir, struct budget *memory, uint64_t to,
+            struct letter_file *counted, struct why *why)
+{
+    const struct letter_range range = {.env = env,
+                                       .dir = dir,
+                                       .memory = memory,
+                                       .number = counted->number,
+                                       .to = to,
+                                       .each = count_line,
+                                       .context = counted};
+    return letter_range_each(&range, &counted->bytes, why);
+}
+
+static enum err
+note_number(void *context, const char *name, bool is_dir)
+{
+    struct letter_list *list = context;
+    uint32_t number;
+    bool packed;
+    if (is_dir || !letter_name_number(name, &number, &packed)) return OK;
+    if (letter_list_find(list, number) != NULL) return OK; /* packed and not */
+    list->number = number;
+    return letter_list_current(list) == NULL ? ERR_NOMEM : OK;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+    const struct letter_file *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+enum err
+letters_recount(struct env *env, const char *dir, struct budget *memory, struct letter_list *list,
+                struct why *why)
+{
+    char path[FILE_PATH_BYTES];
+    *list = (struct letter_list){.memory = memory};
+    enum err e = path_in(path, sizeof path, dir, RELAY_LETTERS_NAME, why);
+    if (e == OK) e = env_listdir(env, path, note_number, list, why);
+    if (e == ERR_MISSING) e = OK;
+    if (list->count > 0) qsort(list->files, list->count, sizeof *list->files, by_number);
+    for (uint32_t i = 0; i < list->count && e == OK; i++) {
+        e = count_lines(env, path, memory, UINT64_MAX, &list->files[i], why);
+    }
+    list->number = list->count == 0 ? 1 : list->files[list->count - 1].number + 1;
+    return e;
+}
+
+struct letters_sweep {
+    struct letters *letters;
+    struct buf there; /* u32 numbers of the list's files that exist */
+};
+
+/* Removes what the state does not know: the remains of a crash, and files that were converted. */
+static enum err
+sweep(void *context, const char *name, bool is_dir)
+{
+    struct letters_sweep *x = context;
+    const struct letters *l = x->letters;
+    char path[FILE_PATH_BYTES];
+    uint32_t number;
+    bool packed, is_ours = letter_name_number(name, &number, &packed);
+    const char *dot = strrchr(name, '.');
+    bool is_old =
+        !is_ours && dot != NULL &&
+        (strcmp(dot, ".letters") == 0 || strcmp(dot, ".request") == 0 || strcmp(dot, ".tmp") == 0);
+    if (is_dir || (!is_ours && !is_old)) return OK;
+    if (is_ours && letter_list_find(&l->list, number) != NULL) {
+        buf_put(&x->there, &number, sizeof number);
+        return buf_error(&x->there);
+    }
+    enum err e = path_join(path, sizeof path, l->dir, name);
+    if (is_ours) {
+        log_info("relay: removing a file of dead letters that the state does not have: it was sent "
+                 "again or dropped, or its samples are sent again",
+                 KV("destination", l->context->settings->name), KV("file", path));
+    }
+    return e ? e : env_unlink(l->context->options.env, path, NULL);
+}
+
+static bool
+is_there(const struct letters_sweep *x, uint32_t number)
+{
+    for (size_t i = 0; i < x->there.size; i += 4) {
+        if (load_le32(x->there.at + i) == number) return true;
+    }
+    return false;
+}
+
+enum err
+letters_open_current(struct letters *l, struct why *why)
+{
+    struct env *env = l->context->options.env;
+    char name[LETTER_NAME_BYTES], path[FILE_PATH_BYTES];
+    bool is_new = letter_list_length(&l->list) == 0;
+    if (l->open_number == l->list.number) return OK;
+    err_ignore(file_close(&l->file), "its lines are synced");
+    l->open_number = 0;
+    letter_name(l->list.number, false, name);
+    enum err e = path_in(path, sizeof path, l->dir, name, why);
+    if (e == OK && is_new) e = env_mkdir(env, l->dir, why);
+    if (e == OK && is_new) e = env_syncdir(env, l->context->dir, why);
+    if (e == OK) e = file_open(env, path, is_new ? FILE_REPLACE : FILE_UPDATE, &l->file, why);
+    if (e == OK && is_new) e = env_syncdir(env, l->dir, why);
+    if (e == OK) {
+        l->open_number = l->list.number;
+        return OK;
+    }
+    err_ignore(file_close(&l->file), "nothing was written");
+    if (!is_new) return e;
+    /* After a failed sync a later one proves nothing about the old names: they are made again. */
+    err_ignore(env_unlink(env, path, NULL), "it is made again");
+    err_ignore(env_rmdir(env, l->dir, NULL), "the same, if it is empty");
+    return e;
+}
+
+enum err
+letters_copy_text(struct letters *l, uint32_t number, const char *name, uint64_t length,
+                  struct file *ret_file, uint64_t *ret_size, struct why *why)
+{
+    struct env *env = l->context->options.env;
+    struct letter_text text;
+    struct bytes line;
+    struct buf some;
+    char path[FILE_PATH_BYTES];
+    buf_init(&some, l->context->options.memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);
+    *ret_size = 0;
+    enum err e = path_in(path, sizeof path, l->dir, name, why);
+    if (e == OK) e = file_open(env, path, FILE_REPLACE, ret_file, why);
+    if (e) return e;
+    e = letter_text_open(&text, env, l->dir, number, l->context->options.memory, why);
+    while (e == OK && *ret_size + some.size < length &&
+           (e = letter_text_line(&text, &line, why)) == OK) {
+        buf_put_bytes(&some, line);
+        e = buf_error(&some);
+        if (e || some.size < WRITE_BYTES) continue;
+        e = file_write_at(ret_file, buf_bytes(&some), *ret_size, why);
+        *ret_size += some.size;
+        buf_clear(&some);
+    }
+    letter_text_close(&text);
+    if (e == ERR_MISSING || e == ERR_CORRUPT) e = OK; /* what can be read is there */
+    if (e == OK) e = file_write_at(ret_file, buf_bytes(&some), *ret_size, why);
+    *ret_size += some.size;
+    buf_fini(&some);
+    if (e) err_ignore(file_close(ret_file), "it is written again");
+    return e;
+}
+
+/* A copy of the directory may have the current file packed, as it was closed while it was copied,
+ * or after the state that is used now. */
+static enum err
+unpack_current(struct letters *l, struct why *why)
+{
+    static const char NAME[] = "unpacked.tmp";
+    struct env *env = l->context->options.env;
+    char plain[LETTER_NAME_BYTES], from[FILE_PATH_BYTES], to[FILE_PATH_BYTES];
+    struct file file;
+    uint64_t size;
+    letter_name(l->list.number, false, plain);
+    enum err e =
+        letters_copy_text(l, l->list.number, NAME, letter_list_length(&l->list), &file, &size, why);
+    if (e) return e;
+    e = file_datasync(&file, why);
+    e = err_first(e, file_close(&file));
+    if (e == OK) e = path_in(from, sizeof from, l->dir, NAME, why);
+    if (e == OK) e = path_in(to, sizeof to, l->dir, plain, why);
+    if (e == OK) e = env_rename(env, from, to, why);
+    return e ? e : env_syncdir(env, l->dir, why);
+}
+
+/* Cuts the current file to the lines that the state knows. */
+static enum err
+cut_current(struct letters *l, struct why *why)
+{
+    struct letter_list *list = &l->list;
+    struct letter_file *file = letter_list_find(list, list->number);
+    uint64_t size = 0;
+    if (file == NULL) return OK;
+    struct letter_file there = {.number = file->number};
+    enum err e = letters_open_current(l, why);
+    if (e == ERR_MISSING) e = unpack_current(l, why);
+    if (e == OK) e = letters_open_current(l, why);
+    if (e == OK) e = file_size(&l->file, &size, why);
+    if (e == OK && size > file->bytes) e = file_truncate(&l->file, file->bytes, why);
+    if (e || size >= file->bytes) return e;
+    e = count_lines(l->context->options.env, l->dir, list->memory, file->bytes, &there, why);
+    if (e == OK) e = file_truncate(&l->file, there.bytes, why);
+    if (e) return e;
+    file->bytes = there.bytes;
+    lose(l, file, there.lines);
+    if (file->bytes == 0) letter_list_remove(list, (uint32_t)(file - list->files));
+    return e;
+}
+
+enum err
+letters_begin(struct letters *l, const struct relay_state *state, struct why *why)
+{
+    const struct relay_context *c = l->context;
+    struct env *env = c->options.env;
+    static const uint64_t none[ITEM_KIND_COUNT];
+    struct letters_sweep x = {.letters = l};
+    if (c->settings->dry_run) return OK;
+    enum err e = path_in(l->dir, sizeof l->dir, c->dir, RELAY_LETTERS_NAME, why);
+    if (e == OK) e = letter_list_get(&l->list, state->letters);
+    if (e) return why_set(why, e, "%s/" RELAY_STATE_NAME ": the list of dead letters", c->dir);
+    l->is_open = true;
+    l->saved_number = l->list.number;
+    buf_init(&x.there, c->options.memory, RELAY_STATE_BYTES_MAX);
+    e = env_listdir(env, l->dir, sweep, &x, why);
+    bool has_dir = e == OK;
+    if (e == ERR_MISSING) e = OK;
+    for (uint32_t i = l->list.count; i-- > 0 && e == OK;) {
+        struct letter_file *file = &l->list.files[i];
+        if (is_there(&x, file->number)) continue;
+        lose(l, file, none);
+        letter_list_remove(&l->list, i);
+    }
+    buf_fini(&x.there);
+    if (e == OK) e = cut_current(l, why);
+    if (e == OK && has_dir) e = env_syncdir(env, l->dir, why);
+    return e;
+}
+
+void
+letters_close_scratch(struct file *file)
+{
+    if (file->handle < 0) return;
+    err_ignore(file_close(file), "it is of no use any more");
+    err_ignore(env_unlink(file->env, file->path, NULL), "the next start removes it");
+}
+
+void
+letters_end(struct letters *l)
+{
+    struct budget *memory = l->context->options.memory;
+    letters_replay_end(l);
+    letter_list_fini(&l->list);
+    err_ignore(file_close(&l->file), "its lines are synced");
+    letters_close_scratch(&l->spill);
+    array_free(memory, l->ahead, l->ahead_capacity);
+    buf_fini(&l->lines);
+    buf_fini(&l->leaving);
+    letters_init(l, l->context, l->account, l->saving);
+}
+
+/* --- ahead of the cursor ---------------------------------------------------------------------- */
+
+/* Moves the text of waiting lines from memory to a file. */
+static enum err
+spill(struct letters *l, struct why *why)
+{
+    char path[FILE_PATH_BYTES];
+    struct env *env = l->context->options.env;
+    enum err e = OK;
+    if (l->spill.handle < 0) {
+        e = env_mkdir(env, l->dir, why);
+        if (e == OK) e = path_in(path, sizeof path, l->dir, SPILL_NAME, why);
+        if (e == OK) e = file_open(env, path, FILE_REPLACE, &l->spill, why);
+    }
+    if (e == OK) e = file_write_at(&l->spill, buf_bytes(&l->lines), l->lines_at, why);
+    if (e) return e;
+    l->lines_at += l->lines.size;
+    buf_clear(&l->lines);
+    return OK;
+}
+
+/* Adds a line; `at` is the position of its item, or has the number of the replayed line. */
+static enum err
+add_ahead(struct letters *l, const struct dead_letter *letter, bool replayed,
+          struct relay_cursor at, struct why *why)
+{
+    enum err e = OK;
+    assert(l->is_open);
+    if (l->lines.size >= AHEAD_BYTES) e = spill(l, why);
+    if (e) return e;
+    if (!array_reserve(l->context->options.memory, &l->ahead, &l->ahead_capacity,
+                       l->ahead_count + 1)) {
+        return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
+    }
+    size_t before = l->lines.size;
+    letter_line_put(&l->lines, letter);
+    e = buf_error(&l->lines);
+    l->lines.failed = OK;
+    if (e) return why_set(why, e, "not enough memory for a dead letter");
+    l->ahead[l->ahead_count++] = (struct letter_ahead){
+        .at = l->lines_at + before,
+        .size = (uint32_t)(l->lines.size - before),
+        .replayed = replayed,
+        .kind = (uint8_t)letter->item.kind,
+        .failed_ms = letter->failed_ms,
+        .cursor = at,
+    };
+    return OK;
+}
+
+enum err
+letters_add(struct letters *l, const struct dead_letter *letter, struct relay_cursor at,
+            struct why *why)
+{
+    return add_ahead(l, letter, false, at, why);
+}
+
+enum err
+letters_add_again(struct letters *l, const struct dead_letter *letter, uint32_t number,
+                  struct why *why)
+{
+    return add_ahead(l, letter, true, (struct relay_cursor){.pos = number}, why);
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static bool
+is_passed(const struct letter_ahead *a, struct relay_cursor cursor, uint32_t replayed)
+{
+    if (a->replayed) return a->cursor.pos < replayed;
+    return a->cursor.pos < cursor.pos ||
+           (a->cursor.pos == cursor.pos && a->cursor.index < cursor.index);
+}
+
+static enum err
+put_text(struct letters *l, const struct letter_ahead *a, struct buf *to, struct why *why)
+{
+    if (!buf_reserve(to, a->size)) return why_set(why, ERR_NOMEM, "not enough memory for a line");
+    if (a->at >= l->lines_at) {
+        buf_put(to, l->lines.at + (a->at - l->lines_at), a->size);
+        return OK;
+    }
+    enum err e = file_read_at(&l->spill, to->at + to->size, a->size, a->at, why);
+    if (e == OK) to->size += a->size;
+    return e;
+}
+
+uint64_t
+letters_file_bytes(const struct letters *l)
+{
+    uint64_t bytes = l->context->settings->dead_letters_max_bytes / FILES_OF_BUDGET;
+    if (bytes < FILE_BYTES_MIN) bytes = FILE_BYTES_MIN;
+    return bytes < FILE_BYTES_MAX ? bytes : FILE_BYTES_MAX;
+}
+
+/*
+ * Appends lines that are passed, from ahead[from] on, to the current file, and syncs it; nothing is
+ * counted before that. `ret_next`: the first line that was not looked at.
+ */
+static enum err
+write_some(struct letters *l, uint32_t from, struct relay_cursor cursor, uint32_t replayed,
+           struct buf *text, uint32_t *ret_next, struct why *why)
+{
+    struct letter_list *list = &l->list;
+    if (letter_list_length(list) >= letters_file_bytes(l)) letter_list_close(list);
+    struct letter_file *file = letter_list_current(list);
+    if (file == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
+    struct letter_file counted = *file;
+    uint64_t room = letters_file_bytes(l) - file->bytes;
+    enum err e = OK;
+    uint32_t i = from;
+    buf_clear(text);
+    for (; i < l->ahead_count && e == OK && text->size < room && text->size < WRITE_BYTES; i++) {
+        const struct letter_ahead *a = &l->ahead[i];
+        if (!is_passed(a, cursor, replayed)) continue;
+        e = put_text(l, a, text, why);
+        letter_file_count(&counted, a->kind, a->failed_ms);
+    }
+    *ret_next = i;
+    bool any = text->size > 0;
+    if (e == OK && any) e = letters_open_current(l, why);
+    if (e == OK && any) e = file_write_at(&l->file, buf_bytes(text), file->bytes, why);
+    if (e == OK && any) e = file_datasync(&l->file, why);
+    if (e == OK && any) {
+        counted.bytes += text->size;
+        *file = counted; /* invariant 1 */
+        l->bytes += text->size;
+    }
+    if (file->bytes == 0) list->count--; /* it has no line */
+    if (e == OK) return e;
+    /* After a failed sync another one proves nothing: the lines go to another file. */
+    err_ignore(file_close(&l->file), "its lines are written again");
+    l->open_number = 0;
+    letter_list_close(list);
+    return e;
+}
+
+/* Removes the lines that are written: those passed among the first `end`. */
+static void
+forget_written(struct letters *l, uint32_t end, struct relay_cursor cursor, uint32_t replayed)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < l->ahead_count; i++) {
+        if (i >= end || !is_passed(&l->ahead[i], cursor, replayed)) l->ahead[kept++] = l->ahead[i];
+    }
+    l->ahead_count = kept;
+    if (kept > 0) return;
+    buf_clear(&l->lines);
+    l->lines_at = 0;
+    if (l->spill.handle >= 0) err_ignore(file_truncate(&l->spill, 0, NULL), "it is overwritten");
+}
+
+enum err
+letters_write(struct letters *l, struct relay_cursor cursor, struct why *why)
+{
+    enum err e = OK;
+    uint32_t next = 0, replayed = letters_replay_cursor(l);
+    bool any = false;
+    for (uint32_t i = 0; i < l->ahead_count && !any; i++) {
+        any = is_passed(&l->ahead[i], cursor, replayed);
+    }
+    if (any) {
+        struct buf text;
+        buf_init(&text, l->context->options.memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);
+        while (next < l->ahead_count && e == OK) {
+            uint32_t end = next;
+            e = write_some(l, next, cursor, replayed, &text, &end, why);
+            if (e == OK) next = end;
+        }
+        buf_fini(&text);
+        forget_written(l, next, cursor, replayed);
+    }
+    if (e == OK) letters_replay_count(l, replayed);
+    return e;
+}
+
+static void
+unlink_file(struct letters *l, uint32_t number)
+{
+    for (int packed = 0; packed < 2; packed++) {
+        char name[LETTER_NAME_BYTES], path[FILE_PATH_BYTES];
+        letter_name(number, packed == 1, name);
+        enum err e = path_join(path, sizeof path, l->dir, name);
+        if (e == OK) e = env_unlink(l->context->options.env, path, NULL);
+        err_ignore(e, "the next start removes it");
+    }
+}
+
+void
+letters_saved(struct letters *l)
+{
+    if (!l->is_open) return;
+    l->saved_number = l->list.number;
+    for (size_t i = 0; i < l->leaving.size; i += 4) {
+        unlink_file(l, load_le32(l->leaving.at + i));
+    }
+    if (l->leaving.size > 0) l->looked = false;
+    buf_clear(&l->leaving);
+}
+
+void
+letters_remove_file(struct letters *l, uint32_t at)
+{
+    buf_put(&l->leaving, &l->list.files[at].number, sizeof(uint32_t));
+    l->leaving.failed = OK; /* without memory, the next start removes it */
+    letter_list_remove(&l->list, at);
+}
