@@ -58,12 +58,6 @@ enum writer_next {
     WRITER_DONE,
 };
 
-enum writer_hint {
-    HINT_NONE,
-    HINT_NAMED,  /* blames() knows the refused items, or one of them */
-    HINT_OLDEST, /* the refused items have the lowest times; `refused` is their number */
-};
-
 enum { WRITER_REASON_BYTES = 48, WRITER_ANSWER_BYTES = 512 };
 
 struct writer_step {
@@ -76,15 +70,9 @@ struct writer_step {
     /* A word for metrics and dead letters: "conflict", "http_403", "throttled". */
     char reason[WRITER_REASON_BYTES];
     char answer[WRITER_ANSWER_BYTES]; /* the destination's message, shortened */
-    /* With VERDICT_SOME_DEAD: hints for the search. They settle nothing. */
-    uint32_t refused; /* number of refused items, the others were stored; 0: not known. Also with
-                         DEAD_CALL */
-    bool reports_all_refused; /* if all were refused, the verdict would be VERDICT_DEAD */
-    enum writer_hint hint;
+    uint32_t refused; /* with DEAD_CALL: number of refused items, the others were stored; 0: not
+                         known */
 };
-
-/* The part of an item that an answer names. */
-enum writer_blame { BLAMES_NOT, BLAMES_SERIES, BLAMES_METRIC };
 
 /* The verdict on one entry of a call. */
 struct writer_entry {
@@ -169,9 +157,6 @@ struct writer_class {
     /* Judges the answer after WRITER_SEND. NULL if the type sends nothing. */
     void (*judge)(struct writer *writer, struct writer_call *call,
                   const struct http_call_answer *answer, struct writer_step *ret_step);
-    /* Called after HINT_NAMED, before the next judge(): returns whether that answer names an
-     * item. NULL if the type never sets this hint. */
-    enum writer_blame (*blames)(struct writer *writer, const struct item *item);
     /* Returns the verdict on an entry, after VERDICT_MIXED. NULL if the type never returns that. */
     void (*entry)(const struct writer *writer, const struct writer_call *call, uint32_t entry,
                   struct writer_entry *ret_entry);

@@ -18,28 +18,14 @@
 
 #include "base/buf.h"
 
-enum { INFLUXDB_NAMES_MAX = 64 };
-
-/* A metric, or its series that have a label. Hashes. */
-struct influxdb_name {
-    uint64_t metric;
-    uint64_t label; /* 0 for all series */
-};
-
 struct influxdb_refusal {
-    uint64_t dropped;  /* at least so many are refused; 0 if unknown */
-    bool by_retention; /* refused because of their times */
-    bool by_series;    /* refused because of a limit of series: other points of the request may be
-                          accepted without them */
-    bool passes;       /* refused for a reason that ends by itself */
-    struct influxdb_name names[INFLUXDB_NAMES_MAX];
-    uint32_t name_count;
+    uint64_t dropped; /* at least so many are refused; 0 if unknown */
+    bool by_series;   /* refused because of a limit of series: other points of the request may be
+                         accepted without them */
+    bool passes;      /* refused for a reason that ends by itself */
 };
 
-/* Reads a body; others than those above name nothing. */
-void influxdb_answer_read(struct bytes body, struct budget *memory,
-                          struct influxdb_refusal *ret_refusal);
-/* True if a series (canonical labels) is among the names. */
-bool influxdb_refusal_names(const struct influxdb_refusal *refusal, struct bytes labels);
+/* Reads a body; others than those above say nothing. */
+void influxdb_answer_read(struct bytes body, struct influxdb_refusal *ret_refusal);
 
 #endif

@@ -39,8 +39,7 @@ struct influxdb_writer {
     struct buf url;        /* URL of writes, with a NUL at its end, as the next two */
     struct buf compat_url; /* URL of writes to version 3, with the path of version 2 */
     struct buf ping_url;
-    struct http_fallback by_compat;  /* says when compat_url is used */
-    struct influxdb_refusal refusal; /* names from the last refusal */
+    struct http_fallback by_compat; /* says when compat_url is used */
 };
 
 struct influxdb_call {
@@ -319,29 +318,16 @@ is_missing(const struct http_call_answer *answer)
  * not be tried one by one; but a limit of series refuses more points than needed, and the rest of a
  * limit shows only when they are tried. */
 static void
-judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
-              const struct http_call_answer *answer, struct writer_step *step)
+judge_refusal(const struct influxdb_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
 {
-    struct influxdb_refusal *refusal = &w->refusal;
+    struct influxdb_refusal refusal;
     if (answer->body_cut) return;
-    influxdb_answer_read(answer->body, w->base.options.memory, refusal);
-    if (refusal->passes)
+    influxdb_answer_read(answer->body, &refusal);
+    if (refusal.passes)
         step->verdict = VERDICT_RETRY;
-    else if (refusal->dropped >= c->lines && !refusal->by_series)
+    else if (refusal.dropped >= c->lines && !refusal.by_series)
         step->verdict = VERDICT_DEAD;
-    if (step->verdict != VERDICT_SOME_DEAD || refusal->by_series) return;
-    step->refused = (uint32_t)refusal->dropped;
-    step->reports_all_refused = refusal->dropped > 0;
-    if (refusal->name_count > 0) step->hint = HINT_NAMED;
-    if (refusal->by_retention) step->hint = HINT_OLDEST;
-}
-
-static enum writer_blame
-influxdb_blames(struct writer *writer, const struct item *item)
-{
-    struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    if (!influxdb_refusal_names(&w->refusal, item->labels)) return BLAMES_NOT;
-    return w->refusal.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
 }
 
 static void
@@ -363,7 +349,7 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
     } else if (answer->status == 503 && step->wait_ms > 0) {
         step->verdict = VERDICT_THROTTLED; /* the server is up and asks for less */
     } else if (step->verdict == VERDICT_SOME_DEAD) {
-        judge_refusal(w, c, answer, step);
+        judge_refusal(c, answer, step);
     }
 }
 
@@ -423,7 +409,6 @@ const struct writer_class influxdb_writer = {
     .mapped = influxdb_mapped,
     .begin = influxdb_begin,
     .judge = influxdb_judge,
-    .blames = influxdb_blames,
     .save = influxdb_save,
     .check = influxdb_check,
 };

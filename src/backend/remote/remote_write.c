@@ -12,7 +12,6 @@
 
 #include "backend/aws/identity.h"
 #include "backend/remote/remote_write.h"
-#include "backend/remote/series_named.h"
 #include "model/labels.h"
 #include "model/sample.h"
 #include "wire/remote/remote_write_build.h"
@@ -24,7 +23,6 @@ enum {
     MESSAGE_BYTES_MAX = 128 * 1024 * 1024,
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
-    NAMED_BYTES_MAX = 256 * 1024,
 };
 
 struct remote_writer {
@@ -40,8 +38,6 @@ struct remote_writer {
     bool by_tenant;                      /* a request has one tenant */
     struct http_fallback to_v1;          /* with `auto`: the store does not accept 2.0 */
     struct remote_call *check;           /* an empty call; NULL until it is needed */
-    struct series_named named;           /* series named by the last refusal */
-    struct buf scratch;
 };
 
 struct remote_call {
@@ -96,7 +92,6 @@ remote_write_fini(struct writer *writer)
     identity_signature_fini(&w->signature);
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
-    buf_fini(&w->scratch);
 }
 
 static bool
@@ -127,7 +122,6 @@ remote_write_init(struct writer *writer, struct why *why)
     w->base.limits.start_check = is_checked ? 1 : 0;
     http_headers_init(&w->headers, options->memory);
     buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
-    buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     identity_signature_init(&w->signature, options->memory);
     http_fallback_load(&w->to_v1, options->saved);
@@ -465,8 +459,7 @@ refuses_all(const struct remote_call *c, const struct http_call_answer *answer, 
 }
 
 /* Some samples are refused. If a store says how many it wrote, and that is neither none nor all,
- * the others were refused; none may mean that it writes nothing of such a request. Some stores name
- * the series. */
+ * the others were refused; none may mean that it writes nothing of such a request. */
 static void
 judge_refusal(struct remote_writer *w, const struct remote_call *c,
               const struct http_call_answer *answer, struct writer_step *step)
@@ -484,20 +477,7 @@ judge_refusal(struct remote_writer *w, const struct remote_call *c,
         return;
     }
     bool is_firekeep = answer->status == 400 && reported > 0;
-    if (is_firekeep && refuses_all(c, answer, reported)) {
-        step->verdict = VERDICT_DEAD;
-        return;
-    }
-    step->reports_all_refused = is_firekeep && c->families == 0;
-    series_named_read(&w->named, answer->body);
-    if (w->named.count > 0) step->hint = HINT_NAMED;
-}
-
-static enum writer_blame
-remote_write_blames(struct writer *writer, const struct item *item)
-{
-    struct remote_writer *w = (struct remote_writer *)writer;
-    return series_named_has(&w->named, item->labels, &w->scratch) ? BLAMES_SERIES : BLAMES_NOT;
+    if (is_firekeep && refuses_all(c, answer, reported)) step->verdict = VERDICT_DEAD;
 }
 
 static void
@@ -601,7 +581,6 @@ const struct writer_class remote_write_writer = {
     .bytes = remote_write_bytes,
     .begin = remote_write_begin,
     .judge = remote_write_judge,
-    .blames = remote_write_blames,
     .need_prepare = remote_write_need_prepare,
     .prepare = remote_write_prepare,
     .check = remote_write_check,

@@ -371,14 +371,7 @@ UNIT_TEST(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again)
     rig_fini(&rig);
 }
 
-static bool
-blames(struct rig *rig, const char *name, const char *job)
-{
-    struct item item = {.kind = ITEM_FLOAT, .labels = labels_of(rig, name, job)};
-    return class->blames(rig->writer, &item) == BLAMES_SERIES;
-}
-
-UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
+UNIT_TEST(test_a_refusal_may_say_how_many)
 {
     struct rig rig;
     rig_init(&rig);
@@ -390,13 +383,9 @@ UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
     answered(&rig, 400, "1", "out of order sample for series {__name__=\"up\", job=\"b\"}\n");
     assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
     assert_int_equal(rig.step.refused, 2);
-    assert_int_equal(rig.step.hint, HINT_NAMED);
-    assert_true(blames(&rig, "up", "b"));
-    assert_false(blames(&rig, "up", "a"));
     /* If none or all were written, the refused samples are unknown. */
     answered(&rig, 400, "0", "no");
     assert_int_equal(rig.step.refused, 0);
-    assert_int_equal(rig.step.hint, HINT_NONE);
     answered(&rig, 400, "3", "");
     assert_int_equal(rig.step.refused, 0);
     answered(&rig, 400, "", "");
@@ -693,7 +682,7 @@ main(void)
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
         cmocka_unit_test(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again),
-        cmocka_unit_test(test_a_refusal_may_say_how_many_and_which),
+        cmocka_unit_test(test_a_refusal_may_say_how_many),
         cmocka_unit_test(test_a_count_of_as_many_as_there_are_says_that_all_are_refused),
         cmocka_unit_test(test_refused_metadata_is_not_counted_as_a_sample),
         cmocka_unit_test(test_families_alone_do_not_make_a_request_of_2_0),

@@ -1,27 +1,11 @@
 /*
- * isolate.c - see isolate.h. This file decides into which pieces a call is split, and when each of
- * them may be sent.
+ * isolate.c - see isolate.h. This file decides how a call is split, and when each piece may be
+ * sent.
  *
- * How many pieces. Of n items of which d are refused, halving costs d * log2(n / d) calls and some:
- * as good as it gets when nothing else is known. Halves are tried one after the other, because if
- * all of the first one is delivered the second is known to be refused, and is halved without a
- * call. If the answer says how many, twice as many pieces are made at once, of which half are
- * delivered, and all may be pending at the same time. If the call has several series, the first
- * pieces are twice as many as series would be refused if each were so as a whole. Items that the
- * answer points at are set apart, and tried once the rest is settled, in one call where the answer
- * to that says that all are refused. If many more than those it points at are refused, as where
- * hundreds of metrics are and an answer names one, the rest comes in several pieces, of which each
- * answer names another.
- *
- * A series or metric that an answer points at may have thousands of items of which one is refused,
- * or all. A piece of such items comes in four: in the worst case that costs no more than halves
- * (four calls for two halvings). Where no answer says how many are refused, the items that are
- * settled say how many to expect: if most of them were refused, pieces come in up to 16, so that a
- * call of which all n items are refused takes n / 15 calls besides the n that no search can avoid.
- *
- * An answer that points at the wrong items costs calls, and must not cost one for each item. So the
- * `n oldest` of an answer are set apart HINTS_MAX times at most, and from then on what is not named
- * comes in several pieces.
+ * Halves are tried one after the other, because if all of the first one is delivered the second is
+ * known to be refused, and is halved without a call. Items are sorted by series, so that the
+ * refused samples of a series stay together, and a half ends between series if there is more than
+ * one.
  *
  * Invariants, asserted where pieces are replaced and taken:
  *
@@ -34,8 +18,8 @@
  * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
  *    series of which an earlier item is in another piece.
  *
- * By invariant 1, isolating k of n items takes about 2 k log2(n / k) + 2 k calls, and at most 2 n,
- * besides those that wrong hints cost.
+ * By invariant 1, isolating k of n items takes at most 2 k log2(n / k) + 2 k calls, and at most 2
+ * n.
  */
 #include "relay/lane/isolate.h"
 
@@ -44,16 +28,7 @@
 
 #include "base/array.h"
 
-enum {
-    PIECES_FIRST = 8,
-    REST_PIECES_MAX = 16, /* pieces of the items that an answer does not name, at most */
-    REST_REFUSED_EACH = 4,
-    ORDERED_PIECES_MAX = 8,
-    REST_PIECES_UNKNOWN = 4, /* the same if the answer has no number, unless it is the first */
-    SUSPECT_PIECES = 4,      /* pieces of items that an answer names, at least */
-    UNKNOWN_PIECES_MAX = 16, /* pieces if an answer has neither names nor a number, at most */
-    HINTS_MAX = 4,           /* refusals of a piece until hints are no longer followed */
-};
+enum { PIECES_FIRST = 8, SUSPECTS_MAX = 16384 };
 
 enum err
 isolate_init(struct isolate *is, struct budget *memory)
@@ -65,18 +40,9 @@ isolate_init(struct isolate *is, struct budget *memory)
     return OK;
 }
 
-static void
-forget_keys(struct isolate *is)
-{
-    mem_free(is->memory, is->keys, is->key_count * sizeof *is->keys);
-    is->keys = NULL;
-    is->key_count = 0;
-}
-
 void
 isolate_fini(struct isolate *is)
 {
-    forget_keys(is);
     array_free(is->memory, is->pieces, is->capacity);
     *is = (struct isolate){.count = 0};
 }
@@ -87,14 +53,12 @@ isolate_begin(struct isolate *is, uint32_t count)
     assert(count > 0);
     assert(is->count == 0);
     is->pieces[is->count++] = (struct call_piece){.to = count};
-    is->delivered_count = is->refused_count = 0;
 }
 
 void
 isolate_abandon(struct isolate *is)
 {
     is->count = 0;
-    forget_keys(is);
 }
 
 bool
@@ -124,17 +88,6 @@ isolate_taken(const struct isolate *is, uint8_t who)
     return NULL;
 }
 
-enum err
-isolate_need_keys(struct isolate *is, uint32_t count)
-{
-    assert(is->keys == NULL || is->key_count == count);
-    if (is->keys != NULL) return OK;
-    is->keys = mem_new(is->memory, count * sizeof *is->keys);
-    if (is->keys == NULL) return ERR_NOMEM;
-    is->key_count = count;
-    return OK;
-}
-
 /* --- adding and removing pieces --------------------------------------------------------------- */
 
 /* The outcome of a piece decides whether the next one, if it waits, is known to be refused. */
@@ -154,13 +107,6 @@ isolate_answered(struct isolate *is, struct call_piece *piece)
 }
 
 void
-isolate_settled(struct isolate *is, uint32_t delivered, uint32_t refused)
-{
-    is->delivered_count += delivered;
-    is->refused_count += refused;
-}
-
-void
 isolate_gone(struct isolate *is, struct call_piece *piece, bool delivered)
 {
     uint32_t i = (uint32_t)(piece - is->pieces);
@@ -168,7 +114,6 @@ isolate_gone(struct isolate *is, struct call_piece *piece, bool delivered)
     inform_next(is, piece, delivered);
     is->count--;
     memmove(piece, piece + 1, (is->count - i) * sizeof *piece);
-    if (is->count == 0) forget_keys(is);
 }
 
 /* Makes room for `more` pieces. Moves pieces: pointers to them end. */
@@ -216,277 +161,66 @@ isolate_cut(struct isolate *is, struct call_piece *piece, uint32_t at)
     return OK;
 }
 
-/* --- splitting -------------------------------------------------------------------------------- */
-
-/* An item of a piece that is split. */
-struct isolate_entry {
-    struct call_item item;
-    struct isolate_key key;
-    uint32_t was;   /* its index in the piece */
-    uint32_t class; /* sorts before everything else */
-};
-
-struct split {
-    struct isolate_entry *entries;
-    uint32_t count;
-    struct call_piece *made; /* new pieces, relative to the start of the piece */
-    uint32_t made_count;
-};
+/* --- halves ----------------------------------------------------------------------------------- */
 
 static int
-compare(uint64_t a, uint64_t b)
+compare_by_place(const void *first, const void *second)
 {
-    return a < b ? -1 : a > b;
+    const struct call_item *a = first, *b = second;
+    if (a->record != b->record) return a->record < b->record ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
 }
 
 static int
 compare_by_series(const void *first, const void *second)
 {
-    const struct isolate_entry *a = first, *b = second;
-    int order = compare(a->class, b->class);
-    if (order == 0) order = compare(a->key.metric, b->key.metric);
-    if (order == 0) order = compare(a->key.series, b->key.series);
-    return order != 0 ? order : compare(a->was, b->was);
+    const struct call_item *a = first, *b = second;
+    if (a->series != b->series) return a->series < b->series ? -1 : 1;
+    return compare_by_place(first, second);
 }
 
-static int
-compare_by_place(const void *first, const void *second)
-{
-    return compare(((const struct isolate_entry *)first)->was,
-                   ((const struct isolate_entry *)second)->was);
-}
-
-/* The first index from `at` on at which another series begins; `end` if there is none before it. */
+/* The border between series that is next to the middle of the items, which are sorted by series; 0
+ * if there is only one series. */
 static uint32_t
-next_border(const struct split *s, uint32_t at, uint32_t end)
+border_of(const struct call_item *items, uint32_t count)
 {
-    while (at < end && s->entries[at].key.series == s->entries[at - 1].key.series &&
-           s->entries[at].key.metric == s->entries[at - 1].key.metric) {
-        at++;
-    }
-    return at;
+    uint32_t below = count / 2, above = count / 2;
+    while (below > 0 && items[below].series == items[below - 1].series)
+        below--;
+    while (above < count && items[above].series == items[above - 1].series)
+        above++;
+    if (below == 0) return above < count ? above : 0;
+    return above < count && above - count / 2 < count / 2 - below ? above : below;
 }
 
-/*
- * Makes `wanted` pieces or fewer of entries [from, to), which are sorted by series, but at least
- * two if more than one is wanted. Pieces end between series if there is more than one. With
- * `in_order`, entries are in the order of the log, and pieces are tried one after another, as those
- * of one series are.
- */
-static void
-make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool in_order,
-            struct call_piece as)
+enum err
+isolate_halve(struct isolate *is, struct call_piece *piece, struct call_item *items, bool in_order)
 {
-    bool one_series = in_order || next_border(s, from + 1, to) == to;
-    uint32_t begin = from, first = s->made_count;
-    if (wanted > to - from) wanted = to - from;
-    for (uint32_t i = 1; i <= wanted && begin < to; i++) {
-        uint32_t end = from + (uint32_t)((uint64_t)(to - from) * i / wanted);
-        if (end <= begin) continue;
-        if (!one_series) end = next_border(s, end, to);
-        /* The last series reaches to the end, with others before it in this piece. */
-        if (end == to && begin == from && wanted > 1) {
-            end = one_series ? from + (to - from) / 2 : next_border(s, from + 1, to);
-        }
-        as.from = begin;
-        as.to = end;
-        as.after = one_series ? from : begin;
-        s->made[s->made_count++] = as;
-        begin = end;
-    }
-    assert(begin == to);
-    bool two = s->made_count - first == 2;
-    if (two && wanted == 2) s->made[first + 1].state = PIECE_WAITS;
-}
-
-static void
-keep_order_within(const struct split *s)
-{
-    for (uint32_t i = 0; i < s->made_count; i++) {
-        const struct call_piece *p = &s->made[i];
-        qsort(&s->entries[p->from], p->to - p->from, sizeof *s->entries, compare_by_place);
-    }
-}
-
-static uint32_t
-at_most(uint64_t wanted, uint32_t most)
-{
-    return wanted < most ? (uint32_t)wanted : most;
-}
-
-/* The number of pieces for the rest of a piece of which `blamed` items are named. */
-static uint32_t
-rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_hint *hint)
-{
-    if (hint->no_response) return 1;
-    bool misled = piece->depth >= HINTS_MAX;
-    if (hint->refused == 0) return piece->depth > 0 ? REST_PIECES_UNKNOWN : 1;
-    uint32_t others = hint->refused > blamed ? hint->refused - blamed : 0;
-    uint32_t pieces = at_most(others / REST_REFUSED_EACH, REST_PIECES_MAX);
-    uint32_t least = misled ? REST_PIECES_UNKNOWN : 1;
-    return pieces > least ? pieces : least;
-}
-
-static uint32_t
-count_series(const struct split *s)
-{
-    uint32_t series = 0;
-    for (uint32_t at = 0; at < s->count; at = next_border(s, at + 1, s->count)) {
-        series++;
-    }
-    return series;
-}
-
-/*
- * The number of pieces for `count` items of which an unknown number is refused: as if the share of
- * refused items were that of the items settled so far, within bounds. If that is wrong, each
- * halving costs 4 calls at most.
- */
-static uint32_t
-unknown_pieces(const struct isolate *is, uint32_t count, bool suspect)
-{
-    uint64_t settled = (uint64_t)is->delivered_count + is->refused_count;
-    uint64_t few = settled == 0 ? 0 : (uint64_t)count * is->refused_count / settled;
-    uint32_t least = suspect ? SUSPECT_PIECES : 2;
-    uint32_t pieces = at_most(2 * few, UNKNOWN_PIECES_MAX);
-    return at_most(pieces > least ? pieces : least, count);
-}
-
-/*
- * The number of pieces for all of a piece, if the response names none of its items, or all of them.
- * If most are refused, and a response says so if all are, the accepted ones are searched. At
- * first whole series are expected to be refused; if not, the responses to these pieces say so.
- */
-static uint32_t
-all_pieces(const struct isolate *is, const struct split *s, const struct call_piece *piece,
-           bool suspect, const struct isolate_hint *hint)
-{
-    uint32_t count = piece->to - piece->from, few = hint->refused;
-    if (few == 0) return unknown_pieces(is, count, suspect);
-    if (hint->reports_all_refused && few < count && count - few < few) few = count - few;
-    uint32_t series = hint->in_order ? 1 : count_series(s);
-    if (piece->depth == 0 && series > 1)
-        few = (uint32_t)(((uint64_t)few * series + count - 1) / count);
-    uint32_t pieces = at_most(2 * (uint64_t)few, count);
-    return hint->in_order && pieces > ORDERED_PIECES_MAX ? ORDERED_PIECES_MAX : pieces;
-}
-
-static void
-plan(const struct isolate *is, struct split *s, const struct call_piece *piece, uint32_t blamed,
-     const struct isolate_hint *hint)
-{
-    uint32_t n = s->count;
-    bool apart = blamed > 0 && blamed < n && !(hint->by_time && piece->depth >= HINTS_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        s->entries[i].class = apart && s->entries[i].key.blamed != hint->by_time;
-    }
-    bool in_order = hint->in_order && !apart;
-    qsort(s->entries, n, sizeof *s->entries, in_order ? compare_by_place : compare_by_series);
-    struct call_piece as = {.depth = piece->depth < UINT8_MAX ? piece->depth + 1 : UINT8_MAX,
-                            .suspect = piece->suspect,
-                            .by_time = piece->by_time};
-    struct call_piece blamed_as = as;
-    blamed_as.suspect = true;
-    blamed_as.by_time |= hint->by_time;
-    if (!apart) {
-        bool suspect = piece->suspect || blamed == n;
-        uint32_t pieces = all_pieces(is, s, piece, suspect, hint);
-        make_pieces(s, 0, n, pieces, in_order, suspect ? blamed_as : as);
-    } else if (hint->by_time) { /* both may have samples of one series: the oldest go first */
-        make_pieces(s, 0, blamed, 1, false, blamed_as);
-        make_pieces(s, blamed, n, 1, false, as);
-    } else {
-        make_pieces(s, 0, n - blamed, rest_pieces(piece, blamed, hint), false, as);
-        make_pieces(s, n - blamed, n, 1, false, blamed_as);
-    }
-    if (apart) s->made[s->made_count - 1].after = 0;
-}
-
-/* Replaces the piece that was split by those made of it. */
-static enum err
-commit(struct isolate *is, uint32_t at, struct call_item *items, struct split *s)
-{
-    uint32_t from = is->pieces[at].from;
-    enum err e = reserve(is, s->made_count);
+    uint32_t at = (uint32_t)(piece - is->pieces), count = piece->to - piece->from, border = 0;
+    assert(count >= 2);
+    enum err e = reserve(is, 1);
     if (e) return e;
-    keep_order_within(s);
-    for (uint32_t i = 0; i < s->count; i++) {
-        items[from + i] = s->entries[i].item;
-        if (is->keys != NULL) is->keys[from + i] = s->entries[i].key;
+    piece = &is->pieces[at];
+    struct call_item *own = &items[piece->from];
+    if (!in_order) {
+        qsort(own, count, sizeof *own, compare_by_series);
+        border = border_of(own, count);
+        qsort(own, border, sizeof *own, compare_by_place);
+        qsort(own + border, count - border, sizeof *own, compare_by_place);
     }
-    for (uint32_t i = 0; i < s->made_count; i++) {
-        s->made[i].from += from;
-        s->made[i].to += from;
-        s->made[i].after += from;
+    bool apart = border > 0;
+    if (!apart) border = count / 2;
+    struct call_piece two[2] = {*piece, *piece};
+    for (int i = 0; i < 2; i++) {
+        two[i].taken = 0;
+        two[i].found = true;
+        two[i].state = i == 0 ? PIECE_OPEN : PIECE_WAITS;
     }
-    replace(is, at, s->made, s->made_count);
+    two[0].to = two[1].from = piece->from + border;
+    two[0].after = two[0].from;
+    two[1].after = apart ? two[1].from : two[0].from;
+    replace(is, at, two, 2);
     return OK;
-}
-
-static enum err
-split_init(struct split *s, const struct isolate *is, const struct call_piece *piece,
-           const struct call_item *items, uint32_t made_most)
-{
-    uint32_t from = piece->from;
-    *s = (struct split){.count = piece->to - from};
-    s->entries = mem_alloc(is->memory, s->count * sizeof *s->entries);
-    s->made = mem_alloc(is->memory, made_most * sizeof *s->made);
-    if (s->entries == NULL || s->made == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < s->count; i++) {
-        s->entries[i] = (struct isolate_entry){.item = items[from + i], .was = i};
-        if (is->keys != NULL) s->entries[i].key = is->keys[from + i];
-    }
-    return OK;
-}
-
-static void
-split_fini(struct split *s, const struct isolate *is, uint32_t made_most)
-{
-    mem_free(is->memory, s->entries, s->count * sizeof *s->entries);
-    mem_free(is->memory, s->made, made_most * sizeof *s->made);
-}
-
-enum err
-isolate_split(struct isolate *is, struct call_piece *piece, struct call_item *items,
-              const struct isolate_hint *hint)
-{
-    struct split s;
-    uint32_t at = (uint32_t)(piece - is->pieces), blamed = 0, made_most = piece->to - piece->from;
-    assert(made_most >= 2);
-    enum err e = split_init(&s, is, piece, items, made_most);
-    for (uint32_t i = 0; i < s.count && e == OK; i++) {
-        blamed += s.entries[i].key.blamed;
-    }
-    if (e == OK) {
-        plan(is, &s, piece, blamed, hint);
-        e = commit(is, at, items, &s);
-    }
-    split_fini(&s, is, made_most);
-    return e;
-}
-
-enum err
-isolate_set_apart(struct isolate *is, struct call_item *items)
-{
-    assert(is->count == 1);
-    struct split s;
-    struct isolate_hint nothing = {.refused = 0};
-    uint32_t made_most = is->pieces[0].to, suspects = 0;
-    enum err e = split_init(&s, is, is->pieces, items, made_most);
-    for (uint32_t i = 0; i < s.count && e == OK; i++) {
-        s.entries[i].key.blamed = s.entries[i].item.suspect;
-        suspects += s.entries[i].item.suspect;
-    }
-    if (e == OK && suspects == s.count) is->pieces[0].suspect = true;
-    if (e == OK && suspects > 0 && suspects < s.count) {
-        plan(is, &s, is->pieces, suspects, &nothing);
-        for (uint32_t i = 0; i < s.made_count; i++) {
-            s.made[i].depth = 0;
-        }
-        e = commit(is, 0, items, &s);
-    }
-    split_fini(&s, is, made_most);
-    return e;
 }
 
 void
@@ -501,5 +235,62 @@ isolate_validate(const struct isolate *is, uint32_t items)
         end = p->to;
     }
     assert(end <= items);
-    assert(is->keys == NULL || is->key_count == items);
+}
+
+/* --- suspects --------------------------------------------------------------------------------- */
+
+static bool
+is_suspect(const struct suspects *s, uint64_t series)
+{
+    return s->count > 0 && s->slots[series % SUSPECTS_MAX] == series;
+}
+
+void
+suspects_add(struct suspects *s, struct budget *memory, uint64_t series)
+{
+    if (s->slots == NULL) s->slots = mem_new(memory, SUSPECTS_MAX * sizeof *s->slots);
+    if (s->slots == NULL || series == 0) return;
+    uint64_t *slot = &s->slots[series % SUSPECTS_MAX];
+    s->count += *slot == 0;
+    *slot = series;
+}
+
+void
+suspects_forget(struct suspects *s, uint64_t series)
+{
+    if (series == 0 || !is_suspect(s, series)) return;
+    s->slots[series % SUSPECTS_MAX] = 0;
+    s->count--;
+}
+
+void
+suspects_fini(struct suspects *s, struct budget *memory)
+{
+    mem_free(memory, s->slots, SUSPECTS_MAX * sizeof *s->slots);
+    *s = (struct suspects){.slots = NULL};
+}
+
+enum err
+isolate_set_apart(struct isolate *is, struct call_item *items, const struct suspects *suspects)
+{
+    assert(is->count == 1);
+    uint32_t count = is->pieces[0].to, others = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        others += !is_suspect(suspects, items[i].series);
+    }
+    if (others == count) return OK;
+    is->pieces[0].suspect = others == 0;
+    if (others == 0) return OK;
+    enum err e = reserve(is, 1);
+    struct call_item *apart = e ? NULL : mem_alloc(is->memory, count * sizeof *apart);
+    if (apart == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0, other = 0, next = others; i < count; i++) {
+        apart[is_suspect(suspects, items[i].series) ? next++ : other++] = items[i];
+    }
+    memcpy(items, apart, count * sizeof *apart);
+    mem_free(is->memory, apart, count * sizeof *apart);
+    const struct call_piece two[2] = {{.to = others},
+                                      {others, count, .after = others, .suspect = true}};
+    replace(is, 0, two, 2);
+    return OK;
 }

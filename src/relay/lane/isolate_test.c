@@ -1,49 +1,30 @@
 /*
  * isolate_test.c - the refused items of a call are found with few further calls, and no series is
- * ever tried out of order, whatever the answers say and in any order of answers.
+ * ever tried out of order, in any order of answers.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "relay/lane/isolate.h"
 
-#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/hash/hash.h"
 #include "lib/seeds.h"
 #include "lib/test.h"
-#include "relay/lane/isolate.h"
 
-enum { ITEMS_MAX = 6000, AT_ONCE = 4 };
-
-enum tells {
-    NOTHING,
-    HOW_MANY,
-    A_METRIC,
-    THE_OLDEST, /* names the oldest, and how many; wrong unless the oldest are refused */
-    ONLY_A_METRIC,
-    A_WRONG_METRIC,
-    TELLS_COUNT
-};
+enum { ITEMS_MAX = 6000, AT_ONCE = 4, SERIES_MAX = 6000 };
 
 static struct {
     struct budget memory;
     struct isolate is;
     struct call_item items[ITEMS_MAX];
-    uint64_t metric[ITEMS_MAX], series[ITEMS_MAX]; /* by the number of an item, which is `index` */
+    uint32_t series[ITEMS_MAX]; /* by the number of an item, which is `index` */
     bool bad[ITEMS_MAX], settled[ITEMS_MAX];
-    uint32_t count, series_count;
-    enum tells tells;
-    bool tells_of_all; /* "all are refused" differs from "some are refused" */
-    bool in_order;     /* an answer names all of the metrics, and none of the series */
-    bool whole;        /* no call is too large */
-    bool unordered;    /* the order is not checked, as that takes n^2 */
+    uint32_t count;
+    bool says_all; /* "all are refused" differs from "some are refused" */
+    bool in_order;
     uint64_t random;
     uint32_t calls;
-    uint64_t sent; /* items in all calls */
-    uint64_t suspected[64];
-    uint32_t suspected_count;
 } t;
 
 static uint32_t
@@ -54,18 +35,18 @@ random_below(uint32_t n)
 }
 
 static void
-begin(uint32_t count, uint32_t metrics, uint32_t series_each)
+begin(uint32_t count, uint32_t series)
 {
+    uint64_t random = t.random;
     memset(&t, 0, sizeof t);
+    t.random = random;
     budget_init(&t.memory, "test", 0, NULL);
     assert_int_equal(isolate_init(&t.is, &t.memory), OK);
     t.count = count;
-    t.series_count = metrics * series_each;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t series = i % t.series_count;
-        t.items[i] = (struct call_item){.index = i, .count = 1};
-        t.metric[i] = hash_mix(1, series / series_each);
-        t.series[i] = hash_mix(2, series);
+        t.series[i] = random_below(series);
+        t.items[i] = (struct call_item){
+            .record = 7, .index = i, .count = 1, .series = hash_mix(t.series[i], 99) | 1};
     }
     isolate_begin(&t.is, count);
 }
@@ -73,33 +54,31 @@ begin(uint32_t count, uint32_t metrics, uint32_t series_each)
 static void
 end(void)
 {
+    assert_true(isolate_is_done(&t.is));
     for (uint32_t i = 0; i < t.count; i++) {
         assert_true(t.settled[i]);
     }
-    assert_true(isolate_is_done(&t.is));
     isolate_fini(&t.is);
     assert_int_equal(budget_used(&t.memory), 0);
 }
 
-/* Checks that earlier items of the same series are not elsewhere, and that the piece
- * keeps its order. */
+/* Checks that a piece is in order, and that no earlier item of its series is open elsewhere. */
 static void
 check_order(const struct call_piece *p)
 {
-    static uint32_t in[ITEMS_MAX];
-    static bool left[ITEMS_MAX]; /* series with an item that is neither settled nor in the piece */
-    memset(in, 0, sizeof in);
-    memset(left, 0, sizeof left);
+    static uint32_t first[SERIES_MAX];
+    memset(first, 0xff, sizeof first);
     for (uint32_t i = p->from; i < p->to; i++) {
-        if (i > p->from) assert_true(t.items[i].index > t.items[i - 1].index);
-        in[t.items[i].index] = 1;
+        uint32_t number = t.items[i].index;
+        assert_true(i == p->from || t.items[i - 1].index < number);
+        if (first[t.series[number]] == UINT32_MAX) first[t.series[number]] = number;
     }
-    for (uint32_t i = 0; i < t.count; i++) {
-        uint32_t series = i % t.series_count;
-        if (in[i]) {
-            assert_false(left[series]);
-        } else if (!t.settled[i]) {
-            left[series] = true;
+    for (uint32_t k = 0; k < t.is.count; k++) {
+        const struct call_piece *other = &t.is.pieces[k];
+        for (uint32_t i = other->from; i < other->to && other != p; i++) {
+            uint32_t number = t.items[i].index;
+            if (number < first[t.series[number]] && first[t.series[number]] != UINT32_MAX)
+                fail_msg("item %u was not sent before %u", number, first[t.series[number]]);
         }
     }
 }
@@ -113,374 +92,187 @@ settle(const struct call_piece *p)
     }
 }
 
-static bool
-is_suspected(uint64_t metric)
-{
-    for (uint32_t i = 0; i < t.suspected_count; i++) {
-        if (t.suspected[i] == metric) return true;
-    }
-    return false;
-}
-
-/* Returns the hint in an answer about a piece, of which `bad` items are refused. */
-static struct isolate_hint
-learn(const struct call_piece *p, uint32_t bad)
-{
-    assert_int_equal(isolate_need_keys(&t.is, t.count), OK);
-    bool counts = t.tells != NOTHING && t.tells != ONLY_A_METRIC;
-    struct isolate_hint told = {.refused = counts ? bad : 0};
-    told.by_time = t.tells == THE_OLDEST && bad > 0;
-    told.reports_all_refused = counts && t.tells_of_all;
-    told.in_order = t.in_order && bad > 0;
-    uint32_t first = p->from;
-    bool wrong = t.tells == A_WRONG_METRIC;
-    while (first < p->to && t.bad[t.items[first].index] == wrong) {
-        first++;
-    }
-    if ((t.tells == A_METRIC || t.tells == ONLY_A_METRIC || wrong) && first < p->to) {
-        uint64_t metric = t.metric[t.items[first].index];
-        if (!is_suspected(metric)) t.suspected[t.suspected_count++ % 64] = metric;
-        if (t.suspected_count > 64) t.suspected_count = 64;
-    }
-    for (uint32_t i = p->from; i < p->to; i++) {
-        uint32_t number = t.items[i].index;
-        t.is.keys[i] = (struct isolate_key){t.metric[number], t.series[number], .known = true};
-        t.is.keys[i].blamed = is_suspected(t.metric[number]);
-        if (told.by_time) t.is.keys[i].blamed = i - p->from < bad;
-    }
-    return told;
-}
-
+/* The destination answers about a piece. */
 static void
-answer(struct call_piece *p)
+answer(uint8_t who)
 {
+    struct call_piece *p = isolate_taken(&t.is, who);
     uint32_t bad = 0, size = p->to - p->from;
     for (uint32_t i = p->from; i < p->to; i++) {
         bad += t.bad[t.items[i].index];
     }
-    if (bad == 0 || size == 1 || (bad == size && t.tells_of_all))
-        isolate_settled(&t.is, size - bad, bad);
-    if (bad == 0) {
+    t.calls++;
+    if (bad == 0 || size == 1 || (t.says_all && bad == size)) {
         settle(p);
-        isolate_gone(&t.is, p, true);
-    } else if (size == 1 || (bad == size && t.tells_of_all)) {
-        settle(p);
-        isolate_gone(&t.is, p, false);
-    } else {
-        struct isolate_hint told = learn(p, bad);
-        assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
+        isolate_gone(&t.is, p, bad == 0);
+        return;
     }
+    assert_int_equal(isolate_halve(&t.is, p, t.items, t.in_order), OK);
 }
 
-/* Tries pieces until none is left, AT_ONCE at a time, with answers in any order. */
+/* Tries pieces, several at a time, until all is settled. Answers come in any order. */
 static void
 run(void)
 {
-    uint32_t pending = 0;
+    uint8_t pending[AT_ONCE];
+    uint32_t count = 0;
     while (!isolate_is_done(&t.is)) {
         isolate_validate(&t.is, t.count);
-        struct call_piece *p = pending < AT_ONCE ? isolate_next(&t.is) : NULL;
+        struct call_piece *p = count < AT_ONCE ? isolate_next(&t.is) : NULL;
         if (p != NULL && p->state == PIECE_SURE && p->to - p->from > 1) {
-            struct isolate_hint told = learn(p, 0);
-            assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
+            assert_int_equal(isolate_halve(&t.is, p, t.items, t.in_order), OK);
             continue;
         }
         if (p != NULL) {
             uint8_t who = 1;
-            while (isolate_taken(&t.is, who) != NULL) {
+            while (isolate_taken(&t.is, who) != NULL)
                 who++;
-            }
+            check_order(p);
             p->taken = who;
-            if (!t.unordered) check_order(p);
-            t.calls++;
-            t.sent += p->to - p->from;
-            pending++;
-            continue;
+            pending[count++] = who;
+            if (random_below(2) == 0) continue;
         }
-        assert_true(pending > 0);
-        uint8_t who = (uint8_t)(1 + random_below(AT_ONCE));
-        p = isolate_taken(&t.is, who);
-        if (p == NULL) continue;
-        bool too_large = !t.whole && random_below(50) == 0;
-        if (too_large && p->to - p->from > 1) {
-            assert_int_equal(isolate_cut(&t.is, p, p->from + 1), OK);
-            p = isolate_taken(&t.is, who);
-            p->taken = 0;
-        } else {
-            answer(p);
-        }
-        pending--;
+        assert_true(count > 0);
+        uint32_t at = random_below(count);
+        uint8_t who = pending[at];
+        pending[at] = pending[--count];
+        answer(who);
     }
-}
-
-/* --- tests ------------------------------------------------------------------------------------ */
-
-UNIT_TEST(test_one_of_many_is_found_by_halving)
-{
-    for (uint32_t at = 0; at < 2000; at += 97) {
-        begin(2000, 2000, 1);
-        t.random = shifted_seed(at);
-        t.bad[at] = true;
-        run();
-        assert_in_range(t.calls, 2, 30); /* at most 2 log2(n), and the calls that are too large */
-        end();
-    }
-}
-
-/* Returns the calls needed for these refused items of 4096, with `metrics` metrics of
- * `each` series. */
-static uint32_t
-calls_for(enum tells tells, uint32_t metrics, uint32_t each, const uint32_t *bad, uint32_t count)
-{
-    begin(4096, metrics, each);
-    t.tells = tells;
-    t.whole = t.unordered = true;
-    for (uint32_t i = 0; i < count; i++) {
-        t.bad[bad[i]] = true;
-    }
-    run();
     end();
-    return t.calls;
-}
-
-static const struct {
-    uint32_t metrics, each;
-} SHAPES[] = {{1, 1}, {2, 1}, {16, 1}, {4096, 1}, {1, 16}, {16, 16}, {1, 4096}};
-enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
-
-UNIT_TEST(test_one_of_4096_takes_forty_calls_at_most_wherever_it_is)
-{
-    static const uint32_t places[] = {0, 1, 100, 1000, 2047, 2048, 3000, 4094, 4095};
-    for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
-        uint32_t most = 0, least = UINT32_MAX;
-        for (uint32_t i = 0; i < SHAPE_COUNT * 9; i++) {
-            uint32_t calls =
-                calls_for(tells, SHAPES[i / 9].metrics, SHAPES[i / 9].each, &places[i % 9], 1);
-            if (calls > most) most = calls;
-            if (calls < least) least = calls;
-        }
-        print_message("answers that tell %d: %u to %u calls\n", (int)tells, least, most);
-        assert_in_range(most, 3, 40);
-    }
 }
 
 static uint32_t
-log2_of(uint32_t n)
+most_calls(uint32_t n, uint32_t k)
 {
-    uint32_t log = 0;
-    for (; n > 1; n = (n + 1) / 2) {
-        log++;
-    }
-    return log;
+    return k == 0 ? 1 : (uint32_t)ceil(2 * k * log2((double)n / k)) + 2 * k;
 }
 
-UNIT_TEST(test_calls_grow_with_how_many_are_refused)
+UNIT_TEST(test_refused_items_are_found_within_the_bound)
 {
-    static const uint32_t counts[] = {2, 5, 20, 100, 1000, 4096};
-    static uint32_t bad[4096];
-    for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
-        for (uint32_t i = 0; i < 6; i++) {
-            uint32_t most = 0, k = counts[i];
-            for (uint32_t at = 0; at < k; at++) {
-                bad[at] = (uint32_t)((uint64_t)at * 4096 / k);
+    static const uint32_t sizes[] = {2, 3, 17, 600, 4096};
+    t.random = shifted_seed(1);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        uint32_t n = sizes[s];
+        for (uint32_t k = 0; k <= n; k = k < 5 ? k + 1 : k * 3) {
+            begin(n, n < 40 ? n : 40 + random_below(n - 39));
+            for (uint32_t left = k; left > 0;) {
+                uint32_t i = random_below(n);
+                left -= !t.bad[i];
+                t.bad[i] = true;
             }
-            for (uint32_t shape = 0; shape < SHAPE_COUNT; shape++) {
-                uint32_t calls =
-                    calls_for(tells, SHAPES[shape].metrics, SHAPES[shape].each, bad, k);
-                if (calls > most) most = calls;
-            }
-            print_message("%4u refused, answers that tell %d: %u calls\n", k, (int)tells, most);
-            uint32_t hints = tells == A_WRONG_METRIC ? 2 * 4 * k : 0; /* HINTS_MAX for each */
-            uint32_t bound = 2 * k * log2_of(4096 / k) + 2 * k + 4 + hints;
-            assert_in_range(most, k < 1000 ? k : 1000, bound);
+            run();
+            /* Halves end between series, so they are not of one size. */
+            if (t.calls > most_calls(n, k) + k + 2)
+                fail_msg("%u of %u took %u calls", k, n, t.calls);
+            assert_in_range(t.calls, 1, 2 * n);
         }
     }
 }
 
-UNIT_TEST(test_a_call_that_is_delivered_is_one)
+/* Its samples stay together, and one answer ends the search where it says that all are refused. */
+UNIT_TEST(test_a_series_that_is_refused_as_a_whole_takes_a_few_calls)
 {
-    begin(2000, 2000, 1);
-    run();
-    assert_in_range(t.calls, 1, 3);
-    end();
-}
-
-UNIT_TEST(test_a_call_whose_result_is_implied_is_not_made)
-{
-    uint32_t calls = 0;
-    for (uint32_t seed = 0; seed < 20; seed++) {
-        begin(1024, 1024, 1);
-        t.random = shifted_seed(seed);
-        t.bad[1023] = t.bad[1022] = true;
-        t.tells_of_all = true;
-        run();
-        calls += t.calls;
-        end();
-    }
-    /* The positions of series follow from their hashes: 3 calls per level would be 30. */
-    assert_in_range(calls, 20 * 10, 20 * 28);
-}
-
-UNIT_TEST(test_many_are_found_with_few_calls_each)
-{
-    for (unsigned told = 0; told < 2; told++) {
-        begin(5000, 5000, 1);
-        t.random = shifted_seed(5);
-        t.tells = told ? HOW_MANY : NOTHING;
-        uint32_t bad = 0;
+    for (uint32_t bad = 0; bad < 40; bad++) {
+        begin(4000, 40);
+        t.says_all = true;
         for (uint32_t i = 0; i < t.count; i++) {
-            t.bad[i] = random_below(100) < 2;
-            bad += t.bad[i];
+            t.bad[i] = t.series[i] == bad;
         }
         run();
-        /* 8 to 10.4 with other seeds; 37 by halving again from the next one on */
-        assert_true(t.calls < 12 * bad);
-        end();
+        assert_in_range(t.calls, 2, 14);
     }
 }
 
-UNIT_TEST(test_metrics_that_are_named_are_refused_together)
+UNIT_TEST(test_items_stay_in_order_where_they_have_to)
 {
-    begin(5000, 9, 500);
-    t.random = shifted_seed(6);
-    t.tells = A_METRIC;
-    t.tells_of_all = true;
-    for (uint32_t i = 0; i < t.count; i++) {
-        t.bad[i] = t.metric[i] == t.metric[2000];
-    }
-    run();
-    assert_in_range(t.calls, 3, 9);
-    end();
-}
-
-UNIT_TEST(test_naming_one_of_a_hundred_metrics_at_a_time_takes_few_calls)
-{
-    begin(4500, 450, 10);
-    t.random = shifted_seed(7);
-    t.tells = A_METRIC;
-    t.tells_of_all = true;
-    for (uint32_t i = 0; i < t.count; i++) {
-        t.bad[i] = i / 10 % 9 == 4;
-    }
-    run();
-    assert_in_range(t.calls, 50, 250);
-    assert_in_range(t.sent, 9000, 10 * 4500);
-    end();
-}
-
-UNIT_TEST(test_the_oldest_go_first_and_the_rest_is_sent_once)
-{
-    begin(5000, 100, 5); /* ten samples of each series */
-    t.random = shifted_seed(8);
-    t.tells = THE_OLDEST;
-    t.tells_of_all = true;
-    for (uint32_t i = 0; i < 550; i++) {
+    begin(1000, 50);
+    t.in_order = true;
+    for (uint32_t i = 0; i < t.count; i += 100) {
         t.bad[i] = true;
     }
     run();
-    assert_in_range(t.calls, 3, 8);
-    end();
-}
-
-UNIT_TEST(test_the_few_that_are_taken_are_looked_for_where_most_are_refused)
-{
-    begin(550, 55, 10);
-    t.random = shifted_seed(9);
-    t.tells = HOW_MANY;
-    t.tells_of_all = true;
     for (uint32_t i = 0; i < t.count; i++) {
-        t.bad[i] = i % 100 != 7;
-    }
-    run();
-    assert_in_range(t.calls, 10, 110);
-    end();
-}
-
-UNIT_TEST(test_samples_refused_for_their_time_are_found_in_log_order)
-{
-    begin(5000, 1, 500); /* ten samples of each series, the oldest of which are refused */
-    t.random = shifted_seed(10);
-    t.tells = A_METRIC;
-    t.tells_of_all = t.in_order = true;
-    for (uint32_t i = 0; i < 550; i++) {
-        t.bad[i] = true;
-    }
-    run();
-    assert_in_range(t.calls, 10, 60);
-    end();
-}
-
-UNIT_TEST(test_a_series_is_tried_in_its_order_whatever_is_refused)
-{
-    for (uint32_t seed = 0; seed < 500; seed++) {
-        uint32_t metrics = 1 + seed % 7, each = 1 + seed % 5;
-        begin(1 + seed % 300, metrics, each);
-        t.random = shifted_seed(seed);
-        t.tells = seed % TELLS_COUNT;
-        t.tells_of_all = seed % 3 == 0;
-        t.in_order = seed % 11 == 0;
-        uint32_t percent = random_below(100);
-        for (uint32_t i = 0; i < t.count; i++) {
-            t.bad[i] = random_below(100) < percent;
-        }
-        run();
-        end();
+        assert_int_equal(t.items[i].index, i);
     }
 }
 
-UNIT_TEST(test_recently_refused_series_are_isolated_from_the_beginning)
+UNIT_TEST(test_suspects_are_set_apart_and_forgotten)
 {
-    begin(1000, 100, 1);
-    t.tells_of_all = true;
+    struct suspects suspects = {.slots = NULL};
+    begin(1000, 50);
+    assert_int_equal(isolate_set_apart(&t.is, t.items, &suspects), OK);
+    assert_int_equal(t.is.count, 1);
     for (uint32_t i = 0; i < t.count; i++) {
-        t.items[i].suspect = t.bad[i] = i % 100 < 10;
+        t.bad[i] = t.series[i] % 10 == 3;
+        if (t.bad[i]) suspects_add(&suspects, &t.memory, t.items[i].series);
     }
-    assert_int_equal(isolate_set_apart(&t.is, t.items), OK);
-    struct call_piece *p = isolate_next(&t.is);
-    assert_int_equal(p->to - p->from, 900);
-    assert_false(p->suspect);
-    check_order(p);
-    p->taken = 1;
-    assert_null(isolate_next(&t.is)); /* it waits, as more may be found */
-    answer(p);
-    p = isolate_next(&t.is);
-    assert_int_equal(p->to - p->from, 100);
-    assert_true(p->suspect);
-    p->taken = 1;
-    answer(p);
-    end();
+    assert_int_equal(suspects.count, 5);
+    assert_int_equal(isolate_set_apart(&t.is, t.items, &suspects), OK);
+    assert_int_equal(t.is.count, 2);
+    assert_false(t.is.pieces[0].suspect);
+    assert_true(t.is.pieces[1].suspect);
+    for (uint32_t i = 0; i < t.count; i++) {
+        assert_int_equal(t.bad[t.items[i].index], i >= t.is.pieces[1].from);
+    }
+    t.says_all = true;
+    for (uint32_t i = 0; i < t.count; i++) {
+        suspects_forget(&suspects, t.items[i].series);
+    }
+    assert_int_equal(suspects.count, 0);
+    suspects_fini(&suspects, &t.memory);
+    run();
+    assert_int_equal(t.calls, 2);
 }
 
 UNIT_TEST(test_if_all_are_suspects_none_is_set_apart)
 {
-    begin(10, 10, 1);
+    struct suspects suspects = {.slots = NULL};
+    begin(100, 5);
     for (uint32_t i = 0; i < t.count; i++) {
-        t.items[i].suspect = true;
+        suspects_add(&suspects, &t.memory, t.items[i].series);
     }
-    assert_int_equal(isolate_set_apart(&t.is, t.items), OK);
+    assert_int_equal(isolate_set_apart(&t.is, t.items, &suspects), OK);
     assert_int_equal(t.is.count, 1);
     assert_true(t.is.pieces[0].suspect);
+    suspects_fini(&suspects, &t.memory);
     run();
-    end();
 }
 
-UNIT_TEST(test_without_memory_a_piece_stays_as_it_is)
+UNIT_TEST(test_a_table_of_suspects_is_of_fixed_size)
 {
-    for (uint64_t nth = 1; nth < 20; nth++) {
-        begin(100, 100, 1);
-        struct call_piece *p = isolate_next(&t.is);
-        p->taken = 1;
-        struct isolate_hint told = {.refused = 30};
-        mem_fail_nth(nth, true);
-        enum err e = isolate_split(&t.is, p, t.items, &told);
-        mem_fail_nth(0, false);
-        assert_true(e == OK || e == ERR_NOMEM);
-        if (e != OK) {
-            assert_int_equal(t.is.count, 1);
-            assert_ptr_equal(isolate_taken(&t.is, 1), t.is.pieces);
-            t.is.pieces[0].taken = 0;
+    struct suspects suspects = {.slots = NULL};
+    budget_init(&t.memory, "test", 0, NULL);
+    for (uint64_t i = 1; i < 200000; i++) {
+        suspects_add(&suspects, &t.memory, hash_mix(i, 3));
+    }
+    assert_in_range(suspects.count, 16000, 16384);
+    assert_in_range(budget_used(&t.memory), 1, 256 * 1024);
+    suspects_fini(&suspects, &t.memory);
+    assert_int_equal(budget_used(&t.memory), 0);
+}
+
+UNIT_TEST(test_without_memory_nothing_is_changed)
+{
+    for (uint64_t nth = 1; nth < 4; nth++) {
+        begin(64, 64);
+        for (uint32_t i = 0; i < t.count; i++) {
+            t.bad[i] = true;
         }
-        run();
+        while (!isolate_is_done(&t.is)) {
+            struct call_piece *p = isolate_next(&t.is);
+            if (p->to - p->from == 1) {
+                settle(p);
+                isolate_gone(&t.is, p, false);
+                continue;
+            }
+            struct call_piece was = *p;
+            mem_fail_nth(nth, false);
+            enum err e = isolate_halve(&t.is, p, t.items, false);
+            mem_fail_nth(0, false);
+            if (e == OK) continue;
+            assert_memory_equal(isolate_next(&t.is), &was, sizeof was);
+            assert_int_equal(isolate_halve(&t.is, isolate_next(&t.is), t.items, false), OK);
+        }
         end();
     }
 }
@@ -489,21 +281,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_of_many_is_found_by_halving),
-        cmocka_unit_test(test_one_of_4096_takes_forty_calls_at_most_wherever_it_is),
-        cmocka_unit_test(test_calls_grow_with_how_many_are_refused),
-        cmocka_unit_test(test_a_call_that_is_delivered_is_one),
-        cmocka_unit_test(test_a_call_whose_result_is_implied_is_not_made),
-        cmocka_unit_test(test_many_are_found_with_few_calls_each),
-        cmocka_unit_test(test_metrics_that_are_named_are_refused_together),
-        cmocka_unit_test(test_naming_one_of_a_hundred_metrics_at_a_time_takes_few_calls),
-        cmocka_unit_test(test_the_oldest_go_first_and_the_rest_is_sent_once),
-        cmocka_unit_test(test_the_few_that_are_taken_are_looked_for_where_most_are_refused),
-        cmocka_unit_test(test_samples_refused_for_their_time_are_found_in_log_order),
-        cmocka_unit_test(test_a_series_is_tried_in_its_order_whatever_is_refused),
-        cmocka_unit_test(test_recently_refused_series_are_isolated_from_the_beginning),
+        cmocka_unit_test(test_refused_items_are_found_within_the_bound),
+        cmocka_unit_test(test_a_series_that_is_refused_as_a_whole_takes_a_few_calls),
+        cmocka_unit_test(test_items_stay_in_order_where_they_have_to),
+        cmocka_unit_test(test_suspects_are_set_apart_and_forgotten),
         cmocka_unit_test(test_if_all_are_suspects_none_is_set_apart),
-        cmocka_unit_test(test_without_memory_a_piece_stays_as_it_is),
+        cmocka_unit_test(test_a_table_of_suspects_is_of_fixed_size),
+        cmocka_unit_test(test_without_memory_nothing_is_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
  * the responses.
  *
  * Items whose series was refused lately are sent in a request of their own from the start
- * (suspects.c), so that the others need not be sent twice.
+ * (isolate.c), so that the others need not be sent twice.
  *
  * Invariants:
  * 1. `sending` has items exactly while there are pieces of it. Otherwise the lane is idle.
@@ -63,7 +63,6 @@ call_clear(struct lanes *l, struct call *call)
     l->class->call_clear(l->writer, call->body);
     call->count = 0;
     call->samples = 0;
-    call->suspects = 0;
     call->sealed = false;
     call->stale = false;
     series_seen_clear(&call->seen);
@@ -96,12 +95,8 @@ static void
 call_push(struct lanes *l, struct call *call, const struct item *item, struct call_item *at)
 {
     struct call_item *last = call->count == 0 ? NULL : &call->items[call->count - 1];
-    if (last == NULL) {
-        call->first_ns = relay_now_ns(l->context);
-        call->forgot_count = l->suspects.forgot_count;
-    }
-    at->suspect = !l->limits.one_lane && lane_suspects(l, item);
-    call->suspects += at->suspect;
+    if (last == NULL) call->first_ns = relay_now_ns(l->context);
+    at->series = item->series_hash;
     bool joins = l->limits.one_lane && last != NULL && last->record == at->record &&
                  last->index + last->count == at->index && last->entry == at->entry;
     if (joins)
@@ -202,10 +197,9 @@ lane_rotate(struct lanes *l, struct lane *lane)
     }
     assert(call->count > 0); /* invariant 5 */
     isolate_begin(&lane->pieces, call->count);
-    /* Items that were refused lately are set apart, unless a key was forgotten since the first item
-     * was added: then a later sample of a series could be sent before an earlier one. */
-    if (call->suspects > 0 && call->forgot_count == l->suspects.forgot_count) {
-        err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
+    if (!l->limits.one_lane) {
+        err_ignore(isolate_set_apart(&lane->pieces, call->items, &l->suspects),
+                   "it is sent as a whole");
     }
     backoff_ended(&lane->pause);
     lane->failing_since_ns = 0;
@@ -360,10 +354,8 @@ build(struct lanes *l, struct attempt *a)
         if (added == WRITER_ADDED) continue;
         if (added == WRITER_UNFIT) {
             /* The item is settled, so it leaves the piece. */
-            struct isolate_key *keys = lane->pieces.keys;
             uint32_t from = piece->from++, before = i - from;
             memmove(&items[from + 1], &items[from], before * sizeof *items);
-            if (keys != NULL) memmove(&keys[from + 1], &keys[from], before * sizeof *keys);
             continue;
         }
         if (added == WRITER_FULL && i > piece->from) {
@@ -472,9 +464,8 @@ take_piece(struct lanes *l, struct lane *lane)
     struct call_piece *piece = NULL;
     while (a != NULL && (piece = isolate_next(&lane->pieces)) != NULL) {
         bool one = piece->to - piece->from == 1;
-        if (!one && lane_set_apart(l, lane, piece)) continue;
         if (piece->state != PIECE_SURE || one) break;
-        if (!lane_split(l, lane, piece, NULL)) return NULL;
+        if (!lane_halve(l, lane, piece)) return NULL;
     }
     if (a == NULL || piece == NULL) return NULL;
     if (body_of(a) == NULL && writer_call_new(l->class, l->writer, &a->body) != OK) return NULL;
@@ -605,10 +596,9 @@ static void
 recount(struct call *call, uint32_t count)
 {
     call->count = count;
-    call->samples = call->suspects = 0;
+    call->samples = 0;
     for (uint32_t i = 0; i < count; i++) {
         call->samples += call->items[i].count;
-        call->suspects += call->items[i].suspect;
     }
     call->stale = true;
 }

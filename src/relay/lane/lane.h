@@ -20,7 +20,6 @@
 #include "relay/lane/sent.h"
 #include "relay/lane/series_seen.h"
 #include "relay/lane/settle.h"
-#include "relay/lane/suspects.h"
 #include "relay/lane/throttle.h"
 
 enum {
@@ -35,8 +34,6 @@ struct call {
     uint32_t capacity;
     uint64_t samples;        /* items, with all those of runs */
     uint64_t bytes;          /* size of the body; of a queued call only */
-    uint32_t suspects;       /* items that are suspects */
-    uint64_t forgot_count;   /* suspects.forgot_count when the first item was added */
     struct series_seen seen; /* its series; only where it may have one sample of each */
     int64_t first_ns;        /* monotonic time at which the first item was added */
     bool sealed;             /* nothing more is added */
@@ -114,7 +111,7 @@ MUST_CHECK enum err lanes_begin(struct lanes *lanes, struct writer *writer,
 void lanes_end(struct lanes *lanes);
 
 enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT, LANE_TOO_OLD };
-/* Adds an item to the call that its lane is filling; sets at->entry and at->suspect. `why` says why
+/* Adds an item to the call that its lane is filling; sets at->entry and at->series. `why` says why
  * it is unfit. */
 enum lane_offer lanes_offer(struct lanes *lanes, const struct item *item, struct call_item *at,
                             struct why *why);

@@ -34,15 +34,8 @@ void lane_piece_gone(struct lanes *lanes, struct attempt *a, bool delivered);
 uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
 /* Makes the lane pause (backoff.h); other lanes are not affected. */
 void lane_back_off(struct lanes *lanes, struct lane *lane, int64_t retry_after_ms);
-/* Splits a piece of which some items are refused, as `step` says, or, if `step` is NULL, as follows
- * from the outcome of another piece. False if memory is refused. */
-bool lane_split(struct lanes *lanes, struct lane *lane, struct call_piece *piece,
-                const struct writer_step *step);
-/* Sets apart items of a piece of a refused call whose series others found refused meanwhile. False
- * if it has none, or memory is refused. */
-bool lane_set_apart(struct lanes *lanes, struct lane *lane, struct call_piece *piece);
-/* True if the item's series or metric was refused lately. */
-bool lane_suspects(const struct lanes *lanes, const struct item *item);
+/* Halves a piece of which some items are refused. False if memory is refused. */
+bool lane_halve(struct lanes *lanes, struct lane *lane, struct call_piece *piece);
 /* Tries again to write the letters of an attempt's dead piece. */
 void lane_bury_again(struct lanes *lanes, struct attempt *a);
 /* Acts on the verdict on an attempt. */

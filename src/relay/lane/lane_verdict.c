@@ -16,15 +16,9 @@
  * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
 #include <assert.h>
-#include <stdlib.h>
 
-#include "base/hash/hash.h"
 #include "base/log.h"
-#include "model/labels.h"
 #include "relay/lane/lane_private.h"
-
-/* Seed that makes hashes of metric names differ from those of series. */
-static const uint64_t METRIC_SEED = 0x6d657472;
 
 /* --- pauses ----------------------------------------------------------------------------------- */
 
@@ -62,147 +56,11 @@ lane_back_off(struct lanes *l, struct lane *lane, int64_t retry_after_ms)
                    retry_after_ms);
 }
 
-/* --- refused series and metrics --------------------------------------------------------------- */
-
-static uint64_t
-metric_hash(const struct item *item)
-{
-    return hash_bytes(labels_get(item->labels, bytes_of_text("__name__")), METRIC_SEED);
-}
-
 bool
-lane_suspects(const struct lanes *l, const struct item *item)
+lane_halve(struct lanes *l, struct lane *lane, struct call_piece *piece)
 {
-    if (l->suspects.count == 0) return false;
-    return suspects_has(&l->suspects, item->series_hash) ||
-           suspects_has(&l->suspects, metric_hash(item));
-}
-
-static int
-compare_times(const void *first, const void *second)
-{
-    int64_t a = *(const int64_t *)first, b = *(const int64_t *)second;
-    return a < b ? -1 : a > b;
-}
-
-/* Blames the `refused` oldest items of a piece; `times` are the times of its items. */
-static void
-blame_oldest(struct lanes *l, struct isolate_key *keys, const int64_t *times, uint32_t count,
-             uint32_t refused)
-{
-    int64_t *sorted = mem_alloc(l->context->options.memory, count * sizeof *sorted);
-    if (sorted == NULL) return; /* only a hint: the search takes longer without it */
-    memcpy(sorted, times, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_times);
-    int64_t last_ms = sorted[(refused < count ? refused : count) - 1];
-    for (uint32_t i = 0; i < count; i++) {
-        keys[i].blamed = times[i] <= last_ms;
-    }
-    mem_free(l->context->options.memory, sorted, count * sizeof *sorted);
-}
-
-/* Finds an item's metric and series, and whether the response names it. An item that is lost has no
- * key. */
-static enum err
-learn_key(struct lanes *l, const struct call_item *at, bool named, struct isolate_key *key,
-          int64_t *ret_ms)
-{
-    struct item item;
-    struct why why = {""};
-    enum err e = settle_load(l->settling, at->record, at->index, &item, &why);
-    if (e == ERR_CORRUPT || e == ERR_MISSING) return OK;
-    if (e) return e;
-    *key = (struct isolate_key){metric_hash(&item), item.series_hash, .known = true};
-    if (named) key->blame = l->class->blames(l->writer, &item);
-    *ret_ms = item.t_ms;
-    return OK;
-}
-
-/*
- * Decides which items of a piece are set apart, and remembers named ones. Either all items of a
- * series are set apart or none, so suspects are changed only afterwards.
- */
-static void
-take_blame(struct lanes *l, struct isolate_key *keys, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        keys[i].blamed = keys[i].blame != BLAMES_NOT ||
-                         suspects_has(&l->suspects, keys[i].series) ||
-                         suspects_has(&l->suspects, keys[i].metric);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (keys[i].blame == BLAMES_NOT) continue;
-        bool metric = keys[i].blame == BLAMES_METRIC;
-        suspects_add(&l->suspects, l->context->options.memory,
-                     metric ? keys[i].metric : keys[i].series);
-    }
-}
-
-/* Finds the keys of all items of a piece. On an error they must not be used. */
-static enum err
-learn_keys(struct lanes *l, struct lane *lane, const struct call_piece *piece,
-           const struct writer_step *step)
-{
-    uint32_t count = piece->to - piece->from;
-    bool named = step != NULL && step->hint == HINT_NAMED && l->class->blames != NULL;
-    bool oldest = step != NULL && step->hint == HINT_OLDEST && step->refused > 0;
-    int64_t *times = mem_new(l->context->options.memory, count * sizeof *times);
-    enum err e = times == NULL ? ERR_NOMEM : OK;
-    if (e == OK) e = isolate_need_keys(&lane->pieces, lane->sending.count);
-    struct isolate_key *keys = e == OK ? &lane->pieces.keys[piece->from] : NULL;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (keys[i].known && !named && !oldest) continue;
-        e = learn_key(l, &lane->sending.items[piece->from + i], named, &keys[i], &times[i]);
-    }
-    if (e == OK) take_blame(l, keys, count);
-    if (e == OK && oldest) blame_oldest(l, keys, times, count, step->refused);
-    mem_free(l->context->options.memory, times, count * sizeof *times);
-    return e;
-}
-
-/* True if the response names the metrics of all items of a piece, though it refuses only some: then
- * they are refused for another reason, as where a field has another type in an older shard. */
-static bool
-names_all(const struct isolate_key *keys, const struct call_piece *piece)
-{
-    for (uint32_t i = piece->from; i < piece->to; i++) {
-        if (keys[i].blame != BLAMES_METRIC) return false;
-    }
-    return true;
-}
-
-bool
-lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
-           const struct writer_step *step)
-{
-    struct isolate_hint hint = {.refused = 0};
-    enum err e = OK;
-    /* With one lane, pieces stay in the order of the log, and are halved. */
-    if (!l->limits.one_lane) e = learn_keys(l, lane, piece, step);
-    if (!l->limits.one_lane && e == OK && step != NULL) {
-        hint.refused = step->refused;
-        hint.reports_all_refused = step->reports_all_refused;
-        hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
-        hint.in_order =
-            step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
-    }
-    if (e == OK) e = isolate_split(&lane->pieces, piece, lane->sending.items, &hint);
-    return e == OK;
-}
-
-bool
-lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
-{
-    struct isolate_key *keys = lane->pieces.keys;
-    const struct isolate_hint hint = {.no_response = true};
-    uint32_t count = piece->to - piece->from, blamed = 0;
-    if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
-    take_blame(l, &keys[piece->from], count);
-    for (uint32_t i = piece->from; i < piece->to; i++) {
-        blamed += keys[i].blamed;
-    }
-    if (blamed == 0 || blamed == count) return false;
-    return isolate_split(&lane->pieces, piece, lane->sending.items, &hint) == OK;
+    /* With one lane, items stay in the order of the log. */
+    return isolate_halve(&lane->pieces, piece, lane->sending.items, l->limits.one_lane) == OK;
 }
 
 /* --- dead letters ----------------------------------------------------------------------------- */
@@ -247,15 +105,10 @@ static void
 bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 {
     struct call_piece *piece = piece_of(a);
-    /* Series that were found by a search become suspects, unless they were refused for the times of
-     * their samples, which later samples do not share. */
-    const struct isolate_key *keys = a->lane->pieces.keys;
-    bool found = keys != NULL && piece->depth > 0 && !piece->by_time;
-    for (uint32_t i = piece->from; i < piece->to && found; i++) {
-        if (!keys[i].known || suspects_has(&l->suspects, keys[i].metric)) continue;
-        suspects_add(&l->suspects, l->context->options.memory, keys[i].series);
+    /* Series that were found by a search become suspects. */
+    for (uint32_t i = piece->from; i < piece->to && piece->found && !l->limits.one_lane; i++) {
+        suspects_add(&l->suspects, l->context->options.memory, a->lane->sending.items[i].series);
     }
-    isolate_settled(&a->lane->pieces, 0, piece->to - piece->from);
     for (; piece->from < piece->to; piece->from++) {
         if (bury_run(l, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
         isolate_answered(&a->lane->pieces, piece);
@@ -303,15 +156,8 @@ take_delivered(struct lanes *l, struct attempt *a)
         breaker_judged(l->breaker, lane_piece_samples(lane, piece), 0, NULL, NULL);
         breaker_accepted(l->breaker);
     }
-    isolate_settled(&lane->pieces, piece->to - piece->from, 0);
-    bool cleared = piece->suspect && !piece->by_time; /* all suspects of it were accepted */
-    for (uint32_t i = piece->from; i < piece->to && cleared; i++) {
-        const struct call_item *at = &lane->sending.items[i];
-        struct item item;
-        struct why why = {""};
-        if (settle_load(l->settling, at->record, at->index, &item, &why) != OK) continue;
-        suspects_forget(&l->suspects, item.series_hash);
-        suspects_forget(&l->suspects, metric_hash(&item));
+    for (uint32_t i = piece->from; i < piece->to && piece->suspect; i++) {
+        suspects_forget(&l->suspects, lane->sending.items[i].series);
     }
     for (; piece->from < piece->to; piece->from++) {
         if (settle_item(l->settling, &lane->sending.items[piece->from], FATE_DELIVERED) == OK)
@@ -336,7 +182,7 @@ take_some_dead(struct lanes *l, struct attempt *a, const struct writer_step *ste
     note_works(l, lane);
     a->built = false;
     if (piece->to - piece->from == 1) return; /* a run, which build() replaces by single items */
-    if (lane_split(l, lane, piece, step))
+    if (lane_halve(l, lane, piece))
         lane_end_attempt(l, a);
     else
         lane_back_off(l, lane, 0);
@@ -412,7 +258,6 @@ take_mixed(struct lanes *l, struct attempt *a, const struct writer_call *body,
             settled = bury_one(l, &items[i], entry.reason, entry.answer);
         if (settled == OK) continue;
         items[--kept] = items[i];
-        if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
     }
     assert(refused <= judged);
     assert(judged + throttled <= count);

@@ -127,7 +127,8 @@ MUST_CHECK enum err letters_replay_next(struct letters *letters, struct dead_let
                                         uint32_t *ret_index, struct why *why);
 /* The letter given last is in a call, or settled. */
 void letters_replay_handed_on(struct letters *letters);
-/* Reads again the letter at `index`. ERR_CORRUPT, ERR_IO, ERR_NOMEM. */
+/* Reads again the letter at `index`. ERR_MISSING: it cannot be read any more, and is settled;
+ * ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err letters_replay_load(struct letters *letters, uint32_t index,
                                         struct dead_letter *ret_letter, struct why *why);
 /* Settles `count` letters from `index` on: as delivered, or as letters again. ERR_IO, ERR_NOMEM:

@@ -99,7 +99,9 @@ letters_replay_next(struct letters *l, struct dead_letter *ret_letter, uint32_t 
         save_want(l->saving, SAVE_SOON); /* all of the file is settled */
     if (e) return e;
     *ret_index = p->first + p->count - 1;
-    return letters_replay_load(l, *ret_index, ret_letter, why);
+    e = letters_replay_load(l, *ret_index, ret_letter, why);
+    if (e == ERR_MISSING) p->waits = false;
+    return e;
 }
 
 void
@@ -114,11 +116,13 @@ letters_replay_load(struct letters *l, uint32_t index, struct dead_letter *ret_l
 {
     struct letters_replay *p = &l->replay;
     assert(index - p->first < p->count); /* invariant 2 */
-    const struct letter_given *g = &p->given[index - p->first];
+    struct letter_given *g = &p->given[index - p->first];
     enum err e = read_line(p, g->at, g->size, why);
     if (e) return e;
     e = letter_reader_line(p->reader, buf_bytes(&p->line), ret_letter);
-    return e ? why_set(why, e, "%s: cannot read a dead letter", p->text.path) : OK;
+    if (e != ERR_CORRUPT) return e;
+    g->fate = FATE_DROPPED; /* it is counted when the file ends */
+    return ERR_MISSING;
 }
 
 enum err
@@ -137,10 +141,7 @@ letters_replay_settle(struct letters *l, uint32_t index, uint32_t count, bool de
         }
         struct dead_letter letter;
         enum err e = letters_replay_load(l, i, &letter, NULL);
-        if (e == ERR_CORRUPT) {
-            g->fate = FATE_DROPPED;
-            continue;
-        }
+        if (e == ERR_MISSING) continue; /* it cannot be read any more */
         letter.reason = bytes_of_text(reason);
         letter.answer = bytes_of_text(answer);
         letter.failed_ms = env_realtime_ms(l->context->options.env);

@@ -156,10 +156,9 @@ mix(struct world *w, struct writer_call *c, struct writer_step *step)
 static void
 refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
 {
-    uint32_t bad = 0, first = UINT32_MAX;
+    uint32_t bad = 0;
     for (uint32_t i = 0; i < c->count; i++) {
         bad += w->sent[c->numbers[i]].poison;
-        if (first == UINT32_MAX && w->sent[c->numbers[i]].poison) first = c->numbers[i];
     }
     bool all = (w->refusal & REFUSAL_SAYS_ALL) && bad == c->count;
     fake_say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
@@ -171,18 +170,6 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
         w->sent[c->numbers[i]].refused = true;
     }
     if (final) step->verdict = VERDICT_DEAD_CALL;
-    if (!(w->refusal & REFUSAL_NAMED)) return;
-    step->hint = HINT_NAMED;
-    w->named = world_metric_of(w->sent[first].series);
-}
-
-static enum writer_blame
-fake_blames(struct writer *w, const struct item *item)
-{
-    char metric[32];
-    snprintf(metric, sizeof metric, "m%u", w->w->named);
-    bool named = bytes_equal_text(labels_get(item->labels, text("__name__")), metric);
-    return named ? BLAMES_METRIC : BLAMES_NOT;
 }
 
 void
@@ -310,7 +297,6 @@ const struct writer_class fake_writer = {
     .bytes = fake_bytes,
     .units = fake_units,
     .begin = fake_begin,
-    .blames = fake_blames,
     .entry = fake_entry,
     .need_prepare = fake_need_prepare,
     .prepare = fake_prepare,

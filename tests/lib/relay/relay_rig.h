@@ -38,7 +38,6 @@ enum refusal {
     /* gives one verdict, which says that some samples of the call are refused */
     REFUSAL_OF_CALL = 1,
     REFUSAL_COUNTED = 2,  /* says how many */
-    REFUSAL_NAMED = 4,    /* names the metric of the first one */
     REFUSAL_SAYS_ALL = 8, /* says that it is all of them, if so */
     REFUSAL_FINAL = 16,   /* says that the call must not be sent again */
 };
@@ -86,7 +85,6 @@ struct world {
 
     /* Records of the run. */
     const struct writer_call *begun; /* the call that was begun last */
-    uint32_t named;                  /* the metric of the last refusal that is REFUSAL_NAMED */
     uint32_t fills;                  /* writer_options.fills when the writer was made last */
     uint32_t checks;
     bool check_accepted; /* one of them was */
