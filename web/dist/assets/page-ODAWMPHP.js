@@ -1,0 +1,1 @@
+import"./chunk-5GPQ5G3G.js";
