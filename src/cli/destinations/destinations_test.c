@@ -75,18 +75,15 @@ UNIT_TEST(test_wrong_use_is_reported)
         const char *words[WORDS_MAX];
         const char *says;
     } cases[] = {
-        {{NULL}, "expected test, plan or reset"},
-        {{"show", "lines", "CONFIG", NULL}, "expected test, plan or reset"},
+        {{NULL}, "expected test or reset"},
+        {{"show", "lines", "CONFIG", NULL}, "expected test or reset"},
         {{"test", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "a", "b", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "lines", NULL}, "--config.file is required"},
-        {{"test", "lines", "CONFIG", "--from=now", NULL}, "are only valid with plan"},
-        {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "are only valid with plan"},
-        {{"test", "lines", "CONFIG", "--shards=2", NULL}, "are only valid with plan"},
-        {{"plan", "lines", "CONFIG", "--shards=two", NULL}, "--shards: invalid number 'two'"},
-        {{"plan", "lines", "CONFIG", "--write", NULL}, "--write is only valid with test"},
-        {{"plan", "lines", "CONFIG", "--format=csv", NULL}, "text or json"},
-        {{"plan", "lines", "CONFIG", "--frm=now", NULL}, "did you mean '--from'"},
+        {{"test", "lines", "CONFIG", "--from=now", NULL}, "are only valid with reset"},
+        {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "are only valid with reset"},
+        {{"test", "lines", "CONFIG", "--format=csv", NULL}, "text or json"},
+        {{"reset", "lines", "--storage.path=x", "--frm=now", NULL}, "did you mean '--from'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(run(cases[i].words), EXIT_USAGE);
@@ -102,21 +99,19 @@ UNIT_TEST(test_a_missing_destination_or_file_is_a_failure)
     assert_null(strstr(said, "did you mean"));
     assert_int_equal(run((const char *[]){"test", "x", "--config.file=/none", NULL}), EXIT_FAILED);
     assert_non_null(strstr(said, "/none"));
-    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
-                     EXIT_FAILED);
-    assert_non_null(strstr(said, "/none is not a Firekeep storage directory"));
+    assert_int_equal(
+        run((const char *[]){"reset", "lines", "--storage.path=/none", "--from=now", NULL}),
+        EXIT_FAILED);
+    assert_non_null(strstr(said, "/none/relay/lines: destination not found"));
     char loop[] = "/tmp/destinations-test-XXXXXX", flag[80];
     assert_non_null(mkdtemp(loop));
     assert_int_equal(rmdir(loop), 0);
     assert_int_equal(symlink(loop, loop), 0);
     snprintf(flag, sizeof flag, "--storage.path=%s", loop);
-    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", flag, NULL}), EXIT_FAILED);
+    assert_int_equal(run((const char *[]){"reset", "lines", flag, "--from=now", NULL}),
+                     EXIT_FAILED);
     assert_non_null(strstr(said, "/RESTORING: Too many levels of symbolic links"));
     unlink(loop);
-    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
-                     EXIT_FAILED);
-    assert_non_null(strstr(
-        said, "--shards is only valid with type kinesis; destination 'lines' has another type"));
 }
 
 UNIT_TEST(test_success_is_printed_as_text_and_as_json)
