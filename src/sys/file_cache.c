@@ -76,14 +76,6 @@ put_paths(const struct file_cache *c, struct file_key key, char dir[PATH_BYTES],
 /* --- reading ---------------------------------------------------------------------------------- */
 
 bool
-file_cache_open(struct file_cache *c, struct file_key key, struct file *ret_file)
-{
-    char dir[PATH_BYTES], path[PATH_BYTES];
-    return put_paths(c, key, dir, path) &&
-           file_open(c->options.env, path, FILE_READ, ret_file, NULL) == OK;
-}
-
-bool
 file_cache_read(struct file_cache *c, struct file_key key, struct buf *to)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];

@@ -40,8 +40,6 @@ struct file_key {
 /* `scope` separates files of different users of the directory. */
 struct file_key file_key_of(struct bytes known_by, uint64_t scope);
 
-/* Opens the file of a key; the caller closes it. False if there is none. */
-bool file_cache_open(struct file_cache *cache, struct file_key key, struct file *ret_file);
 /* Reads all of the file of a key. False if there is none. */
 bool file_cache_read(struct file_cache *cache, struct file_key key, struct buf *to);
 

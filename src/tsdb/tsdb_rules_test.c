@@ -5,6 +5,7 @@
  */
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_claim.h"
+#include "model/selector.h"
 #include "model/series_rules.h"
 
 static const char *const only_a[] = {"a"};

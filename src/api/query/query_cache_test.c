@@ -6,6 +6,7 @@
  */
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
+#include "model/selector.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
 #include "views/replicas.h"

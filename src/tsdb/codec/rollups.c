@@ -686,30 +686,6 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
     codec_rollups_encode(scratch, rollups, count, out);
 }
 
-/* --- columns ---------------------------------------------------------------------------------- */
-
-const char *
-codec_rollups_column_word(unsigned column)
-{
-    static const char *const words[COLUMNS] = {
-        "count", "count of NaN", "first", "changes", "resets", "min", "max", "sum", "correction"};
-    _Static_assert((int)COLUMNS == (int)CODEC_ROLLUP_COLUMNS, "each has a word");
-    return words[column];
-}
-
-unsigned
-codec_rollups_columns(struct bytes encoded)
-{
-    unsigned columns = 0;
-    if (encoded.size < FLAGS_AT + 2) return 0;
-    unsigned flags = load_le16(encoded.at + FLAGS_AT);
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        enum rollup_column column = (enum rollup_column)c;
-        if ((flags & (flag_of_numbers(column) | flag_of_rests(column))) != 0) columns |= 1u << c;
-    }
-    return columns;
-}
-
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* The numbers of a column, one after the other; zeros if it was not written. */

@@ -45,13 +45,6 @@ rollups_are_worth(double bytes, double sample_bytes)
     return 2 * bytes <= sample_bytes;
 }
 
-/* The properties of rollups, which an encoding has as a column unless they are implied. */
-enum { CODEC_ROLLUP_COLUMNS = 9 };
-/* Returns "count", "first", ... */
-const char *codec_rollups_column_word(unsigned column);
-/* Returns a bit for each column that an encoding has. */
-unsigned codec_rollups_columns(struct bytes encoded);
-
 /*
  * Decodes the rollups of a block with these rows, as far as they are used; not ROLLUP_NONE.
  * `first_times` and `encoded` are from the two encoders. `ret_rollups` has room for row_count.
