@@ -3,6 +3,7 @@
 #include "lib/test.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/random.h"
