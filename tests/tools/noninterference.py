@@ -329,11 +329,8 @@ for name in ("/config/v1/rules", "/prometheus/config/v1/rules", "/api/prom/rules
     REQUESTS[name + "/*"] = [("space", []), ("space/group", []), ("", [])]
 for name in ("query", "graph", "alerts", "rules", "status", "tsdb-status", "queries", "config", "flags", "keep", "destinations",
              "sources", "targets", "explore", "dashboards", "tools", "tenants", "service-discovery", "alertmanager-discovery",
-             "discovered-alertmanagers",
-             "starting", "agent", "consoles"):
+             "discovered-alertmanagers"):
     REQUESTS[f"/{name}"] = [("", [])]
-for name in ("consoles", "classic", "new"):
-    REQUESTS[f"/{name}/*"] = [("graph", [("g0.expr", "up")]), ("nothing", []), ("", [])]
 REQUESTS["/assets/*"] = [("licences.txt", []), ("none", []), ("", [])]
 REQUESTS["/-/reload"] = [("", [])]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
