@@ -439,6 +439,11 @@ sources: # asked for a time that no test asks for
     url: http://127.0.0.1:1/read
     on_error: warn
     time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
+  - name: archive
+    type: archive
+    path: $work
+    layout: flat
+    time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
     cache: {path: $work/cache}
   - name: table
     type: timestream
