@@ -120,7 +120,7 @@ MUST_CHECK enum err letters_tend(struct letters *letters, struct why *why);
 
 /*
  * Gives the next letter that is to be sent again, and its index in calls; a view until the next
- * call. ERR_MISSING: none is left for now; ERR_IO, ERR_NOMEM. It is given again unless
+ * call. ERR_MISSING: all have been given; ERR_IO, ERR_NOMEM. It is given again unless
  * letters_replay_handed_on() follows.
  */
 MUST_CHECK enum err letters_replay_next(struct letters *letters, struct dead_letter *ret_letter,

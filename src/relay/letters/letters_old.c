@@ -38,7 +38,7 @@ enum {
 enum entry_type { ENTRY_LETTER = 1, ENTRY_MARKS = 2, ENTRY_END = 3, ENTRY_HOLE = 4 };
 enum old_mark { MARK_REPLAYING = 1, MARK_DELIVERED, MARK_DROPPED, MARK_REVOKED, MARK_GONE };
 
-/* What is known of a letter: one byte of these bits, and its kind in the lowest two. */
+/* A letter has one byte: these bits, and its kind in the lowest two. */
 enum { IS_THERE = 4, IS_AGAIN = 8, IS_COUNTED = 16 };
 
 struct old_file {

@@ -9,7 +9,7 @@
 
 #include "relay/letters/letters.h"
 
-/* What is wrong with the files; reading goes on. */
+/* The damage of the files of a destination, which ends no reading, and what was read. */
 struct dead_letters_report {
     uint64_t lost;                   /* lines that the state has and that cannot be read */
     char text[512];                  /* names the first file with such lines */
