@@ -363,10 +363,13 @@ static enum err
 refuse_approximate(const struct replay_part *t)
 {
     char time[TIME_TEXT_BYTES];
-    return why_set(t->of->why, ERR_UNSUPPORTED,
-                   "group '%s', rule '%s', %s: %s; choose another time, or --allow-approximate",
-                   t->of->ev.g->text.name, t->rule->text->name,
-                   time_print(time_ns(t->of, t->a) / NS_PER_MS, time), t->approximate.text);
+    return why_set(
+        t->of->why, ERR_UNSUPPORTED,
+        "group '%s', rule '%s', %s: %s; use --allow-approximate, or a --start from which "
+        "on results are exact: those of downsampled samples are only if interval and "
+        "query_offset of the group put each evaluation at the end of a window",
+        t->of->ev.g->text.name, t->rule->text->name,
+        time_print(time_ns(t->of, t->a) / NS_PER_MS, time), t->approximate.text);
 }
 
 /* Reads stored samples first: most often there are no samples. */
