@@ -280,6 +280,26 @@ claim "overwrite: it deletes there" grep -q '^deleted [0-9]* samples' "$work/rep
 claim "overwrite: what was recorded there" recorded --url="$url" "$work/a2.csv"
 claim "overwrite: all of it came back" same "$work/b2.csv" "$work/a2.csv"
 
+# --- an overwrite that is killed, and samples that come then -----------------------------------------
+
+begin_overwrite() { # NAME DIRECTORY: until results are in a file; short slices are written slowly
+    start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
+        --storage.path="$2" --overwrite --group=base --slice=1s --resume="$work/$1.state"
+    within 60 test -e "$work/$1.state.0"
+}
+new_or_said() { # DIRECTORY: its results are those of all samples, or older ones are said to be kept
+    recorded --storage.path="$1" "$work/late.csv" '{__name__=~"job:requests:rate5m"}' || return 1
+    recorded --storage.path="$work/e" "$work/all.csv" '{__name__=~"job:requests:rate5m"}' || return 1
+    says "; if samples arrived since, overwrite once more" || same "$work/all.csv" "$work/late.csv"
+}
+claim "late: samples are imported" "$firekeep" import --storage.path="$work/h" --format=openmetrics "$work/in.om"
+claim "late: rules are evaluated there" on "$work/h"
+claim "late: an overwrite is on its way" begin_overwrite late "$work/h"
+crash late
+claim "late: samples come then" "$firekeep" import --storage.path="$work/h" --format=openmetrics "$work/late.om"
+claim "late: the same command continues" on "$work/h" --overwrite --group=base --slice=1s --resume="$work/late.state"
+claim "late: with these samples, or says that they are not in the results" new_or_said "$work/h"
+
 # --- rules that fail --------------------------------------------------------------------------------
 
 cat >"$work/bad.yml" <<'END'
@@ -431,6 +451,73 @@ claim "many rules: it is one deletion" eval 'curl -sf "$url/api/v1/admin/tsdb/de
 claim "many rules: what they record now" recorded --url="$url" "$work/many2.csv" '{__name__=~"many:.*"}'
 claim "many rules: each result is another one" eval \
     '(($(wc -l <"$work/many1.csv") == $(wc -l <"$work/many2.csv") && $(comm -12 "$work/many1.csv" "$work/many2.csv" | wc -l) == 1))'
+
+# --- more deletions than can be held ------------------------------------------------------------------
+
+labelled() { # FILE GROUPS RULES: each rule sets another label
+    echo "groups:" >"$1"
+    for ((g = 1; g <= $2; g++)); do
+        printf '%s\n' "- name: g$g" "  interval: 1h" "  rules:"
+        for ((i = 1; i <= $3; i++)); do
+            echo "  - {record: \"held:$g\", expr: \"vector(1)\", labels: {n: \"$i\"}}"
+        done
+    done >>"$1"
+    echo "rule_files: [$1]" >"$1.conf"
+}
+held() { # FILE ARGUMENT...
+    (cd "$work" && "$firekeep" rules replay --start="$start" --end="$now" --config.file="$1.conf" "${@:2}" >"$work/replay.out" 2>&1)
+    local status=$?
+    cat "$work/replay.out"
+    return $status
+}
+values() { # VALUE TARGET: prints how many results have it
+    "$firekeep" export "$2" --start="$start" --end="$now" --match='{__name__=~"held:.*"}' --format=prometheus 2>/dev/null |
+        grep -c "^held:.* $1 [0-9]*$"
+}
+reaches_limit() { # KIND TARGET ADVICE
+    sed -i "s/vector($value)/vector($((value + 1)))/" "$work/held.yml"
+    ((value++))
+    claim "limit, $1: two of three groups are overwritten" fails 1 "that can be held, it needs 100: $3" \
+        held "$work/held.yml" "$2" --overwrite
+    claim "limit, $1: only what was written is counted" says "of 3 groups, $(values $value "$2") samples; "
+    claim "limit, $1: again, it begins with the third group" fails 1 "continuing: 2 of 3 groups are done" \
+        held "$work/held.yml" "$2" --overwrite
+    claim "limit, $1: nothing else is deleted" fails 1 "" says "deleted"
+}
+is_overwritten() { # KIND TARGET
+    claim "limit, $1: the same command ends then" held "$work/held.yml" "$2" --overwrite
+    claim "limit, $1: all results are new" test "$(values $value "$2")" = "$all"
+    claim "limit, $1: no file stays" fails 1 "" compgen -G "$work/firekeep-replay*"
+}
+serve_held() {
+    start_firekeep held "$work/g" "$port2" --web.enable-admin-api
+}
+make_final() {
+    curl -sf -X POST "http://127.0.0.1:$port2/api/v1/admin/tsdb/clean_tombstones"
+}
+labelled "$work/split.yml" 1 260
+claim "limit: a group that needs too many deletions is refused" fails 1 "260 deletions, one for each rule with labels" \
+    held "$work/split.yml" --storage.path="$work/e" --overwrite
+claim "limit: it is to be split" says "split the group"
+claim "limit: repeating does not help" fails 1 "" says "same command"
+labelled "$work/held.yml" 3 100
+claim "limit: samples are imported" "$firekeep" import --storage.path="$work/g" --format=openmetrics "$work/in.om"
+claim "limit: three groups of 100 rules with labels" held "$work/held.yml" --storage.path="$work/g"
+value=1
+all=$(values $value --storage.path="$work/g")
+claim "limit: their results" test "$all" -ge 1500
+reaches_limit directory --storage.path="$work/g" "wait until delete.hold has passed, or POST /api/v1/admin/tsdb/clean_tombstones to a server that uses the directory, "
+claim "limit, directory: a server is started" serve_held
+claim "limit, directory: deletions are made final" make_final
+claim "limit, directory: it stops" stop held
+is_overwritten directory --storage.path="$work/g"
+claim "limit, server: it is started" serve_held
+claim "limit, server: deletions are made final" make_final
+reaches_limit server --url="http://127.0.0.1:$port2" \
+    "wait until delete.hold has passed, or POST /api/v1/admin/tsdb/clean_tombstones, "
+claim "limit, server: deletions are made final again" make_final
+is_overwritten server --url="http://127.0.0.1:$port2"
+claim "limit, server: it stops" stop held
 
 # --- a server that refuses ---------------------------------------------------------------------------
 

@@ -28,9 +28,12 @@ void
 slice_state_times(const struct slice_state *s, uint32_t slice, int64_t *ret_min_ms,
                   int64_t *ret_max_ms)
 {
+    *ret_min_ms = s->min_ms;
+    *ret_max_ms = s->max_ms;
+    if (s->slice_ms == 0) return;
     int64_t begin = first_begin(s) + slice * s->slice_ms, end = begin + s->slice_ms - 1;
-    *ret_min_ms = begin > s->min_ms ? begin : s->min_ms;
-    *ret_max_ms = end < s->max_ms ? end : s->max_ms;
+    if (begin > s->min_ms) *ret_min_ms = begin;
+    if (end < s->max_ms) *ret_max_ms = end;
 }
 
 uint32_t
@@ -48,7 +51,9 @@ slice_state_in(const struct slice_state *s, const char *states)
 static enum err
 make_slices(struct slice_state *s, struct why *why)
 {
-    int64_t count = (floor_to(s->max_ms, s->slice_ms) - first_begin(s)) / s->slice_ms + 1;
+    int64_t count = s->count;
+    if (s->slice_ms > 0)
+        count = (floor_to(s->max_ms, s->slice_ms) - first_begin(s)) / s->slice_ms + 1;
     if (count > SLICES_MAX) {
         return why_set(why, ERR_INPUT,
                        "%" PRId64 " slices are too many (at most %d): use a longer --slice", count,

@@ -1,6 +1,6 @@
 /*
- * slice_state.h - the progress of a command that works in slices of time: a state for each, in a
- * small text file that is replaced as a whole.
+ * slice_state.h - the progress of a command that works in slices, of time or of something else: a
+ * state for each, in a small text file that is replaced as a whole.
  *
  *     firekeep copy 1
  *     from archive
@@ -10,8 +10,8 @@
  *     slices cccc....
  *
  *     .  to be done         c  done; of copy: copied    v  verified, all is there
- *     d  of copy: verified, samples are missing or different, copied once more; of replay: what it
- *        overwrites is deleted
+ *     d  of copy: verified, samples are missing or different, copied once more; of replay: what the
+ *        group recorded is deleted
  *     C  copied once more   x  verified again, and still not all is there
  */
 #ifndef CLI_LIB_SLICE_STATE_H
@@ -27,7 +27,7 @@ struct slice_state {
     const char *path;       /* NULL: the state is not saved */
     struct bytes question;  /* lines, each with its end; a view */
     int64_t min_ms, max_ms; /* both inclusive */
-    int64_t slice_ms;
+    int64_t slice_ms;       /* 0: `count` slices, each of the whole range */
     uint64_t counts[SLICE_COUNTS];
     char *slices;
     uint32_t count;
@@ -35,9 +35,9 @@ struct slice_state {
 };
 
 /*
- * Zeroed except for path, question, range and slice_ms, which are as requested. If the file exists,
- * the range and the rest are read from it. ERR_INPUT: too many slices, or the file belongs to
- * another question; ERR_IO, ERR_NOMEM.
+ * Zeroed except for path, question, range, slice_ms and a count, which are as requested. If the
+ * file exists, the range and the rest are read from it. ERR_INPUT: too many slices, or the file
+ * belongs to another question; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err slice_state_load(struct slice_state *state, struct why *why);
 void slice_state_fini(struct slice_state *state);

@@ -8,15 +8,21 @@
  * Each worker has a connection of its own to a server; a directory is opened once, and one worker
  * at a time writes to it.
  *
- * With --overwrite a worker evaluates all of a group into a file, which is durable before what is
- * stored is deleted, and removed when the group is written: the same command continues with a file
- * that it finds. A group that must find its own new results, or records a name that another
- * one records, is evaluated only as a check, then the results of all such groups are deleted, and
- * they are evaluated again.
+ * With --overwrite the state has a character for each group, which is durable before the next step:
+ *
+ *     .  evaluated into a file, which is durable before what is stored is deleted
+ *     d  deleted: the results in the file are written
+ *     c  done, without the file
+ *
+ * A file of a group in state '.' is worthless, because nothing of the group was deleted that could
+ * not be evaluated again. A group that must find its own new results, or records a name that
+ * another one records, is evaluated only as a check, then the results of all such groups are
+ * deleted, and they are evaluated again.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hash/hash.h"
@@ -40,11 +46,7 @@ enum {
     SELECTORS_BYTES_MAX = 1 << 20,
     SELECTORS_MAX = 256,         /* of a deletion */
     RESULTS_BYTES_MAX = 1 << 30, /* of a group, with --overwrite */
-    TITLE_BYTES = 96,            /* beginning of a file of results */
 };
-
-/* Counts in the state. */
-enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
 
 /* Kinds of lines, each of which is printed a limited number of times, and then only counted. */
 enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
@@ -58,8 +60,8 @@ struct replay_worker {
     struct rules_terms terms;
     struct replay replay;
     struct replay_counts counts;
-    bool collects;      /* results are not written, but collected */
-    struct buf results; /* a title, and messages with their sizes */
+    struct buf results; /* collected with replay.overwrites: messages with their sizes */
+    char path[FILE_PATH_BYTES + 16];
     struct env_thread *thread;
     enum err error;
     struct why why;
@@ -72,16 +74,17 @@ struct replaying {
     struct group **groups; /* groups to replay */
     uint32_t *rounds;
     uint32_t count, round_count;
-    bool *deleted_first; /* groups that --overwrite deletes before it evaluates them */
-    bool begun;          /* after an error, missing evaluations are left to another run */
-    struct slice_state state;
+    bool *deleted_first;      /* groups that --overwrite deletes before it evaluates them */
+    bool begun;               /* after an error, missing evaluations are left to another run */
+    struct slice_state state; /* of slices of time; with --overwrite, of groups */
+    char state_path[64];      /* with --overwrite, without --resume */
     struct buf question;
     struct bytes replicas[REPLICA_LABELS_MAX];
     uint32_t replica_count;
     struct replay_worker *workers;
     uint32_t worker_count;
     _Atomic(const char *) canceled;
-    struct lock writing; /* LOCK_RANK_APP; held while writing to a directory */
+    struct lock writing; /* LOCK_RANK_APP; held while writing to a directory, or the state */
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
     struct cond cond; /* a worker has ended */
@@ -115,7 +118,7 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     struct target_result result;
     (void)tenant;
     *ret = (struct rules_written){.ticket = 0};
-    if (w->collects) return collect(w, message, why);
+    if (w->replay.overwrites) return collect(w, message, why);
     enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* for the counts */
     struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
     rw_request_clear(&w->request);
@@ -339,47 +342,63 @@ close_workers(struct replaying *r)
 
 /* --- overwriting a group ---------------------------------------------------------------------- */
 
-/* Deletes what the group recorded, as a whole or not at all. */
+static const char *
+results_path(struct replay_worker *w, uint32_t group)
+{
+    snprintf(w->path, sizeof w->path, "%s.%" PRIu32, w->of->state.path, group);
+    return w->path;
+}
+
+/* Makes a state of the group durable. */
 static enum err
-delete_recorded(struct replay_worker *w, const struct group *group)
+note_group(struct replay_worker *w, uint32_t i, char state)
+{
+    struct replaying *r = w->of;
+    if (!r->command->overwrite) return OK;
+    lock_take(&r->writing);
+    r->state.slices[i] = state;
+    enum err e = slice_state_save(&r->state, true, &w->why);
+    lock_drop(&r->writing);
+    if (e == OK && state == 'c')
+        err_ignore(env_unlink(env_real(), results_path(w, i), NULL), "swept at the end");
+    return e;
+}
+
+/* Deletes what the group recorded, as a whole or not at all, and notes it. */
+static enum err
+delete_recorded(struct replay_worker *w, uint32_t i)
 {
     struct replaying *r = w->of;
     struct buf text;
     struct bytes selectors[SELECTORS_MAX];
-    struct replay_recorded recorded, times = {0, -1};
+    int64_t min_ms, max_ms;
     uint64_t samples = 0;
-    uint32_t count = 0;
-    size_t ends[SELECTORS_MAX + 1] = {0};
-    enum err e = OK;
     buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
-    for (uint32_t i = 0;
-         e == OK && replay_recorded_at(group, i, r->min_ns, r->max_ns, &text, &recorded); i++) {
-        if (recorded.min_ms > recorded.max_ms) continue;
-        if (count == SELECTORS_MAX) {
-            e = why_set(&w->why, ERR_LIMIT,
-                        "--overwrite: group '%s' has more than %d rules with labels, which cannot "
-                        "be deleted at once: nothing of it was deleted",
-                        group_text(group)->name, SELECTORS_MAX - 1);
-            break;
-        }
-        times = recorded;
-        ends[++count] = text.size;
-    }
-    if (buf_error(&text)) e = why_set(&w->why, ERR_NOMEM, "not enough memory for selectors");
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        selectors[i] = bytes_of(text.at + ends[i], ends[i + 1] - ends[i]);
+    const uint32_t count = replay_recorded(r->groups[i], &text);
+    enum err e = buf_error(&text);
+    if (e) why_set(&w->why, e, "not enough memory for selectors");
+    const char *at = (const char *)text.at;
+    for (uint32_t k = 0; e == OK && k < count; k++, at += strlen(at) + 1) {
+        selectors[k] = bytes_of_text(at);
     }
     if (!w->is_own) lock_take(&r->writing);
-    if (e == OK && count > 0) {
-        e = target_delete(w->target, selectors, count, times.min_ms, times.max_ms, &samples,
-                          &w->why);
-    }
+    if (e == OK && replay_times(r->groups[i], r->min_ns, r->max_ns, &min_ms, &max_ms))
+        e = target_delete(w->target, selectors, count, min_ms, max_ms, &samples, &w->why);
     if (!w->is_own) lock_drop(&r->writing);
+    if (e == ERR_LIMIT) {
+        why_set(&w->why, e,
+                "group '%.64s' is not overwritten: of at most %d deletions that can be held, it "
+                "needs %" PRIu32 ": wait until delete.hold has passed, or POST "
+                "/api/v1/admin/tsdb/clean_tombstones%s, after which no deletion can be undone, and "
+                "run the same command again",
+                group_text(r->groups[i])->name, SELECTORS_MAX, count,
+                r->command->target.url != NULL ? "" : " to a server that uses the directory");
+    }
     lock_take(&r->lock);
     r->deleted += samples;
     lock_drop(&r->lock);
     buf_fini(&text);
-    return e;
+    return e ? e : note_group(w, i, 'd');
 }
 
 /* Evaluates the group without writing its results. No evaluation may fail: what is
@@ -392,12 +411,13 @@ collect_group(struct replay_worker *w, uint32_t i)
     const int64_t slice_ns = r->command->slice_ns;
     uint64_t failed = w->counts.failed;
     enum err e = OK;
-    w->collects = w->replay.overwrites = true;
+    buf_clear(&w->results);
+    w->replay.overwrites = true;
     for (int64_t to_ns = r->min_ns; e == OK && to_ns < r->max_ns;) {
         to_ns = r->max_ns - to_ns > slice_ns ? to_ns + slice_ns : r->max_ns;
         e = replay_group(&w->replay, &item, to_ns, &w->counts, &w->why);
     }
-    w->collects = w->replay.overwrites = false;
+    w->replay.overwrites = false;
     if (e || w->counts.failed == failed) return e;
     return why_set(&w->why, ERR_INPUT,
                    "group '%s' is not overwritten, because evaluations of its rules failed",
@@ -406,18 +426,17 @@ collect_group(struct replay_worker *w, uint32_t i)
 
 /* Writes the collected results. */
 static enum err
-write_results(struct replay_worker *w)
+write_results(struct replay_worker *w, const char *path)
 {
     struct rules_written written;
     enum err e = OK;
     uint32_t size = 0;
-    for (size_t at = TITLE_BYTES; e == OK && at < w->results.size; at += sizeof size + size) {
+    for (size_t at = 0; e == OK && at < w->results.size; at += sizeof size + size) {
         size_t left = w->results.size - at;
         if (left >= sizeof size) memcpy(&size, w->results.at + at, sizeof size);
         if (left < sizeof size || left - sizeof size < size)
             return why_set(&w->why, ERR_CORRUPT,
-                           "the file of results is damaged: remove it, and run the same command "
-                           "again");
+                           "%s is damaged: remove it, and run the same command again", path);
         struct bytes message = bytes_of(w->results.at + at + sizeof size, size);
         e = write_message(w, (struct bytes){NULL, 0}, message, &written, &w->why);
         if (e == OK) w->counts.rejected += written.rejected;
@@ -429,29 +448,45 @@ static enum err
 overwrite_group(struct replay_worker *w, uint32_t i)
 {
     const struct replaying *r = w->of;
-    char path[FILE_PATH_BYTES], title[TITLE_BYTES] = "";
-    uint64_t hash = hash_bytes(buf_bytes(&r->question), 0);
-    snprintf(title, sizeof title, "firekeep results %016" PRIx64 " %" PRId64 " %" PRId64 "\n", hash,
-             r->min_ns, r->max_ns);
-    int n = r->state.path != NULL
-                ? snprintf(path, sizeof path, "%s.%" PRIu32, r->state.path, i)
-                : snprintf(path, sizeof path, "firekeep-replay-%016" PRIx64 ".%" PRIu32, hash, i);
-    if (n >= (int)sizeof path) return why_set(&w->why, ERR_INPUT, "--resume: path is too long");
+    const struct replay_counts before = w->counts;
+    const char *path = results_path(w, i);
+    enum err e = ERR_MISSING;
     buf_clear(&w->results);
-    enum err e = env_read_whole(env_real(), path, &w->results, &w->why);
-    if (e != OK && e != ERR_MISSING) return e;
-    bool is_new = w->results.size < TITLE_BYTES || memcmp(w->results.at, title, TITLE_BYTES) != 0;
-    if (is_new) {
-        buf_clear(&w->results);
-        buf_put(&w->results, title, TITLE_BYTES);
+    if (r->state.slices[i] == 'd') e = env_read_whole(env_real(), path, &w->results, &w->why);
+    if (e == ERR_MISSING) {
         e = collect_group(w, i);
         if (e == OK) e = resume_text_write(path, buf_bytes(&w->results), &w->why);
-        if (e) return e;
+        if (e == OK) e = delete_recorded(w, i);
     }
-    e = delete_recorded(w, r->groups[i]);
-    bool is_unneeded = is_new && e == ERR_INPUT; /* nothing was deleted */
-    if (e == OK) e = write_results(w);
-    return e && !is_unneeded ? e : err_first(e, env_unlink(env_real(), path, NULL));
+    if (e == OK) e = write_results(w, path);
+    if (e) w->counts = before;
+    return e;
+}
+
+/* Removes files of results that nothing will read, and, without --resume, the state if it has
+ * nothing to continue. */
+static void
+sweep(struct replaying *r, bool is_done)
+{
+    struct env *env = env_real();
+    char lock[sizeof r->state_path + 8];
+    for (uint32_t i = 0; i < r->state.count; i++) {
+        if (r->state.slices[i] == 'd') continue;
+        err_ignore(env_unlink(env, results_path(&r->workers[0], i), NULL),
+                   "the next run replaces it");
+    }
+    if (r->command->resume != NULL || (!is_done && slice_state_in(&r->state, "cd") > 0)) return;
+    snprintf(lock, sizeof lock, "%s.lock", r->state_path);
+    err_ignore(env_unlink(env, r->state_path, NULL), "the next run replaces it");
+    err_ignore(env_unlink(env, lock, NULL), "the next run replaces it");
+}
+
+/* --- rounds ----------------------------------------------------------------------------------- */
+
+static bool
+group_is_done(const struct replaying *r, uint32_t group)
+{
+    return r->command->overwrite && r->state.slices[group] == 'c';
 }
 
 /* Finds the next group of the round. False: at its end, or after an error. */
@@ -462,7 +497,7 @@ take_group(struct replaying *r, uint32_t *ret_group)
     lock_take(&r->lock);
     while (!r->failed && !found && r->next < r->count) {
         *ret_group = r->next++;
-        found = r->rounds[*ret_group] == r->round;
+        found = r->rounds[*ret_group] == r->round && !group_is_done(r, *ret_group);
     }
     lock_drop(&r->lock);
     return found;
@@ -500,6 +535,7 @@ worker_run(void *context)
         w->error = r->command->overwrite && !r->deleted_first[i]
                        ? overwrite_group(w, i)
                        : replay_group(&w->replay, &item, r->max_ns, &w->counts, &w->why);
+        if (w->error == OK) w->error = note_group(w, i, 'c');
         note_done(r, w->counts.made - before, 1);
     }
     worker_end(w);
@@ -517,12 +553,16 @@ worker_run_together(void *context)
     uint64_t before = w->counts.made;
     uint32_t count = 0;
     for (uint32_t i = 0; items != NULL && i < r->count; i++) {
-        if (r->rounds[i] == REPLAY_TOGETHER) items[count++] = replay_from(r->groups[i], r->min_ns);
+        if (r->rounds[i] == REPLAY_TOGETHER && !group_is_done(r, i))
+            items[count++] = replay_from(r->groups[i], r->min_ns);
     }
     w->error = items == NULL
                    ? why_set(&w->why, ERR_NOMEM, "not enough memory")
                    : replay_together(&w->replay, items, count, r->max_ns, &w->counts, &w->why);
     mem_free(memory, items, bytes);
+    for (uint32_t i = 0; w->error == OK && i < r->count; i++) {
+        if (r->rounds[i] == REPLAY_TOGETHER) w->error = note_group(w, i, 'c');
+    }
     note_done(r, w->counts.made - before, count);
     worker_end(w);
 }
@@ -539,30 +579,28 @@ await_workers(struct replaying *r)
         uint64_t evaluations = r->evaluations, done = r->groups_done;
         lock_drop(&r->lock);
         progress_show(&r->command->progress, evaluations, done,
-                      (uint64_t)r->state.count * r->count);
+                      r->command->overwrite ? r->count : (uint64_t)r->state.count * r->count);
         lock_take(&r->lock);
     }
     lock_drop(&r->lock);
 }
 
-/* Runs at most `wanted` workers until all have ended. */
+/* Runs workers until all have ended. */
 static enum err
-run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), struct why *why)
+run_workers(struct replaying *r, uint32_t count, void (*run)(void *worker), struct why *why)
 {
-    uint32_t count = wanted < r->worker_count ? wanted : r->worker_count, started = 0;
+    uint32_t started = 0;
     enum err e = OK;
     r->next = 0;
-    for (; e == OK && started < count; started++) {
+    r->running = count;
+    while (e == OK && started < count) {
         struct replay_worker *w = &r->workers[started];
-        lock_take(&r->lock);
-        r->running++;
-        lock_drop(&r->lock);
         e = env_thread_start(env_real(), "replay", run, w, &w->thread);
-        if (e) break;
+        started += e == OK;
     }
     if (e) {
         lock_take(&r->lock);
-        r->running--;
+        r->running -= count - started;
         lock_drop(&r->lock);
         /* Fewer workers suffice. */
         e = started > 0 ? OK : why_set(why, e, "cannot start a thread");
@@ -607,6 +645,16 @@ check_overwrite(struct replaying *r, struct why *why)
     if (r->deleted_first == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < r->count; i++) {
         const struct rule_group *g = group_text(r->groups[i]);
+        struct buf text;
+        buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
+        const uint32_t deletions = replay_recorded(r->groups[i], &text);
+        buf_fini(&text);
+        if (deletions > SELECTORS_MAX) {
+            return why_set(why, ERR_INPUT,
+                           "--overwrite: group '%.64s' needs %" PRIu32 " deletions, one for each "
+                           "rule with labels, and at most %d can be made at once: split the group",
+                           g->name, deletions, SELECTORS_MAX);
+        }
         r->deleted_first[i] = r->rounds[i] == REPLAY_TOGETHER || replay_reads_back(r->groups[i]);
         for (uint32_t k = 0; k < g->rule_count; k++) {
             const char *name = g->rules[k].name;
@@ -625,25 +673,13 @@ check_overwrite(struct replaying *r, struct why *why)
 
 /* --- slices ----------------------------------------------------------------------------------- */
 
-static uint32_t
-count_of_round(const struct replaying *r, uint32_t round)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < r->count; i++) {
-        count += r->rounds[i] == round;
-    }
-    return count;
-}
-
 /* Adds the counts of the workers to the state. */
 static void
 gather_counts(struct replaying *r, struct replay_counts *all)
 {
     for (uint32_t i = 0; i < r->worker_count; i++) {
         struct replay_counts *c = &r->workers[i].counts;
-        r->state.counts[REPLAYED_EVALUATIONS] += c->made;
-        r->state.counts[REPLAYED_SAMPLES] += c->samples;
-        r->state.counts[REPLAYED_TROUBLE] += c->failed + c->different + c->rejected;
+        r->state.counts[0] += c->failed + c->different + c->rejected;
         all->made += c->made;
         all->failed += c->failed;
         all->samples += c->samples;
@@ -664,8 +700,8 @@ delete_first(struct replaying *r, struct why *why)
     enum err e = OK;
     for (int deletes = 0; deletes < 2; deletes++) {
         for (uint32_t i = 0; e == OK && i < r->count; i++) {
-            if (!r->deleted_first[i]) continue;
-            e = deletes ? delete_recorded(w, r->groups[i]) : collect_group(w, i);
+            if (!r->deleted_first[i] || r->state.slices[i] != '.') continue;
+            e = deletes ? delete_recorded(w, i) : collect_group(w, i);
         }
         w->counts = before; /* they are evaluated again */
     }
@@ -677,22 +713,14 @@ static enum err
 replay_slice(struct replaying *r, uint32_t slice, struct why *why)
 {
     int64_t min_ms, max_ms;
-    enum err e = OK;
     slice_state_times(&r->state, slice, &min_ms, &max_ms);
     r->min_ns = min_ms * NS_PER_MS;
     r->max_ns = max_ms * NS_PER_MS + NS_PER_MS - 1;
-    if (r->command->overwrite && r->state.slices[slice] != 'd') {
-        e = delete_first(r, why);
-        if (e == OK) r->state.slices[slice] = 'd';
-        if (e == OK) e = slice_state_save(&r->state, true, why);
-    }
+    enum err e = r->command->overwrite ? delete_first(r, why) : OK;
     for (r->round = 0; e == OK && r->round < r->round_count; r->round++) {
-        e = run_workers(r, count_of_round(r, r->round), worker_run, why);
+        e = run_workers(r, r->worker_count, worker_run, why);
     }
-    if (e == OK && count_of_round(r, REPLAY_TOGETHER) > 0) {
-        e = run_workers(r, 1, worker_run_together, why);
-    }
-    return e;
+    return e ? e : run_workers(r, 1, worker_run_together, why);
 }
 
 /* The client does not retry an answer that broke off; the whole slice is retried. */
@@ -718,22 +746,19 @@ static enum err
 replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
 {
     struct slice_state *s = &r->state;
+    const bool overwrites = r->command->overwrite; /* all groups have the same time */
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < s->count; i++) {
-        if (s->slices[i] == 'c') {
-            r->groups_done += r->count;
-            continue;
-        }
+    for (uint32_t i = 0; e == OK && i < (overwrites ? 1 : s->count); i++) {
         int64_t began_ns = 0;
-        uint64_t done = r->groups_done;
+        if (!overwrites && s->slices[i] == 'c') continue;
         do {
-            r->groups_done = done;
+            r->groups_done = overwrites ? slice_state_in(s, "c") : (uint64_t)i * r->count;
             e = replay_slice(r, i, why);
             gather_counts(r, all);
         } while (e && may_retry(r, e, &began_ns, why));
-        if (e) break;
+        if (e || overwrites) break;
         s->slices[i] = 'c';
-        e = slice_state_save(s, r->command->overwrite, why);
+        e = slice_state_save(s, false, why);
     }
     struct why saved = {""};
     enum err of_save = slice_state_save(s, true, &saved);
@@ -743,26 +768,20 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static bool
-is_replayed(const struct replaying *r, const struct group *group)
-{
-    const struct rule_group *text = group_text(group);
-    return group_records(group) && rules_is_wanted(r->command, text->file, text->name);
-}
-
 /* Frees the groups that are not replayed. */
 static void
 keep_replayed(struct replaying *r, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct group *group = r->groups[i];
+        const struct rule_group *text = group_text(group);
         r->groups[i] = NULL;
-        if (group == NULL || !is_replayed(r, group)) {
+        if (group_records(group) && rules_is_wanted(r->command, text->file, text->name)) {
+            r->rounds[r->count] = r->rounds[i];
+            r->groups[r->count++] = group;
+        } else {
             group_free(group);
-            continue;
         }
-        r->rounds[r->count] = r->rounds[i];
-        r->groups[r->count++] = group;
     }
 }
 
@@ -815,6 +834,24 @@ leave_out_expired(struct replaying *r, struct why *why)
     return OK;
 }
 
+/* Says where an earlier run is continued. */
+static void
+say_continued(struct replaying *r)
+{
+    const struct slice_state *s = &r->state;
+    const bool overwrites = r->command->overwrite;
+    char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], age[TIME_TEXT_BYTES];
+    struct stat st;
+    if (slice_state_in(s, "cd") == 0 || stat(s->path, &st) != 0) return;
+    int64_t age_ms = env_realtime_ms(env_real()) - st.st_mtim.tv_sec * 1000;
+    progress_say(&r->command->progress,
+                 "continuing: %" PRIu32 " of %" PRIu32 " %s are done, from %s to %s, %s ago%s",
+                 slice_state_in(s, "c"), s->count, overwrites ? "groups" : "slices",
+                 time_print(s->min_ms, from), time_print(s->max_ms, to),
+                 time_print_duration(age_ms > 0 ? age_ms / 1000 * 1000 : 0, age),
+                 overwrites ? "; if samples arrived since, overwrite once more" : "");
+}
+
 /* The state depends on everything that decides what is written. */
 static enum err
 load_state(struct replaying *r, struct why *why)
@@ -823,7 +860,7 @@ load_state(struct replaying *r, struct why *why)
     struct slice_state *s = &r->state;
     struct bytes tenant = target_tenant(r->target);
     struct buf *to = &r->question;
-    buf_printf(to, "firekeep rules replay 1\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s%s\n",
+    buf_printf(to, "firekeep rules replay 2\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s%s\n",
                target_name(r->target), (int)tenant.size, (const char *)tenant.at, a->start.word,
                a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "",
                a->allow_approximate ? " approximate" : "");
@@ -832,20 +869,23 @@ load_state(struct replaying *r, struct why *why)
         buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
     }
     if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for the groups");
-    s->path = a->resume;
+    snprintf(r->state_path, sizeof r->state_path, "firekeep-replay-%016" PRIx64,
+             hash_bytes(buf_bytes(to), 0));
+    s->path = a->resume == NULL && a->overwrite ? r->state_path : a->resume;
     s->question = buf_bytes(to);
     s->min_ms = a->start.ms;
     s->max_ms = a->end.ms;
-    /* Each slice would be a deletion, of which few can be held. */
-    s->slice_ms = a->overwrite ? SLICE_TIME_MS_MAX : a->slice_ns / NS_PER_MS;
+    s->count = a->overwrite ? r->count : 0;
+    s->slice_ms = a->overwrite ? 0 : a->slice_ns / NS_PER_MS;
     enum err e = leave_out_expired(r, why);
+    const int64_t min_ms = s->min_ms, max_ms = s->max_ms;
     if (e == OK) e = resume_lock(s->path, why);
     if (e == OK) e = slice_state_load(s, why);
-    if (e == OK && slice_state_in(s, "c") > 0) {
-        progress_say(&r->command->progress,
-                     "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
-                     slice_state_in(s, "c"), s->count);
+    if (e == OK && a->resume == NULL && slice_state_in(s, "cd") == 0) { /* nothing to continue */
+        s->min_ms = min_ms;
+        s->max_ms = max_ms;
     }
+    if (e == OK && s->path != NULL) say_continued(r);
     return e;
 }
 
@@ -886,6 +926,7 @@ replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
     if (e) return e;
     r->begun = true;
     e = replay_slices(r, counts, why);
+    if (a->overwrite) sweep(r, e == OK);
     if (e == OK) e = target_finish(r->target, why);
     if (r->deleted > 0) {
         progress_say(&a->progress, "deleted %" PRIu64 " sample%s", r->deleted, plural(r->deleted));
@@ -904,10 +945,9 @@ rules_replay(struct rules_command *a, struct target *target, bool *ret_well, str
     cond_init(&r.cond);
     buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
     enum err e = replay_run(&r, &counts, why);
-    uint64_t trouble = counts.failed + counts.different + counts.rejected;
-    *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
-    bool is_refused = e == ERR_INPUT || e == ERR_UNSUPPORTED;
-    if (e && r.begun && (r.deleted > 0 || !is_refused))
+    *ret_well = r.state.counts[0] == 0;
+    bool is_refused = e == ERR_INPUT || e == ERR_UNSUPPORTED || e == ERR_LIMIT;
+    if (e && r.begun && (slice_state_in(&r.state, "d") > 0 || !is_refused))
         fprintf(stderr, "run the same command again to continue\n");
     close_workers(&r);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {

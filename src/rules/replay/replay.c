@@ -719,38 +719,44 @@ replay_reads_back(const struct group *g)
     return g->reads_back;
 }
 
-/* Says whether a rule sets no labels but the name, which has no characters of regular expressions.
- */
+/* Says whether the rule records, and sets no labels but a name without characters of regular
+ * expressions. */
 static bool
 is_plain(const struct rule_at_work *rule)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:";
     const char *name = rule->text->name;
-    return rule->over_count == 1 && name[strspn(name, plain)] == '\0';
+    return rule->text->kind == RULE_RECORDING && rule->over_count == 1 &&
+           name[strspn(name, plain)] == '\0';
 }
 
-/* Index 0 stands for all plain rules, those after it for the others. */
+/* All plain rules have one selector, the others one each. */
+uint32_t
+replay_recorded(const struct group *g, struct buf *to)
+{
+    uint32_t plain = 0, others = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (is_plain(&g->rules[i]))
+            buf_printf(to, "%s%s", plain++ == 0 ? "{__name__=~\"" : "|", g->rules[i].text->name);
+    }
+    if (plain > 0) buf_put(to, "\"}", sizeof "\"}");
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_RECORDING || is_plain(rule)) continue;
+        labels_print_selector(to, rule->writes[0]);
+        buf_put_u8(to, '\0');
+        others++;
+    }
+    return (plain > 0) + others;
+}
+
 bool
-replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
-                   struct buf *to, struct replay_recorded *ret)
+replay_times(const struct group *g, int64_t min_ns, int64_t max_ns, int64_t *ret_min_ms,
+             int64_t *ret_max_ms)
 {
     const struct schedule *schedule = &g->schedule;
     int64_t first = first_slot(schedule, min_ns), last = schedule_slot(schedule, max_ns);
-    uint32_t count = 0;
-    *ret = (struct replay_recorded){0, -1};
-    if (index > g->text.rule_count) return false;
-    for (uint32_t i = 0; first <= last && i < g->text.rule_count; i++) {
-        const struct rule_at_work *rule = &g->rules[i];
-        if (rule->text->kind != RULE_RECORDING || (is_plain(rule) ? 0 : i + 1) != index) continue;
-        if (index == 0)
-            buf_printf(to, "%s%s", count == 0 ? "{__name__=~\"" : "|", rule->text->name);
-        else
-            labels_print_selector(to, rule->writes[0]);
-        count++;
-    }
-    if (count == 0) return true;
-    if (index == 0) buf_put_text(to, "\"}");
-    ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
-    ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
-    return true;
+    *ret_min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
+    *ret_max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
+    return first <= last;
 }

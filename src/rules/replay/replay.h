@@ -136,14 +136,13 @@ MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *
 /* Says whether evaluations of the group read its own results of earlier ones. */
 bool replay_reads_back(const struct group *group);
 
-/* Describes the samples that a group recorded between two times, for each index from 0 on: appends
- * a selector of some series, and gives the times of their samples; min_ms > max_ms without samples.
- * Series of other groups that record the same names and labels match, too. False after the last
- * index. Errors show in `to`. */
-struct replay_recorded {
-    int64_t min_ms, max_ms; /* Unix, both inclusive */
-};
-bool replay_recorded_at(const struct group *group, uint32_t index, int64_t min_ns, int64_t max_ns,
-                        struct buf *to, struct replay_recorded *ret);
+/* Appends selectors of the series that a group records, each ended with a NUL, and returns their
+ * number. Series of other groups that record the same names and labels match, too. Errors show in
+ * `to`. */
+uint32_t replay_recorded(const struct group *group, struct buf *to);
+/* Gives the times (Unix, inclusive) of the samples of evaluations between two times. False: there
+ * are no evaluations. */
+bool replay_times(const struct group *group, int64_t min_ns, int64_t max_ns, int64_t *ret_min_ms,
+                  int64_t *ret_max_ms);
 
 #endif

@@ -137,7 +137,8 @@ MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
 /*
  * Deletes the samples that the selectors select between two times, both inclusive; durable on
  * return. *ret_samples: the number deleted. ERR_INPUT: a selector is invalid, or the server does
- * not allow it; others as for target_write(), and ERR_UNSUPPORTED: a destination.
+ * not allow it; ERR_LIMIT: more deletions cannot be held; others as for target_write(), and
+ * ERR_UNSUPPORTED: a destination.
  */
 MUST_CHECK enum err target_delete(struct target *target, const struct bytes *selectors,
                                   uint32_t count, int64_t min_ms, int64_t max_ms,

@@ -239,7 +239,7 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     http_client_free(client);
     buf_fini(&url);
     if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
-        return refused(s, &answer, ERR_INPUT, why);
+        return refused(s, &answer, answer.status == 422 ? ERR_LIMIT : ERR_INPUT, why);
     }
     if (e) return e;
     *ret_samples = deleted_samples(answer.text);
