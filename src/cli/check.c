@@ -241,14 +241,14 @@ warn_unset_variable(const struct rule_settings *rules)
 
 /* Warns about TLS and users that are weaker than they look, and about rules that never apply. */
 static void
-warn_lists(const struct settings *settings, const struct config_lists *lists)
+warn_lists(const char *path, const struct settings *settings, const struct config_lists *lists)
 {
     enum { WARNINGS_BYTES_MAX = 1 << 20 };
     struct buf found;
     buf_init(&found, NULL, WARNINGS_BYTES_MAX);
     access_settings_warn(&lists->access, &found);
-    downsampling_rules_warn(&lists->downsampling, &lists->retention, settings->retention_time_ms,
-                            &found);
+    downsampling_rules_warn(path, &lists->downsampling, &lists->retention,
+                            settings->retention_time_ms, &found);
     fflush(stdout);
     for (size_t at = 0; at < found.size;) {
         const uint8_t *end = memchr(found.at + at, '\n', found.size - at);
@@ -354,7 +354,7 @@ run_check(int argc, char **argv)
     warn_tenants_alike(&settings, &lists.alerting);
     warn_without_members(&lists.alerting);
     warn_unset_variable(&lists.rules);
-    warn_lists(&settings, &lists);
+    warn_lists(argv[1], &settings, &lists);
     if (asked.against != NULL) {
         e = check_against(&settings, &lists, asked.against, asked.http_config_file, &backlog, &why);
     }

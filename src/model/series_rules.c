@@ -57,7 +57,7 @@ rule_init(struct series_rules *to, const struct series_rule *from, struct known_
     }
     if (selector.count > 0) memcpy(matchers, selector.matchers, selector.count * size);
     ret->set = (struct matcher_set){matchers, selector.count};
-    ret->rule = (struct series_rule){match, tenants, from->tenant_count, from->age_ms};
+    ret->rule = (struct series_rule){match, tenants, from->tenant_count, from->age_ms, from->line};
     to->count++; /* its matchers are freed with the rules from here on */
     for (uint32_t i = 0; i < from->tenant_count; i++) {
         tenants[i] = copy_text(&to->arena, from->tenants[i]);

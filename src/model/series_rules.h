@@ -21,6 +21,7 @@ struct series_rule {
     const char *const *tenants; /* none: all tenants */
     uint32_t tenant_count;
     int64_t age_ms; /* age of samples from which on the rule applies */
+    uint32_t line;  /* in the configuration file; 0: it is in none */
 };
 
 /* Appends the names of the tenants with commas; nothing if the rule is for all. */

@@ -19,7 +19,7 @@
 static enum err
 check_rule(struct schema_place *place, void *base)
 {
-    const struct downsampling_rule *rule = base;
+    struct downsampling_rule *rule = base;
     if (rule->series.age_ms < rule->resolution_ms) {
         return schema_complain(place, "after", "must be at least the resolution");
     }
@@ -52,7 +52,7 @@ check_pair(struct schema_place *place, const struct downsampling_rules *rules, u
     if (coarse->series.age_ms > fine->series.age_ms) return OK;
     return schema_complain(place, "downsampling",
                            "the rules %u and %u are for the same series, and the coarser "
-                           "resolution must come later",
+                           "resolution needs a larger 'after'",
                            before + 1, at + 1);
 }
 
@@ -64,44 +64,44 @@ kept_at_most_ms(const struct series_rule *rule, const struct retention_rules *re
     int64_t most_ms = 0;
     for (uint32_t i = 0; i < retention->count; i++) {
         const struct series_rule *r = &retention->items[i];
-        if (r->age_ms > most_ms) most_ms = r->age_ms;
-        if (series_rule_covers(r, rule)) return most_ms;
+        enum rule_share share = series_rule_share(r, rule);
+        if (share != RULE_NONE && r->age_ms > most_ms) most_ms = r->age_ms;
+        if (share == RULE_ALL) return most_ms;
     }
     return most_ms > time_ms ? most_ms : time_ms;
 }
 
 void
-downsampling_rules_warn(const struct downsampling_rules *rules,
+downsampling_rules_warn(const char *file_name, const struct downsampling_rules *rules,
                         const struct retention_rules *retention, int64_t time_ms, struct buf *to)
 {
-    static const char shadowed[] = "rule %u never applies: rule %u, before it, is for all of its "
-                                   "series, and the first rule that matches decides\n";
+    static const char shadowed[] =
+        "%s:%u: %s: rule %u never applies: rule %u, before it, is for all of its series, and the "
+        "first rule that matches decides\n";
     char after[TIME_TEXT_BYTES], kept[TIME_TEXT_BYTES];
     for (uint32_t i = 0; i < rules->count; i++) {
-        const struct downsampling_rule *rule = &rules->items[i];
-        int64_t kept_ms = kept_at_most_ms(&rule->series, retention, time_ms);
+        const struct series_rule *rule = &rules->items[i].series;
+        int64_t kept_ms = kept_at_most_ms(rule, retention, time_ms);
         uint32_t k = 0;
-        while (k < i && (rules->items[k].resolution_ms != rule->resolution_ms ||
-                         !series_rule_covers(&rules->items[k].series, &rule->series)))
+        while (k < i && (rules->items[k].resolution_ms != rules->items[i].resolution_ms ||
+                         series_rule_share(&rules->items[k].series, rule) != RULE_ALL))
             k++;
         if (k < i) {
-            buf_put_text(to, "downsampling: ");
-            buf_printf(to, shadowed, i + 1, k + 1);
-        } else if (kept_ms <= rule->series.age_ms) {
+            buf_printf(to, shadowed, file_name, rule->line, "downsampling", i + 1, k + 1);
+        } else if (kept_ms <= rule->age_ms) {
             buf_printf(to,
-                       "downsampling: rule %u never applies: retention removes its samples after "
-                       "%s, and it applies after %s\n",
-                       i + 1, time_print_duration(kept_ms, kept),
-                       time_print_duration(rule->series.age_ms, after));
+                       "%s:%u: downsampling: rule %u never applies: retention removes its samples "
+                       "after %s, and it applies after %s\n",
+                       file_name, rule->line, i + 1, time_print_duration(kept_ms, kept),
+                       time_print_duration(rule->age_ms, after));
         }
     }
     for (uint32_t i = 0; i < retention->count; i++) {
+        const struct series_rule *rule = &retention->items[i];
         uint32_t k = 0;
-        while (k < i && !series_rule_covers(&retention->items[k], &retention->items[i]))
+        while (k < i && series_rule_share(&retention->items[k], rule) != RULE_ALL)
             k++;
-        if (k == i) continue;
-        buf_put_text(to, "retention: ");
-        buf_printf(to, shadowed, i + 1, k + 1);
+        if (k < i) buf_printf(to, shadowed, file_name, rule->line, "retention", i + 1, k + 1);
     }
 }
 

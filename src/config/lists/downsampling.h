@@ -33,9 +33,10 @@ MUST_CHECK enum err downsampling_rules_yaml(const char *file_name, struct bytes 
                                             const struct settings *settings,
                                             struct downsampling_rules *ret_rules, struct why *why);
 
-/* Appends a line for each rule of downsampling or retention that never applies, since an earlier
- * rule is for all of its series, or retention removes them first. `time_ms` is retention.time. */
-void downsampling_rules_warn(const struct downsampling_rules *rules,
+/* Appends a line, with its place, for each rule of downsampling or retention that never applies,
+ * since an earlier rule is for all of its series, or retention removes them first. `time_ms` is
+ * retention.time. */
+void downsampling_rules_warn(const char *file_name, const struct downsampling_rules *rules,
                              const struct retention_rules *retention, int64_t time_ms,
                              struct buf *to);
 

@@ -87,7 +87,8 @@ UNIT_TEST(test_invalid_rules_are_refused_with_their_place)
          "the resolution 7m of rule 2 is no multiple of the 5m of rule 1"},
         {"downsampling: [{match: '{}', after: 2d, resolution: 1h},"
          " {match: '{}', after: 3d, resolution: 5m}]",
-         "the rules 1 and 2 are for the same series, and the coarser resolution must come later"},
+         "the rules 1 and 2 are for the same series, and the coarser resolution needs a larger "
+         "'after'"},
         {"downsampling: [{match: '{a=\"1\"}', after: 1d, resolution: 1m},"
          " {match: '{a=\"2\"}', after: 1d, resolution: 2m},"
          " {match: '{a=\"3\"}', after: 1d, resolution: 4m},"
@@ -114,27 +115,62 @@ UNIT_TEST(test_rules_that_never_apply_are_named)
     } cases[] = {
         {LEVEL(LONG, "") "retention: {time: 31d}\n", ""},
         {LEVEL(LONG, "") "retention: {time: 30d}\n",
-         "downsampling: rule 1 never applies: retention removes its samples after 30d, and it "
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 30d, "
+         "and it "
          "applies after 30d\n"},
+        {"downsampling:\n  - match: '{}'\n    after: 7d\n    resolution: 5m\n  - match: '{}'\n"
+         "    after: 30d\n    resolution: 1h\nretention: {time: 30d}\n",
+         "f.yml:5: downsampling: rule 2 never applies: retention removes its samples after 30d, "
+         "and it applies after 30d\n"},
+        /* All of its series are those of a rule with more series. */
+        {LEVEL("{match: 'up{a=\"1\",b=\"2\"}', after: 30d, resolution: 1h}",
+               "") "retention: {time: 1y, rules: [{match: '{a=~\"1|2\",b=\"2\"}', time: 7d}]}\n",
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
+         "and it applies after 30d\n"},
+        {LEVEL("{match: 'up{a=\"1\"}', after: 30d, resolution: 1h}",
+               "") "retention: {time: 1y, rules: [{match: '{a=\"1\",b=\"2\"}', time: 7d}]}\n",
+         ""},
+        /* The rule that keeps samples for longer has none of its series. */
+        {LEVEL("{match: '{a=\"1\"}', after: 30d, resolution: 1h}",
+               "") "retention: {time: 7d, rules: [{match: '{a=\"2\"}', time: 1y}]}\n",
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
+         "and it applies after 30d\n"},
+        {LEVEL("{match: '{a!=\"1\"}', after: 30d, resolution: 1h}",
+               "") "retention: {time: 7d, rules: [{match: '{a=\"1\"}', time: 1y}]}\n",
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
+         "and it applies after 30d\n"},
+        {"downsampling: [{match: '{a=\"1\"}', after: 30d, resolution: 1h, tenants: [x]}]\n"
+         "tenancy: {enabled: true}\n"
+         "retention: {time: 7d, rules: [{match: '{}', time: 1y, tenants: [y]}]}\n",
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
+         "and it applies after 30d\n"},
+        {LEVEL("{match: '{job=~\".*\"}', after: 30d, resolution: 1h}, ", LONG),
+         "f.yml:1: downsampling: rule 2 never applies: rule 1, before it, is for all of its "
+         "series, and the first rule that matches decides\n"},
+        {LEVEL("{match: '{job=~\".+\"}', after: 30d, resolution: 1h}, ", LONG), ""},
         /* Some of its series are kept for longer. */
         {LEVEL(LONG, "") "retention: {time: 7d, rules: [{match: '{a=\"1\"}', time: 1y}]}\n", ""},
         {LEVEL("{match: '{a=\"1\"}', after: 30d, resolution: 1h}",
                "") "retention: {time: 1y, rules: [{match: '{a=\"1\"}', time: 7d}]}\n",
-         "downsampling: rule 1 never applies: retention removes its samples after 1w, and it "
+         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, and "
+         "it "
          "applies after 30d\n"},
         {LEVEL(LONG, ", {match: '{a=\"1\"}', after: 60d, resolution: 1h}"),
-         "downsampling: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "f.yml:1: downsampling: rule 2 never applies: rule 1, before it, is for all of its "
+         "series, and the "
          "first rule that matches decides\n"},
         {LEVEL(LONG, ", {match: '{a=\"1\"}', after: 60d, resolution: 2h}"), ""},
         {LEVEL("{match: '{a=\"1\"}', after: 60d, resolution: 1h}, ", LONG), ""},
         {"retention: {time: 1y, rules: [{match: '{}', time: 7d}, {match: '{a=\"1\"}', time: "
          "1d}]}\n",
-         "retention: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "f.yml:1: retention: rule 2 never applies: rule 1, before it, is for all of its series, "
+         "and the "
          "first rule that matches decides\n"},
         {"tenancy: {enabled: true}\nretention: {rules: [{match: '{}', time: 7d, tenants: [a, b]}, "
          "{match: '{a=\"1\"}', time: 1d, tenants: [b]}, {match: '{a=\"1\"}', time: 1d, tenants: "
          "[b, c]}]}\n",
-         "retention: rule 2 never applies: rule 1, before it, is for all of its series, and the "
+         "f.yml:2: retention: rule 2 never applies: rule 1, before it, is for all of its series, "
+         "and the "
          "first rule that matches decides\n"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -149,7 +185,7 @@ UNIT_TEST(test_rules_that_never_apply_are_named)
         assert_int_equal(downsampling_rules_yaml("f.yml", text, &settings, &rules, &why), OK);
         assert_int_equal(retention_rules_yaml("f.yml", text, &settings, &retention, &why), OK);
         buf_init(&found, NULL, 10000);
-        downsampling_rules_warn(&rules, &retention, settings.retention_time_ms, &found);
+        downsampling_rules_warn("f.yml", &rules, &retention, settings.retention_time_ms, &found);
         buf_put_u8(&found, '\0');
         assert_string_equal((const char *)found.at, cases[i].expected);
         buf_fini(&found);

@@ -100,7 +100,7 @@ make(const struct retention_rules *rules, int64_t time_ms, bool with_rest,
     if (list == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules of retention");
     } else {
-        const struct series_rule rest = {"{}", NULL, 0, time_ms};
+        const struct series_rule rest = {"{}", NULL, 0, time_ms, 0};
         if (count > 0) memcpy(list, rules->items, count * sizeof *list);
         for (uint32_t i = 0; i < count; i++) {
             with_rest &= !series_rules_are_alike(&list[i], &rest);

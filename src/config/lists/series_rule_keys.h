@@ -23,12 +23,15 @@
 
 /* Checks a selector. */
 MUST_CHECK enum err check_rule_match(const char *text, struct why *why);
-/* Checks that no tenants are named without tenancy. The reader's context is a struct root_context.
- */
-MUST_CHECK enum err check_rule_tenants(struct schema_place *place, const struct series_rule *rule);
+/* Checks that no tenants are named without tenancy, and notes the line. The reader's context is a
+ * struct root_context. */
+MUST_CHECK enum err check_rule_tenants(struct schema_place *place, struct series_rule *rule);
 /* True if both are for the same series, as their texts show. */
 bool series_rules_are_alike(const struct series_rule *a, const struct series_rule *b);
-/* True if `all` is for each series of the other, as their texts show. */
-bool series_rule_covers(const struct series_rule *all, const struct series_rule *other);
+
+enum rule_share { RULE_NONE, RULE_SOME, RULE_ALL };
+/* Says for how many series of the other a rule is. RULE_SOME unless tenants and single matchers
+ * prove more. */
+enum rule_share series_rule_share(const struct series_rule *rule, const struct series_rule *other);
 
 #endif
