@@ -512,6 +512,37 @@ UNIT_TEST(test_a_restore_never_overwrites_what_a_server_has_written)
     }
 }
 
+/* A restore and a server were killed at once, one after the other. */
+UNIT_TEST(test_a_directory_with_only_a_free_lock_is_empty)
+{
+    struct file lock;
+    make_store();
+    must(back_up(FIRST));
+    must(env_mkdir(rig.env, "/new", NULL));
+    put_text("/new/RESTORING.tmp", "2026");
+    put_text("/new/LOCK", "");
+    must(file_open(rig.env, "/new/LOCK", FILE_UPDATE, &lock, NULL));
+    must(file_lock(&lock, NULL));
+    assert_int_equal(restore(FIRST, "/new"), ERR_AGAIN);
+    assert_non_null(strstr(rig.why.text, "/new is in use by another process"));
+    must(file_close(&lock));
+    must(restore(FIRST, "/new"));
+    assert_false(exists("/new/LOCK"));
+    expect_restored();
+}
+
+UNIT_TEST(test_a_mark_without_a_backup_is_an_error_that_asks_for_none)
+{
+    make_store();
+    must(back_up(FIRST));
+    must(env_mkdir(rig.env, "/new", NULL));
+    put_text("/new/RESTORING", "");
+    assert_int_equal(restore(FIRST, "/new"), ERR_INPUT);
+    assert_string_equal(rig.why.text,
+                        "/new is not completely restored, and its file RESTORING does not name the "
+                        "backup: restore into another directory");
+}
+
 UNIT_TEST(test_an_unfinished_restore_of_another_backup_is_named)
 {
     make_store();
@@ -704,6 +735,8 @@ main(void)
         WITH_RIG(test_a_crash_at_any_call_leaves_earlier_backups_whole),
         WITH_RIG(test_a_restore_that_ended_at_any_call_continues),
         WITH_RIG(test_a_restore_never_overwrites_what_a_server_has_written),
+        WITH_RIG(test_a_directory_with_only_a_free_lock_is_empty),
+        WITH_RIG(test_a_mark_without_a_backup_is_an_error_that_asks_for_none),
         WITH_RIG(test_an_unfinished_restore_of_another_backup_is_named),
         WITH_RIG(test_one_process_at_a_time_restores_into_a_directory),
         WITH_RIG(test_a_mark_in_a_backup_is_not_restored),

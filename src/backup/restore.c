@@ -117,7 +117,26 @@ static enum err
 find_any(void *context, const char *name, bool is_dir)
 {
     (void)context;
-    return strcmp(name, is_dir ? "lost+found" : STORAGE_RESTORING ".tmp") == 0 ? OK : ERR_INPUT;
+    bool is_left =
+        is_dir ? strcmp(name, "lost+found") == 0
+               : strcmp(name, STORAGE_RESTORING ".tmp") == 0 || strcmp(name, STORAGE_LOCK) == 0;
+    return is_left ? OK : ERR_INPUT;
+}
+
+/* Removes the LOCK of a server that was killed while it made a storage directory. */
+static enum err
+remove_lock(struct restore *x, struct why *why)
+{
+    char path[PATH_BYTES];
+    struct file lock;
+    enum err e = path_in(path, sizeof path, x->dir, STORAGE_LOCK, why);
+    if (e == OK) e = file_open(x->repository->env, path, FILE_UPDATE, &lock, NULL);
+    if (e) return e == ERR_MISSING ? OK : why_set(why, e, "cannot open %s", path);
+    e = file_lock(&lock, NULL) == ERR_AGAIN
+            ? why_set(why, ERR_AGAIN, "%s is in use by another process", x->dir)
+            : env_unlink(x->repository->env, path, why);
+    err_ignore(file_close(&lock), "nothing was written to it");
+    return e;
 }
 
 /* Marks the directory, if it is empty. */
@@ -128,6 +147,7 @@ make_mark(struct restore *x, struct why *why)
     enum err e = env_listdir(env, x->dir, find_any, NULL, why);
     if (e == ERR_INPUT)
         why_set(why, e, "%s is not empty; restore into an empty or missing directory", x->dir);
+    if (e == OK) e = remove_lock(x, why);
     return e ? e : env_write_whole(env, x->dir, STORAGE_RESTORING, bytes_of_text(x->id), why);
 }
 

@@ -22,6 +22,11 @@ storage_check_restored(struct env *env, const char *dir, struct why *why)
     enum err e = path_in(path, sizeof path, dir, STORAGE_RESTORING, why);
     if (e == OK) e = env_read_some(env, path, id, sizeof id, &size, why);
     if (e) return e == ERR_MISSING ? OK : e;
+    if (size == 0)
+        return why_set(why, ERR_INPUT,
+                       "%s is not completely restored, and its file RESTORING does not name the "
+                       "backup: restore into another directory",
+                       dir);
     return why_set(
         why, ERR_INPUT,
         "%s is not completely restored: run firekeep restore --id=%.*s BACKUPS %s, where "

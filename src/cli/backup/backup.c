@@ -16,6 +16,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
+#include "sys/real_path.h"
 #include "tsdb/tsdb.h"
 
 /* For lists of files, and for the files that are stored at once. */
@@ -103,10 +104,8 @@ static const struct flag restore_flags[] = {
 };
 
 static const char restore_notes[] =
-    "\nRestores a backup of DIR into the directory TO, which is missing or empty, and compares "
-    "all\n"
-    "files with their checksums. Repeat it after an interruption: it continues. Until all of it "
-    "is\n"
+    "\nRestores a backup of DIR into the directory TO, missing or empty, and compares all files\n"
+    "with their checksums. Repeat it after an interruption: it continues. Until all of it is\n"
     "restored, no server starts on TO.\n"
     "\nExit status: 0 done; 1 it failed, or the backup is damaged; 2 wrong usage.\n";
 
@@ -404,6 +403,9 @@ run_restore_files(struct backup_command *a, struct why *why)
 {
     char id[BACKUP_ID_BYTES];
     struct backup_report done;
+    char dir[REAL_PATH_BYTES], to[REAL_PATH_BYTES];
+    if (real_path(a->dir, dir) == OK && real_path(a->to, to) == OK && real_path_is_within(to, dir))
+        return why_set(why, ERR_INPUT, "%s is in the directory of backups: choose another", a->to);
     enum err e = open_repository(a, BACKUP_READ, why);
     if (e == OK) e = choose_id(a, id, why);
     if (e == OK) {

@@ -52,6 +52,8 @@ UNIT_TEST(test_a_restored_directory_answers_as_before)
     cli_expect(RUN("verify", restored), EXIT_DONE, ": ok (2 parts,");
     cli_expect(RUN(QUERY, "up"), EXIT_DONE, "7");
     cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is not empty");
+    snprintf(restored, sizeof restored, "%s/./backups/new", cli_dir);
+    cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is in the directory of backups");
 }
 
 /* Returns a number of the JSON that the last command printed. */

@@ -116,6 +116,7 @@ dir_lock_take(struct dir_lock *l, struct why *why)
     if (is_missing) e = file_open(l->env, path, FILE_REPLACE, &l->files[AT_LOCK], why);
     if (e == OK) e = lock_file(l, AT_LOCK, path, why);
     if (e) return e;
+    l->made_file = is_missing;
     read_line(l, line);
     own_line(l, own);
     l->watch = is_missing ? was_used : is_foreign(line, own);
@@ -180,6 +181,8 @@ dir_lock_drop(struct dir_lock *l)
 {
     bool ours = l->taken && atomic_load_explicit(&l->state, memory_order_relaxed) == TSDB_DIR_OURS;
     if (ours) err_ignore(file_truncate(&l->files[AT_LOCK], 0, NULL), "the next start may watch");
+    if (l->made_file && !l->taken)
+        err_ignore(env_unlink(l->env, l->files[AT_LOCK].path, NULL), "the directory is not ours");
     for (unsigned i = 0; i < DIR_LOCK_FILES; i++)
         file_close(&l->files[i]);
     l->taken = false;

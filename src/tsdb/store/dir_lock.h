@@ -23,6 +23,7 @@ struct dir_lock {
     char line[DIR_LOCK_LINE_BYTES];          /* content of LOCK; "" if it could not be written */
     bool watch;                              /* another machine may be using the directory */
     bool taken;
+    bool made_file; /* LOCK was missing */
 
     _Atomic int state; /* enum tsdb_dir; relaxed: it orders nothing */
 };
@@ -44,7 +45,8 @@ MUST_CHECK enum err dir_lock_look(struct dir_lock *lock, struct why *why);
 /* True if, at the last look, acknowledged samples could be written into the directory. */
 bool dir_lock_may_write(const struct dir_lock *lock);
 
-/* Releases the lock, also one taken in part; a directory in a valid state is marked so. */
+/* Releases the lock; a directory in a valid state is marked so. Of a lock taken in part, LOCK is
+ * removed if it was missing. */
 void dir_lock_drop(struct dir_lock *lock);
 
 #endif

@@ -110,6 +110,22 @@ UNIT_TEST(test_nothing_opens_or_changes_an_unfinished_restore)
     }
 }
 
+UNIT_TEST(test_a_start_on_files_of_others_leaves_no_lock)
+{
+    struct file_facts facts;
+    machine_close(&machine);
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    must(env_unlink(machine.env, FORMAT_PATH, NULL));
+    must(env_unlink(machine.env, STORE_DIR "/MANIFEST", NULL));
+    put_file(STORE_DIR "/photo", "");
+    assert_int_equal(machine_open(&machine), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "is not empty and is not a Firekeep storage"));
+    assert_int_equal(env_facts(machine.env, LOCK_PATH, &facts, NULL), ERR_MISSING);
+    put_file(LOCK_PATH, "");
+    assert_int_equal(machine_open(&machine), ERR_INPUT);
+    assert_int_equal(env_facts(machine.env, LOCK_PATH, &facts, NULL), OK);
+}
+
 /* The log is lost with LOCK or FORMAT: acknowledged samples are only in memory. */
 UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 {
@@ -304,6 +320,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_without_a_lock_the_second_server_is_refused_and_the_first_stops),
         claim(test_nothing_opens_or_changes_an_unfinished_restore),
+        claim(test_a_start_on_files_of_others_leaves_no_lock),
         claim(test_memory_is_written_to_a_part_while_lock_or_format_is_left),
         claim(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written),
         claim(test_with_lock_and_format_replaced_nothing_is_written_for_good),
