@@ -136,16 +136,16 @@ count_fds(const char *dir, uint64_t *ret_count)
 }
 
 enum err
-process_check_files(struct why *why)
+process_check_files(uint32_t more, struct why *why)
 {
     struct rlimit limit;
     uint64_t open;
     bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && count_fds("/proc/self", &open);
-    if (!known || limit.rlim_cur >= open + SPARE_FILES) return OK;
+    if (!known || limit.rlim_cur >= open + more + SPARE_FILES) return OK;
     return why_set(why, ERR_LIMIT,
                    "the limit of open files is %" PRIu64 ", and at least %" PRIu64
                    " are needed: raise it (ulimit -Hn, LimitNOFILE= of systemd)",
-                   (uint64_t)limit.rlim_cur, open + SPARE_FILES);
+                   (uint64_t)limit.rlim_cur, open + more + SPARE_FILES);
 }
 
 static void

@@ -10,8 +10,8 @@
  * stays the same when the clock is set. */
 void process_metrics_register(void);
 
-/* Checks that the limit of open files leaves some for connections and merges. ERR_LIMIT. */
-MUST_CHECK enum err process_check_files(struct why *why);
+/* Checks that the limit of open files leaves some for clients after `more` are open. ERR_LIMIT. */
+MUST_CHECK enum err process_check_files(uint32_t more, struct why *why);
 
 /* --- the pieces, for tests -------------------------------------------------------------------- */
 

@@ -29,8 +29,9 @@
 #include "sys/machine_memory.h"
 #include "views/usage.h"
 
-#define OPEN_NS_MAX (2 * NS_PER_S) /* a start waits so long for destinations to be open */
-#define SAVE_NS_MAX (3 * NS_PER_S) /* a snapshot waits so long for destinations to save */
+#define OPEN_NS_MAX     (2 * NS_PER_S) /* a start waits so long for destinations to be open */
+#define NEW_STORE_FILES 6              /* so many more are open once a new store is */
+#define SAVE_NS_MAX     (3 * NS_PER_S) /* a snapshot waits so long for destinations to save */
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
@@ -438,7 +439,7 @@ start_http(struct server *s, const struct http_place *places, size_t place_count
     assert(s->merger != NULL && s->ruler != NULL); /* invariant 2 */
     assert(s->keeper.commit.thread != NULL);       /* invariant 2 */
     assert(s->keeper.flush.thread != NULL);        /* invariant 2 */
-    enum err e = process_check_files(why);
+    enum err e = process_check_files(0, why);
     if (e == OK) e = http_server_start(&options, &s->http, why);
     if (e) return e;
     api_set_server(s->api, s->http);
@@ -704,7 +705,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     const struct http_place *places = NULL;
     size_t place_count = 0;
     if (e == OK) e = admission_places(s->admission, &places, &place_count, why);
-    /* Before the store: an address that another process uses makes no directory. */
+    /* Before the store: a start that fails for these makes no directory. */
+    if (e == OK) e = process_check_files(NEW_STORE_FILES, why);
     if (e == OK) e = http_places_check(env, places, place_count, why);
     if (e == OK) e = open_store(s, lists, why);
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);

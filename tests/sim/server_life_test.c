@@ -160,6 +160,7 @@ UNIT_TEST(test_a_limit_of_open_files_that_leaves_none_for_clients_is_an_error)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     assert_int_equal(site_try_start(s, &why), ERR_LIMIT);
     assert_non_null(strstr(why.text, "the limit of open files is 64, and at least "));
+    assert_int_not_equal(access(s->settings.storage_path, F_OK), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     site_start(s);
     assert_true(site_is_ready(s));
