@@ -205,6 +205,10 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          "\"bad_data\""},
         {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
          NULL, NULL, 0, 400, JSON, "invalid time value for 'start'"},
+        {"deletion of a time that ends before its start", HTTP_POST,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&start=2&end=1", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"end\\\": end timestamp must not be before start "
+         "time\""},
         {"deletion at a time that cannot be read", HTTP_POST,
          "/api/v1/admin/tsdb/delete_series?match[]=up&start=%zz", NULL, NULL, 0, 400, JSON,
          "\"bad_data\",\"error\":\"error parsing form values: invalid URL escape \\\"%zz\\\"\""},

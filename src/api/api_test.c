@@ -358,8 +358,9 @@ UNIT_TEST(test_a_request_without_times_is_about_all_samples)
          "\"samples\":2,"},
         {"preview", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up", NULL, NULL, 0,
          200, JSON, "\"series\":1,\"samples\":2,"},
-        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0, 200,
-         JSON, "\"series\":1,\"samples\":2,"},
+        {"deletion by the same selector twice", HTTP_POST,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]=up", NULL, NULL, 0, 200, JSON,
+         "\"series\":1,\"samples\":2,\"windows\":0,\"ids\":[\"1\"]}"},
         {"receipt", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200, JSON,
          "\"selector\":\"{__name__=\\\"up\\\"}\",\"series\":1,"},
     };

@@ -260,13 +260,21 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     }
     d->selectors = e ? NULL : arena_alloc(&d->form.arena, count * sizeof *d->selectors);
     if (e == OK && d->selectors == NULL) e = why_set(&d->why, ERR_NOMEM, "not enough memory");
+    const char *texts[DELETIONS_KEPT_MAX];
     walk = (struct form_walk){0};
     while (e == OK && (match = form_next(&d->form, "match[]", &walk)) != NULL) {
+        uint32_t same = 0;
+        while (same < d->selector_count && strcmp(texts[same], match) != 0)
+            same++;
+        if (same < d->selector_count) continue; /* it would hide nothing more */
+        texts[same] = match;
         e = selector_parse(bytes_of_text(match), &d->selectors[d->selector_count], &d->why);
         d->selector_count += e == OK;
     }
     if (e == OK) e = form_time(&d->form, "start", &d->min_ms, &d->error);
     if (e == OK) e = form_time(&d->form, "end", &d->max_ms, &d->error);
+    if (e == OK && d->max_ms < d->min_ms)
+        e = form_invalid(&d->error, "end", "end timestamp must not be before start time");
     return e;
 }
 

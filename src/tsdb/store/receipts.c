@@ -225,10 +225,11 @@ receipts_have_room(struct tsdb *db, uint32_t added, struct why *why)
     }
     if (!full) return OK;
     return why_set(why, ERR_LIMIT,
-                   "nothing was deleted: %" PRIu32 " deletions can still be undone, and at most %d "
-                   "can: select more series with one match[], shorten delete.hold, or POST "
-                   "/api/v1/admin/tsdb/clean_tombstones, after which none can be undone",
-                   held, DELETIONS_KEPT_MAX);
+                   "nothing was deleted: %" PRIu32 " deletions can still be undone, this request "
+                   "would add %" PRIu32 ", and at most %d can: select more series with one "
+                   "match[], shorten delete.hold, or POST /api/v1/admin/tsdb/clean_tombstones, "
+                   "after which none can be undone",
+                   held, added, DELETIONS_KEPT_MAX);
 }
 
 /* --- the hold --------------------------------------------------------------------------------- */
