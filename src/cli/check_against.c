@@ -19,6 +19,7 @@
 #include "cli/check.h"
 #include "cli/cli.h"
 #include "cli/lib/client_access.h"
+#include "cli/lib/query_answer.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/destinations.h"
 #include "model/storage_layout.h"
@@ -194,7 +195,8 @@ fetch_data(struct checking *x, struct http_client *client, const char *page, jso
     struct http_client_answer answer = {.status = 0};
     enum err e = http_client_fetch(client, &request, &text, &answer, why);
     if (e == OK && answer.status != 200) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", url, answer.status, answer.text);
+        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", url, answer.status,
+                    query_answer_sentence(&answer).text);
     }
     if (e == OK) {
         json_t *whole = json_loadb((const char *)text.at, text.size, JSON_REJECT_DUPLICATES, NULL);

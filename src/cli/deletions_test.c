@@ -8,6 +8,7 @@
 
 static const struct command *const commands[] = {&command_deletions, &command_undelete, NULL};
 static struct player player;
+static const char *status_line = "200 OK";
 
 /* Runs a command with --url; the server sends this body. */
 static int
@@ -16,8 +17,8 @@ run_with(const char *body, const char *command, const char *word)
     char answer[2048];
     const char *const answers[] = {answer};
     snprintf(answer, sizeof answer,
-             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-             strlen(body), body);
+             "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+             status_line, strlen(body), body);
     player_start(&player, 1, answers);
     int status =
         cli_run_into(cli_memory_file(), commands,
@@ -85,6 +86,20 @@ UNIT_TEST(test_a_deletion_is_undone_by_a_request_that_says_so)
     expect_sent("POST /path/api/v1/admin/tsdb/deletions/7/undo HTTP/1.1\r\n");
 }
 
+UNIT_TEST(test_an_error_is_the_sentence_of_the_server)
+{
+    status_line = "503 Service Unavailable";
+    cli_expect(run_with("{\"status\":\"error\",\"error\":\"later\"}", "undelete", "7"), EXIT_FAILED,
+               ": status 503: later\n");
+    status_line = "404 Not Found";
+    cli_expect(run_with("{\"status\":\"error\",\"errorType\":\"not_found\","
+                        "\"error\":\"no deletion has the number 7\"}",
+                        "undelete", "7"),
+               EXIT_FAILED, ": status 404: no deletion has the number 7\n");
+    cli_expect(run_with("no page", "undelete", "7"), EXIT_FAILED, ": status 404: no page\n");
+    status_line = "200 OK";
+}
+
 UNIT_TEST(test_a_response_of_another_server_is_refused)
 {
     static const char *const bodies[] = {"", "[]", "{\"data\":{}}", "{\"data\":[", "{\"data\":7}"};
@@ -101,6 +116,7 @@ main(void)
         cmocka_unit_test(test_deletions_are_a_table),
         cmocka_unit_test(test_one_deletion_has_a_line_for_each_figure),
         cmocka_unit_test(test_a_deletion_is_undone_by_a_request_that_says_so),
+        cmocka_unit_test(test_an_error_is_the_sentence_of_the_server),
         cmocka_unit_test(test_a_response_of_another_server_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,8 @@ UNIT_TEST(test_wrong_words_end_with_2)
 {
     make_store();
     cli_expect(RUN(QUERY, "up{"), EXIT_USAGE, "parse error");
+    cli_expect(RUN(QUERY, ""), EXIT_USAGE,
+               "firekeep query: 1:1: parse error: no expression found in input\n   \n  ^\n");
     cli_expect(RUN(QUERY), EXIT_USAGE, "expected one EXPR");
     cli_expect(RUN("verify"), EXIT_USAGE, "expected one DIR");
     cli_expect(RUN("inspect"), EXIT_USAGE, "");

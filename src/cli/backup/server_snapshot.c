@@ -8,6 +8,7 @@
 
 #include "base/version.h"
 #include "cli/lib/client_access.h"
+#include "cli/lib/query_answer.h"
 #include "model/storage_layout.h"
 #include "net/http_client.h"
 
@@ -38,9 +39,10 @@ fetch(struct snapshot_request *a, const char *method, const char *page, json_t *
     if (e) return e;
     buf_init(&text, a->options->memory, ANSWER_BYTES_MAX);
     e = http_client_fetch(a->client, &request, &text, &answer, why);
-    if (e == OK && answer.status / 100 != 2) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s%s: status %u: %s", client_access_name(a->access),
-                    page, answer.status, answer.text);
+    if ((e == OK || e == ERR_AGAIN) && answer.status != 0 && answer.status / 100 != 2) {
+        e = why_set(why, e ? e : ERR_UNSUPPORTED, "%s%s: status %u: %s",
+                    client_access_name(a->access), page, answer.status,
+                    query_answer_sentence(&answer).text);
     }
     bool has_answer = e == OK && answer.status != NO_CONTENT;
     *ret_answer = has_answer ? json_loadb((const char *)text.at, text.size, 0, NULL) : NULL;

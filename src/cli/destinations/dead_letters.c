@@ -80,7 +80,8 @@ static const struct flag flags[] = {
 static const char notes[] =
     "\nlist    print the number of dead letters by destination and reason\n"
     "show    print each dead letter as a line of JSON, which firekeep import reads\n"
-    "replay  send the dead letters again; those refused again become dead letters again\n"
+    "replay  send the dead letters again; those refused again become dead letters again, and\n"
+    "        those that cannot be read are counted as dropped (reason damaged)\n"
     "drop    discard the dead letters; they count as dropped by the operator\n"
     "\nreplay and drop apply to all dead letters that are not being sent again, and print their\n"
     "number. A running server needs --web.enable-admin-api.\n"
@@ -309,6 +310,8 @@ static enum err
 decide_destination(struct letters_request *a, const char *dir, struct why *why)
 {
     uint64_t count = 0;
+    if (a->wish == LETTERS_REPLAY) /* reports letters that cannot be read */
+        err_ignore(list_destination(a, dir, why), "the next call meets it, too");
     enum err e = dead_letters_decide(env_real(), dir, &a->memory, a->wish, &count, why);
     if (e == OK || e == ERR_MISSING) report_row(a->report, value_text(a->name), value_count(count));
     return e;

@@ -324,6 +324,9 @@ UNIT_TEST(test_damage_is_reported_and_the_rest_is_shown)
     assert_non_null(strstr(cli_out, "it said 31"));
     assert_int_equal(RUN("list", "--destination=east"), EXIT_FAILED);
     assert_non_null(strstr(cli_err, "00000001.ndjson: 1 of 3 dead letters cannot be read"));
+    assert_int_equal(RUN("replay", "--destination=east"), EXIT_FAILED);
+    assert_non_null(strstr(cli_err, "00000001.ndjson: 1 of 3 dead letters cannot be read"));
+    assert_non_null(strstr(cli_out, "dead letters to replay\n"));
 }
 
 UNIT_TEST(test_letters_of_an_earlier_version_need_a_server)

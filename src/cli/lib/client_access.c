@@ -87,8 +87,11 @@ split_url(const char *flag, const char *url, struct url_parts *ret, struct why *
         if (strchr(url, '@') != NULL) { /* the part before it may be a password */
             return why_set(why, ERR_INPUT, "%s: expected a URL, %s", flag, forms);
         }
-        return why_set(why, ERR_INPUT, "%s: expected a URL, %s, got %s", flag, forms,
-                       shown_of(bytes_of_text(url)).text);
+        bool is_address = url[0] != '/' && strstr(url, "://") == NULL;
+        return why_set(why, ERR_INPUT, "%s: expected a URL, %s, got %s%s%.100s%s", flag, forms,
+                       shown_of(bytes_of_text(url)).text,
+                       is_address ? "; did you mean http://" : "", is_address ? url : "",
+                       is_address ? "?" : "");
     }
     struct url_parts parts = {.scheme_size = scheme, .rest = url + scheme};
     size_t size = strcspn(parts.rest, "/?#");

@@ -103,7 +103,10 @@ UNIT_TEST(test_a_page_is_below_the_url_unless_the_url_is_that_of_a_page)
 UNIT_TEST(test_an_invalid_url_is_refused_without_its_password)
 {
     check_refused("host:9201", NULL,
-                  "--url: expected a URL, http://, https:// or unix:PATH, got 'host:9201'");
+                  "--url: expected a URL, http://, https:// or unix:PATH, got 'host:9201'; did you "
+                  "mean http://host:9201?");
+    check_refused("ftp://h", NULL,
+                  "--url: expected a URL, http://, https:// or unix:PATH, got 'ftp://h'");
     check_refused("me:hush@host", NULL, "--url: expected a URL, http://, https:// or unix:PATH");
     check_refused("http://:hush@host", NULL, "--url: the user name is empty");
     check_refused("http://u%3av:hush@host", NULL, "--url: invalid user name");

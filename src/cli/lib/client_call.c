@@ -5,6 +5,7 @@
 
 #include "base/version.h"
 #include "cli/lib/client_access.h"
+#include "cli/lib/query_answer.h"
 #include "cli/lib/target/target.h"
 #include "sys/env.h"
 
@@ -30,9 +31,9 @@ fetch(const struct client_call *call, struct client_access *access, struct http_
         headers[count++] = lines[i];
     }
     e = http_client_fetch(client, &request, to, &answer, why);
-    if (e || answer.status / 100 == 2) return e;
-    return why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
-                   answer.status, answer.text);
+    if ((e && e != ERR_AGAIN) || answer.status == 0 || answer.status / 100 == 2) return e;
+    return why_set(why, e ? e : ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
+                   answer.status, query_answer_sentence(&answer).text);
 }
 
 enum err

@@ -16,8 +16,8 @@ struct client_call {
     struct bytes body;       /* of a POST; at is NULL for a GET */
 };
 
-/* Appends the body of an answer with status 2xx to `to`. ERR_UNSUPPORTED: another status, with the
- * server's words; errors of client_access_new() and of sending. */
+/* Appends the body of an answer with status 2xx to `to`. ERR_UNSUPPORTED, ERR_AGAIN: another
+ * status, with the server's words; errors of client_access_new() and of sending. */
 MUST_CHECK enum err client_call(const struct client_call *call, struct buf *to, struct why *why);
 
 #endif

@@ -563,3 +563,16 @@ query_answer_refusal(struct bytes body, struct buf *sentence, bool *ret_bad_data
     arena_fini(&arena);
     return found;
 }
+
+struct answer_sentence
+query_answer_sentence(const struct http_client_answer *answer)
+{
+    struct answer_sentence ret = {""};
+    struct buf to = {.at = (uint8_t *)ret.text, .limit = sizeof ret.text - 1};
+    bool unwanted;
+    to.capacity = to.limit;
+    if (!query_answer_refusal(bytes_of_text(answer->text), &to, &unwanted)) {
+        memcpy(ret.text, answer->text, sizeof ret.text);
+    }
+    return ret;
+}

@@ -6,6 +6,7 @@
 #define CLI_LIB_QUERY_ANSWER_H
 
 #include "cli/lib/query_sink.h"
+#include "net/http_client.h"
 
 /* Returns the next bytes: a view until the next call; empty at the end. */
 struct query_answer_source {
@@ -24,5 +25,11 @@ MUST_CHECK enum err query_answer_read(const struct query_answer_source *source,
 /* Appends the sentence of an error answer. False: it is not an answer of the API.
  * `ret_bad_data`: the request is invalid, whatever is stored. */
 bool query_answer_refusal(struct bytes body, struct buf *sentence, bool *ret_bad_data);
+
+struct answer_sentence {
+    char text[HTTP_CLIENT_TEXT_BYTES];
+};
+/* Returns the sentence of an error answer of the API; of another answer its text. */
+struct answer_sentence query_answer_sentence(const struct http_client_answer *answer);
 
 #endif

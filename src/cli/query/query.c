@@ -212,7 +212,8 @@ run_query(int argc, char **argv)
     enum err e = flags_parse(flags, &q, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one EXPR");
     if (e == OK) {
-        q.parameters.expression = bytes_of_text(argv[1]);
+        /* The error of an empty text has no place. */
+        q.parameters.expression = bytes_of_text(argv[1][0] == '\0' ? " " : argv[1]);
         e = query_check_flags(&q, env_realtime_ms(env_real()), &why);
     }
     if (e == OK) {

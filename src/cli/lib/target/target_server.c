@@ -79,16 +79,8 @@ static enum err
 refused(const struct target_server *s, const struct http_client_answer *answer, enum err e,
         struct why *why)
 {
-    struct buf sentence;
-    bool unwanted;
-    buf_init(&sentence, NULL, HTTP_CLIENT_TEXT_BYTES);
-    if (!query_answer_refusal(bytes_of_text(answer->text), &sentence, &unwanted)) {
-        buf_put_text(&sentence, answer->text);
-    }
-    why_set(why, e, "%s: status %u: %.*s%s", s->url, answer->status, (int)sentence.size,
-            (const char *)sentence.at, advice(answer));
-    buf_fini(&sentence);
-    return e;
+    return why_set(why, e, "%s: status %u: %s%s", s->url, answer->status,
+                   query_answer_sentence(answer).text, advice(answer));
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -314,7 +314,8 @@ UNIT_TEST(test_an_invalid_url_is_refused_and_a_client_file_requires_a_url)
     struct target_options options = {.url = "host:9201"};
     assert_int_equal(target_open(&options, &target, &why), ERR_INPUT);
     assert_string_equal(why.text,
-                        "--url: expected a URL, http://, https:// or unix:PATH, got 'host:9201'");
+                        "--url: expected a URL, http://, https:// or unix:PATH, got 'host:9201'; "
+                        "did you mean http://host:9201?");
     options = (struct target_options){.storage = "/nowhere", .http_config_file = "/nowhere"};
     assert_int_equal(target_open(&options, &target, &why), ERR_INPUT);
     assert_string_equal(why.text, "--http.config.file requires --url");
