@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "auth/sigv4_check.h"
+#include "auth/signed.h"
 #include "lib/auth/sent_head.h"
 #include "lib/tool.h"
 

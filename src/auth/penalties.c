@@ -1,5 +1,5 @@
 /*
- * penalties.c - see penalties.h.
+ * penalties.c - see gate_private.h.
  *
  * A level is stored as the time at which it is 0: a level of 3 ends in three intervals. So nothing
  * has to be updated while time passes, and the order of two levels stays the same. Levels are at
@@ -8,7 +8,7 @@
  *
  * The lowest level is searched in all of them, an array of 32 KB, when a new address fails and the
  * table is full. A heap would need positions that move; a sample of the entries would not keep the
- * promise of penalties.h, which is that of the algorithm Space-Saving (Metwally, Agrawal, El
+ * promise of gate_private.h, which is that of the algorithm Space-Saving (Metwally, Agrawal, El
  * Abbadi: "Efficient computation of frequent and top-k elements in data streams", 2005).
  *
  * Invariants:
@@ -16,7 +16,7 @@
  *  2. No level is above `failures` at the time of the last failure.
  *  3. The lowest level of a full table ends no earlier than it did before.
  */
-#include "auth/penalties.h"
+#include "auth/gate_private.h"
 
 #include <assert.h>
 

@@ -7,7 +7,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "auth/penalties.h"
+#include "auth/gate_private.h"
 
 #define S INT64_C(1000000000)
 

@@ -17,7 +17,7 @@
  *  2. There are at most SESSION_ENDED_MAX in `ended`, in the order of users and times, all of which
  *     began after `void_ns`. Only the first one of a user is for all.
  */
-#include "auth/session.h"
+#include "auth/gate_private.h"
 
 #include <assert.h>
 #include <gnutls/crypto.h>

@@ -2,7 +2,7 @@
  * session_fuzz.c - reads any text as a header Cookie: no session that it claims is good. A session
  * of any subject is found again and good, and is not when one of its characters is another.
  */
-#include "auth/session.h"
+#include "auth/gate_private.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* session_test.c - values of sessions: what is good, and for how long. */
-#include "auth/session.h"
+#include "auth/gate_private.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * sigv4_check.c - see sigv4_check.h.
+ * sigv4_check.c - see signed.h.
  *
  * Reading a claim is grammar alone: one way of signing, each part once and well-formed. Judging
  * compares the claim with the terms, the cheapest first, and the signature last.
@@ -19,7 +19,7 @@
  * 2. A claim is verified only by a signature that was compared, and then stays so: its request and
  *    its terms do not change.
  */
-#include "auth/sigv4_check.h"
+#include "auth/signed.h"
 
 #include <assert.h>
 #include <gnutls/gnutls.h>

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "auth/sigv4_check.h"
+#include "auth/signed.h"
 #include "lib/auth/sent_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

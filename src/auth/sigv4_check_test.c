@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "auth/sigv4_check.h"
+#include "auth/signed.h"
 #include "lib/auth/sent_head.h"
 #include "lib/failing_memory.h"
 #include "lib/net/sigv4_vectors.h"

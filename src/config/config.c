@@ -8,6 +8,17 @@
  */
 #include "config/config.h"
 
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/text/suggest.h"
+#include "config/lists/lists.h"
+#include "config/lists/retention.h"
+#include "config/lists/rules/alerting.h"
+#include "config/lists/rules/rule_settings.h"
+#include "config/schema/text.h"
+#include "config/web.h"
+#include "wire/yaml/yaml_values.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -16,15 +27,28 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/text/suggest.h"
-#include "config/lists/lists.h"
-#include "config/lists/retention.h"
-#include "config/lists/rules/alerting.h"
-#include "config/lists/rules/rule_settings.h"
-#include "config/replica_labels.h"
-#include "config/schema/text.h"
-#include "config/web.h"
-#include "wire/yaml/yaml_values.h"
+enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/replicas.h */
+
+static enum err
+replica_labels_check(const char *text, const char **ret_expected)
+{
+    struct bytes names[NAMES_MAX];
+    uint32_t count = 0;
+    *ret_expected = "up to 16 label names with commas between them, each once, and not __name__";
+    for (const char *p = text; p[0] != '\0' || p > text;) {
+        struct bytes name = bytes_of(p, strcspn(p, ","));
+        if (name.size == 0 || count == NAMES_MAX || bytes_equal_text(name, "__name__")) {
+            return ERR_INPUT;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (bytes_equal(names[i], name)) return ERR_INPUT;
+        }
+        names[count++] = name;
+        p += name.size;
+        if (*p++ == '\0') break;
+    }
+    return OK;
+}
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)

@@ -1,6 +1,6 @@
 /*
  * sigv4.h - signs requests to AWS: Signature Version 4, header form. Its parts also serve to verify
- * requests that others signed (auth/sigv4_check.h).
+ * requests that others signed (auth/signed.h).
  * Source: AWS General Reference, "Signing AWS API requests". Pure: the caller gives the time.
  */
 #ifndef NET_SIGV4_H

@@ -1,5 +1,5 @@
-/* encoded_alert.c - see encoded_alert.h. Alertmanager's API v2, postableAlert. */
-#include "notify/encoded_alert.h"
+/* encoded_alert.c - see notify_private.h. Alertmanager's API v2, postableAlert. */
+#include "notify/notify_private.h"
 
 #include <assert.h>
 

@@ -13,7 +13,7 @@
  * 2. `batch_max` is at least 1.
  * 3. A delivery ends failures, refusals in a row, and the pause.
  */
-#include "notify/member.h"
+#include "notify/notify_private.h"
 
 #include <assert.h>
 

@@ -11,7 +11,7 @@
  *  5. `count` is the length of a list, and its ends are NULL_SLOT exactly if it is 0.
  *  6. No waiting alert expires before `expiry_ms`.
  */
-#include "notify/queue.h"
+#include "notify/notify_private.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
  * are put back. */
 #include "lib/notify/notify_alerts.h"
 #include "lib/test.h"
-#include "notify/queue.h"
+#include "notify/notify_private.h"
 
 enum { NAMES = 40 };
 

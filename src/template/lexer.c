@@ -10,7 +10,7 @@
  * Invariants: start <= at <= size of the text; `parens` is 0 outside of delimiters, unless the text
  * is over.
  */
-#include "template/lexer.h"
+#include "template/tree.h"
 
 #include <assert.h>
 

@@ -1,8 +1,8 @@
 /*
- * unicode.c - see unicode.h. The C library knows letters and cases; word boundaries follow the
+ * unicode.c - see tree.h. The C library knows letters and cases; word boundaries follow the
  * simple cases of Unicode's rules, as in Prometheus.
  */
-#include "template/unicode.h"
+#include "template/tree.h"
 
 #include <wctype.h>
 

@@ -1,5 +1,5 @@
-/* value.c - see value.h. */
-#include "template/value.h"
+/* value.c - see run.h. */
+#include "template/run.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * and that is missing leaves a hole, which readers see as damage: the segment before is read up to
  * where the missing one ended.
  */
-#include "wal/listing.h"
+#include "wal/wal_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>

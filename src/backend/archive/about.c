@@ -1,5 +1,5 @@
-/* about.c - see about.h. */
-#include "backend/archive/about.h"
+/* about.c - see scan.h. */
+#include "backend/archive/scan.h"
 
 #include <stdlib.h>
 

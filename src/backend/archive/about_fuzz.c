@@ -2,7 +2,7 @@
  * in the object. */
 #include <stdlib.h>
 
-#include "backend/archive/about.h"
+#include "backend/archive/scan.h"
 #include "base/framed.h"
 #include "base/hash/crc32c.h"
 

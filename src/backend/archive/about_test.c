@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "backend/archive/about.h"
+#include "backend/archive/scan.h"
 #include "base/framed.h"
 
 static const struct about_identity identity = {

@@ -1,7 +1,7 @@
 /*
  * cache.c - see cache.h. The files: sys/file_cache.h, by the hash of archive and key.
  */
-#include "backend/archive/cache.h"
+#include "backend/archive/scan.h"
 
 #include "base/hash/hash.h"
 #include "sys/file_cache.h"

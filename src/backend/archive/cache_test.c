@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/archive/cache.h"
+#include "backend/archive/scan.h"
 #include "lib/test.h"
 #include "sys/sim.h"
 

@@ -1,5 +1,5 @@
-/* hours.c - see hours.h. Hours of this form are in the order of their texts. */
-#include "backend/archive/hours.h"
+/* hours.c - see store.h. Hours of this form are in the order of their texts. */
+#include "backend/archive/store.h"
 
 #include "base/text/time_text.h"
 

@@ -1,7 +1,7 @@
 /* hours_test.c - hours of a range of time, and their names. */
 #include "lib/test.h"
 
-#include "backend/archive/hours.h"
+#include "backend/archive/store.h"
 
 static bool
 has(const struct hours *h, const char *name)

@@ -9,8 +9,102 @@
 #ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 
-#include "backend/clickhouse/exchange.h"
 #include "backend/clickhouse/table.h"
+#include "backend/fetch/exchange.h"
+#include "backend/fetch/fetch_reader.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+/*
+ * One statement of a question to ClickHouse after another, and its response row by row
+ * as it arrives.
+ *
+ * Errors of ClickHouse instead of rows or after some rows become ERR_AGAIN or ERR_IO, or ERR_FULL
+ * if it has not enough memory for the statement, or must not read so much.
+ *
+ * Threads: one.
+ */
+
+/*
+ * The rows of a response in the format RowBinary, read as they arrive.
+ *
+ * Each row begins with a UInt8: 0, or 1 in the last row, which ends every complete response:
+ *
+ *     while (rows_next(&rows)) ... rows_text(&rows), rows_array(&rows, ...)
+ *
+ * Like a cursor: once something is wrong, `failed` says what kind and `why` in words, and all later
+ * calls do nothing and give empty results. The last row has the columns of all others; rows_next()
+ * steps over them.
+ *
+ * Threads: one.
+ */
+
+/* Kinds of the columns after the first. */
+enum rows_kind { ROWS_TEXT = 't', ROWS_NUMBER = 'n', ROWS_NUMBERS = 'N', ROWS_TEXTS = 'T' };
+
+enum { ROWS_TAIL_BYTES = 4096, ROWS_DRAIN_BYTES = 64 * 1024 };
+
+struct rows {
+    /* More of the response, a view until the next call; empty after its regular end. */
+    enum err (*more)(void *context, struct bytes *ret_piece, struct why *why);
+    void *context;
+    const char *kinds;  /* letters of enum rows_kind, one per column */
+    struct bytes piece; /* the unread rest of the last piece */
+    struct buf rest;    /* a value that continues in the next piece */
+    bool ended;
+    enum err failed;
+    struct why why;
+    /* The end of the response, where a late error is. */
+    uint8_t tail[ROWS_TAIL_BYTES];
+    size_t tail_size;
+};
+
+void rows_init(struct rows *rows, struct budget *budget);
+void rows_fini(struct rows *rows);
+/* Called before the first row of a response. */
+void rows_begin(struct rows *rows, const char *kinds,
+                enum err (*more)(void *context, struct bytes *ret_piece, struct why *why),
+                void *context);
+
+/* False after the last row, or after a failure. */
+bool rows_next(struct rows *rows);
+/* A view until the next call. */
+struct bytes rows_text(struct rows *rows);
+uint64_t rows_number(struct rows *rows);
+/* The number of items of an array. ERR_FULL: more than `max`. */
+uint32_t rows_count(struct rows *rows, uint32_t max);
+/* Reads an array of numbers of 8 bytes into `to`, which is cleared. Returns how many. */
+uint32_t rows_numbers(struct rows *rows, uint32_t max, struct buf *to);
+
+/* Called after ERR_CORRUPT: reads the rest, or much of it, so that the tail has the end. */
+void rows_drain(struct rows *rows);
+
+enum { CLICKHOUSE_ILLEGAL_FINAL = 181 }; /* a code of ClickHouse */
+
+struct clickhouse_exchange {
+    struct fetch_exchange base;           /* first; its body is the statement */
+    const struct clickhouse_table *table; /* settings are sent for it; NULL if they must not be */
+    struct rows rows;
+    uint32_t code;     /* code of the last error; 0 if the response has no code */
+    bool form_changed; /* ClickHouse does not know the table or a column */
+};
+
+void clickhouse_exchange_init(struct clickhouse_exchange *x, struct fetch_question *q);
+void clickhouse_exchange_fini(struct clickhouse_exchange *x);
+
+/* Ends the statement before. If settings are sent, ClickHouse stops when the connection is closed,
+ * and omits no rows without an error. */
+void clickhouse_exchange_begin(struct clickhouse_exchange *x);
+/* Sends the statement and waits until its response begins; its rows are of these kinds (clickhouse_reader.h). */
+MUST_CHECK enum err clickhouse_exchange_rows(struct clickhouse_exchange *x, const char *kinds,
+                                             struct why *why);
+/* Does the same for a response that has no rows: reads all of it. */
+MUST_CHECK enum err clickhouse_exchange_text(struct clickhouse_exchange *x, struct buf *to,
+                                             struct why *why);
+/* Ends the request after rows_next() was false: OK if that was after the last row. */
+MUST_CHECK enum err clickhouse_exchange_end(struct clickhouse_exchange *x, struct why *why);
+/* Puts the address before `why` and ends the request. Returns `e`. */
+enum err clickhouse_exchange_failed(struct clickhouse_exchange *x, enum err e, struct why *why);
 
 /* In the order of wire/point/clickhouse_row.h. */
 enum clickhouse_column {

@@ -1,5 +1,5 @@
 /* exchange.c - see exchange.h. */
-#include "backend/clickhouse/exchange.h"
+#include "backend/clickhouse/clickhouse_reader.h"
 
 #include "backend/clickhouse/answer.h"
 #include "backend/common/http_common.h"

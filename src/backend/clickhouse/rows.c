@@ -1,6 +1,6 @@
-/* rows.c - see rows.h. A text or an array is a view of the piece it lies in; one that continues in
+/* rows.c - see clickhouse_reader.h. A text or an array is a view of the piece it lies in; one that continues in
  * the next piece is put together in `rest`. */
-#include "backend/clickhouse/rows.h"
+#include "backend/clickhouse/clickhouse_reader.h"
 
 #include "wire/point/clickhouse_row.h"
 

@@ -2,8 +2,8 @@
  * samples are read or refused with a sentence, and so are their labels and histograms. */
 #include <stdlib.h>
 
+#include "backend/clickhouse/clickhouse_reader.h"
 #include "backend/clickhouse/label_text.h"
-#include "backend/clickhouse/rows.h"
 #include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

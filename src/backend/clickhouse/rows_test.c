@@ -1,7 +1,7 @@
 /* rows_test.c - rows in pieces of any size, answers that end early, and the last row. */
 #include "lib/test.h"
 
-#include "backend/clickhouse/rows.h"
+#include "backend/clickhouse/clickhouse_reader.h"
 #include "lib/backend/clickhouse_rows.h"
 #include "lib/backend/pieces.h"
 

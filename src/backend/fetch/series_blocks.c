@@ -1,5 +1,5 @@
 /*
- * series_blocks.c - see series_blocks.h.
+ * series_blocks.c - see fetch_reader.h.
  *
  * A block that is too large is dropped and fetched again with half the keys, and finally with one
  * key and half the time. The size of a block decides that of the next one.
@@ -8,7 +8,7 @@
  * labels form a group, which is never split between blocks; a group that does not fit into one
  * request is refused.
  */
-#include "backend/fetch/series_blocks.h"
+#include "backend/fetch/fetch_reader.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "backend/fetch/series_blocks.h"
+#include "backend/fetch/fetch_reader.h"
 #include "lib/test.h"
 #include "lib/wire/random_labels.h"
 

@@ -1,6 +1,6 @@
 /* answer.c - see answer.h. Format: "/api/query", "/api/suggest" and "Errors" of OpenTSDB 2.4's HTTP
  * API. A point is given as soon as it is read: a response may have millions. */
-#include "backend/opentsdb/answer.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 
 #include "base/text/hex.h"
 #include "base/text/time_text.h"

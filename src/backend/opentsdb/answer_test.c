@@ -2,7 +2,7 @@
  * errors of others. */
 #include "lib/test.h"
 
-#include "backend/opentsdb/answer.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 #include "lib/backend/pieces.h"
 
 struct received {

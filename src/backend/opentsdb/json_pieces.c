@@ -1,6 +1,6 @@
-/* json_pieces.c - see json_pieces.h. No recursion; a string is copied, as it may lie in two pieces.
+/* json_pieces.c - see opentsdb_reader.h. No recursion; a string is copied, as it may lie in two pieces.
  */
-#include "backend/opentsdb/json_pieces.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 
 #include "base/text/ascii.h"
 #include "base/text/hex.h"

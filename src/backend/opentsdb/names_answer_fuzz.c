@@ -2,7 +2,7 @@
  * first byte, and as a refusal; both are read or refused, and names can be looked up. */
 #include <stdlib.h>
 
-#include "backend/opentsdb/answer.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
 #include "lib/backend/pieces.h"
 

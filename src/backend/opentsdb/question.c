@@ -13,15 +13,208 @@
  * If the server refuses a query as too large, it is split into smaller pieces of time. OpenTSDB
  * stores a series by the hour and reads whole hours.
  */
-#include <stdio.h>
-
 #include "backend/common/http_common.h"
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/json.h"
+#include "base/text/shown.h"
 #include "model/labels.h"
+
+#include <stdio.h>
+
+/*
+ * A source of type opentsdb: see opentsdb_reader.h.
+ *
+ * Names of metrics and of labels are those that OpenTSDB ever had; all else is found out of the
+ * series. /api/search/lookup is not used: it knows only series that were written while
+ * tsd.core.meta.enable_tsuid_tracking was on, or reads the whole table.
+ */
+
+static enum err
+give_name(void *context, struct bytes stored, struct why *why)
+{
+    struct opentsdb_question *q = context;
+    struct buf *text = &q->base.text;
+    buf_clear(text);
+    enum err e = q->base.purpose == FETCH_NAMES ? opentsdb_label_name_get(q, text, stored)
+                                                : stored_value_get(text, stored);
+    if (e) return fetch_no_memory(why);
+    q->gave_names = true;
+    return text->size == 0 ? OK : q->base.to->each(q->base.to->context, buf_bytes(text));
+}
+
+/* Gives all names of labels. */
+static enum err
+label_names(struct fetch_question *base, struct why *why)
+{
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    if (base->matcher_count > 0) return ERR_UNSUPPORTED;
+    enum err e = opentsdb_question_names(q, "tagk", bytes_of(NULL, 0), give_name, q, why);
+    if (e == OK && q->gave_names) e = base->to->each(base->to->context, bytes_of_text("__name__"));
+    return e;
+}
+
+/* Gives all names of metrics. */
+static enum err
+label_values(struct fetch_question *base, struct why *why)
+{
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    if (base->matcher_count > 0 || !bytes_equal_text(base->name, "__name__")) {
+        return ERR_UNSUPPORTED;
+    }
+    return opentsdb_question_names(q, "metrics", bytes_of(NULL, 0), give_name, q, why);
+}
+
+enum err
+opentsdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                    struct why *why)
+{
+    static const struct fetch_type type = {
+        .reader_bytes = sizeof(struct fetch_reader),
+        .question_bytes = sizeof(struct opentsdb_question),
+        .max_ms = OPENTSDB_TIME_MS_MAX,
+        .arena_bytes_max = 256 << 20,
+        .scratch_bytes_max = 64 << 20,
+        .text_bytes_max = 16 << 20,
+        .init = opentsdb_question_init,
+        .fini = opentsdb_question_fini,
+        .find = opentsdb_question_find,
+        .samples = opentsdb_question_samples,
+        .names = label_names,
+        .values = label_values,
+    };
+    return fetch_reader_new(&type, options, NULL, ret_answerer, why);
+}
+
+/*
+ * A response that says that the server does not know a name, or that
+ * the result would be too large, is used and counts as no failure.
+ */
+
+enum {
+    BODY_BYTES_MAX = 16 << 20,
+    UNKNOWN_BYTES_MAX = 64 * 1024,
+    REFUSAL_BYTES_MAX = 1 << 20,
+};
+
+static const char *
+url_of(const struct opentsdb_exchange *x)
+{
+    return x->base.q->of->options.settings->u.opentsdb.server.url;
+}
+
+static void
+opentsdb_exchange_init(struct opentsdb_exchange *x, struct fetch_question *q)
+{
+    fetch_exchange_init(&x->base, q, BODY_BYTES_MAX);
+    buf_init(&x->unknown, q->budget, UNKNOWN_BYTES_MAX);
+    json_pieces_init(&x->pieces, q->budget);
+}
+
+static void
+opentsdb_exchange_fini(struct opentsdb_exchange *x)
+{
+    fetch_exchange_fini(&x->base);
+    buf_fini(&x->unknown);
+    json_pieces_fini(&x->pieces);
+}
+
+/* Ends the request before. */
+static void
+opentsdb_exchange_begin(struct opentsdb_exchange *x, const char *path)
+{
+    fetch_exchange_begin(&x->base, url_of(x), path);
+}
+
+static enum opentsdb_refusal
+refusal_of(const struct http_call_answer *answer, struct arena *scratch, struct bytes *ret_name)
+{
+    return opentsdb_refusal_of(answer->status, answer->body, scratch, ret_name);
+}
+
+/* See fetch_request.judge: such a response is used. */
+static void
+judge(const struct http_call_answer *answer, struct writer_step *step)
+{
+    struct arena scratch;
+    struct bytes name;
+    arena_init(&scratch, NULL, REFUSAL_BYTES_MAX, 0);
+    if (refusal_of(answer, &scratch, &name) != REFUSED_OTHERWISE) {
+        step->verdict = VERDICT_DELIVERED;
+    }
+    arena_fini(&scratch);
+}
+
+/* The meaning of a response without series. */
+static enum err
+take_refusal(struct opentsdb_exchange *x, const struct http_call_answer *answer, struct why *why)
+{
+    struct arena *scratch = &x->base.q->scratch;
+    struct bytes name;
+    arena_reset(scratch);
+    x->refusal = refusal_of(answer, scratch, &name);
+    if (x->refusal == REFUSED_TOO_MUCH) {
+        why_set(why, ERR_FULL,
+                "the server refuses to read so much at once, even of a single hour: ask for fewer "
+                "series, or raise tsd.query.limits.* or tsd.query.timeout there");
+        return why_prefix(why, ERR_FULL, "%s", url_of(x));
+    }
+    buf_clear(&x->unknown);
+    buf_put_bytes(&x->unknown, name);
+    if (buf_error(&x->unknown)) return fetch_no_request_memory(why);
+    return why_set(why, ERR_MISSING, "the server does not know %s", shown_of(name).text);
+}
+
+static enum err
+send(struct opentsdb_exchange *x, struct why *why)
+{
+    static const char *const headers[] = {"Content-Type: application/json; charset=UTF-8", NULL};
+    static const struct fetch_request how = {.headers = headers, .judge = judge};
+    const struct http_call_answer *answer;
+    enum err e = fetch_exchange_send(&x->base, &how, why);
+    if (e == OK) e = fetch_exchange_await(&x->base, &answer, why);
+    if (e == OK && answer->status / 100 != 2) e = take_refusal(x, answer, why);
+    if (e) fetch_exchange_end(&x->base);
+    json_pieces_begin(&x->pieces, fetch_exchange_more, &x->base);
+    return e;
+}
+
+/* `e`: the error of reading the response. */
+static enum err
+end(struct opentsdb_exchange *x, enum err e, struct why *why)
+{
+    if (e == ERR_CORRUPT) {
+        why_prefix(why, e, "the response cannot be read");
+        e = fetch_exchange_failed(&x->base, e, why);
+    }
+    fetch_exchange_end(&x->base);
+    return e;
+}
+
+/*
+ * Sends the request and reads the whole response; nothing is open afterwards. ERR_MISSING: the
+ * server does not know a name in it, see above; ERR_FULL: the response is larger than the server
+ * permits, or the sink returned it; errors of fetch.h and of the sink.
+ */
+static MUST_CHECK enum err
+opentsdb_exchange_series(struct opentsdb_exchange *x, const struct opentsdb_sink *to,
+                         struct why *why)
+{
+    enum err e = send(x, why);
+    if (e) return e;
+    return end(x, opentsdb_read_series(&x->pieces, &x->base.q->scratch, to, why), why);
+}
+
+static MUST_CHECK enum err
+opentsdb_exchange_names(struct opentsdb_exchange *x,
+                        enum err (*name)(void *context, struct bytes name, struct why *why),
+                        void *context, struct why *why)
+{
+    enum err e = send(x, why);
+    return e ? e : end(x, opentsdb_read_names(&x->pieces, name, context, why), why);
+}
 
 enum {
     TEXT_BYTES_MAX = 16 << 20,

@@ -2,7 +2,7 @@
  * first byte: they are read, or refused with a sentence, and each point belongs to a series. */
 #include <stdlib.h>
 
-#include "backend/opentsdb/answer.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 #include "base/text/hex.h"
 #include "lib/backend/pieces.h"
 

@@ -15,7 +15,7 @@
  * Names contain the id of the storage directory and positions of the log, so the same name means
  * the same content, unless the volume of the directory is rolled back: then the same id and
  * positions are used again for other content. So an upload never replaces an object with other
- * content (upload.h). If there is one, names begin with a random id from then on, which is saved
+ * content (delivery.h). If there is one, names begin with a random id from then on, which is saved
  * with the object's new name before it is used. The name of an hour's index has the same id: the
  * index is read from the bucket before a run writes it for the first time, and keeps its entries.
  *

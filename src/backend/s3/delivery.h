@@ -7,9 +7,146 @@
 #define BACKEND_S3_DELIVERY_H
 
 #include "backend/common/pack.h"
+#include "backend/s3/bucket.h"
 #include "backend/s3/index.h"
-#include "backend/s3/sweep.h"
-#include "backend/s3/upload.h"
+#include "backend/s3/object.h"
+
+/*
+ * Uploads one object into a bucket, as one request or in parts, and never replaces
+ * another one.
+ *
+ *     LOOK --> PUT ---------------------------------------+
+ *       |--> CREATE --> PART --> PART ... --> COMPLETE ---+--> DONE
+ *       |      ^          |                    |  |       |
+ *       |      +----------+--- NoSuchUpload ---+  412     |
+ *       |                                         v       |
+ *       |                                      COMPARE ---+   it is this object
+ *       +---------------------------------------+-+--------> TAKEN, by another one
+ *
+ * With `only_new` a store that supports it refuses to overwrite an object (412); then that object
+ * is compared. With `looks` it is looked for first, for stores that do not refuse.
+ *
+ * After other failures the upload continues where it was. Memory is that of one part.
+ *
+ * Threads: one.
+ */
+
+enum { S3_UPLOAD_ID_BYTES = 1024 };
+
+enum s3_upload_phase {
+    S3_UPLOAD_LOOK,
+    S3_UPLOAD_PUT,
+    S3_UPLOAD_CREATE,
+    S3_UPLOAD_PART,
+    S3_UPLOAD_COMPLETE,
+    S3_UPLOAD_COMPARE,
+    S3_UPLOAD_DONE,
+    S3_UPLOAD_TAKEN,
+};
+
+struct s3_upload_how {
+    bool looks;
+    bool only_new;
+};
+
+struct s3_upload {
+    enum s3_upload_phase phase;
+    struct s3_upload_how how; /* `only_new` is reset if the store does not support it */
+    bool refused;             /* a 412 reported an existing object */
+    bool unseen;              /* TAKEN by an object that may not be read */
+    bool leftover;            /* an upload in parts was begun and must not be completed */
+    uint64_t size;            /* size of the object */
+    char digest[S3_DIGEST_BYTES];
+    char id[S3_UPLOAD_ID_BYTES]; /* "": nothing of it is in the bucket */
+    uint32_t part;               /* next part, from 0 */
+    struct buf etags;            /* ETags of the parts before: each with its length */
+    struct buf body;             /* the current request's, as the next three */
+    uint8_t md5[MD5_BYTES];
+    struct buf query;
+    char key[S3_KEY_BYTES_MAX + 1];
+};
+
+void s3_upload_init(struct s3_upload *upload, struct budget *memory);
+void s3_upload_fini(struct s3_upload *upload);
+/* Resets the upload, and frees the memory of a part. */
+void s3_upload_clear(struct s3_upload *upload);
+/* Begins the upload of a sealed object. */
+void s3_upload_begin(struct s3_upload *upload, const struct s3_object *object,
+                     struct s3_upload_how how);
+
+/* Makes the next request; not in DONE or TAKEN. Its texts live until the next one. Errors of
+ * s3_object_read(), and ERR_NOMEM. */
+MUST_CHECK enum err s3_upload_request(struct s3_upload *upload, struct s3_object *object,
+                                      const char *content_type, struct s3_request *ret_request,
+                                      struct why *why);
+/*
+ * Takes an answer and its verdict; blanks before its body are removed. A good answer leads to the
+ * next phase; one that lacks something is VERDICT_RETRY. If the upload is gone, or its parts
+ * differ, it begins again: VERDICT_AGAIN.
+ */
+void s3_upload_take(struct s3_upload *upload, const struct http_call_answer *answer,
+                    struct writer_step *judged);
+/* Returns the number of PUT and POST requests left, if nothing fails. */
+uint64_t s3_upload_requests_left(const struct s3_upload *upload);
+
+/*
+ * Aborts abandoned uploads in parts: a crash leaves them, they cost as much as objects,
+ * and no listing of objects shows them.
+ *
+ *     LIST --> ABORT ... --> LIST (the next page) ... --> done
+ *
+ * Only uploads below the prefix whose base names begin with the instance are aborted, and one more
+ * with a given key.
+ *
+ * Threads: one.
+ */
+
+enum {
+    S3_SWEEP_PAGE = 200, /* uploads per request */
+    S3_SWEEP_PAGES_MAX = 500,
+    S3_SWEEP_LIST_BYTES_MAX = 1024 * 1024,
+    S3_SWEEP_ID_BYTES = 1024,
+};
+
+/* A page of ListMultipartUploads; texts are views until the reading function returns. */
+struct s3_uploads_page {
+    bool is_truncated;
+    char next_key[S3_KEY_BYTES_MAX + 1];
+    char next_id[S3_SWEEP_ID_BYTES];
+};
+
+/* Parses a page, and passes each upload to `each`, which may return an error to stop. ERR_INPUT:
+ * not such a page; ERR_LIMIT: larger or deeper than requested; ERR_NOMEM. */
+MUST_CHECK enum err
+s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *key, const char *id),
+                void *context, struct s3_uploads_page *ret_page);
+
+struct s3_sweep {
+    struct s3_bucket *bucket;
+    const char *prefix;    /* may be NULL, or a template: the part before it is used */
+    const char *instance;  /* may change while no request is pending */
+    const char *other_key; /* an object named with an earlier instance; "": none */
+    bool listing;
+    uint32_t pages;
+    uint32_t agains;
+    uint32_t aborted; /* total */
+    struct s3_uploads_page page;
+    struct buf found; /* uploads of the page: key and id of each, counted */
+    struct cursor left;
+    const char *keep;               /* id of an upload that must not be aborted; NULL: none */
+    char key[S3_KEY_BYTES_MAX + 1]; /* key of the object in the current request */
+    struct buf query;
+};
+
+/* `bucket`, `prefix`, `instance` and `other_key` are borrowed. */
+void s3_sweep_init(struct s3_sweep *sweep, struct s3_bucket *bucket, const char *prefix,
+                   const char *instance, const char *other_key, struct budget *memory);
+void s3_sweep_fini(struct s3_sweep *sweep);
+
+/* Runs as a writer's prepare(): `answer` NULL begins. VERDICT_DELIVERED: all are aborted. With
+ * any other verdict some may remain, without other harm. `keep`: borrowed until done. */
+void s3_sweep_step(struct s3_sweep *sweep, const char *keep, const struct http_call_answer *answer,
+                   struct writer_step *ret_step);
 
 enum { S3_SEEN_SLOTS = 4096, S3_TENANT_BYTES = 256, S3_LOOKED_SLOTS = 256 };
 

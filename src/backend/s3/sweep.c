@@ -1,5 +1,5 @@
-/* sweep.c - see sweep.h. */
-#include "backend/s3/sweep.h"
+/* sweep.c - see delivery.h. */
+#include "backend/s3/delivery.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
  * are complete. */
 #include <stdlib.h>
 
-#include "backend/s3/sweep.h"
+#include "backend/s3/delivery.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

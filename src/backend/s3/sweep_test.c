@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/s3/sweep.h"
+#include "backend/s3/delivery.h"
 #include "lib/test.h"
 
 #define must(call) assert_int_equal((call), OK)

@@ -1,12 +1,12 @@
 /*
- * upload.c - see upload.h.
+ * upload.c - see delivery.h.
  *
  * s3_upload_request() makes the request of the current phase, and the same one if called again;
  * only s3_upload_take() changes the phase. The ETags of parts are kept unchanged; because they are
  * sent in XML, their characters are checked. One buffer serves for a part's bytes and, in the end,
  * for the list of parts.
  */
-#include "backend/s3/upload.h"
+#include "backend/s3/delivery.h"
 
 #include <assert.h>
 #include <ctype.h>

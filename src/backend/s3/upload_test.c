@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "backend/s3/upload.h"
+#include "backend/s3/delivery.h"
 #include "lib/test.h"
 #include "sys/sim.h"
 

@@ -1,5 +1,5 @@
-/* page.c - see page.h. */
-#include "backend/timestream/page.h"
+/* page.c - see timestream_reader.h. */
+#include "backend/timestream/timestream_reader.h"
 
 #include "wire/json/json_scan.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/timestream/page.h"
+#include "backend/timestream/timestream_reader.h"
 #include "lib/test.h"
 
 struct taken {

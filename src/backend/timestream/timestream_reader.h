@@ -17,7 +17,40 @@
 #include "backend/aws/credentials.h"
 #include "backend/fetch/exchange.h"
 #include "backend/fetch/fetch_reader.h"
-#include "backend/timestream/page.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+/*
+ * A page of a response of Timestream to a query:
+ *
+ *     {"QueryId":"...","NextToken":"...","Rows":[{"Data":[{"ScalarValue":"up"},{"NullValue":true}]}],
+ *      "ColumnInfo":[...],"QueryStatus":{"CumulativeBytesScanned":10000000,...}}
+ *
+ * Members come in any order; unknown members are skipped. Source: the API reference of Amazon
+ * Timestream Query.
+ */
+
+enum { PAGE_COLUMNS_MAX = 512, PAGE_TOKEN_BYTES_MAX = 64 * 1024 };
+
+/* Receives rows. A cell is the text of a scalar; `at` is NULL for null. */
+struct page_sink {
+    enum err (*row)(void *context, const struct bytes *cells, struct why *why);
+    void *context;
+};
+
+struct timestream_page {
+    struct buf token;       /* NextToken; empty on the last page */
+    struct buf query;       /* QueryId */
+    uint64_t scanned_bytes; /* by the query so far */
+};
+void page_init(struct timestream_page *page, struct budget *budget);
+void page_fini(struct timestream_page *page);
+
+/* Reads a page and gives its rows of `columns` cells; views end with the call. An error of the sink
+ * ends the reading and is returned. ERR_CORRUPT: it is not such a page; ERR_NOMEM: `scratch` or
+ * `page` is full. */
+MUST_CHECK enum err page_read(struct timestream_page *page, struct bytes body, uint32_t columns,
+                              struct arena *scratch, const struct page_sink *to, struct why *why);
 
 struct timestream_reader {
     struct fetch_reader base;         /* first */
@@ -100,7 +133,7 @@ MUST_CHECK enum err timestream_exchange_begin(struct timestream_exchange *x, uin
                                               struct why *why);
 /* True if there is another page to read. */
 bool timestream_exchange_has_more(const struct timestream_exchange *x);
-/* Reads the next page, and requests the page after it. Errors of fetch.h and page.h; ERR_LIMIT: the
+/* Reads the next page, and requests the page after it. Errors of fetch.h and timestream_reader.h; ERR_LIMIT: the
  * query scans more than max_bytes. */
 MUST_CHECK enum err timestream_exchange_page(struct timestream_exchange *x,
                                              const struct page_sink *to, struct why *why);

@@ -4,7 +4,7 @@
  * A store has a level for each resolution, with rules of its own: the first rule of a resolution
  * that matches a series says from which age on that level replaces its samples.
  */
-#include "config/lists/downsampling.h"
+#include "config/lists/lists.h"
 
 #include <assert.h>
 #include <string.h>

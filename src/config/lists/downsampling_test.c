@@ -1,7 +1,7 @@
 /* downsampling_test.c - the list of downsampling: keys, errors, and the levels of the store. */
 #include "lib/test.h"
 
-#include "config/lists/downsampling.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 
 enum { HOUR_MS = 3600000, MINUTE_MS = 60000 };

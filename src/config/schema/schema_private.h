@@ -1,6 +1,6 @@
 /*
  * schema_private.h - accesses the fields that a schema's rows describe. For schema.c,
- * schema_print.c, schema_hash.c and schema_use.c only.
+ * schema_print.c, schema_hash.c and schema.c only.
  */
 #ifndef CONFIG_SCHEMA_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_SCHEMA_PRIVATE_H
@@ -27,10 +27,6 @@ const struct schema_key *schema_given_for(const struct schema_place *place,
 
 /* Returns true if the type has the key and its field is not empty. */
 bool schema_is_shown(const struct schema_key *key, unsigned type, const void *base);
-
-/* Fills keys that the outermost mapping lacks from the mapping that it uses. ERR_INPUT, by the
- * keys' checks. */
-MUST_CHECK enum err schema_take_used(struct schema_place *place);
 
 static inline bool
 schema_is_number(enum schema_kind kind)

@@ -56,10 +56,6 @@ struct discovery {
     int64_t due_ns;   /* when to step it, on the monotonic clock; 0: now */
 };
 
-/* The settings are borrowed. ERR_NOMEM; errors of targets_add() where there is a `why`. */
-MUST_CHECK enum err discovery_static_new(const struct outside_context *options,
-                                         const struct static_members *settings,
-                                         struct discovery **ret_discovery, struct why *why);
 /* These three look for targets for the first time in their first step. */
 MUST_CHECK enum err discovery_dns_new(const struct outside_context *options,
                                       const struct dns_members *settings,

@@ -21,7 +21,7 @@
  * deprecated; Debian 12 has 1.18, which has only these. dns_send_query() and parse_answer() exist
  * for both.
  */
-#include "notify/outside/dns.h"
+#include "notify/outside/outside.h"
 
 #include <ares.h>
 #include <arpa/inet.h>

@@ -12,7 +12,7 @@
 #include "lib/failing_memory.h"
 #include "lib/script.h"
 #include "lib/test.h"
-#include "notify/outside/dns.h"
+#include "notify/outside/outside.h"
 
 enum { MESSAGE_BYTES = 32768, ASKED_BYTES = 1024 };
 enum { MX_NUMBER = 15, SRV_NUMBER = 33 };

@@ -9,12 +9,183 @@
 #ifndef PROMQL_EVAL_EVAL_H
 #define PROMQL_EVAL_EVAL_H
 
+#include "base/buf.h"
+#include "base/table.h"
 #include "model/select.h"
 #include "promql/eval/column.h"
-#include "promql/eval/notes.h"
-#include "promql/eval/plan.h"
 #include "promql/parse/tree.h"
 #include "promql/promql.h"
+
+/*
+ * The operators that evaluate an expression, as a tree. Every decision about operators is
+ * made with the plan; build.c only carries it out.
+ */
+
+struct evaluation;
+struct plan_figures;
+struct pushed;
+struct share;
+
+/* The part of a selected sample that is the value of a vector. */
+enum sample_part {
+    PART_VALUE,
+    PART_PRESENCE, /* only whether there is a sample matters: a float may have any value */
+    PART_TIME,
+    PART_INFO_TIME, /* the time of an info metric, which has no histograms */
+    PART_START,
+};
+
+enum plan_kind {
+    PLAN_STRING,
+
+    /* Scalars. */
+    PLAN_NUMBER,     /* a number, with its signs */
+    PLAN_CONSTANT,   /* a function with one value: pi(), start() */
+    PLAN_TIME,       /* time() */
+    PLAN_SIGN,       /* a sign before a scalar that is not a number */
+    PLAN_ARITHMETIC, /* a binary operator of two scalars */
+    PLAN_LEAST,      /* min_of() */
+    PLAN_GREATEST,   /* max_of() */
+    PLAN_ONLY_VALUE, /* scalar() */
+
+    /* Range vectors. */
+    PLAN_RANGE_SELECTOR, /* the whole expression */
+    PLAN_SUBQUERY,       /* the whole expression, or the operand of a range function */
+
+    /* Vectors. The operand of a range function is a subquery, or it reads series itself. */
+    PLAN_SELECTOR,
+    PLAN_RANGE_FUNCTION,
+    PLAN_RANGE_SAMPLE, /* a range function that gives a sample of the series, which keeps its name
+                        */
+    PLAN_RANGE_ABSENT, /* absent_over_time() */
+    PLAN_ABSENT,
+    PLAN_INFO,
+    PLAN_LABEL_JOIN,
+    PLAN_LABEL_REPLACE,
+    PLAN_SORT, /* by value */
+    PLAN_SORT_BY_LABEL,
+    PLAN_HISTOGRAM, /* histogram_quantile() and its variants */
+    PLAN_MAP,       /* a function of each value, or unary minus */
+    PLAN_SAME,      /* unary plus */
+    PLAN_AGGREGATION,
+    PLAN_CHOICE,        /* an aggregation that passes series on */
+    PLAN_BINARY,        /* a binary operator of two vectors */
+    PLAN_SET,           /* a set operator */
+    PLAN_SCALAR_BINARY, /* a binary operator of a vector and a scalar */
+};
+
+/* A node lies in the arena of the evaluation, and does not change once the plan is made. */
+struct plan_node {
+    enum plan_kind kind;
+    enum sample_part part; /* PART_VALUE unless it is a selector */
+    const struct node *node;
+    struct grid grid; /* steps at which the operator is evaluated */
+    bool once;        /* evaluated at one step, which gives the result at all steps of `given` */
+    struct grid given;
+    double value;                /* the value of each number and constant */
+    struct bytes refused;        /* sentence if a subquery has no steps because of an error */
+    struct share *share;         /* NULL if no part of the expression is equal */
+    const struct pushed *pushed; /* matchers for the selector besides its own; NULL without any */
+    struct plan_node *of;        /* vector operand, the left one of two; NULL without any */
+    struct plan_node *right;     /* second vector operand */
+    /* All operands in the order of the syntax. A reader of a share has none. */
+    struct plan_node *first, *last;
+    struct plan_node *next;       /* next operand of the same operator */
+    struct plan_figures *figures; /* NULL if the operator is not explained */
+};
+
+/* Returns the first scalar of a list of operands; NULL without any. */
+static inline const struct plan_node *
+plan_scalars(const struct plan_node *x)
+{
+    while (x != NULL && x->node->type != VALUE_SCALAR) {
+        x = x->next;
+    }
+    return x;
+}
+
+/* True for selectors and functions of ranges. */
+static inline bool
+plan_is_leaf(enum plan_kind kind)
+{
+    return kind == PLAN_SELECTOR || kind == PLAN_RANGE_FUNCTION || kind == PLAN_RANGE_SAMPLE ||
+           kind == PLAN_RANGE_ABSENT;
+}
+
+/* Plans the whole expression for the steps of the evaluation. ERR_NOMEM; errors of the expression
+ * show when its operators are built. */
+MUST_CHECK enum err plan_make(struct evaluation *ev, struct plan_node **ret);
+/* Fails with the error that left a subquery without steps. */
+MUST_CHECK enum err plan_refuse(struct evaluation *ev, const struct plan_node *x);
+/* Plans a vector without sharing its parts, for a reader of a share that evaluates its own node. */
+MUST_CHECK enum err plan_make_alone(struct evaluation *ev, const struct plan_node *reader,
+                                    struct plan_node **ret);
+
+/* Warnings and infos about a result, each once, with positions in the query. */
+
+enum note_kind { NOTE_WARNING, NOTE_INFO };
+
+struct eval_note {
+    enum note_kind kind;
+    struct bytes text; /* without the position */
+    struct text_span at;
+    struct forced *forced; /* sum of decreases; NULL for most notes */
+    uint64_t occurrences;  /* printed if more than one; 0: not counted */
+};
+
+/* Each text is there once, with the position that is evaluated last; notes that are summed up or
+ * counted have the one that is evaluated first. */
+struct eval_notes {
+    struct budget *budget;
+    struct arena arena;
+    struct bytes query;
+    struct eval_note *items;
+    uint32_t count;
+    uint32_t capacity;
+    struct table table; /* notes by their kinds and texts */
+    uint64_t added;     /* count of notes added, including those that were there */
+    enum err failed;    /* ERR_NOMEM, ERR_LIMIT: a note was lost */
+};
+
+/* Notes are texts in an arena, each once. `query` is a view that outlives them: positions in it
+ * become lines and columns. */
+void notes_init(struct eval_notes *notes, struct budget *budget, struct bytes query);
+void notes_fini(struct eval_notes *notes);
+/* Adds a note about a part of the query. A lack of memory shows in `failed`. */
+void notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+               const char *format, ...) PRINTF_LIKE(4, 5);
+/* Adds a note that ends with a text in quotes. */
+void notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, struct bytes quoted);
+/* Adds a note that ends with a number. */
+void notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, double number);
+/* Notes that the type label of a metric says that it is not a counter. */
+void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
+                    struct bytes metric);
+/* Adds a note that ends with " for metric name NAME", unless the name is empty. */
+void notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, struct bytes metric);
+
+/* Counts a range of samples in which a start time overlaps the sample before. */
+void notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric);
+
+/* Buckets of a classic histogram that were not cumulative: the bounds between which counts fell,
+ * and by how much at most. */
+struct decrease {
+    double least_bound;
+    double greatest_bound;
+    double most;
+};
+/* Notes that a histogram had such buckets at a time; notes about one metric are joined. */
+void notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric,
+                        int64_t t_ms, const struct decrease *decrease);
+
+/* Adds the notes of a part of the evaluation; none of them is about decreases. */
+void notes_merge(struct eval_notes *notes, const struct eval_notes *of);
+
+/* Appends "PromQL warning: TEXT (LINE:COLUMN)". */
+void note_print(const struct eval_notes *notes, const struct eval_note *note, struct buf *to);
 
 struct evaluation {
     const struct promql_tree *tree;
@@ -32,8 +203,8 @@ struct evaluation {
     struct grid grid; /* steps of the whole expression */
     int64_t end_ms;
     int64_t lookback_ms;
-    int64_t resolution_max_ms;  /* coarsest windows of downsampled samples that are taken */
-    int64_t subquery_step_ms; /* default of subqueries */
+    int64_t resolution_max_ms; /* coarsest windows of downsampled samples that are taken */
+    int64_t subquery_step_ms;  /* default of subqueries */
     /* Samples that were read, counted as Prometheus does: those of subqueries are not included. */
     uint64_t samples;
     uint64_t *step_samples;               /* samples at each step */

@@ -1,5 +1,5 @@
 /*
- * notes.c - see notes.h.
+ * notes.c - see eval.h.
  *
  * A note that is added again changes nothing but its position, so that an expression over many
  * series and steps has few notes. Two kinds are exceptions: decreases of a classic histogram's
@@ -13,7 +13,7 @@
  *  3. A part of an evaluation, whose notes are merged, adds no decreases: it evaluates selectors
  *     and functions of ranges alone.
  */
-#include "promql/eval/notes.h"
+#include "promql/eval/eval.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -22,9 +22,4 @@ struct classic_fix {
     double most;
 };
 
-/* The buckets are in the order of their bounds, and are changed. `count` is at least 1. */
-double classic_quantile(double q, struct classic_bucket *buckets, uint32_t count,
-                        struct classic_fix *ret_fix);
-double classic_fraction(double lower, double upper, struct classic_bucket *buckets, uint32_t count);
-
 #endif

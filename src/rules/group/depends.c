@@ -10,7 +10,7 @@
 #include <assert.h>
 
 #include "base/hash/hash.h"
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 
 /* Templates of alerts may run any query. */
 static bool

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "sys/env.h"
 
 static struct rules_host host;

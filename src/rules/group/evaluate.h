@@ -2,7 +2,7 @@
 #ifndef RULES_GROUP_EVALUATE_H
 #define RULES_GROUP_EVALUATE_H
 
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "template/template.h"
 #include "wire/remote/remote_write_build.h"
 

@@ -1,5 +1,5 @@
 /*
- * recorded.c - see recorded.h.
+ * recorded.c - see group.h.
  *
  * Rules that generators write share one name in thousands of groups, and differ in a label. So
  * there is a list of sets for each name, and one for each label and value that a name has. A
@@ -11,7 +11,7 @@
  *  2. A list has `count` links, from `first` on to NONE. The numbers of links fall along it, and so
  *     do those of their sets.
  */
-#include "rules/group/recorded.h"
+#include "rules/group/group.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
-/* schedule.c - see schedule.h. */
-#include "rules/group/schedule.h"
+/* schedule.c - see group.h. */
+#include "rules/group/group.h"
 
 #include <assert.h>
 

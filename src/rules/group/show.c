@@ -5,7 +5,7 @@
 
 #include "base/text/time_text.h"
 #include "model/permitted.h"
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

@@ -15,7 +15,7 @@
  * than their own (a negative offset, or @) are ignored.
  *
  * The rounds are a topological order. Its nodes are the groups and the sets of series that they
- * record (recorded.h), so that many groups that record and read the same need few edges. A set is
+ * record (rules/group/group.h), so that many groups that record and read the same need few edges. A set is
  * complete when all groups that record it have a round. A group has a round when all sets that it
  * reads are complete; a set that it records itself, when it is the only one left. Groups that go by
  * time wait for ever. So do, as a consequence, groups that read each other, and all groups that
@@ -28,7 +28,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "rules/replay/replay.h"
 
 enum {

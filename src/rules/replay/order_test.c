@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "rules/replay/replay.h"
 #include "sys/env.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "model/thinned.h"
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "rules/replay/replay.h"
 #include "sys/env.h"
 #include "wire/number.h"

@@ -7,7 +7,7 @@
 #ifndef RULES_REPLAY_STORED_RESULTS_H
 #define RULES_REPLAY_STORED_RESULTS_H
 
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "rules/replay/replay.h"
 
 struct stored_sample {

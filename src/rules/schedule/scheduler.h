@@ -2,7 +2,7 @@
  * scheduler.h - the rule groups of a server, and the jobs due for them.
  *
  * A group is a cursor: `next`, the number of the next evaluation of its recording rules
- * (rules/group/schedule.h). Alerting rules are evaluated at every time of the schedule, and have no
+ * (rules/group/group.h). Alerting rules are evaluated at every time of the schedule, and have no
  * cursor. The checkpoint survives a restart: all cursors and alerts (rules/schedule/checkpoint.h).
  *
  * A tenant has a gap when the cursor of one of its groups is late by more than its interval or a

@@ -12,7 +12,7 @@
 #ifndef RULES_SCHEDULE_SCHEDULER_PRIVATE_H
 #define RULES_SCHEDULE_SCHEDULER_PRIVATE_H
 
-#include "rules/group/state.h"
+#include "rules/group/group.h"
 #include "rules/schedule/scheduler.h"
 
 #define NEVER_NS INT64_MAX

@@ -1,9 +1,9 @@
 /*
- * changes.c - see changes.h.
+ * changes.c - see head.h.
  *
  * Invariant: numbers and times of the items ascend, strictly.
  */
-#include "tsdb/head/changes.h"
+#include "tsdb/head/head.h"
 
 #include <assert.h>
 #include <string.h>

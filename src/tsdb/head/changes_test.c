@@ -3,7 +3,7 @@
 #include "lib/test.h"
 
 #include "lib/random.h"
-#include "tsdb/head/changes.h"
+#include "tsdb/head/head.h"
 
 enum { ROUNDS = 2000, MOST = 300 };
 

@@ -209,7 +209,7 @@ head_validate(const struct head *head)
 }
 
 /* Void epochs that directly follow the durable one count as visible, so that the samples that come
- * next are at most two epochs ahead: see open_views.h. */
+ * next are at most two epochs ahead: see gen.h. */
 uint64_t
 head_visible_epoch(const struct head *head)
 {

@@ -9,7 +9,7 @@
  *     used_bytes are written.
  *  3. A difference lies in one block: a block takes it only if DIFFERENCE_BYTES_MAX are free.
  */
-#include "tsdb/head/id_list.h"
+#include "tsdb/head/registry.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
 /*
- * open_views.c - see open_views.h. Views are a list: a new one is mostly the newest, and there are
+ * open_views.c - see gen.h. Views are a list: a new one is mostly the newest, and there are
  * not many.
  *
  * Invariants:
@@ -9,7 +9,7 @@
  *     note of each series, which links to the series' older ones in the page.
  *  4. A page is freed only if no view that is not lost has an epoch before page->to.
  */
-#include "tsdb/head/open_views.h"
+#include "tsdb/head/gen.h"
 
 #include <assert.h>
 

@@ -1,10 +1,10 @@
 /*
- * paged.c - see paged.h.
+ * paged.c - see registry.h.
  *
  * Invariants: a page, once made, neither moves nor goes; all items of an array filled by
  * paged_push() that are below `count` are in pages that are made.
  */
-#include "tsdb/head/paged.h"
+#include "tsdb/head/registry.h"
 
 #include <assert.h>
 

@@ -9,16 +9,146 @@
  *
  * Locking: all changes and all look-ups are under the head lock. Pointers that a reader keeps stay
  * valid while it holds a reference: series, pairs and names have stable addresses and their labels
- * never change; walks of id lists may continue (id_list.h).
+ * never change; walks of id lists may continue (registry.h).
  */
 #ifndef TSDB_HEAD_REGISTRY_H
 #define TSDB_HEAD_REGISTRY_H
 
 #include "base/hash/fingerprint.h"
+#include "base/table.h"
 #include "model/labels.h"
-#include "tsdb/head/id_list.h"
-#include "tsdb/head/id_table.h"
-#include "tsdb/head/paged.h"
+#include "tsdb/head/gmem.h"
+
+/*
+ * An array of fixed-size items with stable addresses, in pages of 64,
+ * 64, 128, ... up to 8192 items, each aligned to 64 bytes. Pages are allocated from a gmem.
+ *
+ * An array is filled either in order, by paged_push(), or in any order, by paged_touch(). Threads:
+ * readers may use items below a count they read under the lock that guards the array.
+ */
+
+struct paged {
+    uint8_t **pages;
+    uint32_t item_bytes;
+    uint32_t count;
+};
+
+MUST_CHECK enum err paged_init(struct paged *p, uint32_t item_bytes);
+void paged_fini(struct paged *p);
+/* Appends an item, zeroed. NULL without memory, or if the array is full. */
+void *paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id);
+/*
+ * Makes the page of `id`, if it is missing, zeroes it, and calls `begin` for each of its items.
+ * ERR_NOMEM.
+ */
+MUST_CHECK enum err paged_touch(struct paged *p, struct gmem *gmem, uint32_t id,
+                                void (*begin)(void *item));
+
+enum { PAGED_FIRST = 64, PAGED_FULL = 8192, PAGED_FULL_FROM = 8 };
+
+static inline uint32_t
+paged_page_of(uint32_t id, uint32_t *ret_first)
+{
+    if (id >= PAGED_FULL) {
+        *ret_first = id & ~(uint32_t)(PAGED_FULL - 1);
+        return PAGED_FULL_FROM + id / PAGED_FULL - 1;
+    }
+    if (id < PAGED_FIRST) {
+        *ret_first = 0;
+        return 0;
+    }
+    unsigned power = 31u - (unsigned)__builtin_clz(id);
+    *ret_first = 1u << power;
+    return power - 5;
+}
+
+static inline void *
+paged_at(const struct paged *p, uint32_t id)
+{
+    uint32_t first, page = paged_page_of(id, &first);
+    return p->pages[page] + (size_t)(id - first) * p->item_bytes;
+}
+
+/* NULL if the page of `id` was not made. */
+static inline void *
+paged_find(const struct paged *p, uint32_t id)
+{
+    uint32_t first, page = paged_page_of(id, &first);
+    uint8_t *items = p->pages[page];
+    return items == NULL ? NULL : items + (size_t)(id - first) * p->item_bytes;
+}
+
+/*
+ * A table of ids (base/table.h) in shards, so that growing one shard
+ * is a short pause. Ids are never removed.
+ */
+
+enum { ID_TABLE_SHARDS = 64 };
+
+/* Zeroed memory is an empty table. */
+struct id_table {
+    struct table shards[ID_TABLE_SHARDS];
+};
+
+/* The shard of a hash, for table_next(), table_reserve(), table_add(). */
+#define id_table_shard(t, hash) (&(t)->shards[(hash) >> 58])
+
+static inline void
+id_table_fini(struct id_table *t, struct budget *budget)
+{
+    for (unsigned s = 0; s < ID_TABLE_SHARDS; s++)
+        table_fini(&t->shards[s], budget);
+}
+
+static inline uint64_t
+id_table_bytes(const struct id_table *t)
+{
+    uint64_t bytes = 0;
+    for (unsigned s = 0; s < ID_TABLE_SHARDS; s++)
+        bytes += t->shards[s].capacity * sizeof(struct table_slot);
+    return bytes;
+}
+
+/*
+ * Ascending ids, as differences of mostly one byte each.
+ *
+ * A list only grows, and written bytes never move: a walk that was begun under the lock that guards
+ * the list may continue without it, and sees the ids that the list had when it began.
+ */
+
+struct id_block;
+
+/* Zeroed memory is an empty list. */
+struct id_list {
+    struct id_block *first; /* blocks hold all ids but the first */
+    struct id_block *last;
+    uint32_t used_bytes; /* bytes written in the last block */
+    uint32_t count;
+    uint32_t first_id;
+    uint32_t last_id;
+};
+
+/* Allocates memory for the next id_list_push(). ERR_NOMEM. */
+MUST_CHECK enum err id_list_reserve(struct id_list *list, struct gmem *gmem);
+/* Appends an id that is greater than all in the list, after id_list_reserve(). */
+void id_list_push(struct id_list *list, uint32_t id);
+
+struct id_walk {
+    const struct id_block *block;
+    const uint8_t *at;
+    uint32_t left;
+    uint32_t next_id;
+};
+
+struct id_walk id_list_walk(const struct id_list *list);
+/* Reads the next ids, at most `max`; returns how many, 0 at the end. */
+uint32_t id_walk_read(struct id_walk *walk, uint32_t *ret_ids, uint32_t max);
+
+static inline bool
+id_walk_next(struct id_walk *walk, uint32_t *ret_id)
+{
+    return id_walk_read(walk, ret_id, 1) == 1;
+}
 
 /* One label of one tenant: the bytes of its field in canonical labels. */
 struct pair {

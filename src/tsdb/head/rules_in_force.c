@@ -1,8 +1,8 @@
 /*
- * rules_in_force.c - see rules_in_force.h. The configurations of the last grace are combined to one
+ * rules_in_force.c - see head.h. The configurations of the last grace are combined to one
  * object each time that they change, so that a query pins all of them with one reference.
  */
-#include "tsdb/head/rules_in_force.h"
+#include "tsdb/head/head.h"
 
 #include <assert.h>
 #include <string.h>

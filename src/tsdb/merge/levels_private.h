@@ -1,5 +1,5 @@
 /*
- * levels_private.h - shared by levels.c and level_histograms.c: histograms that a level may
+ * levels_private.h - shared by levels.c and levels.c: histograms that a level may
  * replace, and their rollups.
  */
 #ifndef TSDB_MERGE_LEVELS_PRIVATE_H
@@ -29,14 +29,6 @@ struct level_histograms {
     struct histogram_rollup pending[PENDING_HISTOGRAMS];
 };
 
-/* Returns an upper bound of the memory that one takes. */
-uint64_t level_histograms_memory(void);
-MUST_CHECK enum err level_histograms_new(struct budget *budget, struct level_histograms **ret);
-void level_histograms_free(struct budget *budget, struct level_histograms *h);
-
-/* Sets a sample of the chunk, which is copied. */
-MUST_CHECK enum err level_histograms_set(struct level_histograms *h, uint32_t at,
-                                         const struct histogram *sample);
 /* Frees an arena, whose blocks begin small again. */
 static inline void
 arena_restart(struct arena *arena)
@@ -57,15 +49,5 @@ level_histograms_bytes(const struct level_histograms *h)
 {
     return h->samples_arena.used_bytes;
 }
-
-/* Rolls up samples from..until of the chunk to a window of it. The first one forgets those of
- * earlier chunks. */
-MUST_CHECK enum err level_histograms_roll_up(struct level_histograms *h, const int64_t *times_ms,
-                                             uint32_t from, uint32_t until, uint32_t window);
-/* Appends blocks of the first windows, to measure them. `times_ms` has room for as many. */
-MUST_CHECK enum err level_histograms_encode(struct level_histograms *h,
-                                            struct codec_scratch *scratch, uint32_t count,
-                                            int64_t resolution_ms, int64_t *times_ms,
-                                            struct buf *out);
 
 #endif

@@ -19,10 +19,248 @@
  *  3. counts_rows <= pairs_rows; times_blocks and blocks_read are at most first_block +
  *     block_count. All of them are reset when a stretch begins.
  */
+#include "tsdb/part/walk.h"
+
 #include <assert.h>
 #include <inttypes.h>
 
-#include "tsdb/part/walk.h"
+/*
+ * Finds the blocks of histograms that have staleness markers.
+ *
+ * Rows have no room for statistics of histograms, so a part lists the few blocks that have markers,
+ * by series and block, in pages that are read only when needed. A block that is copied from a part
+ * without such a list is listed as not known. If the list is damaged, all blocks count as not
+ * known.
+ */
+
+enum { NO_SERIES = UINT32_MAX };
+
+/* Releases the page; accepts a walk that is zeroed. */
+static void
+stale_walk_fini(struct stale_walk *w, struct part *part)
+{
+    page_release(&part->source, w->page);
+    *w = (struct stale_walk){0};
+}
+
+/* Moves to the next entry. The series of a page are differences that begin at 0. */
+static enum err
+stale_step(struct stale_walk *w, struct part *p, struct why *why)
+{
+    while (w->c.at == w->c.end) {
+        page_release(&p->source, w->page);
+        w->page = NULL;
+        w->series = w->next_page == w->table->count ? NO_SERIES : 0;
+        if (w->series == NO_SERIES) return OK;
+        w->offset = w->table->offsets[w->next_page++];
+        enum err e = page_get(&p->source, w->offset, PAGE_DIRECTORY, &w->page, why);
+        if (e) return e;
+        w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
+    }
+    uint64_t series = w->series + cursor_varint(&w->c);
+    uint64_t block = cursor_varint(&w->c), count = cursor_varint(&w->c);
+    if (w->c.bad || series >= p->info.series_count || block >= UINT32_MAX ||
+        count > CODEC_SAMPLES_MAX) {
+        return part_damaged(p, w->offset, "staleness markers", why);
+    }
+    w->series = (uint32_t)series;
+    w->block = (uint32_t)block;
+    w->count = (uint32_t)count;
+    return OK;
+}
+
+/* Moves to the first entry of `series` or a later one. */
+static enum err
+seek(struct stale_walk *w, struct part *p, uint32_t series, struct why *why)
+{
+    enum err e = OK;
+    if (w->table == NULL || w->series > series) {
+        stale_walk_fini(w, p);
+        e = part_directory_table(p, &p->stale, &w->table, why);
+        if (e) return e;
+        /* The last page that begins before the series may hold some of it. */
+        w->next_page = series == 0 ? 0 : part_pages_until(w->table, series - 1);
+        w->next_page -= w->next_page > 0;
+        e = stale_step(w, p, why);
+    }
+    while (e == OK && w->series < series)
+        e = stale_step(w, p, why);
+    return e;
+}
+
+/* Sets stats.number_count of the series' blocks of histograms, if the part knows it: cheapest in
+ * ascending order of series. A damaged list counts as not known. ERR_IO, ERR_NOMEM. */
+static MUST_CHECK enum err
+stale_walk_set(struct stale_walk *w, struct part *p, uint32_t series, struct block_ref *blocks,
+               uint32_t count, struct why *why)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (blocks[i].codec == CODEC_FLOAT_V1) continue;
+        blocks[i].has_stats = some = p->knows_stale;
+        blocks[i].stats.number_count = blocks[i].count;
+    }
+    if (!some || p->stale.page == 0) return OK;
+    enum err e = seek(w, p, series, why);
+    for (; e == OK && w->series == series; e = stale_step(w, p, why)) {
+        struct block_ref *b = w->block < count ? &blocks[w->block] : NULL;
+        if (b == NULL || b->codec == CODEC_FLOAT_V1 || w->count > b->count) {
+            e = part_damaged(p, w->offset, "staleness markers", why);
+            break;
+        }
+        b->has_stats = w->count > 0;
+        b->stats.number_count = b->count - w->count;
+    }
+    if (e) stale_walk_fini(w, p);
+    if (e != ERR_CORRUPT) return e;
+    for (uint32_t i = 0; i < count; i++) { /* the samples are not damaged: they will be read */
+        if (blocks[i].codec != CODEC_FLOAT_V1) blocks[i].has_stats = false;
+    }
+    return OK;
+}
+
+/*
+ * Reads the statistics of a block of floats from the columns of its group.
+ *
+ * Mostly all of them are decimals of one exponent, so they are stored as integers, each as its
+ * difference to a prediction from those before it (docs/format/part.md). Statistics that are not
+ * needed are skipped without being computed.
+ */
+
+static double
+corrected(unsigned e, int64_t k, int64_t correction)
+{
+    return bits_double(codec_decimal_bits(e, k) + (uint64_t)correction);
+}
+
+static bool
+get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    unsigned e = scale & SCALE_EXPONENT_MASK;
+    b->scale = (uint8_t)e;
+    b->is_constant = scale & SCALE_CONSTANT;
+    uint64_t missing = scale & SCALE_MISSING ? cursor_varint(&columns[ROW_MISSING]) : 0;
+    /* In a constant only the last value can be missing: the staleness marker. */
+    if (missing >= b->count || (b->is_constant && missing > 1)) return false;
+    s->number_count = b->count - (uint32_t)missing;
+    int64_t least_off = 0, most_off = 0;
+    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+    uint64_t spread = b->is_constant ? 0 : cursor_varint(&columns[ROW_SPREADS]);
+    uint64_t sum = part_sum_guess(b->k, spread, s->number_count);
+    if (!b->is_constant) sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
+    if (scale & SCALE_EXTREMES_OFF) {
+        least_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+        most_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+    }
+    int64_t sum_off = scale & SCALE_SUM_OFF ? cursor_zigzag(&columns[ROW_CORRECTIONS]) : 0;
+    s->min = corrected(e, b->k, least_off);
+    s->max = corrected(e, (int64_t)((uint64_t)b->k + spread), most_off);
+    s->sum = corrected(e, (int64_t)sum, sum_off);
+    return true;
+}
+
+static bool
+get_stats(struct cursor *columns, struct block_ref *b)
+{
+    unsigned scale = cursor_u8(&columns[ROW_SCALES]);
+    b->has_stats = true;
+    b->scale = SCALE_NONE;
+    if (scale == SCALE_RAW) {
+        struct codec_stats *s = &b->stats;
+        b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+        s->min = bits_double(cursor_le64(&columns[ROW_RAW]));
+        s->max = bits_double(cursor_le64(&columns[ROW_RAW]));
+        s->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
+        uint64_t missing = cursor_varint(&columns[ROW_MISSING]);
+        if (missing > b->count) cursor_fail(&columns[ROW_MISSING]);
+        s->number_count = b->count - (uint32_t)missing;
+    } else if (scale == SCALE_NO_NUMBER) {
+        b->stats = (struct codec_stats){.min = __builtin_inf(), .max = -__builtin_inf()};
+    } else if ((scale & SCALE_RAW) == SCALE_RAW) {
+        return false;
+    } else {
+        return get_scaled_stats(columns, scale, b);
+    }
+    return true;
+}
+
+static bool
+get_ends(struct cursor *columns, unsigned shape, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    struct cursor *c = &columns[ROW_ENDS];
+    s->first = s->min;
+    s->last = s->max;
+    if ((shape & SHAPE_ENDS) == 0) return (shape & SHAPE_ENDS_RAW) == 0;
+    uint64_t resets = cursor_varint(&columns[ROW_RESETS]);
+    s->reset_count = (uint32_t)resets;
+    if (shape & SHAPE_ENDS_RAW) {
+        s->first = bits_double(cursor_le64(c));
+        s->last = bits_double(cursor_le64(c));
+    } else {
+        if (b->scale == SCALE_NONE) return false;
+        s->first = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+        s->last = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+    }
+    return resets < b->count;
+}
+
+/* Reads the statistics of a block of floats, whose `count` is set, from the columns of its group.
+ * False if they are invalid; a column that is too short fails its cursor. */
+static bool
+row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *b)
+{
+    return get_stats(columns, b) && get_ends(columns, shape, b);
+}
+
+/* True if the block is a constant. */
+static bool
+skip_stats(struct cursor *c)
+{
+    unsigned scale = cursor_u8(&c[ROW_SCALES]);
+    if (scale == SCALE_NO_NUMBER) return false;
+    (void)cursor_varint(&c[ROW_LEASTS]);
+    if (scale == SCALE_RAW) {
+        (void)cursor_bytes(&c[ROW_RAW], 24);
+        (void)cursor_varint(&c[ROW_MISSING]);
+        return false;
+    }
+    bool constant = scale & SCALE_CONSTANT;
+    if (scale & SCALE_MISSING) (void)cursor_varint(&c[ROW_MISSING]);
+    if (!constant) {
+        (void)cursor_varint(&c[ROW_SPREADS]);
+        (void)cursor_varint(&c[ROW_SUMS]);
+    }
+    unsigned corrections = (scale & SCALE_SUM_OFF ? 1 : 0) + (scale & SCALE_EXTREMES_OFF ? 2 : 0);
+    while (corrections-- > 0) {
+        (void)cursor_varint(&c[ROW_CORRECTIONS]);
+    }
+    return constant;
+}
+
+static void
+skip_ends(struct cursor *c, unsigned shape)
+{
+    if ((shape & SHAPE_ENDS) == 0) return;
+    (void)cursor_varint(&c[ROW_RESETS]);
+    if (shape & SHAPE_ENDS_RAW) {
+        (void)cursor_bytes(&c[ROW_ENDS], 16);
+    } else {
+        (void)cursor_varint(&c[ROW_ENDS]);
+        (void)cursor_varint(&c[ROW_ENDS]);
+    }
+}
+
+/* Skips the statistics of a block of any kind. True if it is a constant, which has no values in a
+ * page. */
+static bool
+row_stats_skip(struct cursor *columns, unsigned shape)
+{
+    bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(columns);
+    skip_ends(columns, shape);
+    return constant;
+}
 
 /* A time column in the head of a group. */
 struct time_column {

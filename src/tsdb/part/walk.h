@@ -105,16 +105,9 @@ struct page_visitor {
 MUST_CHECK enum err pages_walk(struct page_source *source, const struct page_visitor *visitor,
                                struct why *why);
 
-/* --- row_stats.c ------------------------------------------------------------------------------ */
+/* --- rows.c ------------------------------------------------------------------------------ */
 
-/* Reads the statistics of a block of floats, whose `count` is set, from the columns of its group.
- * False if they are invalid; a column that is too short fails its cursor. */
-bool row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *block);
-/* Skips the statistics of a block of any kind. True if it is a constant, which has no values in a
- * page. */
-bool row_stats_skip(struct cursor *columns, unsigned shape);
-
-/* --- stale.c ---------------------------------------------------------------------------------- */
+/* --- rows.c ---------------------------------------------------------------------------------- */
 
 /* Walks the list of blocks of histograms that have, or may have, staleness markers. */
 struct stale_walk {
@@ -127,13 +120,6 @@ struct stale_walk {
     uint32_t block;  /* block in its row */
     uint32_t count;  /* number of staleness markers; 0 if not known */
 };
-
-/* Sets stats.number_count of the series' blocks of histograms, if the part knows it: cheapest in
- * ascending order of series. A damaged list counts as not known. ERR_IO, ERR_NOMEM. */
-MUST_CHECK enum err stale_walk_set(struct stale_walk *walk, struct part *part, uint32_t series,
-                                   struct block_ref *blocks, uint32_t count, struct why *why);
-/* Releases the page; accepts a walk that is zeroed. */
-void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
 /* --- labels.c --------------------------------------------------------------------------------- */
 

@@ -87,14 +87,6 @@ MUST_CHECK enum err interleave_next_level(struct interleave *interleave,
 void interleave_levels_reset(struct interleave *interleave);
 void interleave_levels_free(struct interleave *interleave);
 
-/* --- interleave_unread.c ---------------------------------------------------------------------- */
-
-/* Returns the next item as a summary, if its statistics say what is wanted. */
-bool interleave_show_summary(struct interleave *interleave, struct sample_batch *ret);
-/* Returns the next item as chunks. False if it is not a bundle, or its chunks cannot be made:
- * reading block by block will return the error. */
-bool interleave_show_bundle(struct interleave *interleave, struct sample_batch *ret);
-/* Replaces the next item, a bundle that overlaps another item, by its blocks. ERR_NOMEM. */
-MUST_CHECK enum err interleave_split_bundle(struct interleave *interleave);
+/* --- interleave.c ---------------------------------------------------------------------- */
 
 #endif

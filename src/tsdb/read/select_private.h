@@ -109,10 +109,6 @@ MUST_CHECK enum err query_leave_out(struct store_query *q, enum err e, const str
                                     struct why *why);
 MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
                                     const struct exemplar_sink *to, struct why *why);
-MUST_CHECK enum err store_metadata(struct view *view, const struct query_request *request,
-                                   struct bytes family,
-                                   enum err (*each)(void *context, const struct metadata *metadata),
-                                   void *context, struct why *why);
 MUST_CHECK enum err store_look_up(struct view *view, enum lookup_kind kind,
                                   const struct query_request *request, struct bytes name,
                                   const struct text_sink *to, struct why *why);

@@ -29,7 +29,7 @@ enum view_scope { VIEW_ALL, VIEW_PARTS };
 MUST_CHECK enum err store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
                                     struct store_view **ret_view, struct why *why);
 void store_view_unref(struct store_view *view);
-/* ERR_AGAIN: the view is lost (open_views.h), the head no longer knows what it saw. Under the head
+/* ERR_AGAIN: the view is lost (tsdb/head/gen.h), the head no longer knows what it saw. Under the head
  * lock. */
 MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *why);
 

@@ -1,5 +1,5 @@
 /*
- * dir_lock.c - see dir_lock.h.
+ * dir_lock.c - see store.h.
  *
  * A server holds locks on two files. LOCK alone is not enough, because it looks like a leftover
  * that may be deleted: the next server would create another one and lock that. Then FORMAT still
@@ -34,7 +34,7 @@
  * One case is not covered: both LOCK and FORMAT are replaced, and a second server starts within the
  * second before the first one checks, or while the first is still writing a part.
  */
-#include "tsdb/store/dir_lock.h"
+#include "tsdb/store/store.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@
  *
  * A snapshot is deleted by renaming it to NAME.tmp, so that it is whole or gone for those who look
  * for it, and of several deletions at once one succeeds. The lock of its FORMAT keeps away programs
- * that read it (dir_lock.h).
+ * that read it (store.h).
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef LIB_AUTH_SENT_HEAD_H
 #define LIB_AUTH_SENT_HEAD_H
 
-#include "auth/sigv4_check.h"
+#include "auth/signed.h"
 
 enum { SENT_HEADERS_MAX = 200 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/text/time_text.h"
-#include "notify/encoded_alert.h"
+#include "notify/notify_private.h"
 
 /* Appends canonical labels: alertname, and more as NAME, VALUE, ... up to NULL. */
 void put_alert_labels(struct buf *to, const char *name, const char *const *more);

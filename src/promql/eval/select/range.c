@@ -3,7 +3,7 @@
  *
  * A window slides over the samples of a series from step to step (range_buffer.c). As long as these
  * are floats alone, many windows are evaluated at a time (window_floats.c); where they begin and
- * end is found once for all series with the same times (window_cuts.c).
+ * end is found once for all series with the same times (window_floats.c).
  *
  * Invariants:
  *
