@@ -95,6 +95,18 @@ step_done(struct writer_step *step, enum writer_verdict verdict, const char *rea
 }
 
 void
+step_unproven(struct writer_step *step)
+{
+    char said[WRITER_ANSWER_BYTES];
+    memcpy(said, step->answer, sizeof said);
+    step->verdict = VERDICT_DELIVERED;
+    step->is_unproven = true;
+    snprintf(step->answer, sizeof step->answer,
+             "answered 400, so only a sample shows whether writes are accepted: %.*s",
+             WRITER_ANSWER_BYTES - 80, said);
+}
+
+void
 step_no_memory(struct writer_step *step, const char *what)
 {
     step_done(step, VERDICT_RETRY, "no_memory", "");

@@ -72,6 +72,8 @@ struct writer_step {
     char answer[WRITER_ANSWER_BYTES]; /* the destination's message, shortened */
     uint32_t refused; /* with DEAD_CALL: number of refused items, the others were stored; 0: not
                          known */
+    /* With DELIVERED, of check(): a server that refuses everything would give the same answer. */
+    bool is_unproven;
 };
 
 /* The verdict on one entry of a call. */
@@ -226,6 +228,8 @@ void step_mask(struct writer_step *step, const struct http_calls *calls);
 /* Makes the step DONE with a verdict and its words. */
 void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
                const char *answer);
+/* Makes a check, whose request without samples was answered with 400, DELIVERED and unproven. */
+void step_unproven(struct writer_step *step);
 /* Makes the step DONE, to be retried: there is not enough memory for `what`. */
 void step_no_memory(struct writer_step *step, const char *what);
 

@@ -589,6 +589,66 @@ UNIT_TEST(test_a_refusal_before_anything_was_accepted_is_applied_after_a_check)
     }
 }
 
+/* Opens a destination that answers the check as one that refuses everything. */
+static void
+open_unproven(struct world *w, uint64_t seed, unsigned refusal)
+{
+    world_init(w, seed);
+    w->limits.start_check = 1;
+    w->check_is_unproven = true;
+    w->refusal = refusal;
+    w->settings.batch.max_samples = 50;
+    world_open(w);
+}
+
+UNIT_TEST(test_a_destination_that_refuses_the_check_and_every_sample_keeps_all)
+{
+    static const unsigned refusals[] = {REFUSAL_OF_CALL, REFUSAL_OF_CALL | REFUSAL_FINAL};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 4; i++) {
+        open_unproven(w, 690 + i, refusals[i % 2]);
+        world_log(w, 200, 100);
+        run_for(w, 60);
+        uint32_t calls = w->calls;
+        run_for(w, 60);
+        assert_in_range(w->calls - calls, 5, 7); /* one every ten seconds */
+        assert_int_equal(world_status(w).state, RELAY_REFUSING);
+        assert_string_equal(world_status(w).error, "bad: it said bad");
+        assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+        if (i < 2) { /* it is mended */
+            for (uint32_t k = 0; k < w->count; k++) {
+                w->sent[k].poison = false;
+            }
+            run_for(w, 15);
+            assert_int_equal(world_status(w).state, RELAY_RUNNING);
+        } else {
+            relay_wish(w->relay, false); /* an operator resumes it */
+            run_for(w, 15);
+        }
+        assert_true(world_is_settled(w));
+        assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
+                         i < 2 ? 0 : 200);
+        world_fini(w);
+    }
+}
+
+UNIT_TEST(test_a_destination_that_refuses_the_check_and_some_samples_works)
+{
+    struct world *w = &the_world;
+    for (uint32_t bad = 1; bad <= 10; bad++) {
+        open_unproven(w, 700 + bad, REFUSAL_OF_CALL);
+        world_log(w, 200, 0);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].poison = w->sent[i].series % 11 < bad;
+        }
+        run_for(w, 180); /* the search for one that is accepted makes a call every ten seconds */
+        assert_true(world_is_settled(w));
+        assert_int_equal(world_status(w).state, RELAY_RUNNING);
+        world_check_account(w);
+        world_fini(w);
+    }
+}
+
 UNIT_TEST(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent)
 {
     struct world *w = &the_world;
@@ -702,6 +762,10 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_a_refusal_before_anything_was_accepted_is_applied_after_a_check, tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_destination_that_refuses_the_check_and_every_sample_keeps_all, tell_seed),
+        cmocka_unit_test_teardown(test_a_destination_that_refuses_the_check_and_some_samples_works,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent,
                                   tell_seed),
         cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,

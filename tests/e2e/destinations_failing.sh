@@ -73,6 +73,34 @@ claim "credentials: accepted ones end that, with nothing sent" within 30 is_in_s
 claim "credentials: no request is counted" [ "$(metric firekeep_destination_calls_total twin)" == 0 ]
 claim "credentials: SIGTERM ends it with status 0" stop credentials
 
+# --- 400 to everything ------------------------------------------------------------------------------------
+
+# As of a proxy in front of nothing, or of another API. An empty write is refused, too.
+keeps_all() {
+    is_in_state twin refusing && sums_are twin samples_queued = 200 samples_dead_lettered_total = 0
+}
+is_logged_once() {
+    grep -c 'refuses the first samples like the empty write.*reason=http_400' "$work/nothing.log" | grep -qx 1
+}
+tries() { # PATTERN ARGUMENT...
+    build/firekeep destinations test twin --config.file="$work/firekeep.yml" "${@:2}" >"$work/tried.txt"
+    cat "$work/tried.txt"
+    grep -q -e "$1" "$work/tried.txt"
+}
+awk -v t=$((now + 4000)) 'BEGIN { for (i = 0; i < 200; i++) printf "nothing{i=\"%d\"} 1 %.0f\n", i, t }' | "$TOOLS/rwmake" >"$work/nothing.rw"
+claim "nothing: from now on everything is refused" fault twin status '"every": 1, "status": 400'
+claim "nothing: the test says what that means" tries 'ok .*an empty write: answered 400, so only a sample shows'
+claim "nothing: with a sample, that it is refused" tries 'FAILED .*sample ' --write
+claim "nothing: starts" relay_to nothing
+claim "nothing: samples are acknowledged" is_acknowledged "$work/nothing.rw"
+claim "nothing: none of them becomes a dead letter" within 20 keeps_all
+claim "nothing: the status says why" says twin http_400
+claim "nothing: and the log, once" is_logged_once
+mend twin
+claim "nothing: once it works all is delivered" within 30 has_delivered twin 200
+claim "nothing: nothing was given up" sums_are twin samples_queued = 0 samples_dead_lettered_total = 0
+claim "nothing: SIGTERM ends it with status 0" stop nothing
+
 # --- one sample of 4096 -----------------------------------------------------------------------------------
 
 # The store refuses requests that have one such sample, and names neither it nor their number.

@@ -356,7 +356,7 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
 /* --- permission check ------------------------------------------------------------------------- */
 
 /* A write of nothing. Versions that require a line respond with 400 after they have checked token
- * and database: then both are right. */
+ * and database. */
 static void
 check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
             struct writer_step *step)
@@ -374,7 +374,7 @@ check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
     http_judge(answer, step);
     if (is_missing(answer)) step->verdict = VERDICT_BLOCKED;
     bool lacks_lines = answer->failure == HTTP_CALL_ANSWERED && answer->status == 400;
-    if (lacks_lines && step->verdict == VERDICT_SOME_DEAD) step->verdict = VERDICT_DELIVERED;
+    if (lacks_lines && step->verdict == VERDICT_SOME_DEAD) step_unproven(step);
 }
 
 static bool

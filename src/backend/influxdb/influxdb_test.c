@@ -555,8 +555,11 @@ UNIT_TEST(test_a_check_pings_and_writes_nothing)
     assert_int_equal(step.http.body.size, 0);
     assert_null(header_of(&step, "Content-Encoding"));
     assert_int_equal(checked(1, 204, ""), VERDICT_DELIVERED);
-    assert_int_equal(checked(1, 400, "{\"message\":\"writing requires points\"}"),
-                     VERDICT_DELIVERED);
+    struct http_call_answer refuses = answer_of(400, "{\"message\":\"writing requires points\"}");
+    step = check(1, &refuses);
+    assert_int_equal(step.verdict, VERDICT_DELIVERED);
+    assert_true(step.is_unproven);
+    expect_in(step.answer, "whether writes are accepted: {\"message\":\"writing requires points\"}");
     assert_int_equal(checked(1, 401, ""), VERDICT_BLOCKED);
     assert_int_equal(checked(1, 404, ""), VERDICT_BLOCKED);
     assert_int_equal(checked(1, 500, "{\"error\":\"retention policy not found: x\"}"),

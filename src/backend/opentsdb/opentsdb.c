@@ -630,13 +630,9 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     bool has_none = number == 0 && (status == 400 || status == 404 || status == 405);
     if (has_none) {
         step_done(ret_step, VERDICT_DELIVERED, "", "the server does not report a version");
+        ret_step->is_unproven = true;
     }
-    /* "No datapoints found": the server would have accepted points. */
-    bool lacks_points = number == 1 && status == 400;
-    if (lacks_points) {
-        step_done(ret_step, VERDICT_DELIVERED, "",
-                  "the server refused the request only because it is empty");
-    }
+    if (number == 1 && status == 400) step_unproven(ret_step); /* "No datapoints found" */
     return true;
 }
 

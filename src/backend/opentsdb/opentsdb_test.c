@@ -506,6 +506,7 @@ UNIT_TEST(test_a_check_asks_for_the_version)
         answer = answer_of(none[i], "unexpected path");
         assert_true(rig.class->check(rig.writer, 0, &answer, &step, what));
         assert_int_equal(step.verdict, VERDICT_DELIVERED);
+        assert_true(step.is_unproven);
     }
     answer = answer_of(401, "who are you");
     assert_true(rig.class->check(rig.writer, 0, &answer, &step, what));
@@ -523,6 +524,7 @@ UNIT_TEST(test_a_check_asks_with_no_points_whether_it_takes_any)
     struct http_call_answer answer = answer_of(400, "{\"error\":{\"code\":400}}");
     assert_true(rig.class->check(rig.writer, 1, &answer, &step, what));
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
+    expect_in(step.answer, "answered 400, so only a sample shows");
     answer = answer_of(401, "who are you");
     assert_true(rig.class->check(rig.writer, 1, &answer, &step, what));
     assert_int_equal(step.verdict, VERDICT_BLOCKED);

@@ -564,7 +564,7 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
     bool lacks_series =
         answer->failure == HTTP_CALL_ANSWERED && answer->status == 400 &&
         (ret_step->verdict == VERDICT_SOME_DEAD || ret_step->verdict == VERDICT_DEAD_CALL);
-    if (lacks_series) ret_step->verdict = VERDICT_DELIVERED;
+    if (lacks_series) step_unproven(ret_step);
     return true;
 }
 

@@ -658,7 +658,10 @@ UNIT_TEST(test_a_check_is_a_write_of_nothing)
         must(snappy_unpack(rig.step.http.body, &rig.message, &rig.why));
         assert_true(rig.message.size <= 2); /* 2.0 has the empty text among its symbols */
         assert_int_equal(judge_check(&rig, 204), VERDICT_DELIVERED);
+        assert_false(rig.step.is_unproven);
         assert_int_equal(judge_check(&rig, 400), VERDICT_DELIVERED); /* because it lacks series */
+        assert_true(rig.step.is_unproven);
+        assert_non_null(strstr(rig.step.answer, "answered 400, so only a sample shows"));
         assert_int_equal(judge_check(&rig, 401), VERDICT_BLOCKED);
         assert_int_equal(judge_check(&rig, 404), VERDICT_BLOCKED);
         assert_int_equal(judge_check(&rig, 503), VERDICT_RETRY);

@@ -1,7 +1,7 @@
 /*
  * breaker.c - see breaker.h. The diagram omits the prefix breaker_ of the functions:
  *
- *            blocked()                              judged(), call_refused()
+ *            blocked()                   judged(), call_refused(), unproven()
  *        +--------------------- CLOSED ------------------------------------+
  *        v                      ^    ^                                     v
  *     BLOCKED -- accepted(), ---+    +-- accepted() GOOD_PROBES   -- REFUSING
@@ -12,7 +12,8 @@
  * A destination that refuses most samples is sent no more of them, as they would all become dead
  * letters. "Most" is more than REFUSALS_MAX of the REFUSALS_WINDOW samples judged last. If
  * responses do not say which samples of a call are refused, it is CALLS_REFUSED_MAX refused calls
- * in a row; there, one accepted call closes the breaker at once.
+ * in a row; there, one accepted call closes the breaker at once. The same applies if the first
+ * sample is refused by a destination whose check was refused, too (unproven()).
  *
  * `failing` is independent of the state: it says that the last attempt failed.
  *
@@ -93,6 +94,7 @@ void
 breaker_reset(struct breaker *b)
 {
     b->state = BREAKER_CLOSED;
+    b->is_proven = true;
     memset(b->refusals, 0, sizeof b->refusals);
     memset(b->judged, 0, sizeof b->judged);
     forget_refused_calls(b);
@@ -113,7 +115,9 @@ breaker_accepted(struct breaker *b)
 {
     b->failing = false;
     b->delivered_ms = env_realtime_ms(b->env);
-    bool takes_nothing = b->calls_refused > 0; /* as was assumed; this call disproves it */
+    /* It was assumed to accept nothing, which this call disproves. */
+    bool takes_nothing = b->calls_refused > 0 || breaker_doubts(b);
+    b->is_proven = true;
     forget_refused_calls(b);
     if (b->state == BREAKER_REFUSING && !takes_nothing && ++b->good_probes < GOOD_PROBES) {
         b->probe_ns = env_monotonic_ns(b->env); /* one accepted sample says little of the next */
@@ -126,7 +130,27 @@ void
 breaker_part_accepted(struct breaker *b)
 {
     forget_refused_calls(b);
+    b->is_proven = true;
     if (b->state == BREAKER_REFUSING) close_breaker(b);
+}
+
+void
+breaker_doubt(struct breaker *b)
+{
+    b->is_doubted = true;
+}
+
+void
+breaker_unproven(struct breaker *b, const char *reason, const char *answer)
+{
+    bool is_new = b->state != BREAKER_REFUSING;
+    assert(breaker_doubts(b));
+    trip(b, BREAKER_REFUSING, reason, answer);
+    if (!is_new) return;
+    log_error("relay: destination refuses the first samples like the empty write at the start, "
+              "keeping everything until it accepts a sample",
+              KV("destination", b->name), KV("reason", reason), KV("answer", answer),
+              KV("tried_again_s", PROBE_MS / 1000));
 }
 
 void

@@ -30,6 +30,8 @@ struct breaker {
     const char *name; /* name of the destination */
     enum breaker_state state;
     bool failing;      /* the last attempt failed */
+    bool is_doubted;   /* the check was answered as by a server that refuses everything */
+    bool is_proven;    /* it accepted something, or an operator resumed it */
     bool senders_wait; /* refusals are answers to senders, and may be most: never REFUSING */
     int64_t probe_ns;  /* monotonic time of the next probe; not used while closed */
 
@@ -66,6 +68,17 @@ void breaker_call_refused(struct breaker *breaker, uint32_t samples, const char 
 void breaker_part_accepted(struct breaker *breaker);
 /* A call was accepted, or those of its samples that were not refused. */
 void breaker_accepted(struct breaker *breaker);
+/* The check was answered as by a server that refuses everything. */
+void breaker_doubt(struct breaker *breaker);
+/* True if a refusal may say nothing about the samples: nothing was accepted since breaker_doubt().
+ */
+static inline bool
+breaker_doubts(const struct breaker *breaker)
+{
+    return breaker->is_doubted && !breaker->is_proven && !breaker->senders_wait;
+}
+/* A sample was refused while breaker_doubts(): only probes are sent until one is accepted. */
+void breaker_unproven(struct breaker *breaker, const char *reason, const char *answer);
 /* A preparation that had failed succeeded. */
 void breaker_prepared(struct breaker *breaker);
 /* An operator resumed delivery: closes the breaker and forgets all refusals. */

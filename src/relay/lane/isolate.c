@@ -70,13 +70,16 @@ isolate_is_done(const struct isolate *is)
 struct call_piece *
 isolate_next(const struct isolate *is)
 {
+    struct call_piece *held = NULL;
     for (uint32_t i = 0; i < is->count; i++) {
         struct call_piece *p = &is->pieces[i];
         assert(i == 0 || p->from >= is->pieces[i - 1].to); /* invariant 1 */
         bool early = i > 0 && is->pieces[i - 1].from >= p->after;
-        if (p->taken == 0 && p->state != PIECE_WAITS && !early) return p; /* invariant 4 */
+        if (p->taken != 0 || p->state == PIECE_WAITS || early) continue; /* invariant 4 */
+        if (!p->held) return p;
+        if (held == NULL) held = p;
     }
-    return NULL;
+    return held;
 }
 
 struct call_piece *
@@ -103,6 +106,14 @@ inform_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 void
 isolate_answered(struct isolate *is, struct call_piece *piece)
 {
+    inform_next(is, piece, false);
+}
+
+void
+isolate_hold(struct isolate *is, struct call_piece *piece)
+{
+    piece->held = true;
+    piece->taken = 0;
     inform_next(is, piece, false);
 }
 

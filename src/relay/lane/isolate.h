@@ -48,6 +48,7 @@ struct call_piece {
     enum piece_state state;
     bool found;   /* it is what refusals have left of a larger piece */
     bool suspect; /* it was set apart because its series were refused lately */
+    bool held;    /* it was refused, which is not believed: others are tried before it */
 };
 
 struct isolate {
@@ -80,6 +81,8 @@ struct call_piece *isolate_taken(const struct isolate *isolate, uint8_t who);
 void isolate_gone(struct isolate *isolate, struct call_piece *piece, bool delivered);
 /* A piece was answered and not delivered as a whole: the piece that waits for it may be tried. */
 void isolate_answered(struct isolate *isolate, struct call_piece *piece);
+/* A piece was refused, and is to be tried again after all others that may be tried. */
+void isolate_hold(struct isolate *isolate, struct call_piece *piece);
 /* Cuts a piece that is too large in two before item `at`; the second waits for the first.
  * ERR_NOMEM. */
 MUST_CHECK enum err isolate_cut(struct isolate *isolate, struct call_piece *piece, uint32_t at);

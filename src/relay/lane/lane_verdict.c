@@ -140,6 +140,17 @@ take_refused(struct lanes *l, struct attempt *a, const char *reason, const char 
     if (!keeps(l, a)) bury(l, a, reason, answer);
 }
 
+/* Keeps a sample whose refusal is doubted. Others are tried before it: if the destination works,
+ * this one may be the only one that it refuses. */
+static void
+hold(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    note_works(l, a->lane);
+    breaker_unproven(l->breaker, step->reason, step->answer);
+    isolate_hold(&a->lane->pieces, piece_of(a));
+    lane_end_attempt(l, a);
+}
+
 void
 lane_bury_again(struct lanes *l, struct attempt *a)
 {
@@ -176,7 +187,10 @@ take_some_dead(struct lanes *l, struct attempt *a, const struct writer_step *ste
     struct lane *lane = a->lane;
     struct call_piece *piece = piece_of(a);
     if (lane_piece_samples(lane, piece) == 1) {
-        take_refused(l, a, step->reason, step->answer);
+        if (breaker_doubts(l->breaker))
+            hold(l, a, step);
+        else
+            take_refused(l, a, step->reason, step->answer);
         return;
     }
     note_works(l, lane);
@@ -342,9 +356,14 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
          * never accepted. */
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
+        bool in_part = step->refused > 0 && step->refused < samples;
+        if (!in_part && breaker_doubts(l->breaker)) {
+            take_some_dead(l, a, step);
+            break;
+        }
         note_works(l, a->lane);
         piece->state = PIECE_DEAD;
-        if (step->refused > 0 && step->refused < samples)
+        if (in_part)
             breaker_part_accepted(l->breaker);
         else
             breaker_call_refused(l->breaker, samples, step->reason, step->answer);

@@ -12,7 +12,9 @@
  * stores nothing. While it is pending nothing else is sent. Checks and calls are one series of
  * tries: they share the pause and the probes of the destination, and a call that is accepted ends
  * what a check found. A call that is refused before anything was accepted is not judged, since the
- * address or the proxy may be wrong: the check is made first, and then the call is sent again.
+ * address or the proxy may be wrong: the check is made first, and then the call is sent again. If
+ * a server that refuses everything would answer the check like that, refusals are not applied until
+ * something was accepted (breaker_doubts()).
  *
  * Invariants:
  * 1. At most one request is pending, and `pending` says which.
@@ -85,6 +87,7 @@ check(struct preparation *p, const struct http_call_answer *answer)
         return;
     }
     /* The check was accepted, or refused for its content, which is empty. */
+    if (step.is_unproven) breaker_doubt(p->breaker);
     if (p->has_failed) breaker_prepared(p->breaker);
     p->looked = true;
     p->has_failed = false;

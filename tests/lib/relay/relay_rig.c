@@ -165,7 +165,8 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
     if (w->refusal & REFUSAL_COUNTED) step->refused = bad;
     bool final = w->refusal & REFUSAL_FINAL;
     /* A refusal before an accepted check is not applied, so the call may be sent again. */
-    bool is_applied = final && (w->limits.start_check == 0 || w->check_accepted);
+    bool is_proven = w->check_accepted && !w->check_is_unproven;
+    bool is_applied = final && (w->limits.start_check == 0 || is_proven);
     for (uint32_t i = 0; i < c->count && is_applied; i++) {
         w->sent[c->numbers[i]].refused = true;
     }
@@ -268,6 +269,7 @@ fake_check(struct writer *w, uint32_t number, const struct http_call_answer *ans
     w->w->checks++;
     w->w->check_accepted |= w->w->check_verdict == VERDICT_DELIVERED;
     fake_say(step, w->w->check_verdict, "http_401");
+    step->is_unproven = w->w->check_is_unproven;
     return true;
 }
 

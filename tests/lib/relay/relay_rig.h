@@ -76,6 +76,7 @@ struct world {
     enum writer_verdict keys_verdict;
     /* verdict of the check at the start, with limits.start_check */
     enum writer_verdict check_verdict;
+    bool check_is_unproven;
     void (*on_saved)(struct world *w); /* called when a state is durable; may be NULL */
 
     /* Permissions of the test. */
