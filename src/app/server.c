@@ -31,7 +31,8 @@
 
 #define OPEN_NS_MAX     (2 * NS_PER_S) /* a start waits so long for destinations to be open */
 #define NEW_STORE_FILES 6              /* so many more are open once a new store is */
-#define SAVE_NS_MAX     (3 * NS_PER_S) /* a snapshot waits so long for destinations to save */
+/* A snapshot waits so long for destinations to save, after they have filled their requests. */
+#define SAVE_NS_MAX (3 * NS_PER_S)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
@@ -291,7 +292,8 @@ copy_states(void *context, const char *from, const char *to, struct why *why)
     struct server *s = context;
     char from_dir[300], to_dir[400];
     enum err e = keeper_flush_now(&s->keeper, why);
-    int64_t until_ns = env_monotonic_ns(s->env) + SAVE_NS_MAX;
+    int64_t until_ns = env_monotonic_ns(s->env) + relays_batch_age_ms(s->relays) * NS_PER_MS;
+    until_ns += SAVE_NS_MAX;
     while (e == OK && !relays_have_saved(s->relays, tsdb_store_pos(s->tsdb)) &&
            env_monotonic_ns(s->env) < until_ns)
         env_sleep(s->env, 20 * NS_PER_MS);

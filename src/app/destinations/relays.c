@@ -30,7 +30,12 @@
 #include "relay/state/directory.h"
 #include "tsdb/tsdb.h"
 
-enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
+enum {
+    REOPEN_MS = 10 * 1000,
+    STOP_MS = 5 * 1000,
+    LOG_AGAIN_MS = 60 * 1000,
+    BATCH_AGE_MS_MAX = 30 * 1000,
+};
 
 struct destination_list {
     struct destinations destinations;
@@ -745,6 +750,19 @@ relays_have_saved(struct relays *all, uint64_t pos)
     }
     lock_drop(&all->lock);
     return passed;
+}
+
+int64_t
+relays_batch_age_ms(struct relays *all)
+{
+    int64_t most_ms = 0;
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++) {
+        int64_t age_ms = all->runners[i]->settings->batch.max_age_ms;
+        if (age_ms > most_ms) most_ms = age_ms;
+    }
+    lock_drop(&all->lock);
+    return most_ms < BATCH_AGE_MS_MAX ? most_ms : BATCH_AGE_MS_MAX;
 }
 
 void

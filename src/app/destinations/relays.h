@@ -64,6 +64,9 @@ bool relays_are_full(struct relays *relays);
 /* Says whether the saved states of all destinations that are running have passed this position of
  * the log. Any thread. */
 bool relays_have_saved(struct relays *relays, uint64_t pos);
+/* The largest batch.max_age, at most 30 s: so long samples may wait for a request to be sent. Any
+ * thread. */
+int64_t relays_batch_age_ms(struct relays *relays);
 /* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
 MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool paused,
                                  struct why *why);
