@@ -593,6 +593,7 @@ describe_tls_error(struct transfer *t)
     const struct http_calls_target *target = t->call.target;
     const char *no_tls = http_target_no_tls(t->error);
     if (no_tls != NULL) {
+        t->answer.failure = HTTP_CALL_NO_TLS;
         snprintf(t->error, sizeof t->error, "%s", no_tls);
     } else if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
         snprintf(t->error, sizeof t->error, "cannot read certificates from ca_file %s",

@@ -76,6 +76,7 @@ enum http_call_failure {
     HTTP_CALL_CONNECT,
     HTTP_CALL_PROXY, /* the proxy refuses to connect to an https host */
     HTTP_CALL_TLS,   /* untrusted certificate, wrong name, failed handshake */
+    HTTP_CALL_NO_TLS, /* https to an address where the server expects http */
     HTTP_CALL_TIMEOUT,
     HTTP_CALL_BROKEN, /* the connection ended before the answer was whole */
     HTTP_CALL_NO_MEMORY,

@@ -355,6 +355,7 @@ UNIT_TEST(test_https_to_an_address_without_tls_is_named)
     struct http_call call = post_to(url, NULL);
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
     struct http_call_answer a = wait_for_one(calls);
+    assert_int_equal(a.failure, HTTP_CALL_NO_TLS);
     assert_string_equal(a.error, "the server does not speak TLS at this address; use http:// "
                                  "instead of https://");
     http_calls_free(calls);

@@ -65,6 +65,12 @@ for name in stranger other_name old; do
     claim "$name: TLS is what stands in the way" within 20 is_stopped_by_tls "$name"
 done
 claim "stranger: that its issuer is unknown is said" says stranger 'not trusted: its issuer is not among'
+advises_http_only() {
+    { echo destinations: && printf '  - {name: plain, type: remote_write, url: "%s"}\n' "https://127.0.0.1:${port[twin]}/"; } >"$work/plain.yml"
+    build/firekeep destinations test plain --config.file="$work/plain.yml" | tee "$work/plain.txt"
+    grep -q 'use http:// instead of https://' "$work/plain.txt" && ! grep ca_file "$work/plain.txt"
+}
+claim "plain: the test of https to a port for http advises http, and no certificates" advises_http_only
 # In TLS 1.3 a client is refused after its handshake: it may see only a closed connection.
 is_stopped() { # DESTINATION
     [[ $(state_of "$1") =~ ^(blocked|retrying)$ ]]

@@ -292,6 +292,7 @@ http_judge_silence(const struct http_call_answer *answer, struct writer_step *st
         [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
         [HTTP_CALL_PROXY] = {VERDICT_BLOCKED, "proxy"},
         [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
+        [HTTP_CALL_NO_TLS] = {VERDICT_BLOCKED, "scheme"},
         [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
         [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "connection_broken"},
         [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "no_memory"},

@@ -18,6 +18,7 @@ UNIT_TEST(test_a_failure_blocks_only_if_the_user_has_to_act)
         {HTTP_CALL_PROXY, 403, VERDICT_BLOCKED, "proxy"},
         {HTTP_CALL_PROXY, 502, VERDICT_RETRY, "proxy"},
         {HTTP_CALL_TLS, 0, VERDICT_BLOCKED, "tls"},
+        {HTTP_CALL_NO_TLS, 0, VERDICT_BLOCKED, "scheme"},
         {HTTP_CALL_TIMEOUT, 0, VERDICT_RETRY, "timeout"},
         {HTTP_CALL_BROKEN, 0, VERDICT_RETRY, "connection_broken"},
         {HTTP_CALL_NO_MEMORY, 0, VERDICT_RETRY, "no_memory"},

@@ -314,6 +314,7 @@ trouble_with(const struct fetch *x)
         [HTTP_CALL_CONNECT] = TROUBLE_CONNECT, [HTTP_CALL_PROXY] = TROUBLE_CONNECT,
         [HTTP_CALL_TLS] = TROUBLE_TLS,         [HTTP_CALL_TIMEOUT] = TROUBLE_TIMEOUT,
         [HTTP_CALL_BROKEN] = TROUBLE_BROKEN,   [HTTP_CALL_NO_MEMORY] = TROUBLE_CONNECT,
+        [HTTP_CALL_NO_TLS] = TROUBLE_TLS,
     };
     const struct http_call_answer *a = x->answer;
     if (a->failure != HTTP_CALL_ANSWERED) return of_failure[a->failure];

@@ -104,6 +104,7 @@ is_passed(const struct way_step *step, const char *host, bool through_proxy,
     const char *name = strstr(host, "://") + 3, *after = name + strspn(name, "0123456789.");
     switch (step->failure) {
     case HTTP_CALL_TIMEOUT:
+    case HTTP_CALL_NO_TLS:
         return false;
     case HTTP_CALL_RESOLVE:
         if (name[0] == '[' || *after == ':' || *after == '\0') return false; /* an address */
@@ -128,6 +129,7 @@ report_way(struct trial *t, const struct http_call_answer *answer)
         {"name resolution", "resolve", HTTP_CALL_RESOLVE},
         {"connection", "connect", HTTP_CALL_CONNECT},
         {"connection from the proxy to the server", "proxy", HTTP_CALL_PROXY},
+        {"TLS", "scheme", HTTP_CALL_NO_TLS},
         {"TLS certificate", "tls", HTTP_CALL_TLS},
         {"response in time", "timeout", HTTP_CALL_TIMEOUT},
     };
