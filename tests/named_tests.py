@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""named_tests.py - checks that the tests that SECURITY.md names exist; `make check` runs it.
+"""named_tests.py - checks that the tests that tests/attacks.txt names exist; `make check` runs it.
 
 A test is named in backquotes: `test_claim`, a unit test or a test in tests/sim; `script.sh`, all claims
-of tests/e2e/script.sh; or `script.sh: claim`, without a variable that the claim begins with. Each row of
-a table of three columns names one, or has a dash. Prints what does not exist, and exits with 1.
+of tests/e2e/script.sh; or `script.sh: claim`, without a variable that the claim begins with. Each line
+with a bar names one after it. Prints what does not exist, and exits with 1.
 """
 
 import glob
@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-DOCUMENT = "SECURITY.md"
+DOCUMENT = "tests/attacks.txt"
 QUOTED = re.compile(r"`([^`]+)`")
 UNIT_TEST = re.compile(r"\b(?:UNIT_TEST\(|cmocka_unit_test\w*\()\s*(test_\w+)")
 
@@ -41,12 +41,12 @@ def main():
     known, wrong = unit_tests(), 0
     with open(DOCUMENT, encoding="utf-8") as document:
         for number, line in enumerate(document, 1):
-            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            if not line.startswith("|") or len(cells) != 3 or set(cells[0]) == {"-"} or cells[2] == "Test":
+            attack, bar, tests = line.partition(" | ")
+            if not bar:
                 continue
-            names = QUOTED.findall(cells[2])
-            if not names and cells[2] != "–":
-                print(f"{DOCUMENT}:{number}: a row without a test: {cells[0]}")
+            names = QUOTED.findall(tests)
+            if not names:
+                print(f"{DOCUMENT}:{number}: a line without a test: {attack}")
                 wrong = 1
             for name in names:
                 if not exists(name, known):

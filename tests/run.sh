@@ -250,7 +250,7 @@ stage_source() {
     check_source 'names of tests are short claims in plain English' tests/test_names.py
     check_source 'docs/security.md lists the routes of src/api (make routes writes them)' \
         tests/routes.py --check docs/security.md
-    check_source 'tests that SECURITY.md names exist' tests/named_tests.py
+    check_source 'tests that tests/attacks.txt names exist' tests/named_tests.py
     check_source 'secrets and signatures are compared in constant time' tests/constant_time.py
     check_source 'tests/golden/messages.txt lists the texts that users see (make messages writes it)' \
         tests/messages.py --check tests/golden/messages.txt
