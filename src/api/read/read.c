@@ -59,7 +59,7 @@ read_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* Notices that the client accepts beside series: see docs/protocols-read.md. */
+/* Notices that the client accepts beside series: see src/wire/README.md. */
 enum notices { NOTICES_NONE, NOTICES_ERRORS, NOTICES_PARTIAL };
 
 struct read {

@@ -1,6 +1,6 @@
 /*
  * answerer.h - queries another server for samples, by remote read with streamed chunks. Source:
- * docs/protocols-read.md.
+ * src/wire/README.md.
  *
  * A response is read from its connection as it is needed, so that memory holds one frame of it.
  * Each question to a view is a new request to the server: later ones may see newer samples.

@@ -1,6 +1,6 @@
 /*
  * remote_read.h - shared by the files of the source type remote_read. Source:
- * docs/protocols-read.md. Private to backend/remote.
+ * src/wire/README.md. Private to backend/remote.
  *
  * Samples come by remote read, as streamed chunks if the server supports them; names, values and
  * series by the Prometheus API below `labels_url`, if it is set.

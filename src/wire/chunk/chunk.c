@@ -1,5 +1,5 @@
 /*
- * chunk.c - the writer of XOR chunks: docs/protocols-chunks.md.
+ * chunk.c - the writer of XOR chunks: src/wire/README.md.
  *
  * struct bits_out writes bits into a plain byte buffer. It lives in registers while samples are put
  * and in the writer between calls, so the buffer may move when it grows.

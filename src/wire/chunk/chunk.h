@@ -1,6 +1,6 @@
 /*
  * chunk.h - Prometheus chunk encodings: writes XOR chunks (floats) for streamed remote read and
- * reads all three encodings. chunk_histogram.h writes histograms. Source: docs/protocols-chunks.md.
+ * reads all three encodings. chunk_histogram.h writes histograms. Source: src/wire/README.md.
  */
 #ifndef WIRE_CHUNK_CHUNK_H
 #define WIRE_CHUNK_CHUNK_H

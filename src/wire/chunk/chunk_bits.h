@@ -1,6 +1,6 @@
 /*
  * chunk_bits.h - bit streams inside chunks, most significant bit first, and the three codes of
- * Prometheus chunk encodings. Private to chunk*.c. Format: docs/protocols-chunks.md.
+ * Prometheus chunk encodings. Private to chunk*.c. Format: src/wire/README.md.
  */
 #ifndef WIRE_CHUNK_CHUNK_BITS_H
 #define WIRE_CHUNK_CHUNK_BITS_H

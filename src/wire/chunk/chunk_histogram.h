@@ -1,6 +1,6 @@
 /*
  * chunk_histogram.h - writes native histograms of a series as Prometheus HISTOGRAM and
- * FLOAT_HISTOGRAM chunks (docs/protocols-chunks.md), for streamed remote read.
+ * FLOAT_HISTOGRAM chunks (src/wire/README.md), for streamed remote read.
  */
 #ifndef WIRE_CHUNK_CHUNK_HISTOGRAM_H
 #define WIRE_CHUNK_CHUNK_HISTOGRAM_H

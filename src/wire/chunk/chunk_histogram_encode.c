@@ -1,5 +1,5 @@
 /*
- * chunk_histogram_encode.c - encodes rows of steps as the bits of chunks: docs/protocols-chunks.md.
+ * chunk_histogram_encode.c - encodes rows of steps as the bits of chunks: src/wire/README.md.
  *
  * Most numbers of most histograms continue as the previous ones predict and take a single bit 0. So
  * the encoder visits only rows and columns in which something changed; it counts the zeros between

@@ -1,5 +1,5 @@
 /*
- * chunk_read.c - the reader of all three chunk encodings: docs/protocols-chunks.md.
+ * chunk_read.c - the reader of all three chunk encodings: src/wire/README.md.
  *
  * The input is not trusted. The numbers that a chunk announces (spans, bounds, buckets) are
  * compared with the remaining bits before memory is taken, since each item costs at least one bit;

@@ -1,6 +1,6 @@
 /*
  * remote_read.h - Prometheus remote read: reads requests and writes both forms of answers series by
- * series. Source: docs/protocols-read.md.
+ * series. Source: src/wire/README.md.
  */
 #ifndef WIRE_REMOTE_REMOTE_READ_H
 #define WIRE_REMOTE_REMOTE_READ_H

@@ -1,6 +1,6 @@
 /*
  * remote_read_client.h - the client side of remote read: writes the request and reads the frames of
- * a STREAMED_XOR_CHUNKS answer as they arrive. Source: docs/protocols-read.md.
+ * a STREAMED_XOR_CHUNKS answer as they arrive. Source: src/wire/README.md.
  */
 #ifndef WIRE_REMOTE_REMOTE_READ_CLIENT_H
 #define WIRE_REMOTE_REMOTE_READ_CLIENT_H

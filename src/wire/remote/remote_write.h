@@ -6,7 +6,7 @@
  * request. It checks only the shape of the message; the store judges labels, times and histograms.
  * Unknown fields are skipped; a known field with a wrong wire type, a length that does not fit or a
  * truncated varint makes the whole message ERR_INPUT. Source: the two Remote Write specifications,
- * docs/protocols.md.
+ * src/wire/README.md.
  *
  * Memory. An empty submessage is two bytes on the wire and up to 152 here (a histogram), so a
  * hostile message could request 76 times its size, and arrays grow by half. Honest messages need 1

@@ -1,4 +1,4 @@
-// remote.ts - reads stored samples by remote read (docs/protocols-read.md): the only route that gives
+// remote.ts - reads stored samples by remote read (src/wire/README.md): the only route that gives
 // staleness markers. A request is one snappy block of protobuf, and so is the answer.
 
 import { open } from '../lib/api'
