@@ -11,6 +11,7 @@ Tests import this module: e2e/noninterference.sh must have a request for each ro
 
 import argparse
 import difflib
+import itertools
 import re
 import sys
 
@@ -69,13 +70,19 @@ def routes():
     return found
 
 
+def cells(route):
+    """The cells of a route's row besides its path."""
+    changing = ", ".join(route.changing()) or "–"
+    return ", ".join(route.methods), PERMISSIONS[route.access], changing, route.label_access()
+
+
 def table():
-    yield "| Methods | Path | Permission | Changes something | Label access |\n"
+    """Rows of the document. Routes that follow each other and differ only in their paths have one row."""
+    yield "| Methods | Paths | Permission | Changes something | Label access |\n"
     yield "|---|---|---|---|---|\n"
-    for route in routes():
-        changing = ", ".join(route.changing()) or "–"
-        methods = ", ".join(route.methods)
-        yield f"| {methods} | `{route.path}` | {PERMISSIONS[route.access]} | {changing} | {route.label_access()} |\n"
+    for (methods, *rest), group in itertools.groupby(routes(), cells):
+        paths = ", ".join(f"`{route.path}`" for route in group)
+        yield f"| {' | '.join([methods, paths, *rest])} |\n"
 
 
 def place(lines, file):
