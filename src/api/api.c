@@ -119,8 +119,6 @@ static const struct route {
     {"/api/v1/status/destinations", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},
     {"/api/v1/status/sources", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},
     {"/api/v1/explain_write", HTTP_GET, ACCESS_PROCESS, QUEUE_READS, page_run},
-    {"/api/v1/status/remembered", HTTP_GET, ACCESS_PROCESS, QUEUE_READS,
-     page_run}, /* reads files */
     {"/api/v1/status/log", HTTP_GET, ACCESS_ADMIN, QUEUE_PAGES, page_run},
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_ADMIN, flush_run,
      STORED | ADMIN},

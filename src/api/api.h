@@ -187,9 +187,6 @@ struct api_options {
                              struct why *why);
     enum err (*edit_rules)(void *context, const struct rules_edit *edit, struct buf *reasons,
                            struct why *why);
-    /* Writes an array of the saved states of destinations that are not open; on a read thread. */
-    enum err (*closed_destinations)(void *context, struct budget *memory, struct json *to,
-                                    struct why *why);
     /* Returns the reason why writes have to wait, a constant, or NULL. Called for each write. */
     const char *(*holds_writes)(void *context);
     /*

@@ -560,13 +560,13 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         enum err e;
         unsigned status;
         const char *type;
-        unsigned reload, remembered;
+        unsigned reload;
     } cases[] = {
-        {ERR_INPUT, 400, "bad_data", 400, 400},       {ERR_LIMIT, 400, "bad_data", 400, 400},
-        {ERR_AGAIN, 503, "unavailable", 503, 503},    {ERR_NOMEM, 503, "unavailable", 503, 503},
-        {ERR_FULL, 503, "unavailable", 503, 503},     {ERR_CANCELED, 503, "unavailable", 503, 503},
-        {ERR_MISSING, 404, "not_found", 400, 404},    {ERR_CORRUPT, 500, "internal", 500, 500},
-        {ERR_UNSUPPORTED, 500, "internal", 500, 500},
+        {ERR_INPUT, 400, "bad_data", 400},       {ERR_LIMIT, 400, "bad_data", 400},
+        {ERR_AGAIN, 503, "unavailable", 503},    {ERR_NOMEM, 503, "unavailable", 503},
+        {ERR_FULL, 503, "unavailable", 503},     {ERR_CANCELED, 503, "unavailable", 503},
+        {ERR_MISSING, 404, "not_found", 400},    {ERR_CORRUPT, 500, "internal", 500},
+        {ERR_UNSUPPORTED, 500, "internal", 500},
     };
     static const char *const controlled[] = {
         "/api/v1/admin/tsdb/flush",
@@ -596,8 +596,6 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
                                      cases[i].e == ERR_LIMIT ? 422 : cases[i].status, JSON, text});
         api_ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0,
                                      cases[i].reload, TEXT, text});
-        api_ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL,
-                                     NULL, 0, cases[i].remembered, JSON, text});
     }
     api_rig_free(rig);
 }

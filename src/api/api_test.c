@@ -181,8 +181,6 @@ UNIT_TEST(test_each_route_answers)
          "\"downsampling\":{\"rules\":[],\"resolutions\":[]}}"},
         {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON,
          "\"data\":[\"s3\"]"},
-        {"destinations that are gone", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0, 200,
-         JSON, "\"data\":[\"s3\"]"},
         {"what becomes of a series", HTTP_GET, "/api/v1/explain_write?series=up", NULL, NULL, 0,
          200, JSON, "\"data\":\"up\""},
         {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 200, JSON,

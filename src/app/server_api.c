@@ -4,7 +4,6 @@
  */
 #include <string.h>
 
-#include "app/destinations/closed_destinations.h"
 #include "app/destinations/destination_answers.h"
 #include "app/rules/rule_edit.h"
 #include "app/series_trace.h"
@@ -214,24 +213,6 @@ can_read(void *context)
 }
 
 static enum err
-show_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
-{
-    struct server *s = context;
-    char storage_path[SETTING_TEXT_BYTES];
-    struct closed_destinations_options options = {
-        .env = s->env,
-        .storage_path = storage_path,
-        .relays = s->relays,
-        .memory = memory,
-    };
-    /* Destinations that a reload ends have saved their state when the lock is free. */
-    lock_take(&s->reload_lock);
-    memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
-    lock_drop(&s->reload_lock);
-    return closed_destinations_print(&options, to, why);
-}
-
-static enum err
 control_destination(void *context, struct bytes name, const struct destination_control *control,
                     struct why *why)
 {
@@ -412,7 +393,6 @@ server_start_api(struct server *s, struct why *why)
         .alertmanagers = show_alertmanagers,
         .stored_rules = c->rules_api ? show_stored_rules : NULL,
         .edit_rules = c->rules_api ? edit_rules : NULL,
-        .closed_destinations = show_closed_destinations,
         .control_destination = control_destination,
         .ask_destination = ask_destination,
         .trace_series = trace_series,

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/common/spool.h"
 #include "backend/s3/s3_files.h"
 
 static void
@@ -27,46 +26,5 @@ own_files_examine(const struct own_files_options *o, const char *name, bool is_d
     if (is_dir && strcmp(name, "objects") == 0) return s3_objects_examine(o, ret_files, why);
     if (is_dir && strcmp(name, "index") == 0) return s3_indexes_examine(o, ret_files, why);
     say(o, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
-    return OK;
-}
-
-struct weighing {
-    const struct own_files_options *options;
-    char dir[256];
-    struct own_files_backlog *waiting;
-};
-
-static enum err
-weigh_object(void *context, const char *name, bool is_dir)
-{
-    struct weighing *x = context;
-    char path[256];
-    struct file file;
-    uint64_t size = 0;
-    if (is_dir) return OK;
-    enum err e = path_join(path, sizeof path, x->dir, name);
-    if (e == OK) e = file_open(x->options->env, path, FILE_READ, &file, NULL);
-    if (e) return e == ERR_MISSING ? OK : e; /* it was delivered meanwhile */
-    e = file_size(&file, &size, NULL);
-    err_ignore(file_close(&file), "only looked at");
-    x->waiting->objects++;
-    x->waiting->object_bytes += size;
-    return e;
-}
-
-enum err
-own_files_count_backlog(const struct own_files_options *o, enum destination_type type,
-                        struct own_files_backlog *ret_waiting, struct why *why)
-{
-    struct own_files_backlog waiting = {0};
-    struct weighing weighing = {.options = o, .waiting = &waiting};
-    enum err e = path_in(weighing.dir, sizeof weighing.dir, o->dir, "objects", why);
-    if (e) return e;
-    e = env_listdir(o->env, weighing.dir, weigh_object, &weighing, why);
-    if (e && e != ERR_MISSING) return e;
-    if (type == DESTINATION_FILE) {
-        spool_saved_files(o->saved, &waiting.files, &waiting.file_bytes);
-    }
-    *ret_waiting = waiting;
     return OK;
 }

@@ -33,17 +33,4 @@ struct own_files_options {
 MUST_CHECK enum err own_files_examine(const struct own_files_options *options, const char *name,
                                       bool is_dir, uint64_t *ret_files, struct why *why);
 
-/* The backlog that a destination holds itself. */
-struct own_files_backlog {
-    uint64_t objects; /* s3: not uploaded; their samples count as queued */
-    uint64_t object_bytes;
-    uint64_t files;      /* without final names, by the saved state */
-    uint64_t file_bytes; /* bytes of files that were delivered already */
-};
-/* `type` is that of `saved`; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay may
- * be running. ERR_IO, ERR_NOMEM. */
-MUST_CHECK enum err own_files_count_backlog(const struct own_files_options *options,
-                                            enum destination_type type,
-                                            struct own_files_backlog *ret_waiting, struct why *why);
-
 #endif

@@ -260,14 +260,10 @@ warn_lists(const char *path, const struct settings *settings, const struct confi
 }
 
 struct check_flags {
-    const char *against, *http_config_file;
     bool syntax_only;
 };
 
 static const struct flag flags[] = {
-    {"against", 0, FLAG_TEXT, offsetof(struct check_flags, against), "DIR|URL",
-     "storage directory or URL of a server, to compare the file with what it has"},
-    HTTP_CONFIG_FLAG(struct check_flags, http_config_file),
     {"syntax-only", 0, FLAG_SWITCH, offsetof(struct check_flags, syntax_only), NULL,
      "do not read rule files, nor certificates, keys and secrets of listeners and users"},
     {0},
@@ -279,25 +275,7 @@ static const char notes[] =
     "One that is missing is an error.\n"
     "Prints all errors of the file, up to 20 with their places; rule files are checked if it has\n"
     "none.\n"
-    "With --against, also compares the destinations of the file with those of a server and\n"
-    "prints:\n"
-    "  - destinations that the file does not name: queued samples, bytes of log, dead letters,\n"
-    "    and what happens to them\n"
-    "  - destinations that would write elsewhere, or select or relabel differently while samples\n"
-    "    are queued (for DIR, this counts only samples that were counted ahead)\n"
-    "  - new destinations and where they start\n"
-    "  - how to rename a destination without loss, where an old and a new one write to the same\n"
-    "    target\n"
-    "  - for URL: rule files and Alertmanagers that are removed, changed or new, by name; what is\n"
-    "    in rule files, and secrets, are not compared\n"
-    "\n  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
-    "       queued samples is an upper limit, because only the settings of a removed destination\n"
-    "       say which samples it was to receive. storage.mode is taken from FILE.\n"
-    "  URL  running server; numbers are exact.\n"
-    "\nExit status: 0 the file is valid and nothing is left behind; 1 the file or a rule file is\n"
-    "invalid, or the directory or server cannot be read; 2 wrong usage; 3 the file is valid, but\n"
-    "a removed destination has a backlog or dead letters, or they cannot be counted, or a\n"
-    "remaining destination would not deliver everything that is queued.\n";
+    "\nExit status: 0 the file is valid; 1 the file or a rule file is invalid; 2 wrong usage.\n";
 
 static const char rules_notes[] =
     "\nfirekeep check rules [flags] [FILE...]\n"
@@ -321,22 +299,25 @@ put_details(struct buf *to)
     buf_put_text(to, rules_status);
 }
 
+static const struct why was_removed = {
+    "--against was removed: POST /api/v1/status/config/check, on the page at /config, lists what a "
+    "file changes; at a reload, the log has the samples and dead letters that wait for each "
+    "destination that was removed or changed"};
+
 static int
 run_check(int argc, char **argv)
 {
     struct settings settings;
     struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
-    struct check_flags asked = {.against = NULL};
-    bool backlog = false;
+    struct check_flags asked = {.syntax_only = false};
     int count = 0;
     if (argc > 1 && strcmp(argv[1], "rules") == 0) return check_rules(argc - 1, argv + 1);
     enum err e = flags_parse(flags, &asked, argc - 1, argv + 1, &count, &why);
-    if (e) return cli_usage_error("check", "%s", why.text);
-    if (asked.http_config_file != NULL &&
-        (asked.against == NULL || !client_url_is(asked.against))) {
-        return cli_usage_error("check", "--http.config.file requires --against with a URL");
+    for (int i = 1; e && i < argc; i++) {
+        if (strncmp(argv[i], "--against", strlen("--against")) == 0) why = was_removed;
     }
+    if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
     if (!check_and_print(argv[1], &settings, &lists)) return EXIT_FAILED;
@@ -355,21 +336,12 @@ run_check(int argc, char **argv)
     warn_without_members(&lists.alerting);
     warn_unset_variable(&lists.rules);
     warn_lists(argv[1], &settings, &lists);
-    if (asked.against != NULL) {
-        e = check_against(&settings, &lists, asked.against, asked.http_config_file, &backlog, &why);
-    }
     config_lists_free(&lists);
-    if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;
-    fflush(stdout);
-    fprintf(stderr, "firekeep check: --against: %s\n", why_text(&why, e));
-    return EXIT_FAILED;
+    return EXIT_DONE;
 }
 
-const struct command command_check = {
-    .name = "check",
-    .arguments = "[flags] FILE | rules [flags] [FILE...]",
-    .help =
-        "check a configuration file, and what it would change about a server's destinations; or "
-        "rule files",
-    .run = run_check,
-    .details = put_details};
+const struct command command_check = {.name = "check",
+                                      .arguments = "[flags] FILE | rules [flags] [FILE...]",
+                                      .help = "check a configuration file, or rule files",
+                                      .run = run_check,
+                                      .details = put_details};

@@ -5,8 +5,7 @@
  *     firekeep help [CMD]       also --help, -h; and after a command: firekeep CMD --help
  *
  * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr), 3 done, but
- * samples of a destination would remain undelivered (check --against), or duplicate rules exist
- * (check rules --lint-fatal).
+ * there are duplicate rules (check rules --lint-fatal).
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -14,7 +13,7 @@
 #include "base/buf.h"
 #include "cli/lib/flags.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BACKLOG = 3, EXIT_LINT = 3 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_LINT = 3 };
 
 struct command {
     const char *name;

@@ -111,7 +111,7 @@ expect_refusals() {
     local commands=(
         "serve --storage.path=$half --web.listen-address=127.0.0.1:${ports[1]}" "verify $half" "inspect $half"
         "version --check-storage $half" "import --storage.path=$half $work/b.txt" "export --storage.path=$half"
-        "query --storage.path=$half up" "backup --storage.path=$half $store" "check --against=$half $work/firekeep.yml"
+        "query --storage.path=$half up" "backup --storage.path=$half $store"
         "dead-letters list --storage.path=$half" "destinations reset --storage.path=$half --from=now north"
         "retention plan --storage.path=$half $work/firekeep.yml"
     )

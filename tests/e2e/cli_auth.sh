@@ -74,7 +74,6 @@ claim "rules list" says '' 0 "$firekeep" rules list --url="$door" "$as_alice"
 claim "it was signed in, too" has_passed 'GET /api/v1/rules'
 claim "rules replay" says '' 0 "$firekeep" rules replay --url="$door" "$as_alice" --start=1700000000 --end=1700000060 "$work/rules.yml"
 claim "its results are there" says '20' 0 "$firekeep" query --url="$door" "$as_alice" --time=1700000060 r
-claim "check --against" says 'no destination is added' 0 "$firekeep" check "$work/config.yml" --against="$door" "$as_token"
 claim "copy, to a server with other credentials" says 'verified' 0 "$firekeep" copy "$door" \
     "http://127.0.0.1:$other_door_port" --start=1700000000 --end=1700000060 --select=up --work="$work/copying" \
     "$as_alice" --to-http.config.file="$work/client/eve.yml"
@@ -154,7 +153,6 @@ if command -v openssl >/dev/null; then
     claim "query over TLS" says '2' 0 "$firekeep" query --url="$tls" "$as_right" --time=1700000015 up
     claim "import over TLS" says 'imported 2' 0 "$firekeep" import --url="$tls" "$as_right" "$work/up.om"
     claim "export over TLS" says 'up{job="a"} 2 1700000015' 0 "$firekeep" export --url="$tls" "$as_right" --match=up --format=openmetrics
-    claim "check over TLS" says 'no destination is added' 0 "$firekeep" check "$work/config.yml" --against="$tls" "$as_right"
     claim "copy over TLS, both ways" says 'verified' 0 "$firekeep" copy "$tls" "$tls" --start=1700000000 --end=1700000060 \
         --select=up --tenant=anonymous --to-tenant=other --work="$work/copying" "$as_right"
     claim "the CA of SSL_CERT_FILE" says '2' 0 env SSL_CERT_FILE="$work/ca.pem" "$firekeep" query --url="$tls" \
@@ -183,7 +181,6 @@ claim "the socket of the environment" says '2' 0 env FIREKEEP_URL="$socket" "$fi
 claim "import over a socket" says 'imported 2' 0 "$firekeep" import --url="$socket" "$as_alice" "$work/up.om"
 claim "export over a socket" says 'up{job="a"} 2 1700000015' 0 "$firekeep" export --url="$socket" "$as_alice" --match=up --format=openmetrics
 claim "rules over a socket" says '' 0 "$firekeep" rules list --url="$socket" "$as_alice"
-claim "check over a socket" says 'no destination is added' 0 "$firekeep" check "$work/config.yml" --against="$socket" "$as_alice"
 claim "copy from a socket" says 'verified' 0 "$firekeep" copy "$socket" "http://127.0.0.1:$other_port" \
     --start=1700000000 --end=1700000060 --select=up --work="$work/copying" "$as_alice" --to-http.config.file=/dev/null
 claim "copy to a socket" says 'verified' 0 "$firekeep" copy "http://127.0.0.1:$other_port" "$socket" \
@@ -223,7 +220,6 @@ claim "no credentials" says 'status 401' 1 "$firekeep" export --url="$door" --ma
 claim "no credentials, and advice" says 'use --http.config.file, or a URL with a user' 1 "$firekeep" rules list --url="$door"
 claim "no credentials, and advice of query" says 'use --http.config.file, or a URL with a user' 1 "$firekeep" query --url="$door" up
 claim "a wrong password" says '401' 1 "$firekeep" query --url="$door" --http.config.file="$work/client/wrong.yml" up
-claim "check with a wrong password" says 'status 401' 1 "$firekeep" check "$work/config.yml" --against="http://alice:${secrets[1]}@${door#*//}"
 claim "import with a wrong password" says 'status 401' 1 "$firekeep" import --url="http://alice:${secrets[1]}@${door#*//}" "$work/up.om"
 claim "copy with a wrong password" says '401' 1 "$firekeep" copy "http://alice:${secrets[1]}@${door#*//}" \
     "http://127.0.0.1:$other_port" --start=1700000000 --end=1700000060 --work="$work/copying" --retry=1s

@@ -169,9 +169,6 @@ claim "renamed: the bucket fails" fault PutObject error 100000
 claim "renamed: 500 more are acknowledged" is_acknowledged "$work/2.rw"
 claim "renamed: they wait as an object and in a file" within 20 waits_as_files
 crash server
-claim "renamed: it is told that an object waits" \
-    eval '! "$firekeep" check --against "$dir" <(echo "destinations: [{name: none, type: opentsdb, url: \"$s3\"}]") >"$work/told.txt"; grep -q "destination bucket: .* objects\? ([1-9][0-9]* bytes) waiting for upload" "$work/told.txt"'
-claim "renamed: and a file without its final name" grep -q 'destination files: .* 1 unfinished .tmp file ([1-9][0-9]* bytes)' "$work/told.txt"
 claim "renamed: both destinations get other names" rename_both
 claim "renamed: the bucket works again" quiet_curl -o "$work/answer" -X POST "$s3/-/clear"
 claim "renamed: starts" serve

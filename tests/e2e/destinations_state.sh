@@ -144,9 +144,12 @@ refuses_to_reset() { # DIR
 
 # The state is saved each second.
 has_saved() { # NAME
-    "$firekeep" check "$work/none.yml" --against "$work/$1" | grep '^destination twin: not in the file: nothing is queued'
+    cp -a "$work/$1" "$work/look"
+    "$firekeep" verify "$work/look" | grep '^destination twin: floats: taken 30000 = delivered 30000 '
+    local status=$?
+    rm -rf "$work/look"
+    return $status
 }
-echo 'destinations: []' >"$work/none.yml"
 
 # The twin has the first half; then COMMAND spoils its state, and the second half arrives.
 spoil() { # NAME COMMAND...

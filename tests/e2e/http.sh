@@ -14,7 +14,7 @@ write_paths=(/api/v1/write /write /receive /api/v1/receive /api/v1/push /api/v1/
     /api/v1/prom/remote/write)
 read_paths=(/api/v1/read /read /api/v1/prom/read /api/v1/prom/remote/read)
 pages=(/ /metrics /-/healthy /-/ready /api/v1/metadata /api/v1/status/buildinfo
-    /api/v1/status/runtimeinfo /api/v1/status/flags /api/v1/status/config /api/v1/status/remembered /api/v1/status/tsdb)
+    /api/v1/status/runtimeinfo /api/v1/status/flags /api/v1/status/config /api/v1/status/tsdb)
 snappy_1=(-H "$protobuf" -H 'Content-Encoding: snappy')
 
 message() { # METRIC VALUE T
@@ -371,7 +371,7 @@ tenant_refused() { # STATUS CURL-ARGUMENT...
 no_tenant_needed() {
     local path
     for path in /metrics /-/ready /-/healthy /api/v1/status/buildinfo /api/v1/status/flags \
-        /api/v1/status/runtimeinfo /api/v1/status/config /api/v1/status/remembered; do
+        /api/v1/status/runtimeinfo /api/v1/status/config; do
         ask GET "$path"
         status_is 200 || return 1
     done

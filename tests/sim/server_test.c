@@ -424,7 +424,7 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
         site_read_request(s, true, 2),
     };
     static const char *const pages[] = {"/metrics", "/api/v1/status/tsdb", "/api/v1/status/config",
-                                        "/api/v1/metadata", "/api/v1/status/remembered"};
+                                        "/api/v1/metadata", "/api/v1/status/destinations"};
     mem_fail_nth(nth, forever);
     for (unsigned i = 0; i < 3; i++) {
         struct client c = site_connect(s);

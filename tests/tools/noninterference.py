@@ -320,7 +320,7 @@ REQUESTS = {
     "/-/ready": [("", [])],
     "/": [("", []), ("nothing", []), ("graph", [])],
 }
-for name in ("runtimeinfo", "flags", "config", "tsdb/blocks", "walreplay", "storage", "destinations", "sources", "remembered", "log"):
+for name in ("runtimeinfo", "flags", "config", "tsdb/blocks", "walreplay", "storage", "destinations", "sources", "log"):
     REQUESTS[f"/api/v1/status/{name}"] = [("", [])]
 for name in ("flush", "merge", "snapshot", "clean_tombstones"):
     REQUESTS[f"/api/v1/admin/tsdb/{name}"] = [("", [])]

@@ -127,7 +127,7 @@ root_run(struct api *api, struct http_request *request)
                     "GET  metrics\n"
                     "GET  -/ready\n"
                     "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
-                    "destinations|sources|remembered\n",
+                    "destinations|sources\n",
                     api->options.route_prefix);
 }
 
@@ -421,13 +421,6 @@ source_names_page(struct status_page *p)
     return OK;
 }
 
-static enum err
-closed_destinations_page(struct status_page *p)
-{
-    struct api *api = p->api;
-    return api->options.closed_destinations(api->options.context, &api->page_budget, p->j, &p->why);
-}
-
 /* Says which limits and rules decide about a series. */
 static enum err
 explain_write_page(struct status_page *p)
@@ -586,7 +579,6 @@ static const struct {
     {"/api/v1/status/storage", storage_page},
     {"/api/v1/status/destinations", destinations_page},
     {"/api/v1/status/sources", sources_page},
-    {"/api/v1/status/remembered", closed_destinations_page},
     {"/api/v1/explain_write", explain_write_page, one_tenant_of},
     {"/api/v1/status/log", log_page},
 };

@@ -25,9 +25,9 @@
 #include "base/version.h"
 #include "config/lists/destinations.h"
 #include "model/storage_layout.h"
-#include "relay/operate/backlog.h"
 #include "relay/queue/write_queue.h"
 #include "relay/state/directory.h"
+#include "relay/state/state.h"
 #include "tsdb/tsdb.h"
 
 enum {
@@ -467,6 +467,17 @@ note_other_settings(const struct runner *before, const struct destination_settin
     }
 }
 
+/* Says what becomes of the queued samples of a destination that was removed; `gone`: the log no
+ * longer has its position. */
+static const char *
+fate_of_queued(const struct relays *all, bool gone)
+{
+    if (all->options.stored) return "a destination configured under this name continues from there";
+    return gone
+               ? "some queued samples are lost for this destination: they were removed from the log"
+               : "the log is no longer kept for it, queued samples are lost";
+}
+
 /* Logs the end of a runner, and the backlog of a destination that was removed. */
 static void
 note_end(const struct relays *all, struct runner *r)
@@ -487,63 +498,93 @@ note_end(const struct relays *all, struct runner *r)
     }
     log_warn("relay: destination removed with a backlog", KV("destination", name),
              KV("queued", queued), KV("log_bytes", wal_bytes_from(wal, relay_guard_pos(r->guard))),
-             KV("dead_letters", letters),
-             KV("then", relay_backlog_fate(all->options.stored, false)));
+             KV("dead_letters", letters), KV("then", fate_of_queued(all, false)));
 }
 
 /* --- directories without a destination -------------------------------------------------------- */
 
+/*
+ * Counts the items that the log has accepted after those of a state, and those of the store that
+ * the state expects: an upper limit of what is queued, as only the settings say which items the
+ * destination was to receive. Returns false if the state does not know them.
+ */
 static bool
-is_left_over(void *context, const char *name)
+count_queued(const struct relay_state *s, const struct wal_stats *log, uint64_t *ret_queued)
 {
-    return find_runner(context, name) == NULL;
+    const struct relay_expected *expected = &s->expected;
+    uint64_t begin = s->fill.active ? s->fill.to_pos : s->cursor.pos;
+    const struct log_count *at = expected->until_pos > begin ? &expected->log_count : &s->log_count;
+    bool known = at->known || begin >= log->end_pos;
+    *ret_queued = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && at->known; kind++) {
+        if (log->totals[kind] > at->of[kind]) *ret_queued += log->totals[kind] - at->of[kind];
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && expected->until_pos > 0; kind++) {
+        if (expected->count[kind] > 0) *ret_queued += (uint64_t)expected->count[kind];
+    }
+    return known && (!s->fill.active || expected->until_pos > 0);
 }
 
 /* Logs a directory of a destination that is not configured. The log is not kept for it: its backlog
  * is in the store or, without one, in the log as long as others keep that. */
-static enum err
-note_left_over(void *context, const char *name, const struct relay_backlog *b)
+static void
+note_left_over(struct relays *all, const char *name)
 {
-    const struct relays *all = context;
     char dir[RELAY_DIR_BYTES];
-    err_ignore(path_join(dir, sizeof dir, all->dir, name), "it was read there");
-    if (relay_backlog_is_none(b)) {
-        log_info("relay: found a destination that is not configured, nothing is queued for it",
-                 KV("destination", name), KV("directory", dir));
-    } else if (b->unreadable.text[0] != '\0') {
+    struct why why = {""};
+    struct buf memory;
+    struct relay_state s;
+    struct wal_stats log;
+    if (path_join(dir, sizeof dir, all->dir, name) != OK) return;
+    buf_init(&memory, &all->memory, RELAY_STATE_BYTES_MAX);
+    enum err e = relay_state_read(all->options.env, dir, &memory, &s, &why);
+    if (e && e != ERR_MISSING) {
         log_warn("relay: cannot read the state of a destination that is not configured",
-                 KV("destination", name), KV("error", &b->unreadable),
-                 KV("dead_letters", b->letters), KV("directory", dir));
-    } else {
-        log_warn(
-            "relay: a destination that is not configured has a backlog, the log is not kept for it",
-            KV("destination", name), KV("queued_at_most", b->samples + b->exemplars),
-            KV("all_counted", b->queued_known && !b->filling), KV("log_bytes", b->log_bytes),
-            KV("dead_letters", b->letters),
-            KV("then", relay_backlog_fate(all->options.stored, b->gone)),
-            KV("to_do", "add the destination to the configuration again, or remove its directory"),
-            KV("directory", dir));
+                 KV("destination", name), KV("error", why_text(&why, e)), KV("directory", dir));
     }
-    return OK;
+    if (e == OK) {
+        uint64_t queued, letters = all_kinds(&s.fates, FATE_DEAD_LETTERED);
+        uint64_t begin = s.fill.active ? s.fill.to_pos : s.cursor.pos;
+        wal_stats(tsdb_wal(all->options.tsdb), &log);
+        bool counted = count_queued(&s, &log, &queued);
+        if (counted && queued == 0 && letters == 0) {
+            log_info("relay: found a destination that is not configured, nothing is queued for it",
+                     KV("destination", name), KV("directory", dir));
+        } else {
+            log_warn(
+                "relay: a destination that is not configured has a backlog, the log is not kept "
+                "for it",
+                KV("destination", name), KV("queued_at_most", queued), KV("all_counted", counted),
+                KV("log_bytes", wal_bytes_from(tsdb_wal(all->options.tsdb), begin)),
+                KV("dead_letters", letters),
+                KV("then",
+                   fate_of_queued(all, !s.fill.active && begin != 0 && begin < log.begin_pos)),
+                KV("to_do",
+                   "add the destination to the configuration again, or remove its directory"),
+                KV("directory", dir));
+        }
+    }
+    buf_fini(&memory);
 }
 
 static void
 note_all_left_over(struct relays *all)
 {
-    char log_dir[200];
     struct why why = {""};
-    struct backlog_options options = {
-        .env = all->options.env,
-        .dir = all->dir,
-        .log_dir = log_dir,
-        .memory = &all->memory,
-        .wanted = is_left_over,
-        .each = note_left_over,
-        .context = all,
-    };
-    enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, STORAGE_LOG);
-    if (e == OK) e = relay_backlogs(&options, &why);
-    if (e) {
+    struct relay_names names = {.env = all->options.env};
+    const struct relay_name *at;
+    enum err e = relay_directory_look(all->options.env, all->dir, &why);
+    if (e == OK) e = relay_names_read(&names, all->options.env, all->dir, &all->memory, &why);
+    for (size_t i = 0; e == OK && (at = relay_name_at(&names, i)) != NULL; i++) {
+        const char *name = at->text; /* names of unfinished directories begin with a dot */
+        if (name[0] == '.' || strlen(name) > DESTINATION_NAME_BYTES_MAX) continue;
+        char path[RELAY_DIR_BYTES];
+        bool is_file = !at->is_dir && path_join(path, sizeof path, all->dir, name) == OK &&
+                       relay_directory_look(all->options.env, path, NULL) == ERR_INPUT;
+        if (!is_file && find_runner(all, name) == NULL) note_left_over(all, name);
+    }
+    buf_fini(&names.all);
+    if (e && e != ERR_MISSING) {
         log_warn("relay: cannot list the destinations in the storage directory", KV("error", &why));
     }
 }

@@ -533,22 +533,6 @@ file_restore(struct spool *s, struct spool_file *f, struct why *why)
     return e ? e : file_sync(&f->file, why);
 }
 
-void
-spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes)
-{
-    struct cursor c = cursor_of(saved);
-    const struct fields fields = {.from = &c};
-    cursor_varint(&c);
-    uint64_t count = cursor_varint(&c), bytes = 0;
-    for (uint64_t i = 0; i < count && !c.bad; i++) {
-        struct spool_file file = {.size = 0};
-        file_fields(&fields, &file);
-        bytes += file.size;
-    }
-    *ret_files = c.bad ? 0 : count;
-    *ret_bytes = c.bad ? 0 : bytes;
-}
-
 static enum err
 spool_load(struct spool *s, struct bytes saved, struct why *why)
 {

@@ -61,8 +61,4 @@ void spool_save(const struct spool *spool, struct buf *to);
  * get marks with their confirmed sizes. */
 MUST_CHECK enum err spool_saved(struct spool *spool, struct why *why);
 
-/* Returns the number and size of the files without final names in a result of save(); 0 if it is
- * invalid. */
-void spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes);
-
 #endif

@@ -10,6 +10,7 @@
 #include "base/text/shown.h"
 #include "cli/cli.h"
 #include "cli/rules/check_rules.h"
+#include "config/config.h"
 #include "rules/load/rule_files.h"
 
 /* Memory for the groups of one file: far more than one of RULE_FILE_BYTES_MAX usually needs. */

@@ -276,15 +276,6 @@ owner_destinations(void *context, struct json *to)
 }
 
 static enum err
-owner_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
-{
-    (void)memory;
-    enum err e = owner_result(context, why);
-    if (e == OK) owner_destinations(context, to);
-    return e;
-}
-
-static enum err
 owner_control(void *context, struct bytes name, const struct destination_control *control,
               struct why *why)
 {
@@ -485,7 +476,6 @@ api_rig_new(void)
         .retention_rules = owner_has_no_retention_rules,
         .downsampling_levels = owner_has_no_levels,
         .destinations = owner_destinations,
-        .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
         .takes_writes = owner_takes,
         .can_read = owner_reads,
