@@ -4,9 +4,10 @@
  * and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be, then
- * these, then the other names. Then the position of the state is looked up in the log
- * (examine_log.h). The account is checked last, as it needs all of these: the state, the dead
- * letters, and the items queued in the log.
+ * these, then the other names. Then the position of the state is looked up in the log: its segments
+ * are listed once, with the positions at which each begins and ends. The account is checked last,
+ * as it needs all of these: the state, the dead letters, and the items queued in the log, which is
+ * read as a relay reads it.
  *
  * A finding is one line, and is counted; the check continues. An error of the device or of memory
  * ends it; an error of the device in one destination's directory only skips the rest of that one.
@@ -20,14 +21,245 @@
 
 #include "backend/own_files.h"
 #include "relay/feed/fill.h"
+#include "relay/feed/log_items.h"
 #include "relay/letters/letters_old.h"
-#include "relay/operate/command_lock.h"
 #include "relay/operate/dead_letters_command.h"
-#include "relay/operate/examine_log.h"
 #include "relay/operate/reset.h"
 #include "relay/state/directory.h"
 
-enum { PATH_BYTES = FILE_PATH_BYTES };
+enum {
+    PATH_BYTES = FILE_PATH_BYTES,
+    SEGMENTS_BYTES_MAX = 64 * 1024 * 1024,
+    LABEL_CACHE_BYTES = 1024 * 1024,
+    BATCH_BYTES = 1024 * 1024,
+};
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+struct log_extent {
+    uint64_t number;
+    uint64_t base_pos;
+    uint64_t end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
+};
+
+struct examined_log {
+    struct env *env;
+    struct budget *memory;
+    char dir[256];
+    struct buf extents; /* struct log_extent of live segments, by position */
+    struct wal *wal;    /* opened when something is to be counted */
+};
+
+static const struct log_extent *
+extents(const struct examined_log *log, size_t *ret_count)
+{
+    *ret_count = log->extents.size / sizeof(struct log_extent);
+    return (const struct log_extent *)(const void *)log->extents.at;
+}
+
+static enum err
+note_segment(void *context, const struct wal_segment_info *info)
+{
+    struct examined_log *log = context;
+    struct log_extent extent = {info->number, info->base_pos, info->end_pos, {0}};
+    memcpy(extent.totals, info->totals, sizeof extent.totals);
+    if (info->state != WAL_SEGMENT_LIVE) return OK;
+    buf_put(&log->extents, &extent, sizeof extent);
+    return buf_error(&log->extents);
+}
+
+static void
+examined_log_free(struct examined_log *log)
+{
+    if (log == NULL) return;
+    wal_free(log->wal);
+    buf_fini(&log->extents);
+    mem_free(log->memory, log, sizeof *log);
+}
+
+/* ERR_MISSING: a file was removed meanwhile; ERR_CORRUPT, ERR_UNSUPPORTED: the log cannot be read,
+ * which the check of the log reports; ERR_IO, ERR_NOMEM. */
+static enum err
+examined_log_open(struct env *env, const char *dir, struct budget *memory,
+                  struct examined_log **ret_log, struct why *why)
+{
+    struct examined_log *log = mem_new(memory, sizeof *log);
+    if (log == NULL) return why_set(why, ERR_NOMEM, "not enough memory to examine the log");
+    log->env = env;
+    log->memory = memory;
+    buf_init(&log->extents, memory, SEGMENTS_BYTES_MAX);
+    enum err e = strlen(dir) < sizeof log->dir ? OK : ERR_LIMIT;
+    if (e) why_set(why, e, "%.200s...: path is too long", dir);
+    if (e == OK) memcpy(log->dir, dir, strlen(dir) + 1);
+    if (e == OK) e = wal_segments(env, log->dir, memory, note_segment, log, why);
+    if (e == ERR_MISSING && log->extents.size == 0) e = OK; /* else a file was removed meanwhile */
+    if (e) {
+        examined_log_free(log);
+        return e;
+    }
+    *ret_log = log;
+    return OK;
+}
+
+/* Returns the position after the last record; 0 if nothing was ever written. */
+static uint64_t
+examined_log_end(const struct examined_log *log)
+{
+    size_t count;
+    const struct log_extent *all = extents(log, &count);
+    return count == 0 ? 0 : all[count - 1].end_pos;
+}
+
+enum log_place {
+    LOG_PLACE_THERE,   /* a record begins or ends there, or may, as the log is damaged there */
+    LOG_PLACE_GONE,    /* before the oldest segment */
+    LOG_PLACE_AHEAD,   /* after the end */
+    LOG_PLACE_NOWHERE, /* within a record, or between segments */
+};
+
+struct log_look {
+    uint64_t pos;
+    bool there;
+};
+
+static enum err
+look_at_record(void *context, const struct wal_record_info *info)
+{
+    struct log_look *l = context;
+    uint64_t pos = info->record.pos;
+    l->there |= l->pos == pos || l->pos == pos + info->record_bytes;
+    return OK;
+}
+
+/* A position within damage may be one of a record. */
+static void
+look_at_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
+{
+    struct log_look *l = context;
+    (void)text;
+    l->there |= l->pos >= pos && l->pos <= pos + bytes;
+}
+
+/* Finds what is at a position of the log. Errors as wal_inspect(). */
+static enum err
+examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_place,
+                  struct why *why)
+{
+    size_t count, i = 0;
+    const struct log_extent *all = extents(log, &count);
+    *ret_place = LOG_PLACE_NOWHERE;
+    if (count > 0 && pos < all[0].base_pos) *ret_place = LOG_PLACE_GONE;
+    if (pos > examined_log_end(log)) *ret_place = LOG_PLACE_AHEAD;
+    if (pos == 0) *ret_place = LOG_PLACE_THERE; /* the oldest record */
+    if (*ret_place != LOG_PLACE_NOWHERE) return OK;
+    while (i < count && all[i].end_pos < pos) {
+        i++;
+    }
+    if (pos < all[i].base_pos) return OK; /* there may be gaps between segments */
+    struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
+    struct wal_inspector inspector = {
+        .record = look_at_record, .damage = look_at_damage, .context = &looking};
+    struct wal_inspection inspection;
+    enum err e = looking.there ? OK
+                               : wal_inspect(log->env, log->dir, all[i].number, log->memory,
+                                             &inspector, &inspection, why);
+    if (e == OK && looking.there) *ret_place = LOG_PLACE_THERE;
+    return e;
+}
+
+/* --- items after a position ------------------------------------------------------------------- */
+
+static enum err
+open_wal(struct examined_log *log, struct why *why)
+{
+    struct wal_damage damage;
+    struct wal_options options = {
+        .env = log->env,
+        .dir = log->dir,
+        .segment_bytes = WAL_SEGMENT_BYTES_MIN,
+        .batch_bytes_max = BATCH_BYTES,
+        .read_only = true,
+        .memory = log->memory,
+    };
+    if (log->wal != NULL) return OK;
+    enum err e = wal_open(&options, &log->wal, why);
+    /* Damage is reported by the check of the log. */
+    if (e == OK) e = wal_recover(log->wal, examined_log_end(log), NULL, NULL, &damage, why);
+    if (e) {
+        wal_free(log->wal);
+        log->wal = NULL;
+    }
+    return e;
+}
+
+static int64_t
+time_of(const struct chunk *c, uint32_t i)
+{
+    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
+    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
+}
+
+/* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
+static void
+count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
+            struct log_items *items, uint64_t count[ITEM_KIND_COUNT])
+{
+    uint32_t first = c->pos == from.pos ? from.index : 0;
+    if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
+    for (uint32_t i = first; i < c->count; i++) {
+        if (c->pos < s->begin_pos && time_of(c, i) < s->begin_ms) continue;
+        count[c->kind] += log_items_takes(items, c, i);
+    }
+}
+
+/*
+ * Counts the items from `from` on that a destination with these settings takes, as its relay would;
+ * without metadata, which only some types take. ERR_CORRUPT: part of the log cannot be read, the
+ * rest is counted; ERR_MISSING: the log no longer has the position; ERR_INPUT: invalid settings;
+ * ERR_IO, ERR_NOMEM.
+ */
+static enum err
+examined_log_count(struct examined_log *log, const struct destination_settings *settings,
+                   const struct relay_state *state, struct relay_cursor from,
+                   uint64_t ret_count[ITEM_KIND_COUNT], struct why *why)
+{
+    struct selection *selection = NULL;
+    struct log_items *items = NULL;
+    struct chunk chunk;
+    uint64_t count[ITEM_KIND_COUNT] = {0};
+    bool damaged = false;
+    memset(ret_count, 0, sizeof count);
+    if (log->extents.size == 0) return OK;
+    chunk_init(&chunk, log->memory);
+    enum err e = open_wal(log, why);
+    if (e == OK) e = selection_new(settings, &selection, why);
+    if (e == OK) {
+        struct log_items_options options = {
+            .wal = log->wal,
+            .name = settings->name,
+            .selection = selection,
+            .memory = log->memory,
+            .cache_bytes = LABEL_CACHE_BYTES,
+        };
+        e = log_items_open(&options, from.pos, &items, why);
+    }
+    while (e == OK || e == ERR_CORRUPT) {
+        e = log_items_next(items, &chunk, why);
+        damaged |= e == ERR_CORRUPT;
+        if (e == OK) count_chunk(&chunk, state, from, items, count);
+        if (e == OK) log_items_pass(items, chunk.pos, chunk.segment);
+    }
+    if (e == ERR_AGAIN) e = damaged ? ERR_CORRUPT : OK;
+    if (e == OK || e == ERR_CORRUPT) memcpy(ret_count, count, sizeof count);
+    log_items_close(items);
+    selection_free(selection);
+    chunk_fini(&chunk);
+    return e;
+}
+
+/* --- the examination ---------------------------------------------------------------------------
+ */
 
 static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
                                                         "metadata"};
@@ -181,15 +413,16 @@ log_cursor(const struct relay_state *s)
 
 /*
  * Reports how many samples the log had accepted between a position that it no longer has and its
- * begin, as far as the state and the log have counted them. It does not count as wrong for a
+ * begin, if the state knows how many there were at the position. It does not count as wrong for a
  * destination that is not configured, whose removal was logged.
  */
-static enum err
-examine_gone(struct examining *x, uint64_t pos, struct why *why)
+static void
+examine_gone(struct examining *x, uint64_t pos)
 {
-    uint64_t all[LEDGER_KIND_COUNT], left[LEDGER_KIND_COUNT], lost = 0;
-    const struct log_count unknown = {.known = false};
-    const struct log_count *count = x->state.fill.active ? &unknown : &x->state.log_count;
+    static const enum ledger_kind kinds[] = {LEDGER_FLOAT, LEDGER_HISTOGRAM};
+    const struct log_count *count = &x->state.log_count;
+    size_t extent_count;
+    uint64_t lost = 0;
     char text[64] = "an unknown number of samples";
     if (x->o->stored) {
         report_line(
@@ -197,26 +430,23 @@ examine_gone(struct examining *x, uint64_t pos, struct why *why)
             "position %" PRIu64
             " is no longer in the log: samples that it has not taken are read from the store",
             pos);
-        return OK;
+        return;
     }
-    enum err e = examined_log_accepted(x->log, pos, count, all, why);
-    if (e == OK) {
-        e = examined_log_accepted(x->log, examined_log_begin(x->log), &unknown, left, why);
-        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
-            if (kind != LEDGER_FLOAT && kind != LEDGER_HISTOGRAM) continue;
-            lost += all[kind] > left[kind] ? all[kind] - left[kind] : 0;
+    if (count->known) {
+        const uint64_t *begin = extents(x->log, &extent_count)->totals;
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            if (begin[kinds[i]] > count->of[kinds[i]])
+                lost += begin[kinds[i]] - count->of[kinds[i]];
         }
-        if (e == OK) snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
-        if (e == OK && lost == 0) return OK;
+        if (lost == 0) return;
+        snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
     }
-    if (e == ERR_NOMEM || e == ERR_IO) return e;
     if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
     report_line(x,
                 "position %" PRIu64
                 " is no longer in the log, and there is no store: %s that it has not "
                 "taken are lost for it; it resumes at the oldest record of the log",
                 pos, text);
-    return OK;
 }
 
 static enum err
@@ -243,7 +473,8 @@ examine_place(struct examining *x, struct why *why)
     case LOG_PLACE_THERE:
         break;
     case LOG_PLACE_GONE:
-        return examine_gone(x, pos, why);
+        examine_gone(x, pos);
+        break;
     case LOG_PLACE_AHEAD:
         report_wrong(
             x,
