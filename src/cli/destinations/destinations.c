@@ -22,7 +22,6 @@
 #include "cli/lib/report.h"
 #include "config/lists/lists.h"
 #include "model/storage_layout.h"
-#include "relay/operate/command_lock.h"
 #include "relay/operate/reset.h"
 #include "relay/operate/trial.h"
 #include "relay/state/state.h"
@@ -190,12 +189,9 @@ reset_destination(const struct destinations_command *a, const char *name, struct
         return why_set(why, ERR_INPUT, "%s/relay/%.64s: not a valid path of a destination",
                        a->storage, name);
     }
-    struct file lock = FILE_CLOSED;
     e = storage_check_restored(env_real(), a->storage, why);
     if (e == OK) e = check_states(dir, name, &reset, why);
-    if (e == OK) e = command_lock(env_real(), dir, &lock, why);
     if (e == OK) e = reset_put(env_real(), dir, &reset, why);
-    err_ignore(file_close(&lock), "nothing was written");
     if (e) return e;
     printf("%s continues from %s: a running server applies this within 10 seconds, a stopped one "
            "when it starts\n",

@@ -17,13 +17,13 @@
 #define RELAY_DAMAGED_NAME  "state.damaged"
 #define RELAY_RESET_NAME    "reset"
 #define RELAY_LETTERS_NAME  "dead-letters"
-#define RELAY_LOCK_NAME     "asking.lock" /* an empty file, not removed */
+#define RELAY_LOCK_NAME     "asking.lock" /* an empty file of earlier versions */
 
 enum relay_entry {
     RELAY_ENTRY_STATE, /* the state or the one before */
     RELAY_ENTRY_LETTERS,
-    RELAY_ENTRY_RESET, /* an operator's decision */
-    RELAY_ENTRY_LOCK,
+    RELAY_ENTRY_RESET,      /* an operator's decision */
+    RELAY_ENTRY_LOCK,       /* of earlier versions, not copied */
     RELAY_ENTRY_DAMAGED,    /* a state that was set aside */
     RELAY_ENTRY_UNFINISHED, /* of an interrupted write */
     RELAY_ENTRY_OTHER, /* belongs to the destination's type (own_files.h), or to another program */
