@@ -1,12 +1,11 @@
 /*
- * query_answer.c - parses the answer recursively while a window moves over it:
+ * query_answer.c - steps through an answer of the API:
  *
  *     {"status":"success","data":{"resultType":"matrix","result":[
  *         {"metric":{...},"values":[[1.5,"2"],...],"histograms":[[1.5,{...}],...]},...]},
  *      "warnings":["..."],"infos":["..."]}
  *
- * The call stack represents the objects open around the window; within it, a point or the labels of
- * a series is a whole value that json_scan.h reads. Members may have any order, with two exceptions
+ * The text is in memory; no tree is built of it. Members may have any order, with two exceptions
  * that hold for all servers: resultType precedes result, and metric precedes its points.
  */
 #include "cli/lib/query_answer.h"
@@ -15,198 +14,67 @@
 #include "model/labels.h"
 #include "wire/json/json_scan.h"
 
-enum {
-    VALUE_BYTES_MAX = 16 << 20,
-    PIECE_BYTES_MAX = 1 << 20, /* limit of a piece from the source */
-    LABELS_MAX = 4096,
-};
+enum { VALUE_BYTES_MAX = 16 << 20, LABELS_MAX = 4096 };
 
 struct answer_reading {
-    const struct query_answer_source *source;
+    struct scan s; /* sticky: bad also after an error of the sink */
     struct query_sink *sink;
     struct why *why;
-    enum err error; /* sticky */
-    struct buf window;
-    size_t at;             /* offset in the window */
-    uint64_t before_bytes; /* bytes before the window */
-    bool ended;
+    enum err error;     /* of the sink, with its sentence */
     struct arena arena; /* holds the current value */
     struct buf labels;
 };
 
-/* --- the window ------------------------------------------------------------------------------- */
-
-static bool
-answer_fail(struct answer_reading *r, enum err e, const char *what)
-{
-    if (r->error) return false;
-    r->error = why_set(r->why, e, "the response is not an answer to a query: %s at byte %llu", what,
-                       (unsigned long long)(r->before_bytes + r->at + 1));
-    return false;
-}
-
-/* Keeps an error that has its own sentence; returns true on OK. */
+/* Ends reading if the sink returned an error. */
 static bool
 took(struct answer_reading *r, enum err e)
 {
-    if (r->error == OK) r->error = e;
-    return r->error == OK;
-}
-
-/* Adds bytes to the window. False: the end, or an error. */
-static bool
-answer_fill(struct answer_reading *r)
-{
-    struct bytes piece;
-    if (r->error || r->ended) return false;
-    size_t rest = r->window.size - r->at;
-    if (rest > VALUE_BYTES_MAX) return answer_fail(r, ERR_LIMIT, "a value of more than 16 MiB");
-    if (rest > 0 && r->at > 0) memmove(r->window.at, r->window.at + r->at, rest);
-    r->before_bytes += r->at;
-    r->window.size = rest;
-    r->at = 0;
-    if (!took(r, r->source->read(r->source->context, &piece, r->why))) return false;
-    r->ended = piece.size == 0;
-    buf_put_bytes(&r->window, piece);
-    if (buf_error(&r->window)) {
-        r->error = why_set(r->why, ERR_NOMEM, "not enough memory for the response");
+    if (e && r->s.bad == NULL) {
+        r->error = e;
+        scan_fail(&r->s, "refused");
     }
-    return r->error == OK && !r->ended;
+    return r->s.bad == NULL;
 }
 
-/* Returns the next character that is not blank, without taking it; 0: the end. */
-static uint8_t
-answer_peek(struct answer_reading *r)
+/* Takes the next value as it is. Of objects and arrays only the end is found, so that they may be
+ * nested in any depth. */
+static struct bytes
+scan_raw(struct scan *s)
 {
-    for (;;) {
-        if (r->error || (r->at == r->window.size && !answer_fill(r))) return 0;
-        uint8_t c = r->at < r->window.size ? r->window.at[r->at] : 0;
-        if (c != ' ' && c != '\t' && c != '\n' && c != '\r') return c;
-        r->at++;
+    uint32_t depth = 0;
+    bool in_string = false;
+    uint8_t c = scan_peek(s);
+    const uint8_t *begin = s->at;
+    if (c != '{' && c != '[') {
+        scan_skip(s);
+        return bytes_of(begin, (size_t)(s->at - begin));
     }
-}
-
-/* Fails because something else, or nothing, follows. */
-static bool
-missing(struct answer_reading *r, const char *expected)
-{
-    bool over = r->ended && r->at == r->window.size;
-    return over ? answer_fail(r, ERR_IO, "it ends too early")
-                : answer_fail(r, ERR_UNSUPPORTED, expected);
-}
-
-static bool
-answer_expect(struct answer_reading *r, char wanted, const char *otherwise)
-{
-    if (answer_peek(r) != (uint8_t)wanted) return missing(r, otherwise);
-    r->at++;
-    return true;
-}
-
-/* --- values ----------------------------------------------------------------------------------- */
-
-/* The state of a search for the end of a value. */
-struct edge {
-    uint32_t depth;
-    bool in_string;
-    bool escaped;
-    bool begun;
-};
-
-/* Scans `size` bytes. Returns the number that belong to the value; *ret_done: it ends there. */
-static size_t
-edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
-{
-    *ret_done = false;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = at[i];
-        bool plain = false;
-        if (x->in_string) {
-            x->in_string = x->escaped || c != '"';
-            x->escaped = c == '\\' && !x->escaped;
-        } else if (c == '"') {
-            x->in_string = true;
-        } else if (c == '{' || c == '[') {
-            x->depth++;
-        } else if (x->depth == 0) { /* a number or a word ends before the next character */
-            *ret_done = x->begun && strchr(",]} \t\n\r", c) != NULL;
-            if (*ret_done) return i;
-            plain = true;
-        } else if (c == '}' || c == ']') {
-            x->depth--;
-        }
-        x->begun = true;
-        *ret_done = !plain && !x->in_string && x->depth == 0;
-        if (*ret_done) return i + 1;
-    }
-    return size;
-}
-
-/* Takes the next value, whole; a view until the next call. */
-static bool
-answer_take_value(struct answer_reading *r, struct bytes *ret)
-{
-    struct edge edge = {0};
-    size_t seen = 0;
-    bool done = false;
-    arena_reset(&r->arena);
-    if (answer_peek(r) == 0) return missing(r, "expected a value");
     do {
-        size_t left = r->window.size - r->at - seen;
-        seen += edge_find(&edge, r->window.at + r->at + seen, left, &done);
-    } while (!done && answer_fill(r));
-    if (r->error) return false;
-    if (!done) return answer_fail(r, ERR_IO, "it ends too early");
-    *ret = bytes_of(r->window.at + r->at, seen);
-    r->at += seen;
-    return true;
-}
-
-/* Passes the next value to the sink as it is, or skips it. */
-static bool
-pass_value(struct answer_reading *r, bool wanted)
-{
-    struct edge edge = {0};
-    bool done = false;
-    if (answer_peek(r) == 0) return missing(r, "expected a value");
-    do {
-        struct bytes piece = bytes_of(r->window.at + r->at, r->window.size - r->at);
-        piece.size = edge_find(&edge, piece.at, piece.size, &done);
-        if (wanted && !took(r, r->sink->ops->data(r->sink, piece, r->why))) return false;
-        r->at += piece.size;
-    } while (!done && answer_fill(r));
-    if (r->error) return false;
-    return done ? true : answer_fail(r, ERR_IO, "it ends too early");
-}
-
-/* Takes the comma before all but the first item, or the closing character. */
-static bool
-answer_another(struct answer_reading *r, char close, bool *first)
-{
-    if (answer_peek(r) == (uint8_t)close) {
-        r->at++;
-        return false;
-    }
-    if (!*first && !answer_expect(r, ',', "expected ','")) return false;
-    *first = false;
-    return r->error == OK;
+        c = s->at < s->end ? *s->at++ : 0;
+        if (c == 0) scan_fail(s, "the end is missing");
+        if (in_string && c == '\\')
+            s->at += s->at < s->end;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            depth += (uint32_t)(c == '{' || c == '[') - (uint32_t)(c == '}' || c == ']');
+    } while (depth > 0 && s->bad == NULL);
+    return bytes_of(begin, (size_t)(s->at - begin));
 }
 
 /* Finds the next member of an object among `names`, which end at a NULL; returns their number
  * for another name. False: the object is closed, or an error. */
 static bool
-next_member(struct answer_reading *r, bool *first, const char *const *names, unsigned *ret_which)
+next_member(struct answer_reading *r, const char *const *names, unsigned *ret_which)
 {
-    struct bytes text;
-    if (!answer_another(r, '}', first) || !answer_take_value(r, &text)) return false;
-    struct scan s = scan_of(text, &r->arena);
-    struct bytes key = scan_text(&s);
-    if (s.bad != NULL) return answer_fail(r, ERR_UNSUPPORTED, "expected a key");
+    struct bytes key;
     unsigned i = 0;
+    arena_reset(&r->arena);
+    if (!scan_key(&r->s, &key)) return false;
     while (names[i] != NULL && !bytes_equal_text(key, names[i]))
         i++;
     *ret_which = i;
-    return answer_expect(r, ':', "expected ':'");
+    return true;
 }
 
 /* --- points ----------------------------------------------------------------------------------- */
@@ -302,160 +170,129 @@ scan_histogram(struct scan *s, struct query_histogram *h)
     }
 }
 
-static bool
-scanned(struct answer_reading *r, struct scan *s)
-{
-    scan_end(s);
-    return s->bad == NULL
-               ? true
-               : answer_fail(r, s->error == ERR_INPUT ? ERR_UNSUPPORTED : s->error, s->bad);
-}
-
 /* [time, "value"], or [time, {...}] */
-static bool
+static void
 read_point(struct answer_reading *r, bool histogram)
 {
-    struct bytes text;
     struct query_histogram h = {0};
     struct query_point p = {.histogram = histogram ? &h : NULL};
-    if (!answer_take_value(r, &text)) return false;
-    struct scan s = scan_of(text, &r->arena);
-    scan_expect(&s, '[');
-    scan_next(&s);
-    p.t_ms = scan_seconds(&s);
-    scan_next(&s);
+    struct scan *s = &r->s;
+    arena_reset(&r->arena);
+    scan_expect(s, '[');
+    scan_next(s);
+    p.t_ms = scan_seconds(s);
+    scan_next(s);
     if (histogram)
-        scan_histogram(&s, &h);
+        scan_histogram(s, &h);
     else
-        p.value = scan_quoted_number(&s);
-    scan_array_end(&s);
-    return scanned(r, &s) && took(r, r->sink->ops->point(r->sink, &p, r->why));
-}
-
-static void
-read_points(struct answer_reading *r, bool histograms)
-{
-    bool first = true;
-    if (!answer_expect(r, '[', "expected an array of points")) return;
-    while (answer_another(r, ']', &first) && read_point(r, histograms))
-        ;
+        p.value = scan_quoted_number(s);
+    scan_array_end(s);
+    if (s->bad == NULL) (void)took(r, r->sink->ops->point(r->sink, &p, r->why));
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
 
-static bool
-answer_build_labels(struct answer_reading *r, struct label *given, uint32_t count)
+static void
+answer_read_labels(struct answer_reading *r)
 {
     static const struct labels_limits limits = {LABELS_MAX, VALUE_BYTES_MAX, VALUE_BYTES_MAX};
+    struct bytes name;
+    struct label *given = NULL;
+    uint32_t count = 0;
+    scan_expect(&r->s, '{');
+    while (scan_key(&r->s, &name)) {
+        struct label *more = arena_push(&r->arena, given, count, sizeof *given);
+        if (more == NULL) {
+            (void)took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
+            return;
+        }
+        given = more;
+        given[count++] = (struct label){name, scan_text(&r->s)};
+    }
     buf_clear(&r->labels);
     enum reject verdict =
         count == 0 ? REJECT_NONE : labels_build(given, count, &limits, &r->labels);
     if (buf_error(&r->labels)) {
-        return took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
+        (void)took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
     }
     /* A label without a value is dropped; if all are, the series has no labels. */
-    bool valid = verdict == REJECT_NONE || verdict == REJECT_EMPTY_LABELS;
-    return valid ? true : answer_fail(r, ERR_UNSUPPORTED, "invalid labels");
+    if (verdict != REJECT_NONE && verdict != REJECT_EMPTY_LABELS)
+        scan_fail(&r->s, "invalid labels");
+    if (r->s.bad == NULL)
+        (void)took(r, r->sink->ops->series(r->sink, buf_bytes(&r->labels), r->why));
 }
 
-static bool
-answer_read_labels(struct answer_reading *r)
-{
-    struct bytes text, name;
-    struct label *given = NULL;
-    uint32_t count = 0;
-    if (!answer_take_value(r, &text)) return false;
-    struct scan s = scan_of(text, &r->arena);
-    scan_expect(&s, '{');
-    while (scan_key(&s, &name)) {
-        struct label *more = arena_push(&r->arena, given, count, sizeof *given);
-        if (more == NULL) {
-            return took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
-        }
-        given = more;
-        given[count++] = (struct label){name, scan_text(&s)};
-    }
-    return scanned(r, &s) && answer_build_labels(r, given, count) &&
-           took(r, r->sink->ops->series(r->sink, buf_bytes(&r->labels), r->why));
-}
-
-static bool
+static void
 answer_series(struct answer_reading *r)
 {
     enum { METRIC, VALUE, HISTOGRAM, VALUES, HISTOGRAMS };
     static const char *const names[] = {"metric", "value",      "histogram",
                                         "values", "histograms", NULL};
-    bool first = true, named = false;
+    bool named = false;
     unsigned which;
-    if (!answer_expect(r, '{', "expected a series")) return false;
-    while (next_member(r, &first, names, &which)) {
-        if (which >= VALUE && which <= HISTOGRAMS && !named) {
-            return answer_fail(r, ERR_UNSUPPORTED, "points before their labels");
-        }
+    scan_expect(&r->s, '{');
+    while (next_member(r, names, &which)) {
+        if (which >= VALUE && which <= HISTOGRAMS && !named)
+            scan_fail(&r->s, "points before their labels");
         switch (which) {
         case METRIC:
             named = true;
-            (void)answer_read_labels(r);
+            answer_read_labels(r);
             break;
         case VALUE:
         case HISTOGRAM:
-            (void)read_point(r, which == HISTOGRAM);
+            read_point(r, which == HISTOGRAM);
             break;
         case VALUES:
         case HISTOGRAMS:
-            read_points(r, which == HISTOGRAMS);
+            scan_expect(&r->s, '[');
+            while (scan_item(&r->s))
+                read_point(r, which == HISTOGRAMS);
             break;
         default:
-            (void)pass_value(r, false);
+            (void)scan_raw(&r->s);
         }
     }
-    return r->error == OK;
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static bool
+static void
 read_string(struct answer_reading *r)
 {
-    struct bytes text;
-    if (!answer_take_value(r, &text)) return false;
-    struct scan s = scan_of(text, &r->arena);
-    scan_expect(&s, '[');
-    scan_next(&s);
-    int64_t t_ms = scan_seconds(&s);
-    scan_next(&s);
-    struct bytes string = scan_text(&s);
-    scan_array_end(&s);
-    return scanned(r, &s) && took(r, r->sink->ops->string(r->sink, t_ms, string, r->why));
+    struct scan *s = &r->s;
+    scan_expect(s, '[');
+    scan_next(s);
+    int64_t t_ms = scan_seconds(s);
+    scan_next(s);
+    struct bytes string = scan_text(s);
+    scan_array_end(s);
+    if (s->bad == NULL) (void)took(r, r->sink->ops->string(r->sink, t_ms, string, r->why));
 }
 
-static bool
-read_type(struct answer_reading *r, enum promql_type *ret)
+static enum promql_type
+read_type(struct answer_reading *r)
 {
-    struct bytes text;
-    if (!answer_take_value(r, &text)) return false;
-    struct scan s = scan_of(text, &r->arena);
-    struct bytes word = scan_text(&s);
+    struct bytes word = scan_text(&r->s);
     for (enum promql_type type = PROMQL_SCALAR; type <= PROMQL_MATRIX; type++) {
-        *ret = type;
-        if (bytes_equal_text(word, promql_type_word(type))) return true;
+        if (bytes_equal_text(word, promql_type_word(type))) return type;
     }
-    return answer_fail(r, ERR_UNSUPPORTED, "unknown resultType");
+    scan_fail(&r->s, "unknown resultType");
+    return PROMQL_VECTOR;
 }
 
 static void
 read_result(struct answer_reading *r, enum promql_type type)
 {
-    bool first = true;
-    if (!took(r, r->sink->ops->begin(r->sink, type, r->why))) return;
+    if (r->s.bad != NULL || !took(r, r->sink->ops->begin(r->sink, type, r->why))) return;
     if (type == PROMQL_STRING) {
-        (void)read_string(r);
+        read_string(r);
     } else if (type == PROMQL_SCALAR) {
-        if (took(r, r->sink->ops->series(r->sink, bytes_of("", 0), r->why)))
-            (void)read_point(r, false);
-    } else if (answer_expect(r, '[', "expected an array of series")) {
-        while (answer_another(r, ']', &first) && answer_series(r))
-            ;
+        if (took(r, r->sink->ops->series(r->sink, bytes_of("", 0), r->why))) read_point(r, false);
+    } else {
+        scan_expect(&r->s, '[');
+        while (scan_item(&r->s))
+            answer_series(r);
     }
 }
 
@@ -464,38 +301,35 @@ read_data(struct answer_reading *r)
 {
     enum { TYPE, RESULT };
     static const char *const names[] = {"resultType", "result", NULL};
-    bool first = true, known = false;
+    bool known = false;
     enum promql_type type = PROMQL_VECTOR;
     unsigned which;
-    if (!answer_expect(r, '{', "expected an object")) return;
-    while (next_member(r, &first, names, &which)) {
-        if (which == TYPE)
-            known = read_type(r, &type);
-        else if (which == RESULT && !known)
-            answer_fail(r, ERR_UNSUPPORTED, "result before resultType");
-        else if (which == RESULT)
+    scan_expect(&r->s, '{');
+    while (next_member(r, names, &which)) {
+        if (which == TYPE) {
+            type = read_type(r);
+            known = true;
+        } else if (which == RESULT) {
+            if (!known) scan_fail(&r->s, "result before resultType");
             read_result(r, type);
-        else
-            (void)pass_value(r, false);
+        } else {
+            (void)scan_raw(&r->s);
+        }
     }
 }
 
 static void
 read_notes(struct answer_reading *r, enum promql_note kind)
 {
-    struct bytes text;
-    if (!answer_take_value(r, &text)) return;
-    struct scan s = scan_of(text, &r->arena);
-    if (scan_peek(&s) == 'n') { /* null: the list is empty */
-        scan_null(&s);
-    } else {
-        scan_expect(&s, '[');
-        while (scan_item(&s)) {
-            struct bytes sentence = scan_text(&s);
-            if (s.bad == NULL) r->sink->ops->note(r->sink, kind, sentence);
-        }
+    if (scan_peek(&r->s) == 'n') { /* null: the list is empty */
+        scan_null(&r->s);
+        return;
     }
-    (void)scanned(r, &s);
+    scan_expect(&r->s, '[');
+    while (scan_item(&r->s)) {
+        struct bytes sentence = scan_text(&r->s);
+        if (r->s.bad == NULL) r->sink->ops->note(r->sink, kind, sentence);
+    }
 }
 
 static void
@@ -503,37 +337,40 @@ answer_object(struct answer_reading *r)
 {
     enum { DATA, WARNINGS, INFOS };
     static const char *const names[] = {"data", "warnings", "infos", NULL};
-    bool first = true, any = false;
+    bool any = false;
     unsigned which;
-    if (!answer_expect(r, '{', "expected an object")) return;
-    while (next_member(r, &first, names, &which)) {
-        if (which == DATA && r->sink->ops->data != NULL)
-            (void)pass_value(r, true);
-        else if (which == DATA)
-            read_data(r);
-        else if (which == WARNINGS || which == INFOS)
-            read_notes(r, which == WARNINGS ? PROMQL_WARNING : PROMQL_INFO);
-        else
-            (void)pass_value(r, false);
+    scan_expect(&r->s, '{');
+    while (next_member(r, names, &which)) {
         any |= which == DATA;
+        if (which == DATA && r->sink->ops->data == NULL) {
+            read_data(r);
+        } else if (which == WARNINGS || which == INFOS) {
+            read_notes(r, which == WARNINGS ? PROMQL_WARNING : PROMQL_INFO);
+        } else {
+            struct bytes value = scan_raw(&r->s);
+            if (which == DATA && r->s.bad == NULL)
+                (void)took(r, r->sink->ops->data(r->sink, value, r->why));
+        }
     }
-    if (r->error == OK && !any) answer_fail(r, ERR_UNSUPPORTED, "it has no data");
-    if (r->error == OK && answer_peek(r) != 0)
-        answer_fail(r, ERR_UNSUPPORTED, "unexpected text after it");
+    scan_end(&r->s);
+    if (!any) scan_fail(&r->s, "it has no data");
 }
 
 enum err
-query_answer_read(const struct query_answer_source *source, struct query_sink *sink,
-                  struct why *why)
+query_answer_read(struct bytes text, struct query_sink *sink, struct why *why)
 {
-    struct answer_reading r = {.source = source, .sink = sink, .why = why};
-    buf_init(&r.window, NULL, VALUE_BYTES_MAX + PIECE_BYTES_MAX);
-    buf_init(&r.labels, NULL, 2 * VALUE_BYTES_MAX);
+    struct answer_reading r = {.sink = sink, .why = why};
     arena_init(&r.arena, NULL, 8 * VALUE_BYTES_MAX, 0);
+    buf_init(&r.labels, NULL, 2 * VALUE_BYTES_MAX);
+    r.s = scan_of(text, &r.arena);
     answer_object(&r);
+    if (r.s.bad != NULL && r.error == OK) {
+        r.error = why_set(why, r.s.error == ERR_INPUT ? ERR_UNSUPPORTED : r.s.error,
+                          "the response is not an answer to a query: %s at byte %zu", r.s.bad,
+                          (size_t)(r.s.at - r.s.start) + 1);
+    }
     arena_fini(&r.arena);
     buf_fini(&r.labels);
-    buf_fini(&r.window);
     return r.error;
 }
 

@@ -1,26 +1,13 @@
-/*
- * query_answer.h - parses an answer of the query API while it arrives: memory holds one value of
- * it, a point or the labels of a series.
- */
+/* query_answer.h - parses an answer of the query API. */
 #ifndef CLI_LIB_QUERY_ANSWER_H
 #define CLI_LIB_QUERY_ANSWER_H
 
 #include "cli/lib/query_sink.h"
 #include "net/http_client.h"
 
-/* Returns the next bytes: a view until the next call; empty at the end. */
-struct query_answer_source {
-    enum err (*read)(void *context, struct bytes *ret_piece, struct why *why);
-    void *context;
-};
-
-/*
- * Parses the whole answer into the sink. ERR_UNSUPPORTED: it is not an answer of the API;
- * ERR_LIMIT: a value in it is too large; ERR_IO: it ends too early; ERR_NOMEM; errors of the source
- * and of the sink.
- */
-MUST_CHECK enum err query_answer_read(const struct query_answer_source *source,
-                                      struct query_sink *sink, struct why *why);
+/* Parses the answer into the sink. ERR_UNSUPPORTED: it is not an answer of the API; ERR_NOMEM;
+ * errors of the sink. */
+MUST_CHECK enum err query_answer_read(struct bytes text, struct query_sink *sink, struct why *why);
 
 /* Appends the sentence of an error answer. False: it is not an answer of the API.
  * `ret_bad_data`: the request is invalid, whatever is stored. */

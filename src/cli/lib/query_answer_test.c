@@ -1,4 +1,4 @@
-/* query_answer_test.c - answers are read the same in pieces of any size. */
+/* query_answer_test.c - reads answers of each type, and refuses other texts. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -96,29 +96,8 @@ note_note(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
                (int)sentence.size, (const char *)sentence.at);
 }
 
-/* --- pieces of answers ------------------------------------------------------------------------ */
-
-struct pieces {
-    const char *text;
-    size_t left;
-    size_t size; /* size of a piece */
-    enum err ends;
-};
-
 static enum err
-read_piece(void *context, struct bytes *ret_piece, struct why *why)
-{
-    struct pieces *p = context;
-    size_t size = p->left < p->size ? p->left : p->size;
-    if (size == 0 && p->ends) return why_set(why, p->ends, "broken off");
-    *ret_piece = bytes_of((const uint8_t *)p->text, size);
-    p->text += size;
-    p->left -= size;
-    return OK;
-}
-
-static enum err
-read_in(const char *text, size_t piece_size, bool json, struct notebook *n, struct why *why)
+read_in(const char *text, bool json, struct notebook *n, struct why *why)
 {
     static const struct query_sink_ops json_ops = {.data = note_data, .note = note_note},
                                        ops = {.begin = note_begin,
@@ -126,12 +105,10 @@ read_in(const char *text, size_t piece_size, bool json, struct notebook *n, stru
                                               .point = note_point,
                                               .string = note_string,
                                               .note = note_note};
-    struct pieces p = {text, strlen(text), piece_size, OK};
-    struct query_answer_source source = {read_piece, &p};
     n->sink.ops = json ? &json_ops : &ops;
     buf_init(&n->text, NULL, 1 << 20);
     why->text[0] = '\0';
-    enum err e = query_answer_read(&source, &n->sink, why);
+    enum err e = query_answer_read(bytes_of_text(text), &n->sink, why);
     buf_put_u8(&n->text, '\0');
     assert_int_equal(buf_error(&n->text), OK);
     return e;
@@ -140,14 +117,12 @@ read_in(const char *text, size_t piece_size, bool json, struct notebook *n, stru
 static void
 check(const char *text, bool json, const char *expected)
 {
-    for (size_t size = 1; size <= 1 + strlen(text); size += size < 40 ? 1 : 1000) {
-        struct notebook n = {.refuses = OK};
-        struct why why;
-        enum err e = read_in(text, size, json, &n, &why);
-        if (e) fail_msg("pieces of %zu: %s", size, why.text);
-        assert_string_equal((const char *)n.text.at, expected);
-        buf_fini(&n.text);
-    }
+    struct notebook n = {.refuses = OK};
+    struct why why;
+    enum err e = read_in(text, json, &n, &why);
+    if (e) fail_msg("%s", why.text);
+    assert_string_equal((const char *)n.text.at, expected);
+    buf_fini(&n.text);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -161,7 +136,7 @@ static const char matrix[] =
     "{\"metric\":{},\"values\":[]}], \"stats\":{\"a\":[{},\"}\"]}},"
     "\"warnings\":[\"one\",\"two\"],\"infos\":[\"three\"]}\n";
 
-UNIT_TEST(test_a_matrix_is_read_in_whatever_pieces_it_comes)
+UNIT_TEST(test_a_matrix_is_read)
 {
     check(matrix, false,
           "matrix\nup{job=\"q\\\"\303\251]\"}\n  1500 1\n  -1 NaN\n  3000 -Inf\n  1000000 1e-07\n"
@@ -195,7 +170,7 @@ check_refused(const char *text, enum err expected, const char *word)
     for (int json = 0; json < 2; json++) {
         struct notebook n = {.refuses = OK};
         struct why why;
-        enum err e = read_in(text, 7, json, &n, &why);
+        enum err e = read_in(text, json, &n, &why);
         if (json == 0 || e) { /* JSON is passed on unread */
             assert_int_equal(e, expected);
             if (strstr(why.text, word) == NULL) fail_msg("%s: '%s'", text, why.text);
@@ -211,7 +186,7 @@ UNIT_TEST(test_a_truncated_answer_is_reported)
         char text[sizeof matrix];
         memcpy(text, matrix, cut);
         text[cut] = '\0';
-        check_refused(text, ERR_IO, "ends too early");
+        check_refused(text, ERR_UNSUPPORTED, "the response is not an answer to a query");
     }
 }
 
@@ -239,41 +214,28 @@ UNIT_TEST(test_a_malformed_answer_is_reported)
                   ERR_UNSUPPORTED, "unknown bounds");
 }
 
-UNIT_TEST(test_errors_of_source_and_sink_end_it)
+UNIT_TEST(test_an_error_of_the_sink_ends_it)
 {
-    static const struct query_sink_ops ops = {.begin = note_begin,
-                                              .series = note_series,
-                                              .point = note_point,
-                                              .string = note_string,
-                                              .note = note_note};
     struct why why;
     struct notebook n = {.refuses = ERR_FULL};
-    assert_int_equal(read_in(matrix, 100, false, &n, &why), ERR_FULL);
+    assert_int_equal(read_in(matrix, false, &n, &why), ERR_FULL);
     assert_string_equal(why.text, "refused");
-    buf_fini(&n.text);
-    struct pieces p = {matrix, 50, 20, ERR_CANCELED};
-    struct query_answer_source source = {read_piece, &p};
-    n = (struct notebook){.sink = {&ops}};
-    buf_init(&n.text, NULL, 1 << 20);
-    assert_int_equal(query_answer_read(&source, &n.sink, &why), ERR_CANCELED);
-    assert_string_equal(why.text, "broken off");
     buf_fini(&n.text);
 }
 
-UNIT_TEST(test_a_value_beyond_the_limit_is_refused)
+UNIT_TEST(test_data_may_be_nested_in_any_depth)
 {
-    size_t size = 18 << 20;
-    char *text = malloc(size + 1);
-    assert_non_null(text);
-    int head =
-        sprintf(text, "{\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"a\":\"");
-    memset(text + head, 'x', size - (size_t)head);
-    text[size] = '\0';
+    enum { DEPTH = 5000 };
+    char text[2 * DEPTH + 32];
+    int head = sprintf(text, "{\"data\":");
+    memset(text + head, '[', DEPTH);
+    memset(text + head + DEPTH, ']', DEPTH);
+    sprintf(text + head + 2 * DEPTH, "}");
     struct notebook n = {.refuses = OK};
     struct why why;
-    assert_int_equal(read_in(text, 65536, false, &n, &why), ERR_LIMIT);
+    assert_int_equal(read_in(text, true, &n, &why), OK);
+    assert_int_equal(n.text.size, 2 * DEPTH + 1);
     buf_fini(&n.text);
-    free(text);
 }
 
 /* The notebook has memory of its own, which is not under test. */
@@ -287,13 +249,11 @@ UNIT_TEST(test_each_failed_allocation_is_returned)
                                                   .point = note_point,
                                                   .string = note_string,
                                                   .note = note_note};
-        struct pieces p = {matrix, strlen(matrix), 30, OK};
-        struct query_answer_source source = {read_piece, &p};
         n.sink.ops = &ops;
         buf_init(&n.text, NULL, 1 << 20);
         assert_true(buf_reserve(&n.text, 65536));
         mem_fail_nth(nth, true);
-        enum err e = query_answer_read(&source, &n.sink, &why);
+        enum err e = query_answer_read(bytes_of_text(matrix), &n.sink, &why);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         buf_fini(&n.text);
@@ -337,13 +297,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_matrix_is_read_in_whatever_pieces_it_comes),
+        cmocka_unit_test(test_a_matrix_is_read),
         cmocka_unit_test(test_as_json_the_data_is_passed_as_it_is),
         cmocka_unit_test(test_other_types_are_read),
         cmocka_unit_test(test_a_truncated_answer_is_reported),
         cmocka_unit_test(test_a_malformed_answer_is_reported),
-        cmocka_unit_test(test_errors_of_source_and_sink_end_it),
-        cmocka_unit_test(test_a_value_beyond_the_limit_is_refused),
+        cmocka_unit_test(test_an_error_of_the_sink_ends_it),
+        cmocka_unit_test(test_data_may_be_nested_in_any_depth),
         cmocka_unit_test(test_each_failed_allocation_is_returned),
         cmocka_unit_test(test_a_refusal_gives_its_sentence),
     };

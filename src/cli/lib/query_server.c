@@ -1,5 +1,4 @@
-/* query_server.c - runs a query on a server: posts a form, and parses the answer while it
- * arrives. */
+/* query_server.c - runs a query on a server: posts a form, and parses the answer. */
 #include <stdio.h>
 
 #include "base/text/decimal.h"
@@ -13,6 +12,7 @@ enum {
     URL_BYTES = 1200,
     FORM_BYTES_MAX = 64 << 20,
     REFUSAL_BYTES_MAX = 1 << 20,
+    ANSWER_BYTES_MAX = 1 << 30,
     HEADERS_MAX = 40,        /* more than a target has */
     PATIENCE_MS = 30 * 1000, /* added to the server's own timeout */
 };
@@ -56,12 +56,6 @@ put_form(struct buf *form, const struct query_parameters *parameters)
     if (parameters->mode == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
 }
 
-static enum err
-read_piece(void *context, struct bytes *ret_piece, struct why *why)
-{
-    return http_client_read(context, ret_piece, why);
-}
-
 /* Takes the sentence of an error answer, without the API's prefix for invalid expressions. */
 static enum err
 refused(const struct http_client_request *request, const struct http_client_answer *answer,
@@ -97,15 +91,16 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
     struct http_client_request request = {
         .url = url, .headers = headers, .body = form, .refusal = refusal};
     struct http_client_answer answer = {.status = 0};
-    struct query_answer_source source = {read_piece, client};
-    enum err e = http_client_open(client, &request, &answer, why);
+    struct buf text;
+    buf_init(&text, NULL, ANSWER_BYTES_MAX);
+    enum err e = http_client_fetch(client, &request, &text, &answer, why);
     if (answer.status != 0 && answer.status / 100 != 2) {
         e = refused(&request, &answer, failure, why);
     } else if (e == OK) {
-        e = query_answer_read(&source, sink, why);
-        if (e == ERR_UNSUPPORTED || e == ERR_LIMIT) why_prefix(why, e, "%s", url);
+        e = query_answer_read(buf_bytes(&text), sink, why);
+        if (e == ERR_UNSUPPORTED) why_prefix(why, e, "%s", url);
     }
-    http_client_close(client);
+    buf_fini(&text);
     return e;
 }
 
