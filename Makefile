@@ -127,7 +127,7 @@ REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
 PROMQLRUN := $(BUILD)/tools/promqlrun
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
-TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get metrics notifyrun templaterun)
+TOOLS := $(addprefix $(BUILD)/tools/,configuration rrcompare rwreplay rwmake rwflood rwspan storedump get metrics notifyrun templaterun)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all
@@ -313,6 +313,11 @@ messages:
 .PHONY: routes
 routes:
 	@tests/routes.py --write docs/security.md
+
+# The reference of all settings and keys in the document about configuration.
+.PHONY: configuration
+configuration: $(BUILD)/tools/configuration
+	@$< docs/configuration.md >$(BUILD)/configuration.md && cp $(BUILD)/configuration.md docs/configuration.md
 
 # The pictures of docs/images, which somebody looks at afterwards.
 .PHONY: images

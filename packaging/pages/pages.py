@@ -129,41 +129,14 @@ def write_program_page(commands, path):
     as_page(text, "FIREKEEP", "1", path)
 
 
-def cells_of(row):
-    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip().strip("|"))]
-
-
-def item_of(heads, cells):
-    """A row of a table: its first cells name it, the last one says what it is."""
-    names = 2 if heads[:2] == ["Flag", "In the file"] else 1
-    name = ", ".join(cell for cell in cells[:names] if cell != "–")
-    facts = [f"{head}: {cell}" for head, cell in zip(heads[names:-1], cells[names:-1]) if cell]
-    return f"{name}\n\n:   {'. '.join([cells[-1].rstrip('.')] + facts)}.\n\n"
-
-
-def without_tables(markdown):
-    """Tables are wider than terminals: each row becomes an item."""
-    text, heads = "", None
-    lines = markdown.split("\n")
-    for i, line in enumerate(lines):
-        if not line.startswith("|"):
-            heads, text = None, text + line + "\n"
-        elif heads is None:
-            heads = cells_of(line)
-            assert re.fullmatch(r"[|: -]+", lines[i + 1]), line
-        elif not re.fullmatch(r"[|: -]+", line):
-            text += item_of(heads, cells_of(line))
-    return text
-
-
 def write_configuration_page(path):
     with open(os.path.join(ROOT, "docs", "configuration.md"), encoding="utf-8") as file:
         text = file.read()
-    title, _, text = text.partition("\n")
+    title, _, text = re.sub(r"<!--.*-->\n", "", text).partition("\n")
     assert title == "# Configuration"
     text = re.sub(r"\(\[[^]]*\]\(([^#)]+)[^)]*\)\)", r"(see \1)", text)
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"^#(#+)", r"\1", without_tables(text), flags=re.MULTILINE)
+    text = re.sub(r"^#(#+)", r"\1", text, flags=re.MULTILINE)
     head = "# NAME\n\nfirekeep.yml - configuration of firekeep\n\n# DESCRIPTION\n"
     as_page(head + text + "\n# SEE ALSO\n\n**firekeep**(1), and the documents in /usr/share/doc/firekeep/docs\n", "FIREKEEP.YML", "5", path)
 

@@ -68,7 +68,8 @@ static const struct setting table[] = {
      .what = "DIRECTORY", .help = "storage directory"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
      .choices = "local|none",
-     .help = "local: store samples; none: keep them only until all destinations have taken them"},
+     .help = "local: store samples; none: keep them only until all destinations have taken them, "
+             "or, with sources alone, refuse them with 501"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
      .max = PIB, .zero = "automatic",
      .help = "minimum free disk space; below it, writes are answered with 503; 0 means 1GiB, or 5 "
@@ -112,7 +113,10 @@ static const struct setting table[] = {
      .help = "enable the admin API, which is all paths below /api/v1/admin/: flush, merge, "
              "snapshots, deletion of series; pause, replay, dead letters and test of destinations"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
-     .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
+     .max = 65536,
+     .help =
+         "maximum number of open connections; beyond it a new one gets the place of an idle one "
+         "without verified credentials, or 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
      .zero = "automatic", .help = "number of HTTP threads; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "1MiB",
@@ -123,7 +127,8 @@ static const struct setting table[] = {
      .help = "maximum size of a request body as sent, compressed; larger ones get 413"},
     {"web.max-decoded-bytes", SETTING_BYTES, FIELD(web_max_decoded_bytes), .fallback = "32MiB",
      .min = KIB, .max = GIB,
-     .help = "maximum size of a request body after decompression; larger ones get 413"},
+     .help = "maximum size of a request body after decompression; larger ones get 413; less with a "
+             "memory.limit below about 200MiB: 8MiB with 64MiB"},
     {"web.header-timeout", SETTING_DURATION, FIELD(web_header_timeout_ms), .fallback = "10s",
      .min = 100, .max = HOUR, .help = "maximum time for a client to send all headers"},
     {"web.body-timeout", SETTING_DURATION, FIELD(web_body_timeout_ms), .fallback = "1m", .min = 100,
@@ -185,8 +190,8 @@ static const struct setting table[] = {
     {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
      .choices = "fsync|written|memory|destination",
      .help = "when to acknowledge a write: after fsync, once written to the log file, or once in "
-             "memory; only fsync survives power loss; destination: without a log, once all "
-             "destinations have taken it (storage.mode=none)"},
+             "memory (a query waits up to 100ms for it); only fsync survives power loss; "
+             "destination: without a log, once all destinations have taken it (storage.mode=none)"},
     {"wal.ack-timeout", SETTING_DURATION, FIELD(wal_ack_timeout_ms), .fallback = "30s",
      .min = 3 * SECOND, .max = HOUR,
      .help =
@@ -211,7 +216,7 @@ static const struct setting table[] = {
      .help = "maximum time that samples stay in memory before they are written to a part"},
 
     {"tenancy.enabled", SETTING_BOOL, FIELD(tenancy_enabled), .fallback = "false",
-     .help = "take the tenant from the header X-Scope-OrgID"},
+     .help = "take the tenant from the header X-Scope-OrgID; a|b reads several"},
     {"tenancy.max-tenants", SETTING_COUNT, FIELD(tenancy_max_tenants), .fallback = "10000",
      .min = 1, .max = 1000000,
      .help = "maximum number of tenants; writes of other tenants are refused"},

@@ -858,58 +858,7 @@ UNIT_TEST(test_load_reports_each_refused_allocation)
     drop_file(&f);
 }
 
-/* --- the manual ------------------------------------------------------------------------------- */
-
-/* Writes the column "Value" of the manual. */
-static void
-allowed_values(const struct setting *t, char *to, size_t size)
-{
-    char low[48], high[48];
-    size_t used = 0;
-    switch (t->type) {
-    case SETTING_BOOL:
-        snprintf(to, size, "`true`, `false`");
-        return;
-    case SETTING_SET:
-    case SETTING_CHOICE:
-        used = (size_t)snprintf(to, size, "`");
-        for (const char *p = t->choices; *p != 0; p++) {
-            if (*p == '|') used += (size_t)snprintf(to + used, size - used, "`, `");
-            if (*p != '|') to[used++] = *p;
-        }
-        snprintf(to + used, size - used, "`");
-        return;
-    case SETTING_TEXT:
-        snprintf(to, size, "`%s`, %d\u2013%d bytes", t->what, (int)t->min, (int)t->max);
-        return;
-    default:
-        setting_number_text(t, t->min, low, sizeof low);
-        setting_number_text(t, t->max, high, sizeof high);
-        snprintf(to, size, "%s`%s`\u2013`%s`", t->zero != NULL ? "`0`, " : "", low, high);
-    }
-}
-
-UNIT_TEST(test_manual_has_a_true_row_for_every_setting)
-{
-    char *page = read_source_file("docs/configuration.md");
-    unsigned count = 0;
-    for (const struct setting *t = settings_table(); t->name != NULL; t++, count++) {
-        char yaml_name[SETTING_TEXT_BYTES], values[200], row[800];
-        setting_yaml_name(t, yaml_name);
-        allowed_values(t, values, sizeof values);
-        const char *tick = t->flag_only ? "" : "`", *tick2 = t->fallback[0] == 0 ? "" : "`";
-        snprintf(row, sizeof row, "\n| `--%s` | %s%s%s | %s%s%s | %s | %s | ", t->name, tick,
-                 t->flag_only ? "\u2013" : yaml_name, tick, tick2,
-                 t->fallback[0] == 0 ? "none" : t->fallback, tick2, values,
-                 t->reloadable ? "yes" : "no");
-        if (strstr(page, row) == NULL) fail_msg("docs/configuration.md lacks this row:%s", row);
-    }
-    for (const char *p = page; (p = strstr(p, "\n| `--")) != NULL; p++) {
-        count--;
-    }
-    assert_int_equal(count, 0); /* and none is for a removed setting */
-    free(page);
-}
+/* --- the example ------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_example_file_names_every_setting_with_its_default)
 {
@@ -962,7 +911,6 @@ main(void)
         cmocka_unit_test(test_load_without_file_flag_reads_none),
         cmocka_unit_test(test_load_errors_name_the_file),
         cmocka_unit_test(test_load_reports_each_refused_allocation),
-        cmocka_unit_test(test_manual_has_a_true_row_for_every_setting),
         cmocka_unit_test(test_example_file_names_every_setting_with_its_default)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

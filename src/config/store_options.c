@@ -1,6 +1,5 @@
 /*
- * store_options.c - see store_options.h. Memory is divided as follows (docs/configuration.md,
- * memory):
+ * store_options.c - see store_options.h. Memory is divided as follows (docs/configuration.md):
  *
  *     flush    an eighth and 5 MiB: a quarter of the largest head, and the writer of a
  *              part. Series in order take 41 bytes each, label values 10; in the head both

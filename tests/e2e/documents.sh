@@ -151,6 +151,10 @@ rows_hold() {
     /usr/bin/python3 tests/tools/migrated_rows.py "$firekeep" "$(command -v promtool)" docs/migrate.md
 }
 claim "each row of the tables of docs/migrate.md holds" rows_hold
+has_all_keys() {
+    "$TOOLS/configuration" docs/configuration.md | diff docs/configuration.md -
+}
+claim "docs/configuration.md has all settings and keys (make configuration writes them)" has_all_keys
 claim "no storage directory lies in the source tree" holds_no_store
 claim "broken tables are noticed" notices_broken_tables
 claim "tables of documents are whole" all_tables_are_whole

@@ -890,10 +890,24 @@ UNIT_TEST(test_the_place_is_of_type_and_address_alone)
                                              "paused: true, format: csv, start: beginning}\n"));
 }
 
+UNIT_TEST(test_example_file_shows_a_destination_of_each_type)
+{
+    char *text = example_list("destinations");
+    struct destinations list = read_list(text, false);
+    uint32_t types = 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        types |= 1u << list.items[i].type;
+    }
+    assert_int_equal(types, (1u << DESTINATION_TYPE_COUNT) - 1);
+    destinations_free(&list);
+    free(text);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_example_file_shows_a_destination_of_each_type),
         cmocka_unit_test(test_keys_of_all_types_and_of_s3_are_read),
         cmocka_unit_test(test_keys_of_kinesis_firehose_and_timestream_are_read),
         cmocka_unit_test(test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read),

@@ -153,19 +153,18 @@ static const struct schema_key rule_keys[] = {
      .help = "length of the windows of which only statistics are kept"},
     {NULL},
 };
-const struct schema downsampling_rule_schema = {rule_keys, sizeof(struct downsampling_rule),
-                                                .check = check_rule};
+static const struct schema rule_schema = {rule_keys, sizeof(struct downsampling_rule),
+                                          .check = check_rule};
 
 static const struct schema_key root_keys[] = {
     {"downsampling", SCHEMA_MAPPINGS, ITEMS(downsampling_rules, items, count),
-     .max = SERIES_RULES_MAX, .may_be_nothing = true, .inner = &downsampling_rule_schema,
-     .what = "list, see below",
+     .max = SERIES_RULES_MAX, .may_be_nothing = true, .inner = &rule_schema,
      .help = "which samples are replaced by statistics of windows; for each resolution, the first "
              "rule that matches a series decides"},
     {NULL},
 };
-static const struct schema root_schema = {root_keys, sizeof(struct downsampling_rules),
-                                          .partial = true, .check = check_rules};
+const struct schema downsampling_root_schema = {root_keys, sizeof(struct downsampling_rules),
+                                                .partial = true, .check = check_rules};
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -175,7 +174,7 @@ downsampling_rules_yaml(const char *file_name, struct bytes text, const struct s
 {
     struct downsampling_rules read = {NULL};
     const struct root_context root = {settings, file_name, NULL};
-    enum err e = root_keys_yaml(&root_schema, &root, text, &read, &read.arena, why);
+    enum err e = root_keys_yaml(&downsampling_root_schema, &root, text, &read, &read.arena, why);
     if (e == OK) *ret_rules = read;
     return e;
 }
@@ -183,7 +182,7 @@ downsampling_rules_yaml(const char *file_name, struct bytes text, const struct s
 void
 downsampling_rules_print_yaml(const struct downsampling_rules *rules, struct buf *to)
 {
-    schema_print(to, &root_schema, 0, rules, 0, false);
+    schema_print(to, &downsampling_root_schema, 0, rules, 0, false);
 }
 
 void

@@ -232,15 +232,6 @@ UNIT_TEST(test_a_rule_is_found_by_series_and_resolution)
     downsampling_rules_free(&new);
 }
 
-UNIT_TEST(test_the_manual_has_a_true_row_for_every_key)
-{
-    char *page = read_source_file("docs/configuration.md");
-    char *section = strstr(page, "\n## downsampling\n");
-    assert_non_null(section);
-    assert_int_equal(check_manual(section, section, &downsampling_rule_schema), 4);
-    free(page);
-}
-
 int
 main(void)
 {
@@ -251,7 +242,6 @@ main(void)
         cmocka_unit_test(test_each_resolution_is_a_level_with_its_rules),
         cmocka_unit_test(test_rules_that_never_apply_are_named),
         cmocka_unit_test(test_a_rule_is_found_by_series_and_resolution),
-        cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

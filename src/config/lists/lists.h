@@ -65,8 +65,8 @@ MUST_CHECK enum err downsampling_levels_make(const struct downsampling_rules *ru
 /* Drops the references to the rules of the levels. */
 void downsampling_levels_free(struct tsdb_limits *limits);
 
-/* The keys of a rule, for the test that compares them with the manual. */
-extern const struct schema downsampling_rule_schema;
+/* The keys of the root, for the reference. */
+extern const struct schema downsampling_root_schema;
 
 /* Zeroed, it is empty. config_lists_free() frees all members; an owner that takes one over
  * leaves it empty here. */

@@ -39,22 +39,22 @@ static const struct schema_key rule_keys[] = {
      .max = 100 * YEAR, .help = "how long to keep samples of these series"},
     {NULL},
 };
-const struct schema retention_rule_schema = {rule_keys, sizeof(struct series_rule),
-                                             .check = check_rule};
+static const struct schema rule_schema = {rule_keys, sizeof(struct series_rule),
+                                          .check = check_rule};
 
 static const struct schema_key section_keys[] = {
     {"rules", SCHEMA_MAPPINGS, ITEMS(retention_rules, items, count), .max = SERIES_RULES_MAX - 1,
-     .may_be_nothing = true, .inner = &retention_rule_schema, .what = "list, see below",
+     .may_be_nothing = true, .inner = &rule_schema,
      .help = "how long to keep some series; the first rule that matches decides"},
     {NULL},
 };
-static const struct schema section_schema = {section_keys, sizeof(struct retention_rules),
-                                             .partial = true, .check = check_rules};
+const struct schema retention_schema = {section_keys, sizeof(struct retention_rules),
+                                        .partial = true, .check = check_rules};
 
 /* The mapping is embedded in the struct itself. */
 static const struct schema_key root_keys[] = {
     {"retention", SCHEMA_MAPPING, .offset = 0, .size = sizeof(struct retention_rules),
-     .may_be_nothing = true, .inner = &section_schema, .help = "how long to keep samples"},
+     .may_be_nothing = true, .inner = &retention_schema, .help = "how long to keep samples"},
     {NULL},
 };
 static const struct schema root_schema = {root_keys, sizeof(struct retention_rules),
@@ -77,7 +77,7 @@ void
 retention_rules_print_yaml(const struct retention_rules *rules, struct buf *to)
 {
     enum { KEYS_INDENT = 4 };
-    schema_print(to, &section_schema, 0, rules, KEYS_INDENT, false);
+    schema_print(to, &retention_schema, 0, rules, KEYS_INDENT, false);
 }
 
 void

@@ -46,7 +46,7 @@ MUST_CHECK enum err retention_rules_plan(const struct retention_rules *rules,
                                          const struct settings *settings,
                                          struct series_rules **ret_rules, struct why *why);
 
-/* The keys of a rule, for the test that compares them with the manual. */
-extern const struct schema retention_rule_schema;
+/* The keys of `retention` that are not settings, for the reference. */
+extern const struct schema retention_schema;
 
 #endif

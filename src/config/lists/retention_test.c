@@ -139,15 +139,6 @@ UNIT_TEST(test_a_plan_says_what_retention_time_removes)
     expect_planned("retention: {rules: [{match: '{}', time: 9d}]}", 1, 9 * day_ms);
 }
 
-UNIT_TEST(test_the_manual_has_a_true_row_for_every_key)
-{
-    char *page = read_source_file("docs/configuration.md");
-    char *section = strstr(page, "\n## retention\n");
-    assert_non_null(section);
-    assert_int_equal(check_manual(section, section, &retention_rule_schema), 3);
-    free(page);
-}
-
 int
 main(void)
 {
@@ -157,7 +148,6 @@ main(void)
         cmocka_unit_test(test_without_tenancy_there_is_one_tenant),
         cmocka_unit_test(test_a_rule_may_keep_series_for_longer_than_the_others),
         cmocka_unit_test(test_a_plan_says_what_retention_time_removes),
-        cmocka_unit_test(test_the_manual_has_a_true_row_for_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

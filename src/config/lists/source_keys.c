@@ -1,7 +1,6 @@
 /*
  * source_keys.c - the tables of a source's keys, written like those of destination_keys.c: a key is
- * a row and a field, and a test compares the rows with docs/configuration.md. Keys of only one type
- * are at the end, with its bit in `types`.
+ * a row and a field. Keys of only one type are at the end, with its bit in `types`.
  */
 #include "config/lists/source_keys.h"
 

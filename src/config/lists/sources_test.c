@@ -860,10 +860,24 @@ UNIT_TEST(test_each_difference_counts)
     sources_free(&b);
 }
 
+UNIT_TEST(test_example_file_shows_a_source_of_each_type)
+{
+    char *text = example_list("sources");
+    struct sources list = read_sources(text, false);
+    uint32_t types = 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        types |= 1u << list.items[i].type;
+    }
+    assert_int_equal(types, (1u << SOURCE_TYPE_COUNT) - 1);
+    sources_free(&list);
+    free(text);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_example_file_shows_a_source_of_each_type),
         cmocka_unit_test(test_keys_of_influxdb_are_read),
         cmocka_unit_test(test_keys_of_opentsdb_are_read),
         cmocka_unit_test(test_a_source_uses_a_destination_of_type_opentsdb),

@@ -1,6 +1,6 @@
 /*
- * config_lists.h - checks that the tables of keys of the configuration file agree with the manual
- * and with texts. For tests.
+ * config_lists.h - checks that the tables of keys of the configuration file agree with texts. For
+ * tests.
  */
 #ifndef LIB_CONFIG_CONFIG_LISTS_H
 #define LIB_CONFIG_CONFIG_LISTS_H
@@ -21,12 +21,6 @@ struct settings settings_with_tenancy(bool on);
  * the next empty line. The caller frees it.
  */
 char *example_list(const char *name);
-
-/*
- * Checks that docs/configuration.md has a row for each key: in `section`, which extends to the end
- * of the page, and for keys of inner mappings anywhere in `page`. Returns the number of rows.
- */
-unsigned check_manual(const char *section, const char *page, const struct schema *schema);
 
 /* A valid text with lists. */
 struct list_text {

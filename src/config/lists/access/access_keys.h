@@ -1,7 +1,7 @@
 /*
  * access_keys.h - the keys that say who may reach the server, and their rules, as schemas of the
- * structs in net/tls_settings.h, auth/settings.h and access_settings.h. For access_settings.c and
- * the tests that compare the tables with the manual.
+ * structs in net/tls_settings.h, auth/settings.h and access_settings.h. For access_settings.c,
+ * tests, and tests/tools/configuration.c.
  */
 #ifndef CONFIG_LISTS_ACCESS_ACCESS_KEYS_H
 #define CONFIG_LISTS_ACCESS_ACCESS_KEYS_H

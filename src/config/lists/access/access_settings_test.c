@@ -790,19 +790,14 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
     fail_each_allocation(read_once);
 }
 
-/* --- the manual ------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_tables_are_well_formed_and_the_manual_has_all_keys)
+UNIT_TEST(test_tables_are_well_formed)
 {
     static const struct list_text texts[] = {
         {whole_web, false}, {whole_inline, false}, {whole_config, false}};
     check_rows(&web_file_schema, 1, texts, 3);
     check_rows(&listener_schema, 1, texts, 3);
-    char *page = read_source_file("docs/configuration.md");
-    char *section = strstr(page, "\n## tls_server_config, ");
-    assert_non_null(section);
-    check_manual(section, page, &access_root_schema);
-    free(page);
 }
 
 UNIT_TEST(test_the_examples_of_listeners_and_tls_can_be_used)
@@ -843,7 +838,7 @@ main(void)
         cmocka_unit_test(test_a_reload_keeps_addresses_and_where_there_is_tls),
         cmocka_unit_test(test_a_reload_does_not_remove_the_last_user),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
-        cmocka_unit_test(test_tables_are_well_formed_and_the_manual_has_all_keys),
+        cmocka_unit_test(test_tables_are_well_formed),
         cmocka_unit_test(test_the_examples_of_listeners_and_tls_can_be_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

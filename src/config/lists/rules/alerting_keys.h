@@ -1,6 +1,6 @@
 /*
  * alerting_keys.h - the keys of an Alertmanager and their checks, as schemas of the structs in
- * notify/settings.h. For alerting.c and the tests that compare the tables with the manual.
+ * notify/settings.h. For alerting.c and tests/tools/configuration.c.
  */
 #ifndef CONFIG_LISTS_RULES_ALERTING_KEYS_H
 #define CONFIG_LISTS_RULES_ALERTING_KEYS_H

@@ -1,6 +1,6 @@
 /*
  * rule_settings_keys.h - keys of the configuration file for rules, as written there, with their
- * tables. For rule_settings.c and the tests that compare the tables with the manual.
+ * tables. For rule_settings.c and tests/tools/configuration.c.
  */
 #ifndef CONFIG_LISTS_RULES_RULE_SETTINGS_KEYS_H
 #define CONFIG_LISTS_RULES_RULE_SETTINGS_KEYS_H
