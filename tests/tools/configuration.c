@@ -7,9 +7,7 @@
  * A key is an item of a list, and the keys of a mapping are the items below it. Mappings and keys
  * that several lists have are in sections of their own, to which the items refer.
  */
-#include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/lists/access/access_keys.h"

@@ -255,8 +255,8 @@ static const struct schema_key destination_keys[] = {
     {"log_budget", SCHEMA_SIZE, OF(log_budget_bytes), .fallback = "1GiB", .min = MIB, .max = PIB,
      .help = "maximum size of the log that waits for this destination"},
     {"on_full", SCHEMA_CHOICE, OF(on_full), .fallback = "block", .choices = "block|drop_oldest",
-     .help = "when `log_budget` is used up: refuse writes, or drop the oldest samples of this "
-             "destination"},
+     .help = "without a store, when `log_budget` is used up: refuse writes, or drop the oldest "
+             "samples of this destination"},
     {"unrepresentable", SCHEMA_CHOICE, OF(unrepresentable), .fallback = "dead_letter",
      .choices = "dead_letter|drop",
      .help = "what to do with samples that the destination cannot represent"},

@@ -109,7 +109,8 @@ static const struct schema_key http_server_keys[] = {
      .help = "has no effect: requests and answers use HTTP/1.1"},
     {"headers", SCHEMA_NAMED_TEXTS, ITEMS(http_server_settings, headers.items, headers.count),
      .max = 16, .may_be_empty = true, .may_be_nothing = true, .check_name = check_answer_header,
-     .help = "headers of all answers"},
+     .help = "headers of all answers: Content-Security-Policy, Strict-Transport-Security, "
+             "X-Content-Type-Options, X-Frame-Options, X-XSS-Protection"},
     {NULL},
 };
 const struct schema http_server_schema = {http_server_keys, sizeof(struct http_server_settings),
