@@ -121,24 +121,13 @@ key_values(const struct schema_key *k, char *to)
     }
 }
 
-/* Prints "(VALUES; default `X`; ...)": those that are not empty. */
+/* Prints "(VALUES; LAST): ", if they are not empty. */
 static void
-put_facts(const char *values, const char *fallback, const char *last, const char *last_name)
+put_facts(const char *values, const char *last)
 {
-    const char *before = " (";
-    if (values[0] != '\0') {
-        printf("%s%s", before, values);
-        before = "; ";
-    }
-    if (fallback != NULL && fallback[0] != '\0') {
-        printf("%sdefault `%s`", before, fallback);
-        before = "; ";
-    }
-    if (last != NULL) {
-        printf("%s%s%s", before, last, last_name);
-        before = "; ";
-    }
-    printf("%s: ", before[0] == ';' ? ")" : "");
+    bool both = values[0] != '\0' && last[0] != '\0';
+    if (values[0] != '\0' || last[0] != '\0') printf(" (%s%s%s)", values, both ? "; " : "", last);
+    printf(": ");
 }
 
 static void
@@ -146,14 +135,14 @@ put_setting(const struct setting *s)
 {
     char name[SETTING_TEXT_BYTES], values[VALUES_BYTES] = "";
     bool has_other_name = strchr(strchr(s->name, '.') + 1, '.') != NULL; /* more than underscores */
-    printf("- `--%s`", s->name);
+    printf("- `--%s%s%s`", s->name, s->fallback[0] == '\0' ? "" : "=", s->fallback);
     if (has_other_name) printf(", `%s`", setting_yaml_name(s, name));
     if (s->type == SETTING_TEXT) {
         snprintf(values, sizeof values, "`%s`", s->what);
     } else {
         number_values(s, s->zero == NULL ? NULL : "0", values);
     }
-    put_facts(values, s->fallback, s->reloadable ? NULL : "restart", "");
+    put_facts(values, s->reloadable ? "" : "restart");
     put_help(s->help);
     putchar('\n');
 }
@@ -182,18 +171,15 @@ put_key(const struct schema_key *k, int indent)
                     strcmp(k[1].name + size, "_file") == 0 && k[1].group == k->group &&
                     k->group != 0;
     key_values(k, values);
-    printf("%*s- %s`%s`", indent, "", shared == NULL ? "" : "[", k->name);
+    const char *fallback = k->kind == SCHEMA_BOOL && k->fallback == NULL ? "false" : k->fallback;
+    if (k->required) fallback = NULL;
+    printf("%*s- %s`%s%s%s`", indent, "", shared == NULL ? "" : "[", k->name,
+           fallback == NULL ? "" : ": ", fallback == NULL ? "" : fallback);
     if (shared != NULL) printf("](#%s)", shared->name);
     if (has_file) printf(", `%s`", k[1].name);
-    const char *fallback = k->kind == SCHEMA_BOOL && k->fallback == NULL ? "false" : k->fallback;
-    const char *needs = k->needs == NULL ? "" : k->needs;
-    char with[100];
-    snprintf(with, sizeof with, "`%s`", needs);
-    if (k->required) {
-        put_facts(values, NULL, "required", "");
-    } else {
-        put_facts(values, fallback, needs[0] == '\0' ? NULL : "with ", with);
-    }
+    char last[100] = "";
+    if (k->needs != NULL) snprintf(last, sizeof last, "with `%s`", k->needs);
+    put_facts(values, k->required ? "required" : last);
     put_help(k->help);
     putchar('\n');
     if (k->inner != NULL && shared == NULL) put_keys(k->inner, 0, indent + 2);
