@@ -217,6 +217,21 @@ UNIT_TEST(test_gateways_limit_requests_and_function_urls_do_not)
     sim_env_free(sim);
 }
 
+/* With a number below 1 the server would refuse a write as invalid, and its sender would drop it.
+ * The limit is over as well, so an answer may be too late. */
+UNIT_TEST(test_a_request_has_a_millisecond_when_its_invocation_is_over)
+{
+    struct bench_of_dispatch b;
+    bool is_late;
+    do {
+        begin(&b);
+        check_answer(&b, OK, EVENT("GET", "/limit", ""), 0, "");
+        is_late = api_has(&b, "takes too long");
+        assert_true(is_late || api_has(&b, "\"limit 1\""));
+        end(&b);
+    } while (is_late);
+}
+
 UNIT_TEST(test_answer_of_a_function_url_is_streamed_where_that_is_set)
 {
     struct bench_of_dispatch b;
@@ -314,6 +329,7 @@ main(void)
         cmocka_unit_test(test_slow_request_is_answered_before_the_invocation_ends),
         cmocka_unit_test(test_slow_request_is_answered_before_the_gateway_does),
         cmocka_unit_test(test_gateways_limit_requests_and_function_urls_do_not),
+        cmocka_unit_test(test_a_request_has_a_millisecond_when_its_invocation_is_over),
         cmocka_unit_test(test_answer_of_a_function_url_is_streamed_where_that_is_set),
         cmocka_unit_test(test_stream_that_breaks_off_ends_with_the_trailers_of_an_error),
         cmocka_unit_test(test_refusal_is_streamed_with_its_body),
