@@ -702,6 +702,26 @@ UNIT_TEST(test_a_request_pending_at_a_freeze_is_sent_again)
     direct_sim_fini();
 }
 
+/* The monotonic clock, which measures pauses, stands while the process is suspended. */
+UNIT_TEST(test_a_pause_after_failures_ends_with_a_freeze)
+{
+    direct_sim_init(7, 1, 1 << 20);
+    struct place *p = &s.places[0];
+    p->mood = FAILS;
+    must(post(1, 0)); /* for one lane, which pauses as all of them do */
+    while (p->requests < 10) {
+        turn(1);
+    }
+    turn(10); /* of a pause of at least 2.8 s, once the answer is read */
+    p->mood = TAKES;
+    freeze(10 * 1000);
+    int64_t woken_ms = now_ms();
+    turn_until_answered();
+    assert_int_equal(s.posts[0].e, OK);
+    assert_in_range(now_ms() - woken_ms, 0, 2000);
+    direct_sim_fini();
+}
+
 UNIT_TEST(test_a_suspension_shows_on_one_clock_or_on_both)
 {
     static const struct {
@@ -860,6 +880,7 @@ main(void)
         cmocka_unit_test(test_refused_samples_are_named_and_the_others_delivered),
         cmocka_unit_test(test_a_destination_that_refuses_everything_still_answers),
         cmocka_unit_test(test_a_request_pending_at_a_freeze_is_sent_again),
+        cmocka_unit_test(test_a_pause_after_failures_ends_with_a_freeze),
         cmocka_unit_test(test_a_suspension_shows_on_one_clock_or_on_both),
         cmocka_unit_test(test_a_request_does_not_go_on_after_a_suspension_in_the_wait),
         cmocka_unit_test(test_after_a_freeze_of_hours_nothing_more_is_sent),
