@@ -270,6 +270,22 @@ times_logged(const char *log, const char *what, const char **ret_at)
     return times;
 }
 
+/* Samples with times of the first gap would prolong the wait after the second. */
+UNIT_TEST(test_after_each_gap_late_samples_are_those_of_that_gap)
+{
+    static struct rules_sim s;
+    struct scheduler_job job;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    for (unsigned gap = 0; gap < 2; gap++) {
+        sim_pass(&s, 300);
+        sim_shift_clock(&s, 600);
+        sim_begin(&s, WORK_LOOK, &job);
+        assert_int_equal(job.look.late.min_ms, job.from_ms);
+        sim_end(&s, &job);
+    }
+    sim_fini(&s);
+}
+
 /* A pass fills four hours at most. */
 UNIT_TEST(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all)
 {
@@ -314,6 +330,7 @@ main(void)
         cmocka_unit_test(test_alerts_that_stay_as_they_are_need_no_checkpoint),
         cmocka_unit_test(test_checkpoints_are_a_second_apart_while_alerts_change),
         cmocka_unit_test(test_catch_up_lasts_while_series_of_a_last_evaluation_are_unknown),
+        cmocka_unit_test(test_after_each_gap_late_samples_are_those_of_that_gap),
         cmocka_unit_test(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
