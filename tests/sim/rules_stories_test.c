@@ -9,6 +9,7 @@
 #define ONE_CHANGED "{record: one, expr: vector(2)}"
 #define TOTAL       "{record: total, expr: sum(requests_total)}"
 #define ANY         "{alert: Any, expr: load}"
+#define LONG        "{alert: Long, expr: vector(1), for: 15m}"
 /* A story begins at midnight. */
 #define EARLY(seconds) "{record: early, expr: 'vector(time() % 86400) < " seconds "'}"
 #define BRIEF          "expr: 'vector(time() % 300) < 30'"
@@ -107,7 +108,9 @@ static const struct story stories[] = {
           "1200s mute clock 3600 300s clock -3600 speak 300s firing", G(SENT)),
     /* Without the pause it would fire after 900 seconds; it waits for the grace time after that. */
     STORY("a pause of the process does not count towards the time of an alert",
-          "600s clock 900 570s sent 0 60s firing", G("{alert: Long, expr: vector(1), for: 15m}")),
+          "600s clock 900 570s sent 0 60s firing", G(LONG)),
+    STORY("a group changed after an outage does not count it towards an alert",
+          "600s crash 900s start 0 1s load 1 569s sent 0 60s firing", G(LONG), G(LONG ", " ALWAYS)),
     STORY("a group that is changed after an outage awaits its input still",
           "120s crash 600s mute start 0 60s load 1 forget 180s firing", G(SENT),
           G(SENT ", " ALWAYS)),
@@ -292,7 +295,7 @@ static const struct story stories[] = {
     STORY("a directory of an earlier version goes on where it was",
           "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "
           "stale total 0 600s firing",
-          G(TOTAL ", {alert: Long, expr: vector(1), for: 15m}")),
+          G(TOTAL ", " LONG)),
     STORY("a cursor is looked for again if memory was lacking",
           "seeds 300: old-version 600s crash no-checkpoint 600s start 0 memory-fails 1s "
           "memory-returns 120s count total 43..44 stale total 0",
