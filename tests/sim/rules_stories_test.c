@@ -261,6 +261,9 @@ static const struct story stories[] = {
           G(ALWAYS) H("{alert: Gone, expr: absent(always)}")),
     STORY("alerts are held while the store refuses also if nothing is recorded",
           "120s forget refuse mute 480s accept speak speed 5 300s firing", G(SENT)),
+    STORY("alerts are held after each time that the store refuses",
+          "120s refuse 60s accept 120s forget refuse mute 560s accept speak speed 2 240s firing",
+          G(SENT)),
     STORY("alerts are held while the store refuses also after a short outage",
           "for 300..329: $s crash 10s mute start 0 15s forget refuse 480s accept speak speed 5 "
           "300s firing",
