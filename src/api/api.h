@@ -116,7 +116,7 @@ struct api_options {
     struct env *env;
     struct tsdb *tsdb;         /* for writes and administration */
     struct answerer *answerer; /* for reads */
-    struct usage *usage;       /* the usage that it counts */
+    struct usage *usage;       /* counts the metrics that reads ask for */
     struct budget *memory;
     uint64_t decoded_bytes_max;
     bool tenancy;

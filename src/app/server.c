@@ -522,7 +522,6 @@ server_free(struct server *s)
     relays_free(s->relays);
     metric_unregister(&s->queue_collector.link);
     write_queue_free(s->queue);
-    if (s->answerer != NULL) s->answerer->ops->free(s->answerer);
     usage_free(s->usage);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
@@ -549,7 +548,6 @@ static enum err
 begin_usage(struct server *s, struct why *why)
 {
     enum err e = usage_new(s->env, tsdb_hash_seed(s->tsdb), &s->memory.foreground, &s->usage);
-    if (e == OK) e = usage_answerer_new(s->usage, readers_answerer(s->readers), &s->answerer);
     return e ? why_set(why, e, "not enough memory to start") : OK;
 }
 
@@ -590,7 +588,8 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
     struct ruler_options options = {
         .env = s->env,
         .seed = tsdb_hash_seed(s->tsdb),
-        .answerer = s->answerer,
+        .answerer = readers_answerer(s->readers),
+        .usage = s->usage,
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 2,
         .writes = s->writes,

@@ -355,7 +355,7 @@ server_start_api(struct server *s, struct why *why)
     struct api_options options = {
         .env = s->env,
         .tsdb = s->tsdb,
-        .answerer = s->answerer,
+        .answerer = readers_answerer(s->readers),
         .usage = s->usage,
         .memory = &s->memory.foreground,
         .decoded_bytes_max = server_decoded_bytes_max(s),

@@ -34,8 +34,7 @@ struct server {
     struct write_queue *queue; /* with wal.ack=destination; else NULL */
     struct metric_collector queue_collector;
     struct readers *readers;
-    struct usage *usage;       /* of metrics, by queries and rules */
-    struct answerer *answerer; /* that of the readers, which counts usage */
+    struct usage *usage; /* of metrics, by queries and rules */
     struct own_writes *writes;
     struct stored_rules *stored_rules;
     struct ruler *ruler;

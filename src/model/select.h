@@ -40,8 +40,14 @@ extern const struct limit_names limits_of_queries; /* query.max_series ... */
 
 struct permitted;
 
-/* Says for whom metrics are counted as used (views/usage.h). */
-enum asker { ASKER_UNCOUNTED, ASKER_USER, ASKER_RULE };
+/* Ways of using a metric (views/usage.h). */
+struct usage;
+enum usage_kind {
+    USAGE_QUERY,  /* samples are asked for by a user */
+    USAGE_RULE,   /* by a rule */
+    USAGE_LOOKUP, /* names, values, labels or exemplars */
+    USAGE_KINDS,
+};
 
 /* The limits and the deadline of a query, shared by everything that works for it, in any thread.
  * The limits are checked before memory is taken or work is done. 0 means no limit. */
@@ -78,7 +84,10 @@ struct query_control {
     /* Views that are opened with this control read only the source of this name, or with "" only
      * the local store. NULL: all of them. */
     const char *source;
-    enum asker asker;
+    struct usage *usage; /* counts the metrics that are asked for; NULL: they are not counted */
+    enum usage_kind usage_kind;
+    uint64_t usage_id;           /* of usage.c, as the next */
+    _Atomic uint64_t usage_hash; /* of the last metric that was counted; relaxed */
 };
 
 /* `control` may be NULL: nothing limits the query. */

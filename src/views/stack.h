@@ -10,8 +10,6 @@
  *          |
  *      tenants       asks for each tenant of a list, and labels its series   view_stack_tenants(),
  *          |                                                                 once
- *      usage         counts the metrics that are asked for                   usage_answerer_new(),
- *          |                                                                 once
  *      merged        the store and all sources as one                        view_stack_merge(),
  *          |      \                                                          for each view
  *      permitted   permitted    series that are visible to the sender
@@ -27,8 +25,7 @@
  *  - replicas is above tenants and merged: a replica is chosen when all its samples are together,
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
- *  - tenants is above merged: sources filter by tenant, and know no lists. It is above usage, which
- *    counts by tenant.
+ *  - tenants is above merged: sources filter by tenant, and know no lists.
  *  - permitted is below merged and replicas, so that hidden samples never win over visible ones. It
  *    is above source, and adds matchers that it treats like those of the question: the external
  *    labels of a source count.

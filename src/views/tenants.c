@@ -16,9 +16,8 @@
 
 /* --- lists of names --------------------------------------------------------------------------- */
 
-/* Cuts off the first of `names`. False after the last. */
-static bool
-take_name(struct bytes *names, struct bytes *ret_name)
+bool
+tenants_next(struct bytes *names, struct bytes *ret_name)
 {
     if (names->at == NULL) return false;
     const uint8_t *bar = names->size == 0 ? NULL : memchr(names->at, '|', names->size);
@@ -32,7 +31,7 @@ enum err
 tenants_check(struct bytes names, struct why *why)
 {
     struct bytes name;
-    for (uint32_t count = 0; take_name(&names, &name); count++) {
+    for (uint32_t count = 0; tenants_next(&names, &name); count++) {
         if (count == TENANTS_AT_ONCE_MAX) {
             return why_set(why, ERR_INPUT, "at most %d tenants can be read at once",
                            TENANTS_AT_ONCE_MAX);
@@ -47,7 +46,7 @@ struct bytes
 tenants_first(struct bytes names)
 {
     struct bytes name = names;
-    (void)take_name(&names, &name);
+    (void)tenants_next(&names, &name);
     return name;
 }
 
@@ -56,7 +55,7 @@ static bool
 is_one_tenant(struct bytes names)
 {
     struct bytes name, first = tenants_first(names);
-    while (take_name(&names, &name)) {
+    while (tenants_next(&names, &name)) {
         if (!bytes_equal(name, first)) return false;
     }
     return true;
@@ -77,7 +76,7 @@ find_tenants(struct tenants_question *q, struct bytes names)
     uint32_t count = 0;
     q->tenants = arena_new(&q->arena, TENANTS_AT_ONCE_MAX * sizeof *q->tenants);
     if (q->tenants == NULL) return ERR_NOMEM;
-    while (count < TENANTS_AT_ONCE_MAX && take_name(&names, &name)) {
+    while (count < TENANTS_AT_ONCE_MAX && tenants_next(&names, &name)) {
         struct bytes copy = arena_copy(&q->arena, name);
         if (copy.at == NULL) return ERR_NOMEM;
         q->tenants[count++].name = copy;
@@ -325,7 +324,7 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
     struct bytes name;
     int64_t least = INT64_MAX;
     if (!view_has_mark(v->below, &now)) return INT64_MIN;
-    while (take_name(&tenant, &name)) {
+    while (tenants_next(&tenant, &name)) {
         int64_t before_ms = view_same_before(v->below, name, before);
         if (before_ms < least) least = before_ms;
     }

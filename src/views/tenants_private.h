@@ -15,7 +15,6 @@ struct tenants_view {
 
 void tenants_view_unref(struct tenants_view *view);
 
-#define TENANT_LABEL   "__tenant_id__"
 #define ORIGINAL_LABEL "original___tenant_id__"
 
 struct tenant_request {

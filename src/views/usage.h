@@ -1,14 +1,14 @@
 /*
  * usage.h - counts how often each metric is asked for, by tenant and name, in memory since the
- * start, and makes an answerer that does so on the way to the one below.
+ * start. Readers call usage_note() for each question, and usage_note_series() for each series that
+ * they read.
  *
- * A view counts a metric once: for a selector that requires a name, that name, even without series;
- * for others the names of the series that were read. Questions for which control->asker is
- * ASKER_UNCOUNTED are passed on as they are.
+ * A query_control counts a metric once, unless another one counts it in between: for a selector
+ * that requires a name, that name, even without series; for others the names of the series.
  *
- * Memory is bounded for each tenant and in all. Where it is not enough, the metric of the tenant
- * that was not asked for the longest time is forgotten. The list says since when it is complete, so
- * that a metric that it lacks was certainly not asked for since then.
+ * Memory is bounded. Where it is not enough, the half of the metrics that was not asked for the
+ * longest time is forgotten. The list says since when it is complete, so that a metric that it
+ * lacks was certainly not asked for since then.
  *
  * Threads: any.
  */
@@ -17,30 +17,21 @@
 
 #include "model/select.h"
 
-enum usage_kind {
-    USAGE_QUERY,  /* samples were asked for by a user */
-    USAGE_RULE,   /* by a rule */
-    USAGE_LOOKUP, /* names, values, labels or exemplars */
-    USAGE_KINDS,
-};
-
-struct usage;
 /* `seed` hides hashes from clients; `memory` may be NULL. ERR_NOMEM. */
 MUST_CHECK enum err usage_new(struct env *env, uint64_t seed, struct budget *memory,
                               struct usage **ret_usage);
-/* Its answerers open no view any more. Accepts NULL. */
+/* No control has it any more. Accepts NULL. */
 void usage_free(struct usage *usage);
-
-/* Returns an answerer over `below`, which outlives it, as `usage` does. ERR_NOMEM. */
-MUST_CHECK enum err usage_answerer_new(struct usage *usage, struct answerer *below,
-                                       struct answerer **ret_answerer);
 
 /* The memory of the counts, for metrics. */
 const struct budget *usage_budget(const struct usage *usage);
 
-/* Counts one use of a metric. */
-void usage_note(struct usage *usage, struct bytes tenant, struct bytes metric,
-                enum usage_kind kind);
+/* Counts the names that the selectors of a question require, for each tenant of a list. Does
+ * nothing without request->control->usage. */
+void usage_note(const struct query_request *request);
+/* Counts the name of a series that was read for `tenant`, which may be a list. Does nothing without
+ * control->usage; `control` may be NULL. */
+void usage_note_series(struct query_control *control, struct bytes tenant, struct bytes labels);
 
 struct metric_usage {
     struct bytes metric;

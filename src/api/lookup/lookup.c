@@ -17,6 +17,7 @@
 #include "base/text/utf8.h"
 #include "base/warnings.h"
 #include "promql/answer.h"
+#include "views/usage.h"
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 
@@ -265,7 +266,11 @@ lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
     bool nothing = l->query.min_ms > l->query.max_ms;
     enum err e =
         replica_choice_open(l->api, &l->replicas, &l->fence, &l->control, &l->view, &l->why);
-    if (e == OK && !nothing) e = ask(l);
+    l->control.usage_kind = USAGE_LOOKUP;
+    if (e == OK && !nothing) {
+        usage_note(&l->query);
+        e = ask(l);
+    }
     view_free(l->view);
     lookup_end(l, e);
 }

@@ -24,6 +24,7 @@
 #include "api/request/replica_choice.h"
 #include "base/text/quote.h"
 #include "base/warnings.h"
+#include "views/usage.h"
 
 enum {
     LIMIT = 100, /* default of `limit` and `batch_size` */
@@ -394,6 +395,8 @@ search_ask(struct name_search *s)
     enum err e =
         replica_choice_open(s->api, &s->replicas, &s->fence, &s->control, &s->view, &s->why);
     if (e) return e;
+    s->control.usage_kind = USAGE_LOOKUP;
+    usage_note(&s->query);
     if (s->label.size > 0)
         e = view_label_values(s->view, &s->query, s->label, &to, &s->why);
     else

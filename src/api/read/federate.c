@@ -14,6 +14,7 @@
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "api/request/replica_choice.h"
+#include "views/usage.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 
@@ -132,6 +133,7 @@ put_series(struct federation *f, struct series_set *set, struct bytes labels)
     buf_put_bytes(&f->labels, labels);
     if (buf_error(&f->labels)) return no_memory(f);
     labels = buf_bytes(&f->labels);
+    usage_note_series(&f->control, f->query.tenant, labels);
     if (labels_get(labels, bytes_of_text("__name__")).size == 0) return OK;
     enum err e = find_latest(f, set, &any);
     if (e || !any) return e;
@@ -146,6 +148,7 @@ static enum err
 put_selected(struct federation *f, const struct query_request *query)
 {
     struct series_set *set;
+    usage_note(query);
     enum err e = view_select(f->view, query, &set, &f->why);
     if (e) return e;
     struct bytes labels = bytes_of("", 0);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/thinned.h"
+#include "views/usage.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
@@ -143,6 +144,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .control = &r->control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "the query has no matchers");
+    usage_note(&request);
     return view_select(r->view, &request, ret_set, why);
 }
 
@@ -194,13 +196,14 @@ report_level(struct read *r, struct why *why)
 }
 
 static enum err
-read_drain(const struct read *r, const struct read_form *form, struct series_set *set,
-           bool only_labels, struct why *why)
+read_drain(struct read *r, const struct read_form *form, struct series_set *set, bool only_labels,
+           struct why *why)
 {
     for (;;) {
         struct bytes labels;
         enum err e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) return e;
+        usage_note_series(&r->control, r->tenant, labels);
         for (bool named = false; !named || !only_labels; named = true) {
             struct sample_batch b;
             e = series_set_batch(set, &b, why);

@@ -99,7 +99,7 @@ replica_choice_open(const struct api *api, const struct replica_choice *c,
                        api->options.answerer->name);
     }
     control->permitted = restricts ? &fence->permitted : NULL;
-    control->asker = c->counts_usage ? ASKER_USER : ASKER_UNCOUNTED;
+    control->usage = c->counts_usage ? api->options.usage : NULL;
     struct view_stack stack = {
         .answerer = api->options.answerer, .replicas = c->names, .replica_count = c->count};
     return view_stack_open(&stack, control, ret_view, why);

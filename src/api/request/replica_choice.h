@@ -21,7 +21,7 @@ MUST_CHECK enum err replica_choice_read(struct api *api, const struct form *form
                                         struct buf *error, struct why *why);
 /* Opens a view of the api's answerer that merges these replicas, and answers only with series that
  * the fence permits, which outlives the view and its sets; sets control->permitted and
- * control->asker. ERR_UNSUPPORTED: the answerer cannot restrict its answers. Errors of view_open().
+ * control->usage. ERR_UNSUPPORTED: the answerer cannot restrict its answers. Errors of view_open().
  */
 MUST_CHECK enum err replica_choice_open(const struct api *api, const struct replica_choice *choice,
                                         const struct fence *fence, struct query_control *control,

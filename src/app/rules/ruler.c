@@ -491,7 +491,6 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
                                .replica_count = t->replica_count,
                                .warn = log_lack,
                                .warn_context = t->ruler};
-    control->asker = ASKER_RULE;
     return view_stack_open(&stack, control, ret_view, why);
 }
 
@@ -522,6 +521,7 @@ fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule
     struct rules_terms *terms = &t->terms;
     terms->open = open_view;
     terms->open_context = t;
+    terms->usage = t->ruler->options.usage;
     terms->resend_ns = s->rules_resend_delay_ms * NS_PER_MS;
     terms->external_url = bytes_of_text(t->ruler->options.external_url);
     terms->timeout_ns = s->query_timeout_ms * NS_PER_MS;

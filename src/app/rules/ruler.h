@@ -24,6 +24,7 @@ struct ruler_options {
     struct env *env;
     uint64_t seed; /* secret key of hashes */
     struct answerer *answerer;
+    struct usage *usage; /* counts the metrics that rules ask for */
     struct budget *memory;
     uint64_t memory_bytes; /* limit of the memory of rules; 0: no limit */
     struct own_writes *writes;

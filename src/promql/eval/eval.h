@@ -400,6 +400,12 @@ enum folding {
 enum folding folding_of(enum token_type op);
 /* True if the selector gives the name of the metric. */
 bool selector_names_one(const struct node *selector);
+/* view_select() and series_set_next(), which also count the metrics that are asked for.
+ * `has_name`: the selector has given the name of the series. */
+MUST_CHECK enum err eval_select(struct evaluation *ev, const struct query_request *request,
+                                struct series_set **ret_set);
+MUST_CHECK enum err eval_next_series(struct evaluation *ev, struct series_set *set, bool has_name,
+                                     struct bytes *ret_labels);
 
 /* --- measure.c -------------------------------------------------------------------------------- */
 
@@ -439,7 +445,7 @@ eval_account(const struct evaluation *ev, const struct series_set *set)
 /* --- operators; they own their operands, also on an error ------------------------------------- */
 
 /* A vector selector or a function of a range, which opens its set of series. Errors of
- * view_select(). */
+ * eval_select(). */
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector **ret_vector);
 MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct plan_node *x,

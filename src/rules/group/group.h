@@ -107,6 +107,7 @@ struct rules_terms {
     enum err (*open)(void *context, struct query_control *control, struct view **ret_view,
                      struct why *why);
     void *open_context;
+    struct usage *usage; /* counts the metrics that rules ask for; may be NULL */
     int64_t resend_ns;
     const struct label *external_labels;
     uint32_t external_count;

@@ -22,7 +22,7 @@ struct api_rig {
     struct api_limits limits;
     /* The double of the store's answerer: it has `names`, or fails. */
     struct answerer answerer;
-    struct usage *usage; /* counts nothing unless a test makes an answerer of it */
+    struct usage *usage; /* counts what requests ask for */
     struct view view;
     struct series_set set;
     enum err open_error, ask_error, sample_error;

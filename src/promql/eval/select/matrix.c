@@ -182,7 +182,7 @@ matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *s
         struct bytes labels;
         struct sample_batch b;
         const struct fhist *before = NULL;
-        enum err e = series_set_next(set, &labels, &ev->why);
+        enum err e = eval_next_series(ev, set, false, &labels);
         if (e || labels.at == NULL) return e;
         e = matrix_add_series(ev, m, labels, false);
         do {
@@ -254,7 +254,7 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
     struct sample_window range;
     enum err e = range_of(ev, node, &range);
     if (e == OK) e = matrix_request(ev, node, &matchers, &request);
-    if (e == OK) e = view_select(ev->view, &request, &set, &ev->why);
+    if (e == OK) e = eval_select(ev, &request, &set);
     if (e) return e;
     e = matrix_read_series(ev, m, set, &range);
     eval_account(ev, set);

@@ -321,7 +321,8 @@ next_series(struct range_vector *r, struct bytes *ret_labels, bool *ret_drops_na
     struct range_buffer *s = &r->samples;
     assert(s->set == NULL || r->subquery == NULL); /* invariant 1 */
     *ret_drops_name = false;
-    if (s->set != NULL) return series_set_next(s->set, ret_labels, &r->vector.ev->why);
+    if (s->set != NULL)
+        return eval_next_series(r->vector.ev, s->set, r->vector.one_name, ret_labels);
     s->column = NULL;
     enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &s->column);
     if (e) return e;
@@ -469,7 +470,7 @@ open_selector(struct range_vector *r, const struct plan_node *x, const struct no
     s->takes_summaries = request.hints.summaries != 0;
     s->hints_from_ms = window_end(r, 0) - r->range_ms;
     assert(!s->takes_summaries || !s->looks_at_starts); /* invariant 2 */
-    if (e == OK) e = view_select(ev->view, &request, &s->set, &ev->why);
+    if (e == OK) e = eval_select(ev, &request, &s->set);
     if (e == OK) r->vector.cost = series_set_cost(s->set);
     return e;
 }

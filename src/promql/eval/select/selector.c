@@ -22,6 +22,7 @@
 #include "base/search.h"
 #include "base/text/time_text.h"
 #include "promql/eval/select/rolled.h"
+#include "views/usage.h"
 
 /* A sample that later steps may look back to. A histogram is a view of its batch until it
  * is kept. */
@@ -534,7 +535,7 @@ selector_next(struct vector *v, struct column **ret_column)
     struct selector_vector *s = (struct selector_vector *)v;
     *ret_column = NULL;
     for (;;) {
-        enum err e = series_set_next(s->set, &s->labels, &v->ev->why);
+        enum err e = eval_next_series(v->ev, s->set, v->one_name, &s->labels);
         if (e || s->labels.at == NULL) return e;
         e = fill_column(s);
         if (e) return e;
@@ -567,6 +568,23 @@ selector_names_one(const struct node *n)
         if (m->type == MATCH_EQUAL && bytes_equal_text(m->name, "__name__")) return true;
     }
     return false;
+}
+
+enum err
+eval_select(struct evaluation *ev, const struct query_request *request, struct series_set **ret_set)
+{
+    usage_note(request);
+    return view_select(ev->view, request, ret_set, &ev->why);
+}
+
+enum err
+eval_next_series(struct evaluation *ev, struct series_set *set, bool has_name,
+                 struct bytes *ret_labels)
+{
+    enum err e = series_set_next(set, ret_labels, &ev->why);
+    if (e == OK && !has_name && ret_labels->at != NULL)
+        usage_note_series(ev->control, ev->tenant, *ret_labels);
+    return e;
 }
 
 enum err
@@ -624,7 +642,7 @@ vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vec
     s->request.hints.times_only =
         node->selector.extent == EXTENT_PLAIN && (x->part == PART_PRESENCE || x->part == PART_TIME);
     if (e == OK) {
-        e = view_select(ev->view, &s->request, &s->set, &ev->why);
+        e = eval_select(ev, &s->request, &s->set);
         if (e == OK) s->vector.cost = series_set_cost(s->set);
     }
     if (e) {
