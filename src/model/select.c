@@ -132,6 +132,17 @@ query_control_is_over(const struct query_control *control)
            is_over(&control->bytes_seen, control->bytes_max);
 }
 
+void
+query_control_warn(struct query_control *control, struct series_set *set)
+{
+    const char *sentence;
+    if (control == NULL || control->warn == NULL || set == NULL) return;
+    for (uint32_t i = 0; (sentence = series_set_warning(set, i)) != NULL; i++) {
+        atomic_store_explicit(&control->lacks, true, memory_order_relaxed);
+        control->warn(control->warn_context, sentence);
+    }
+}
+
 bool
 matcher_set_matches(const struct matcher_set *set, struct bytes labels)
 {

@@ -84,6 +84,13 @@ struct query_control {
     /* Views that are opened with this control read only the source of this name, or with "" only
      * the local store. NULL: all of them. */
     const char *source;
+    /* For evaluations of PromQL, which make their own requests: as in struct query_request. */
+    bool partial, shows_warnings;
+    /* Called with the warnings of the sets that an evaluation reads, by any of its threads, and
+     * with some more than once. NULL: they are not wanted. */
+    void (*warn)(void *context, const char *sentence);
+    void *warn_context;
+    _Atomic bool lacks;  /* warn() was called; relaxed */
     struct usage *usage; /* counts the metrics that are asked for; NULL: they are not counted */
     enum usage_kind usage_kind;
     uint64_t usage_id;           /* of usage.c, as the next */
@@ -101,6 +108,9 @@ MUST_CHECK enum err query_control_add_bytes(struct query_control *control, uint6
                                             struct why *why);
 /* True if one of these three refused. `control` is not NULL. */
 bool query_control_is_over(const struct query_control *control);
+struct series_set;
+/* Passes the warnings of a set to control->warn, unless that is NULL. Both may be NULL. */
+void query_control_warn(struct query_control *control, struct series_set *set);
 
 /* A set of matchers. The matchers live as long as the series set that is selected with them; the
  * array may end with the call. */
@@ -276,7 +286,6 @@ struct series_survey {
     struct series_cost guess; /* the result of series_set_cost() for the same question */
 };
 
-struct series_set;
 struct series_set_ops {
     /* The next series; ret_labels->at is NULL after the last. */
     enum err (*next)(struct series_set *set, struct bytes *ret_labels, struct why *why);
@@ -428,8 +437,6 @@ struct view_ops {
                        struct series_survey *ret, struct why *why);
     /* False if the answer is empty because of the tenant, times and matchers alone. NULL: never. */
     bool (*concerns)(const struct view *view, const struct query_request *request);
-    /* True if an answer had a warning until now. NULL if the view does not record it. */
-    bool (*lacks)(struct view *view);
     void (*free)(struct view *view);
 };
 struct view {
@@ -537,13 +544,6 @@ view_has_mark(const struct view *view, struct view_mark *ret_mark)
     if (view->ops->mark == NULL) return false;
     *ret_mark = view->ops->mark(view);
     return true;
-}
-
-/* Incomplete answers must not be cached: the next ones would have no warning. */
-static inline bool
-view_lacks(struct view *view)
-{
-    return view->ops->lacks != NULL && view->ops->lacks(view);
 }
 
 /* Returns the time before which an earlier view of the same answerer gave the tenant the same

@@ -380,12 +380,6 @@ concerns(const struct view *view, const struct query_request *request)
     return view_concerns(((const struct permitted_view *)view)->below, request);
 }
 
-static bool
-lacks(struct view *view)
-{
-    return view_lacks(((struct permitted_view *)view)->below);
-}
-
 static void
 free_view(struct view *view)
 {
@@ -407,7 +401,6 @@ ops_over(const struct view_ops *below)
         .same_before = below->same_before == NULL ? NULL : same_before,
         .survey = below->survey == NULL ? NULL : survey,
         .concerns = below->concerns == NULL ? NULL : concerns,
-        .lacks = below->lacks == NULL ? NULL : lacks,
         .free = free_view,
     };
     return ops;

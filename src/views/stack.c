@@ -4,7 +4,6 @@
 #include <assert.h>
 
 #include "views/merged.h"
-#include "views/partial.h"
 #include "views/permitted.h"
 #include "views/replicas.h"
 #include "views/tenants.h"
@@ -19,12 +18,6 @@ view_stack_open(const struct view_stack *s, struct query_control *control, struc
     if (s->replica_count > 0) {
         e = replicas_view_new(view, s->replicas, s->replica_count, control->budget, &view, why);
         if (e) return e; /* it has freed the view */
-    }
-    if (s->warn != NULL) {
-        struct view *below = view;
-        e = warned_view_new(below, control->budget, s->warn, s->warn_context, &view, why);
-        if (e) view_free(below);
-        if (e) return e;
     }
     *ret_view = view;
     return OK;

@@ -4,10 +4,8 @@
  *
  *      PromQL, rules, remote read, look-ups
  *          |
- *      partial       keeps warnings, for callers that do not read them       view_stack_open(),
+ *      replicas      series that differ in replica labels only become one    view_stack_open(),
  *          |                                                                 for each view
- *      replicas      series that differ in replica labels only become one
- *          |
  *      tenants       asks for each tenant of a list, and labels its series   view_stack_tenants(),
  *          |                                                                 once
  *      merged        the store and all sources as one                        view_stack_merge(),
@@ -21,7 +19,6 @@
  *
  * All layers implement model/select.h, so each of them can be left out. Reasons for the order:
  *
- *  - partial is on top, because all layers below may warn.
  *  - replicas is above tenants and merged: a replica is chosen when all its samples are together,
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
@@ -45,10 +42,6 @@ struct view_stack {
     struct answerer *answerer;
     const struct bytes *replicas; /* labels that name replicas; copied */
     uint32_t replica_count;       /* 0: replicas are not merged */
-    /* Gets each warning when the view is freed; the sets of the view must be freed before. NULL:
-     * callers read the warnings, or put a partial_view_init() of their own on top. */
-    void (*warn)(void *context, const char *sentence);
-    void *warn_context;
 };
 
 /* Opens a view; `control` is not NULL. ERR_INPUT: too many replica labels. Errors of the answerer;

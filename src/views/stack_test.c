@@ -6,7 +6,7 @@
 #include "model/permitted.h"
 #include "views/stack.h"
 
-/* A store whose views have no series, and sets with a warning about one missing range. */
+/* A store whose views have no series, and sets without warnings. */
 struct store {
     struct answerer answerer; /* first */
     unsigned views, sets;     /* open ones */
@@ -36,7 +36,8 @@ static const char *
 set_warning(struct series_set *set, uint32_t index)
 {
     (void)set;
-    return index == 0 ? "part 7 is missing" : NULL;
+    (void)index;
+    return NULL;
 }
 
 static void
@@ -84,13 +85,6 @@ store_open(struct answerer *answerer, struct query_control *control, struct view
 static const struct answerer_ops store_ops = {.open = store_open};
 
 static void
-note_warning(void *context, const char *sentence)
-{
-    assert_string_equal(sentence, "part 7 is missing");
-    ++*(unsigned *)context;
-}
-
-static void
 ask(struct view *view)
 {
     struct query_request request = {.min_ms = 1, .max_ms = 2};
@@ -102,37 +96,13 @@ ask(struct view *view)
     series_set_free(set);
 }
 
-UNIT_TEST(test_warnings_from_below_replicas_reach_the_top)
-{
-    const struct bytes replica = bytes_of_text("replica");
-    for (uint32_t replicas = 0; replicas <= 1; replicas++) {
-        struct store store = {.answerer = {.ops = &store_ops}};
-        unsigned warned = 0;
-        struct view_stack stack = {.answerer = &store.answerer,
-                                   .replicas = &replica,
-                                   .replica_count = replicas,
-                                   .warn = note_warning,
-                                   .warn_context = &warned};
-        struct query_control control = {.env = NULL};
-        struct view *view;
-        assert_int_equal(view_stack_open(&stack, &control, &view, NULL), OK);
-        ask(view);
-        assert_int_equal(store.sets, 0);
-        assert_int_equal(warned, 0);
-        view_free(view);
-        assert_int_equal(warned, 1);
-        assert_int_equal(store.views, 0);
-    }
-}
-
 UNIT_TEST(test_a_refused_allocation_leaves_no_view_open)
 {
     const struct bytes replica = bytes_of_text("replica");
     enum err e = ERR_NOMEM;
     for (uint64_t nth = 1; e; nth++) {
         struct store store = {.answerer = {.ops = &store_ops}};
-        unsigned warned = 0;
-        struct view_stack stack = {&store.answerer, &replica, 1, note_warning, &warned};
+        struct view_stack stack = {&store.answerer, &replica, 1};
         struct query_control control = {.env = NULL};
         struct view *view;
         mem_fail_nth(nth, false);
@@ -195,7 +165,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_warnings_from_below_replicas_reach_the_top),
         cmocka_unit_test(test_a_refused_allocation_leaves_no_view_open),
         cmocka_unit_test(test_a_merge_of_nothing_says_why),
         cmocka_unit_test(test_a_store_alone_is_not_wrapped),

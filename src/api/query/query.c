@@ -35,11 +35,12 @@
 #include "api/request/form.h"
 #include "api/request/replica_choice.h"
 #include "auth/gate.h"
+#include "base/lock.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "base/warnings.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
-#include "views/partial.h"
 #include "wire/number.h"
 
 enum {
@@ -70,8 +71,7 @@ struct api_query {
     enum query_purpose purpose;
     enum query_stats stats;
     bool is_range;
-    bool is_partial; /* damaged data is left out, with a warning */
-    bool is_alone;   /* this attempt began when no other query ran */
+    bool is_alone; /* this attempt began when no other query ran */
     struct form form;
     struct budget budget;
     struct query_control control;
@@ -86,8 +86,11 @@ struct api_query {
     struct promql_result *result;
     struct promql_plan *plan;
     struct view *view;
-    struct partial_view without; /* the view without damaged data, and its warnings */
-    uint64_t limit;              /* largest number of series in the response; 0: unlimited */
+    struct lock lock;         /* LOCK_RANK_LEAF; guards the next two while the query is evaluated */
+    struct warnings warnings; /* about data that the result lacks */
+    bool lost_warning;
+
+    uint64_t limit; /* largest number of series in the response; 0: unlimited */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;
@@ -214,7 +217,9 @@ read_options(struct api_query *q)
     if (e == OK) e = form_bool(&q->form, "nocache", &nocache, &q->error);
     o->counts = q->stats > STATS_COST;
     o->cache = nocache || o->counts ? NULL : q->api->results;
-    if (e == OK) e = form_bool(&q->form, "partial_response", &q->is_partial, &q->error);
+    /* Nor are results without damaged data cached. */
+    if (e == OK) e = form_bool(&q->form, "partial_response", &q->control.partial, &q->error);
+    if (q->control.partial) o->cache = NULL;
     if (e == OK) {
         e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
     }
@@ -453,10 +458,10 @@ static enum err
 put_notes(struct api_query *q, enum promql_note kind, bool limited)
 {
     struct query_notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
-    const char *missing = kind == PROMQL_WARNING ? partial_view_warning(&q->without, 0) : NULL;
-    for (uint32_t i = 1; missing != NULL; i++) {
+    const char *missing;
+    for (uint32_t i = 0; kind == PROMQL_WARNING; i++) {
+        if ((missing = warnings_at(&q->warnings, i)) == NULL) break;
         put_note(&n, bytes_of_text(missing));
-        missing = partial_view_warning(&q->without, i);
     }
     enum err e = promql_answer_notes(q->result, kind, limited, &q->budget, put_note, &n, &q->why);
     if (n.any) json_array_close(&q->json);
@@ -578,6 +583,17 @@ query_reply(struct api_query *q, enum err e)
 
 /* --- the query -------------------------------------------------------------------------------- */
 
+static void
+keep_warning(void *context, const char *sentence)
+{
+    struct api_query *q = context;
+    struct why place;
+    (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
+    lock_take(&q->lock);
+    q->lost_warning |= warnings_add(&q->warnings, &place) != OK;
+    lock_drop(&q->lock);
+}
+
 /* Sets the limits of the query. */
 static void
 begin_control(struct api_query *q)
@@ -590,6 +606,9 @@ begin_control(struct api_query *q)
     c->samples_max = q->limits.samples_read_max;
     c->bytes_max = q->limits.bytes_max;
     c->names = &limits_of_queries;
+    c->shows_warnings = true;
+    c->warn = keep_warning;
+    c->warn_context = q;
     q->options.control = c;
     q->options.budget = &q->budget;
     q->options.held_max = q->limits.samples_max;
@@ -630,9 +649,9 @@ static enum err
 query_evaluate(struct api_query *q)
 {
     assert(q->result == NULL); /* invariant 2 */
-    partial_view_init(&q->without, q->view, q->is_partial, &q->budget);
-    enum err e = promql_run(q->tree, &q->without.view, &q->options, &q->result, &q->error, &q->why);
-    return e ? e : partial_view_check(&q->without, &q->why);
+    enum err e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    if (e || !q->lost_warning) return e;
+    return why_set(&q->why, ERR_NOMEM, "not enough memory for warnings about damage");
 }
 
 static enum err
@@ -697,13 +716,15 @@ forget_attempt(struct api_query *q)
     assert(q->view == NULL); /* invariant 2 */
     promql_result_free(q->result);
     promql_plan_free(q->plan);
-    partial_view_fini(&q->without);
+    warnings_fini(&q->warnings);
+    warnings_init(&q->warnings, &q->budget);
     if (q->tree != NULL) promql_free(q->tree);
     q->result = NULL;
     q->plan = NULL;
     q->options.plan = NULL;
     q->tree = NULL;
-    q->without = (struct partial_view){.below = NULL};
+    q->lost_warning = false;
+    q->control.lacks = false;
 }
 
 /* Waits for memory of other queries. False: it does not come. The query waits for a quarter more
@@ -801,6 +822,8 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
     budget_init(&q->budget, "query", 0, &api->read_budget);
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
     buf_init(&q->error, NULL, SENTENCE_BYTES_MAX);
+    lock_init(&q->lock, LOCK_RANK_LEAF);
+    warnings_init(&q->warnings, &q->budget);
     begin_control(q);
     unsigned refused;
     enum err e =
@@ -812,6 +835,7 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
         query_end(q, e);
     }
     forget_attempt(q);
+    lock_fini(&q->lock);
     fence_fini(&q->fence);
     form_fini(&q->form);
     buf_fini(&q->error);

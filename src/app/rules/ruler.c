@@ -476,8 +476,9 @@ log_lack(void *context, const char *sentence)
 {
     static struct log_gate gate;
     uint64_t held_back;
-    struct ruler *r = context;
-    if (!log_often(&gate, env_monotonic_ns(r->options.env), LACK_LOG_AGAIN_NS, &held_back)) return;
+    const struct terms_in_force *t = context;
+    int64_t now_ns = env_monotonic_ns(t->ruler->options.env);
+    if (!log_often(&gate, now_ns, LACK_LOG_AGAIN_NS, &held_back)) return;
     log_warn("rules are evaluated without samples that are damaged", KV("warning", sentence),
              KV("more_held_back", held_back));
 }
@@ -488,9 +489,7 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
     const struct terms_in_force *t = context;
     struct view_stack stack = {.answerer = t->ruler->options.answerer,
                                .replicas = t->replicas,
-                               .replica_count = t->replica_count,
-                               .warn = log_lack,
-                               .warn_context = t->ruler};
+                               .replica_count = t->replica_count};
     return view_stack_open(&stack, control, ret_view, why);
 }
 
@@ -521,6 +520,7 @@ fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule
     struct rules_terms *terms = &t->terms;
     terms->open = open_view;
     terms->open_context = t;
+    terms->warn = log_lack;
     terms->usage = t->ruler->options.usage;
     terms->resend_ns = s->rules_resend_delay_ms * NS_PER_MS;
     terms->external_url = bytes_of_text(t->ruler->options.external_url);

@@ -400,12 +400,14 @@ enum folding {
 enum folding folding_of(enum token_type op);
 /* True if the selector gives the name of the metric. */
 bool selector_names_one(const struct node *selector);
-/* view_select() and series_set_next(), which also count the metrics that are asked for.
- * `has_name`: the selector has given the name of the series. */
+/* view_select(), series_set_next() and series_set_free(), which also count the metrics that are
+ * asked for, pass warnings on, and account the cost. `has_name`: the selector has given the name of
+ * the series. `set` may be NULL. */
 MUST_CHECK enum err eval_select(struct evaluation *ev, const struct query_request *request,
                                 struct series_set **ret_set);
 MUST_CHECK enum err eval_next_series(struct evaluation *ev, struct series_set *set, bool has_name,
                                      struct bytes *ret_labels);
+void eval_free_set(const struct evaluation *ev, struct series_set *set);
 
 /* --- measure.c -------------------------------------------------------------------------------- */
 
@@ -435,12 +437,6 @@ MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_figur
 void measure_account(struct plan_figures *figures, const struct series_set *set);
 /* Notes that an operator was given windows of a resolution; shards may do so at once. */
 void measure_resolution(struct plan_figures *figures, int64_t resolution_ms);
-/* measure_account() for the operator that is measured, before the set (may be NULL) is freed. */
-static inline void
-eval_account(const struct evaluation *ev, const struct series_set *set)
-{
-    if (ev->at != NULL && set != NULL) measure_account(ev->at, set);
-}
 
 /* --- operators; they own their operands, also on an error ------------------------------------- */
 

@@ -265,7 +265,10 @@ run_with_cache(struct query_run *run, struct promql_cache *cache, const struct v
     bool shortens = x != NULL && x->grid.count > grid.count && kept >= grid.count / 2;
     cached_release(x);
     assert(ev->grid.count == grid.count); /* invariant 3 */
-    bool whole = ev->notes.count == 0 && !view_lacks(ev->view);
+    /* Incomplete results are not cached: the next ones would have no warning. */
+    bool whole =
+        ev->notes.count == 0 &&
+        (ev->control == NULL || !atomic_load_explicit(&ev->control->lacks, memory_order_relaxed));
     if (e == OK && kept < grid.count && !shortens && whole && !ev->spans_steps) {
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
     }

@@ -22,6 +22,8 @@ ask_control(const struct evaluating *ev, struct budget *budget, struct query_con
         .samples_max = terms->samples_read_max,
         .bytes_max = terms->bytes_max,
         .names = &limits_of_queries,
+        .warn = terms->warn,
+        .warn_context = terms->open_context,
         .usage = terms->usage,
         .usage_kind = USAGE_RULE,
     };

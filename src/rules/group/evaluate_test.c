@@ -21,6 +21,8 @@ struct fake_host {
     enum err write_error;      /* result of the write with the ticket `write_fails` */
     uint64_t write_fails;
     enum err open_error, select_error;
+    bool lacks; /* the view has a warning */
+    char warned[64];
     uint64_t rejected;
     int64_t thinned_to_ms; /* resolution of which the view has the last sample of each window */
     uint32_t calls, notices, most; /* of send() */
@@ -97,8 +99,8 @@ empty_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 static const char *
 empty_warning(struct series_set *set, uint32_t index)
 {
-    (void)set, (void)index;
-    return NULL;
+    (void)set;
+    return fake.lacks && index == 0 ? "part 7 is missing" : NULL;
 }
 
 static void
@@ -139,7 +141,16 @@ empty_open(void *context, struct query_control *control, struct view **ret_view,
 /* --- groups ----------------------------------------------------------------------------------- */
 
 static struct rules_host host = {.write = fake_write, .settle = fake_settle, .send = fake_send};
+static void
+fake_warn(void *context, const char *sentence)
+{
+    snprintf(fake.warned, sizeof fake.warned, "%s: %s", (const char *)context, sentence);
+}
+
+static char warned_context[] = "terms";
 static const struct rules_terms terms = {.open = empty_open,
+                                         .open_context = warned_context,
+                                         .warn = fake_warn,
                                          .lookback_ms = 300000,
                                          .resend_ns = 60 * NS_PER_S,
                                          .external_url = {(const uint8_t *)"http://f", 8}};
@@ -293,6 +304,18 @@ UNIT_TEST(test_a_rule_that_reads_downsampled_samples_is_good_and_says_it)
     group_free(g);
 }
 
+UNIT_TEST(test_a_warning_about_what_a_rule_reads_is_passed_on)
+{
+    for (unsigned lacks = 0; lacks < 2; lacks++) {
+        struct group *g = two_batches();
+        fake.lacks = lacks;
+        assert_true(evaluate(g, AT_NS).stored);
+        assert_string_equal(fake.warned, lacks ? "terms: part 7 is missing" : "");
+        expect_error(g, 2, "");
+        group_free(g);
+    }
+}
+
 UNIT_TEST(test_rules_fail_without_a_view)
 {
     struct group *g = two_batches();
@@ -400,6 +423,7 @@ main(void)
         cmocka_unit_test(test_a_rule_whose_results_cannot_be_written_fails_alone),
         cmocka_unit_test(test_a_rule_whose_results_are_refused_fails),
         cmocka_unit_test(test_a_rule_that_reads_downsampled_samples_is_good_and_says_it),
+        cmocka_unit_test(test_a_warning_about_what_a_rule_reads_is_passed_on),
         cmocka_unit_test(test_rules_fail_without_a_view),
         cmocka_unit_test(test_an_evaluation_that_the_end_broke_off_is_not_counted_as_stored),
         cmocka_unit_test(test_all_alerts_are_sent_some_at_a_time),

@@ -107,6 +107,9 @@ struct rules_terms {
     enum err (*open)(void *context, struct query_control *control, struct view **ret_view,
                      struct why *why);
     void *open_context;
+    /* Gets open_context, and warnings about data that the answers lack, some more than once. May be
+     * NULL. */
+    void (*warn)(void *context, const char *sentence);
     struct usage *usage; /* counts the metrics that rules ask for; may be NULL */
     int64_t resend_ns;
     const struct label *external_labels;

@@ -103,6 +103,7 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
                     "results that are stored cannot be compared, only overwritten: %s",
                     sentence.text);
     }
+    query_control_warn(&control, set);
     series_set_free(set);
     view_free(own);
     for (uint32_t i = 0; i < matched.count; i++) {

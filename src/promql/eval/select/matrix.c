@@ -257,8 +257,7 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
     if (e == OK) e = eval_select(ev, &request, &set);
     if (e) return e;
     e = matrix_read_series(ev, m, set, &range);
-    eval_account(ev, set);
-    series_set_free(set);
+    eval_free_set(ev, set);
     return e;
 }
 

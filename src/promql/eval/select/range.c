@@ -398,8 +398,7 @@ range_free(struct vector *v)
 {
     struct range_vector *r = (struct range_vector *)v;
     struct budget *budget = v->ev->budget;
-    eval_account(v->ev, r->samples.set);
-    series_set_free(r->samples.set);
+    eval_free_set(v->ev, r->samples.set);
     vector_free(r->subquery);
     range_buffer_fini(&r->samples);
     arena_fini(&r->arena);

@@ -553,8 +553,7 @@ static void
 selector_free(struct vector *v)
 {
     struct selector_vector *s = (struct selector_vector *)v;
-    eval_account(v->ev, s->set);
-    series_set_free(s->set);
+    eval_free_set(v->ev, s->set);
     column_fini(&s->column, v->ev->budget, v->grid.count);
     arena_fini(&s->arena);
     mem_free(v->ev->budget, s, sizeof *s);
@@ -573,8 +572,21 @@ selector_names_one(const struct node *n)
 enum err
 eval_select(struct evaluation *ev, const struct query_request *request, struct series_set **ret_set)
 {
-    usage_note(request);
-    return view_select(ev->view, request, ret_set, &ev->why);
+    struct query_request r = *request;
+    r.partial = ev->control != NULL && ev->control->partial;
+    r.shows_warnings = ev->control != NULL && ev->control->shows_warnings;
+    usage_note(&r);
+    enum err e = view_select(ev->view, &r, ret_set, &ev->why);
+    if (e == OK) query_control_warn(ev->control, *ret_set); /* it may be freed after the result */
+    return e;
+}
+
+void
+eval_free_set(const struct evaluation *ev, struct series_set *set)
+{
+    if (ev->at != NULL && set != NULL) measure_account(ev->at, set);
+    query_control_warn(ev->control, set);
+    series_set_free(set);
 }
 
 enum err
