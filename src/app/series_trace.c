@@ -153,16 +153,9 @@ put_rule(struct json *to, const struct relabel_spec *rule)
 static void
 put_step(void *context, const struct trace_step *step)
 {
-    static const char *const words[] = {
-        [TRACE_TENANT] = "tenants",
-        [TRACE_SELECT] = "select",
-        [TRACE_EXTERNAL_LABELS] = "external_labels",
-        [TRACE_RELABEL] = "relabel",
-        [TRACE_TENANT_LABEL] = "tenant_label",
-    };
     struct json *to = context;
     json_object_open(to);
-    json_member_text(to, "step", words[step->kind]);
+    json_member_text(to, "step", step->key);
     json_member_uint(to, "number", step->number);
     if (step->rule != NULL) put_rule(to, step->rule);
     if (step->selector != NULL) json_member_text(to, "rule", step->selector);
@@ -171,19 +164,28 @@ put_step(void *context, const struct trace_step *step)
 }
 
 static enum err
+put_steps(struct tracing *t, const struct destination_settings *settings, struct why *why)
+{
+    struct bytes labels;
+    json_member_array(t->to, "steps");
+    enum err e = trace_destination(settings, t->question->tenant, t->labels, &t->arena, put_step,
+                                   t->to, &labels, why);
+    json_array_close(t->to);
+    if (e == OK) member_series(t->to, labels);
+    return e;
+}
+
+static enum err
 put_rules(struct tracing *t, struct why *why)
 {
-    const struct trace_sink sink = {put_step, t->to};
     struct relabel_text rules = {NULL};
-    struct bytes labels;
     if (t->question->rules.size == 0 || t->labels.size == 0) return OK;
     enum err e = relabel_text_yaml(t->question->rules, &rules, why);
     if (e) return e;
     json_member_object(t->to, "rules");
-    json_member_array(t->to, "steps");
-    e = trace_rules(rules.specs, rules.count, t->labels, &t->arena, &sink, &labels, why);
-    json_array_close(t->to);
-    if (e == OK) member_series(t->to, labels);
+    e = put_steps(
+        t, &(struct destination_settings){.relabel = rules.specs, .relabel_count = rules.count},
+        why);
     json_object_close(t->to);
     relabel_text_free(&rules);
     return e;
@@ -193,16 +195,10 @@ static enum err
 put_destination(void *context, const struct destination_settings *settings, struct why *why)
 {
     struct tracing *t = context;
-    const struct trace_sink sink = {put_step, t->to};
-    struct bytes labels;
     json_object_open(t->to);
     json_member_text(t->to, "name", settings->name);
     json_member_text(t->to, "type", destination_type_word(settings->type));
-    json_member_array(t->to, "steps");
-    enum err e =
-        trace_destination(settings, t->question->tenant, t->labels, &t->arena, &sink, &labels, why);
-    json_array_close(t->to);
-    if (e == OK) member_series(t->to, labels);
+    enum err e = put_steps(t, settings, why);
     json_object_close(t->to);
     return e;
 }

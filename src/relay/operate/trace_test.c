@@ -12,11 +12,10 @@
 static void
 note_step(void *context, const struct trace_step *step)
 {
-    static const char *const words[] = {"tenants", "select", "external_labels", "relabel",
-                                        "tenant_label"};
-    buf_printf(context, "%s %u%s; ", words[step->kind], step->number,
+    buf_printf(context, "%s %u%s; ", step->key, step->number,
                step->labels.size == 0 ? " ends" : "");
-    assert_int_equal(step->rule != NULL, step->kind == TRACE_RELABEL);
+    assert_int_equal(step->rule != NULL, strcmp(step->key, "relabel") == 0);
+    assert_int_equal(step->selector != NULL, strcmp(step->key, "select") == 0 && step->number > 0);
 }
 
 static void
@@ -28,11 +27,11 @@ check(const struct destination_settings *settings, const char *tenant, const cha
     struct selection *selection;
     struct bytes traced, selected;
     struct why why = {""};
-    const struct trace_sink sink = {note_step, &steps};
     arena_init(&arena, NULL, 0, 0);
     buf_init(&steps, NULL, 1 << 16);
     struct bytes labels = labels_of_text(series, &arena);
-    must(trace_destination(settings, bytes_of_text(tenant), labels, &arena, &sink, &traced, &why));
+    must(trace_destination(settings, bytes_of_text(tenant), labels, &arena, note_step, &steps,
+                           &traced, &why));
     must(selection_new(settings, &selection, &why));
     must(selection_apply(selection, bytes_of_text(tenant), labels, &arena, &selected));
     buf_put_u8(&steps, '\0');
