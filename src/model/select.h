@@ -40,7 +40,7 @@ extern const struct limit_names limits_of_queries; /* query.max_series ... */
 
 struct permitted;
 
-/* Ways of using a metric (views/usage.h). */
+/* Ways of using a metric (model/usage.h). */
 struct usage;
 enum usage_kind {
     USAGE_QUERY,  /* samples are asked for by a user */

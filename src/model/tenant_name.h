@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+#define TENANT_LABEL "__tenant_id__" /* of series that are read for a list of tenants */
 enum { TENANT_NAME_BYTES_MAX = 150 };
 
 /* ERR_INPUT: "expected a tenant name of at most ..., got 'a/b'"; the caller says where it was
@@ -18,5 +19,11 @@ tenant_name_fits(struct bytes name)
 {
     return name.size > 0 && name.size <= TENANT_NAME_BYTES_MAX;
 }
+
+/* Lists of names, "a|b": cuts off the first of `names`, whose view is NULL after the last one.
+ * False then. */
+bool tenants_next(struct bytes *names, struct bytes *ret_name);
+/* Returns the first name. */
+struct bytes tenants_first(struct bytes names);
 
 #endif

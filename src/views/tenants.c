@@ -16,17 +16,6 @@
 
 /* --- lists of names --------------------------------------------------------------------------- */
 
-bool
-tenants_next(struct bytes *names, struct bytes *ret_name)
-{
-    if (names->at == NULL) return false;
-    const uint8_t *bar = names->size == 0 ? NULL : memchr(names->at, '|', names->size);
-    size_t size = bar == NULL ? names->size : (size_t)(bar - names->at);
-    *ret_name = bytes_of(names->at, size);
-    *names = bar == NULL ? bytes_of(NULL, 0) : bytes_of(bar + 1, names->size - size - 1);
-    return true;
-}
-
 enum err
 tenants_check(struct bytes names, struct why *why)
 {
@@ -40,14 +29,6 @@ tenants_check(struct bytes names, struct why *why)
         if (e) return e;
     }
     return OK;
-}
-
-struct bytes
-tenants_first(struct bytes names)
-{
-    struct bytes name = names;
-    (void)tenants_next(&names, &name);
-    return name;
 }
 
 /* Returns true if all names are the same. */

@@ -19,16 +19,12 @@
 #define VIEWS_TENANTS_H
 
 #include "model/select.h"
+#include "model/tenant_name.h"
 
-#define TENANT_LABEL "__tenant_id__"
 enum { TENANTS_AT_ONCE_MAX = 256 };
 
 /* ERR_INPUT: a name is not a valid tenant name, or there are too many. */
 MUST_CHECK enum err tenants_check(struct bytes names, struct why *why);
-/* Cuts off the first of `names`, whose view is NULL after the last one. False then. */
-bool tenants_next(struct bytes *names, struct bytes *ret_name);
-/* Returns the first name. */
-struct bytes tenants_first(struct bytes names);
 
 /* `below` outlives the answerer, which does not free it. ERR_NOMEM. */
 MUST_CHECK enum err tenants_answerer_new(struct answerer *below, struct answerer **ret_answerer);

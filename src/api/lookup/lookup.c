@@ -16,8 +16,8 @@
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 #include "base/warnings.h"
+#include "model/usage.h"
 #include "promql/answer.h"
-#include "views/usage.h"
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 

@@ -24,7 +24,7 @@
 #include "api/request/replica_choice.h"
 #include "base/text/quote.h"
 #include "base/warnings.h"
-#include "views/usage.h"
+#include "model/usage.h"
 
 enum {
     LIMIT = 100, /* default of `limit` and `batch_size` */

@@ -14,7 +14,7 @@
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "api/request/replica_choice.h"
-#include "views/usage.h"
+#include "model/usage.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 

@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/thinned.h"
-#include "views/usage.h"
+#include "model/usage.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

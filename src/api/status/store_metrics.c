@@ -2,7 +2,7 @@
 #include "api/queues.h"
 #include "api/status/status.h"
 #include "api/write/write.h"
-#include "views/usage.h"
+#include "model/usage.h"
 
 #define COUNTER METRIC_KIND_COUNTER
 #define GAUGE   METRIC_KIND_GAUGE

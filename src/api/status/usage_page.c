@@ -4,7 +4,7 @@
 
 #include "api/status/pages.h"
 #include "base/text/time_text.h"
-#include "views/usage.h"
+#include "model/usage.h"
 
 enum { METRICS_SHOWN = 1000, METRICS_SHOWN_MAX = 100000 };
 

@@ -7,7 +7,7 @@
  */
 #include "lib/api/api_rig.h"
 
-#include "views/usage.h"
+#include "model/usage.h"
 
 /* --- the whole -------------------------------------------------------------------------------- */
 

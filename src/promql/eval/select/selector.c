@@ -21,8 +21,8 @@
 
 #include "base/search.h"
 #include "base/text/time_text.h"
+#include "model/usage.h"
 #include "promql/eval/select/rolled.h"
-#include "views/usage.h"
 
 /* A sample that later steps may look back to. A histogram is a view of its batch until it
  * is kept. */

@@ -12,8 +12,8 @@
  *
  * Threads: any.
  */
-#ifndef VIEWS_USAGE_H
-#define VIEWS_USAGE_H
+#ifndef MODEL_USAGE_H
+#define MODEL_USAGE_H
 
 #include "model/select.h"
 

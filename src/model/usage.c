@@ -5,7 +5,7 @@
  * changes: names are first among the labels of most series, so that series of one name follow each
  * other. That is little beside opening a set of series.
  */
-#include "views/usage.h"
+#include "model/usage.h"
 
 #include <stdlib.h>
 
@@ -13,8 +13,8 @@
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/table.h"
+#include "model/tenant_name.h"
 #include "sys/env.h"
-#include "views/tenants.h"
 
 enum { BYTES_MAX = 32 << 20 }; /* about 130,000 metrics */
 

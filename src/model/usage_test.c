@@ -1,6 +1,6 @@
 /* usage_test.c - metrics are counted for each control that asks for them, by tenant, within a limit
  * of memory. */
-#include "views/usage.h"
+#include "model/usage.h"
 
 #include <stdlib.h>
 
