@@ -153,14 +153,11 @@ struct api_options {
      * change. On the thread of changes. ERR_LIMIT: the text is too long; ERR_NOMEM. */
     enum err (*check_config)(void *context, struct bytes text, struct budget *memory,
                              struct json *to, struct why *why);
-    /* Gives the rules of retention of a configuration that a client sent, for
-     * series_rules_unref(); NULL without rules. ERR_INPUT, ERR_LIMIT, ERR_NOMEM. */
-    enum err (*retention_rules)(void *context, struct bytes text, struct series_rules **ret_rules,
-                                struct why *why);
-    /* Gives the levels of downsampling of such a configuration, with a reference to each of their
-     * rules. The same errors. */
-    enum err (*downsampling_levels)(void *context, struct bytes text,
-                                    struct tsdb_limits *ret_limits, struct why *why);
+    /* Gives the rules of retention and downsampling of a configuration that a client sent, in
+     * zeroed limits, for tsdb_limits_drop_rules(), also after an error. ERR_INPUT, ERR_LIMIT,
+     * ERR_NOMEM. */
+    enum err (*plan_rules)(void *context, struct bytes text, struct tsdb_limits *ret_limits,
+                           struct why *why);
     bool (*can_read)(void *context); /* without a store: says whether there are sources */
     /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);

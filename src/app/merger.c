@@ -45,9 +45,8 @@ struct merger {
     bool hurry; /* a request waits, so the merge does not rest */
     enum tsdb_merge_mode mode;
     int64_t worked_since_ns;
-    int64_t pause_ns;      /* after failures */
-    int64_t grace_left_ms; /* of former rules of retention */
-    uint64_t left_alone;   /* parts that were left alone before this merge */
+    int64_t pause_ns;    /* after failures */
+    uint64_t left_alone; /* parts that were left alone before this merge */
 };
 
 /* Rests between slices of a merge. False: the merge is given up, because the server stops or a
@@ -145,14 +144,6 @@ run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
     worker_answer(&m->worker, e, &why);
 }
 
-static bool
-is_stopping(void *context)
-{
-    struct merger *m = context;
-    return !worker_rest(&m->worker, env_monotonic_ns(m->env), REST_UNTIL_REQUEST) ||
-           worker_has_request(&m->worker);
-}
-
 /* The tenants of a rule, for people; ends in NUL. */
 static const char *
 tenants_text(const struct series_rule *rule, struct buf *to)
@@ -167,75 +158,32 @@ tenants_text(const struct series_rule *rule, struct buf *to)
 static void
 log_rule(void *context, const struct tsdb_rule *r)
 {
-    const struct merger *m = context;
-    char kept[TIME_TEXT_BYTES], grace[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES];
-    struct buf tenants;
-    if (r->rule == NULL || r->expired.shown_samples == 0) return;
-    buf_init(&tenants, NULL, TENANTS_BYTES_MAX);
-    log_info("retention rule will remove samples", KV("match", r->rule->match),
-             KV("tenants", tenants_text(r->rule, &tenants)),
-             KV("time", time_print_duration(r->rule->age_ms, kept)),
-             KV("series", r->expired.series), KV("samples", r->expired.shown_samples),
-             KV("bytes", r->expired.bytes), KV("oldest", time_print(r->expired.oldest_ms, oldest)),
-             KV("grace_left", time_print_duration(m->grace_left_ms, grace)));
-    buf_fini(&tenants);
-}
-
-static void
-ignore_rule(void *context, const struct tsdb_rule *r)
-{
-    (void)context;
-    (void)r;
-}
-
-static void
-log_survey_failure(const char *rules, enum err e, struct why *why)
-{
-    if (e == OK || e == ERR_CANCELED) return; /* later */
-    log_error("cannot survey rules", KV("rules", rules), KV("error", why_text(why, e)));
-}
-
-/* Surveys the rules of retention, and logs what new ones will remove when their grace is over. */
-static void
-look_at_rules(struct merger *m)
-{
-    struct why why = {""};
-    struct query_control control = {.env = m->env, .is_gone = is_stopping, .gone_context = m};
-    bool changed;
-    enum err e = tsdb_retention_look(m->tsdb, &control, &changed, &why);
-    log_survey_failure("retention", e, &why);
-    if (e || !changed) return;
-    m->grace_left_ms = tsdb_retention_rules(m->tsdb, ignore_rule, NULL).grace_left_ms;
-    tsdb_retention_rules(m->tsdb, log_rule, m);
-}
-
-static void
-log_level_rule(void *context, const struct tsdb_level_rule *r)
-{
-    char after[TIME_TEXT_BYTES], resolution[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES],
-        until[TIME_TEXT_BYTES];
-    struct buf tenants;
-    (void)context;
+    const struct tsdb_rules_state *state = context;
+    char age[TIME_TEXT_BYTES], grace[TIME_TEXT_BYTES], resolution[TIME_TEXT_BYTES];
+    struct buf buf;
     if (r->rule == NULL) return;
-    buf_init(&tenants, NULL, TENANTS_BYTES_MAX);
+    buf_init(&buf, NULL, TENANTS_BYTES_MAX);
+    const char *tenants = tenants_text(r->rule, &buf);
+    time_print_duration(r->rule->age_ms, age);
     time_print_duration(r->resolution_ms, resolution);
-    if (r->due.samples + r->due.windows > 0) {
+    if (r->left.series > 0 && r->downsamples) {
         log_info("downsampling rule will replace samples", KV("match", r->rule->match),
-                 KV("tenants", tenants_text(r->rule, &tenants)), KV("resolution", resolution),
-                 KV("after", time_print_duration(r->rule->age_ms, after)),
-                 KV("series", r->due.series), KV("samples", r->due.samples),
-                 KV("samples_that_stay", r->due.kept_samples), KV("bytes", r->due.bytes),
-                 KV("bytes_after", r->due.bytes_after),
-                 KV("from", time_print(r->due.oldest_ms, oldest)),
-                 KV("to", time_print(r->due.until_ms, until)));
+                 KV("tenants", tenants), KV("resolution", resolution), KV("after", age),
+                 KV("series", r->left.series), KV("samples", r->left.samples),
+                 KV("bytes", r->left.bytes));
+    } else if (r->left.series > 0) {
+        log_info("retention rule will remove samples", KV("match", r->rule->match),
+                 KV("tenants", tenants), KV("time", age), KV("series", r->left.series),
+                 KV("samples", r->left.samples), KV("bytes", r->left.bytes),
+                 KV("grace_left", time_print_duration(state->grace_left_ms, grace)));
     }
     if (r->excluded_parts > 0) {
         log_warn("downsampling rule is not applied to parts whose windows are neither multiples "
                  "nor fractions of its own",
-                 KV("match", r->rule->match), KV("tenants", tenants_text(r->rule, &tenants)),
-                 KV("resolution", resolution), KV("parts", r->excluded_parts));
+                 KV("match", r->rule->match), KV("tenants", tenants), KV("resolution", resolution),
+                 KV("parts", r->excluded_parts));
     }
-    buf_fini(&tenants);
+    buf_fini(&buf);
 }
 
 static bool
@@ -245,17 +193,19 @@ is_ended(void *context)
     return !worker_rest(&m->worker, env_monotonic_ns(m->env), REST_UNTIL_STOPPED);
 }
 
-/* Surveys the rules of downsampling, and logs what new ones will replace. Merges wait, also those
- * that are requested: after them nothing would be left to log. */
+/* Surveys the rules, and logs what new ones will remove and replace. Merges wait, also those that
+ * are requested: after them nothing would be left to log. */
 static void
-look_at_levels(struct merger *m)
+look_at_rules(struct merger *m)
 {
     struct why why = {""};
     struct query_control control = {.env = m->env, .is_gone = is_ended, .gone_context = m};
+    struct tsdb_rules_state state;
     bool changed;
-    enum err e = tsdb_downsampling_look(m->tsdb, &control, &changed, &why);
-    log_survey_failure("downsampling", e, &why);
-    if (e == OK && changed) tsdb_downsampling_rules(m->tsdb, log_level_rule, NULL);
+    enum err e = tsdb_rules_look(m->tsdb, &control, &changed, &why);
+    if (e && e != ERR_CANCELED) log_error("cannot survey rules", KV("error", why_text(&why, e)));
+    if (e || !changed) return;
+    tsdb_rules(m->tsdb, &state, log_rule, &state);
 }
 
 static void
@@ -267,7 +217,7 @@ merge_loop(void *context)
         int64_t until = env_monotonic_ns(m->env) + (m->pause_ns == 0 ? LOOK_NS : m->pause_ns);
         enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_REQUEST;
         if (!worker_rest(&m->worker, until, how)) return;
-        look_at_levels(m);
+        look_at_rules(m);
         if (worker_take(&m->worker, &mode)) {
             run_for_waiter(m, (enum tsdb_merge_mode)mode);
             continue;
@@ -275,7 +225,6 @@ merge_loop(void *context)
         struct why why = {""};
         assert(!m->hurry && m->mode == TSDB_MERGE_DUE); /* invariant 1 */
         enum err e = work(m, &why);
-        if (e == OK) look_at_rules(m);
         if (e == OK || e == ERR_CANCELED) {
             m->pause_ns = 0;
             continue;

@@ -204,8 +204,7 @@ server_reload(struct server *s, struct why *why)
     atomic_store_explicit(&s->reload_failed, e != OK, memory_order_relaxed);
     lock_drop(&s->reload_lock);
     config_lists_free(&lists);
-    series_rules_unref(tsdb_limits.retention_rules);
-    downsampling_levels_free(&tsdb_limits);
+    tsdb_limits_drop_rules(&tsdb_limits);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
@@ -319,8 +318,7 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
                                       &limits.retention_ms, why);
     if (e == OK) e = downsampling_levels_make(&lists->downsampling, &limits, why);
     if (e == OK) e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
-    series_rules_unref(limits.retention_rules);
-    downsampling_levels_free(&limits);
+    tsdb_limits_drop_rules(&limits);
     if (e && why->text[0] == '\0') {
         why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
     }

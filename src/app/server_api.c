@@ -97,21 +97,10 @@ show_config(void *context, struct buf *to)
 }
 
 static enum err
-read_retention_rules(void *context, struct bytes text, struct series_rules **ret_rules,
-                     struct why *why)
+read_rules(void *context, struct bytes text, struct tsdb_limits *ret_limits, struct why *why)
 {
     const struct server *s = context;
-    return config_retention_rules("firekeep.yml", text, s->flag_count, s->flag_words, ret_rules,
-                                  why);
-}
-
-static enum err
-read_downsampling_levels(void *context, struct bytes text, struct tsdb_limits *ret_limits,
-                         struct why *why)
-{
-    const struct server *s = context;
-    return config_downsampling_levels("firekeep.yml", text, s->flag_count, s->flag_words,
-                                      ret_limits, why);
+    return config_plan_rules("firekeep.yml", text, s->flag_count, s->flag_words, ret_limits, why);
 }
 
 static enum err
@@ -383,8 +372,7 @@ server_start_api(struct server *s, struct why *why)
         .flags = show_flags,
         .config = show_config,
         .check_config = check_config,
-        .retention_rules = read_retention_rules,
-        .downsampling_levels = read_downsampling_levels,
+        .plan_rules = read_rules,
         .destinations = show_destinations,
         .sources = show_sources,
         .source_names = show_source_names,

@@ -58,6 +58,8 @@ static const struct {
     const char *name, *advice;
 } removed[] = {
     {"size", "docs/sizing.md has a formula and measured figures"},
+    {"retention", "'firekeep plan FILE' shows what its rules would remove and replace"},
+    {"downsampling", "'firekeep plan FILE' shows what its rules would remove and replace"},
     {"migrate", "docs/migrate.md has a table of what the keys of Prometheus are in Firekeep, and "
                 "'firekeep check FILE' names those that it does not have"},
 };

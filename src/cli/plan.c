@@ -1,70 +1,178 @@
-/* plan.c - `firekeep ... plan FILE`: what rules of a configuration would change in a server or in a
- * storage directory. */
-#include "cli/plan.h"
-
+/* plan.c - `firekeep plan FILE`: what the rules of retention and downsampling of a configuration
+ * would change in a server or in a storage directory. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/text/time_text.h"
-#include "cli/cli.h"
-#include "cli/lib/client_access.h"
+#include "cli/commands.h"
 #include "cli/lib/client_call.h"
+#include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
-#include "config/config.h"
+#include "config/config_check.h"
 #include "model/select.h"
+#include "model/series_rules.h"
 #include "sys/env.h"
+#include "tsdb/tsdb.h"
+#include "wire/json/json_tree.h"
 
 #define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
 
-enum { VALUES_MAX = 65536, DAY_MS = 86400 * 1000 };
+enum { VALUES_MAX = 65536, TENANTS_BYTES = 1024, TENANTS_MAX = 1000, DAY_MS = 86400 * 1000 };
 
-const struct flag rule_plan_flags[] = {
-    {"url", 0, FLAG_TEXT, offsetof(struct rule_plan, url), "URL",
+struct plan {
+    /* Command line. */
+    const char *url, *http_config_file, *storage;
+    int form; /* -1: not given */
+
+    struct budget memory;
+    struct buf text; /* the content of the file */
+    struct report *report;
+    int64_t now_ms; /* that ages count back from; INT64_MIN: not known */
+};
+
+static const struct flag flags[] = {
+    {"url", 0, FLAG_TEXT, offsetof(struct plan, url), "URL",
      "URL of the server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
-    HTTP_CONFIG_FLAG(struct rule_plan, http_config_file),
-    {"storage.path", 0, FLAG_TEXT, offsetof(struct rule_plan, storage), "DIRECTORY",
+    HTTP_CONFIG_FLAG(struct plan, http_config_file),
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct plan, storage), "DIRECTORY",
      "instead of a server: storage directory of a stopped server"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct rule_plan, form), "FORM",
-     "text or json (default text)", report_forms},
+    {"format", 0, FLAG_CHOICE, offsetof(struct plan, form), "FORM", "text or json (default text)",
+     report_forms},
     {0},
 };
 
-/* --- the report ------------------------------------------------------------------------------- */
+static const char notes[] =
+    "\nShows for each rule of retention.rules in FILE, a configuration of Firekeep, for\n"
+    "retention.time, and for each rule of downsampling the series, samples and compressed bytes\n"
+    "that are old enough for it and stored. Retention removes them; windows replace those of\n"
+    "downsampling, unless that saves less than half of the bytes. Nothing changes. Numbers of\n"
+    "samples and bytes are estimated where a block also has younger samples. A server needs\n"
+    "--web.enable-admin-api.\n"
+    "\nExit status: 0 done; 1 it failed, or FILE is invalid; 2 wrong usage.\n";
+
+static void
+report_rule(struct report *r, const struct series_rule *rule, int64_t resolution_ms,
+            const struct series_cost *found)
+{
+    char tenants[TENANTS_BYTES] = "all", age[TIME_TEXT_BYTES], resolution[TIME_TEXT_BYTES];
+    size_t size = 0;
+    for (uint32_t i = 0; i < rule->tenant_count && size < sizeof tenants; i++) {
+        size += (size_t)snprintf(tenants + size, sizeof tenants - size, "%s%s", i == 0 ? "" : ",",
+                                 rule->tenants[i]);
+    }
+    time_print_duration(rule->age_ms, age);
+    time_print_duration(resolution_ms, resolution);
+    report_row(r, value_text(resolution_ms > 0 ? "downsampling" : "retention"),
+               value_text(rule->match), value_text(tenants), value_text(age),
+               resolution_ms > 0 ? value_text(resolution) : value_none(),
+               value_count(found->series), value_count(found->samples), value_size(found->bytes));
+}
 
 static enum err
-begin_report(struct rule_plan *a, struct report **ret_report)
+survey_directory(struct plan *a, const char *file, struct why *why)
 {
-    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
-    enum err e = report_new(form, stdout, &a->memory, ret_report);
-    if (e == OK) report_table(*ret_report, "rules", NULL, a->kind->columns);
+    struct target *target = NULL;
+    struct target_options options = {.storage = a->storage, .partial = true};
+    struct query_control control = {.env = env_real()};
+    struct tsdb_limits limits = {.level_count = 0};
+    struct tsdb_stats stats;
+    struct series_cost *list = NULL;
+    uint32_t count = 0;
+    enum err e = config_plan_rules(file, buf_bytes(&a->text), 0, NULL, &limits, why);
+    if (e == OK) e = target_open(&options, &target, why);
+    if (e == OK) {
+        count = tsdb_limits_rule_count(&limits);
+        list = mem_new(&a->memory, (count + 1u) * sizeof *list);
+        if (list == NULL) e = why_set(why, ERR_NOMEM, "not enough memory for a plan");
+    }
+    if (e == OK) e = tsdb_rules_survey(target_store(target), &limits, &control, list, why);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        int64_t resolution_ms;
+        const struct series_rule *rule = tsdb_limits_rule(&limits, i, &resolution_ms);
+        report_rule(a->report, rule, resolution_ms, &list[i]);
+    }
+    if (e == OK) {
+        tsdb_stats(target_store(target), &stats);
+        a->now_ms = stats.retention_now_ms;
+    }
+    mem_free(&a->memory, list, (count + 1u) * sizeof *list);
+    target_free(target);
+    tsdb_limits_drop_rules(&limits);
+    return e;
+}
+
+/* --- a server --------------------------------------------------------------------------------- */
+
+static uint64_t
+number_of(const json_t *rule, const char *key)
+{
+    const json_t *value = json_object_get(rule, key);
+    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
+}
+
+static void
+report_answer(struct report *r, const json_t *x)
+{
+    const char *tenants[TENANTS_MAX];
+    const json_t *list = json_object_get(x, "tenants");
+    const char *match = json_string_value(json_object_get(x, "match"));
+    uint64_t resolution = number_of(x, "resolutionSeconds");
+    uint64_t age = number_of(x, resolution > 0 ? "afterSeconds" : "timeSeconds");
+    struct series_cost found = {.series = number_of(x, "series"),
+                                .samples = number_of(x, "samples"),
+                                .bytes = number_of(x, "bytes")};
+    struct series_rule rule = {match == NULL ? "" : match, tenants, 0, (int64_t)age * 1000};
+    for (size_t i = 0; i < json_array_size(list) && i < TENANTS_MAX; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        tenants[rule.tenant_count++] = name == NULL ? "" : name;
+    }
+    report_rule(r, &rule, (int64_t)resolution * 1000, &found);
+}
+
+/* ERR_UNSUPPORTED: the text is not an answer of the API. */
+static enum err
+read_answer(struct plan *a, struct bytes text, struct why *why)
+{
+    struct json_tree json;
+    enum err e = json_tree_read(&a->memory, text, VALUES_MAX, &json, NULL);
+    if (e) return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    const json_t *data = json_object_get(json.root, "data");
+    const json_t *rules = json_object_get(data, "rules");
+    struct bytes now = json_tree_text(json_object_get(data, "now"));
+    if (!json_is_array(rules))
+        e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    if (now.at == NULL || !time_parse_rfc3339(now, &a->now_ms)) a->now_ms = INT64_MIN;
+    for (size_t i = 0; i < json_array_size(rules); i++) {
+        report_answer(a->report, json_array_get(rules, i));
+    }
+    json_tree_fini(&json);
     return e;
 }
 
 static enum err
-end_report(struct report *r, struct why *why)
+ask_server(struct plan *a, struct why *why)
 {
-    report_table_end(r, 0);
-    enum err e = report_end(r);
-    report_free(r);
-    return e ? why_set(why, e, "not enough memory for the report") : OK;
+    struct buf text;
+    struct client_call call = {
+        .url = a->url,
+        .config_file = a->http_config_file,
+        .path = "/api/v1/admin/tsdb/plan",
+        .header = "Content-Type: application/yaml",
+        .body = buf_bytes(&a->text),
+    };
+    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    enum err e = client_call(&call, &text, why);
+    if (e == OK) e = read_answer(a, buf_bytes(&text), why);
+    buf_fini(&text);
+    return e;
 }
 
-void
-rule_plan_tenants(const struct series_rule *rule, char text[PLAN_TENANTS_BYTES])
-{
-    size_t size = 0;
-    snprintf(text, PLAN_TENANTS_BYTES, "all");
-    for (uint32_t i = 0; i < rule->tenant_count && size < PLAN_TENANTS_BYTES; i++) {
-        size += (size_t)snprintf(text + size, PLAN_TENANTS_BYTES - size, "%s%s", i == 0 ? "" : ",",
-                                 rule->tenants[i]);
-    }
-}
+/* --- the command ------------------------------------------------------------------------------ */
 
 /* Notes a time that ages count back from and that is long before the clock, so that rules concern
  * less than they will. */
 static void
-note_now(const struct rule_plan *a)
+note_now(const struct plan *a)
 {
     char text[TIME_TEXT_BYTES];
     if (a->now_ms == INT64_MIN || a->now_ms > env_realtime_ms(env_real()) - DAY_MS) return;
@@ -72,124 +180,43 @@ note_now(const struct rule_plan *a)
             time_print(a->now_ms, text));
 }
 
-/* --- a directory ------------------------------------------------------------------------------ */
-
 static enum err
-look_at_directory(struct rule_plan *a, struct why *why)
+report_plan(struct plan *a, const char *file, struct why *why)
 {
-    struct target *target = NULL;
-    struct target_options options = {.storage = a->storage, .partial = true};
-    struct query_control control = {.env = env_real()};
-    struct report *report;
-    enum err e = a->kind->read(a, why);
-    if (e == OK) e = target_open(&options, &target, why);
-    if (e == OK) e = a->kind->survey(a, target_store(target), &control, why);
+    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
+    enum err e = report_new(form, stdout, &a->memory, &a->report);
+    if (e) return why_set(why, e, "not enough memory for the report");
+    report_table(a->report, "rules", NULL,
+                 "rule|match|tenants|age|resolution|series|samples|bytes");
+    e = a->storage != NULL ? survey_directory(a, file, why) : ask_server(a, why);
     if (e == OK) {
-        struct tsdb_stats stats;
-        tsdb_stats(target_store(target), &stats);
-        a->now_ms = stats.retention_now_ms;
-        e = begin_report(a, &report);
-        if (e) why_set(why, e, "not enough memory for the report");
+        report_table_end(a->report, 0);
+        e = why_set(why, report_end(a->report), "not enough memory for the report");
     }
-    if (e == OK) {
-        a->kind->report(a, report);
-        e = end_report(report, why);
-    }
-    target_free(target);
-    a->kind->fini(a);
+    report_free(a->report);
     return e;
 }
 
-/* --- a server --------------------------------------------------------------------------------- */
-
-uint64_t
-rule_plan_number(const json_t *rule, const char *key)
+static int
+run_plan(int argc, char **argv)
 {
-    const json_t *value = json_object_get(rule, key);
-    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
-}
-
-void
-rule_plan_rule(const json_t *x, struct series_rule *ret_rule, const char *tenants[PLAN_TENANTS_MAX])
-{
-    const json_t *list = json_object_get(x, "tenants");
-    const char *match = json_string_value(json_object_get(x, "match"));
-    *ret_rule = (struct series_rule){.match = match == NULL ? "" : match, .tenants = tenants};
-    for (size_t i = 0; i < json_array_size(list) && i < PLAN_TENANTS_MAX; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        tenants[ret_rule->tenant_count++] = name == NULL ? "" : name;
-    }
-}
-
-/* Prints the answer of the API. ERR_UNSUPPORTED: the text is not such an answer. */
-static enum err
-print(struct rule_plan *a, struct bytes text, struct why *why)
-{
-    struct json_tree json;
-    struct report *report;
-    struct why reason = {""};
-    enum err e = json_tree_read(&a->memory, text, VALUES_MAX, &json, &reason);
-    if (e) return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
-    const json_t *rules = json_object_get(json_object_get(json.root, "data"), "rules");
-    if (!json_is_array(rules)) {
-        json_tree_fini(&json);
-        return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
-    }
-    e = begin_report(a, &report);
-    if (e) {
-        why_set(why, e, "not enough memory for the report");
-    } else {
-        for (size_t i = 0; i < json_array_size(rules); i++) {
-            a->kind->report_answer(report, json_array_get(rules, i));
-        }
-        e = end_report(report, why);
-    }
-    struct bytes now = json_tree_text(json_object_get(json_object_get(json.root, "data"), "now"));
-    if (now.at == NULL || !time_parse_rfc3339(now, &a->now_ms)) a->now_ms = INT64_MIN;
-    json_tree_fini(&json);
-    return e;
-}
-
-static enum err
-ask_server(struct rule_plan *a, struct why *why)
-{
-    char path[128];
-    struct buf text;
-    struct client_call call = {
-        .url = a->url,
-        .config_file = a->http_config_file,
-        .path = path,
-        .header = "Content-Type: application/yaml",
-        .body = buf_bytes(&a->text),
-    };
-    snprintf(path, sizeof path, "/api/v1/admin/tsdb/%s", a->kind->route);
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
-    enum err e = client_call(&call, &text, why);
-    if (e == OK) e = print(a, buf_bytes(&text), why);
-    buf_fini(&text);
-    return e;
-}
-
-/* --- the command ------------------------------------------------------------------------------ */
-
-int
-rule_plan_run(const struct rule_plan_kind *kind, int argc, char **argv)
-{
-    struct rule_plan a = {.form = -1, .kind = kind, .now_ms = INT64_MIN};
+    struct plan a = {.form = -1, .now_ms = INT64_MIN};
     struct why why = {""};
     int count = 0;
-    budget_init(&a.memory, kind->command, MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(rule_plan_flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK && (count != 2 || strcmp(argv[1], "plan") != 0))
-        e = why_set(&why, ERR_INPUT, "expected 'plan' and one FILE");
+    budget_init(&a.memory, "plan", MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one FILE");
     if (e == OK && a.storage != NULL && a.url != NULL)
         e = why_set(&why, ERR_INPUT, "--url and --storage.path exclude each other");
     if (e == OK && a.storage == NULL) e = target_settle_url(&a.url, &why);
-    if (e) return cli_usage_error(kind->command, "%s", why.text);
-    a.file = argv[2];
-    e = config_read(a.file, CONFIG_BYTES_MAX, &a.text, &why);
-    if (e == OK) e = a.storage != NULL ? look_at_directory(&a, &why) : ask_server(&a, &why);
+    if (e) return cli_usage_error("plan", "%s", why.text);
+    e = config_read(argv[1], CONFIG_BYTES_MAX, &a.text, &why);
+    if (e == OK) e = report_plan(&a, argv[1], &why);
     if (e == OK) note_now(&a);
     buf_fini(&a.text);
-    return e ? cli_failed(kind->command, e, &why) : EXIT_DONE;
+    return e ? cli_failed("plan", e, &why) : EXIT_DONE;
 }
+
+const struct command command_plan = {
+    "plan",   "[flags] FILE", "show what rules of retention and downsampling would change",
+    run_plan, flags,          notes};

@@ -134,25 +134,16 @@ config_check_print(const struct config_check *c, struct bytes text, struct json 
 }
 
 enum err
-config_retention_rules(const char *file_name, struct bytes text, int flag_count,
-                       char *const *flag_words, struct series_rules **ret_rules, struct why *why)
-{
-    struct settings next;
-    struct config_lists lists = {.destinations = {NULL}};
-    enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
-    if (e == OK) e = retention_rules_plan(&lists.retention, &next, ret_rules, why);
-    config_lists_free(&lists);
-    return e;
-}
-
-enum err
-config_downsampling_levels(const char *file_name, struct bytes text, int flag_count,
-                           char *const *flag_words, struct tsdb_limits *ret_limits, struct why *why)
+config_plan_rules(const char *file_name, struct bytes text, int flag_count, char *const *flag_words,
+                  struct tsdb_limits *ret_limits, struct why *why)
 {
     struct settings next;
     struct config_lists lists = {.destinations = {NULL}};
     enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
     if (e == OK) e = downsampling_levels_make(&lists.downsampling, ret_limits, why);
+    if (e == OK) {
+        e = retention_rules_plan(&lists.retention, &next, &ret_limits->retention_rules, why);
+    }
     config_lists_free(&lists);
     return e;
 }

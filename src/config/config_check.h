@@ -21,17 +21,12 @@ struct config_check {
 MUST_CHECK enum err config_check_print(const struct config_check *check, struct bytes text,
                                        struct json *to, struct why *why);
 
-struct series_rules;
 struct tsdb_limits;
-/* Gives the rules of retention of a configuration for a plan, see retention_rules_plan(). Nothing
- * changes. ERR_INPUT with file:line:column; ERR_LIMIT, ERR_NOMEM. */
-MUST_CHECK enum err config_retention_rules(const char *file_name, struct bytes text, int flag_count,
-                                           char *const *flag_words, struct series_rules **ret_rules,
-                                           struct why *why);
-/* Gives the levels of downsampling of a configuration, with a reference to each of their
- * rules; other limits stay as they are. The same holds and the same errors are returned. */
-MUST_CHECK enum err config_downsampling_levels(const char *file_name, struct bytes text,
-                                               int flag_count, char *const *flag_words,
-                                               struct tsdb_limits *ret_limits, struct why *why);
+/* Gives the rules of retention, see retention_rules_plan(), and of downsampling of a configuration
+ * for a plan: in zeroed limits, for tsdb_limits_drop_rules(), also after an error. Nothing changes.
+ * ERR_INPUT with file:line:column; ERR_LIMIT, ERR_NOMEM. */
+MUST_CHECK enum err config_plan_rules(const char *file_name, struct bytes text, int flag_count,
+                                      char *const *flag_words, struct tsdb_limits *ret_limits,
+                                      struct why *why);
 
 #endif

@@ -239,7 +239,7 @@ check_downsampling(struct bytes text, const struct settings *settings)
     for (uint32_t i = 1; i < limits.level_count; i++) {
         assert(limits.levels[i].resolution_ms % limits.levels[i - 1].resolution_ms == 0);
     }
-    downsampling_levels_free(&limits);
+    tsdb_limits_drop_rules(&limits);
     buf_init(&printed, NULL, 64 << 20);
     buf_init(&printed_again, NULL, 64 << 20);
     downsampling_rules_print_yaml(&rules, &printed);

@@ -425,97 +425,59 @@ void tsdb_left_alone(struct tsdb *tsdb,
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
 
-/* The stored samples that a rule of retention applies to. */
-struct tsdb_rule_survey {
-    uint64_t series;        /* with samples past the rule */
-    uint64_t samples;       /* estimated in blocks that also have other samples */
-    uint64_t shown_samples; /* of these, samples that queries still return */
-    uint64_t bytes;         /* size of the blocks, estimated likewise */
-    int64_t oldest_ms;      /* INT64_MAX without a sample */
-};
+/* Return the rules of limits, those of retention first, then those of each level. A rule of
+ * retention has resolution 0. NULL after the last one. */
+uint32_t tsdb_limits_rule_count(const struct tsdb_limits *limits);
+const struct series_rule *tsdb_limits_rule(const struct tsdb_limits *limits, uint32_t index,
+                                           int64_t *ret_resolution_ms);
+/* Drops the references to all rules; then there are none. */
+void tsdb_limits_drop_rules(struct tsdb_limits *limits);
 /*
- * Surveys what `rules` would remove if they were in force, from the index alone: exemplars do not
- * count. `ret_survey` has an element for each rule. All are zero while the clock is not trusted.
- * Errors of a query.
+ * Surveys what the rules of `limits` would remove or replace if they were in force, from the index
+ * alone: the stored samples that are old enough. Samples and bytes are estimated in blocks that
+ * also have others; exemplars do not count. Of a rule of downsampling, series and bytes include
+ * finer windows, and samples those that stay because windows would save too little. `ret_list` has
+ * an element for each rule. All are zero while the clock is not trusted. Errors of a query.
  */
-MUST_CHECK enum err tsdb_retention_survey(struct tsdb *tsdb, const struct series_rules *rules,
-                                          struct query_control *control,
-                                          struct tsdb_rule_survey *ret_survey, struct why *why);
+MUST_CHECK enum err tsdb_rules_survey(struct tsdb *tsdb, const struct tsdb_limits *limits,
+                                      struct query_control *control, struct series_cost *ret_list,
+                                      struct why *why);
 /*
- * Surveys the configured rules and keeps the result, if that is due: after each change of the rules
- * in force, and about once per hour. ret_changed: the configured rules have changed since the last
- * survey. Errors of a query. One thread at a time.
+ * Surveys the configured rules and keeps the result, if that is due: after each change of the
+ * rules, and about once per hour; before merges, so that it finds what they will remove and
+ * replace. ret_changed: the rules have changed since the last survey. Errors of a query. One thread
+ * at a time.
  */
-MUST_CHECK enum err tsdb_retention_look(struct tsdb *tsdb, struct query_control *control,
-                                        bool *ret_changed, struct why *why);
+MUST_CHECK enum err tsdb_rules_look(struct tsdb *tsdb, struct query_control *control,
+                                    bool *ret_changed, struct why *why);
 
-/* The samples in parts that a rule of downsampling applies to. All but `series` is estimated
- * from blocks that were rolled up and encoded. */
-struct tsdb_level_survey {
-    uint64_t series;       /* with samples that the rule may replace */
-    uint64_t samples;      /* that it would replace */
-    uint64_t kept_samples; /* old enough, but a level would save less than half: they stay */
-    uint64_t windows;      /* that it would write, instead of samples and of finer windows */
-    uint64_t bytes;        /* of the samples and windows that it would replace */
-    uint64_t bytes_after;
-    int64_t oldest_ms; /* of the first block that it concerns; INT64_MAX without one */
-    int64_t until_ms;  /* end of the last window that is old enough; INT64_MIN: the clock is not
-                          trusted */
-};
-/*
- * Surveys what rules of downsampling would replace if they were in force: the rules of each level
- * in order, the finest level first. `ret_survey` has an element for each rule. All are zero while
- * the clock is not trusted. Errors of a query.
- */
-MUST_CHECK enum err tsdb_downsampling_survey(struct tsdb *tsdb, const struct tsdb_level *levels,
-                                             uint32_t level_count, struct query_control *control,
-                                             struct tsdb_level_survey *ret_survey, struct why *why);
-/* tsdb_retention_look() for the rules of downsampling; before merges, so that it finds what they
- * will replace. The same thread. */
-MUST_CHECK enum err tsdb_downsampling_look(struct tsdb *tsdb, struct query_control *control,
-                                           bool *ret_changed, struct why *why);
-
-/* Counts of the samples that a rule of downsampling has replaced since it was first configured,
- * before restarts, too, and has still to replace. */
-struct tsdb_level_rule {
-    const struct series_rule *rule; /* NULL: all rules that are no longer configured, together */
+/* Counts of what a rule has removed or replaced since it was first configured, before restarts,
+ * too, and has still to do. */
+struct tsdb_rule {
+    const struct series_rule *rule; /* NULL: all that are no longer configured, together */
+    bool downsamples;               /* else it is a rule of retention, and has no resolution */
     int64_t resolution_ms;
-    uint64_t replaced_samples;
-    uint64_t windows;             /* that were written instead, or instead of finer ones */
-    uint64_t saved_bytes;         /* estimated */
-    struct tsdb_level_survey due; /* found by the last survey; zero before it */
+    uint64_t samples;   /* that were removed, or replaced */
+    uint64_t exemplars; /* that were removed */
+    uint64_t series;    /* of which nothing was left in a part, counted for each part */
+    uint64_t windows;   /* that were written instead of samples or of finer windows */
+    uint64_t bytes; /* that were removed or saved; estimated for blocks of which some was left */
+    struct series_cost left; /* found by the last survey; zero before it */
     uint64_t excluded_parts; /* whose windows are no multiple or fraction of these: the rule is not
                                 applied to them */
 };
-/* Calls `each` for every configured rule, those of the finest resolution first, and for those that
- * are no longer configured; under no lock. Returns the clock at the last survey of these rules;
- * INT64_MIN: there was none. */
-int64_t tsdb_downsampling_rules(struct tsdb *tsdb,
-                                void (*each)(void *context, const struct tsdb_level_rule *rule),
-                                void *context);
+struct tsdb_rules_state {
+    int64_t grace_left_ms; /* how long former rules of retention still protect samples; 0: there are
+                              none */
+    int64_t surveyed_ms;   /* clock at the last survey of these rules; INT64_MIN: none */
+};
+/* Fills in the state, then calls `each` for every configured rule, in the order of
+ * tsdb_limits_rule(), and for those that are no longer configured; under no lock. */
+void tsdb_rules(struct tsdb *tsdb, struct tsdb_rules_state *ret_state,
+                void (*each)(void *context, const struct tsdb_rule *rule), void *context);
 /* Calls `each` for every resolution that parts have, the finest first; under no lock. */
 void tsdb_resolutions(struct tsdb *tsdb,
                       void (*each)(void *context, const struct rollup_facts *facts), void *context);
-
-/* What a rule has removed since it was first configured, before restarts, too, and has still to
- * remove. */
-struct tsdb_rule {
-    const struct series_rule *rule; /* NULL: all rules that are no longer configured, together */
-    uint64_t removed_samples;
-    uint64_t removed_exemplars;
-    uint64_t removed_series; /* of which nothing was left in a part, counted for each part */
-    uint64_t removed_bytes;  /* size of the blocks; estimated for blocks of which some was left */
-    struct tsdb_rule_survey expired; /* found by the last survey; zero before it */
-};
-struct tsdb_retention {
-    int64_t grace_left_ms; /* how long former rules still protect samples; 0: there are none */
-    int64_t surveyed_ms;   /* clock at the last survey of these rules; INT64_MIN: none */
-};
-/* Calls `each` for every configured rule, in order, and for those that are no longer configured;
- * under no lock. */
-struct tsdb_retention
-tsdb_retention_rules(struct tsdb *tsdb, void (*each)(void *context, const struct tsdb_rule *rule),
-                     void *context);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

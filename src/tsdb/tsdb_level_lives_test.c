@@ -399,7 +399,7 @@ static bool
 look(void)
 {
     bool changed;
-    must(tsdb_downsampling_look(machine.db, NULL, &changed, &machine.why));
+    must(tsdb_rules_look(machine.db, NULL, &changed, &machine.why));
     return changed;
 }
 
@@ -418,38 +418,64 @@ UNIT_TEST(test_equal_levels_change_nothing_and_others_are_surveyed)
 }
 
 static void
-note_level_rule(void *context, const struct tsdb_level_rule *rule)
+note_level_rule(void *context, const struct tsdb_rule *rule)
 {
-    struct tsdb_level_rule *to = context;
+    struct tsdb_rule *to = context;
     to[rule->rule == NULL] = *rule;
 }
 
 UNIT_TEST(test_a_survey_says_before_a_merge_what_the_counts_say_after_it)
 {
-    struct tsdb_level_rule r[2] = {{.resolution_ms = 0}, {.resolution_ms = 0}};
+    struct tsdb_rule r[2] = {{.resolution_ms = 0}, {.resolution_ms = 0}};
+    struct tsdb_rules_state about;
     send("a", "__name__=m", NOON - 3 * HOUR_MS, 3 * AN_HOUR, 1);
     machine_flush(&machine);
     advance_all(2 * HOUR_MS);
     set_levels(hours);
     assert_true(look());
-    assert_true(tsdb_downsampling_rules(machine.db, note_level_rule, r) != INT64_MIN);
-    assert_int_equal(r[0].replaced_samples, 0);
-    assert_int_equal(r[0].due.samples, 3 * AN_HOUR);
-    assert_int_equal(r[0].due.windows, 3);
-    assert_int_equal(r[0].due.oldest_ms, NOON - 3 * HOUR_MS + STEP_SECONDS * 1000);
-    assert_true(r[0].due.until_ms >= NOON && r[0].due.until_ms % HOUR_MS == 0);
+    tsdb_rules(machine.db, &about, note_level_rule, r);
+    assert_true(about.surveyed_ms != INT64_MIN);
+    assert_int_equal(r[0].samples, 0);
+    assert_int_equal(r[0].left.series, 1);
+    assert_int_equal(r[0].left.samples, 3 * AN_HOUR);
+    assert_true(r[0].left.bytes > 0);
     merge_all(TSDB_MERGE_FULL);
     machine_verified_restart(&machine);
-    tsdb_downsampling_rules(machine.db, note_level_rule, r);
-    assert_int_equal(r[0].replaced_samples, 3 * AN_HOUR);
+    tsdb_rules(machine.db, &about, note_level_rule, r);
+    assert_int_equal(r[0].samples, 3 * AN_HOUR);
     assert_int_equal(r[0].windows, 3);
-    assert_true(r[0].saved_bytes > 0);
+    assert_true(r[0].bytes > 0);
     set_levels(sevens); /* what an hour has replaced is not lost */
-    tsdb_downsampling_rules(machine.db, note_level_rule, r);
+    tsdb_rules(machine.db, &about, note_level_rule, r);
     assert_int_equal(r[0].resolution_ms, 7 * MINUTE_MS);
-    assert_int_equal(r[0].replaced_samples, 0);
+    assert_int_equal(r[0].samples, 0);
     assert_int_equal(r[0].excluded_parts, 1);
-    assert_int_equal(r[1].replaced_samples, 3 * AN_HOUR);
+    assert_int_equal(r[1].samples, 3 * AN_HOUR);
+}
+
+UNIT_TEST(test_a_survey_counts_a_sample_once_and_no_window_as_a_sample)
+{
+    static const int64_t both[] = {5 * MINUTE_MS, HOUR_MS, 0};
+    struct series_cost s[2];
+    send("a", "__name__=m", NOON - 3 * HOUR_MS, 3 * AN_HOUR, 1);
+    machine_flush(&machine);
+    advance_all(HOUR_MS + 30 * MINUTE_MS);
+    set_levels(both);
+    must(tsdb_rules_survey(machine.db, &machine.limits, NULL, s, &machine.why));
+    assert_int_equal(s[0].samples, 0);
+    assert_int_equal(s[1].samples, 3 * AN_HOUR);
+    set_levels(fives);
+    merge_all(TSDB_MERGE_FULL);
+    must(tsdb_rules_survey(machine.db, &machine.limits, NULL, s, &machine.why));
+    assert_int_equal(s[0].series, 0);
+    set_levels(both);
+    must(tsdb_rules_survey(machine.db, &machine.limits, NULL, s, &machine.why));
+    assert_int_equal(s[1].series, 1);
+    assert_int_equal(s[1].samples, 0);
+    assert_true(s[1].bytes > 0);
+    set_levels(sevens); /* which cannot join fives */
+    must(tsdb_rules_survey(machine.db, &machine.limits, NULL, s, &machine.why));
+    assert_int_equal(s[0].series, 0);
 }
 
 static bool
@@ -498,14 +524,16 @@ static void
 add_removed(void *context, const struct tsdb_rule *rule)
 {
     struct tsdb_rule *to = context;
-    to->removed_samples += rule->removed_samples;
-    to->removed_series += rule->removed_series;
-    to->removed_bytes += rule->removed_bytes;
+    if (rule->downsamples) return;
+    to->samples += rule->samples;
+    to->series += rule->series;
+    to->bytes += rule->bytes;
 }
 
 UNIT_TEST(test_a_window_stays_until_all_of_it_is_past_its_rule)
 {
     struct tsdb_rule removed = {.rule = NULL};
+    struct tsdb_rules_state about;
     roll_up_hours(3);
     keep_for(15 * HOUR_MS + 30 * MINUTE_MS); /* from the middle of the second hour on */
     assert_int_equal(count_shown(), 2);
@@ -517,10 +545,10 @@ UNIT_TEST(test_a_window_stays_until_all_of_it_is_past_its_rule)
     assert_int_equal(count_shown(), 0);
     merge_all(TSDB_MERGE_FULL);
     assert_int_equal(stats().part_series, 1); /* of the other tenant */
-    tsdb_retention_rules(machine.db, add_removed, &removed);
-    assert_int_equal(removed.removed_series, 1);
-    assert_int_equal(removed.removed_samples, 0);
-    assert_true(removed.removed_bytes > 0);
+    tsdb_rules(machine.db, &about, add_removed, &removed);
+    assert_int_equal(removed.series, 1);
+    assert_int_equal(removed.samples, 0);
+    assert_true(removed.bytes > 0);
     machine_verified_restart(&machine);
     keep_for(0);
 }
@@ -854,6 +882,7 @@ main(void)
         life(test_lost_late_samples_are_not_counted_with_those_sent_again),
         life(test_equal_levels_change_nothing_and_others_are_surveyed),
         life(test_a_survey_says_before_a_merge_what_the_counts_say_after_it),
+        life(test_a_survey_counts_a_sample_once_and_no_window_as_a_sample),
         life(test_a_level_that_is_removed_during_a_merge_replaces_nothing),
         life(test_parts_of_windows_become_one_with_little_memory),
         life(test_windows_across_days_are_not_waited_for),

@@ -49,16 +49,17 @@ static void
 add_removed(void *context, const struct tsdb_rule *rule)
 {
     struct tsdb_rule *to = context;
-    to->removed_samples += rule->removed_samples;
-    to->removed_series += rule->removed_series;
-    to->removed_bytes += rule->removed_bytes;
+    to->samples += rule->samples;
+    to->series += rule->series;
+    to->bytes += rule->bytes;
 }
 
 static struct tsdb_rule
 removed_by_rules(struct machine *m)
 {
     struct tsdb_rule removed = {.rule = NULL};
-    tsdb_retention_rules(m->db, add_removed, &removed);
+    struct tsdb_rules_state state;
+    tsdb_rules(m->db, &state, add_removed, &removed);
     return removed;
 }
 
@@ -113,17 +114,17 @@ UNIT_TEST(test_merges_remove_what_is_past_its_rule_and_count_it)
     struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.stored[LEDGER_FLOAT], 7);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_EXPIRED], 1);
-    assert_int_equal(removed_by_rules(&machine).removed_samples, 1);
+    assert_int_equal(removed_by_rules(&machine).samples, 1);
     machine_verified_restart(&machine);
-    assert_int_equal(removed_by_rules(&machine).removed_samples, 1);
+    assert_int_equal(removed_by_rules(&machine).samples, 1);
     set_rules(&machine, NULL, 0);
-    assert_int_equal(removed_by_rules(&machine).removed_samples, 1);
+    assert_int_equal(removed_by_rules(&machine).samples, 1);
     expect_all(&machine, "a", days_text(CI_2D WEB));
 }
 
 UNIT_TEST(test_a_part_that_is_split_counts_removed_bytes_once)
 {
-    struct tsdb_rule_survey found;
+    struct series_cost found;
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=m,job=ci");
@@ -135,12 +136,10 @@ UNIT_TEST(test_a_part_that_is_split_counts_removed_bytes_once)
     machine_commit(&machine);
     machine_flush(&machine);
     set_rules(&machine, ci_2d, 1);
-    must(tsdb_retention_survey(machine.db, machine.limits.retention_rules, NULL, &found,
-                               &machine.why));
+    must(tsdb_rules_survey(machine.db, &machine.limits, NULL, &found, &machine.why));
     merge_all(&machine);
-    assert_int_equal(removed_by_rules(&machine).removed_samples, found.samples);
-    assert_in_range(removed_by_rules(&machine).removed_bytes, found.bytes / 10 * 9,
-                    found.bytes / 10 * 11);
+    assert_int_equal(removed_by_rules(&machine).samples, found.samples);
+    assert_in_range(removed_by_rules(&machine).bytes, found.bytes / 10 * 9, found.bytes / 10 * 11);
     set_rules(&machine, NULL, 0);
 }
 
@@ -332,6 +331,7 @@ UNIT_TEST(test_a_snapshot_keeps_rules_with_their_grace_and_counts)
     char name[SNAPSHOT_NAME_BYTES], dir[300];
     struct tsdb *copy;
     struct tsdb_opening opening;
+    struct tsdb_rules_state kept;
     struct tsdb_rule removed = {.rule = NULL};
     set_rules(&machine, ci_2d, 1);
     send_days("a", 4);
@@ -344,9 +344,9 @@ UNIT_TEST(test_a_snapshot_keeps_rules_with_their_grace_and_counts)
     struct tsdb_options options = machine.options;
     options.dir = dir;
     must(tsdb_open(&options, &machine.limits, &copy, &opening, &machine.why));
-    struct tsdb_retention kept = tsdb_retention_rules(copy, add_removed, &removed);
+    tsdb_rules(copy, &kept, add_removed, &removed);
     assert_int_equal(kept.grace_left_ms, DAY_MS);
-    assert_int_equal(removed.removed_samples, 1);
+    assert_int_equal(removed.samples, 1);
     tsdb_free(copy);
     set_rules(&machine, NULL, 0);
 }
@@ -369,25 +369,22 @@ UNIT_TEST(test_a_survey_finds_what_rules_would_remove)
 {
     static const struct series_rule both[] = {{"{job=\"ci\"}", NULL, 0, DAY_MS},
                                               {"{}", only_a, 1, 2 * DAY_MS}};
-    struct tsdb_rule_survey found[2];
-    struct series_rules *rules;
-    must(series_rules_new(both, 2, NULL, &rules, &machine.why));
+    struct series_cost found[2];
+    struct tsdb_limits limits = {.level_count = 0};
+    must(series_rules_new(both, 2, NULL, &limits.retention_rules, &machine.why));
     set_rules(&machine, ci_2d, 1);
     send_days("a", 4);
     send_days("b", 4);
     for (unsigned stage = 0; stage < 2; stage++) {
-        must(tsdb_retention_survey(machine.db, rules, NULL, found, &machine.why));
+        must(tsdb_rules_survey(machine.db, &limits, NULL, found, &machine.why));
         assert_int_equal(found[0].series, 2);
         assert_int_equal(found[0].samples, 4);
-        assert_int_equal(found[0].shown_samples, 2);
-        assert_int_equal(found[0].oldest_ms, SIM_BEGIN - 3 * DAY_MS);
         assert_int_equal(found[1].series, 1);
         assert_int_equal(found[1].samples, 1);
-        assert_int_equal(found[1].shown_samples, 1);
         machine_flush(&machine);
     }
     assert_true(found[0].bytes > 0);
-    series_rules_unref(rules);
+    tsdb_limits_drop_rules(&limits);
     set_rules(&machine, NULL, 0);
 }
 
@@ -608,7 +605,7 @@ UNIT_TEST(test_a_full_merge_removes_one_series_of_many_past_its_rule)
     merge_all(&machine);
     set_rules(&machine, ci_2d, 1);
     merge_all(&machine);
-    assert_int_equal(removed_by_rules(&machine).removed_samples, 1);
+    assert_int_equal(removed_by_rules(&machine).samples, 1);
     assert_int_equal(merge_all(&machine), 0);
     set_rules(&machine, NULL, 0);
 }
@@ -767,9 +764,9 @@ UNIT_TEST(test_a_kill_at_any_step_removes_no_more_than_the_rules_say)
             uint64_t stored = l.stored[LEDGER_FLOAT], expired = 8 - stored;
             assert_in_range(stored, step == 0 ? 8 : 7, 8);
             assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_EXPIRED], expired);
-            assert_int_equal(removed_by_rules(&m).removed_samples, expired);
+            assert_int_equal(removed_by_rules(&m).samples, expired);
             machine_verified_restart(&m);
-            assert_int_equal(removed_by_rules(&m).removed_samples, expired);
+            assert_int_equal(removed_by_rules(&m).samples, expired);
             set_rules(&m, NULL, 0);
             machine_fini(&m);
         }

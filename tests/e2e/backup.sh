@@ -113,7 +113,7 @@ expect_refusals() {
         "version --check-storage $half" "import --storage.path=$half $work/b.txt" "export --storage.path=$half"
         "query --storage.path=$half up" "backup --storage.path=$half $store"
         "dead-letters list --storage.path=$half" "destinations reset --storage.path=$half --from=now north"
-        "retention plan --storage.path=$half $work/firekeep.yml"
+        "plan --storage.path=$half $work/firekeep.yml"
     )
     echo 'up 1 1700000000000' >"$work/b.txt"
     before=$(cd "$half" && find . | sort)

@@ -216,7 +216,10 @@ claim "SIGTERM ends it with status 0" stop server
 settings "$fast" "$slow"
 claim "starts with rules" begin
 claim "a plan notes that ages do not count from the clock" says "note: ages count back from" 0 \
-    build/firekeep downsampling plan --url="$url" "$work/firekeep.yml"
+    build/firekeep plan --url="$url" "$work/firekeep.yml"
+claim "it says what windows would replace" eval \
+    'build/firekeep plan --format=json --url="$url" "$work/firekeep.yml" | jq -e "[.rules[] | select(.rule == \"downsampling\")] |
+        map(.resolution) == [\"5m\", \"1h\"] and map(.series) == [7, 1] and all(.[]; .samples > 0 and .bytes > 0)"'
 for ((i = 1; i <= 3; i++)); do
     fetch "/api/v1/admin/tsdb/merge?full=true" -X POST >/dev/null 2>&1 &
     doze "0.0$i"

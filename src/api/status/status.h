@@ -30,39 +30,14 @@ void delete_run(struct api *api, struct http_request *request);
 void delete_preview_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);
 
-/* retention.c */
-void retention_plan_run(struct api *api, struct http_request *request);
-/* Opens an object with the match and the tenants of a rule. */
-struct series_rule;
-void put_series_rule(struct json *j, const struct series_rule *rule);
-/* Stands for all rules that are no longer configured: an empty match. */
-extern const struct series_rule series_rule_none;
-/* Puts the member `retention` of status/storage. */
-void put_retention(struct api *api, struct json *j);
-void put_retention_metrics(struct metric_sink *sink, struct tsdb *tsdb);
-/* Puts metrics with the labels of a rule. */
-enum { RULE_RETENTION = -1 };
-struct rule_sink {
-    struct metric_sink *sink;
-    const struct series_rule *rule; /* NULL: series_rule_none */
-    int64_t resolution_ms;          /* RULE_RETENTION: it has none */
-};
-void put_rule_metric(const struct rule_sink *to, const struct metric_family *family,
-                     uint64_t value);
-/* Answers with the plan of rules of the configuration in the body, which `put_rules` reads and
- * surveys; nothing changes. */
-void plan_of_rules_run(struct api *api, struct http_request *request,
-                       enum err (*put_rules)(struct api *api, struct http_request *request,
-                                             struct json *j, struct why *why));
-
-/* downsampling.c */
-void downsampling_plan_run(struct api *api, struct http_request *request);
-/* Puts the member `downsampling` of status/storage. */
-void put_downsampling(struct api *api, struct json *j);
+/* series_rules.c */
+void plan_run(struct api *api, struct http_request *request);
+/* Puts the members `retention` and `downsampling` of status/storage. */
+void put_series_rules(struct api *api, struct json *j);
 /* Puts an object; the context is a struct json. */
 struct rollup_facts;
 void put_resolution(void *json, const struct rollup_facts *facts);
-void put_downsampling_metrics(struct metric_sink *sink, struct tsdb *tsdb);
+void put_series_rule_metrics(struct metric_sink *sink, struct tsdb *tsdb);
 
 /* deletions.c */
 void deletions_run(struct api *api, struct http_request *request);

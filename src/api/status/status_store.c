@@ -210,8 +210,7 @@ storage_page(struct status_page *p)
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
     put_merges(j, &s.merge_now);
-    put_retention(p->api, j);
-    put_downsampling(p->api, j);
+    put_series_rules(p->api, j);
     json_object_close(j);
     return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }

@@ -291,8 +291,7 @@ store_metrics(struct metric_sink *sink, void *context)
     tsdb_stats(api->options.tsdb, &t);
     put_wal(sink, &t.wal);
     put_store(sink, &t);
-    put_retention_metrics(sink, api->options.tsdb);
-    put_downsampling_metrics(sink, api->options.tsdb);
+    put_series_rule_metrics(sink, api->options.tsdb);
     for (unsigned r = 1; r <= REJECT_BAD_REFERENCE; r++) {
         if (r == REJECT_DUPLICATE_LABEL) continue;
         struct metric_pair pair = {"reason", bytes_of_text(reject_word((enum reject)r))};

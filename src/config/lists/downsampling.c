@@ -241,15 +241,6 @@ downsampling_levels_make(const struct downsampling_rules *rules, struct tsdb_lim
         if (e == OK) limits->level_count++;
     }
     arena_fini(&arena);
-    if (e) downsampling_levels_free(limits);
     return e;
 }
 
-void
-downsampling_levels_free(struct tsdb_limits *limits)
-{
-    for (uint32_t i = 0; i < limits->level_count; i++) {
-        series_rules_unref(limits->levels[i].rules);
-    }
-    limits->level_count = 0;
-}

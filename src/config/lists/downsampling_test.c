@@ -197,7 +197,7 @@ UNIT_TEST(test_rules_that_never_apply_are_named)
 UNIT_TEST(test_each_resolution_is_a_level_with_its_rules)
 {
     struct downsampling_rules rules;
-    struct tsdb_limits limits;
+    struct tsdb_limits limits = {.level_count = 0};
     struct why why;
     int64_t age_ms;
     assert_int_equal(read_rules(four_rules, &rules, &why), OK);
@@ -210,7 +210,7 @@ UNIT_TEST(test_each_resolution_is_a_level_with_its_rules)
     assert_int_equal(limits.levels[2].resolution_ms, 24 * HOUR_MS);
     age_ms = series_rules_at(limits.levels[1].rules, 1)->age_ms;
     assert_int_equal(age_ms, 365LL * 24 * HOUR_MS);
-    downsampling_levels_free(&limits);
+    tsdb_limits_drop_rules(&limits);
     assert_int_equal(limits.level_count, 0);
     downsampling_rules_free(&rules);
 }

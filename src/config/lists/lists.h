@@ -59,11 +59,9 @@ const struct downsampling_rule *downsampling_rules_find(const struct downsamplin
                                                         const struct downsampling_rule *rule);
 
 /* Makes the levels of a store: one for each resolution, the finest first. They are given, for
- * downsampling_levels_free(). ERR_NOMEM. */
+ * tsdb_limits_drop_rules(), also after an error. ERR_NOMEM. */
 MUST_CHECK enum err downsampling_levels_make(const struct downsampling_rules *rules,
                                              struct tsdb_limits *limits, struct why *why);
-/* Drops the references to the rules of the levels. */
-void downsampling_levels_free(struct tsdb_limits *limits);
 
 /* The keys of the root, for the reference. */
 extern const struct schema downsampling_root_schema;

@@ -38,13 +38,6 @@ void codec_rollups_encode_block(struct codec_scratch *scratch, const struct roll
                                 uint32_t count, int64_t resolution_ms, int64_t *times_ms,
                                 uint64_t *bits, struct buf *out);
 
-/* True if a block of rollups of so many bytes is worth having instead of samples. */
-static inline bool
-rollups_are_worth(double bytes, double sample_bytes)
-{
-    return 2 * bytes <= sample_bytes;
-}
-
 /*
  * Decodes the rollups of a block with these rows, as far as they are used; not ROLLUP_NONE.
  * `first_times` and `encoded` are from the two encoders. `ret_rollups` has room for row_count.

@@ -521,7 +521,7 @@ find_worth(struct merge_levels *l, uint32_t windows, uint32_t samples, bool *ret
     double level = (double)l->encoded.size, replaced = l->bytes_each[kind_of_chunk(l)] * samples;
     if (replaced > 0) l->saved_share = 1 - level / replaced;
     if (3 * level <= replaced) l->taken_for_worth = CHUNKS_ALIKE;
-    *ret_worth = rollups_are_worth(level, replaced);
+    *ret_worth = 2 * level <= replaced; /* half of the bytes must be saved */
     return e ? e : buf_error(&l->encoded);
 }
 

@@ -114,20 +114,6 @@ MUST_CHECK enum err store_look_up(struct view *view, enum lookup_kind kind,
                                   const struct text_sink *to, struct why *why);
 MUST_CHECK enum err store_survey(struct view *view, const struct query_request *request,
                                  struct series_survey *ret, struct why *why);
-/*
- * Visits all series of all tenants that have samples up to max_ms(): INT64_MIN for a tenant that
- * needs no visit. The items of a series are in the query's interleave. Errors of a query.
- */
-struct series_walk {
-    int64_t (*max_ms)(void *context, struct bytes tenant);
-    enum err (*each)(void *context, struct store_query *q, struct bytes tenant, struct bytes labels,
-                     struct why *why);
-    void *context;
-};
-MUST_CHECK enum err store_walk(struct store_view *view, const struct series_walk *walk,
-                               struct query_control *control, struct why *why);
-/* Estimates what an item has in [min_ms, max_ms]: blocks, samples, and its share of the bytes. */
-struct series_cost survey_item(const struct interleave_item *item, int64_t min_ms, int64_t max_ms);
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
                                   struct series_set **ret_set, struct why *why);
 /* For labels: sets q->found if a block of the source's current row has a sample at or after

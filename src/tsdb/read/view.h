@@ -29,8 +29,8 @@ enum view_scope { VIEW_ALL, VIEW_PARTS };
 MUST_CHECK enum err store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
                                     struct store_view **ret_view, struct why *why);
 void store_view_unref(struct store_view *view);
-/* ERR_AGAIN: the view is lost (tsdb/head/gen.h), the head no longer knows what it saw. Under the head
- * lock. */
+/* ERR_AGAIN: the view is lost (tsdb/head/gen.h), the head no longer knows what it saw. Under the
+ * head lock. */
 MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *why);
 
 /* True if the part holds samples of positions within the stretch of the log. */
@@ -44,15 +44,10 @@ MUST_CHECK enum err parts_count(struct head *head, struct version *version, enum
                                 const struct query_request *request, struct tsdb_deletion *ret,
                                 struct why *why);
 
-/* See tsdb_retention_survey(). */
-MUST_CHECK enum err rules_survey(struct head *head, const struct series_rules *rules,
-                                 struct query_control *control, struct tsdb_rule_survey *ret_survey,
+/* See tsdb_rules_survey(). */
+MUST_CHECK enum err rules_survey(struct head *head, const struct tsdb_limits *limits,
+                                 struct query_control *control, struct series_cost *ret_list,
                                  struct why *why);
-
-/* See tsdb_downsampling_survey(). */
-MUST_CHECK enum err levels_survey(struct head *head, const struct tsdb_level *levels,
-                                  uint32_t level_count, struct query_control *control,
-                                  struct tsdb_level_survey *ret_survey, struct why *why);
 
 /* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
  * found. INT64_MIN without such a sample. Damaged samples do not count. */

@@ -12,146 +12,44 @@
 
 #define SURVEY_PAUSE_NS (3600 * NS_PER_S)
 
-/* --- reports ---------------------------------------------------------------------------------- */
+/* --- the rules of limits ---------------------------------------------------------------------- */
 
-/* A rule_count as of one moment; its texts are never freed before the store. */
-struct count_copy {
-    const struct rule_count *of;
-    struct rule_done done;
-    bool configured;
-};
-
-/* A report about the rules of one kind, while it is made. */
-struct rule_report {
-    struct arena arena;
-    struct buf tenants;
-    struct count_copy *copies;
-    uint32_t count;
-    void *found;         /* by rule, by the last survey of these rules; zero before it */
-    int64_t surveyed_ms; /* clock at that survey; INT64_MIN: there was none */
-};
-
-/* False without memory: the next report has all. `bytes` is the size of what a survey finds. */
-static bool
-report_begin(struct tsdb *db, const struct rule_counts *all, const struct rules_seen *seen,
-             uint64_t configured, size_t bytes, struct rule_report *ret)
+uint32_t
+tsdb_limits_rule_count(const struct tsdb_limits *limits)
 {
-    *ret = (struct rule_report){.surveyed_ms = INT64_MIN};
-    arena_init(&ret->arena, NULL, 0, 0);
-    buf_init(&ret->tenants, NULL, SIZE_MAX);
-    ret->copies = arena_alloc(&ret->arena, (RULE_COUNTS_MAX + 1) * sizeof *ret->copies);
-    ret->found = arena_new(&ret->arena, bytes + 1);
-    if (ret->copies == NULL || ret->found == NULL) return false;
-    lock_take(&db->live.lock);
-    for (; ret->count < all->count; ret->count++) {
-        const struct rule_count *c = all->items[ret->count];
-        ret->copies[ret->count] = (struct count_copy){c, c->done, false};
+    uint32_t count = series_rules_count(limits->retention_rules);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        count += series_rules_count(limits->levels[i].rules);
     }
-    if (seen->list != NULL && seen->configured == configured) {
-        memcpy(ret->found, seen->list, bytes);
-        ret->surveyed_ms = seen->at_ms;
-    }
-    lock_drop(&db->live.lock);
-    return true;
+    return count;
 }
 
-static void
-report_end(struct rule_report *report)
+const struct series_rule *
+tsdb_limits_rule(const struct tsdb_limits *limits, uint32_t index, int64_t *ret_resolution_ms)
 {
-    arena_fini(&report->arena);
-    buf_fini(&report->tenants);
-}
-
-static void
-add_done(struct rule_done *to, const struct rule_done *more)
-{
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        to->removed.count[k] += more->removed.count[k];
-        to->rolled.samples[k] += more->rolled.samples[k];
+    uint32_t count = series_rules_count(limits->retention_rules);
+    *ret_resolution_ms = 0;
+    if (index < count) return series_rules_at(limits->retention_rules, index);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        const struct tsdb_level *level = &limits->levels[i];
+        index -= count;
+        count = series_rules_count(level->rules);
+        *ret_resolution_ms = level->resolution_ms;
+        if (index < count) return series_rules_at(level->rules, index);
     }
-    to->removed.series += more->removed.series;
-    to->removed.bytes += more->removed.bytes;
-    to->rolled.windows += more->rolled.windows;
-    to->rolled.bytes += more->rolled.bytes;
+    return NULL;
 }
 
-static struct rule_done
-done_by(struct rule_report *report, const struct series_rule *rule, int64_t resolution_ms)
+void
+tsdb_limits_drop_rules(struct tsdb_limits *limits)
 {
-    struct rule_done done = {.removed = {.series = 0}};
-    buf_clear(&report->tenants);
-    series_rule_put_tenants(rule, &report->tenants);
-    for (uint32_t i = 0; i < report->count; i++) {
-        struct count_copy *c = &report->copies[i];
-        if (c->of->resolution_ms != resolution_ms) continue;
-        if (!bytes_equal_text(c->of->match, rule->match)) continue;
-        if (!bytes_equal(c->of->tenants, buf_bytes(&report->tenants))) continue;
-        c->configured = true;
-        add_done(&done, &c->done);
+    series_rules_unref(limits->retention_rules);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        series_rules_unref(limits->levels[i].rules);
     }
-    return done;
+    limits->retention_rules = NULL;
+    limits->level_count = 0;
 }
-
-/* Adds up the counts of rules for which done_by() was not called. Returns false without any. */
-static bool
-done_by_others(const struct rule_report *report, struct rule_done *ret)
-{
-    bool any = false;
-    *ret = (struct rule_done){.removed = {.series = 0}};
-    for (uint32_t i = 0; i < report->count; i++) {
-        if (report->copies[i].configured) continue;
-        any = true;
-        add_done(ret, &report->copies[i].done);
-    }
-    return any;
-}
-
-static struct tsdb_rule
-rule_of(const struct series_rule *rule, const struct rule_done *done)
-{
-    const uint64_t *count = done->removed.count;
-    return (struct tsdb_rule){.rule = rule,
-                              .removed_samples = count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM],
-                              .removed_exemplars = count[LEDGER_EXEMPLAR],
-                              .removed_series = done->removed.series,
-                              .removed_bytes = done->removed.bytes,
-                              .expired.oldest_ms = INT64_MAX};
-}
-
-struct tsdb_retention
-tsdb_retention_rules(struct tsdb *db, void (*each)(void *context, const struct tsdb_rule *rule),
-                     void *context)
-{
-    struct tsdb_retention state = {0, INT64_MIN};
-    struct rule_report report;
-    struct rule_done done;
-    lock_take(&db->head.lock);
-    retention_settle(&db->head);
-    struct series_rules *rules = series_rules_ref(db->head.rules.now.rules);
-    state.grace_left_ms = retention_grace_left_ms(&db->head);
-    lock_drop(&db->head.lock);
-    uint32_t count = series_rules_count(rules);
-    bool known = report_begin(db, &db->removed_counts, &db->rules_seen, series_rules_serial(rules),
-                              count * sizeof(struct tsdb_rule_survey), &report);
-    const struct tsdb_rule_survey *found = report.found;
-    state.surveyed_ms = report.surveyed_ms;
-    for (uint32_t i = 0; i < count && known; i++) {
-        const struct series_rule *rule = series_rules_at(rules, i);
-        done = done_by(&report, rule, 0);
-        struct tsdb_rule one = rule_of(rule, &done);
-        if (state.surveyed_ms != INT64_MIN) one.expired = found[i];
-        each(context, &one);
-    }
-    if (known && done_by_others(&report, &done)) {
-        struct tsdb_rule others = rule_of(NULL, &done);
-        each(context, &others);
-    }
-    report_end(&report);
-    series_rules_unref(rules);
-    return state;
-}
-
-/* --- levels ----------------------------------------------------------------------------------- */
 
 uint64_t
 levels_number(const struct tsdb_limits *limits)
@@ -166,35 +64,131 @@ levels_number(const struct tsdb_limits *limits)
     return number;
 }
 
-/* Takes references. */
+/* Returns a number that no other rules of this process have; 0 for none. */
+static uint64_t
+rules_number(const struct tsdb_limits *limits)
+{
+    uint64_t number = levels_number(limits);
+    if (limits->retention_rules == NULL) return number;
+    return hash_mix(number, series_rules_serial(limits->retention_rules)) | 1;
+}
+
+/* Takes references, for tsdb_limits_drop_rules(). */
 static struct tsdb_limits
-levels_take(struct tsdb *db)
+rules_take(struct tsdb *db, int64_t *ret_grace_left_ms)
 {
     lock_take(&db->head.lock);
+    retention_settle(&db->head);
     struct tsdb_limits limits = db->head.limits;
+    limits.retention_rules = series_rules_ref(db->head.rules.now.rules);
     for (uint32_t i = 0; i < limits.level_count; i++) {
         (void)series_rules_ref(limits.levels[i].rules);
     }
+    *ret_grace_left_ms = retention_grace_left_ms(&db->head);
     lock_drop(&db->head.lock);
     return limits;
 }
 
+/* --- reports ---------------------------------------------------------------------------------- */
+
+/* A rule_count as of one moment; its texts are never freed before the store. */
+struct count_copy {
+    const struct rule_count *of;
+    struct rule_done done;
+    bool downsamples;
+    bool configured;
+};
+
+/* A report about rules, while it is made. */
+struct rule_report {
+    struct arena arena;
+    struct buf tenants;
+    struct count_copy *copies;
+    uint32_t count;
+    struct series_cost *found; /* by rule, by the last survey of these rules; zero before it */
+    int64_t surveyed_ms;       /* clock at that survey; INT64_MIN: there was none */
+};
+
 static void
-levels_drop(struct tsdb_limits *limits)
+copy_counts(struct rule_report *report, const struct rule_counts *all, bool downsamples)
 {
-    for (uint32_t i = 0; i < limits->level_count; i++) {
-        series_rules_unref(limits->levels[i].rules);
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct rule_count *c = all->items[i];
+        report->copies[report->count++] = (struct count_copy){c, c->done, downsamples, false};
     }
 }
 
-static uint32_t
-rules_of_levels(const struct tsdb_limits *limits)
+/* False without memory: the next report has all. */
+static bool
+report_begin(struct tsdb *db, const struct tsdb_limits *limits, struct rule_report *ret)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < limits->level_count; i++) {
-        count += series_rules_count(limits->levels[i].rules);
+    const struct rules_seen *seen = &db->rules_seen;
+    size_t bytes = tsdb_limits_rule_count(limits) * sizeof *ret->found;
+    *ret = (struct rule_report){.surveyed_ms = INT64_MIN};
+    arena_init(&ret->arena, NULL, 0, 0);
+    buf_init(&ret->tenants, NULL, SIZE_MAX);
+    ret->copies = arena_alloc(&ret->arena, (2 * RULE_COUNTS_MAX + 2) * sizeof *ret->copies);
+    ret->found = arena_new(&ret->arena, bytes + 1);
+    if (ret->copies == NULL || ret->found == NULL) return false;
+    lock_take(&db->live.lock);
+    copy_counts(ret, &db->removed_counts, false);
+    copy_counts(ret, &db->rolled_counts, true);
+    if (seen->list != NULL && seen->configured == rules_number(limits)) {
+        memcpy(ret->found, seen->list, bytes);
+        ret->surveyed_ms = seen->at_ms;
     }
-    return count;
+    lock_drop(&db->live.lock);
+    return true;
+}
+
+static void
+report_end(struct rule_report *report)
+{
+    arena_fini(&report->arena);
+    buf_fini(&report->tenants);
+}
+
+/* A count of one kind has nothing of the other. */
+static void
+add_done(struct tsdb_rule *to, const struct rule_done *done)
+{
+    const uint64_t *removed = done->removed.count, *rolled = done->rolled.samples;
+    to->samples += removed[LEDGER_FLOAT] + removed[LEDGER_HISTOGRAM] + rolled[LEDGER_FLOAT] +
+                   rolled[LEDGER_HISTOGRAM];
+    to->exemplars += removed[LEDGER_EXEMPLAR];
+    to->series += done->removed.series;
+    to->windows += done->rolled.windows;
+    to->bytes += done->removed.bytes + done->rolled.bytes;
+}
+
+static void
+add_done_by(struct rule_report *report, struct tsdb_rule *to)
+{
+    buf_clear(&report->tenants);
+    series_rule_put_tenants(to->rule, &report->tenants);
+    for (uint32_t i = 0; i < report->count; i++) {
+        struct count_copy *c = &report->copies[i];
+        if (c->downsamples != to->downsamples || c->of->resolution_ms != to->resolution_ms)
+            continue;
+        if (!bytes_equal_text(c->of->match, to->rule->match)) continue;
+        if (!bytes_equal(c->of->tenants, buf_bytes(&report->tenants))) continue;
+        c->configured = true;
+        add_done(to, &c->done);
+    }
+}
+
+/* Adds up the counts of rules for which add_done_by() was not called. Returns false without any. */
+static bool
+add_done_by_others(const struct rule_report *report, struct tsdb_rule *to)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct count_copy *c = &report->copies[i];
+        if (c->configured || c->downsamples != to->downsamples) continue;
+        any = true;
+        add_done(to, &c->done);
+    }
+    return any;
 }
 
 static uint64_t
@@ -209,145 +203,86 @@ parts_without(struct tsdb *db, int64_t resolution_ms)
     return count;
 }
 
-static struct tsdb_level_rule
-level_rule_of(const struct series_rule *rule, int64_t resolution_ms, const struct rule_done *done)
+void
+tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
+           void (*each)(void *context, const struct tsdb_rule *rule), void *context)
 {
-    const uint64_t *samples = done->rolled.samples;
-    return (struct tsdb_level_rule){.rule = rule,
-                                    .resolution_ms = resolution_ms,
-                                    .replaced_samples =
-                                        samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM],
-                                    .windows = done->rolled.windows,
-                                    .saved_bytes = done->rolled.bytes,
-                                    .due.oldest_ms = INT64_MAX};
-}
-
-int64_t
-tsdb_downsampling_rules(struct tsdb *db,
-                        void (*each)(void *context, const struct tsdb_level_rule *rule),
-                        void *context)
-{
-    struct tsdb_limits limits = levels_take(db);
     struct rule_report report;
-    struct rule_done done;
-    bool known = report_begin(db, &db->rolled_counts, &db->levels_seen, levels_number(&limits),
-                              rules_of_levels(&limits) * sizeof(struct tsdb_level_survey), &report);
-    const struct tsdb_level_survey *found = report.found;
-    for (uint32_t i = 0; i < limits.level_count && known; i++) {
-        const struct tsdb_level *level = &limits.levels[i];
-        uint64_t excluded = parts_without(db, level->resolution_ms);
-        for (uint32_t k = 0; k < series_rules_count(level->rules); k++, found++) {
-            const struct series_rule *rule = series_rules_at(level->rules, k);
-            done = done_by(&report, rule, level->resolution_ms);
-            struct tsdb_level_rule one = level_rule_of(rule, level->resolution_ms, &done);
-            if (report.surveyed_ms != INT64_MIN) one.due = *found;
-            one.excluded_parts = excluded;
-            each(context, &one);
+    struct tsdb_limits limits = rules_take(db, &ret_state->grace_left_ms);
+    uint32_t count = tsdb_limits_rule_count(&limits);
+    int64_t looked_ms = 0; /* resolution for which `excluded` was counted */
+    uint64_t excluded = 0;
+    bool known = report_begin(db, &limits, &report);
+    ret_state->surveyed_ms = report.surveyed_ms;
+    for (uint32_t i = 0; i < count && known; i++) {
+        struct tsdb_rule one = {.left = report.found[i]};
+        one.rule = tsdb_limits_rule(&limits, i, &one.resolution_ms);
+        one.downsamples = one.resolution_ms > 0;
+        add_done_by(&report, &one);
+        if (one.resolution_ms != looked_ms) {
+            looked_ms = one.resolution_ms;
+            excluded = parts_without(db, looked_ms);
         }
+        one.excluded_parts = excluded;
+        each(context, &one);
     }
-    if (known && done_by_others(&report, &done)) {
-        struct tsdb_level_rule others = level_rule_of(NULL, 0, &done);
-        each(context, &others);
+    for (unsigned i = 0; i < 2 && known; i++) {
+        struct tsdb_rule others = {.downsamples = i == 1};
+        if (add_done_by_others(&report, &others)) each(context, &others);
     }
     report_end(&report);
-    levels_drop(&limits);
-    return report.surveyed_ms;
+    tsdb_limits_drop_rules(&limits);
 }
 
 /* --- surveys ---------------------------------------------------------------------------------- */
 
 enum err
-tsdb_retention_survey(struct tsdb *db, const struct series_rules *rules,
-                      struct query_control *control, struct tsdb_rule_survey *ret_survey,
-                      struct why *why)
+tsdb_rules_survey(struct tsdb *db, const struct tsdb_limits *limits, struct query_control *control,
+                  struct series_cost *ret_list, struct why *why)
 {
-    return rules_survey(&db->head, rules, control, ret_survey, why);
+    return rules_survey(&db->head, limits, control, ret_list, why);
 }
 
-enum err
-tsdb_downsampling_survey(struct tsdb *db, const struct tsdb_level *levels, uint32_t level_count,
-                         struct query_control *control, struct tsdb_level_survey *ret_survey,
-                         struct why *why)
-{
-    return levels_survey(&db->head, levels, level_count, control, ret_survey, why);
-}
-
-/* True if rules must be surveyed, or forgotten. Only the thread that surveys changes `kept`. */
-static bool
-is_due(struct tsdb *db, const struct rules_seen *kept, const struct rules_seen *next)
-{
-    if (next->configured != kept->configured || next->in_force != kept->in_force) return true;
-    return next->bytes > 0 && env_monotonic_ns(db->env) >= kept->again_ns;
-}
-
-/* Makes room for what a survey finds. */
+/* Surveys the rules, and keeps the result instead of the one before. */
 static enum err
-seen_begin(struct tsdb *db, struct rules_seen *seen, struct why *why)
+survey_again(struct tsdb *db, const struct tsdb_limits *limits, struct query_control *control,
+             struct why *why)
 {
-    seen->at_ms = env_realtime_ms(db->env);
-    seen->again_ns = env_monotonic_ns(db->env);
-    if (seen->bytes == 0) return OK;
-    seen->list = mem_new(&db->cache_budget, seen->bytes);
-    return seen->list == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a survey") : OK;
-}
-
-/* Keeps the result of a survey instead of the one before. */
-static void
-seen_end(struct tsdb *db, struct rules_seen *kept, struct rules_seen *seen, enum err e)
-{
-    struct rules_seen before = *seen;
-    if (e == OK) {
-        /* A survey of many series takes at most a twentieth of the time. */
-        int64_t end_ns = env_monotonic_ns(db->env), pause_ns = 20 * (end_ns - seen->again_ns);
-        seen->again_ns = end_ns + (pause_ns > SURVEY_PAUSE_NS ? pause_ns : SURVEY_PAUSE_NS);
-        lock_take(&db->live.lock);
-        before = *kept;
-        *kept = *seen;
-        lock_drop(&db->live.lock);
-    }
-    mem_free(&db->cache_budget, before.list, before.list == NULL ? 0 : before.bytes);
-}
-
-enum err
-tsdb_retention_look(struct tsdb *db, struct query_control *control, bool *ret_changed,
-                    struct why *why)
-{
-    lock_take(&db->head.lock);
-    retention_settle(&db->head);
-    struct series_rules *rules = series_rules_ref(db->head.rules.now.rules);
-    struct rules_seen seen = {.configured = series_rules_serial(rules),
-                              .in_force = series_rules_serial(db->head.rules.all),
-                              .bytes = series_rules_count(rules) * sizeof(struct tsdb_rule_survey)};
-    lock_drop(&db->head.lock);
+    struct rules_seen seen = {.configured = rules_number(limits),
+                              .count = tsdb_limits_rule_count(limits),
+                              .at_ms = env_realtime_ms(db->env)};
+    int64_t begun_ns = env_monotonic_ns(db->env);
     enum err e = OK;
-    *ret_changed = seen.configured != db->rules_seen.configured;
-    if (is_due(db, &db->rules_seen, &seen)) {
-        e = seen_begin(db, &seen, why);
-        if (e == OK && seen.bytes > 0) e = rules_survey(&db->head, rules, control, seen.list, why);
-        seen_end(db, &db->rules_seen, &seen, e);
+    if (seen.count > 0) {
+        seen.list = mem_new(&db->cache_budget, seen.count * sizeof *seen.list);
+        if (seen.list == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a survey");
+        e = rules_survey(&db->head, limits, control, seen.list, why);
     }
-    series_rules_unref(rules);
+    if (e == OK) {
+        struct rules_seen before = db->rules_seen;
+        /* A survey of many series takes at most a twentieth of the time. */
+        int64_t end_ns = env_monotonic_ns(db->env), pause_ns = 20 * (end_ns - begun_ns);
+        seen.again_ns = end_ns + (pause_ns > SURVEY_PAUSE_NS ? pause_ns : SURVEY_PAUSE_NS);
+        lock_take(&db->live.lock);
+        db->rules_seen = seen;
+        lock_drop(&db->live.lock);
+        seen = before;
+    }
+    mem_free(&db->cache_budget, seen.list, seen.count * sizeof *seen.list);
     return e;
 }
 
 enum err
-tsdb_downsampling_look(struct tsdb *db, struct query_control *control, bool *ret_changed,
-                       struct why *why)
+tsdb_rules_look(struct tsdb *db, struct query_control *control, bool *ret_changed, struct why *why)
 {
-    struct tsdb_limits limits = levels_take(db);
-    struct rules_seen seen = {.configured = levels_number(&limits),
-                              .bytes = rules_of_levels(&limits) * sizeof(struct tsdb_level_survey)};
+    int64_t grace_left_ms;
+    struct tsdb_limits limits = rules_take(db, &grace_left_ms);
+    const struct rules_seen *kept = &db->rules_seen; /* only this thread changes it */
     enum err e = OK;
-    *ret_changed = seen.configured != db->levels_seen.configured;
-    if (is_due(db, &db->levels_seen, &seen)) {
-        e = seen_begin(db, &seen, why);
-        if (e == OK && seen.bytes > 0) {
-            e = levels_survey(&db->head, limits.levels, limits.level_count, control, seen.list,
-                              why);
-        }
-        seen_end(db, &db->levels_seen, &seen, e);
-    }
-    levels_drop(&limits);
+    *ret_changed = rules_number(&limits) != kept->configured;
+    bool due = kept->count > 0 && env_monotonic_ns(db->env) >= kept->again_ns;
+    if (*ret_changed || due) e = survey_again(db, &limits, control, why);
+    tsdb_limits_drop_rules(&limits);
     return e;
 }
 

@@ -229,8 +229,8 @@ counts_free(struct tsdb *db, struct rule_counts *all)
 void
 rules_free(struct tsdb *db)
 {
-    mem_free(&db->cache_budget, db->rules_seen.list, db->rules_seen.bytes);
-    mem_free(&db->cache_budget, db->levels_seen.list, db->levels_seen.bytes);
+    mem_free(&db->cache_budget, db->rules_seen.list,
+             db->rules_seen.count * sizeof *db->rules_seen.list);
     counts_free(db, &db->removed_counts);
     counts_free(db, &db->rolled_counts);
 }

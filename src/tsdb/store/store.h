@@ -97,11 +97,11 @@ struct rule_counts {
     uint32_t capacity;
 };
 
-/* The last survey of rules of one kind. */
+/* The last survey of rules. */
 struct rules_seen {
-    uint64_t configured, in_force; /* numbers of the rules */
-    void *list;                    /* by rule; NULL: there was no survey, or there are no rules */
-    size_t bytes;
+    uint64_t configured;      /* number of the rules */
+    struct series_cost *list; /* by rule; NULL: there was no survey, or there are no rules */
+    uint32_t count;
     int64_t at_ms;
     int64_t again_ns;
 };
@@ -155,8 +155,7 @@ struct tsdb {
     struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
     struct tsdb_merge_now merge_now;    /* guarded by live.lock */
-    struct rules_seen rules_seen;       /* guarded by live.lock; tsdb_retention_look() changes it */
-    struct rules_seen levels_seen; /* guarded by live.lock; tsdb_downsampling_look() changes it */
+    struct rules_seen rules_seen;       /* guarded by live.lock; tsdb_rules_look() changes it */
     /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
     uint64_t rules_looked;
     int64_t rules_look_ns;

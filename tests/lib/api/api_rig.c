@@ -346,20 +346,10 @@ owner_names_sources(void *context, struct bytes tenants, struct json *to)
 }
 
 static enum err
-owner_has_no_retention_rules(void *context, struct bytes text, struct series_rules **ret_rules,
-                             struct why *why)
+owner_has_no_rules_to_plan(void *context, struct bytes text, struct tsdb_limits *ret_limits,
+                           struct why *why)
 {
-    (void)context, (void)text, (void)why;
-    *ret_rules = NULL;
-    return OK;
-}
-
-static enum err
-owner_has_no_levels(void *context, struct bytes text, struct tsdb_limits *ret_limits,
-                    struct why *why)
-{
-    (void)context, (void)text, (void)why;
-    ret_limits->level_count = 0;
+    (void)context, (void)text, (void)ret_limits, (void)why;
     return OK;
 }
 
@@ -473,8 +463,7 @@ api_rig_new(void)
         .flags = owner_flags,
         .config = owner_config,
         .check_config = owner_check_config,
-        .retention_rules = owner_has_no_retention_rules,
-        .downsampling_levels = owner_has_no_levels,
+        .plan_rules = owner_has_no_rules_to_plan,
         .destinations = owner_destinations,
         .holds_writes = owner_holds,
         .takes_writes = owner_takes,

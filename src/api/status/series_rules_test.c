@@ -1,4 +1,4 @@
-/* retention_test.c - rules of retention in the status and in plans, and levels in plans. */
+/* series_rules_test.c - rules of retention and levels in the status and in plans. */
 #include "lib/api/api_asked.h"
 #include "lib/api/api_rig.h"
 #include "lib/test.h"
@@ -9,25 +9,21 @@
 static const char *const tenants[] = {"anonymous", "b"};
 static const struct series_rule up_2d[] = {{"{__name__=\"up\"}", tenants, 2, 2 * DAY_MS}};
 
-/* Takes the text for a selector. */
+/* Takes the text for the selector of a rule of retention and of a level. */
 static enum err
-rules_of_text(void *context, struct bytes text, struct series_rules **ret_rules, struct why *why)
+rules_of_text(void *context, struct bytes text, struct tsdb_limits *ret_limits, struct why *why)
 {
     char match[100];
     (void)context;
     snprintf(match, sizeof match, "%.*s", (int)text.size, (const char *)text.at);
     const struct series_rule rule = {match, NULL, 0, DAY_MS};
-    return series_rules_new(&rule, 1, NULL, ret_rules, why);
-}
-
-/* Takes it for the selector of a level, too. */
-static enum err
-level_of_text(void *context, struct bytes text, struct tsdb_limits *ret_limits, struct why *why)
-{
-    ret_limits->levels[0].resolution_ms = 6 * 60 * MINUTE_MS;
-    enum err e = rules_of_text(context, text, &ret_limits->levels[0].rules, why);
-    ret_limits->level_count = e == OK;
-    return e;
+    struct tsdb_level *level = &ret_limits->levels[0];
+    level->resolution_ms = 6 * 60 * MINUTE_MS;
+    enum err e = series_rules_new(&rule, 1, NULL, &level->rules, why);
+    if (e) return e;
+    ret_limits->level_count = 1;
+    ret_limits->retention_rules = series_rules_ref(level->rules);
+    return OK;
 }
 
 static void
@@ -42,8 +38,7 @@ static struct api_rig *
 begin(void)
 {
     struct api_rig *rig = api_rig_new();
-    rig->options.retention_rules = rules_of_text;
-    rig->options.downsampling_levels = level_of_text;
+    rig->options.plan_rules = rules_of_text;
     api_rig_start(rig);
     struct rq rq;
     rq_init(&rq, RW_V1);
@@ -58,30 +53,19 @@ begin(void)
     return rig;
 }
 
-UNIT_TEST(test_a_plan_has_what_each_rule_would_remove)
+UNIT_TEST(test_a_plan_has_what_each_rule_would_remove_or_replace)
 {
     struct api_rig *rig = begin();
-    ask(rig, "/api/v1/admin/tsdb/retention_plan", "{__name__=\"up\"}", 200,
+    ask(rig, "/api/v1/admin/tsdb/plan", "{__name__=\"up\"}", 200,
         "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],\"timeSeconds\":86400,"
-        "\"series\":1,\"samples\":2,\"shownSamples\":2,\"bytes\":");
-    ask(rig, "/api/v1/admin/tsdb/retention_plan", "{__name__=\"up\"}", 200,
-        "\"oldest\":\"2025-12-29T00:00:00Z\"}],\"now\":\"2026-01-01T00:00:00Z\"}");
-    ask(rig, "/api/v1/admin/tsdb/retention_plan", "down", 200, "\"samples\":0");
-    ask(rig, "/api/v1/admin/tsdb/retention_plan", "{", 400, "\"errorType\":\"bad_data\"");
-    api_rig_free(rig);
-}
-
-UNIT_TEST(test_a_plan_has_what_each_level_would_replace)
-{
-    struct api_rig *rig = begin();
-    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{__name__=\"up\"}", 200,
-        "{\"rules\":[{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],"
-        "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"series\":1,\"samples\":0,"
-        "\"keptSamples\":3,\"windows\":0,\"bytes\":0,\"bytesAfter\":0,"
-        "\"oldest\":\"2025-12-29T00:00:00Z\",\"until\":\"2025-12-31T00:00:00Z\"}],"
-        "\"now\":\"2026-01-01T00:00:00Z\"}");
-    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "down", 200, "\"series\":0");
-    ask(rig, "/api/v1/admin/tsdb/downsampling_plan", "{", 400, "\"errorType\":\"bad_data\"");
+        "\"series\":1,\"samples\":2,\"bytes\":");
+    ask(rig, "/api/v1/admin/tsdb/plan", "{__name__=\"up\"}", 200,
+        ",{\"match\":\"{__name__=\\\"up\\\"}\",\"tenants\":[],\"afterSeconds\":86400,"
+        "\"resolutionSeconds\":21600,\"series\":1,\"samples\":3,\"bytes\":");
+    ask(rig, "/api/v1/admin/tsdb/plan", "{__name__=\"up\"}", 200,
+        "}],\"now\":\"2026-01-01T00:00:00Z\"}");
+    ask(rig, "/api/v1/admin/tsdb/plan", "down", 200, "\"series\":0,\"samples\":0");
+    ask(rig, "/api/v1/admin/tsdb/plan", "{", 400, "\"errorType\":\"bad_data\"");
     api_rig_free(rig);
 }
 
@@ -95,14 +79,14 @@ UNIT_TEST(test_the_status_has_what_rules_removed_and_have_to_remove)
     bool changed;
     must(series_rules_new(up_2d, 1, NULL, &limits.retention_rules, &why));
     tsdb_set_limits(rig->m.db, &limits);
-    must(tsdb_retention_look(rig->m.db, NULL, &changed, &why));
+    must(tsdb_rules_look(rig->m.db, NULL, &changed, &why));
     assert_true(changed);
     ask(rig, "/api/v1/status/storage", NULL, 200,
         "\"tenants\":[\"anonymous\",\"b\"],\"timeSeconds\":172800,\"removed\":{\"samples\":0,"
         "\"exemplars\":0,\"series\":0,\"bytes\":0},\"expired\":{\"series\":1,\"samples\":1,"
-        "\"shownSamples\":0,");
-    ask(rig, "/api/v1/status/storage", NULL, 200,
-        "\"graceLeftSeconds\":0,\"surveyed\":\"2026-01-01T00:00:0");
+        "\"bytes\":");
+    ask(rig, "/api/v1/status/storage", NULL, 200, "}}],\"surveyed\":\"2026-01-01T00:00:0");
+    ask(rig, "/api/v1/status/storage", NULL, 200, "\"graceLeftSeconds\":0},");
     must(tsdb_merge(rig->m.db, &options, &result, &why));
     ask(rig, "/api/v1/status/storage", NULL, 200, "\"removed\":{\"samples\":1,");
     series_rules_unref(limits.retention_rules);
@@ -132,22 +116,24 @@ UNIT_TEST(test_the_status_has_what_levels_replaced_and_have_to_replace)
     rq_fini(&rq);
     machine_commit(&rig->m);
     machine_flush(&rig->m);
-    must(level_of_text(NULL, bytes_of_text("{__name__=\"g\"}"), &limits, &why));
+    must(rules_of_text(NULL, bytes_of_text("{__name__=\"g\"}"), &limits, &why));
+    series_rules_unref(limits.retention_rules);
+    limits.retention_rules = NULL;
     tsdb_set_limits(rig->m.db, &limits);
-    must(tsdb_downsampling_look(rig->m.db, NULL, &changed, &why));
+    must(tsdb_rules_look(rig->m.db, NULL, &changed, &why));
     assert_true(changed);
     ask(rig, "/api/v1/status/storage", NULL, 200,
         "\"afterSeconds\":86400,\"resolutionSeconds\":21600,\"replaced\":{\"samples\":0,"
         "\"windows\":0,\"savedBytes\":0},\"due\":{\"series\":1,\"samples\":1440,");
     ask(rig, "/api/v1/status/storage", NULL, 200,
-        "\"excludedParts\":0}],\"resolutions\":[],\"surveyed\":\"2026-01-01T00:00:0");
+        "\"excludedParts\":0}],\"surveyed\":\"2026-01-01T00:00:0");
     must(tsdb_merge(rig->m.db, &options, &result, &why));
     ask(rig, "/api/v1/status/storage", NULL, 200,
         "\"replaced\":{\"samples\":1440,\"windows\":4,\"savedBytes\":");
     ask(rig, "/api/v1/status/storage", NULL, 200, /* of a partition */
         "\"resolutions\":[{\"resolutionSeconds\":21600,\"rows\":4,\"bytes\":");
     ask(rig, "/api/v1/status/storage", NULL, 200, /* of all */
-        "\"from\":\"2025-12-30T00:00:00Z\",\"to\":\"2025-12-31T00:00:00Z\"}],\"surveyed\"");
+        "\"from\":\"2025-12-30T00:00:00Z\",\"to\":\"2025-12-31T00:00:00Z\"}]}");
     series_rules_unref(limits.levels[0].rules);
     limits.level_count = 0;
     tsdb_set_limits(rig->m.db, &limits);
@@ -160,8 +146,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_plan_has_what_each_rule_would_remove),
-        cmocka_unit_test(test_a_plan_has_what_each_level_would_replace),
+        cmocka_unit_test(test_a_plan_has_what_each_rule_would_remove_or_replace),
         cmocka_unit_test(test_the_status_has_what_rules_removed_and_have_to_remove),
         cmocka_unit_test(test_the_status_has_what_levels_replaced_and_have_to_replace),
     };

@@ -1,0 +1,305 @@
+/*
+ * series_rules.c - rules of retention and of downsampling: what they have done and have still to
+ * do, the resolutions that parts have, and, with --web.enable-admin-api, what other rules would do.
+ */
+#include "model/series_rules.h"
+#include "api/answer.h"
+#include "api/status/pages.h"
+#include "api/status/status.h"
+#include "base/metric.h"
+#include "base/text/time_text.h"
+
+enum { PLAN_BYTES_MAX = 4 * 1024 * 1024, LABEL_BYTES_MAX = 512 };
+
+/* Stands for all rules that are no longer configured. */
+static const struct series_rule no_rule = {"", NULL, 0, 0};
+
+/* Opens an object with the members that name a rule. */
+static void
+put_rule(struct json *j, const struct series_rule *rule, bool downsamples, int64_t resolution_ms)
+{
+    json_object_open(j);
+    json_member_text(j, "match", rule->match);
+    json_member_array(j, "tenants");
+    for (uint32_t i = 0; i < rule->tenant_count; i++) {
+        json_put_text(j, rule->tenants[i]);
+    }
+    json_array_close(j);
+    json_member_uint(j, downsamples ? "afterSeconds" : "timeSeconds",
+                     (uint64_t)rule->age_ms / 1000);
+    if (downsamples) json_member_uint(j, "resolutionSeconds", (uint64_t)resolution_ms / 1000);
+}
+
+static void
+put_survey(struct json *j, const struct series_cost *found)
+{
+    json_member_uint(j, "series", found->series);
+    json_member_uint(j, "samples", found->samples);
+    json_member_uint(j, "bytes", found->bytes);
+}
+
+/* --- status ----------------------------------------------------------------------------------- */
+
+/* The rules of one kind. */
+struct rules_put {
+    struct json *j;
+    bool downsamples;
+};
+
+static void
+put_state(void *context, const struct tsdb_rule *r)
+{
+    const struct rules_put *to = context;
+    struct json *j = to->j;
+    if (r->downsamples != to->downsamples) return;
+    put_rule(j, r->rule == NULL ? &no_rule : r->rule, r->downsamples, r->resolution_ms);
+    json_member_object(j, r->downsamples ? "replaced" : "removed");
+    json_member_uint(j, "samples", r->samples);
+    if (r->downsamples) {
+        json_member_uint(j, "windows", r->windows);
+        json_member_uint(j, "savedBytes", r->bytes);
+    } else {
+        json_member_uint(j, "exemplars", r->exemplars);
+        json_member_uint(j, "series", r->series);
+        json_member_uint(j, "bytes", r->bytes);
+    }
+    json_object_close(j);
+    json_member_object(j, r->downsamples ? "due" : "expired");
+    put_survey(j, &r->left);
+    json_object_close(j);
+    if (r->downsamples) json_member_uint(j, "excludedParts", r->excluded_parts);
+    json_object_close(j);
+}
+
+static struct tsdb_rules_state
+put_states(struct api *api, struct json *j, bool downsamples)
+{
+    struct rules_put to = {j, downsamples};
+    struct tsdb_rules_state state;
+    json_member_array(j, "rules");
+    tsdb_rules(api->options.tsdb, &state, put_state, &to);
+    json_array_close(j);
+    if (state.surveyed_ms != INT64_MIN) put_page_time(j, "surveyed", state.surveyed_ms);
+    return state;
+}
+
+void
+put_resolution(void *json, const struct rollup_facts *f)
+{
+    struct json *j = json;
+    json_object_open(j);
+    json_member_uint(j, "resolutionSeconds", (uint64_t)f->resolution_ms / 1000);
+    json_member_uint(j, "rows", f->rows);
+    json_member_uint(j, "bytes", f->bytes);
+    put_page_time(j, "from", f->time.min_ms);
+    put_page_time(j, "to", f->time.max_ms);
+    json_object_close(j);
+}
+
+void
+put_series_rules(struct api *api, struct json *j)
+{
+    json_member_object(j, "retention");
+    struct tsdb_rules_state state = put_states(api, j, false);
+    json_member_uint(j, "graceLeftSeconds", (uint64_t)(state.grace_left_ms + 999) / 1000);
+    json_object_close(j);
+    json_member_object(j, "downsampling");
+    put_states(api, j, true);
+    json_member_array(j, "resolutions");
+    tsdb_resolutions(api->options.tsdb, put_resolution, j);
+    json_array_close(j);
+    json_object_close(j);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+/* Puts a metric with the labels of a rule. */
+static void
+put_rule_metric(struct metric_sink *sink, const struct metric_family *family,
+                const struct tsdb_rule *r, uint64_t value)
+{
+    const struct series_rule *rule = r->rule == NULL ? &no_rule : r->rule;
+    char resolution[TIME_TEXT_BYTES] = "";
+    struct buf tenants;
+    buf_init(&tenants, NULL, LABEL_BYTES_MAX);
+    series_rule_put_tenants(rule, &tenants);
+    if (r->resolution_ms > 0) time_print_duration(r->resolution_ms, resolution);
+    const struct metric_pair pairs[3] = {{"match", bytes_of_text(rule->match)},
+                                         {"tenants", buf_bytes(&tenants)},
+                                         {"resolution", bytes_of_text(resolution)}};
+    metric_put_u64(sink, family, pairs, r->downsamples ? 3 : 2, value);
+    buf_fini(&tenants);
+}
+
+static void
+put_retention_metrics(struct metric_sink *sink, const struct tsdb_rule *r)
+{
+    static const struct metric_family samples = {
+        "firekeep_retention_rule_removed_samples_total",
+        "Samples and exemplars removed by each rule of retention; match is empty for rules that "
+        "the configuration has no longer.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family series = {
+        "firekeep_retention_rule_removed_series_total",
+        "Series of which each rule of retention left nothing in a part, counted for each part.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family bytes = {
+        "firekeep_retention_rule_removed_bytes_total",
+        "Size of the samples that each rule of retention removed, compressed, in bytes.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family left_samples = {
+        "firekeep_retention_rule_expired_samples",
+        "Samples past each rule of retention that are still on disk, at the last survey.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family left_series = {
+        "firekeep_retention_rule_expired_series",
+        "Series with samples past each rule of retention that are still on disk, at the last "
+        "survey.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family left_bytes = {
+        "firekeep_retention_rule_expired_bytes",
+        "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
+        "at the last survey.",
+        METRIC_KIND_GAUGE};
+    put_rule_metric(sink, &samples, r, r->samples + r->exemplars);
+    put_rule_metric(sink, &series, r, r->series);
+    put_rule_metric(sink, &bytes, r, r->bytes);
+    if (r->rule == NULL) return;
+    put_rule_metric(sink, &left_samples, r, r->left.samples);
+    put_rule_metric(sink, &left_series, r, r->left.series);
+    put_rule_metric(sink, &left_bytes, r, r->left.bytes);
+}
+
+static void
+put_downsampling_metrics(struct metric_sink *sink, const struct tsdb_rule *r)
+{
+    static const struct metric_family samples = {
+        "firekeep_downsampling_rule_replaced_samples_total",
+        "Samples that windows of each rule of downsampling replaced; match is empty for rules that "
+        "the configuration has no longer.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family windows = {
+        "firekeep_downsampling_rule_windows_total",
+        "Windows that were written for each rule of downsampling, instead of samples or of finer "
+        "windows.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family saved = {"firekeep_downsampling_rule_saved_bytes_total",
+                                               "Bytes that windows of each rule of downsampling "
+                                               "save, compressed, as merges estimate them.",
+                                               METRIC_KIND_COUNTER};
+    static const struct metric_family due_samples = {
+        "firekeep_downsampling_rule_due_samples",
+        "Samples that are old enough for each rule of downsampling and not replaced, at the last "
+        "survey.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family due_bytes = {
+        "firekeep_downsampling_rule_due_bytes",
+        "Size of samples and finer windows that are old enough for each rule of downsampling and "
+        "not replaced, compressed, in bytes, at the last survey.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family excluded = {
+        "firekeep_downsampling_rule_excluded_parts",
+        "Parts to which a rule of downsampling is not applied, because their windows are neither "
+        "multiples nor fractions of its own.",
+        METRIC_KIND_GAUGE};
+    put_rule_metric(sink, &samples, r, r->samples);
+    put_rule_metric(sink, &windows, r, r->windows);
+    put_rule_metric(sink, &saved, r, r->bytes);
+    if (r->rule == NULL) return;
+    put_rule_metric(sink, &due_samples, r, r->left.samples);
+    put_rule_metric(sink, &due_bytes, r, r->left.bytes);
+    put_rule_metric(sink, &excluded, r, r->excluded_parts);
+}
+
+static void
+put_rule_metrics(void *sink, const struct tsdb_rule *r)
+{
+    if (r->downsamples)
+        put_downsampling_metrics(sink, r);
+    else
+        put_retention_metrics(sink, r);
+}
+
+static void
+put_resolution_metrics(void *context, const struct rollup_facts *f)
+{
+    static const struct metric_family rows = {
+        "firekeep_downsampled_rows",
+        "Last samples of windows in parts, and staleness markers after them, by resolution.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family bytes = {
+        "firekeep_downsampled_bytes",
+        "Size of windows in parts, compressed, in bytes, by resolution.", METRIC_KIND_GAUGE};
+    struct metric_sink *sink = context;
+    char text[TIME_TEXT_BYTES];
+    time_print_duration(f->resolution_ms, text);
+    const struct metric_pair pair = {"resolution", bytes_of_text(text)};
+    metric_put_u64(sink, &rows, &pair, 1, f->rows);
+    metric_put_u64(sink, &bytes, &pair, 1, f->bytes);
+}
+
+void
+put_series_rule_metrics(struct metric_sink *sink, struct tsdb *tsdb)
+{
+    static const struct metric_family grace = {
+        "firekeep_retention_grace_left_seconds",
+        "Time for which rules of retention that were replaced still protect samples, in seconds.",
+        METRIC_KIND_GAUGE};
+    struct tsdb_rules_state state;
+    tsdb_rules(tsdb, &state, put_rule_metrics, sink);
+    metric_put_double(sink, &grace, NULL, 0, (double)state.grace_left_ms / 1000);
+    tsdb_resolutions(tsdb, put_resolution_metrics, sink);
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+static enum err
+put_plan(struct api *api, struct http_request *request, const struct tsdb_limits *limits,
+         struct json *j, struct why *why)
+{
+    struct query_control control = {.env = NULL};
+    struct arena arena;
+    uint32_t count = tsdb_limits_rule_count(limits);
+    query_control_begin(api, request, &api->read_budget, &control);
+    arena_init(&arena, &api->page_budget, 0, 0);
+    struct series_cost *list = arena_alloc(&arena, (count + 1u) * sizeof *list);
+    enum err e = list == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a plan") : OK;
+    if (e == OK) e = tsdb_rules_survey(api->options.tsdb, limits, &control, list, why);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        int64_t resolution_ms;
+        const struct series_rule *rule = tsdb_limits_rule(limits, i, &resolution_ms);
+        put_rule(j, rule, resolution_ms > 0, resolution_ms);
+        put_survey(j, &list[i]);
+        json_object_close(j);
+    }
+    arena_fini(&arena);
+    return e;
+}
+
+void
+plan_run(struct api *api, struct http_request *request)
+{
+    struct json j;
+    struct buf text;
+    struct why why = {""};
+    struct tsdb_limits limits = {.level_count = 0};
+    struct tsdb_stats stats;
+    buf_init(&text, &api->page_budget, PLAN_BYTES_MAX);
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_member_array(&j, "rules");
+    enum err e = api->options.plan_rules(api->options.context, http_body(request), &limits, &why);
+    if (e == OK) e = put_plan(api, request, &limits, &j, &why);
+    tsdb_limits_drop_rules(&limits);
+    json_array_close(&j);
+    tsdb_stats(api->options.tsdb, &stats);
+    if (stats.retention_now_ms != INT64_MIN) put_page_time(&j, "now", stats.retention_now_ms);
+    json_object_close(&j);
+    json_object_close(&j);
+    if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
