@@ -110,7 +110,7 @@ function levelText(r: DownsamplingRule): string {
   const replaced = `${numbered(r.replaced.samples, 'sample')} replaced by ${numbered(r.replaced.windows, 'window')}, ${bytes(r.replaced.savedBytes)} saved`
   if (r.match === '') return replaced
   const whose = r.tenants.length === 0 ? '' : ` of ${r.tenants.join(', ')}`
-  const due = `${count(r.due.samples)} (${bytes(r.due.bytes)}) to replace`
+  const due = `${count(r.due.samples)} (${bytes(r.due.bytes)}) old enough`
   const excluded = r.excludedParts > 0 ? `; not applied to ${numbered(r.excludedParts, 'part')} with other windows` : ''
   return `${r.match}${whose} to ${formatDuration(r.resolutionSeconds)} after ${formatDuration(r.afterSeconds)}: ${replaced}, ${due}${excluded}`
 }

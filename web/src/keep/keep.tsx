@@ -46,7 +46,7 @@ export interface DownsamplingRule {
   afterSeconds: number
   resolutionSeconds: number
   replaced: { samples: number; windows: number; savedBytes: number }
-  due: { samples: number; bytes: number; bytesAfter: number }
+  due: { samples: number; bytes: number }
   excludedParts: number
 }
 
@@ -56,7 +56,7 @@ export interface RetentionRule {
   tenants: string[]
   timeSeconds: number
   removed: { samples: number; bytes: number }
-  expired: { samples: number; shownSamples: number; bytes: number }
+  expired: { samples: number; bytes: number }
 }
 
 export interface Storage {
