@@ -1,1 +1,0 @@
-import"./chunk-5GPQ5G3G.js";
