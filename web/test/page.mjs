@@ -240,7 +240,7 @@ async function press(page, text) {
 
 await claim('destinations show state, lag, rate and errors in words', async () => {
   const page = await openFull('/destinations')
-  await shows(page, 'files', 'limited', 'away', 'retrying', "Couldn't connect to server", 'samples/s', 'of the log')
+  await shows(page, 'files', 'limited', 'away', 'retrying', 'connect to server', 'samples/s', 'of the log')
   await looksRight(page)
 })
 
