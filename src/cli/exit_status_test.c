@@ -10,19 +10,10 @@
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static const struct command *const commands[] = {&command_import,
-                                                 &command_query,
-                                                 &command_verify,
-                                                 &command_inspect,
-                                                 &command_export,
-                                                 &command_sources,
-                                                 &command_deletions,
-                                                 &command_retention,
-                                                 &command_downsampling,
-                                                 &command_undelete,
-                                                 &command_health,
-                                                 &command_backup,
-                                                 NULL};
+static const struct command *const commands[] = {
+    &command_import,   &command_query,   &command_verify,    &command_inspect,
+    &command_export,   &command_sources, &command_deletions, &command_plan,
+    &command_undelete, &command_health,  &command_backup,    NULL};
 
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -115,18 +106,15 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
     cli_expect(RUN("deletions", "1", "2"), EXIT_USAGE, "expected at most one ID");
     cli_expect(RUN("deletions", "007"), EXIT_USAGE, "'007' is not the number of a deletion");
-    cli_expect(RUN("retention"), EXIT_USAGE, "expected 'plan' and one FILE");
-    cli_expect(RUN("retention", "plan"), EXIT_USAGE, "expected 'plan' and one FILE");
-    cli_expect(RUN("retention", "plan", "--url=http://h", "--storage.path=d", "f"), EXIT_USAGE,
+    cli_expect(RUN("plan"), EXIT_USAGE, "expected one FILE");
+    cli_expect(RUN("plan", "--url=http://h", "--storage.path=d", "f"), EXIT_USAGE,
                "exclude each other");
-    cli_expect(RUN("retention", "plan", "/nowhere/f.yml"), EXIT_FAILED, "cannot open");
-    cli_expect(RUN("downsampling"), EXIT_USAGE, "expected 'plan' and one FILE");
+    cli_expect(RUN("plan", "/nowhere/f.yml"), EXIT_FAILED, "cannot open");
     cli_expect(RUN("undelete"), EXIT_USAGE, "expected one ID");
     cli_expect(RUN("health", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("deletions", "--url=h:1"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--url=h:1", "1"), EXIT_USAGE, "--url: expected a URL");
-    cli_expect(RUN("retention", "plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
-    cli_expect(RUN("downsampling", "plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
+    cli_expect(RUN("plan", "--url=h:1", "f"), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("backup", "--url=h:1", cli_store), EXIT_USAGE, "--url: expected a URL");
     cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
 }
@@ -136,7 +124,7 @@ UNIT_TEST(test_an_invalid_url_of_the_environment_is_named)
     assert_int_equal(setenv("FIREKEEP_URL", "h:1", 1), 0);
     cli_expect(RUN("health"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
     cli_expect(RUN("deletions"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
-    cli_expect(RUN("retention", "plan", "f"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
+    cli_expect(RUN("plan", "f"), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
     cli_expect(RUN("backup", cli_store), EXIT_USAGE, "FIREKEEP_URL: expected a URL");
     assert_int_equal(unsetenv("FIREKEEP_URL"), 0);
 }
