@@ -201,5 +201,5 @@ serves_destinations() {
 claim "a server has destinations" serves_destinations || exit 1
 # Prints a claim for each test.
 (cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url FULL=$full SMALL=http://127.0.0.1:$small_port USERS_URL=$users_url USERS_FILE=$work/users.yml \
-    OTHER_FILE=$work/changed.yml USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 300 node test/page.mjs) || failures=1
+    OTHER_FILE=$work/changed.yml USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 540 node test/page.mjs) || failures=1
 done_testing
