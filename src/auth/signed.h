@@ -1,7 +1,8 @@
 /*
  * signed.h - signs in requests of the HTTP server with AWS Signature Version 4, for the gate:
- * connects signed.h with the request, the users and the clock. It keeps nothing between the
- * head of a request and its body: a request is judged again, by the users in force then.
+ * connects the check of a signature with the request, the users and the clock. It keeps nothing
+ * between the head of a request and its body: a request is judged again, by the users in force
+ * then.
  */
 #ifndef AUTH_SIGNED_H
 #define AUTH_SIGNED_H

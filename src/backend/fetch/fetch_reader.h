@@ -4,8 +4,8 @@
  * which says how a question becomes requests and how responses become series and samples.
  *
  * A question is one select or one look-up. Most systems are read in two steps: find() gives each
- * series to fetch_question_take(), then samples() fetches the samples of a block of these series
- * (fetch_reader.h). A system that responds with series in label order has next() and batch().
+ * series to fetch_question_take(), then samples() fetches the samples of a block of these series.
+ * A system that responds with series in label order has next() and batch().
  *
  *     select     init, begin, find, samples ..., fini     (or init, begin, next, batch ..., fini)
  *     look-up    init, names or values or series, fini

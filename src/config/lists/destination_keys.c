@@ -22,10 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * Checks that the tables of destination_keys.c cannot express and only
- * destinations have; the rest is in shared_checks.c, which says how checks are written.
- */
+/* Checks that the tables below cannot express and only destinations have; the rest is in
+ * shared_checks.c, which says how checks are written. */
 
 /* --- texts ------------------------------------------------------------------------------------ */
 

@@ -1,6 +1,6 @@
 /*
  * schema_private.h - accesses the fields that a schema's rows describe. For schema.c,
- * schema_print.c, schema_hash.c and schema.c only.
+ * schema_print.c and schema_hash.c only.
  */
 #ifndef CONFIG_SCHEMA_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_SCHEMA_PRIVATE_H

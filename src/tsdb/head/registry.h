@@ -9,7 +9,7 @@
  *
  * Locking: all changes and all look-ups are under the head lock. Pointers that a reader keeps stay
  * valid while it holds a reference: series, pairs and names have stable addresses and their labels
- * never change; walks of id lists may continue (registry.h).
+ * never change; walks of id lists may continue.
  */
 #ifndef TSDB_HEAD_REGISTRY_H
 #define TSDB_HEAD_REGISTRY_H

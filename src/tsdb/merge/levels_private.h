@@ -1,6 +1,5 @@
 /*
- * levels_private.h - shared by levels.c and levels.c: histograms that a level may
- * replace, and their rollups.
+ * levels_private.h - private to levels.c: histograms that a level may replace, and their rollups.
  */
 #ifndef TSDB_MERGE_LEVELS_PRIVATE_H
 #define TSDB_MERGE_LEVELS_PRIVATE_H

@@ -105,8 +105,6 @@ struct page_visitor {
 MUST_CHECK enum err pages_walk(struct page_source *source, const struct page_visitor *visitor,
                                struct why *why);
 
-/* --- rows.c ------------------------------------------------------------------------------ */
-
 /* --- rows.c ---------------------------------------------------------------------------------- */
 
 /* Walks the list of blocks of histograms that have, or may have, staleness markers. */

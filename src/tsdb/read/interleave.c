@@ -2,8 +2,7 @@
  * interleave.c - the merge; see interleave.h. Items are sorted by their first time; one is decoded
  * into a slot when its time comes (interleave_items.c), and the slot is reused when all its samples
  * are returned. While one slot alone covers the current time its arrays are shown as they are; only
- * where slots overlap are samples picked one by one. Some items are returned without being decoded
- * (interleave.c).
+ * where slots overlap are samples picked one by one. Some items are returned without being decoded.
  *
  * Active slots are a list in the order of arrival, so that the first with the least time wins: the
  * others lose their sample of that time, counted as duplicate or superseded. A heap by time would

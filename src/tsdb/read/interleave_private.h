@@ -87,6 +87,4 @@ MUST_CHECK enum err interleave_next_level(struct interleave *interleave,
 void interleave_levels_reset(struct interleave *interleave);
 void interleave_levels_free(struct interleave *interleave);
 
-/* --- interleave.c ---------------------------------------------------------------------- */
-
 #endif
