@@ -129,8 +129,9 @@ write_users "$hidden" >"$work/users.yml"
 write_users "$(hash_of changed)" >"$work/changed.yml"
 takes_samples_of_tenants() {
     local tenant
+    # The samples have values as long as the test may run.
     start_firekeep users "$work/users" "$users_port" --config.file="$work/users.yml" --web.enable-admin-api \
-        --web.enable-lifecycle || return 1
+        --web.enable-lifecycle --query.lookback-delta=1h || return 1
     for tenant in shop lab; do
         printf '%s 1 %s\n' "${tenant}_metric" "$(now_ms)" 'open_total{team="open"}' "$(now_ms)" \
             'hidden_total{team="hidden",place="secret"}' "$(now_ms)" | "$TOOLS/rwmake" >"$work/$tenant.rw" &&

@@ -487,7 +487,7 @@ await claim('bytes in parts are shown by metric and label', async () => {
   await page.click('.check input')
   await shows(page, 'Series in memory', 'Bytes in parts', 'Per sample')
   await axeFinds(page)
-  await shows(await open('/tsdb-status'), 'Bytes in parts by label and value', 'job=web')
+  await shows(await open('/tsdb-status'), 'Bytes in parts by label and value', 'job=firekeep')
 })
 
 await claim('lines of the log are shown by level', async () => {
