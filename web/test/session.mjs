@@ -157,8 +157,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
       await page.waitForNetworkIdle({ idleTime: 100 })
     }
     for (const path of ['explore?metric=open_total', 'explore?metric=hidden_total', 'targets', 'queries', 'tsdb-status', 'config', 'keep']) {
-      await page.goto(`${url}/${path}`, { waitUntil: 'load' })
-      await page.waitForNetworkIdle({ idleTime: 100 })
+      await visit(`/${path}`)
       expect(!/place|shop_metric/.test(await page.evaluate(() => document.body.innerText)), `${path} shows hidden series`)
     }
     expect(told.length === 0, told.join('; '))
