@@ -114,7 +114,6 @@ struct source_settings {
     enum source_type type;
     uint32_t line;    /* in the file, for messages */
     const char *used; /* the destination whose keys it takes; only while the list is read */
-    uint64_t hash;    /* hash of all values, including secrets; equal sources have equal hashes */
 
     struct text_list select;  /* checked selectors, any of which must match */
     struct text_list tenants; /* "all" alone: every tenant; empty: tenancy is off */

@@ -24,9 +24,7 @@ sources_yaml(const char *file_name, struct bytes text, const struct settings *se
     *ret_list = (struct sources){entries.arena, entries.items, entries.count};
     /* `use` is resolved: the keys that it filled in are printed and compared instead. */
     for (uint32_t i = 0; i < ret_list->count; i++) {
-        struct source_settings *s = &ret_list->items[i];
-        s->used = NULL;
-        s->hash = schema_hash(&source_schema, s->type, s);
+        ret_list->items[i].used = NULL;
     }
     return OK;
 }

@@ -169,10 +169,11 @@ enum err schema_complain(struct schema_place *place, const char *key, const char
 void schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
                   unsigned indent, bool item);
 
-/* Returns true if both have the same values, including secrets. */
+/* Returns true if both have the same values, including secrets; false also if there is not enough
+ * memory to compare them. */
 bool schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b);
-/* Returns a hash of all values, including secrets, that is the same in every run of the program,
- * so that it may be stored. Equal mappings have equal hashes. */
-uint64_t schema_hash(const struct schema *schema, unsigned type, const void *base);
+/* Returns a hash of all values, including secrets. ERR_NOMEM. */
+MUST_CHECK enum err schema_hash(const struct schema *schema, unsigned type, const void *base,
+                                uint64_t *ret_hash);
 
 #endif

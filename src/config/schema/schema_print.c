@@ -1,110 +1,40 @@
-/* schema_print.c - compares structs that were read by a schema, and prints them as YAML. */
+/* schema_print.c - prints structs that were read by a schema as YAML. They are compared and hashed as
+ * they are printed, with their secrets. */
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/hash/hash.h"
 #include "config/schema/schema_private.h"
 
 enum { OWN_BYTES = 96 }; /* room for the output of a row's print() */
-
-/* --- comparing -------------------------------------------------------------------------------- */
-
-static bool
-same_text(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool
-same_secret(const struct secret *a, const struct secret *b)
-{
-    return same_text(a->text, b->text) && same_text(a->file, b->file);
-}
-
-/* Compares one field, or one item of a list. Both have the same layout. */
-static bool
-same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, const void *a,
-            const void *b)
-{
-    const struct bytes *ba = a, *bb = b;
-    const struct named_text *ta = a, *tb = b;
-    const struct named_secret *sa = a, *sb = b;
-    switch (kind) {
-    case SCHEMA_TEXT:
-    case SCHEMA_TEXTS:
-        return same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0));
-    case SCHEMA_BYTES:
-    case SCHEMA_BYTES_LIST:
-        return (ba->at == NULL) == (bb->at == NULL) && bytes_equal(*ba, *bb);
-    case SCHEMA_SECRET:
-    case SCHEMA_SECRET_FILE:
-    case SCHEMA_SECRETS:
-        return same_secret(a, b);
-    case SCHEMA_NAMED_TEXTS:
-        return same_text(ta->name, tb->name) && same_text(ta->value, tb->value);
-    case SCHEMA_NAMED_SECRETS:
-        return same_text(sa->name, sb->name) && same_secret(&sa->value, &sb->value);
-    case SCHEMA_NAMED_MAPPINGS:
-        if (!same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0))) return false;
-        return schema_equal(key->inner, type, a, b);
-    default:
-        return schema_equal(key->inner, type, a, b);
-    }
-}
-
-static bool
-schema_same_value(const struct schema_key *key, unsigned type, const void *a, const void *b)
-{
-    const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
-    char ta[OWN_BYTES], tb[OWN_BYTES];
-    if (key->print != NULL) {
-        key->print(a, ta, sizeof ta);
-        key->print(b, tb, sizeof tb);
-        if (strcmp(ta, tb) != 0) return false;
-        if (key->kind == SCHEMA_OWN || ta[0] != '\0') return true;
-    }
-    if (schema_is_number(key->kind)) {
-        return schema_get_number(key, a) == schema_get_number(key, b);
-    }
-    if (!schema_is_list(key->kind)) {
-        return same_stored(key, key->kind, type, fa, fb);
-    }
-    uint32_t count = schema_get_count(key, a);
-    if (count != schema_get_count(key, b)) return false;
-    fa = schema_get_pointer(fa, 0);
-    fb = schema_get_pointer(fb, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        size_t at = i * schema_item_size(key);
-        if (!same_stored(key, key->kind, type, fa + at, fb + at)) return false;
-    }
-    return true;
-}
-
-bool
-schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b)
-{
-    if (schema->given_first && *(const bool *)a != *(const bool *)b) return false;
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        if (schema_has_key(k, type) && !schema_same_value(k, type, a, b)) return false;
-    }
-    return true;
-}
-
-/* --- printing --------------------------------------------------------------------------------- */
-
 enum { INDENT = 4, DASH = 2 };
 #define SECRET_WORD "<secret>"
 
-/* True for a mapping that equals its default, or a number that is 0. */
+struct printing {
+    struct buf *to;
+    unsigned type;
+    bool with_secrets;
+};
+
+static void print_mapping(const struct printing *p, const struct schema *schema, const void *base,
+                          unsigned indent, bool item);
+
+/* True for a mapping that was not given, or a number that is 0. */
 static bool
 is_default(const struct schema_key *key, unsigned type, const void *base)
 {
     _Alignas(16) uint8_t plain[512] = {0};
-    if (key->kind == SCHEMA_MAPPING) {
-        assert(key->inner->size <= sizeof plain);
-        schema_default(key->inner, type, plain);
-        return schema_equal(key->inner, type, (const uint8_t *)base + key->offset, plain);
+    const uint8_t *field = (const uint8_t *)base + key->offset;
+    if (key->kind != SCHEMA_MAPPING) return schema_get_number(key, base) == 0;
+    assert(key->inner->size <= sizeof plain);
+    schema_default(key->inner, type, plain);
+    for (const struct schema_key *k = key->inner->keys; k->name != NULL; k++) {
+        bool same = schema_is_list(k->kind)
+                        ? schema_get_count(k, field) == 0
+                        : memcmp(field + k->offset, plain + k->offset, k->size) == 0;
+        if (!same) return false;
     }
-    return schema_get_number(key, base) == 0;
+    return true;
 }
 
 bool
@@ -153,44 +83,48 @@ is_empty(const struct schema *schema, unsigned type, const void *base)
 }
 
 static void
-print_item(struct buf *to, const struct schema_key *key, unsigned type, const void *item,
-           unsigned indent)
+put_text(const struct printing *p, const struct schema_key *key, const char *text)
 {
-    bool nested = key->kind == SCHEMA_MAPPINGS || key->kind == SCHEMA_NAMED_MAPPINGS;
-    bool empty = nested && is_empty(key->inner, type, item);
-    if (key->kind == SCHEMA_MAPPINGS && !empty) {
-        schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
-        return;
-    }
-    bool named = schema_is_map(key->kind);
-    print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
-    if (schema_is_secret(key) && !named) {
-        buf_put_text(to, SECRET_WORD);
-    } else if (key->kind != SCHEMA_MAPPINGS) {
-        yaml_put_quoted(to,
-                        schema_get_pointer(item, 0)); /* the text of a list, or the name of a map */
-    }
-    if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
-    if (empty) buf_put_text(to, "{}");
-    if (schema_is_secret(key) && named) {
-        buf_put_text(to, SECRET_WORD);
-    } else if (key->kind == SCHEMA_NAMED_TEXTS) {
-        yaml_put_quoted(to, ((const struct named_text *)item)->value);
-    }
-    buf_put_u8(to, '\n');
-    if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
+    if (schema_is_secret(key) && !p->with_secrets)
+        buf_put_text(p->to, SECRET_WORD);
+    else
+        yaml_put_quoted(p->to, text);
+}
+
+/* Writes the text of a secret, or the path of its file. */
+static void
+put_secret(const struct printing *p, const struct schema_key *key, const struct secret *secret)
+{
+    put_text(p, key, secret->text != NULL ? secret->text : secret->file);
+    if (p->with_secrets && secret->text == NULL) buf_put_text(p->to, " (file)");
 }
 
 static void
-print_items(struct buf *to, const struct schema_key *key, unsigned type, const void *base,
-            unsigned indent)
+print_item(const struct printing *p, const struct schema_key *key, const void *item,
+           unsigned indent)
 {
-    const uint8_t *items = schema_get_pointer(base, key->offset);
-    uint32_t count = schema_get_count(key, base);
-    buf_put_u8(to, '\n');
-    for (uint32_t i = 0; i < count; i++) {
-        print_item(to, key, type, items + i * schema_item_size(key), indent);
+    bool nested = key->kind == SCHEMA_MAPPINGS || key->kind == SCHEMA_NAMED_MAPPINGS;
+    bool empty = nested && is_empty(key->inner, p->type, item);
+    if (key->kind == SCHEMA_MAPPINGS && !empty) {
+        print_mapping(p, key->inner, item, indent + INDENT + DASH, true);
+        return;
     }
+    bool named = schema_is_map(key->kind);
+    print_indent(p->to, indent + INDENT + (named ? 0 : DASH), !named);
+    if (named)
+        yaml_put_quoted(p->to, schema_get_pointer(item, 0));
+    else if (key->kind == SCHEMA_SECRETS)
+        put_secret(p, key, item);
+    else if (key->kind != SCHEMA_MAPPINGS)
+        put_text(p, key, schema_get_pointer(item, 0));
+    if (named) buf_put_text(p->to, nested && !empty ? ":" : ": ");
+    if (empty) buf_put_text(p->to, "{}");
+    if (key->kind == SCHEMA_NAMED_SECRETS)
+        put_secret(p, key, &((const struct named_secret *)item)->value);
+    else if (key->kind == SCHEMA_NAMED_TEXTS)
+        put_text(p, key, ((const struct named_text *)item)->value);
+    buf_put_u8(p->to, '\n');
+    if (nested && !empty) print_mapping(p, key->inner, item, indent + 2 * INDENT, false);
 }
 
 /*
@@ -219,26 +153,28 @@ print_url(struct buf *to, const char *url)
 _Static_assert(offsetof(struct bytes, at) == 0, "a view's text is found like any");
 
 static void
-print_scalar(struct buf *to, const struct schema_key *key, const void *base)
+print_scalar(const struct printing *p, const struct schema_key *key, const void *base)
 {
     char text[OWN_BYTES];
+    const char *stored = NULL;
     struct setting shape;
-    if (schema_is_secret(key)) {
-        buf_put_text(to, SECRET_WORD);
-        return;
-    }
     switch (key->kind) {
     case SCHEMA_OWN:
     case SCHEMA_MAPPING: /* given as a word */
         key->print(base, text, sizeof text);
         break;
     case SCHEMA_TEXT:
+    case SCHEMA_SECRET:
     case SCHEMA_BYTES: /* its copy ends in NUL */
-        (key->has_password ? print_url : yaml_put_quoted)(to,
-                                                          schema_get_pointer(base, key->offset));
+        stored = schema_get_pointer(base, key->offset);
+        if (key->has_password && !p->with_secrets)
+            print_url(p->to, stored);
+        else
+            put_text(p, key, stored);
         return;
     case SCHEMA_SECRET_FILE:
-        yaml_put_quoted(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
+        yaml_put_quoted(p->to,
+                        schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
         return;
     default:
         shape = schema_number(key);
@@ -247,9 +183,7 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
             snprintf(text, sizeof text, "%s", key->zero_word);
         }
     }
-    if (key->kind == SCHEMA_SET) buf_put_u8(to, '[');
-    buf_put_text(to, text);
-    if (key->kind == SCHEMA_SET) buf_put_u8(to, ']');
+    buf_printf(p->to, key->kind == SCHEMA_SET ? "[%s]" : "%s", text);
 }
 
 /* True if a mapping was given as a word. */
@@ -261,25 +195,72 @@ is_word(const struct schema_key *key, const void *base)
     return text[0] != '\0';
 }
 
+static void
+print_mapping(const struct printing *p, const struct schema *schema, const void *base,
+              unsigned indent, bool item)
+{
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (!schema_is_shown(k, p->type, base)) continue;
+        print_indent(p->to, indent, item);
+        item = false;
+        buf_printf(p->to, "%s:", k->name);
+        if (k->kind == SCHEMA_MAPPING && !is_word(k, base)) {
+            buf_put_u8(p->to, '\n');
+            print_mapping(p, k->inner, (const uint8_t *)base + k->offset, indent + INDENT, false);
+        } else if (schema_is_list(k->kind)) {
+            const uint8_t *items = schema_get_pointer(base, k->offset);
+            uint32_t count = schema_get_count(k, base);
+            buf_put_u8(p->to, '\n');
+            for (uint32_t i = 0; i < count; i++) {
+                print_item(p, k, items + i * schema_item_size(k), indent);
+            }
+        } else {
+            buf_put_u8(p->to, ' ');
+            print_scalar(p, k, base);
+            buf_put_u8(p->to, '\n');
+        }
+    }
+}
+
 void
 schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
              unsigned indent, bool item)
 {
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        if (!schema_is_shown(k, type, base)) continue;
-        print_indent(to, indent, item);
-        item = false;
-        buf_printf(to, "%s:", k->name);
-        if (k->kind == SCHEMA_MAPPING && !is_word(k, base)) {
-            buf_put_u8(to, '\n');
-            schema_print(to, k->inner, type, (const uint8_t *)base + k->offset, indent + INDENT,
-                         false);
-        } else if (schema_is_list(k->kind)) {
-            print_items(to, k, type, base, indent);
-        } else {
-            buf_put_u8(to, ' ');
-            print_scalar(to, k, base);
-            buf_put_u8(to, '\n');
-        }
-    }
+    const struct printing p = {.to = to, .type = type};
+    print_mapping(&p, schema, base, indent, item);
+}
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+/* Prints all values with their secrets; the caller frees `to`. */
+static enum err
+print_values(const struct schema *schema, unsigned type, const void *base, struct buf *to)
+{
+    const struct printing p = {.to = to, .type = type, .with_secrets = true};
+    buf_init_secret(to, NULL, 8 * CONFIG_BYTES_MAX);
+    if (schema->given_first) buf_put_u8(to, *(const bool *)base);
+    print_mapping(&p, schema, base, INDENT, false);
+    return buf_error(to);
+}
+
+bool
+schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b)
+{
+    struct buf one, other;
+    enum err e = print_values(schema, type, a, &one);
+    e = err_first(e, print_values(schema, type, b, &other));
+    bool same = e == OK && bytes_equal(buf_bytes(&one), buf_bytes(&other));
+    buf_fini(&one);
+    buf_fini(&other);
+    return same;
+}
+
+enum err
+schema_hash(const struct schema *schema, unsigned type, const void *base, uint64_t *ret_hash)
+{
+    struct buf text;
+    enum err e = print_values(schema, type, base, &text);
+    if (e == OK) *ret_hash = hash_bytes(buf_bytes(&text), type);
+    buf_fini(&text);
+    return e;
 }

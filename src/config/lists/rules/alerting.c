@@ -14,11 +14,14 @@ alerting_yaml(const char *file_name, struct bytes text, const struct settings *s
     enum err e = root_keys_yaml(&alerting_root_schema, &root, text, &read, &arena, why);
     if (e) return e;
     read.arena = arena;
-    for (uint32_t i = 0; i < read.count; i++) {
-        read.items[i].hash = schema_hash(&alertmanager_schema, 0, &read.items[i]);
+    for (uint32_t i = 0; e == OK && i < read.count; i++) {
+        e = schema_hash(&alertmanager_schema, 0, &read.items[i], &read.items[i].hash);
     }
-    *ret_alerting = read;
-    return OK;
+    if (e == OK)
+        *ret_alerting = read;
+    else
+        alerting_free(&read);
+    return e ? why_set(why, e, "%s: not enough memory", file_name) : OK;
 }
 
 void
