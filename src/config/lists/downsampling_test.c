@@ -122,31 +122,6 @@ UNIT_TEST(test_rules_that_never_apply_are_named)
          "    after: 30d\n    resolution: 1h\nretention: {time: 30d}\n",
          "f.yml:5: downsampling: rule 2 never applies: retention removes its samples after 30d, "
          "and it applies after 30d\n"},
-        /* All of its series are those of a rule with more series. */
-        {LEVEL("{match: 'up{a=\"1\",b=\"2\"}', after: 30d, resolution: 1h}",
-               "") "retention: {time: 1y, rules: [{match: '{a=~\"1|2\",b=\"2\"}', time: 7d}]}\n",
-         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
-         "and it applies after 30d\n"},
-        {LEVEL("{match: 'up{a=\"1\"}', after: 30d, resolution: 1h}",
-               "") "retention: {time: 1y, rules: [{match: '{a=\"1\",b=\"2\"}', time: 7d}]}\n",
-         ""},
-        /* The rule that keeps samples for longer has none of its series. */
-        {LEVEL("{match: '{a=\"1\"}', after: 30d, resolution: 1h}",
-               "") "retention: {time: 7d, rules: [{match: '{a=\"2\"}', time: 1y}]}\n",
-         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
-         "and it applies after 30d\n"},
-        {LEVEL("{match: '{a!=\"1\"}', after: 30d, resolution: 1h}",
-               "") "retention: {time: 7d, rules: [{match: '{a=\"1\"}', time: 1y}]}\n",
-         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
-         "and it applies after 30d\n"},
-        {"downsampling: [{match: '{a=\"1\"}', after: 30d, resolution: 1h, tenants: [x]}]\n"
-         "tenancy: {enabled: true}\n"
-         "retention: {time: 7d, rules: [{match: '{}', time: 1y, tenants: [y]}]}\n",
-         "f.yml:1: downsampling: rule 1 never applies: retention removes its samples after 1w, "
-         "and it applies after 30d\n"},
-        {LEVEL("{match: '{job=~\".*\"}', after: 30d, resolution: 1h}, ", LONG),
-         "f.yml:1: downsampling: rule 2 never applies: rule 1, before it, is for all of its "
-         "series, and the first rule that matches decides\n"},
         {LEVEL("{match: '{job=~\".+\"}', after: 30d, resolution: 1h}, ", LONG), ""},
         /* Some of its series are kept for longer. */
         {LEVEL(LONG, "") "retention: {time: 7d, rules: [{match: '{a=\"1\"}', time: 1y}]}\n", ""},

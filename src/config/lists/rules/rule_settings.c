@@ -11,7 +11,6 @@
 #include "base/text/path_from.h"
 #include "base/text/utf8.h"
 #include "config/lists/root_keys.h"
-#include "config/lists/rules/rule_settings_keys.h"
 #include "config/lists/shared_keys.h"
 #include "sys/file_pattern.h"
 

@@ -6,6 +6,7 @@
 #define CONFIG_LISTS_RULES_RULE_SETTINGS_H
 
 #include "config/config.h"
+#include "config/schema/schema.h"
 #include "rules/settings.h"
 
 /*
@@ -27,5 +28,21 @@ void rule_settings_print_global(const struct rule_settings *rules, struct buf *t
 
 /* Returns true if both have the same values. */
 bool rule_settings_equal(const struct rule_settings *a, const struct rule_settings *b);
+
+/* For tests and the reference: */
+/* The keys of the section `global` that are not settings. */
+struct global_in_file {
+    struct named_texts external_labels;
+};
+struct rules_in_file {
+    struct global_in_file global;
+    struct text_list files;
+    struct tenant_rules *tenants;
+    uint32_t tenant_count;
+};
+
+extern const struct schema global_schema;
+extern const struct schema tenant_schema;
+extern const struct schema rules_root_schema;
 
 #endif

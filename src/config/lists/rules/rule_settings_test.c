@@ -2,7 +2,6 @@
 #include "lib/test.h"
 
 #include "config/lists/rules/rule_settings.h"
-#include "config/lists/rules/rule_settings_keys.h"
 #include "lib/config/config_lists.h"
 
 /* Returns the rules of a valid text; free them with rule_settings_free(). */
