@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/text/suggest.h"
 #include "config/lists/lists.h"
-#include "config/lists/retention.h"
+#include "config/lists/series_rules.h"
 #include "config/lists/rules/alerting.h"
 #include "config/lists/rules/rule_settings.h"
 #include "config/schema/text.h"

@@ -23,7 +23,7 @@
 struct config_lists;    /* lists.h */
 struct rule_settings;   /* rules/settings.h */
 struct alerting;        /* notify/settings.h */
-struct retention_rules; /* config/lists/retention.h */
+struct retention_rules; /* config/lists/series_rules.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY, ACK_DESTINATION };

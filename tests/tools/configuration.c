@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "config/lists/access/access_keys.h"
-#include "config/lists/destination_keys.h"
+#include "config/lists/destinations.h"
 #include "config/lists/lists.h"
-#include "config/lists/retention.h"
-#include "config/lists/rules/alerting_keys.h"
-#include "config/lists/rules/rule_settings_keys.h"
+#include "config/lists/series_rules.h"
+#include "config/lists/rules/alerting.h"
+#include "config/lists/rules/rule_settings.h"
 #include "config/lists/shared_keys.h"
-#include "config/lists/source_keys.h"
+#include "config/lists/sources.h"
 #include "config/schema/text.h"
 
 #define MARK "<!-- make configuration writes what follows -->\n"

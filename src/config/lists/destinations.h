@@ -1,12 +1,13 @@
 /*
  * destinations.h - the list `destinations` of the configuration file. Its keys are tables,
- * in destination_keys.c; docs/configuration.md says what they mean.
+ * in destinations.c; docs/configuration.md says what they mean.
  */
 #ifndef CONFIG_LISTS_DESTINATIONS_H
 #define CONFIG_LISTS_DESTINATIONS_H
 
 #include "backend/settings.h"
 #include "config/config.h"
+#include "config/schema/typed_list.h"
 
 /*
  * Reads the list from a YAML text, and nothing else. settings_yaml() is called first and checks the
@@ -32,6 +33,10 @@ const struct destination_settings *destinations_find(const struct destinations *
 
 /* Appends the list as YAML, with defaults; secrets are printed as <secret>. */
 void destinations_print_yaml(const struct destinations *list, struct buf *to);
+
+/* For the list of sources, tests and the reference. */
+extern const struct schema destination_schema;
+extern const struct typed_list destinations_list;
 
 /* Returns true if both have the same values, including secrets. If not, a reload has to restart
  * the destination. The line does not count. */

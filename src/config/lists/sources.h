@@ -1,5 +1,5 @@
 /*
- * sources.h - the list `sources` of the configuration file. Its keys are tables, in source_keys.c;
+ * sources.h - the list `sources` of the configuration file. Its keys are tables, in sources.c;
  * docs/configuration.md says what they mean.
  */
 #ifndef CONFIG_LISTS_SOURCES_H
@@ -7,6 +7,7 @@
 
 #include "backend/source_settings.h"
 #include "config/config.h"
+#include "config/schema/schema.h"
 
 /*
  * Reads the list from a YAML text, and nothing else, as destinations_yaml() does. `ret_list` is
@@ -30,6 +31,8 @@ const struct source_settings *sources_find(const struct sources *list, const cha
 
 /* Appends the list as YAML, with defaults; secrets are printed as <secret>. */
 void sources_print_yaml(const struct sources *list, struct buf *to);
+
+extern const struct schema source_schema; /* for tests and the reference */
 
 /* Returns true if both have the same values, including secrets. If not, a reload has to replace
  * the source. The line does not count. */

@@ -2,7 +2,6 @@
 #ifndef LIB_CONFIG_CONFIG_DESTINATIONS_H
 #define LIB_CONFIG_CONFIG_DESTINATIONS_H
 
-#include "config/lists/destination_keys.h"
 #include "config/lists/destinations.h"
 #include "lib/config/config_lists.h"
 

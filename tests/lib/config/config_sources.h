@@ -2,7 +2,6 @@
 #ifndef LIB_CONFIG_CONFIG_SOURCES_H
 #define LIB_CONFIG_CONFIG_SOURCES_H
 
-#include "config/lists/source_keys.h"
 #include "config/lists/sources.h"
 #include "lib/config/config_lists.h"
 

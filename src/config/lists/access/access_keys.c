@@ -1,6 +1,6 @@
 /*
  * access_keys.c - the tables of the keys that say who may reach the server, written like those of
- * destination_keys.c. Keys of Prometheus' file for --web.config.file have the names and defaults
+ * destinations.c. Keys of Prometheus' file for --web.config.file have the names and defaults
  * that they have there.
  */
 #include "config/lists/access/access_keys.h"

@@ -1,11 +1,12 @@
 /*
  * alerting.h - the section `alerting` of the configuration file, except for settings. Its keys are
- * tables, in alerting_keys.c; docs/configuration.md says what they mean.
+ * tables, in alerting.c; docs/configuration.md says what they mean.
  */
 #ifndef CONFIG_LISTS_RULES_ALERTING_H
 #define CONFIG_LISTS_RULES_ALERTING_H
 
 #include "config/config.h"
+#include "config/schema/schema.h"
 #include "notify/settings.h"
 
 /*
@@ -22,6 +23,12 @@ MUST_CHECK enum err alerting_yaml(const char *file_name, struct bytes text,
 /* Appends the keys below `alerting` that are not settings, as YAML; secrets are printed as
  * <secret>. */
 void alerting_print_yaml(const struct alerting *alerting, struct buf *to);
+
+/* For tests and the reference: an Alertmanager; the section `alerting` without its settings, and the
+ * root that contains it, for a struct alerting. */
+extern const struct schema alertmanager_schema;
+extern const struct schema alerting_schema;
+extern const struct schema alerting_root_schema;
 
 /* Returns true if both have the same values, including secrets. Lines do not count. */
 bool alerting_equal(const struct alerting *a, const struct alerting *b);

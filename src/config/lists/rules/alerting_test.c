@@ -2,7 +2,6 @@
 #include "lib/test.h"
 
 #include "config/lists/rules/alerting.h"
-#include "config/lists/rules/alerting_keys.h"
 #include "lib/config/config_lists.h"
 #include "lib/failing_memory.h"
 
