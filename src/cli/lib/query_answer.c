@@ -356,14 +356,15 @@ answer_object(struct answer_reading *r)
     if (!any) scan_fail(&r->s, "it has no data");
 }
 
-enum err
-query_answer_read(struct bytes text, struct query_sink *sink, struct why *why)
+static enum err
+read_with(void (*read)(struct answer_reading *r), struct bytes text, struct query_sink *sink,
+          struct why *why)
 {
     struct answer_reading r = {.sink = sink, .why = why};
     arena_init(&r.arena, NULL, 8 * VALUE_BYTES_MAX, 0);
     buf_init(&r.labels, NULL, 2 * VALUE_BYTES_MAX);
     r.s = scan_of(text, &r.arena);
-    answer_object(&r);
+    read(&r);
     if (r.s.bad != NULL && r.error == OK) {
         r.error = why_set(why, r.s.error == ERR_INPUT ? ERR_UNSUPPORTED : r.s.error,
                           "the response is not an answer to a query: %s at byte %zu", r.s.bad,
@@ -372,6 +373,18 @@ query_answer_read(struct bytes text, struct query_sink *sink, struct why *why)
     arena_fini(&r.arena);
     buf_fini(&r.labels);
     return r.error;
+}
+
+enum err
+query_answer_read(struct bytes text, struct query_sink *sink, struct why *why)
+{
+    return read_with(answer_object, text, sink, why);
+}
+
+enum err
+query_answer_data(struct bytes text, struct query_sink *sink, struct why *why)
+{
+    return read_with(read_data, text, sink, why);
 }
 
 bool

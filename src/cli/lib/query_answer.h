@@ -9,6 +9,9 @@
  * errors of the sink. */
 MUST_CHECK enum err query_answer_read(struct bytes text, struct query_sink *sink, struct why *why);
 
+/* Does the same with the value of "data" alone, for a sink without data(). */
+MUST_CHECK enum err query_answer_data(struct bytes text, struct query_sink *sink, struct why *why);
+
 /* Appends the sentence of an error answer. False: it is not an answer of the API.
  * `ret_bad_data`: the request is invalid, whatever is stored. */
 bool query_answer_refusal(struct bytes body, struct buf *sentence, bool *ret_bad_data);

@@ -1,6 +1,7 @@
 /* query_store.c - runs a query over a store in this process, as the server's API does. */
 #include <inttypes.h>
 
+#include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
@@ -19,19 +20,21 @@ struct directory_query {
     struct promql_result *result;
     struct promql_plan *plan;
     int64_t ran_ns;
-    struct buf text; /* for JSON */
+    struct buf text; /* JSON */
     bool limited;    /* more series exist */
     struct why *why;
 };
 
 /* --- the result ------------------------------------------------------------------------------- */
 
+/* Passes the text on as it is, or what it means: an answer of the API is made in both cases. */
 static enum err
 pass_text(struct directory_query *q)
 {
     enum err e = buf_error(&q->text);
     if (e) return why_set(q->why, e, "not enough memory for the output");
-    e = q->sink->ops->data(q->sink, buf_bytes(&q->text), q->why);
+    e = q->sink->ops->data != NULL ? q->sink->ops->data(q->sink, buf_bytes(&q->text), q->why)
+                                   : query_answer_data(buf_bytes(&q->text), q->sink, q->why);
     buf_clear(&q->text);
     return e;
 }
@@ -40,11 +43,11 @@ static enum err
 pass_if_large(void *context)
 {
     struct directory_query *q = context;
-    return q->text.size < TEXT_BYTES ? OK : pass_text(q);
+    return q->sink->ops->data == NULL || q->text.size < TEXT_BYTES ? OK : pass_text(q);
 }
 
 static enum err
-give_json(struct directory_query *q)
+give_result(struct directory_query *q)
 {
     struct json j;
     struct promql_answer answer = {.result = q->result,
@@ -62,94 +65,18 @@ give_json(struct directory_query *q)
     return pass_text(q);
 }
 
-/* `buckets` is memory for the buckets, reused by later calls. */
-static enum err
-give_histogram(struct directory_query *q, const struct promql_point *p, struct buf *buckets)
-{
-    struct query_histogram h = {.count = p->histogram->count, .sum = p->histogram->sum};
-    struct query_point point = {.t_ms = p->t_ms, .histogram = &h};
-    buf_clear(buckets);
-    for (uint32_t i = 0; i < fhist_bucket_count(p->histogram); i++) {
-        struct fhist_bucket b = fhist_bucket(p->histogram, i);
-        if (b.count == 0) continue;
-        buf_put(buckets, &b, sizeof b);
-        h.bucket_count++;
-    }
-    if (buf_error(buckets)) return why_set(q->why, ERR_NOMEM, "not enough memory for a histogram");
-    h.buckets = (const struct fhist_bucket *)(const void *)buckets->at;
-    return q->sink->ops->point(q->sink, &point, q->why);
-}
-
-static enum err
-give_points(struct directory_query *q, struct buf *buckets)
-{
-    struct promql_point p;
-    enum err e = OK;
-    while (e == OK && promql_next_point(q->result, false, &p)) {
-        struct query_point point = {.t_ms = p.t_ms, .value = p.value};
-        e = q->sink->ops->point(q->sink, &point, q->why);
-    }
-    while (e == OK && promql_next_point(q->result, true, &p)) {
-        e = give_histogram(q, &p, buckets);
-    }
-    return e;
-}
-
-static enum err
-give_series(struct directory_query *q)
-{
-    struct bytes labels;
-    struct buf buckets;
-    uint64_t count = 0;
-    enum err e = OK;
-    buf_init(&buckets, &q->budget, TEXT_BYTES_MAX);
-    while (e == OK && !q->limited && promql_next_series(q->result, &labels)) {
-        q->limited = q->parameters->limit != 0 && count++ == q->parameters->limit;
-        if (q->limited) break;
-        e = q->sink->ops->series(q->sink, labels, q->why);
-        if (e == OK) e = give_points(q, &buckets);
-    }
-    buf_fini(&buckets);
-    return e;
-}
-
-static void
-give_note(void *context, struct bytes sentence, enum promql_note kind)
-{
-    struct directory_query *q = context;
-    q->sink->ops->note(q->sink, kind, sentence);
-}
-
 static void
 give_warning(void *context, struct bytes sentence)
 {
-    give_note(context, sentence, PROMQL_WARNING);
+    struct directory_query *q = context;
+    q->sink->ops->note(q->sink, PROMQL_WARNING, sentence);
 }
 
 static void
 give_info(void *context, struct bytes sentence)
 {
-    give_note(context, sentence, PROMQL_INFO);
-}
-
-static enum err
-give_result(struct directory_query *q)
-{
-    enum promql_type type = promql_result_type(q->result);
-    const struct query_sink_ops *ops = q->sink->ops;
-    enum err e = OK;
-    if (ops->data != NULL) {
-        e = give_json(q);
-    } else {
-        e = ops->begin(q->sink, type, q->why);
-        if (e == OK && type == PROMQL_STRING) {
-            e = ops->string(q->sink, q->parameters->first_ms, promql_result_string(q->result),
-                            q->why);
-        } else if (e == OK) {
-            e = give_series(q);
-        }
-    }
-    return e;
+    struct directory_query *q = context;
+    q->sink->ops->note(q->sink, PROMQL_INFO, sentence);
 }
 
 static enum err
@@ -245,7 +172,7 @@ query_store(const struct query_store *store, const struct query_parameters *para
     struct directory_query q = {.parameters = parameters, .sink = sink, .why = why};
     struct env *env = env_real();
     budget_init(&q.budget, "query", 0, store->memory);
-    buf_init(&q.text, &q.budget, TEXT_BYTES_MAX);
+    buf_init(&q.text, NULL, TEXT_BYTES_MAX);
     q.control.env = env;
     q.control.budget = &q.budget;
     q.control.series_max = store->series_max;

@@ -3,7 +3,6 @@
  * is all that a chart can show, so memory does not depend on the number of points. Points are
  * joined unless they are further apart than `gap_ms`; NaN and infinities are not drawn.
  */
-#include "cli/query/chart.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +31,7 @@ static const char marks[SERIES_MAX + 1] = "*+ox#@%&=~";
 struct chart_column {
     bool any;    /* has a finite value */
     bool joined; /* a line joins it to the previous column with a value */
-    double min, max, first, last;
+    double min, max, last;
 };
 
 struct chart {
@@ -122,7 +121,7 @@ chart_point(struct query_sink *sink, const struct query_point *p, struct why *wh
     c->is_before = isfinite(p->value);
     c->infinite |= isinf(p->value);
     if (!isfinite(p->value)) return OK;
-    if (!x->any) *x = (struct chart_column){true, joined, p->value, p->value, p->value, p->value};
+    if (!x->any) *x = (struct chart_column){true, joined, p->value, p->value, p->value};
     x->min = fmin(x->min, p->value);
     x->max = fmax(x->max, p->value);
     x->last = p->value;
@@ -149,30 +148,22 @@ row_of(const struct chart *c, double value)
     return (uint32_t)lround(fmax(0, fmin(1, share)) * (c->height - 1));
 }
 
-static void
-draw_column(struct chart *c, uint32_t x, double from, double to, char mark)
-{
-    uint32_t top = row_of(c, fmax(from, to)), bottom = row_of(c, fmin(from, to));
-    for (uint32_t y = top; y <= bottom; y++)
-        c->cells[(size_t)y * c->width + x] = mark;
-}
-
+/* A value is drawn as far as the next one that it is joined with, and there a line up or down. */
 static void
 draw_series(struct chart *c, uint32_t which)
 {
     const struct chart_column *columns = &c->columns[which * c->width], *before = NULL;
     for (uint32_t x = 0; x < c->width; x++) {
-        const struct chart_column *now = &columns[x];
-        if (!now->any) continue;
-        double from = before != NULL && now->joined ? before->last : now->first;
-        uint32_t start = before != NULL && now->joined ? (uint32_t)(before - columns) : x;
-        for (uint32_t i = start + 1; i < x; i++) {
-            double to = before->last + (now->first - before->last) * (i - start) / (x - start);
-            draw_column(c, i, from, to, marks[which]);
-            from = to;
-        }
-        draw_column(c, x, fmin(now->min, from), fmax(now->max, from), marks[which]);
-        before = now;
+        struct chart_column now = columns[x];
+        if (!now.any) continue;
+        bool joined = before != NULL && now.joined;
+        for (uint32_t i = joined ? (uint32_t)(before - columns) + 1 : x; i < x; i++)
+            c->cells[row_of(c, before->last) * c->width + i] = marks[which];
+        if (joined) now.min = fmin(now.min, before->last);
+        if (joined) now.max = fmax(now.max, before->last);
+        for (uint32_t y = row_of(c, now.max); y <= row_of(c, now.min); y++)
+            c->cells[(size_t)y * c->width + x] = marks[which];
+        before = &columns[x];
     }
 }
 

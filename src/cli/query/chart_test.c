@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "cli/query/chart.h"
+#include "cli/query/query_print.h"
 #include "model/labels.h"
 #include "wire/shape.h"
 

@@ -19,8 +19,6 @@
 #include "cli/commands.h"
 #include "cli/lib/query_source.h"
 #include "cli/lib/target/target.h"
-#include "cli/query/chart.h"
-#include "cli/query/plan_print.h"
 #include "cli/query/query_print.h"
 #include "sys/env.h"
 
