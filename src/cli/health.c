@@ -2,7 +2,6 @@
  * load balancers. */
 #include <stdio.h>
 
-#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/target/target.h"
@@ -32,68 +31,28 @@ static const char notes[] =
     "\nSends one GET to /-/healthy or /-/ready, which need no user, and prints the answer.\n"
     "\nExit status: 0 it is, 1 it is not, or no answer came, 2 wrong usage.\n";
 
-/* Prints the answer; one other than 2xx is an error. */
-static enum err
-ask(const struct health *h, struct client_access *access, struct http_client *client,
-    struct why *why)
-{
-    char url[CLIENT_URL_BYTES + 16];
-    struct buf text;
-    struct http_client_answer answer = {0};
-    struct http_client_request request = {.url = url};
-    snprintf(url, sizeof url, "%s%s", client_access_url(access),
-             h->ready ? "/-/ready" : "/-/healthy");
-    enum err e = client_access_headers(access, &request.headers, why);
-    if (e) return e;
-    buf_init(&text, NULL, TEXT_BYTES_MAX);
-    e = http_client_fetch(client, &request, &text, &answer, why);
-    if (e == OK && answer.status / 100 != 2) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),
-                    answer.status, answer.text);
-    }
-    if (e == OK) fwrite(text.at, 1, text.size, stdout);
-    buf_fini(&text);
-    return e;
-}
-
-static enum err
-ask_server(const struct health *h, struct why *why)
-{
-    struct client_access *access = NULL;
-    struct http_client *client = NULL;
-    struct client_access_options reach = {
-        .flag = "--url",
-        .url = h->url,
-        .config_file = h->http_config_file,
-    };
-    struct http_client_options options = {
-        .env = env_real(),
-        .user_agent = "firekeep/" FIREKEEP_VERSION,
-        .connect_timeout_ns = h->timeout_ns,
-        .request_timeout_ns = h->timeout_ns,
-    };
-    enum err e = client_access_new(&reach, &access, why);
-    if (e) return e;
-    client_access_http(access, &options);
-    e = http_client_new(&options, &client, why);
-    if (e == OK) e = ask(h, access, client, why);
-    http_client_free(client);
-    client_access_free(access);
-    return e;
-}
-
 static int
 run_health(int argc, char **argv)
 {
     struct health h = {.timeout_ns = 5 * NS_PER_S};
     struct why why = {""};
+    struct buf text;
     int count = 0;
     enum err e = flags_parse(flags, &h, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e == OK && h.timeout_ns == 0) e = why_set(&why, ERR_INPUT, "--timeout must not be 0");
     if (e == OK) e = target_settle_url(&h.url, &why);
     if (e) return cli_usage_error("health", "%s", why.text);
-    e = ask_server(&h, &why);
+    struct client_call call = {
+        .url = h.url,
+        .config_file = h.http_config_file,
+        .timeout_ns = h.timeout_ns,
+        .path = h.ready ? "/-/ready" : "/-/healthy",
+    };
+    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    e = client_call(&call, &text, &why);
+    if (e == OK) fwrite(text.at, 1, text.size, stdout);
+    buf_fini(&text);
     return e ? cli_failed("health", e, &why) : EXIT_DONE;
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/text/time_text.h"
 #include "cli/commands.h"
-#include "cli/lib/client_call.h"
+#include "cli/lib/client_access.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
 #include "config/config_check.h"
@@ -85,14 +85,14 @@ survey_directory(struct plan *a, const char *file, struct why *why)
         list = mem_new(&a->memory, (count + 1u) * sizeof *list);
         if (list == NULL) e = why_set(why, ERR_NOMEM, "not enough memory for a plan");
     }
-    if (e == OK) e = tsdb_rules_survey(target_store(target), &limits, &control, list, why);
+    if (e == OK) e = tsdb_rules_survey(target->store, &limits, &control, list, why);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         int64_t resolution_ms;
         const struct series_rule *rule = tsdb_limits_rule(&limits, i, &resolution_ms);
         report_rule(a->report, rule, resolution_ms, &list[i]);
     }
     if (e == OK) {
-        tsdb_stats(target_store(target), &stats);
+        tsdb_stats(target->store, &stats);
         a->now_ms = stats.retention_now_ms;
     }
     mem_free(&a->memory, list, (count + 1u) * sizeof *list);

@@ -6,21 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/version.h"
 #include "cli/lib/client_access.h"
-#include "cli/lib/query_answer.h"
 #include "model/storage_layout.h"
-#include "net/http_client.h"
 
-enum { NO_CONTENT = 204 };
 #define ANSWER_BYTES_MAX ((size_t)1 << 20)
-#define CONNECT_NS       (10 * NS_PER_S)
-#define SNAPSHOT_NS      (600 * NS_PER_S) /* the server flushes its head first */
 
 struct snapshot_request {
     const struct server_snapshot_options *options;
     struct client_access *access;
-    struct http_client *client;
     struct server_snapshot *snapshot;
 };
 
@@ -29,22 +22,12 @@ static enum err
 fetch(struct snapshot_request *a, const char *method, const char *page, json_t **ret_answer,
       struct why *why)
 {
-    char url[CLIENT_URL_BYTES + 64];
     struct buf text;
-    struct http_client_answer answer = {0};
-    struct http_client_request request = {.url = url, .method = method};
-    snprintf(url, sizeof url, "%s%s", client_access_url(a->access), page);
-    if (strcmp(method, "POST") == 0) request.body = bytes_of("", 0);
-    enum err e = client_access_headers(a->access, &request.headers, why);
-    if (e) return e;
+    struct client_call call = {.access = a->access, .method = method, .path = page};
+    if (strcmp(method, "POST") == 0) call.body = bytes_of("", 0);
     buf_init(&text, a->options->memory, ANSWER_BYTES_MAX);
-    e = http_client_fetch(a->client, &request, &text, &answer, why);
-    if ((e == OK || e == ERR_AGAIN) && answer.status != 0 && answer.status / 100 != 2) {
-        e = why_set(why, e ? e : ERR_UNSUPPORTED, "%s%s: status %u: %s",
-                    client_access_name(a->access), page, answer.status,
-                    query_answer_sentence(&answer).text);
-    }
-    bool has_answer = e == OK && answer.status != NO_CONTENT;
+    enum err e = client_call(&call, &text, why);
+    bool has_answer = e == OK && text.size > 0;
     *ret_answer = has_answer ? json_loadb((const char *)text.at, text.size, 0, NULL) : NULL;
     if (has_answer && *ret_answer == NULL) {
         e = why_set(why, ERR_UNSUPPORTED, "%s%s: the response is not from Firekeep",
@@ -182,20 +165,11 @@ server_snapshot_take(const struct server_snapshot_options *options,
     struct snapshot_request a = {.options = options, .snapshot = ret_snapshot};
     struct client_access_options reach = {
         .flag = "--url", .url = options->url, .config_file = options->http_config_file};
-    struct http_client_options http = {
-        .env = env_real(),
-        .user_agent = "firekeep/" FIREKEEP_VERSION,
-        .connect_timeout_ns = CONNECT_NS,
-        .request_timeout_ns = SNAPSHOT_NS,
-    };
     *ret_snapshot = (struct server_snapshot){""};
     enum err e = client_access_new(&reach, &a.access, why);
     if (e) return e;
-    client_access_http(a.access, &http);
-    e = http_client_new(&http, &a.client, why);
-    if (e == OK) e = find_directory(&a, why);
+    e = find_directory(&a, why);
     if (e == OK) e = take(&a, why);
-    http_client_free(a.client);
     client_access_free(a.access);
     return e;
 }

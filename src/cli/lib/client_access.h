@@ -77,6 +77,22 @@ void client_access_http(const struct client_access *access, struct http_client_o
 MUST_CHECK enum err client_access_headers(struct client_access *access,
                                           const char *const **ret_lines, struct why *why);
 
+/* One request, which may take minutes. */
+struct client_call {
+    const char *url;              /* of target_settle_url() */
+    const char *config_file;      /* of --http.config.file; NULL: not given */
+    struct client_access *access; /* instead of the two, for several requests; else NULL */
+    const char *method;           /* NULL: POST with a body, otherwise GET */
+    int64_t timeout_ns;           /* 0: 10 minutes */
+    const char *path;             /* below the URL, with its slash */
+    const char *header;      /* one more header line; NULL: none */
+    struct bytes body;       /* of a POST; at is NULL for a GET */
+};
+
+/* Appends the body of an answer with status 2xx to `to`. ERR_UNSUPPORTED, ERR_AGAIN: another
+ * status, with the server's words; errors of client_access_new() and of sending. */
+MUST_CHECK enum err client_call(const struct client_call *call, struct buf *to, struct why *why);
+
 /* Writes the settings over those of a source or destination, whose requests then send the same
  * credentials; they live as long as the access. */
 void client_access_copy(const struct client_access *access, struct http_settings *http,
