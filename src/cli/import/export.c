@@ -31,7 +31,7 @@ struct exporting {
     int64_t slice_ns;
 
     int format;
-    enum output_packing packing;
+    enum compression packing;
     int64_t slice_ms; /* 0: one request */
     struct selector *selectors;
     uint32_t selector_count;
@@ -51,7 +51,7 @@ struct exporting {
 };
 
 static const char *const compressions[] = {"gzip", "zstd", "none", NULL};
-static const enum output_packing packings[] = {OUTPUT_GZIP, OUTPUT_ZSTD, OUTPUT_PLAIN};
+static const enum compression packings[] = {COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_NONE};
 
 static const struct flag flags[] = {
     TARGET_FLAGS(struct exporting, target_options,
@@ -131,7 +131,7 @@ static void
 put_question(const struct exporting *x, struct buf *to)
 {
     buf_printf(to, "firekeep export 1\nfrom %s\ntenant %s\nformat %d %d\nasked %s %s %" PRId64 "\n",
-               target_name(x->target),
+               x->target->name,
                x->target_options.tenant == NULL ? "" : x->target_options.tenant, x->format,
                x->packing, x->start.word, x->end.word, x->slice_ms);
     for (uint32_t i = 0; i < x->match.count; i++) {

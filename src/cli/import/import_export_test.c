@@ -152,7 +152,7 @@ expect_metadata(const char *expected)
     buf_init(&text, NULL, 1000);
     assert_int_equal(target_open(&options, &target, &why), OK);
     r.tenant = target_tenant(target);
-    assert_int_equal(view_open(target_answerer(target), NULL, &view, &why), OK);
+    assert_int_equal(view_open(target->answerer, NULL, &view, &why), OK);
     assert_int_equal(view_metadata(view, &r, bytes_of("", 0), keep_metadata, &text, &why), OK);
     buf_put_u8(&text, 0);
     assert_string_equal((const char *)text.at, expected);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/lib/import_batch.h"
-#include "cli/lib/target/target_private.h"
+#include "cli/lib/target/target.h"
 #include "lib/wire/remote_write_validate.h"
 #include "wire/snappy.h"
 

@@ -19,7 +19,7 @@ write_file(const void *at, size_t size)
 }
 
 static void
-append_packed(enum output_packing packing, const char *text, uint64_t resume_bytes,
+append_packed(enum compression packing, const char *text, uint64_t resume_bytes,
               uint64_t *ret_bytes)
 {
     struct output *o;
@@ -79,10 +79,10 @@ UNIT_TEST(test_lines_are_given_one_by_one)
 
 UNIT_TEST(test_packed_files_may_have_several_pieces)
 {
-    for (int packing = OUTPUT_PLAIN; packing <= OUTPUT_ZSTD; packing++) {
+    for (int packing = COMPRESSION_NONE; packing <= COMPRESSION_ZSTD; packing++) {
         uint64_t bytes;
-        append_packed((enum output_packing)packing, "one\ntw", 0, &bytes);
-        append_packed((enum output_packing)packing, "o\nthree\n", bytes, &bytes);
+        append_packed((enum compression)packing, "one\ntw", 0, &bytes);
+        append_packed((enum compression)packing, "o\nthree\n", bytes, &bytes);
         struct input *in = open_input();
         struct bytes head;
         struct why why;
@@ -100,11 +100,11 @@ UNIT_TEST(test_packed_files_may_have_several_pieces)
 
 UNIT_TEST(test_output_can_be_truncated_to_an_earlier_position)
 {
-    for (int packing = OUTPUT_PLAIN; packing <= OUTPUT_ZSTD; packing++) {
+    for (int packing = COMPRESSION_NONE; packing <= COMPRESSION_ZSTD; packing++) {
         struct output *o;
         struct why why = {""};
         uint64_t place, end;
-        assert_int_equal(output_open(test_path, (enum output_packing)packing, 0, &o, &why), OK);
+        assert_int_equal(output_open(test_path, (enum compression)packing, 0, &o, &why), OK);
         assert_int_equal(output_write(o, bytes_of_text("kept\n"), &why), OK);
         assert_int_equal(output_position(o, &place, &why), OK);
         for (int i = 0; i < 100000; i++) {
@@ -121,7 +121,7 @@ UNIT_TEST(test_output_can_be_truncated_to_an_earlier_position)
         expect_line(in, "new");
         expect_line(in, NULL);
         input_free(in);
-        assert_int_equal(output_open(test_path, OUTPUT_PLAIN, end + 1, &o, &why), ERR_INPUT);
+        assert_int_equal(output_open(test_path, COMPRESSION_NONE, end + 1, &o, &why), ERR_INPUT);
     }
 }
 
@@ -145,12 +145,12 @@ UNIT_TEST(test_a_truncated_packed_file_is_an_error_without_a_partial_line)
     enum { SIZE = 900000 };
     static char text[SIZE];
     make_text(text, SIZE);
-    for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
+    for (int packing = COMPRESSION_GZIP; packing <= COMPRESSION_ZSTD; packing++) {
         uint64_t bytes;
-        append_packed((enum output_packing)packing, text, 0, &bytes);
+        append_packed((enum compression)packing, text, 0, &bytes);
         uint64_t cuts[] = {1, 7, 1000, 200000, bytes - 60};
         for (unsigned i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-            append_packed((enum output_packing)packing, text, 0, &bytes);
+            append_packed((enum compression)packing, text, 0, &bytes);
             assert_int_equal(truncate(test_path, (off_t)(bytes - cuts[i])), 0);
             struct input *in = open_input();
             struct bytes line;
@@ -179,11 +179,11 @@ UNIT_TEST(test_a_truncated_packed_file_is_an_error_without_a_partial_line)
 UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
 {
     enum { HEAD_BYTES = 4 };
-    for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
+    for (int packing = COMPRESSION_GZIP; packing <= COMPRESSION_ZSTD; packing++) {
         char whole[1000];
         uint64_t first, bytes;
-        append_packed((enum output_packing)packing, "one\ntw", 0, &first);
-        append_packed((enum output_packing)packing, "o\nthree\n", first, &bytes);
+        append_packed((enum compression)packing, "one\ntw", 0, &first);
+        append_packed((enum compression)packing, "o\nthree\n", first, &bytes);
         FILE *f = fopen(test_path, "rb");
         assert_non_null(f);
         assert_int_equal(fread(whole, 1, sizeof whole, f), bytes);
@@ -212,9 +212,9 @@ UNIT_TEST(test_damaged_packed_files_are_reported)
     static char text[SIZE];
     static uint8_t packed[2 * SIZE];
     make_text(text, SIZE);
-    for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
+    for (int packing = COMPRESSION_GZIP; packing <= COMPRESSION_ZSTD; packing++) {
         uint64_t bytes;
-        append_packed((enum output_packing)packing, text, 0, &bytes);
+        append_packed((enum compression)packing, text, 0, &bytes);
         FILE *f = fopen(test_path, "rb");
         assert_non_null(f);
         assert_int_equal(fread(packed, 1, sizeof packed, f), bytes);
@@ -231,7 +231,7 @@ UNIT_TEST(test_damaged_packed_files_are_reported)
         input_free(in);
     }
     uint64_t bytes;
-    append_packed(OUTPUT_GZIP, "a\n", 0, &bytes);
+    append_packed(COMPRESSION_GZIP, "a\n", 0, &bytes);
     FILE *f = fopen(test_path, "ab");
     fputs("garbage", f);
     fclose(f);

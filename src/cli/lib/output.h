@@ -5,10 +5,8 @@
 #ifndef CLI_LIB_OUTPUT_H
 #define CLI_LIB_OUTPUT_H
 
+#include "backend/settings.h"
 #include "base/buf.h"
-#include "base/err.h"
-
-enum output_packing { OUTPUT_PLAIN, OUTPUT_GZIP, OUTPUT_ZSTD };
 
 struct output;
 
@@ -16,7 +14,7 @@ struct output;
  * `path` NULL or "-" is standard output. A file is created, or, with `resume_bytes` > 0, cut to
  * that size and continued. ERR_INPUT: the file is shorter than that; ERR_IO, ERR_FULL, ERR_NOMEM.
  */
-MUST_CHECK enum err output_open(const char *path, enum output_packing packing,
+MUST_CHECK enum err output_open(const char *path, enum compression packing,
                                 uint64_t resume_bytes, struct output **ret_output, struct why *why);
 /* Drops everything that is not written. */
 void output_free(struct output *output);
@@ -31,6 +29,6 @@ MUST_CHECK enum err output_position(struct output *output, uint64_t *ret_bytes, 
 MUST_CHECK enum err output_back(struct output *output, uint64_t bytes, struct why *why);
 
 /* Returns the packing of a name's suffix: .gz, .zst. */
-enum output_packing output_packing_of(const char *path);
+enum compression output_packing_of(const char *path);
 
 #endif

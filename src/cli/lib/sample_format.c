@@ -27,8 +27,8 @@ sample_format_of(const char *path)
         {".prom", TEXT_PROMETHEUS}, {".jsonl", TEXT_JSON_LINES}, {".ndjson", TEXT_NDJSON},
         {".csv", TEXT_CSV}};
     size_t size = path == NULL ? 0 : strlen(path);
-    if (output_packing_of(path) == OUTPUT_GZIP) size -= 3;
-    if (output_packing_of(path) == OUTPUT_ZSTD) size -= 4;
+    if (output_packing_of(path) == COMPRESSION_GZIP) size -= 3;
+    if (output_packing_of(path) == COMPRESSION_ZSTD) size -= 4;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         size_t wanted = strlen(suffixes[i].suffix);
         if (size < wanted || memcmp(path + size - wanted, suffixes[i].suffix, wanted) != 0)

@@ -66,7 +66,7 @@ write_form(int format, const struct selector *skipped, uint32_t skipped_count)
     uint64_t bytes;
     progress_begin(&progress, "samples");
     progress.on_terminal = false;
-    assert_int_equal(output_open(test_path, OUTPUT_PLAIN, 0, &output, &why), OK);
+    assert_int_equal(output_open(test_path, COMPRESSION_NONE, 0, &output, &why), OK);
     assert_int_equal(
         sample_sink_new(format, output, &progress, skipped, skipped_count, &sink, &why), OK);
     feed(sink);
