@@ -416,7 +416,7 @@ open_reading(struct copying *c, const struct copy_endpoint *p, struct target *st
     struct reading_options options = {.source = p->source,
                                       .url = p->url,
                                       .access = access,
-                                      .answerer = p->directory ? target_answerer(store) : NULL,
+                                      .answerer = p->directory ? store->answerer : NULL,
                                       .name = name,
                                       .tenant = tenant,
                                       .plain = plain,

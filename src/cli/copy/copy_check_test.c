@@ -58,7 +58,7 @@ store_open(struct store *s, const char *name)
     struct target_options options = {.storage = s->path, .writing = true};
     assert_int_equal(target_open(&options, &s->target, &why), OK);
     assert_int_equal(batch_new(s->target, RW_V2, no_refusal, NULL, &s->batch, &why), OK);
-    struct reading_options reading = {.answerer = target_answerer(s->target), .name = name};
+    struct reading_options reading = {.answerer = s->target->answerer, .name = name};
     assert_int_equal(reading_open(&reading, &s->reading, &why), OK);
 }
 

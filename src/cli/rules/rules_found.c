@@ -236,7 +236,7 @@ add_stored_of_server(const struct rules_command *a, struct target *target, struc
     if (e == OK && status / 100 != 2 && !has_none) e = ERR_UNSUPPORTED;
     if (e == OK && status / 100 == 2 && !json_is_array(groups)) {
         e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
-                    target_name(target));
+                    target->name);
     }
     json_array_foreach(groups, i, group)
     {
@@ -263,7 +263,7 @@ put_known(struct target *target, struct buf *to, struct why *why)
     struct checkpoint_reader checkpoint;
     struct checkpoint_record r;
     bool is_wanted = false;
-    enum err e = checkpoint_read(env_real(), target_name(target), to->budget, &checkpoint, why);
+    enum err e = checkpoint_read(env_real(), target->name, to->budget, &checkpoint, why);
     if (e) return e == ERR_NOMEM ? e : OK; /* the check is optional */
     while (checkpoint_next(&checkpoint, &r)) {
         if (r.kind == CHECKPOINT_TENANT) {

@@ -114,9 +114,9 @@ rules_list(struct rules_command *a, struct target *target, struct why *why)
         e = ERR_UNSUPPORTED;
     } else if (e == OK && !json_is_array(groups)) {
         e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
-                    target_name(target));
+                    target->name);
     }
-    if (e == OK) e = print(a, target_name(target), groups, why);
+    if (e == OK) e = print(a, target->name, groups, why);
     json_decref(answer);
     buf_fini(&text);
     return e;

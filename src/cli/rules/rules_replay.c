@@ -141,7 +141,7 @@ replay_open_view(void *context, struct query_control *control, struct view **ret
 {
     const struct replay_worker *w = context;
     const struct replaying *r = w->of;
-    struct view_stack stack = {.answerer = target_answerer(w->target),
+    struct view_stack stack = {.answerer = w->target->answerer,
                                .replicas = r->replicas,
                                .replica_count = r->replica_count};
     return view_stack_open(&stack, control, ret_view, why);
@@ -861,7 +861,7 @@ load_state(struct replaying *r, struct why *why)
     struct bytes tenant = target_tenant(r->target);
     struct buf *to = &r->question;
     buf_printf(to, "firekeep rules replay 2\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s%s\n",
-               target_name(r->target), (int)tenant.size, (const char *)tenant.at, a->start.word,
+               r->target->name, (int)tenant.size, (const char *)tenant.at, a->start.word,
                a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "",
                a->allow_approximate ? " approximate" : "");
     for (uint32_t i = 0; i < r->count; i++) {

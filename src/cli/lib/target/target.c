@@ -4,7 +4,7 @@
 
 #include "cli/check.h"
 #include "cli/lib/sample_sink.h"
-#include "cli/lib/target/target_private.h"
+#include "cli/lib/target/target.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
 #include "model/thinned.h"
@@ -90,18 +90,6 @@ target_free(struct target *target)
     if (target != NULL) target->ops->free(target);
 }
 
-struct tsdb *
-target_store(struct target *target)
-{
-    return target->store;
-}
-
-const char *
-target_name(const struct target *target)
-{
-    return target->name;
-}
-
 bool
 target_delivery(struct target *target, struct relay_status *ret_status)
 {
@@ -144,12 +132,6 @@ target_fetch(struct target *target, const char *path, struct buf *to, unsigned *
         return why_set(why, ERR_UNSUPPORTED, "%s is not a server", target->name);
     }
     return target->ops->fetch(target, path, to, ret_status, why);
-}
-
-struct answerer *
-target_answerer(struct target *target)
-{
-    return target->answerer;
 }
 
 struct bytes

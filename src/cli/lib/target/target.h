@@ -84,8 +84,8 @@ MUST_CHECK enum err target_settle_url(const char **url, struct why *why);
 void target_warn_unread(const struct target_options *options);
 
 struct answerer;
+struct budget;
 struct sample_sink;
-struct target;
 struct tsdb;
 
 /* Opens a target. No request is sent, except for a token of oauth2; a password may be asked for.
@@ -97,13 +97,6 @@ MUST_CHECK enum err target_open(const struct target_options *options, struct tar
  * delivered, or permanently refused. The data is durable even if this fails. */
 MUST_CHECK enum err target_finish(struct target *target, struct why *why);
 void target_free(struct target *target);
-
-/* Returns the store of a directory; NULL for a server. Only what tsdb_open() allows with
- * `read_only` may be done with it. */
-struct tsdb *target_store(struct target *target);
-
-/* Returns the name for messages and for files that hold a position. */
-const char *target_name(const struct target *target);
 
 struct relay_status;
 /* Returns the fates of what was written to a destination. False: another kind of target. */
@@ -121,6 +114,35 @@ struct target_result {
     struct target_counts rejected;
     char text[480]; /* the reason, if anything was rejected */
     bool too_large; /* nothing was taken; smaller requests may be */
+};
+
+struct target_ops {
+    enum err (*write)(struct target *target, enum rw_version version, struct bytes message,
+                      struct bytes packed, const struct target_counts *counts,
+                      struct target_result *result, struct why *why);
+    enum err (*query)(struct target *target, const struct query_parameters *parameters,
+                      struct query_sink *sink, struct query_failure *failure, struct why *why);
+    enum err (*delete)(struct target *target, const struct bytes *selectors, uint32_t count,
+                       int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why);
+    enum err (*fetch)(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+                      struct why *why); /* NULL: not a server */
+    enum err (*finish)(struct target *target, struct why *why);
+    void (*free)(struct target *target);
+};
+
+struct target {
+    /* For target*.c: */
+    const struct target_ops *ops;
+    struct target_options options;
+    struct budget *read_memory;
+    int64_t thinned_to_ms; /* coarsest resolution of downsampled samples that was warned of */
+    char damage[700]; /* found when the target was opened; "": nothing is missing */
+
+    const char *name; /* for messages and for files that hold a position */
+    struct answerer *answerer; /* for the tenant target_tenant() */
+    /* The store of a directory; NULL for a server. Only what tsdb_open() allows with `read_only` may
+     * be done with it. */
+    struct tsdb *store;
 };
 
 /*
@@ -152,8 +174,6 @@ MUST_CHECK enum err target_delete(struct target *target, const struct bytes *sel
 MUST_CHECK enum err target_fetch(struct target *target, const char *path, struct buf *to,
                                  unsigned *ret_status, struct why *why);
 
-/* Returns an answerer for the tenant target_tenant(); lives as long as the target. */
-struct answerer *target_answerer(struct target *target);
 struct bytes target_tenant(const struct target *target);
 
 /*
@@ -173,5 +193,18 @@ MUST_CHECK enum err target_read(struct target *target, const struct selector *se
 MUST_CHECK enum err target_query(struct target *target, const struct query_parameters *parameters,
                                  struct query_sink *sink, struct query_failure *failure,
                                  struct why *why);
+
+/* --- for target*.c ---------------------------------------------------------------------------- */
+
+/* Returns the name of the flag or variable that has the URL. */
+const char *target_url_flag(const struct target_options *options);
+enum err target_server_open(const struct target_options *options, struct target **ret_target,
+                            struct why *why);
+enum err target_directory_open(const struct target_options *options, struct target **ret_target,
+                               struct why *why);
+enum err target_destination_open(const struct target_options *options, struct target **ret_target,
+                                 struct why *why);
+/* For targets made by target_destination_open(). */
+void target_destination_status(struct target *target, struct relay_status *ret_status);
 
 #endif

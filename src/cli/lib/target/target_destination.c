@@ -13,7 +13,7 @@
 
 #include "base/version.h"
 #include "cli/lib/progress.h"
-#include "cli/lib/target/target_private.h"
+#include "cli/lib/target/target.h"
 #include "model/storage_layout.h"
 #include "relay/relay.h"
 #include "tsdb/tsdb.h"
@@ -202,7 +202,7 @@ destination_open_log(struct target_destination *d, struct why *why)
     options.writing = true;
     enum err e = target_directory_open(&options, &d->log, why);
     if (e) return e;
-    struct tsdb *tsdb = target_store(d->log);
+    struct tsdb *tsdb = d->log->store;
     int size = snprintf(d->dir, sizeof d->dir, "%s/" STORAGE_RELAY, options.storage);
     if (size >= (int)sizeof d->dir) return why_set(why, ERR_INPUT, "%s: path is too long", d->dir);
     e = env_mkdir(env_real(), d->dir, why);

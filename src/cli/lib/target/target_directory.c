@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cli/lib/query_source.h"
-#include "cli/lib/target/target_private.h"
+#include "cli/lib/target/target.h"
 #include "config/config.h"
 #include "config/store_options.h"
 #include "model/storage_layout.h"

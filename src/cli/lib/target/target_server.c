@@ -11,7 +11,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
-#include "cli/lib/target/target_private.h"
+#include "cli/lib/target/target.h"
 #include "net/http_calls.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"

@@ -28,7 +28,7 @@ open_target(const char *tenant, const char *path, unsigned count, const char *co
              path);
     const struct target_options options = {.url = url, .tenant = tenant};
     assert_int_equal(target_open(&options, &target, &why), OK);
-    assert_string_equal(target_name(target), url);
+    assert_string_equal(target->name, url);
 }
 
 static void
@@ -127,7 +127,7 @@ UNIT_TEST(test_a_read_of_stored_samples_leaves_out_sources)
             .sets = &all, .set_count = 1, .max_ms = 1000, .stored = stored, .partial = !stored};
         struct view *view;
         struct series_set *set;
-        assert_int_equal(view_open(target_answerer(target), NULL, &view, &why), OK);
+        assert_int_equal(view_open(target->answerer, NULL, &view, &why), OK);
         assert_int_not_equal(view_select(view, &request, &set, &why), OK);
         view_free(view);
         check_seen("POST /api/v1/read HTTP/1.1\r\n",
@@ -268,7 +268,7 @@ UNIT_TEST(test_each_request_has_the_credentials_and_no_error_shows_them)
     assert_int_equal(target_settle(&options, &why), OK);
     assert_null(strstr(options.plain_url, "hush"));
     assert_int_equal(target_open(&options, &target, &why), OK);
-    assert_string_equal(target_name(target), options.plain_url);
+    assert_string_equal(target->name, options.plain_url);
     assert_int_equal(write_to(RW_V1, &result), ERR_INPUT);
     assert_null(strstr(why.text, "hush"));
     check_seen("POST /api/v1/write ", header, NULL);
@@ -287,26 +287,6 @@ UNIT_TEST(test_each_request_has_the_credentials_and_no_error_shows_them)
     check_seen("POST /api/v1/read ", header, NULL);
     matcher_free(matcher);
     close_target();
-}
-
-UNIT_TEST(test_a_target_like_another_has_its_credentials)
-{
-    static const char *const answers[] = {EMPTY("404 Not Found")};
-    struct target_result result;
-    struct target *first;
-    char with_user[120];
-    player_start(&player, 1, answers);
-    char *host = strstr(player.url, "://") + 3;
-    snprintf(with_user, sizeof with_user, "http://me:hush@%.*s", (int)strcspn(host, "/"), host);
-    struct target_options options = {.url = with_user};
-    assert_int_equal(target_open(&options, &first, &why), OK);
-    options.url = "http://unused"; /* the URL comes from the first, too */
-    options.like = first;
-    assert_int_equal(target_open(&options, &target, &why), OK);
-    assert_int_equal(write_to(RW_V1, &result), ERR_INPUT);
-    check_seen("POST /api/v1/write ", "\r\nAuthorization: Basic bWU6aHVzaA==\r\n", NULL);
-    close_target();
-    target_free(first);
 }
 
 UNIT_TEST(test_an_invalid_url_is_refused_and_a_client_file_requires_a_url)
@@ -333,7 +313,6 @@ main(void)
         cmocka_unit_test(test_the_answer_to_a_write_says_what_is_stored),
         cmocka_unit_test(test_a_refusal_names_the_url_the_status_and_what_to_do),
         cmocka_unit_test(test_each_request_has_the_credentials_and_no_error_shows_them),
-        cmocka_unit_test(test_a_target_like_another_has_its_credentials),
         cmocka_unit_test(test_an_invalid_url_is_refused_and_a_client_file_requires_a_url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
