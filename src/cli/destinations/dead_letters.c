@@ -13,7 +13,6 @@
 #include "base/text/time_text.h"
 #include "cli/commands.h"
 #include "cli/lib/client_access.h"
-#include "cli/lib/client_call.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
 #include "model/storage_layout.h"
