@@ -23,7 +23,7 @@ enum {
     ROWS_A_LABEL = 3,
     MARGIN = 11, /* for a label of the scale: -1.798e+308 */
     TEXT_BYTES_MAX = 64 << 20,
-    NAME_BYTES_MAX = 4096,
+    NAME_BYTES_MAX = 4 * WIDTH_MAX,
 };
 
 static const char marks[SERIES_MAX + 1] = "*+ox#@%&=~";
@@ -37,18 +37,16 @@ struct chart_column {
 struct chart {
     struct query_sink sink; /* first, so that both pointers convert */
     struct chart_options options;
-    uint32_t width, height;       /* of the plot area */
-    struct chart_column *columns; /* of each series */
-    struct buf names[SERIES_MAX];
-    char *cells;
+    uint32_t width, height; /* of the plot area */
+    struct chart_column columns[SERIES_MAX][WIDTH_MAX];
+    char names[SERIES_MAX][NAME_BYTES_MAX + 4];
+    char cells[HEIGHT_MAX][WIDTH_MAX];
     uint32_t count;
-    struct buf text, name; /* name of the current series */
-    bool has_value;        /* the current series has a float */
-    bool is_before;        /* its previous point can be joined */
-    int64_t before_ms;
+    struct buf text;   /* name of the current series; the picture */
+    bool has_value;    /* the current series has a float */
+    int64_t before_ms; /* its previous point that can be joined, or INT64_MIN */
     double min, max;
-    bool any, infinite, histograms;
-    uint64_t left_out; /* series that are not drawn */
+    bool histograms;
 };
 
 void
@@ -90,52 +88,51 @@ static enum err
 chart_series(struct query_sink *sink, struct bytes labels, struct why *why)
 {
     struct chart *c = (struct chart *)(void *)sink;
-    c->has_value = c->is_before = false;
-    buf_clear(&c->name);
-    labels_print_selector(&c->name, labels);
-    return buf_error(&c->name) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
+    c->has_value = false;
+    c->before_ms = INT64_MIN;
+    buf_clear(&c->text);
+    labels_print_selector(&c->text, labels);
+    return buf_error(&c->text) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
+}
+
+/* Keeps at most as many characters of a name as a line has room for. */
+static void
+keep_name(const struct chart *c, char *name)
+{
+    struct bytes text = buf_bytes(&c->text);
+    size_t size = 0;
+    for (uint32_t shown = 0; size < text.size; size++) {
+        if ((text.at[size] & 0xc0) != 0x80 && ++shown > c->width + MARGIN - 4) break;
+    }
+    snprintf(name, sizeof c->names[0], "%.*s%s", (int)size, (const char *)text.at,
+             size < text.size ? "..." : "");
 }
 
 static enum err
 chart_point(struct query_sink *sink, const struct query_point *p, struct why *why)
 {
+    (void)why;
     struct chart *c = (struct chart *)(void *)sink;
     const struct chart_options *o = &c->options;
     c->histograms |= p->histogram != NULL;
     if (p->histogram != NULL) return OK;
-    if (!c->has_value && c->count < SERIES_MAX) {
-        struct buf *name = &c->names[c->count];
-        buf_put(name, c->name.at, c->name.size < NAME_BYTES_MAX ? c->name.size : NAME_BYTES_MAX);
-        if (buf_error(name)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
-    }
-    if (!c->has_value) c->left_out += c->count++ >= SERIES_MAX;
+    if (!c->has_value && c->count < SERIES_MAX) keep_name(c, c->names[c->count]);
+    if (!c->has_value) c->count++;
     c->has_value = true;
     if (c->count > SERIES_MAX || p->t_ms < o->first_ms || p->t_ms > o->last_ms) return OK;
-    double share = o->last_ms == o->first_ms ? 0
-                                             : ((double)p->t_ms - (double)o->first_ms) /
-                                                   ((double)o->last_ms - (double)o->first_ms);
-    struct chart_column *x =
-        &c->columns[(c->count - 1) * c->width + (uint32_t)lround(share * (c->width - 1))];
-    bool joined = c->is_before && p->t_ms - c->before_ms <= o->gap_ms;
-    c->before_ms = p->t_ms;
-    c->is_before = isfinite(p->value);
-    c->infinite |= isinf(p->value);
+    double range = (double)o->last_ms - (double)o->first_ms;
+    double share = range == 0 ? 0 : ((double)p->t_ms - (double)o->first_ms) / range;
+    struct chart_column *x = &c->columns[c->count - 1][lround(share * (c->width - 1))];
+    bool joined = c->before_ms != INT64_MIN && p->t_ms - c->before_ms <= o->gap_ms;
+    c->before_ms = isfinite(p->value) ? p->t_ms : INT64_MIN;
     if (!isfinite(p->value)) return OK;
     if (!x->any) *x = (struct chart_column){true, joined, p->value, p->value, p->value};
     x->min = fmin(x->min, p->value);
     x->max = fmax(x->max, p->value);
     x->last = p->value;
-    c->min = c->any ? fmin(c->min, p->value) : p->value;
-    c->max = c->any ? fmax(c->max, p->value) : p->value;
-    c->any = true;
+    c->min = fmin(c->min, p->value);
+    c->max = fmax(c->max, p->value);
     return OK;
-}
-
-static enum err
-chart_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct why *why)
-{
-    (void)t_ms, (void)text;
-    return chart_begin(sink, PROMQL_STRING, why);
 }
 
 /* --- the picture ------------------------------------------------------------------------------ */
@@ -152,17 +149,17 @@ row_of(const struct chart *c, double value)
 static void
 draw_series(struct chart *c, uint32_t which)
 {
-    const struct chart_column *columns = &c->columns[which * c->width], *before = NULL;
+    const struct chart_column *columns = c->columns[which], *before = NULL;
     for (uint32_t x = 0; x < c->width; x++) {
         struct chart_column now = columns[x];
         if (!now.any) continue;
         bool joined = before != NULL && now.joined;
         for (uint32_t i = joined ? (uint32_t)(before - columns) + 1 : x; i < x; i++)
-            c->cells[row_of(c, before->last) * c->width + i] = marks[which];
+            c->cells[row_of(c, before->last)][i] = marks[which];
         if (joined) now.min = fmin(now.min, before->last);
         if (joined) now.max = fmax(now.max, before->last);
         for (uint32_t y = row_of(c, now.max); y <= row_of(c, now.min); y++)
-            c->cells[(size_t)y * c->width + x] = marks[which];
+            c->cells[y][x] = marks[which];
         before = &columns[x];
     }
 }
@@ -175,30 +172,18 @@ put_line(struct chart *c, const char *label, char edge, const char *cells, uint3
     buf_printf(&c->text, "%*s%c%.*s\n", MARGIN, label, edge, (int)size, cells);
 }
 
-/* Writes at most `width` characters of a name. */
 static void
-put_name(struct chart *c, uint32_t which, uint32_t width)
-{
-    struct bytes name = buf_bytes(&c->names[which]);
-    size_t size = 0;
-    for (uint32_t shown = 0; size < name.size; size++) {
-        if ((name.at[size] & 0xc0) != 0x80 && ++shown > width - 5) break;
-    }
-    buf_printf(&c->text, "%c %.*s%s\n", marks[which], (int)size, (const char *)name.at,
-               size < name.size ? "..." : "");
-}
-
-static void
-put_picture(struct chart *c, uint32_t legend, uint32_t width)
+put_picture(struct chart *c, uint32_t legend)
 {
     char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES], axis[WIDTH_MAX];
-    if (!c->any) c->min = 0, c->max = 1;
+    if (isinf(c->min)) c->min = 0, c->max = 1; /* no value */
     if (c->min == c->max) { /* the line is drawn in the middle */
         double around = c->min == 0 ? 1 : fabs(c->min) / 2;
         c->min -= around;
         c->max += around;
     }
-    memset(c->cells, ' ', (size_t)c->width * c->height);
+    memset(c->cells, ' ', sizeof c->cells);
+    buf_clear(&c->text);
     for (uint32_t i = legend; i-- > 0;) /* the first series is drawn over the others */
         draw_series(c, i);
     for (uint32_t y = 0; y < c->height; y++) {
@@ -206,43 +191,38 @@ put_picture(struct chart *c, uint32_t legend, uint32_t width)
         double share = (double)y / (c->height - 1);
         bool has_label = y % ROWS_A_LABEL == 0 || y == c->height - 1;
         if (has_label) snprintf(label, sizeof label, "%.4g", c->max * (1 - share) + c->min * share);
-        put_line(c, label, has_label ? '+' : '|', c->cells + (size_t)y * c->width, c->width);
+        put_line(c, label, has_label ? '+' : '|', c->cells[y], c->width);
     }
     memset(axis, '-', c->width);
     put_line(c, "", '+', axis, c->width);
     buf_printf(&c->text, "%.28s to %.28s\n", time_print(c->options.first_ms, first),
                time_print(c->options.last_ms, last));
     for (uint32_t i = 0; i < legend; i++)
-        put_name(c, i, width);
+        buf_printf(&c->text, "%c %s\n", marks[i], c->names[i]);
 }
 
 static enum err
 chart_end(struct query_sink *sink, struct why *why)
 {
     struct chart *c = (struct chart *)(void *)sink;
-    uint32_t width = limited(c->options.width, WIDTH_MIN, WIDTH_MAX);
     /* A line is left for the prompt. */
     uint32_t height = limited(c->options.height - 1, HEIGHT_MIN, HEIGHT_MAX);
     uint32_t legend = limited(c->count, 0, SERIES_MAX);
     if (legend > height - 2 - ROWS_MIN) legend = height - 2 - ROWS_MIN;
-    c->left_out = c->count - legend;
     c->height = height - legend - 2;
     if (c->count == 0 && !c->histograms) query_print_empty();
     if (c->count > 0) {
-        c->cells = mem_alloc(NULL, (size_t)WIDTH_MAX * HEIGHT_MAX);
-        if (c->cells == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the chart");
-        put_picture(c, legend, width);
+        put_picture(c, legend);
         enum err e = query_print_out(&c->text, c->options.to, why);
         if (e) return e;
     }
     fflush(c->options.to);
-    if (c->left_out > 0)
-        fprintf(stderr, "%llu more series are not shown; use topk() or narrower matchers\n",
-                (unsigned long long)c->left_out);
+    if (c->count > legend)
+        fprintf(stderr, "%u more series are not shown; use topk() or narrower matchers\n",
+                c->count - legend);
     if (c->histograms)
         fprintf(stderr, "native histograms are not shown; use histogram_quantile() or "
                         "--format=table\n");
-    if (c->infinite) fprintf(stderr, "infinities are not shown\n");
     return OK;
 }
 
@@ -250,11 +230,6 @@ static void
 chart_free(struct query_sink *sink)
 {
     struct chart *c = (struct chart *)(void *)sink;
-    for (uint32_t i = 0; i < SERIES_MAX; i++)
-        buf_fini(&c->names[i]);
-    mem_free(NULL, c->columns, (size_t)SERIES_MAX * c->width * sizeof *c->columns);
-    mem_free(NULL, c->cells, (size_t)WIDTH_MAX * HEIGHT_MAX);
-    buf_fini(&c->name);
     buf_fini(&c->text);
     mem_free(NULL, c, sizeof *c);
 }
@@ -265,7 +240,6 @@ chart_new(const struct chart_options *options, struct query_sink **ret_sink, str
     static const struct query_sink_ops ops = {.begin = chart_begin,
                                               .series = chart_series,
                                               .point = chart_point,
-                                              .string = chart_string,
                                               .note = query_note_print,
                                               .end = chart_end,
                                               .free = chart_free};
@@ -274,15 +248,9 @@ chart_new(const struct chart_options *options, struct query_sink **ret_sink, str
     c->sink.ops = &ops;
     c->options = *options;
     c->width = limited(options->width, WIDTH_MIN, WIDTH_MAX) - MARGIN - 1;
-    buf_init(&c->name, NULL, TEXT_BYTES_MAX);
+    c->min = INFINITY;
+    c->max = -INFINITY;
     buf_init(&c->text, NULL, TEXT_BYTES_MAX);
-    for (uint32_t i = 0; i < SERIES_MAX; i++)
-        buf_init(&c->names[i], NULL, NAME_BYTES_MAX);
-    c->columns = mem_new(NULL, (size_t)SERIES_MAX * c->width * sizeof *c->columns);
-    if (c->columns == NULL) {
-        chart_free(&c->sink);
-        return why_set(why, ERR_NOMEM, "not enough memory for the chart");
-    }
     *ret_sink = &c->sink;
     return OK;
 }

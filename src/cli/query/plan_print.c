@@ -10,8 +10,7 @@
 #include "wire/json/json_tree.h"
 
 enum {
-    DATA_BYTES_MAX = 256 << 20,
-    VALUES_MAX = 4 << 20,
+    DATA_BYTES_MAX = 16 << 20,
     DETAIL_SHOWN_BYTES = 120,
     INDENTS_MAX = 30, /* deeper nodes have this indentation */
 };
@@ -68,24 +67,22 @@ static enum err
 print_plan(struct query_sink *sink, struct why *why)
 {
     struct plan_printer *p = (struct plan_printer *)(void *)sink;
-    struct json_tree json;
     if (buf_error(&p->data)) return why_set(why, ERR_NOMEM, "not enough memory for the plan");
     if (p->data.size == 0) return OK; /* another message reports the error */
-    enum err e = json_tree_read(NULL, buf_bytes(&p->data), VALUES_MAX, &json, NULL);
-    bool is_plan = e == OK && json_is_string(json_object_get(json.root, "operator"));
-    if (!is_plan) {
-        if (e == OK) json_tree_fini(&json);
+    json_t *root = json_loadb((const char *)p->data.at, p->data.size, JSON_ALLOW_NUL, NULL);
+    if (!json_is_string(json_object_get(root, "operator"))) {
+        json_decref(root);
         return why_set(why, ERR_UNSUPPORTED,
                        "the response is not a query plan; is it a Firekeep that --url names?");
     }
-    e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
+    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
     if (e == OK) {
-        const json_t *stats = json_object_get(json.root, "stats");
+        const json_t *stats = json_object_get(root, "stats");
         struct report_value peak = figure(stats, "peak_bytes", FIGURE_SIZE);
         report_table(p->report, "plan", NULL,
                      p->ran ? "operator|series|blocks|samples|bytes|ms|memory"
                             : "operator|series|blocks|samples|bytes");
-        print_node(p, json.root, 0);
+        print_node(p, root, 0);
         report_table_end(p->report, 0);
         if (p->ran) {
             report_field(p->report, "ms", "time in ms", figure(stats, "ms", FIGURE_TIME));
@@ -98,7 +95,7 @@ print_plan(struct query_sink *sink, struct why *why)
         }
         e = report_end(p->report);
     }
-    json_tree_fini(&json);
+    json_decref(root);
     if (e) return why_set(why, e, "not enough memory for the output");
     return ferror(p->to) ? ERR_IO : OK;
 }
