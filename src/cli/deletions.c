@@ -51,58 +51,35 @@ static const char undelete_notes[] =
 
 /* --- the report ------------------------------------------------------------------------------- */
 
-static struct report_value
-count_of(const json_t *receipt, const char *key)
-{
-    const json_t *value = json_object_get(receipt, key);
-    if (!json_is_integer(value)) return value_none();
-    return value_count((uint64_t)json_integer_value(value));
-}
-
-static struct report_value
-size_of(const json_t *receipt, const char *key)
-{
-    struct report_value value = count_of(receipt, key);
-    if (value.kind == VALUE_COUNT) value.kind = VALUE_SIZE;
-    return value;
-}
-
-static struct report_value
-time_of(const json_t *receipt, const char *key)
-{
-    int64_t ms;
-    struct bytes text = json_tree_text(json_object_get(receipt, key));
-    return text.at != NULL && time_parse_rfc3339(text, &ms) ? value_time(ms) : value_none();
-}
-
-static struct report_value
-text_of(const json_t *receipt, const char *key)
-{
-    struct bytes text = json_tree_text(json_object_get(receipt, key));
-    return text.at == NULL ? value_none() : value_view(text);
-}
-
 static void
 report_one(struct report *r, const json_t *x)
 {
-    report_field(r, "id", "deletion", text_of(x, "id"));
-    report_field(r, "state", "state", text_of(x, "state"));
-    report_field(r, "time", "made", time_of(x, "time"));
-    report_field(r, "heldUntil", "held until", time_of(x, "heldUntil"));
-    report_field(r, "undone", "undone", time_of(x, "undone"));
-    report_field(r, "selector", "selector", text_of(x, "selector"));
-    report_field(r, "start", "from", time_of(x, "start"));
-    report_field(r, "end", "to", time_of(x, "end"));
-    report_field(r, "series", "series", count_of(x, "series"));
-    report_field(r, "samples", "samples", count_of(x, "samples"));
-    report_field(r, "hidden", "still hidden", count_of(x, "hidden"));
-    report_field(r, "gone", "gone from the disk", count_of(x, "gone"));
-    report_field(r, "windows", "windows", count_of(x, "windows"));
-    report_field(r, "hiddenWindows", "windows still hidden", count_of(x, "hiddenWindows"));
-    report_field(r, "goneWindows", "windows gone", count_of(x, "goneWindows"));
-    report_field(r, "parts", "parts with some", count_of(x, "parts"));
-    report_field(r, "partBytes", "size of these parts", size_of(x, "partBytes"));
-    report_field(r, "snapshots", "snapshots with some", count_of(x, "snapshots"));
+    static const struct {
+        const char *key, *title;
+        enum value_kind kind;
+    } fields[] = {
+        {"id", "deletion", VALUE_TEXT},
+        {"state", "state", VALUE_TEXT},
+        {"time", "made", VALUE_TIME},
+        {"heldUntil", "held until", VALUE_TIME},
+        {"undone", "undone", VALUE_TIME},
+        {"selector", "selector", VALUE_TEXT},
+        {"start", "from", VALUE_TIME},
+        {"end", "to", VALUE_TIME},
+        {"series", "series", VALUE_COUNT},
+        {"samples", "samples", VALUE_COUNT},
+        {"hidden", "still hidden", VALUE_COUNT},
+        {"gone", "gone from the disk", VALUE_COUNT},
+        {"windows", "windows", VALUE_COUNT},
+        {"hiddenWindows", "windows still hidden", VALUE_COUNT},
+        {"goneWindows", "windows gone", VALUE_COUNT},
+        {"parts", "parts with some", VALUE_COUNT},
+        {"partBytes", "size of these parts", VALUE_SIZE},
+        {"snapshots", "snapshots with some", VALUE_COUNT},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        report_field(r, fields[i].key, fields[i].title,
+                     value_json(x, fields[i].key, fields[i].kind));
 }
 
 static void
@@ -115,10 +92,12 @@ report_all(struct report *r, const json_t *list)
                  "partBytes=in parts of|snapshots|selector");
     json_array_foreach(list, i, x)
     {
-        report_row(r, text_of(x, "id"), text_of(x, "state"), time_of(x, "time"),
-                   time_of(x, "heldUntil"), count_of(x, "series"), count_of(x, "samples"),
-                   count_of(x, "windows"), count_of(x, "parts"), size_of(x, "partBytes"),
-                   count_of(x, "snapshots"), text_of(x, "selector"));
+        report_row(r, value_json(x, "id", VALUE_TEXT), value_json(x, "state", VALUE_TEXT),
+                   value_json(x, "time", VALUE_TIME), value_json(x, "heldUntil", VALUE_TIME),
+                   value_json(x, "series", VALUE_COUNT), value_json(x, "samples", VALUE_COUNT),
+                   value_json(x, "windows", VALUE_COUNT), value_json(x, "parts", VALUE_COUNT),
+                   value_json(x, "partBytes", VALUE_SIZE), value_json(x, "snapshots", VALUE_COUNT),
+                   value_json(x, "selector", VALUE_TEXT));
     }
     report_table_end(r, 0);
 }

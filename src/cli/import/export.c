@@ -131,9 +131,8 @@ static void
 put_question(const struct exporting *x, struct buf *to)
 {
     buf_printf(to, "firekeep export 1\nfrom %s\ntenant %s\nformat %d %d\nasked %s %s %" PRId64 "\n",
-               x->target->name,
-               x->target_options.tenant == NULL ? "" : x->target_options.tenant, x->format,
-               x->packing, x->start.word, x->end.word, x->slice_ms);
+               x->target->name, x->target_options.tenant == NULL ? "" : x->target_options.tenant,
+               x->format, x->packing, x->start.word, x->end.word, x->slice_ms);
     for (uint32_t i = 0; i < x->match.count; i++) {
         buf_printf(to, "match %s\n", x->match.at[i]);
     }

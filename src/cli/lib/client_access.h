@@ -85,8 +85,8 @@ struct client_call {
     const char *method;           /* NULL: POST with a body, otherwise GET */
     int64_t timeout_ns;           /* 0: 10 minutes */
     const char *path;             /* below the URL, with its slash */
-    const char *header;      /* one more header line; NULL: none */
-    struct bytes body;       /* of a POST; at is NULL for a GET */
+    const char *header;           /* one more header line; NULL: none */
+    struct bytes body;            /* of a POST; at is NULL for a GET */
 };
 
 /* Appends the body of an answer with status 2xx to `to`. ERR_UNSUPPORTED, ERR_AGAIN: another

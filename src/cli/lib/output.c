@@ -17,7 +17,7 @@ enum { PLAIN_BYTES = 1 << 20 };
 struct output {
     char name[200]; /* for messages */
     int file;
-    bool is_file; /* can be cut to a checkpoint */
+    bool is_file;           /* can be cut to a checkpoint */
     uint64_t written_bytes; /* on disk */
     struct packer *packer;  /* NULL: nothing is compressed */
     struct buf plain, packed;

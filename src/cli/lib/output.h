@@ -14,8 +14,8 @@ struct output;
  * `path` NULL or "-" is standard output. A file is created, or, with `resume_bytes` > 0, cut to
  * that size and continued. ERR_INPUT: the file is shorter than that; ERR_IO, ERR_FULL, ERR_NOMEM.
  */
-MUST_CHECK enum err output_open(const char *path, enum compression packing,
-                                uint64_t resume_bytes, struct output **ret_output, struct why *why);
+MUST_CHECK enum err output_open(const char *path, enum compression packing, uint64_t resume_bytes,
+                                struct output **ret_output, struct why *why);
 /* Drops everything that is not written. */
 void output_free(struct output *output);
 

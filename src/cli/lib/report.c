@@ -63,6 +63,21 @@ flush_if_full(struct report *r)
     if (r->out.size >= OUT_BYTES) report_flush(r);
 }
 
+struct report_value
+value_json(const json_t *object, const char *key, enum value_kind kind)
+{
+    const json_t *x = json_object_get(object, key);
+    struct bytes text = {(const uint8_t *)json_string_value(x), json_string_length(x)};
+    double number = json_number_value(x);
+    int64_t ms;
+    if (kind == VALUE_TEXT) return text.size == 0 ? value_none() : value_view(text);
+    if (kind == VALUE_TIME)
+        return text.size > 0 && time_parse_rfc3339(text, &ms) ? value_time(ms) : value_none();
+    if (!json_is_number(x) || number < 0 || number >= 0x1p63) return value_none();
+    uint64_t count = json_is_integer(x) ? (uint64_t)json_integer_value(x) : (uint64_t)number;
+    return (struct report_value){.kind = kind, .count = count, .number = number};
+}
+
 enum err
 report_new(enum report_form form, FILE *to, struct budget *budget, struct report **ret_report)
 {

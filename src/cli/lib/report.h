@@ -14,6 +14,7 @@
 #ifndef CLI_LIB_REPORT_H
 #define CLI_LIB_REPORT_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -108,6 +109,10 @@ value_bool(bool yes)
 {
     return (struct report_value){.kind = VALUE_BOOL, .count = yes};
 }
+
+/* A member of an object: a text, a time in RFC 3339 or a number. No value if it is not, or empty.
+ */
+struct report_value value_json(const json_t *object, const char *key, enum value_kind kind);
 
 enum { REPORT_COLUMNS_MAX = 24 };
 

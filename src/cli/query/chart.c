@@ -177,7 +177,7 @@ put_picture(struct chart *c, uint32_t legend)
 {
     char first[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES], axis[WIDTH_MAX];
     if (isinf(c->min)) c->min = 0, c->max = 1; /* no value */
-    if (c->min == c->max) { /* the line is drawn in the middle */
+    if (c->min == c->max) {                    /* the line is drawn in the middle */
         double around = c->min == 0 ? 1 : fabs(c->min) / 2;
         c->min -= around;
         c->max += around;

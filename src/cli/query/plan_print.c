@@ -23,18 +23,6 @@ struct plan_printer {
     bool ran; /* the plan has times, memory and stats */
 };
 
-enum figure_kind { FIGURE_COUNT, FIGURE_SIZE, FIGURE_TIME };
-
-static struct report_value
-figure(const json_t *node, const char *key, enum figure_kind kind)
-{
-    const json_t *value = json_object_get(node, key);
-    double number = json_number_value(value);
-    if (!json_is_number(value) || number < 0 || number >= 0x1p63) return value_none();
-    if (kind == FIGURE_TIME) return value_number(number);
-    return kind == FIGURE_SIZE ? value_size((uint64_t)number) : value_count((uint64_t)number);
-}
-
 /* Prints a node, and its inputs below it. jansson limits the depth. */
 static void
 print_node(struct plan_printer *p, const json_t *node, uint32_t depth)
@@ -53,10 +41,10 @@ print_node(struct plan_printer *p, const json_t *node, uint32_t depth)
     buf_put_shown(&text, detail);
     if (detail.size < all.size) buf_put_text(&text, "...");
     /* A plan that did not run has no columns for the last two. */
-    report_row(p->report, value_view(buf_bytes(&text)), figure(node, "series", FIGURE_COUNT),
-               figure(node, "blocks", FIGURE_COUNT), figure(node, "samples", FIGURE_COUNT),
-               figure(node, "bytes", FIGURE_SIZE), figure(node, "ms", FIGURE_TIME),
-               figure(node, "peak_bytes", FIGURE_SIZE));
+    report_row(p->report, value_view(buf_bytes(&text)), value_json(node, "series", VALUE_COUNT),
+               value_json(node, "blocks", VALUE_COUNT), value_json(node, "samples", VALUE_COUNT),
+               value_json(node, "bytes", VALUE_SIZE), value_json(node, "ms", VALUE_NUMBER),
+               value_json(node, "peak_bytes", VALUE_SIZE));
     buf_fini(&text);
     for (size_t i = 0; i < json_array_size(children); i++) {
         print_node(p, json_array_get(children, i), depth + 1);
@@ -78,18 +66,18 @@ print_plan(struct query_sink *sink, struct why *why)
     enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
     if (e == OK) {
         const json_t *stats = json_object_get(root, "stats");
-        struct report_value peak = figure(stats, "peak_bytes", FIGURE_SIZE);
+        struct report_value peak = value_json(stats, "peak_bytes", VALUE_SIZE);
         report_table(p->report, "plan", NULL,
                      p->ran ? "operator|series|blocks|samples|bytes|ms|memory"
                             : "operator|series|blocks|samples|bytes");
         print_node(p, root, 0);
         report_table_end(p->report, 0);
         if (p->ran) {
-            report_field(p->report, "ms", "time in ms", figure(stats, "ms", FIGURE_TIME));
+            report_field(p->report, "ms", "time in ms", value_json(stats, "ms", VALUE_NUMBER));
             report_field(p->report, "resultSeries", "series in the result",
-                         figure(stats, "result_series", FIGURE_COUNT));
+                         value_json(stats, "result_series", VALUE_COUNT));
             report_field(p->report, "peakSamples", "samples held at most",
-                         figure(stats, "peak_samples", FIGURE_COUNT));
+                         value_json(stats, "peak_samples", VALUE_COUNT));
             if (peak.count > 0) /* a server may hide it */
                 report_field(p->report, "peakBytes", "memory at most", peak);
         }

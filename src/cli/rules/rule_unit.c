@@ -1,8 +1,8 @@
 /*
  * rule_unit.c - see rule_unit.h. All groups are evaluated, one after the other, at each multiple of
  * the evaluation interval, whatever their own intervals are. Before each step, samples up to its
- * time are stored, so that queries after the last step see no newer ones. As in promtool, the series
- * of a test are the lines of one text, and the last of duplicates counts.
+ * time are stored, so that queries after the last step see no newer ones. As in promtool, the
+ * series of a test are the lines of one text, and the last of duplicates counts.
  *
  * Alerts and samples are compared as texts, floats as numbers.
  */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text/time_text.h"
 #include "cli/rules/rules_private.h"
 #include "sys/env.h"
 
@@ -17,35 +16,19 @@ json_text_of(const json_t *object, const char *key)
     return text == NULL ? "" : text;
 }
 
-/* Returns a time from the API; no value if the rule was not evaluated. */
-static struct report_value
-json_time_of(const json_t *object, const char *key)
-{
-    const char *text = json_text_of(object, key);
-    int64_t ms;
-    struct why unwanted;
-    if (time_parse(bytes_of_text(text), 0, &ms, &unwanted) != OK || ms <= 0) return value_none();
-    return value_time(ms);
-}
-
-static struct report_value
-milliseconds_of(const json_t *object, const char *key)
-{
-    double seconds = json_number_value(json_object_get(object, key));
-    return value_count((uint64_t)llround(seconds * 1000));
-}
-
 static void
 put_rule(struct report *report, const json_t *group, const json_t *rule)
 {
     bool alerts = strcmp(json_text_of(rule, "type"), "alerting") == 0;
-    const char *error = json_text_of(rule, "lastError");
-    report_row(report, value_text(json_text_of(group, "file")),
-               value_text(json_text_of(group, "name")), value_text(json_text_of(rule, "name")),
-               value_text(json_text_of(rule, "type")), value_text(json_text_of(rule, "health")),
-               alerts ? value_text(json_text_of(rule, "state")) : value_none(),
-               json_time_of(rule, "lastEvaluation"), milliseconds_of(rule, "evaluationTime"),
-               error[0] == '\0' ? value_none() : value_text(error));
+    struct report_value last = value_json(rule, "lastEvaluation", VALUE_TIME);
+    double seconds = json_number_value(json_object_get(rule, "evaluationTime"));
+    report_row(report, value_json(group, "file", VALUE_TEXT), value_json(group, "name", VALUE_TEXT),
+               value_json(rule, "name", VALUE_TEXT), value_json(rule, "type", VALUE_TEXT),
+               value_json(rule, "health", VALUE_TEXT),
+               alerts ? value_json(rule, "state", VALUE_TEXT) : value_none(),
+               (int64_t)last.count > 0 ? last : value_none(), /* of the year 1: never */
+               value_count((uint64_t)llround(seconds * 1000)),
+               value_json(rule, "lastError", VALUE_TEXT));
 }
 
 static void

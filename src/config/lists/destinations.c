@@ -1,8 +1,8 @@
 /*
- * destinations.c - the list of destinations, and the tables of a destination's keys. A key is one row: its kind, field,
- * default and limits, the types that have it, and its help. Reading the file, printing the
- * configuration, comparing destinations for a reload and the reference in docs/configuration.md all
- * walk these rows; so a new key is a row and a field.
+ * destinations.c - the list of destinations, and the tables of a destination's keys. A key is one
+ * row: its kind, field, default and limits, the types that have it, and its help. Reading the file,
+ * printing the configuration, comparing destinations for a reload and the reference in
+ * docs/configuration.md all walk these rows; so a new key is a row and a field.
  *
  *      destination_keys -+- keys of all types, then those of one type after the other (`types`)
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own

@@ -2,8 +2,8 @@
  * series_rules.c - reads, prints and checks the rules of retention and those of downsampling, which
  * are for series that a selector and tenants name.
  *
- * A store has a level for each resolution of downsampling, with rules of its own: the first rule of a
- * resolution that matches a series says from which age on that level replaces its samples.
+ * A store has a level for each resolution of downsampling, with rules of its own: the first rule of
+ * a resolution that matches a series says from which age on that level replaces its samples.
  */
 #include "config/lists/series_rules.h"
 
@@ -127,8 +127,8 @@ static const struct schema_key retention_root_keys[] = {
      .may_be_nothing = true, .inner = &retention_schema, .help = "how long to keep samples"},
     {NULL},
 };
-static const struct schema retention_root_schema = {retention_root_keys, sizeof(struct retention_rules),
-                                          .partial = true};
+static const struct schema retention_root_schema = {
+    retention_root_keys, sizeof(struct retention_rules), .partial = true};
 
 enum err
 retention_rules_yaml(const char *file_name, struct bytes text, const struct settings *settings,
@@ -158,7 +158,7 @@ retention_rules_free(struct retention_rules *rules)
 /* Makes the rules. With `with_rest`, they end with a rule for all other series. */
 static enum err
 make_kept(const struct retention_rules *rules, int64_t time_ms, bool with_rest,
-     struct series_rules **ret_rules, struct why *why)
+          struct series_rules **ret_rules, struct why *why)
 {
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);

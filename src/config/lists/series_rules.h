@@ -32,8 +32,8 @@ void retention_rules_print_yaml(const struct retention_rules *rules, struct buf 
 
 /*
  * Makes the rules of a store. If one keeps series for longer than retention.time, a last rule with
- * that time is added, for all other series, and `ret_kept_ms` is the longest time of a rule; else it
- * is retention.time. `ret_rules` is NULL without rules. ERR_NOMEM.
+ * that time is added, for all other series, and `ret_kept_ms` is the longest time of a rule; else
+ * it is retention.time. `ret_rules` is NULL without rules. ERR_NOMEM.
  */
 MUST_CHECK enum err retention_rules_make(const struct retention_rules *rules,
                                          const struct settings *settings,

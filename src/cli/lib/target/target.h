@@ -136,12 +136,12 @@ struct target {
     struct target_options options;
     struct budget *read_memory;
     int64_t thinned_to_ms; /* coarsest resolution of downsampled samples that was warned of */
-    char damage[700]; /* found when the target was opened; "": nothing is missing */
+    char damage[700];      /* found when the target was opened; "": nothing is missing */
 
-    const char *name; /* for messages and for files that hold a position */
+    const char *name;          /* for messages and for files that hold a position */
     struct answerer *answerer; /* for the tenant target_tenant() */
-    /* The store of a directory; NULL for a server. Only what tsdb_open() allows with `read_only` may
-     * be done with it. */
+    /* The store of a directory; NULL for a server. Only what tsdb_open() allows with `read_only`
+     * may be done with it. */
     struct tsdb *store;
 };
 

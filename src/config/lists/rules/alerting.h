@@ -24,8 +24,8 @@ MUST_CHECK enum err alerting_yaml(const char *file_name, struct bytes text,
  * <secret>. */
 void alerting_print_yaml(const struct alerting *alerting, struct buf *to);
 
-/* For tests and the reference: an Alertmanager; the section `alerting` without its settings, and the
- * root that contains it, for a struct alerting. */
+/* For tests and the reference: an Alertmanager; the section `alerting` without its settings, and
+ * the root that contains it, for a struct alerting. */
 extern const struct schema alertmanager_schema;
 extern const struct schema alerting_schema;
 extern const struct schema alerting_root_schema;
