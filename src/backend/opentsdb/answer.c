@@ -1,5 +1,5 @@
-/* answer.c - see answer.h. Format: "/api/query", "/api/suggest" and "Errors" of OpenTSDB 2.4's HTTP
- * API. A point is given as soon as it is read: a response may have millions. */
+/* answer.c - responses of OpenTSDB to a source. Format: "/api/query", "/api/suggest" and "Errors" of
+ * OpenTSDB 2.4's HTTP API. */
 #include "backend/opentsdb/opentsdb_reader.h"
 
 #include "base/text/hex.h"
@@ -10,8 +10,7 @@
 enum { TSUID_BYTES_MAX = 4096 };
 
 struct opentsdb_reading {
-    struct json_pieces *p;
-    struct arena *scratch;
+    struct scan scan;
     const struct opentsdb_sink *to;
     struct opentsdb_series series;
     struct why *why;
@@ -21,38 +20,30 @@ struct opentsdb_reading {
 static bool
 goes_on(const struct opentsdb_reading *r)
 {
-    return r->error == OK && r->p->failed == OK;
+    return r->error == OK && r->scan.bad == NULL;
 }
 
 static enum err
-end_reading(const struct json_pieces *p, struct why *why)
+end_reading(struct scan *s, struct why *why)
 {
-    return p->failed == OK ? OK : why_set(why, p->failed, "%s", p->why.text);
-}
-
-static struct bytes
-keep_text(struct opentsdb_reading *r, struct bytes text)
-{
-    struct bytes kept = arena_copy(r->scratch, text);
-    if (kept.at == NULL && text.size > 0 && r->error == OK) {
-        r->error = why_set(r->why, ERR_NOMEM, "not enough memory for the response");
-    }
-    return kept;
+    scan_end(s);
+    if (s->bad == NULL) return OK;
+    if (s->error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for the response");
+    return why_set(why, ERR_CORRUPT, "%s", s->bad);
 }
 
 static void
 read_tags(struct opentsdb_reading *r)
 {
-    struct opentsdb_series *s = &r->series;
-    json_pieces_open(r->p, '{');
-    while (goes_on(r) && json_pieces_key(r->p)) {
-        if (s->tag_count == OPENTSDB_TAGS_MAX) {
-            json_pieces_fail(r->p, "a series has more than 1024 tags");
+    struct opentsdb_series *series = &r->series;
+    struct scan *s = &r->scan;
+    scan_expect(s, '{');
+    for (struct bytes name; scan_key(s, &name);) {
+        if (series->tag_count == OPENTSDB_TAGS_MAX) {
+            scan_fail(s, "a series has more than 1024 tags");
             return;
         }
-        struct label *tag = &s->tags[s->tag_count++];
-        tag->name = keep_text(r, buf_bytes(&r->p->text));
-        tag->value = keep_text(r, json_pieces_text(r->p));
+        series->tags[series->tag_count++] = (struct label){name, scan_text(s)};
     }
 }
 
@@ -61,141 +52,114 @@ static void
 read_tsuid(struct opentsdb_reading *r)
 {
     uint32_t count = 0;
-    json_pieces_open(r->p, '[');
-    while (goes_on(r) && json_pieces_item(r->p)) {
-        struct bytes text = json_pieces_text(r->p);
+    struct scan *s = &r->scan;
+    scan_expect(s, '[');
+    while (scan_item(s)) {
+        struct bytes text = scan_text(s);
         bool right = text.size > 0 && text.size <= TSUID_BYTES_MAX;
         for (size_t i = 0; right && i < text.size; i++) {
             right = hex_digit(text.at[i]) >= 0;
         }
-        if (!right) json_pieces_fail(r->p, "a series has an invalid TSUID");
-        if (count++ > 0) json_pieces_fail(r->p, "a series is made of several");
-        r->series.tsuid = keep_text(r, text);
+        if (!right) scan_fail(s, "a series has an invalid TSUID");
+        if (count++ > 0) scan_fail(s, "a series is made of several");
+        r->series.tsuid = text;
     }
 }
 
-/* Reads a number, or NaN and the like, with or without quotes. False for null, which is not a
- * point. */
-static bool
-read_value(struct opentsdb_reading *r, uint64_t *ret_bits)
+/* Takes a number, or NaN and the like, which OpenTSDB writes with or without quotes. */
+static struct bytes
+take_digits(struct scan *s)
 {
-    bool is_text = json_pieces_peek(r->p) == '"';
-    struct bytes digits = is_text ? json_pieces_text(r->p) : json_pieces_word(r->p);
-    if (r->p->failed || (!is_text && bytes_equal_text(digits, "null"))) return false;
-    bool right = number_parse((const char *)digits.at, digits.size, ret_bits);
-    if (!right) json_pieces_fail(r->p, "a point has a value that is not a number");
-    return right;
-}
-
-static void
-read_point(struct opentsdb_reading *r, struct bytes time)
-{
-    int64_t t_ms;
-    uint64_t bits;
-    if (r->p->failed) return;
-    if (!time_parse_ms(time, &t_ms)) {
-        json_pieces_fail(r->p, "a point has an invalid time");
-        return;
+    static const struct bytes words[] = {SCAN_NAME("NaN"), SCAN_NAME("Infinity"),
+                                         SCAN_NAME("-Infinity")};
+    if (scan_peek(s) == '"') return scan_text(s);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (scan_takes(s, words[i])) return words[i];
     }
-    if (read_value(r, &bits)) r->error = r->to->point(r->to->context, t_ms, bits, r->why);
+    return scan_number(s);
 }
 
-/* Reads {"time": value, ...}, or [[time, value], ...], which a proxy may request with `arrays`. */
+/* Reads {"time": value, ...}. A value of null is not a point. */
 static void
 read_points(struct opentsdb_reading *r)
 {
-    if (json_pieces_peek(r->p) == '{') {
-        json_pieces_open(r->p, '{');
-        while (goes_on(r) && json_pieces_key(r->p)) {
-            read_point(r, buf_bytes(&r->p->text));
-        }
-        return;
-    }
-    json_pieces_open(r->p, '[');
-    while (goes_on(r) && json_pieces_item(r->p)) {
-        json_pieces_open(r->p, '[');
-        if (!json_pieces_item(r->p)) json_pieces_fail(r->p, "a point has no time");
-        int64_t t_ms;
-        uint64_t bits;
-        bool right = time_parse_ms(json_pieces_word(r->p), &t_ms);
-        if (!right || !json_pieces_item(r->p)) json_pieces_fail(r->p, "a point is not a pair");
-        bool given = r->p->failed == OK && read_value(r, &bits);
-        if (json_pieces_item(r->p)) json_pieces_fail(r->p, "a point is not a pair");
-        if (given && goes_on(r)) r->error = r->to->point(r->to->context, t_ms, bits, r->why);
-    }
-}
-
-static void
-begin_points(struct opentsdb_reading *r)
-{
+    struct scan *s = &r->scan;
     if (r->series.metric.size == 0 || r->series.tsuid.size == 0) {
-        json_pieces_fail(r->p, "a series has no metric or no TSUID before its points");
+        scan_fail(s, "a series has no metric or no TSUID before its points");
     }
     if (goes_on(r)) r->error = r->to->series(r->to->context, &r->series, r->why);
-    if (goes_on(r)) read_points(r);
+    scan_expect(s, '{');
+    for (struct bytes time; goes_on(r) && scan_key(s, &time);) {
+        int64_t t_ms;
+        uint64_t bits;
+        if (!time_parse_ms(time, &t_ms)) scan_fail(s, "a point has an invalid time");
+        if (scan_peek(s) == 'n') {
+            scan_null(s);
+            continue;
+        }
+        struct bytes digits = take_digits(s);
+        if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
+            scan_fail(s, "a point has a value that is not a number");
+        }
+        if (s->bad == NULL) r->error = r->to->point(r->to->context, t_ms, bits, r->why);
+    }
 }
 
 static void
 read_one(struct opentsdb_reading *r)
 {
     bool begun = false;
-    arena_reset(r->scratch);
+    struct scan *s = &r->scan;
+    arena_reset(s->arena);
     r->series = (struct opentsdb_series){
-        .tags = arena_alloc(r->scratch, OPENTSDB_TAGS_MAX * sizeof(struct label))};
-    if (r->series.tags == NULL) {
-        r->error = why_set(r->why, ERR_NOMEM, "not enough memory for the response");
-        return;
-    }
-    json_pieces_open(r->p, '{');
-    while (goes_on(r) && json_pieces_key(r->p)) {
-        struct bytes key = buf_bytes(&r->p->text);
+        .tags = scan_alloc(s, OPENTSDB_TAGS_MAX * sizeof(struct label), "not enough memory")};
+    scan_expect(s, '{');
+    for (struct bytes key; goes_on(r) && scan_key(s, &key);) {
         bool is_metric = bytes_equal_text(key, "metric"), is_tags = bytes_equal_text(key, "tags"),
              is_tsuids = bytes_equal_text(key, "tsuids"), is_points = bytes_equal_text(key, "dps");
         if (begun && (is_metric || is_tags || is_tsuids || is_points)) {
-            json_pieces_fail(r->p, "points come before what they belong to");
+            scan_fail(s, "points come before what they belong to");
         } else if (is_metric) {
-            r->series.metric = keep_text(r, json_pieces_text(r->p));
+            r->series.metric = scan_text(s);
         } else if (is_tags) {
             read_tags(r);
         } else if (is_tsuids) {
             read_tsuid(r);
         } else if (is_points) {
             begun = true;
-            begin_points(r);
+            read_points(r);
         } else {
-            json_pieces_skip(r->p);
+            scan_skip(s);
         }
     }
 }
 
 enum err
-opentsdb_read_series(struct json_pieces *p, struct arena *scratch, const struct opentsdb_sink *to,
+opentsdb_read_series(struct bytes answer, struct arena *scratch, const struct opentsdb_sink *to,
                      struct why *why)
 {
-    struct opentsdb_reading r = {.p = p, .scratch = scratch, .to = to, .why = why};
-    json_pieces_open(p, '[');
-    while (goes_on(&r) && json_pieces_item(p)) {
+    struct opentsdb_reading r = {.scan = scan_of(answer, scratch), .to = to, .why = why};
+    scan_expect(&r.scan, '[');
+    while (goes_on(&r) && scan_item(&r.scan)) {
         read_one(&r);
     }
-    if (r.error) return r.error;
-    json_pieces_end(p);
-    return end_reading(p, why);
+    return r.error ? r.error : end_reading(&r.scan, why);
 }
 
 enum err
-opentsdb_read_names(struct json_pieces *p,
+opentsdb_read_names(struct bytes answer, struct arena *scratch,
                     enum err (*name)(void *context, struct bytes name, struct why *why),
                     void *context, struct why *why)
 {
     enum err e = OK;
-    json_pieces_open(p, '[');
-    while (e == OK && json_pieces_item(p)) {
-        struct bytes text = json_pieces_text(p);
-        if (p->failed == OK) e = name(context, text, why);
+    struct scan s = scan_of(answer, scratch);
+    scan_expect(&s, '[');
+    while (e == OK && scan_item(&s)) {
+        arena_reset(scratch);
+        struct bytes text = scan_text(&s);
+        if (s.bad == NULL) e = name(context, text, why);
     }
-    if (e) return e;
-    json_pieces_end(p);
-    return end_reading(p, why);
+    return e ? e : end_reading(&s, why);
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */

@@ -1,10 +1,9 @@
-/* names_answer_fuzz.c - reads any bytes as an answer with names, in pieces whose size is in the
- * first byte, and as a refusal; both are read or refused, and names can be looked up. */
+/* names_answer_fuzz.c - reads any bytes as an answer with names, and as a refusal; both are read or
+ * refused, and names can be looked up. */
 #include <stdlib.h>
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
-#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,18 +34,13 @@ take_name(void *context, struct bytes name, struct why *why)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0) return 0;
-    struct bytes text = bytes_of(data + 1, size - 1), name;
-    struct pieces from = {text, (size_t)data[0] + 1};
-    struct json_pieces pieces;
+    struct bytes text = bytes_of(data, size), name;
     struct arena scratch;
     struct why why = {""};
-    json_pieces_init(&pieces, NULL);
-    json_pieces_begin(&pieces, pieces_next, &from);
-    enum err e = opentsdb_read_names(&pieces, take_name, NULL, &why);
-    if (e && why.text[0] == '\0') abort();
-    json_pieces_fini(&pieces);
     arena_init(&scratch, NULL, 1 << 24, 0);
+    enum err e = opentsdb_read_names(text, &scratch, take_name, NULL, &why);
+    if (e && why.text[0] == '\0') abort();
+    arena_reset(&scratch);
     enum opentsdb_refusal refusal = opentsdb_refusal_of(400, text, &scratch, &name);
     if (refusal == REFUSED_OTHERWISE && name.size > 0) abort();
     if (refusal == REFUSED_TOO_MUCH && name.size > 0) abort();

@@ -1,6 +1,9 @@
-/* opentsdb_reader.h - shared by the files of the source type opentsdb. Private to backend/opentsdb.
- * * A question is answered in three steps: the metrics that there may be, their series in the time
- * with the number of points of each, and samples of blocks of series. */
+/*
+ * opentsdb_reader.h - shared by the files of the source type opentsdb. Private to backend/opentsdb.
+ *
+ * A question is answered in three steps: the metrics that there may be, their series in the time
+ * with the number of points of each, and samples of blocks of series.
+ */
 #ifndef BACKEND_OPENTSDB_OPENTSDB_READER_H
 #define BACKEND_OPENTSDB_OPENTSDB_READER_H
 
@@ -9,82 +12,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "wire/shape.h"
-
-/*
- * One request of a question to OpenTSDB after another, and its response.
- *
- *     opentsdb_exchange_begin(&x, "/api/query");
- *     ... x.base.body ...
- *     opentsdb_exchange_series(&x, ...), or opentsdb_exchange_names(&x, ...)
- *
- * Threads: one.
- */
-
-/*
- * Responses of OpenTSDB to a source: series with their points, names, and refusals.
- *
- * Threads: any, one response each.
- */
-
-/*
- * Steps through a JSON text that arrives in pieces, without holding more of it than
- * one string or number.
- *
- *     json_pieces_open(&p, '{');
- *     while (json_pieces_key(&p)) ... p.text ...     // read a value after each
- *
- * Like a cursor: once something is wrong, `failed` says what kind and `why` in words, and all later
- * calls do nothing and give empty results. For a whole text in memory see wire/json/json_scan.h.
- *
- * Threads: one.
- */
-
-enum {
-    JSON_PIECES_DEPTH_MAX = 64,
-    JSON_PIECES_TEXT_BYTES_MAX = 256 * 1024,
-    JSON_PIECES_NUMBER_BYTES_MAX = 128,
-};
-
-/* More of the text, a view until the next call; empty after its regular end. */
-typedef enum err (*json_pieces_more)(void *context, struct bytes *ret_piece, struct why *why);
-
-struct json_pieces {
-    json_pieces_more more;
-    void *context;
-    const uint8_t *at; /* the unread rest of the piece */
-    const uint8_t *end;
-    struct buf text; /* the last string */
-    char number[JSON_PIECES_NUMBER_BYTES_MAX];
-    bool first; /* nothing of the current object or array was read */
-    bool ended;
-    enum err failed;
-    struct why why;
-};
-
-void json_pieces_init(struct json_pieces *p, struct budget *budget);
-void json_pieces_fini(struct json_pieces *p);
-/* Called before the first value of a text. */
-void json_pieces_begin(struct json_pieces *p, json_pieces_more more, void *context);
-
-/* Fails with ERR_CORRUPT, since the text is not what the caller expects. */
-void json_pieces_fail(struct json_pieces *p, const char *sentence);
-/* The next character that is not blank, which is not taken; 0 at the end. */
-uint8_t json_pieces_peek(struct json_pieces *p);
-/* Takes '{' or '['. */
-void json_pieces_open(struct json_pieces *p, char wanted);
-/* In an object: takes the next key, into `text`, and its colon. False if the object is closed, or
- * after a failure. */
-bool json_pieces_key(struct json_pieces *p);
-/* In an array: true if another value follows. False if the array is closed, or after a failure. */
-bool json_pieces_item(struct json_pieces *p);
-/* Takes a string, into `text`; a view until the next call. */
-struct bytes json_pieces_text(struct json_pieces *p);
-/* Takes a number or word, up to the next comma, bracket or blank. A view until the next call. */
-struct bytes json_pieces_word(struct json_pieces *p);
-/* Skips any value, and checks its syntax. */
-void json_pieces_skip(struct json_pieces *p);
-/* Fails if more than blanks follow. */
-void json_pieces_end(struct json_pieces *p);
 
 enum { OPENTSDB_TAGS_MAX = 1024 };
 
@@ -103,14 +30,13 @@ struct opentsdb_sink {
     void *context;
 };
 
-/* Reads a whole response of /api/query, one object for each series; `p` was begun. `scratch` holds
- * one series at a time. ERR_CORRUPT: it is not such a response, or has aggregates; errors of the
- * sink and of `p`; ERR_NOMEM. */
-MUST_CHECK enum err opentsdb_read_series(struct json_pieces *p, struct arena *scratch,
+/* Reads a response of /api/query, one object for each series. `scratch` holds one series at a time.
+ * ERR_CORRUPT: it is not such a response, or has aggregates; errors of the sink; ERR_NOMEM. */
+MUST_CHECK enum err opentsdb_read_series(struct bytes answer, struct arena *scratch,
                                          const struct opentsdb_sink *to, struct why *why);
 
-/* Reads a whole response of /api/suggest: an array of strings. Errors as above. */
-MUST_CHECK enum err opentsdb_read_names(struct json_pieces *p,
+/* Reads a response of /api/suggest: an array of strings. Errors as above. */
+MUST_CHECK enum err opentsdb_read_names(struct bytes answer, struct arena *scratch,
                                         enum err (*name)(void *context, struct bytes name,
                                                          struct why *why),
                                         void *context, struct why *why);
@@ -130,9 +56,10 @@ enum opentsdb_refusal opentsdb_refusal_of(unsigned status, struct bytes body, st
 /* OpenTSDB refuses larger bodies by default: "Chunked request not supported". */
 enum { OPENTSDB_BODY_BYTES = 8000 };
 
+/* One request after another, and its response, which is held whole. */
 struct opentsdb_exchange {
     struct fetch_exchange base; /* first */
-    struct json_pieces pieces;
+    struct buf answer;
     /* After ERR_MISSING: the name that the server does not know, and its kind. */
     enum opentsdb_refusal refusal;
     struct buf unknown;

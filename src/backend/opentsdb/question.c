@@ -97,6 +97,8 @@ enum {
     BODY_BYTES_MAX = 16 << 20,
     UNKNOWN_BYTES_MAX = 64 * 1024,
     REFUSAL_BYTES_MAX = 1 << 20,
+    /* A block of samples has about 16 MiB; more only if its series were counted wrongly. */
+    ANSWER_BYTES_MAX = 256 << 20,
 };
 
 static const char *
@@ -110,7 +112,7 @@ opentsdb_exchange_init(struct opentsdb_exchange *x, struct fetch_question *q)
 {
     fetch_exchange_init(&x->base, q, BODY_BYTES_MAX);
     buf_init(&x->unknown, q->budget, UNKNOWN_BYTES_MAX);
-    json_pieces_init(&x->pieces, q->budget);
+    buf_init(&x->answer, q->budget, ANSWER_BYTES_MAX);
 }
 
 static void
@@ -118,7 +120,7 @@ opentsdb_exchange_fini(struct opentsdb_exchange *x)
 {
     fetch_exchange_fini(&x->base);
     buf_fini(&x->unknown);
-    json_pieces_fini(&x->pieces);
+    buf_fini(&x->answer);
 }
 
 /* Ends the request before. */
@@ -176,8 +178,10 @@ send(struct opentsdb_exchange *x, struct why *why)
     enum err e = fetch_exchange_send(&x->base, &how, why);
     if (e == OK) e = fetch_exchange_await(&x->base, &answer, why);
     if (e == OK && answer->status / 100 != 2) e = take_refusal(x, answer, why);
+    buf_clear(&x->answer);
+    if (e == OK) e = fetch_read_all(x->base.fetch, &x->answer, why);
+    if (buf_error(&x->answer) == ERR_LIMIT) e = ERR_FULL;
     if (e) fetch_exchange_end(&x->base);
-    json_pieces_begin(&x->pieces, fetch_exchange_more, &x->base);
     return e;
 }
 
@@ -204,7 +208,7 @@ opentsdb_exchange_series(struct opentsdb_exchange *x, const struct opentsdb_sink
 {
     enum err e = send(x, why);
     if (e) return e;
-    return end(x, opentsdb_read_series(&x->pieces, &x->base.q->scratch, to, why), why);
+    return end(x, opentsdb_read_series(buf_bytes(&x->answer), &x->base.q->scratch, to, why), why);
 }
 
 static MUST_CHECK enum err
@@ -213,7 +217,9 @@ opentsdb_exchange_names(struct opentsdb_exchange *x,
                         void *context, struct why *why)
 {
     enum err e = send(x, why);
-    return e ? e : end(x, opentsdb_read_names(&x->pieces, name, context, why), why);
+    if (e) return e;
+    e = opentsdb_read_names(buf_bytes(&x->answer), &x->base.q->scratch, name, context, why);
+    return end(x, e, why);
 }
 
 enum {

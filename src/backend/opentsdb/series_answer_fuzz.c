@@ -1,10 +1,9 @@
-/* series_answer_fuzz.c - reads any bytes as an answer with series, in pieces whose size is in the
- * first byte: they are read, or refused with a sentence, and each point belongs to a series. */
+/* series_answer_fuzz.c - reads any bytes as an answer with series: they are read, or refused with a
+ * sentence, and each point belongs to a series. */
 #include <stdlib.h>
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "base/text/hex.h"
-#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,20 +31,14 @@ take_point(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0) return 0;
-    struct pieces from = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
     bool has_series = false;
     const struct opentsdb_sink sink = {take_series, take_point, &has_series};
-    struct json_pieces pieces;
     struct arena scratch;
     struct why why = {""};
     arena_init(&scratch, NULL, 1 << 24, 0);
-    json_pieces_init(&pieces, NULL);
-    json_pieces_begin(&pieces, pieces_next, &from);
-    enum err e = opentsdb_read_series(&pieces, &scratch, &sink, &why);
+    enum err e = opentsdb_read_series(bytes_of(data, size), &scratch, &sink, &why);
     if (e && why.text[0] == '\0') abort();
     if (e != OK && e != ERR_CORRUPT && e != ERR_NOMEM) abort();
-    json_pieces_fini(&pieces);
     arena_fini(&scratch);
     return 0;
 }
