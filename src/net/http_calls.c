@@ -39,13 +39,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "net/http_answer.h"
-#include "net/http_target.h"
 
 enum {
     ANSWER_BYTES_MAX = 64 << 20,
@@ -66,6 +66,7 @@ struct transfer {
     struct http_call call;
     struct http_call_answer answer;
     struct buf body;
+    struct bytes sending; /* rest of the piece of the call's body that is being sent */
     char error[CURL_ERROR_SIZE];
     CURLcode code;
     char retry_after[48]; /* as it was sent: it may be a date, and come before the Date header */
@@ -265,6 +266,43 @@ on_header(char *line, size_t item, size_t count, void *context)
     return size;
 }
 
+/* False: not enough memory; the list is as before. */
+static bool
+append_line(struct curl_slist **list, const char *text)
+{
+    struct curl_slist *more = curl_slist_append(*list, text);
+    if (more != NULL) *list = more;
+    return more != NULL;
+}
+
+static size_t
+on_send(char *to, size_t item, size_t count, void *context)
+{
+    struct transfer *t = context;
+    const struct http_call_pieces *pieces = t->call.pieces;
+    size_t room = item * count;
+    if (t->sending.size == 0 && pieces->next(pieces->context, &t->sending) != OK)
+        return CURL_READFUNC_ABORT;
+    size_t size = t->sending.size < room ? t->sending.size : room;
+    if (size == 0) return 0;
+    memcpy(to, t->sending.at, size);
+    t->sending = bytes_of(t->sending.at + size, t->sending.size - size);
+    return size;
+}
+
+static int
+on_trailers(struct curl_slist **list, void *context)
+{
+    struct transfer *t = context;
+    const struct http_call_pieces *pieces = t->call.pieces;
+    bool fine = true;
+    for (const char *const *line = pieces->trailers(pieces->context); fine && *line != NULL;
+         line++) {
+        fine = append_line(list, *line);
+    }
+    return fine ? CURL_TRAILERFUNC_OK : CURL_TRAILERFUNC_ABORT;
+}
+
 /* --- connections ------------------------------------------------------------------------------ */
 
 static curl_socket_t
@@ -322,6 +360,109 @@ http_calls_renew(struct http_calls *calls)
     }
 }
 
+/* --- targets ---------------------------------------------------------------------------------- */
+
+/* libcurl with GnuTLS does not read the variable. */
+const char *
+http_calls_ca_file(const char *configured)
+{
+    const char *path = configured != NULL ? configured : getenv("SSL_CERT_FILE");
+    return path == NULL || path[0] == '\0' ? NULL : path;
+}
+
+/* Returns libcurl's number of a version; shifted left by 16 bits it sets the greatest version. */
+static long
+tls_version(const char *name)
+{
+    static const struct {
+        const char *name;
+        long number;
+    } versions[] = {{"TLS10", CURL_SSLVERSION_TLSv1_0},
+                    {"TLS11", CURL_SSLVERSION_TLSv1_1},
+                    {"TLS12", CURL_SSLVERSION_TLSv1_2},
+                    {"TLS13", CURL_SSLVERSION_TLSv1_3}};
+    for (size_t i = 0; name != NULL && i < sizeof versions / sizeof *versions; i++) {
+        if (strcmp(name, versions[i].name) == 0) return versions[i].number;
+    }
+    return CURL_SSLVERSION_DEFAULT;
+}
+
+/* Returns the path that libcurl gets for a file that it opens. It would wait for a pipe, and all
+ * transfers of the thread with it, so for a pipe this is a path that cannot be opened. The error
+ * names the configured path: describe_tls_error(). */
+static const char *
+file_or_error(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? "/dev/null/not-a-file" : path;
+}
+
+/* Sets TLS, proxy, socket and timeouts. */
+static void
+apply_target(CURL *curl, const struct http_calls_target *target)
+{
+    if (target->proxy_url != NULL) {
+        const char *no_proxy = target->no_proxy == NULL ? "" : target->no_proxy;
+        curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
+        curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not that of the environment */
+    }
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, target->unix_path);
+    if (target->ca_file != NULL) { /* nothing else is trusted: Debian's libcurl has a CAPATH, too */
+        const char *ca_file = file_or_error(target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+        curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
+        curl_easy_setopt(curl, CURLOPT_PROXY_CAPATH, NULL);
+    }
+    if (target->cert_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, file_or_error(target->cert_file));
+    }
+    if (target->key_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, file_or_error(target->key_file));
+    }
+    long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, versions);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, target->insecure ? 0L : 2L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
+}
+
+/*
+ * libcurl checks a certificate against the URL's host, and has no option for another name. So the
+ * URL gets the expected name, and the connection and the Host header get the host of the URL.
+ */
+static bool
+set_url(struct transfer *t)
+{
+    char text[1024], *host = NULL, *port = NULL, *url = NULL;
+    const char *name = t->call.target->server_name, *whole = t->call.url;
+    bool tls = strncasecmp(whole, "https", 5) == 0;
+    if (name == NULL || !tls) {
+        return curl_easy_setopt(t->curl, CURLOPT_URL, whole) == CURLE_OK;
+    }
+    CURLU *u = curl_url();
+    bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, whole, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
+    if (ok) {
+        snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
+        ok = append_line(&t->connect_to, text);
+        bool usual = strcmp(port, "443") == 0; /* Host leaves out the usual port */
+        snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
+        ok = ok && append_line(&t->headers, text);
+    }
+    ok = ok && curl_easy_setopt(t->curl, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK &&
+         curl_easy_setopt(t->curl, CURLOPT_URL, url) == CURLE_OK;
+    curl_free(host);
+    curl_free(port);
+    curl_free(url);
+    curl_url_cleanup(u);
+    return ok;
+}
+
 /* --- a call begins ---------------------------------------------------------------------------- */
 
 static struct transfer *
@@ -350,9 +491,10 @@ transfer_take(struct http_calls *calls)
 static bool
 set_headers(struct transfer *t)
 {
-    bool ok = http_target_append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
+    bool ok = append_line(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
+    if (t->call.pieces != NULL) ok = ok && append_line(&t->headers, "Transfer-Encoding: chunked");
     for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
-        ok = http_target_append(&t->headers, *h);
+        ok = append_line(&t->headers, *h);
     }
     /* A proxy that is asked for a connection does not see them. */
     curl_easy_setopt(t->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
@@ -367,6 +509,13 @@ set_method(struct transfer *t)
     curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
     if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    } else if (call->pieces != NULL) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+        curl_easy_setopt(curl, CURLOPT_READDATA, t);
+        curl_easy_setopt(curl, CURLOPT_TRAILERFUNCTION, on_trailers);
+        curl_easy_setopt(curl, CURLOPT_TRAILERDATA, t);
     } else if (call->body.size > 0 || strcmp(call->method, "POST") == 0) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
@@ -386,6 +535,7 @@ set_all(struct transfer *t)
     curl_easy_setopt(curl, CURLOPT_PRIVATE, t);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L); /* finds a server that has vanished */
     curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* does not wait for name lookups: see above */
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, t->calls->user_agent);
@@ -398,10 +548,9 @@ set_all(struct transfer *t)
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)STREAM_PIECE_BYTES);
     }
     set_connection(t->calls, curl);
-    http_target_apply(curl, t->call.target);
+    apply_target(curl, t->call.target);
     set_method(t);
-    return http_target_set_url(curl, t->call.target, t->call.url, &t->connect_to, &t->headers) &&
-           set_headers(t);
+    return set_url(t) && set_headers(t);
 }
 
 enum err
@@ -426,6 +575,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     t->streams = false;
     t->cut_bytes = 0;
     t->endless = false;
+    t->sending = bytes_of(NULL, 0);
     buf_clear(&t->body);
     if (t->call.answer_bytes_max > ANSWER_BYTES_MAX) t->call.answer_bytes_max = ANSWER_BYTES_MAX;
     if (!set_all(t) || curl_multi_add_handle(calls->multi, t->curl) != CURLM_OK) {
@@ -591,10 +741,10 @@ static void
 describe_tls_error(struct transfer *t)
 {
     const struct http_calls_target *target = t->call.target;
-    const char *no_tls = http_target_no_tls(t->error);
-    if (no_tls != NULL) {
+    if (strstr(t->error, gnutls_strerror(GNUTLS_E_UNEXPECTED_PACKET)) != NULL) {
         t->answer.failure = HTTP_CALL_NO_TLS;
-        snprintf(t->error, sizeof t->error, "%s", no_tls);
+        snprintf(t->error, sizeof t->error,
+                 "the server does not speak TLS at this address; use http:// instead of https://");
     } else if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
         snprintf(t->error, sizeof t->error, "cannot read certificates from ca_file %s",
                  target->ca_file);
@@ -749,6 +899,19 @@ uint32_t
 http_calls_count(const struct http_calls *calls)
 {
     return calls->count;
+}
+
+uint64_t
+http_calls_moved(const struct http_calls *calls)
+{
+    uint64_t bytes = 0;
+    for (const struct transfer *t = calls->pending; t != NULL; t = t->next) {
+        curl_off_t up = 0, down = 0;
+        curl_easy_getinfo(t->curl, CURLINFO_SIZE_UPLOAD_T, &up);
+        curl_easy_getinfo(t->curl, CURLINFO_SIZE_DOWNLOAD_T, &down);
+        bytes += (uint64_t)up + (uint64_t)down;
+    }
+    return bytes;
 }
 
 void

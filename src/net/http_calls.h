@@ -56,12 +56,24 @@ struct http_call_stream {
     bool (*take)(void *context, struct bytes piece);
 };
 
+/* A body that is sent piece by piece, in chunks, with trailers after it. Its functions are called
+ * by http_calls_poll(), and may wait. */
+struct http_call_pieces {
+    /* Returns the next piece, a view until the next call; empty after the last. An error breaks the
+     * request off. */
+    enum err (*next)(void *context, struct bytes *ret_piece);
+    /* Returns the trailers, "Name: value", NULL after the last; called after the last piece. */
+    const char *const *(*trailers)(void *context);
+    void *context;
+};
+
 struct http_call {
     const struct http_calls_target *target;
     const char *method; /* "POST", "PUT", "GET", "DELETE", "HEAD" */
     const char *url;
-    const char *const *headers; /* "Name: value"; NULL after the last */
-    struct bytes body;          /* borrowed until the call is done */
+    const char *const *headers;            /* "Name: value"; NULL after the last */
+    struct bytes body;                     /* borrowed until the call is done */
+    const struct http_call_pieces *pieces; /* posted instead of `body`; NULL: not used */
     const char *const *wanted; /* names of the answer's headers; NULL after the last; may be NULL */
     size_t answer_bytes_max;   /* the body is cut there, and the call ended 16 MiB after it */
     const struct http_call_stream *stream; /* NULL: the body is in the answer */
@@ -74,8 +86,8 @@ enum http_call_failure {
     HTTP_CALL_BAD_URL,
     HTTP_CALL_RESOLVE, /* the host's name was not resolved */
     HTTP_CALL_CONNECT,
-    HTTP_CALL_PROXY, /* the proxy refuses to connect to an https host */
-    HTTP_CALL_TLS,   /* untrusted certificate, wrong name, failed handshake */
+    HTTP_CALL_PROXY,  /* the proxy refuses to connect to an https host */
+    HTTP_CALL_TLS,    /* untrusted certificate, wrong name, failed handshake */
     HTTP_CALL_NO_TLS, /* https to an address where the server expects http */
     HTTP_CALL_TIMEOUT,
     HTTP_CALL_BROKEN, /* the connection ended before the answer was whole */
@@ -123,6 +135,8 @@ void http_calls_reset_given_up(struct http_calls *calls);
 void http_calls_renew(struct http_calls *calls);
 /* Counts pending calls. */
 uint32_t http_calls_count(const struct http_calls *calls);
+/* Counts the bytes of bodies that pending calls have sent and received so far. */
+uint64_t http_calls_moved(const struct http_calls *calls);
 /* Waits until something happens, at most `wait_ms`, and goes on with all calls. */
 void http_calls_poll(struct http_calls *calls, int wait_ms);
 /* The two halves of http_calls_poll(): waits, and goes on with all calls. */

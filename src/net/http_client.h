@@ -1,14 +1,13 @@
 /*
- * http_client.h - one HTTP request after another, over kept connections, through libcurl: bounded
- * in time and size, and repeated after temporary failures.
+ * http_client.h - one HTTP request after another, over kept connections: bounded in time and size,
+ * and repeated after temporary failures.
  *
  * An answer counts when its status has come and its body is complete. A request is repeated when it
  * gets no connection or loses it, and after 429 and 5xx other than 501, with growing pauses
  * (Retry-After is obeyed) until `retry_ns` have passed. Once the first piece of the body of a 2xx
  * was read, the request is not repeated.
  *
- * Threads: a client belongs to one thread at a time. http_client_new() must not run at the same
- * time as another thread's first one.
+ * Threads: a client belongs to one thread at a time.
  */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
@@ -38,48 +37,31 @@ struct http_client_options {
     const struct http_calls_target *target;
 };
 
-/* A header to be read from the answer. */
-struct http_client_header {
-    const char *name;
-    char value[128]; /* cut to fit; empty if the answer does not have it */
-};
-
-/* A body that is sent piece by piece, in chunks, with trailers after it. Its functions are called
- * by http_client_send() and http_client_open(), and may wait. */
-struct http_client_pieces {
-    /* Returns the next piece, a view until the next call; empty after the last. An error breaks the
-     * request off. */
-    enum err (*next)(void *context, struct bytes *ret_piece);
-    /* Returns the trailers, "Name: value", NULL after the last; called after the last piece. */
-    const char *const *(*trailers)(void *context);
-    void *context;
-};
-
 struct http_client_request {
     const char *url;
-    const char *const *headers; /* "Name: value"; NULL after the last */
+    const char *const *headers; /* "Name: value"; NULL after the last; may be NULL */
+    const char *const *wanted; /* names of the answer's headers; NULL after the last; may be NULL */
     /* Name of a wanted header: a request is not repeated after an answer that has it, whatever its
      * status. May be NULL. */
     const char *final_header;
     struct bytes body;  /* posted; `at` NULL: a GET, unless there are pieces */
     const char *method; /* instead of these two; may be NULL */
     /* Posted instead of `body`, by a client whose retry_ns is 0; NULL: not used. */
-    const struct http_client_pieces *pieces;
+    const struct http_call_pieces *pieces;
     /* Gets the body of an answer other than 2xx, cut at the limit of the buffer. May be NULL. */
     struct buf *refusal;
 };
 
 struct http_client_answer {
     unsigned status;
-    uint32_t attempts;
-    struct http_client_header *wanted; /* the caller's, filled; ends at a NULL name; may be NULL */
+    char wanted[HTTP_CALLS_WANTED_MAX][HTTP_CALLS_WANTED_BYTES]; /* as in request.wanted */
     /* The beginning of the body as one line, unless it is read; never empty for failures. A
      * refusal's has no credentials of the request: they are masked, as in request.refusal. */
     char text[HTTP_CLIENT_TEXT_BYTES];
 };
 
 struct http_client;
-/* ERR_NOMEM; ERR_UNSUPPORTED: libcurl refuses to start. `options` is copied. */
+/* ERR_NOMEM. `options` is copied. */
 MUST_CHECK enum err http_client_new(const struct http_client_options *options,
                                     struct http_client **ret_client, struct why *why);
 void http_client_free(struct http_client *client);

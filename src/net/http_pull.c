@@ -350,15 +350,6 @@ http_pull_await(struct http_pull *p, const struct http_patience *patience,
     return e;
 }
 
-bool
-http_pull_is_ready(struct http_pull *p)
-{
-    lock_take(&p->of->lock);
-    bool ready = is_readable(p);
-    lock_drop(&p->of->lock);
-    return ready;
-}
-
 enum err
 http_pull_read(struct http_pull *p, const struct http_patience *patience, struct bytes *ret_piece,
                struct why *why)

@@ -61,8 +61,6 @@ MUST_CHECK enum err http_pull_await(struct http_pull *pull, const struct http_pa
  */
 MUST_CHECK enum err http_pull_read(struct http_pull *pull, const struct http_patience *patience,
                                    struct bytes *ret_piece, struct why *why);
-/* Returns true if http_pull_read() would not wait. */
-bool http_pull_is_ready(struct http_pull *pull);
 /* Gives up the rest of the body, and its connection. NULL is fine. */
 void http_pull_close(struct http_pull *pull);
 

@@ -237,7 +237,7 @@ send_stream(struct runtime *runtime, const struct invocation *invocation, struct
             struct why *why)
 {
     struct stream stream = {.pull = pull, .patience = patience, .answer = answer};
-    struct http_client_pieces pieces = {next_piece, stream_trailers, &stream};
+    struct http_call_pieces pieces = {next_piece, stream_trailers, &stream};
     buf_init(&stream.prelude, NULL, PRELUDE_BYTES_MAX + HTTP_PULL_REFUSAL_BYTES);
     enum err e = runtime_stream(runtime, invocation, &pieces, why);
     buf_fini(&stream.prelude);

@@ -64,20 +64,21 @@ runtime_next(struct runtime *r, struct buf *event, struct invocation *ret_invoca
              struct why *why)
 {
     char url[URL_BYTES];
-    struct http_client_header wanted[] = {
-        {.name = "Lambda-Runtime-Aws-Request-Id"}, {.name = "Lambda-Runtime-Deadline-Ms"}, {NULL}};
-    struct http_client_request request = {.url = url};
-    struct http_client_answer answer = {.wanted = wanted};
+    static const char *const wanted[] = {"Lambda-Runtime-Aws-Request-Id",
+                                         "Lambda-Runtime-Deadline-Ms", NULL};
+    struct http_client_request request = {.url = url, .wanted = wanted};
+    struct http_client_answer answer;
     print_url(r, NULL, "invocation/next", url);
     enum err e = http_client_fetch(r->client, &request, event, &answer, why);
     if (e && e != ERR_LIMIT) return e;
     if (e == OK && answer.status != 200)
         return why_set(why, ERR_IO, "the runtime API answers %u: %s", answer.status, answer.text);
-    size_t size = strspn(wanted[0].value, "0123456789abcdefABCDEF-");
-    if (size == 0 || wanted[0].value[size] != '\0')
+    const char *id = answer.wanted[0];
+    size_t size = strspn(id, "0123456789abcdefABCDEF-");
+    if (size == 0 || size >= sizeof ret_invocation->id || id[size] != '\0')
         return why_set(why, ERR_IO, "the runtime API has sent an invocation without an ID");
-    *ret_invocation = (struct invocation){.deadline_ms = strtoll(wanted[1].value, NULL, 10)};
-    memcpy(ret_invocation->id, wanted[0].value, size + 1);
+    *ret_invocation = (struct invocation){.deadline_ms = strtoll(answer.wanted[1], NULL, 10)};
+    memcpy(ret_invocation->id, id, size + 1);
     return e;
 }
 
@@ -85,7 +86,7 @@ runtime_next(struct runtime *r, struct buf *event, struct invocation *ret_invoca
 static enum err
 post(struct runtime *r, const struct http_client_request *request, struct why *why)
 {
-    struct http_client_answer answer = {.wanted = NULL};
+    struct http_client_answer answer;
     enum err e = http_client_send(r->client, request, &answer, why);
     if (e == OK && (answer.status < 200 || answer.status > 299))
         e = why_set(why, ERR_INPUT, "the runtime API answers %u: %s", answer.status, answer.text);
@@ -105,7 +106,7 @@ runtime_answer(struct runtime *r, const struct invocation *invocation, struct by
 
 enum err
 runtime_stream(struct runtime *r, const struct invocation *invocation,
-               const struct http_client_pieces *pieces, struct why *why)
+               const struct http_call_pieces *pieces, struct why *why)
 {
     static const char *const headers[] = {
         "Content-Type: " ANSWER_STREAM_TYPE, "Lambda-Runtime-Function-Response-Mode: streaming",

@@ -37,7 +37,7 @@ MUST_CHECK enum err runtime_answer(struct runtime *runtime, const struct invocat
 /* Sends an answer as a stream whose pieces begin with a prelude. An error that `next` of the pieces
  * returns breaks it off; instead they can end and have trailers with the error. */
 MUST_CHECK enum err runtime_stream(struct runtime *runtime, const struct invocation *invocation,
-                                   const struct http_client_pieces *pieces, struct why *why);
+                                   const struct http_call_pieces *pieces, struct why *why);
 
 /* Reports that the function cannot start. */
 MUST_CHECK enum err runtime_fail_start(struct runtime *runtime, const char *message,

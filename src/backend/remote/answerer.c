@@ -43,7 +43,6 @@ struct answerer_set {
     struct http_client *http;
     struct http_client_request request;
     struct http_client_answer answer;
-    struct http_client_header wanted[3];
     const char *headers[HEADERS_MAX];
     struct buf body;
     struct rr_client *reader;
@@ -251,11 +250,11 @@ check_answer(const struct answerer_set *s, struct why *why)
     static const char streamed[] = "application/x-streamed-protobuf";
     const struct http_client_answer *a = &s->answer;
     if (a->status != 200) {
-        bool damaged = a->status >= 500 && strcmp(a->wanted[1].value, "damaged") == 0;
+        bool damaged = a->status >= 500 && strcmp(a->wanted[1], "damaged") == 0;
         return why_set(why, damaged ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s", s->request.url,
                        a->status, a->text);
     }
-    if (strncasecmp(a->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
+    if (strncasecmp(a->wanted[0], streamed, sizeof streamed - 1) == 0) return OK;
     return why_set(why, ERR_UNSUPPORTED, "%s does not respond with STREAMED_XOR_CHUNKS",
                    s->request.url);
 }
@@ -264,6 +263,7 @@ static enum err
 view_samples(struct view *view, const struct query_request *r, struct series_set **ret_set,
              struct why *why)
 {
+    static const char *const wanted[] = {"Content-Type", "X-Firekeep-Error", NULL};
     struct remote_view *v = (struct remote_view *)view;
     if (r->set_count != 1)
         return why_set(why, ERR_UNSUPPORTED,
@@ -278,9 +278,6 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     buf_init(&s->labels, v->budget, LABELS_BYTES_MAX);
     buf_init(&s->coming, v->budget, LABELS_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
-    s->wanted[0].name = "Content-Type";
-    s->wanted[1].name = "X-Firekeep-Error";
-    s->answer.wanted = s->wanted;
     put_headers(s, r);
     enum err e = put_body(s, r, why);
     s->http = v->of->spare;
@@ -295,6 +292,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     if (e == OK) {
         s->request = (struct http_client_request){.url = v->of->options.url,
                                                   .headers = s->headers,
+                                                  .wanted = wanted,
                                                   .final_header = "X-Firekeep-Error",
                                                   .body = buf_bytes(&s->body)};
         e = http_client_open(s->http, &s->request, &s->answer, why);

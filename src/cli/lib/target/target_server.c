@@ -97,7 +97,7 @@ judge_answer(struct target_server *s, enum rw_version version,
     }
     /* Headers of an answer 400 may count the rejected samples. */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        const char *text = answer->wanted[kind].value;
+        const char *text = answer->wanted[kind];
         uint64_t written = strtoull(text, NULL, 10), of = counts->of[kind];
         if (text[0] == '\0' && stored) written = of;
         result->rejected.of[kind] = written < of ? of - written : 0;
@@ -134,11 +134,10 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
             : "Content-Type: application/x-protobuf",
         version == RW_V2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
                          : "X-Prometheus-Remote-Write-Version: 0.1.0"};
-    struct http_client_header wanted[WANTED_COUNT + 1] = {
-        {.name = "X-Prometheus-Remote-Write-Samples-Written"},
-        {.name = "X-Prometheus-Remote-Write-Histograms-Written"},
-        {.name = "X-Prometheus-Remote-Write-Exemplars-Written"}};
-    struct http_client_answer answer = {.wanted = wanted};
+    static const char *const wanted[WANTED_COUNT + 1] = {
+        "X-Prometheus-Remote-Write-Samples-Written", "X-Prometheus-Remote-Write-Histograms-Written",
+        "X-Prometheus-Remote-Write-Exemplars-Written"};
+    struct http_client_answer answer;
     enum err e = OK;
     if (packed.at == NULL) {
         buf_clear(&s->packed);
@@ -149,7 +148,8 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     e = client_url_of_page("--url", s->base, "/api/v1/write", s->url, why);
     if (e) return e;
     put_common(s, headers + 3);
-    struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
+    struct http_client_request request = {
+        .url = s->url, .headers = headers, .wanted = wanted, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
 }
