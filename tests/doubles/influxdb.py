@@ -4,8 +4,7 @@
 What comes in is checked as the public documents of the version say, and handed on to an InfluxDB 1 with the same database;
 its answers go back as they are.
 
-  write   /api/v2/write?org=&bucket=&precision= (ns, us, ms, s) answers 204; /api/v3/write_lp?db=&precision= (nanosecond,
-          microsecond, millisecond, second, auto).
+  write   /api/v2/write?org=&bucket=&precision= (ns, us, ms, s) answers 204; version 3 has no organizations.
   /query  InfluxQL in the form of InfluxDB 1, with its parameters db, rp, epoch, chunked. Version 2 maps db and rp to the
           bucket "db/rp", or "db" for the policy autogen, and has no SHOW RETENTION POLICIES. Version 3 has no policies,
           takes one statement, and a tag that a series lacks is NULL, for which no comparison holds: comparisons with an
@@ -30,8 +29,8 @@ class Refused(Exception):
         self.status = status
 
 
-# The names of InfluxDB 1 for the precisions of both.
-PRECISIONS = {"ns": "n", "us": "u", "ms": "ms", "s": "s", "nanosecond": "n", "microsecond": "u", "millisecond": "ms", "second": "s"}
+# The names of InfluxDB 1 for the precisions.
+PRECISIONS = {"ns": "n", "us": "u", "ms": "ms", "s": "s"}
 # Texts and quoted names of InfluxQL, in which nothing is syntax.
 QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 
@@ -84,9 +83,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         word = self.headers.get("Authorization")
         if word not in (f"Token {double.token}", f"Bearer {double.token}"):
             raise Refused(401, "unauthorized access")
-        version = {"/api/v2/write": 2, "/api/v3/write_lp": 3}.get(path, 3 if word.startswith("Bearer") else 2)
-        if path in ("/api/v2/write", "/api/v3/write_lp"):
-            self.expect(params.get("bucket") or params.get("db"), double.place, "bucket or database")
+        version = 3 if word.startswith("Bearer") else 2
+        if path == "/api/v2/write":
+            self.expect(params.get("bucket"), double.place, "bucket or database")
             self.expect(version == 3 or params.get("org") == double.org, True, "organization")
             precision = PRECISIONS.get(params.get("precision", "ns"))
             if precision is None:

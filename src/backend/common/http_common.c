@@ -16,8 +16,7 @@
 #include "base/text/hex.h"
 #include "model/labels.h"
 
-enum { HEADERS_BYTES_MAX = 256 * 1024, FALLBACK_VERSION = 1 };
-static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
+enum { HEADERS_BYTES_MAX = 256 * 1024 };
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -189,40 +188,6 @@ http_send_plain(struct http_headers *h, const struct http_plain *r, struct write
     step->http.url = r->url;
     step->http.body = r->body;
     step->http.answer_bytes_max = r->answer_bytes_max;
-}
-
-/* --- fallbacks -------------------------------------------------------------------------------- */
-
-void
-http_fallback_take(struct http_fallback *f, struct env *env)
-{
-    *f = (struct http_fallback){true, env_realtime_ms(env)};
-}
-
-bool
-http_fallback_now(struct http_fallback *f, struct env *env)
-{
-    int64_t for_ms = env_realtime_ms(env) - f->since_ms;
-    if (for_ms >= PROBE_AGAIN_MS || for_ms < 0) f->is_taken = false;
-    return f->is_taken;
-}
-
-void
-http_fallback_save(const struct http_fallback *f, struct buf *to)
-{
-    buf_put_u8(to, FALLBACK_VERSION);
-    buf_put_u8(to, f->is_taken);
-    buf_put_zigzag(to, f->since_ms);
-}
-
-void
-http_fallback_load(struct http_fallback *f, struct bytes saved)
-{
-    struct cursor c = cursor_of(saved);
-    bool is_known = cursor_u8(&c) == FALLBACK_VERSION;
-    bool is_taken = cursor_u8(&c) != 0;
-    int64_t since_ms = cursor_zigzag(&c);
-    if (is_known && !c.bad) *f = (struct http_fallback){is_taken, since_ms};
 }
 
 /* --- URLs ------------------------------------------------------------------------------------- */

@@ -70,21 +70,6 @@ void http_url_begin(struct buf *to, const char *base, const char *path);
 void http_url_param(struct buf *to, const char *name, struct bytes value);
 void http_url_end(struct buf *to, const char *base);
 
-/* A lesser form of requests that a destination requires. It expires after a day, because the
- * destination may have been upgraded, and is saved across restarts. */
-struct http_fallback {
-    bool is_taken;
-    int64_t since_ms; /* Unix */
-};
-/* Begins to use the lesser form, for a day. */
-void http_fallback_take(struct http_fallback *fallback, struct env *env);
-/* True if it has to be used now. */
-bool http_fallback_now(struct http_fallback *fallback, struct env *env);
-/* Appends the state for http_fallback_load(). */
-void http_fallback_save(const struct http_fallback *fallback, struct buf *to);
-/* Ignores invalid bytes. */
-void http_fallback_load(struct http_fallback *fallback, struct bytes saved);
-
 /* Judges a request that could not be made: retried if memory was short, otherwise blocked. */
 void http_judge_unmade(enum err e, const struct why *why, struct writer_step *ret_step);
 

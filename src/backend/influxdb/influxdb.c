@@ -5,10 +5,7 @@
  * their place, so that a call never holds both. The size of a call is always that of its lines: the
  * ceiling that the relay lowers after a refusal must have one unit.
  *
- * Version 3 has a path of its own, /api/v3/write_lp. Releases differ in the name of the precision
- * millisecond there, and some editions lack the path, so after a refusal of path or precision the
- * same call is sent again to the path of version 2, which all of them have, and so are all calls of
- * the next day.
+ * Version 3 is written to by the path of version 2, which all its editions have, unlike its own.
  *
  * Sending a line twice changes nothing: InfluxDB keeps one value for each series, field and time.
  */
@@ -35,17 +32,14 @@ struct influxdb_writer {
     struct http_calls_target target;
     struct http_headers headers;
     struct packer *packer;
-    struct buf packed;     /* output of the packer, before it replaces a call's lines */
-    struct buf url;        /* URL of writes, with a NUL at its end, as the next two */
-    struct buf compat_url; /* URL of writes to version 3, with the path of version 2 */
+    struct buf packed; /* output of the packer, before it replaces a call's lines */
+    struct buf url;    /* URL of writes, with a NUL at its end, as the next */
     struct buf ping_url;
-    struct http_fallback by_compat; /* says when compat_url is used */
 };
 
 struct influxdb_call {
     struct buf text; /* lines; compressed once `packed` */
     bool packed;
-    bool by_compat; /* it was last sent to compat_url */
     uint32_t lines;
     uint64_t lines_bytes;
 };
@@ -75,23 +69,15 @@ make_url(const struct influxdb_settings *s, struct buf *to)
         put_param(to, "precision", "ms");
         break;
     default:
-        http_url_begin(to, s->url, "/api/v3/write_lp");
-        put_param(to, "db", s->database);
-        put_param(to, "precision", "millisecond");
-        put_param(to, "accept_partial", "false");
+        http_url_begin(to, s->url, "/api/v2/write");
+        put_param(to, "bucket", s->database);
+        put_param(to, "precision", "ms");
         break;
     }
     http_url_end(to, s->url);
 }
 
 /* --- the writer ------------------------------------------------------------------------------- */
-
-static void
-influxdb_save(const struct writer *writer, struct buf *to)
-{
-    const struct influxdb_writer *w = (const struct influxdb_writer *)writer;
-    http_fallback_save(&w->by_compat, to);
-}
 
 static void
 influxdb_fini(struct writer *writer)
@@ -101,7 +87,6 @@ influxdb_fini(struct writer *writer)
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
     buf_fini(&w->url);
-    buf_fini(&w->compat_url);
     buf_fini(&w->ping_url);
 }
 
@@ -123,19 +108,11 @@ influxdb_init(struct writer *writer, struct why *why)
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     buf_init(&w->packed, options->memory, 2 * TEXT_BYTES_MAX);
     buf_init(&w->url, options->memory, URL_BYTES_MAX);
-    buf_init(&w->compat_url, options->memory, URL_BYTES_MAX);
     buf_init(&w->ping_url, options->memory, URL_BYTES_MAX);
-    if (w->settings->version == INFLUXDB_3) http_fallback_load(&w->by_compat, options->saved);
-    const struct influxdb_settings *s = w->settings;
-    make_url(s, &w->url);
-    http_url_begin(&w->compat_url, s->url, "/api/v2/write");
-    put_param(&w->compat_url, "bucket", s->database);
-    put_param(&w->compat_url, "precision", "ms");
-    http_url_end(&w->compat_url, s->url);
-    http_url_begin(&w->ping_url, s->url, "/ping");
-    http_url_end(&w->ping_url, s->url);
-    enum err e = err_first(buf_error(&w->url), buf_error(&w->compat_url));
-    e = err_first(e, buf_error(&w->ping_url));
+    make_url(w->settings, &w->url);
+    http_url_begin(&w->ping_url, w->settings->url, "/ping");
+    http_url_end(&w->ping_url, w->settings->url);
+    enum err e = err_first(buf_error(&w->url), buf_error(&w->ping_url));
     if (e == ERR_LIMIT)
         return why_set(why, ERR_INPUT,
                        "url is too long with the names of database, bucket or organization in it");
@@ -166,7 +143,7 @@ influxdb_call_clear(struct writer *writer, struct writer_call *call)
     struct influxdb_call *c = (struct influxdb_call *)call;
     (void)writer;
     buf_clear(&c->text);
-    c->packed = c->by_compat = false;
+    c->packed = false;
     c->lines = 0;
     c->lines_bytes = 0;
 }
@@ -262,12 +239,6 @@ send_request(struct influxdb_writer *w, const char *method, const struct buf *ur
 }
 
 static void
-send_lines(struct influxdb_writer *w, bool by_compat, struct bytes body, struct writer_step *step)
-{
-    send_request(w, "POST", by_compat ? &w->compat_url : &w->url, body, step);
-}
-
-static void
 influxdb_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
@@ -276,34 +247,16 @@ influxdb_begin(struct writer *writer, struct writer_call *call, struct writer_st
         step_no_memory(step, "a request");
         return;
     }
-    c->by_compat = http_fallback_now(&w->by_compat, w->base.options.env);
-    send_lines(w, c->by_compat, buf_bytes(&c->text), step);
+    send_request(w, "POST", &w->url, buf_bytes(&c->text), step);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
-
-static bool
-says(const struct http_call_answer *answer, const char *text)
-{
-    struct bytes body = answer->body;
-    return body.size > 0 && memmem(body.at, body.size, text, strlen(text)) != NULL;
-}
 
 static bool
 begins(const struct http_call_answer *answer, const char *text)
 {
     size_t size = strlen(text);
     return answer->body.size >= size && memcmp(answer->body.at, text, size) == 0;
-}
-
-/* True if a server of version 3 does not know its own path, or the precision. A line with such
- * words in the refusal does no harm, as the other path does the same. */
-static bool
-refuses_path(const struct influxdb_writer *w, const struct http_call_answer *answer)
-{
-    if (w->settings->version != INFLUXDB_3 || answer->failure != HTTP_CALL_ANSWERED) return false;
-    if (answer->status == 404 || answer->status == 405) return true;
-    return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
 }
 
 /* Version 1 responds with 404 or 500. Only the start is searched: names and labels may follow. */
@@ -334,17 +287,14 @@ static void
 influxdb_judge(struct writer *writer, struct writer_call *call,
                const struct http_call_answer *answer, struct writer_step *step)
 {
-    struct influxdb_writer *w = (struct influxdb_writer *)writer;
     struct influxdb_call *c = (struct influxdb_call *)call;
+    (void)writer;
     http_judge(answer, step);
     if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
         step->verdict = VERDICT_RETRY; /* a successful write has status 204 and no body */
     }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
-    if (!c->by_compat && refuses_path(w, answer)) {
-        http_fallback_take(&w->by_compat, w->base.options.env);
-        step->verdict = VERDICT_AGAIN;
-    } else if (is_missing(answer)) {
+    if (is_missing(answer)) {
         step->verdict = VERDICT_BLOCKED;
     } else if (answer->status == 503 && step->wait_ms > 0) {
         step->verdict = VERDICT_THROTTLED; /* the server is up and asks for less */
@@ -363,12 +313,7 @@ check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
 {
     struct bytes nothing = {NULL, 0};
     if (answer == NULL) {
-        send_lines(w, http_fallback_now(&w->by_compat, w->base.options.env), nothing, step);
-        return;
-    }
-    if (!w->by_compat.is_taken && refuses_path(w, answer)) {
-        http_fallback_take(&w->by_compat, w->base.options.env);
-        send_lines(w, true, nothing, step);
+        send_request(w, "POST", &w->url, nothing, step);
         return;
     }
     http_judge(answer, step);
@@ -409,6 +354,5 @@ const struct writer_class influxdb_writer = {
     .mapped = influxdb_mapped,
     .begin = influxdb_begin,
     .judge = influxdb_judge,
-    .save = influxdb_save,
     .check = influxdb_check,
 };

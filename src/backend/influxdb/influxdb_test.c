@@ -34,13 +34,6 @@ teardown(void **state)
 }
 
 static void
-open_3(void)
-{
-    rig.settings.u.influxdb.version = INFLUXDB_3;
-    rig_open(&rig);
-}
-
-static void
 add_up(void)
 {
     struct item item = rig_item(&rig, "__name__", "up", "job", "x", NULL);
@@ -150,9 +143,8 @@ UNIT_TEST(test_urls_are_those_of_the_version)
             .url = "http://h:8086/", .version = INFLUXDB_2, .org = "ours?", .bucket = "b/1"},
         "http://h:8086/api/v2/write?org=ours%3F&bucket=b%2F1&precision=ms");
     expect_url(
-        &(struct influxdb_settings){
-            .url = "http://h?no_sync=true", .version = INFLUXDB_3, .database = "d"},
-        "http://h/api/v3/write_lp?db=d&precision=millisecond&accept_partial=false&no_sync=true");
+        &(struct influxdb_settings){.url = "http://h?x=y", .version = INFLUXDB_3, .database = "d"},
+        "http://h/api/v2/write?bucket=d&precision=ms&x=y");
     rig_open(&rig);
 }
 
@@ -305,110 +297,6 @@ UNIT_TEST(test_silence_is_retried)
     assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_BLOCKED);
 }
 
-/* --- version 3 -------------------------------------------------------------------------------- */
-
-static const char V3[] = "http://h:8086/api/v3/write_lp?db=d&precision=millisecond&"
-                         "accept_partial=false";
-static const char COMPAT[] = "http://h:8086/api/v2/write?bucket=d&precision=ms";
-
-static void
-expect_next_url(const char *url)
-{
-    assert_string_equal(rig_send(&rig).http.url, url);
-}
-
-UNIT_TEST(test_version_3_goes_by_the_older_path_where_its_own_is_refused)
-{
-    static const struct {
-        unsigned status;
-        const char *body;
-    } refusals[] = {
-        {400, "{\"error\":\"serde error: unknown variant `millisecond`, expected one of `ms`\"}"},
-        {400, "invalid precision"},
-        {404, ""},
-        {405, ""},
-    };
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        open_3();
-        add_up();
-        expect_next_url(V3);
-        struct writer_step step = rig_answer(&rig, refusals[i].status, refusals[i].body);
-        assert_int_equal(step.verdict, VERDICT_AGAIN);
-        expect_next_url(COMPAT);
-        /* Without it, the same answer has its usual meaning. */
-        step = rig_answer(&rig, refusals[i].status, refusals[i].body);
-        assert_int_equal(step.verdict,
-                         refusals[i].status == 400 ? VERDICT_SOME_DEAD : VERDICT_BLOCKED);
-        rig_close(&rig);
-    }
-    open_3();
-}
-
-UNIT_TEST(test_a_call_under_way_by_the_refused_path_is_sent_again)
-{
-    struct writer_call *other;
-    open_3();
-    add_up();
-    assert_int_equal(writer_call_new(rig.class, rig.writer, &other), OK);
-    rig.class->call_clear(rig.writer, other);
-    struct item item = rig_item(&rig, "__name__", "up", NULL);
-    uint32_t entry;
-    assert_int_equal(rig.class->add(rig.writer, other, &item, &entry, &rig.why), WRITER_ADDED);
-    struct writer_step step = {.next = WRITER_DONE};
-    expect_next_url(V3);
-    rig.class->begin(rig.writer, other, &step);
-    assert_string_equal(step.http.url, V3);
-    struct http_call_answer answer = answer_of(400, "unknown variant `millisecond`");
-    assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_AGAIN);
-    rig.class->judge(rig.writer, other, &answer, &step);
-    assert_int_equal(step.verdict, VERDICT_AGAIN);
-    writer_call_free(rig.class, rig.writer, other);
-}
-
-UNIT_TEST(test_the_older_path_is_remembered_for_a_day)
-{
-    const int64_t day_ns = 24 * 3600 * NS_PER_S;
-    open_3();
-    add_up();
-    expect_next_url(V3);
-    rig_answer(&rig, 404, "");
-    rig.class->save(rig.writer, &rig.saved);
-    rig_close(&rig);
-    /* Another version saves nothing; and nothing is read from a damaged state. */
-    rig.settings.u.influxdb.version = INFLUXDB_1;
-    rig_open(&rig);
-    add_up();
-    expect_next_url("http://h:8086/write?db=d&precision=ms");
-    rig_close(&rig);
-    rig.saved.size--;
-    open_3();
-    add_up();
-    expect_next_url(V3);
-    rig_close(&rig);
-    rig.saved.size++;
-    sim_env_advance_ns(rig.sim, day_ns - NS_PER_S);
-    open_3();
-    add_up();
-    expect_next_url(COMPAT);
-    sim_env_advance_ns(rig.sim, 2 * NS_PER_S);
-    expect_next_url(V3);
-}
-
-UNIT_TEST(test_other_refusals_leave_version_3_its_path)
-{
-    open_3();
-    add_up();
-    expect_next_url(V3);
-    struct writer_step step =
-        rig_answer(&rig, 400, "{\"error\":\"parsing failed for write_lp endpoint\",\"data\":{}}");
-    assert_int_equal(step.verdict, VERDICT_SOME_DEAD);
-    assert_int_equal(rig_answer(&rig, 401, "").verdict, VERDICT_BLOCKED);
-    struct http_call_answer silence = {.failure = HTTP_CALL_BROKEN};
-    assert_int_equal(rig_judge(&rig, &silence).verdict, VERDICT_RETRY);
-    assert_int_equal(rig_answer(&rig, 204, "").verdict, VERDICT_DELIVERED);
-    expect_next_url(V3);
-}
-
 /* --- limits ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_an_item_that_influxdb_cannot_store_is_unfit)
@@ -559,25 +447,13 @@ UNIT_TEST(test_a_check_pings_and_writes_nothing)
     step = check(1, &refuses);
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     assert_true(step.is_unproven);
-    expect_in(step.answer, "whether writes are accepted: {\"message\":\"writing requires points\"}");
+    expect_in(step.answer,
+              "whether writes are accepted: {\"message\":\"writing requires points\"}");
     assert_int_equal(checked(1, 401, ""), VERDICT_BLOCKED);
     assert_int_equal(checked(1, 404, ""), VERDICT_BLOCKED);
     assert_int_equal(checked(1, 500, "{\"error\":\"retention policy not found: x\"}"),
                      VERDICT_BLOCKED);
     assert_false(rig.class->check(rig.writer, 2, NULL, &step, what));
-}
-
-UNIT_TEST(test_a_check_of_version_3_finds_the_path)
-{
-    open_3();
-    struct writer_step step = check(1, NULL);
-    assert_string_equal(step.http.url, V3);
-    struct http_call_answer answer = answer_of(404, "");
-    step = check(1, &answer);
-    assert_int_equal(step.next, WRITER_SEND);
-    assert_string_equal(step.http.url, COMPAT);
-    assert_int_equal(checked(1, 404, ""), VERDICT_BLOCKED);
-    assert_int_equal(checked(1, 204, ""), VERDICT_DELIVERED);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -595,15 +471,10 @@ main(void)
         TEST(test_a_cut_answer_says_nothing_of_all),
         TEST(test_the_server_says_how_long_to_wait),
         TEST(test_silence_is_retried),
-        TEST(test_version_3_goes_by_the_older_path_where_its_own_is_refused),
-        TEST(test_a_call_under_way_by_the_refused_path_is_sent_again),
-        TEST(test_the_older_path_is_remembered_for_a_day),
-        TEST(test_other_refusals_leave_version_3_its_path),
         TEST(test_an_item_that_influxdb_cannot_store_is_unfit),
         TEST(test_a_call_takes_no_more_than_its_bytes),
         TEST(test_nothing_is_lost_when_memory_is_short),
         TEST(test_a_check_pings_and_writes_nothing),
-        TEST(test_a_check_of_version_3_finds_the_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

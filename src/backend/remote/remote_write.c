@@ -24,6 +24,8 @@ enum {
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
 };
+/* A store that did not accept 2.0 may have been upgraded a day later. */
+static const int64_t V1_FOR_NS = 24LL * 3600 * NS_PER_S;
 
 struct remote_writer {
     struct writer_base base;
@@ -36,7 +38,7 @@ struct remote_writer {
     struct aws_identity *identity;
     struct identity_signature signature; /* signature of the last request */
     bool by_tenant;                      /* a request has one tenant */
-    struct http_fallback to_v1;          /* with `auto`: the store does not accept 2.0 */
+    int64_t v1_until_ns;                 /* with `auto`: the store does not accept 2.0; monotonic */
     struct remote_call *check;           /* an empty call; NULL until it is needed */
 };
 
@@ -71,15 +73,8 @@ version_now(const struct remote_writer *w)
     case REMOTE_WRITE_V2:
         return RW_V2;
     default:
-        return w->to_v1.is_taken ? RW_V1 : RW_V2;
+        return env_monotonic_ns(w->base.options.env) < w->v1_until_ns ? RW_V1 : RW_V2;
     }
-}
-
-static void
-remote_write_save(const struct writer *writer, struct buf *to)
-{
-    const struct remote_writer *w = (const struct remote_writer *)writer;
-    http_fallback_save(&w->to_v1, to);
 }
 
 static void
@@ -124,7 +119,6 @@ remote_write_init(struct writer *writer, struct why *why)
     buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     identity_signature_init(&w->signature, options->memory);
-    http_fallback_load(&w->to_v1, options->saved);
     const struct sigv4_settings *sigv4 = &w->settings->sigv4;
     const struct identity_options who = {
         .env = options->env,
@@ -389,7 +383,7 @@ refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_ste
     char given[WRITER_ANSWER_BYTES];
     snprintf(given, sizeof given, "%s", step->answer);
     if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
-        http_fallback_take(&w->to_v1, w->base.options.env);
+        w->v1_until_ns = env_monotonic_ns(w->base.options.env) + V1_FOR_NS;
         step_done(step, VERDICT_REBUILD, reason, given);
         return;
     }
@@ -508,7 +502,6 @@ static bool
 remote_write_need_prepare(struct writer *writer)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    (void)http_fallback_now(&w->to_v1, w->base.options.env); /* for version_now() */
     return identity_is_due(w->identity);
 }
 
@@ -584,5 +577,4 @@ const struct writer_class remote_write_writer = {
     .need_prepare = remote_write_need_prepare,
     .prepare = remote_write_prepare,
     .check = remote_write_check,
-    .save = remote_write_save,
 };
