@@ -1,8 +1,8 @@
 /*
  * archive.c - source type `archive`: NDJSON objects in a bucket or a directory.
  *
- *     lines.h    a line -> a sample           store.h, store.h    which objects there are
- *     gather.h   samples -> series in order   scan.h              a question, from start to end
+ *     lines.c    a line -> a sample           store.h   which objects there are
+ *     gather.c   samples -> series in order   scan.h    a question, from start to end
  *
  * Nothing is read before the first series is asked for. Names and values are found out of the
  * series.

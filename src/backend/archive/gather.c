@@ -1,5 +1,5 @@
 /*
- * gather.c - see gather.h.
+ * gather.c - see scan.h.
  *
  * Samples are kept as bytes, in chunks that grow with their series; a sample never crosses from one
  * chunk to the next:
@@ -14,7 +14,7 @@
  * That is 4 to 9 bytes for most floats. If there is no room left, the upper half of the series is
  * dropped, and later series that would belong there are not taken.
  */
-#include "backend/archive/gather.h"
+#include "backend/archive/scan.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "backend/archive/gather.h"
+#include "backend/archive/scan.h"
 #include "lib/random.h"
 #include "lib/test.h"
 #include "model/histogram.h"

@@ -1,5 +1,5 @@
 /*
- * lines.c - see lines.h.
+ * lines.c - see scan.h.
  *
  * Nearly all lines of an archive have the same form, and their labels repeat:
  *
@@ -11,7 +11,7 @@
  * for a tail holds for every line with the same name and tail, if the tail has only labels:
  * find_known() and remember().
  */
-#include "backend/archive/lines.h"
+#include "backend/archive/scan.h"
 
 #include "backend/common/final_labels.h"
 #include "base/buf.h"

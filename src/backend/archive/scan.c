@@ -10,12 +10,10 @@
  * If the cache knows an object, only its parts with samples of the time are read, or nothing, if
  * none of its series can match. An object that is read whole is indexed for the cache.
  *
- * Labels are judged once for each text of them (lines.h); the result is in `interned`.
+ * Labels are judged once for each text of them (lines.c); the result is in `interned`.
  */
 #include "backend/archive/scan.h"
 
-#include "backend/archive/gather.h"
-#include "backend/archive/lines.h"
 #include "backend/archive/unpack.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/array.h"
@@ -29,7 +27,7 @@ enum {
     NAMES_BYTES_MAX = 64 << 20,
 };
 
-/* Labels of lines, by their number in lines.h. */
+/* Labels of lines, by their number in lines.c. */
 struct interned_labels {
     uint32_t series;   /* number in the gathering; GATHERING_NONE if not needed */
     uint32_t seen;     /* the last object that has these labels */

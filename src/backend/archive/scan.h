@@ -1,6 +1,6 @@
 /*
  * scan.h - one question to an archive: lists its objects, reads those that may have samples of it,
- * several ranges ahead, and sorts the series (gather.h).
+ * several ranges ahead, and sorts the series (gather.c).
  *
  *     archive_scan_new() -> archive_scan_next(), archive_scan_batch(), archive_scan_warning()
  *
@@ -12,8 +12,115 @@
 #include "backend/archive/store.h"
 #include "backend/common/final_labels.h"
 #include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "model/select.h"
+#include "wire/shape.h"
+
+/*
+ * The samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
+ * as Firekeep and others write it, or without line feeds between them, as Firehose joins them: then
+ * each object counts as a line.
+ *
+ * A line that cannot be read is junk: it is counted, and the lines after it are read.
+ *
+ * Threads: one.
+ */
+
+enum {
+    ARCHIVE_LINE_BYTES_MAX = 4 << 20, /* a longer line is junk */
+    ARCHIVE_TEXTS_MAX = 256 * 1024,   /* label texts that are remembered */
+};
+
+/* Receives samples. An error ends the reading, and is returned. */
+struct archive_line_sink {
+    /* Gives a number to labels that are new since archive_lines_forget(), in any order and with
+     * room for FINAL_LABELS_MAX. ERR_CORRUPT, ERR_LIMIT: they cannot be the labels of a series; the
+     * line is junk. */
+    enum err (*labels)(void *context, struct label *labels, uint32_t count, uint32_t *ret_number,
+                       struct why *why);
+    /* True if a sample with such labels and time is needed; otherwise its value is not read. */
+    bool (*wants)(void *context, uint32_t number, int64_t t_ms);
+    enum err (*number)(void *context, uint32_t number, int64_t t_ms, uint64_t bits,
+                       int64_t start_ms, struct why *why);
+    /* ERR_INPUT: it is not valid; the line is junk. */
+    enum err (*histogram)(void *context, uint32_t number, int64_t t_ms,
+                          const struct histogram *histogram, int64_t start_ms, struct why *why);
+    /* There are more labels than can be remembered: all numbers become invalid. */
+    void (*forget)(void *context);
+    /* `why` has the reason. */
+    enum err (*junk)(void *context, uint64_t line, const struct why *why);
+    void *context;
+};
+
+struct archive_lines;
+/* ERR_NOMEM. */
+MUST_CHECK enum err archive_lines_new(struct budget *budget, uint64_t seed,
+                                      const struct archive_line_sink *sink,
+                                      struct archive_lines **ret_lines);
+void archive_lines_free(struct archive_lines *lines);
+
+/* Begins a text; its lines are counted from 1. */
+void archive_lines_begin(struct archive_lines *lines);
+MUST_CHECK enum err archive_lines_give(struct archive_lines *lines, struct bytes text,
+                                       struct why *why);
+/* Ends the text, which need not end in a line feed. */
+MUST_CHECK enum err archive_lines_end(struct archive_lines *lines, struct why *why);
+/* True if the text so far ended with a line. */
+bool archive_lines_is_between(const struct archive_lines *lines);
+/* Makes all numbers of labels invalid. */
+void archive_lines_forget(struct archive_lines *lines);
+
+/*
+ * Sorts series that arrive in any order: the first ones in label order, as many as there
+ * is room for.
+ *
+ *     gathering_add()       each series, each of its samples, in any order
+ *     gathering_bound()     the first series without room: for another pass
+ *     gathering_next(), gathering_batch()
+ *
+ * Each time of a series is given once, with the sample that came first.
+ *
+ * Memory: bytes_max, and half as much more while a series whose samples came in disorder is read.
+ *
+ * Threads: one.
+ */
+
+struct archive_gathering;
+struct gathering_options {
+    struct budget *budget;
+    size_t bytes_max;
+    struct bytes from; /* series before it are not taken; copied; empty for all series */
+    bool names_only;   /* samples are not kept, only their series */
+    /* Called when numbers of series become invalid. May be NULL. */
+    void (*forget)(void *context);
+    void *context;
+};
+
+/* Begins an empty gathering. ERR_NOMEM. */
+MUST_CHECK enum err gathering_new(const struct gathering_options *options,
+                                  struct archive_gathering **ret_gathering);
+void gathering_free(struct archive_gathering *gathering);
+
+/* Adds a series, or finds its number; GATHERING_NONE if it is not taken. ERR_NOMEM. */
+#define GATHERING_NONE UINT32_MAX
+MUST_CHECK enum err gathering_add(struct archive_gathering *gathering, struct bytes labels,
+                                  uint32_t *ret_number);
+/* Adds a sample of a series, a float if `histogram` is NULL. May call forget(). ERR_INPUT: an
+ * invalid histogram; ERR_LIMIT: one series has more samples than there is room for; ERR_NOMEM. */
+MUST_CHECK enum err gathering_put(struct archive_gathering *gathering, uint32_t number,
+                                  int64_t t_ms, uint64_t bits, const struct histogram *histogram,
+                                  int64_t start_ms, struct why *why);
+
+/* The labels from which on series are missing; empty if there are all. A view. */
+struct bytes gathering_bound(const struct archive_gathering *gathering);
+/* As series_set_next() and series_set_batch(), after the last sample was put. Series without
+ * samples are left out. */
+MUST_CHECK enum err gathering_next(struct archive_gathering *gathering, struct bytes *ret_labels,
+                                   struct why *why);
+MUST_CHECK enum err gathering_batch(struct archive_gathering *gathering,
+                                    struct sample_batch *ret_batch, struct why *why);
 
 /*
  * The indexes of objects, in a directory: a file for each, which names the object and its

@@ -23,7 +23,6 @@
 #include <strings.h>
 
 #include "backend/aws/key_sources.h"
-#include "backend/aws/process.h"
 #include "backend/common/http_common.h"
 #include "base/text/hex.h"
 #include "base/text/time_text.h"

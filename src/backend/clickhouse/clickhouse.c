@@ -25,7 +25,7 @@
  */
 #include <stdio.h>
 
-#include "backend/clickhouse/answer.h"
+#include "backend/clickhouse/clickhouse_answer.h"
 #include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"

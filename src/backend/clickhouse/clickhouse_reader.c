@@ -9,8 +9,7 @@
  * it does not know the table so.
  */
 #include "backend/clickhouse/clickhouse_reader.h"
-#include "backend/clickhouse/label_text.h"
-#include "backend/clickhouse/quoting.h"
+#include "backend/clickhouse/table.h"
 #include "base/hash/hash.h"
 #include "model/labels.h"
 #include "wire/json/histogram_json.h"

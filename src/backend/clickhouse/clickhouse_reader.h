@@ -10,10 +10,23 @@
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 
 #include "backend/clickhouse/table.h"
-#include "backend/fetch/exchange.h"
+#include "backend/common/final_labels.h"
+#include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/err.h"
+
+/*
+ * Labels as a JSON object in a column of a table: in the canonical form of
+ * wire/point/clickhouse_row.h, or as others write it.
+ */
+
+/* Reads the labels of a series into an array with room for FINAL_LABELS_MAX: views of the texts or
+ * of the arena. An empty text has no labels. `metric` is the first label, unless it is empty; a
+ * member __name__ of the text is ignored. Numbers, true and false are read as texts, null as no
+ * label. ERR_CORRUPT: it is not such an object; ERR_LIMIT: too many labels; ERR_NOMEM. */
+MUST_CHECK enum err label_text_read(struct bytes metric, struct bytes text, struct arena *arena,
+                                    struct label *labels, uint32_t *ret_count, struct why *why);
 
 /*
  * One statement of a question to ClickHouse after another, and its response row by row
@@ -95,7 +108,8 @@ void clickhouse_exchange_fini(struct clickhouse_exchange *x);
 /* Ends the statement before. If settings are sent, ClickHouse stops when the connection is closed,
  * and omits no rows without an error. */
 void clickhouse_exchange_begin(struct clickhouse_exchange *x);
-/* Sends the statement and waits until its response begins; its rows are of these kinds (clickhouse_reader.h). */
+/* Sends the statement and waits until its response begins; its rows are of these kinds
+ * (clickhouse_reader.h). */
 MUST_CHECK enum err clickhouse_exchange_rows(struct clickhouse_exchange *x, const char *kinds,
                                              struct why *why);
 /* Does the same for a response that has no rows: reads all of it. */

@@ -1,5 +1,5 @@
-/* label_text.c - see label_text.h. */
-#include "backend/clickhouse/label_text.h"
+/* label_text.c - see clickhouse_reader.h. */
+#include "backend/clickhouse/clickhouse_reader.h"
 
 #include "base/text/shown.h"
 #include "wire/json/json_scan.h"

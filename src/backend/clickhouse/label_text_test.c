@@ -2,7 +2,7 @@
  * those of other writers are read or refused. */
 #include "lib/test.h"
 
-#include "backend/clickhouse/label_text.h"
+#include "backend/clickhouse/clickhouse_reader.h"
 #include "lib/wire/random_labels.h"
 #include "wire/point/clickhouse_row.h"
 

@@ -1,5 +1,5 @@
-/* quoting.c - see quoting.h. */
-#include "backend/clickhouse/quoting.h"
+/* quoting.c - see table.h. */
+#include "backend/clickhouse/table.h"
 
 /* All other bytes are written as they are, also line feeds and invalid UTF-8. NUL is written as \0,
  * since some versions take it for the end of the statement. */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "backend/clickhouse/clickhouse_reader.h"
-#include "backend/clickhouse/label_text.h"
 #include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -20,7 +20,7 @@
 #include <stdio.h>
 
 #include "backend/clickhouse/clickhouse_reader.h"
-#include "backend/clickhouse/quoting.h"
+#include "backend/clickhouse/table.h"
 #include "base/text/json.h"
 
 enum { LITERALS_MAX = 200, LITERALS_BYTES_MAX = 32 * 1024, TEXT_BYTES_MAX = 1 << 20 };

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/clickhouse/quoting.h"
-
 enum { MODERN_MAJOR = 21, MODERN_MINOR = 3, COLUMN_START = CLICKHOUSE_COLUMNS - 1 };
 
 const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS] = {

@@ -8,6 +8,14 @@
 #define BACKEND_CLICKHOUSE_TABLE_H
 
 #include "backend/settings.h"
+#include "base/buf.h"
+
+/* Names and texts in the statements of ClickHouse: 'text', `name`. */
+
+/* Puts any bytes as the text between quotes of this kind, ' or `. */
+void clickhouse_escaped_put(struct buf *to, char quote, struct bytes text);
+/* Does the same and adds the quotes. */
+void clickhouse_quoted_put(struct buf *to, char quote, struct bytes text);
 
 enum { CLICKHOUSE_COLUMNS = 7, CLICKHOUSE_NAME_BYTES = 128, CLICKHOUSE_KEY_BYTES = 512 };
 

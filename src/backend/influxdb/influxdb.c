@@ -13,7 +13,7 @@
 
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"
-#include "backend/influxdb/answer.h"
+#include "backend/influxdb/influxdb_answer.h"
 #include "wire/point/line_protocol.h"
 
 enum {

@@ -6,7 +6,6 @@
  */
 #include "backend/influxdb/influxdb_reader.h"
 
-#include "backend/influxdb/quoting.h"
 #include "model/labels.h"
 
 /* Finds the series of all metrics. */

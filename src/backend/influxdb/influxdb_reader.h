@@ -8,8 +8,134 @@
 #ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
 #define BACKEND_INFLUXDB_INFLUXDB_READER_H
 
-#include "backend/influxdb/exchange.h"
-#include "backend/influxdb/stored_names.h"
+#include "backend/fetch/fetch_exchange.h"
+#include "backend/fetch/fetch_reader.h"
+#include "base/buf.h"
+#include "wire/json/json_scan.h"
+#include "wire/point/line_protocol.h"
+#include "wire/shape.h"
+
+/*
+ * A chunk of a response of /query (InfluxDB 1), a line of JSON:
+ *
+ *     {"results":[{"statement_id":0,"series":[{"name":"up","tags":{"job":"x"},
+ *       "columns":["time","value"],"values":[[1700000000000,1]],"partial":true}],"partial":true}]}
+ *
+ * Members of an object may come in any order, but `values` after those that describe them. Unknown
+ * members are skipped.
+ */
+
+enum { INFLUXQL_TAGS_MAX = 1024, INFLUXQL_COLUMNS_MAX = 8 };
+
+struct influxql_series {
+    uint32_t statement;
+    struct bytes name;
+    struct label tags[INFLUXQL_TAGS_MAX]; /* with empty values; may be changed */
+    uint32_t tag_count;
+    uint32_t column_count;
+};
+
+/* The kind of a cell of a row. */
+enum influxql_kind { INFLUXQL_NULL, INFLUXQL_NUMBER, INFLUXQL_TEXT, INFLUXQL_BOOL };
+struct influxql_cell {
+    enum influxql_kind kind;
+    struct bytes text; /* digits, or the text; "1" or "0" of INFLUXQL_BOOL */
+};
+
+/* Views end with the call. An error of a call ends the reading and is returned. */
+struct influxql_sink {
+    /* Called before the rows of a series. */
+    enum err (*series)(void *context, struct influxql_series *series, struct why *why);
+    enum err (*row)(void *context, const struct influxql_cell *cells, uint32_t count,
+                    struct why *why);
+    /* A statement ended, or continues in the next line (`more`). */
+    enum err (*statement)(void *context, uint32_t statement, bool more, struct why *why);
+    /* A sentence of the server, about one statement or all. */
+    enum err (*error)(void *context, struct bytes sentence, struct why *why);
+    void *context;
+};
+
+/* ERR_CORRUPT: it is not such a line; ERR_NOMEM: `scratch` is full; errors of the sink. */
+MUST_CHECK enum err influxql_read_line(struct bytes line, struct arena *scratch,
+                                       const struct influxql_sink *to, struct why *why);
+
+/*
+ * Names, texts and regexes as literals of InfluxQL, which cannot become other syntax.
+ *
+ * influxql_can_quote() is false for texts that cannot be written as a literal. Then the request has
+ * no condition on the text, and the response is filtered.
+ */
+
+/* InfluxQL: "name", 'text'. A NUL would end the query, a carriage return become a line feed. U+FFFD
+ * may replace bytes that are invalid UTF-8, which JSON cannot have. */
+bool influxql_can_quote(struct bytes text);
+void influxql_put_name(struct buf *to, struct bytes name);
+void influxql_put_text(struct buf *to, struct bytes text);
+/* Puts a regex that matches only this text, of any bytes: /^\x{61}...$/ */
+void influxql_put_exact_regex(struct buf *to, struct bytes text);
+
+/* True if an RE2 pattern has the same meaning in all releases of Go's regexp, and can be written
+ * between slashes: without flags, Unicode classes, \Q and control characters.
+ */
+bool go_can_match(struct bytes pattern);
+/* /^(?s:pattern)$/ */
+void go_put_regex(struct buf *to, struct bytes pattern);
+
+/*
+ * Decodes the names and values that InfluxDB stores, and finds the stored forms of
+ * a label.
+ *
+ * A text is decoded if line_protocol.h would have encoded the result so; every other text is
+ * itself, so that no two texts of Firekeep have the same form. Names are not encoded with `mapping:
+ * telegraf`.
+ *
+ * Threads: any; the functions have no state.
+ */
+
+/* Appends the decoded text. The error of `to`. */
+MUST_CHECK enum err stored_name_decode(struct bytes text, enum line_role role, struct buf *to);
+
+enum { STORED_NAMES_MAX = 2 };
+/* Every stored form of `name`, at least one: views of `name`, or of `room`. The error of `room`. */
+MUST_CHECK enum err stored_names_of(struct bytes name, enum line_role role, struct buf *room,
+                                    struct bytes ret_texts[STORED_NAMES_MAX], unsigned *ret_count);
+
+/*
+ * One request of a question to InfluxDB after another, and its response
+ * record by record as it arrives.
+ *
+ * Threads: one.
+ */
+
+struct influx_exchange {
+    struct fetch_exchange base; /* first */
+    struct buf authorization;
+    const char *headers[4];
+    bool answered;
+    bool ended;
+    struct buf rest;    /* the start of a record, of earlier pieces */
+    struct bytes piece; /* the unread rest of the last piece */
+};
+
+void influx_exchange_init(struct influx_exchange *x, struct fetch_question *q);
+void influx_exchange_fini(struct influx_exchange *x);
+
+/* Ends the request before; empties the body; begins the URL with a path. */
+void influx_exchange_begin(struct influx_exchange *x, const char *path);
+/* Adds a parameter to the URL, unless `value` is NULL. */
+void influx_exchange_param(struct influx_exchange *x, const char *name, const char *value);
+/* POSTs the body, and waits for no response. `headers` stay: at most two, then NULL. */
+MUST_CHECK enum err influx_exchange_send(struct influx_exchange *x, const char *const *headers,
+                                         struct why *why);
+/*
+ * The next record without the line feed that ends it, a view until the next call; `at` is NULL
+ * after the last. ERR_CORRUPT: the record is too long, or the last one has no end; errors of
+ * fetch_exchange_await() and fetch_read().
+ */
+MUST_CHECK enum err influx_exchange_record(struct influx_exchange *x, struct bytes *ret_record,
+                                           struct why *why);
+/* Gives up what was not read. */
+void influx_exchange_end(struct influx_exchange *x);
 
 struct influx_reader {
     struct fetch_reader base; /* first */

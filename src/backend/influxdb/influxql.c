@@ -17,8 +17,6 @@
 
 #include "backend/common/http_common.h"
 #include "backend/influxdb/influxdb_reader.h"
-#include "backend/influxdb/influxql_answer.h"
-#include "backend/influxdb/quoting.h"
 #include "base/text/hex.h"
 #include "base/text/shown.h"
 #include "base/text/time_text.h"

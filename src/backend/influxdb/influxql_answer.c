@@ -1,5 +1,5 @@
-/* influxql_answer.c - see influxql_answer.h. */
-#include "backend/influxdb/influxql_answer.h"
+/* influxql_answer.c - see influxdb_reader.h. */
+#include "backend/influxdb/influxdb_reader.h"
 
 #include "base/text/ascii.h"
 

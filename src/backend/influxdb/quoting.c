@@ -1,5 +1,5 @@
-/* quoting.c - see quoting.h. */
-#include "backend/influxdb/quoting.h"
+/* quoting.c - see influxdb_reader.h. */
+#include "backend/influxdb/influxdb_reader.h"
 
 #include "base/text/utf8.h"
 

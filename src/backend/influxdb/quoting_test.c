@@ -8,8 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/influxdb/quoting.h"
-#include "backend/influxdb/stored_names.h"
+#include "backend/influxdb/influxdb_reader.h"
 #include "lib/test.h"
 
 static const char *const hostile[] = {

@@ -1,5 +1,5 @@
-/* stored_names.c - see stored_names.h. */
-#include "backend/influxdb/stored_names.h"
+/* stored_names.c - see influxdb_reader.h. */
+#include "backend/influxdb/influxdb_reader.h"
 
 static bool
 looks_coded(struct bytes text)

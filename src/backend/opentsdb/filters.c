@@ -14,7 +14,6 @@
  * after some of them iliteral_or is used instead, which compares texts without regard to case.
  */
 #include "backend/opentsdb/opentsdb_reader.h"
-#include "backend/opentsdb/stored_text.h"
 #include "base/text/ascii.h"
 #include "base/text/json.h"
 #include "wire/escaped_name.h"

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "backend/opentsdb/opentsdb_reader.h"
-#include "backend/opentsdb/stored_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -15,7 +15,6 @@
  */
 #include "backend/common/http_common.h"
 #include "backend/opentsdb/opentsdb_reader.h"
-#include "backend/opentsdb/stored_text.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/json.h"

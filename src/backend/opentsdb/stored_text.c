@@ -1,10 +1,10 @@
 /*
- * stored_text.c - see stored_text.h.
+ * stored_text.c - see opentsdb_reader.h.
  *
  * A text is decoded if the decoded text would be written in the same way. Without that check `_41`
  * would be read as "A", and a search for `A` would not find it.
  */
-#include "backend/opentsdb/stored_text.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 
 #include "base/text/ascii.h"
 #include "wire/point/opentsdb_point.h"

@@ -1,7 +1,7 @@
 /* stored_text_test.c - texts stored in OpenTSDB, and the forms that a text may have there. */
 #include "lib/test.h"
 
-#include "backend/opentsdb/stored_text.h"
+#include "backend/opentsdb/opentsdb_reader.h"
 
 static void
 check_get(enum err (*get)(struct buf *to, struct bytes stored), const char *stored,

@@ -12,7 +12,7 @@
 #include <strings.h>
 
 #include "backend/reader.h"
-#include "backend/remote/remote_pattern.h"
+#include "backend/remote/remote_read.h"
 #include "base/text/time_text.h"
 #include "base/warnings.h"
 #include "model/labels.h"

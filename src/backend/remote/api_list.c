@@ -1,5 +1,5 @@
-/* api_list.c - see api_list.h. A response may be large: each item is given as it is read. */
-#include "backend/remote/api_list.h"
+/* api_list.c - see remote_read.h. A response may be large: each item is given as it is read. */
+#include "backend/remote/remote_read.h"
 
 #include "wire/json/json_scan.h"
 

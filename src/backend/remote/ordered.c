@@ -1,5 +1,5 @@
 /*
- * ordered.c - see ordered.h.
+ * ordered.c - see remote_read.h.
  *
  * The held series are a heap by labels; `open` is the series that chunks arrive for, wherever it
  * is. The current series are those that were taken out of the heap together, since they have the
@@ -9,7 +9,7 @@
  * The times that a server gives for a chunk determine only its lane: if they are wrong, samples of
  * a lane do not ascend, and the response is refused.
  */
-#include "backend/remote/ordered.h"
+#include "backend/remote/remote_read.h"
 
 #include <assert.h>
 

@@ -4,8 +4,6 @@
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
-#include "backend/remote/api_list.h"
-#include "backend/remote/remote_pattern.h"
 #include "backend/remote/remote_read.h"
 #include "base/text/hex.h"
 #include "model/selector.h"

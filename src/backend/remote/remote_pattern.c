@@ -1,5 +1,5 @@
-/* remote_pattern.c - see remote_pattern.h. */
-#include "backend/remote/remote_pattern.h"
+/* remote_pattern.c - see remote_read.h. */
+#include "backend/remote/remote_read.h"
 
 #include <string.h>
 

@@ -10,10 +10,6 @@
 #include <strings.h>
 
 #include "backend/common/http_common.h"
-#include "backend/remote/api_list.h"
-#include "backend/remote/ordered.h"
-#include "backend/remote/remote_pattern.h"
-#include "backend/remote/sampled.h"
 #include "base/text/time_text.h"
 #include "model/thinned.h"
 
@@ -52,7 +48,7 @@ take_notice(struct remote_question *q, const struct rr_piece *piece, struct why 
     return warnings_add(&q->warnings, &text) ? fetch_no_memory(why) : OK;
 }
 
-/* For ordered.h: gets the next piece that is not a notice. */
+/* For ordered_new(): gets the next piece that is not a notice. */
 static enum err
 pull_piece(void *context, struct rr_piece *ret, struct why *why)
 {

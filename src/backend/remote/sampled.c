@@ -1,10 +1,10 @@
 /*
- * sampled.c - see sampled.h.
+ * sampled.c - see remote_read.h.
  *
  * A QueryResult is, byte for byte, a remote write 1.0 request: series in a field 1. So each series
  * is decoded as a request of one series, when it is needed.
  */
-#include "backend/remote/sampled.h"
+#include "backend/remote/remote_read.h"
 
 #include <stdlib.h>
 

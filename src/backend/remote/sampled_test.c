@@ -2,7 +2,7 @@
  * whatever the server does. */
 #include "lib/test.h"
 
-#include "backend/remote/sampled.h"
+#include "backend/remote/remote_read.h"
 #include "lib/backend/sent_series.h"
 #include "wire/proto.h"
 #include "wire/remote/histogram_message.h"

@@ -1,11 +1,11 @@
 /*
  * timestream.h - shared by the files of destination type `timestream`.
  *
- *     timestream.c  the writer
- *     batch.c       the records of a call, and the request's body
- *     endpoint.c    where requests go and how they are signed
- *     tables.c      the maximum age of samples that a table accepts
- *     answer.c      responses of Timestream
+ *     timestream.c         the writer
+ *     batch.c              the records of a call, and the request's body
+ *     endpoint.c           where requests go and how they are signed
+ *     tables.c             the maximum age of samples that a table accepts
+ *     timestream_answer.c  responses of Timestream
  *
  * Threads: the thread of the destination.
  */
@@ -144,7 +144,7 @@ MUST_CHECK enum err timestream_table_request_put(struct buf *to, const char *dat
 /* Puts the table's name before the sentence of a step. */
 void timestream_table_named(const char *database, const char *table, struct writer_step *step);
 
-/* --- answer.c --------------------------------------------------------------------------------- */
+/* --- timestream_answer.c ---------------------------------------------------------------------- */
 
 /* True if the body is a complete object, as of a success. */
 bool timestream_is_answer(struct bytes body);

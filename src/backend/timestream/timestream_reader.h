@@ -2,11 +2,11 @@
  * timestream_reader.h - shared by the files of the source type timestream. Private to
  * backend/timestream.
  *
- *     timestream_reader.c  series, samples of blocks of series, look-ups
- *     columns.c            the table's columns, and their labels
- *     statement.c          SQL
- *     exchange.c           queries, page by page
- *     page.c               a page
+ *     timestream_reader.c    series, samples of blocks of series, look-ups
+ *     columns.c              the table's columns, and their labels
+ *     statement.c            SQL
+ *     timestream_exchange.c  queries, page by page
+ *     page.c                 a page
  *
  * A question is answered in three steps: the columns of the table, its series (one row each, with
  * the number of samples), and samples of blocks of series, several pieces of time at once.
@@ -15,7 +15,7 @@
 #define BACKEND_TIMESTREAM_TIMESTREAM_READER_H
 
 #include "backend/aws/credentials.h"
-#include "backend/fetch/exchange.h"
+#include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -110,7 +110,7 @@ MUST_CHECK enum err columns_labels(const struct timestream_columns *columns, str
  * invalid. */
 bool timestream_time_read(struct bytes text, int64_t *ret_ms);
 
-/* --- exchange.c ------------------------------------------------------------------------------- */
+/* --- timestream_exchange.c -------------------------------------------------------------------- */
 
 struct timestream_question;
 
@@ -133,8 +133,8 @@ MUST_CHECK enum err timestream_exchange_begin(struct timestream_exchange *x, uin
                                               struct why *why);
 /* True if there is another page to read. */
 bool timestream_exchange_has_more(const struct timestream_exchange *x);
-/* Reads the next page, and requests the page after it. Errors of fetch.h and timestream_reader.h; ERR_LIMIT: the
- * query scans more than max_bytes. */
+/* Reads the next page, and requests the page after it. Errors of fetch.h and timestream_reader.h;
+ * ERR_LIMIT: the query scans more than max_bytes. */
 MUST_CHECK enum err timestream_exchange_page(struct timestream_exchange *x,
                                              const struct page_sink *to, struct why *why);
 /* Sends the statement and reads all pages, one after another. */

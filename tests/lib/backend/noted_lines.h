@@ -1,8 +1,8 @@
-/* noted_lines.h - a sink that prints the samples it receives from backend/archive/lines.h. */
+/* noted_lines.h - a sink that prints the samples it receives from archive_lines_give(). */
 #ifndef LIB_BACKEND_NOTED_LINES_H
 #define LIB_BACKEND_NOTED_LINES_H
 
-#include "backend/archive/lines.h"
+#include "backend/archive/scan.h"
 #include "base/buf.h"
 #include "model/labels.h"
 

@@ -1,5 +1,5 @@
-/* answer.c - see answer.h. */
-#include "backend/influxdb/answer.h"
+/* influxdb_answer.c - see influxdb_answer.h. */
+#include "backend/influxdb/influxdb_answer.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* answer_test.c - observed answers of ClickHouse 18.16, and documented ones of newer versions. */
+/* clickhouse_answer_test.c - observed answers of ClickHouse 18.16, and documented ones of newer
+ * versions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/clickhouse/answer.h"
+#include "backend/clickhouse/clickhouse_answer.h"
 #include "lib/test.h"
 
 static struct writer_step step;

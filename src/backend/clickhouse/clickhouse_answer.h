@@ -1,5 +1,5 @@
 /*
- * answer.h - the meaning of ClickHouse's responses, by the codes of its exceptions.
+ * clickhouse_answer.h - the meaning of ClickHouse's responses, by the codes of its exceptions.
  *
  *     Code: 60, e.displayText() = DB::Exception: Table d.t doesn't exist., e.what() = DB::Exception
  *     Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE) (version 22.8.1.2097)
@@ -9,8 +9,8 @@
  *
  * Threads: one.
  */
-#ifndef BACKEND_CLICKHOUSE_ANSWER_H
-#define BACKEND_CLICKHOUSE_ANSWER_H
+#ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_ANSWER_H
+#define BACKEND_CLICKHOUSE_CLICKHOUSE_ANSWER_H
 
 #include "backend/writer.h"
 

@@ -1,5 +1,5 @@
-/* answer.c - responses of OpenTSDB to a source. Format: "/api/query", "/api/suggest" and "Errors" of
- * OpenTSDB 2.4's HTTP API. */
+/* opentsdb_answer.c - responses of OpenTSDB to a source. Format: "/api/query", "/api/suggest" and
+ * "Errors" of OpenTSDB 2.4's HTTP API. */
 #include "backend/opentsdb/opentsdb_reader.h"
 
 #include "base/text/hex.h"

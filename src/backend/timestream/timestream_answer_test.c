@@ -1,5 +1,5 @@
-/* answer_test.c - refused records, addresses and tables, in answers as Timestream sends them and in
- * invalid ones. */
+/* timestream_answer_test.c - refused records, addresses and tables, in answers as Timestream sends
+ * them and in invalid ones. */
 #include "lib/test.h"
 #include <stdio.h>
 

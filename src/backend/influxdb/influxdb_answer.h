@@ -1,5 +1,5 @@
 /*
- * answer.h - the points that a refusal of InfluxDB is about: how many, and which.
+ * influxdb_answer.h - the points that a refusal of InfluxDB is about: how many, and which.
  *
  *   1  {"error":"partial write: field type conflict: input field \"value\" on measurement \"up\" is
  *      type float, already exists as type integer dropped=3"}
@@ -13,8 +13,8 @@
  *
  * Threads: one.
  */
-#ifndef BACKEND_INFLUXDB_ANSWER_H
-#define BACKEND_INFLUXDB_ANSWER_H
+#ifndef BACKEND_INFLUXDB_INFLUXDB_ANSWER_H
+#define BACKEND_INFLUXDB_INFLUXDB_ANSWER_H
 
 #include "base/buf.h"
 

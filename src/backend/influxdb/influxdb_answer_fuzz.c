@@ -1,7 +1,7 @@
-/* answer_fuzz.c - reads any bytes as a refusal of InfluxDB. */
+/* influxdb_answer_fuzz.c - reads any bytes as a refusal of InfluxDB. */
 #include <stdlib.h>
 
-#include "backend/influxdb/answer.h"
+#include "backend/influxdb/influxdb_answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
-/* exchange.c - see exchange.h. */
-#include "backend/influxdb/exchange.h"
+/* influxdb_exchange.c - see influxdb_reader.h. */
+#include "backend/influxdb/influxdb_reader.h"
 
 #include "backend/common/http_common.h"
 

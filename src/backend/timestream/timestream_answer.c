@@ -1,5 +1,5 @@
-/* answer.c - responses of Timestream. Their size is bounded by the call's answer_bytes_max, numbers
- * and texts in them by the code that uses them. */
+/* timestream_answer.c - responses of Timestream. Their size is bounded by the call's
+ * answer_bytes_max, numbers and texts in them by the code that uses them. */
 #include <jansson.h>
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
-/* answer_fuzz.c - reads any bytes as an answer of ClickHouse to an INSERT, and to the query for
- * server and table. Each text fits its field, and a response with a text is not judged as
+/* clickhouse_answer_fuzz.c - reads any bytes as an answer of ClickHouse to an INSERT, and to the
+ * query for server and table. Each text fits its field, and a response with a text is not judged as
  * delivered. */
 #include <ctype.h>
 #include <stdlib.h>
 
-#include "backend/clickhouse/answer.h"
+#include "backend/clickhouse/clickhouse_answer.h"
 #include "backend/clickhouse/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,7 +1,7 @@
-/* exchange.c - see exchange.h. */
+/* clickhouse_exchange.c - see clickhouse_reader.h. */
 #include "backend/clickhouse/clickhouse_reader.h"
 
-#include "backend/clickhouse/answer.h"
+#include "backend/clickhouse/clickhouse_answer.h"
 #include "backend/common/http_common.h"
 
 enum { QUERY_BYTES_MAX = 16 << 20 };

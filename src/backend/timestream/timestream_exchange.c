@@ -1,5 +1,5 @@
 /*
- * exchange.c - queries of Timestream, page by page.
+ * timestream_exchange.c - queries of Timestream, page by page.
  *
  * The client token makes a repeated first request the same query for Timestream. It is valid for
  * five minutes, and pages may be read for longer: so requests for pages have only the token of the

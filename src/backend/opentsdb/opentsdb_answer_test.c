@@ -1,4 +1,5 @@
-/* answer_test.c - answers of OpenTSDB: the content of good ones, and the errors of others. */
+/* opentsdb_answer_test.c - answers of OpenTSDB: the content of good ones, and the errors of others.
+ */
 #include "lib/test.h"
 
 #include "backend/opentsdb/opentsdb_reader.h"

@@ -1,5 +1,5 @@
-/* exchange.c - see exchange.h. */
-#include "backend/fetch/exchange.h"
+/* fetch_exchange.c - see fetch_exchange.h. */
+#include "backend/fetch/fetch_exchange.h"
 
 #include <assert.h>
 

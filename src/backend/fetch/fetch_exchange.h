@@ -1,5 +1,5 @@
 /*
- * exchange.h - one request of a question after another, each with its response:
+ * fetch_exchange.h - one request of a question after another, each with its response:
  *
  *     fetch_exchange_begin(&x, base, "/query");
  *     ... http_url_param(&x.url, ...) ... x.body ...
@@ -8,8 +8,8 @@
  *
  * Threads: that of the question.
  */
-#ifndef BACKEND_FETCH_EXCHANGE_H
-#define BACKEND_FETCH_EXCHANGE_H
+#ifndef BACKEND_FETCH_FETCH_EXCHANGE_H
+#define BACKEND_FETCH_FETCH_EXCHANGE_H
 
 #include "backend/fetch/fetch.h"
 

@@ -1,4 +1,5 @@
-/* answer_fuzz.c - reads any bytes as each answer of Timestream: the results are bounded. */
+/* timestream_answer_fuzz.c - reads any bytes as each answer of Timestream: the results are bounded.
+ */
 #include <stdlib.h>
 
 #include "backend/timestream/timestream.h"
