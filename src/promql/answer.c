@@ -44,14 +44,6 @@ answer_put_number(struct json *j, double value)
     json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
 }
 
-/* Returns the API's number for the bounds that belong to a bucket. */
-static int
-bounds_code(const struct fhist_bucket *b)
-{
-    if (b->has_lower) return b->has_upper ? 3 : 1;
-    return b->has_upper ? 0 : 2;
-}
-
 static void
 answer_put_histogram(struct json *j, const struct fhist *h)
 {
@@ -67,7 +59,7 @@ answer_put_histogram(struct json *j, const struct fhist *h)
         if (!any) json_member_array(j, "buckets");
         any = true;
         json_array_open(j);
-        json_put_int(j, bounds_code(&b));
+        json_put_int(j, b.has_lower ? (b.has_upper ? 3 : 1) : b.has_upper ? 0 : 2);
         answer_put_number(j, b.lower);
         answer_put_number(j, b.upper);
         answer_put_number(j, b.count);
@@ -147,47 +139,32 @@ answer_put_series(struct promql_answer *a, bool is_matrix)
     return e;
 }
 
-/* Puts a string: [time, "value"]. */
-static void
-put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
-{
-    char time[PROMQL_TIME_BYTES];
-    json_array_open(a->to);
-    json_put_raw(a->to, bytes_of(time, promql_print_short_time(t_ms, time)));
-    json_put_bytes(a->to, text);
-    json_array_close(a->to);
-}
-
-/* Scalars are printed without an exponent, unlike the values of vectors. */
-static void
-put_scalar(struct promql_answer *a, const struct promql_point *p)
-{
-    char time[PROMQL_TIME_BYTES];
-    json_array_open(a->to);
-    json_put_raw(a->to, bytes_of(time, promql_print_short_time(p->t_ms, time)));
-    json_put_raw(a->to, bytes_of_text("\""));
-    tree_print_number(p->value, a->to->to);
-    buf_put_u8(a->to->to, '"');
-    json_array_close(a->to);
-}
-
 enum err
 promql_answer_put(struct promql_answer *a)
 {
     enum promql_type type = promql_result_type(a->result);
     struct bytes labels;
-    struct promql_point p;
+    struct promql_point p = {.t_ms = a->t_ms};
+    char time[PROMQL_TIME_BYTES];
     json_member_text(a->to, "resultType", promql_type_word(type));
     json_key(a->to, "result");
-    if (type == PROMQL_STRING) {
-        put_single(a, a->t_ms, promql_result_string(a->result));
-    } else if (type == PROMQL_SCALAR) {
-        if (promql_next_series(a->result, &labels) && promql_next_point(a->result, false, &p)) {
-            put_scalar(a, &p);
-        }
-    } else {
+    if (type != PROMQL_STRING && type != PROMQL_SCALAR) {
         return answer_put_series(a, type == PROMQL_MATRIX);
     }
+    if (type == PROMQL_SCALAR &&
+        (!promql_next_series(a->result, &labels) || !promql_next_point(a->result, false, &p))) {
+        return OK;
+    }
+    json_array_open(a->to);
+    json_put_raw(a->to, bytes_of(time, promql_print_short_time(p.t_ms, time)));
+    if (type == PROMQL_STRING) {
+        json_put_bytes(a->to, promql_result_string(a->result));
+    } else { /* without an exponent, unlike the values of vectors */
+        json_put_raw(a->to, bytes_of_text("\""));
+        tree_print_number(p.value, a->to->to);
+        buf_put_u8(a->to->to, '"');
+    }
+    json_array_close(a->to);
     return OK;
 }
 

@@ -10,7 +10,7 @@ promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
                struct query_control *control, struct buf *to, struct buf *error)
 {
     struct promql_tree *tree;
-    enum err e = tree_parse(text, budget, control, &tree, error);
+    enum err e = promql_parse(text, budget, control, &tree, error);
     if (e) return e;
     if (form == PROMQL_LINE)
         tree_print(tree->root, to);
@@ -18,35 +18,8 @@ promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
         tree_print_pretty(tree->root, to);
     else
         tree_print_json(tree->root, to);
-    tree_free(tree);
+    promql_free(tree);
     return buf_error(to);
-}
-
-enum err
-promql_parse(struct bytes text, struct budget *budget, struct query_control *control,
-             struct promql_tree **ret_tree, struct buf *error)
-{
-    return tree_parse(text, budget, control, ret_tree, error);
-}
-
-enum err
-promql_parse_selector(struct bytes text, struct budget *budget, struct query_control *control,
-                      struct promql_tree **ret_tree, struct buf *error)
-{
-    return tree_parse_selector(text, budget, control, ret_tree, error);
-}
-
-enum err
-promql_parse_alternatives(struct bytes text, struct budget *budget, struct query_control *control,
-                          struct promql_tree **ret_tree, struct buf *error)
-{
-    return tree_parse_alternatives(text, budget, control, ret_tree, error);
-}
-
-void
-promql_free(struct promql_tree *tree)
-{
-    tree_free(tree);
 }
 
 const struct matcher_set *
@@ -116,18 +89,6 @@ promql_has_range(const struct promql_tree *tree, struct buf *error)
     return false;
 }
 
-bool
-promql_has_durations(const struct promql_tree *tree, const struct promql_options *options,
-                     struct buf *error)
-{
-    return run_has_durations(tree, options, error);
-}
-
-struct promql_plan {
-    struct query_plan plan; /* first */
-    struct budget *budget;
-};
-
 enum err
 promql_explain(const struct promql_tree *tree, struct view *view,
                const struct promql_options *options, struct promql_plan **ret_plan,
@@ -136,9 +97,8 @@ promql_explain(const struct promql_tree *tree, struct view *view,
     struct promql_plan *p = mem_new(options->budget, sizeof *p);
     struct query_run run = {.type = VALUE_NONE};
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
-    p->budget = options->budget;
-    query_plan_init(&p->plan, p->budget);
-    enum err e = run_plan(&run, tree, view, options, &p->plan);
+    promql_plan_init(p, options->budget);
+    enum err e = run_plan(&run, tree, view, options, p);
     if (e) {
         buf_put_cut(error, buf_bytes(&run.ev.error));
         *why = run.ev.why;
@@ -154,27 +114,8 @@ void
 promql_plan_free(struct promql_plan *p)
 {
     if (p == NULL) return;
-    query_plan_fini(&p->plan);
+    promql_plan_fini(p);
     mem_free(p->budget, p, sizeof *p);
-}
-
-enum err
-promql_plan_put(const struct promql_plan *p, enum plan_memory memory, struct buf *to)
-{
-    query_plan_put(&p->plan, memory, to);
-    return buf_error(to);
-}
-
-void
-promql_plan_put_line(const struct promql_plan *p, struct buf *to)
-{
-    query_plan_put_line(&p->plan, to);
-}
-
-bool
-promql_plan_cost(const struct promql_plan *p, struct series_cost *ret, bool *ret_exact)
-{
-    return query_plan_cost(&p->plan, ret, ret_exact);
 }
 
 enum err
@@ -185,8 +126,7 @@ promql_run(const struct promql_tree *tree, struct view *view, const struct promq
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     r->budget = options->budget;
     r->is_range = options->step_ms > 0;
-    struct query_plan *measured = options->plan == NULL ? NULL : &options->plan->plan;
-    enum err e = run_begin(&r->run, tree, view, options, measured);
+    enum err e = run_begin(&r->run, tree, view, options, options->plan);
     if (e == OK && r->run.ev.notes.failed) e = eval_no_memory(&r->run.ev);
     if (e) {
         buf_put_cut(error, buf_bytes(&r->run.ev.error));
@@ -242,20 +182,16 @@ promql_next_series(struct promql_result *r, struct bytes *ret_labels)
 }
 
 static bool
-next_of_matrix(struct promql_result *r, struct promql_point *ret)
-{
-    const struct matrix_series *s = &r->run.matrix.items[r->series - 1];
-    if (r->point == s->count) return false;
-    uint32_t i = r->point++;
-    *ret = (struct promql_point){s->times_ms[i], s->values[i], s->histograms[i]};
-    return true;
-}
-
-static bool
 next_of_any(struct promql_result *r, struct promql_point *ret)
 {
     const struct grid *grid = &r->run.ev.grid;
-    if (r->run.type == VALUE_MATRIX) return next_of_matrix(r, ret);
+    if (r->run.type == VALUE_MATRIX) {
+        const struct matrix_series *s = &r->run.matrix.items[r->series - 1];
+        if (r->point == s->count) return false;
+        uint32_t i = r->point++;
+        *ret = (struct promql_point){s->times_ms[i], s->values[i], s->histograms[i]};
+        return true;
+    }
     if (r->run.type == VALUE_SCALAR) {
         if (r->point == grid->count) return false;
         uint32_t i = r->point++;

@@ -1175,16 +1175,16 @@ run_measured(struct query_run *run, const struct promql_tree *tree, struct view 
              const struct promql_options *options, enum err *ret_error)
 {
     struct query_run planned = {.type = VALUE_NONE};
-    struct query_plan plan;
+    struct promql_plan plan;
     struct buf json;
-    query_plan_init(&plan, NULL);
+    promql_plan_init(&plan, NULL);
     buf_init(&json, NULL, 64 << 20);
     enum err e = run_plan(&planned, tree, view, options, &plan);
     *ret_error = run_begin(run, tree, view, options, e ? NULL : &plan);
-    if (e == OK) query_plan_put(&plan, PLAN_MEMORY_SHOWN, &json);
+    if (e == OK) e = promql_plan_put(&plan, PLAN_MEMORY_SHOWN, &json);
     buf_fini(&json);
     run_fini(&planned);
-    query_plan_fini(&plan);
+    promql_plan_fini(&plan);
     return e == OK || *ret_error != OK;
 }
 
@@ -1197,7 +1197,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
     struct query_run run = {.type = VALUE_NONE};
     bool ok;
     buf_init(&error, NULL, 1 << 20);
-    if (tree_parse(text(x->query), NULL, NULL, &tree, &error)) {
+    if (promql_parse(text(x->query), NULL, NULL, &tree, &error)) {
         ok = check_failure(s, x, buf_bytes(&error));
         buf_fini(&error);
         return ok;
@@ -1229,7 +1229,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
     if (!planned) script_fail(s, "%s: cannot be explained", x->query);
     ok &= planned;
     run_fini(&run);
-    tree_free(tree);
+    promql_free(tree);
     buf_fini(&error);
     view_free(view);
     return ok;

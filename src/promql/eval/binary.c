@@ -19,7 +19,6 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "base/hash/hash.h"
 #include "base/text/quote.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/eval.h"
@@ -33,7 +32,7 @@ struct match_group {
 };
 
 /*
- *     begins --read_right()--> left --next_left()--> matches --fill_one()--> left
+ *     begins --binary_next()--> left --next_left()--> matches --fill_one()--> left
  *
  * and from left to ended after the last left column.
  */
@@ -62,7 +61,6 @@ struct binary_vector {
     uint64_t *twice;     /* bits: steps at which a group has two columns */
     struct columns made; /* labels of results that may be made once per step; bits: the steps at
                             which they were */
-    struct table made_table;
     struct buf key;
     struct buf labels;
     struct column result;
@@ -86,21 +84,6 @@ struct binary_vector {
 /* --- the kept side ---------------------------------------------------------------------------- */
 
 static enum err
-add_group(struct binary_vector *b)
-{
-    struct evaluation *ev = b->vector.ev;
-    size_t bytes = bits_words(b->vector.grid.count) * sizeof(uint64_t);
-    struct match_group g = {.first = UINT32_MAX, .present = arena_new(&b->kept.arena, bytes)};
-    if (b->fills_many) g.matched = arena_new(&b->kept.arena, bytes);
-    if (g.present == NULL || (b->fills_many && g.matched == NULL) ||
-        !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count)) {
-        return eval_no_memory(ev);
-    }
-    b->groups[b->grouping.count - 1] = g;
-    return OK;
-}
-
-static enum err
 binary_keep(struct binary_vector *b, const struct column *c)
 {
     struct evaluation *ev = b->vector.ev;
@@ -108,8 +91,14 @@ binary_keep(struct binary_vector *b, const struct column *c)
     if (grouping_find(&b->grouping, c->labels, &group)) return eval_no_memory(ev);
     assert(group <= known); /* invariant 1 */
     if (group == known) {
-        enum err e = add_group(b);
-        if (e) return e;
+        size_t bytes = bits_words(steps) * sizeof(uint64_t);
+        struct match_group g = {.first = UINT32_MAX, .present = arena_new(&b->kept.arena, bytes)};
+        if (b->fills_many) g.matched = arena_new(&b->kept.arena, bytes);
+        if (g.present == NULL || (b->fills_many && g.matched == NULL) ||
+            !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count)) {
+            return eval_no_memory(ev);
+        }
+        b->groups[group] = g;
     }
     if (columns_add(&b->kept, c, steps) ||
         !array_reserve(ev->budget, &b->group_of, &b->group_of_capacity, id + 1) ||
@@ -132,18 +121,6 @@ binary_keep(struct binary_vector *b, const struct column *c)
     }
     bits_add(g->present, c->present, steps);
     return OK;
-}
-
-static enum err
-read_right(struct binary_vector *b)
-{
-    struct column *c;
-    enum err e;
-    while ((e = vector_next(b->right, &c)) == OK && c != NULL) {
-        e = binary_keep(b, c);
-        if (e) return e;
-    }
-    return e;
 }
 
 static void
@@ -276,24 +253,20 @@ note_made(struct binary_vector *b)
     if (!one_to_one) buf_put_bytes(&b->key, buf_bytes(&b->labels));
     if (buf_error(&b->key)) return eval_no_memory(ev);
     struct column made = {.labels = buf_bytes(&b->key), .present = b->meeting};
-    uint64_t hash = hash_bytes(made.labels, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&b->made_table, hash, &at, &id);) {
-        struct column *before = &b->made.items[id];
-        if (!bytes_equal(before->labels, made.labels)) continue;
-        if (bits_meet(before->present, made.present, steps)) {
-            return eval_fail(ev, one_to_one
-                                     ? "multiple matches for labels: many-to-one matching must be "
-                                       "explicit (group_left/group_right)"
-                                     : "multiple matches for labels: grouping labels must ensure "
-                                       "unique matches");
-        }
-        bits_add(before->present, made.present, steps);
-        return OK;
+    struct column *before = columns_find(&b->made, made.labels);
+    if (before == NULL) {
+        bool added =
+            columns_add_bits(&b->made, &made, steps) == OK && columns_index(&b->made) == OK;
+        return added ? OK : eval_no_memory(ev);
     }
-    if (!table_reserve(&b->made_table, ev->budget, 1) || columns_add_bits(&b->made, &made, steps)) {
-        return eval_no_memory(ev);
+    if (bits_meet(before->present, made.present, steps)) {
+        return eval_fail(ev, one_to_one
+                                 ? "multiple matches for labels: many-to-one matching must be "
+                                   "explicit (group_left/group_right)"
+                                 : "multiple matches for labels: grouping labels must ensure "
+                                   "unique matches");
     }
-    table_add(&b->made_table, hash, b->made.count - 1);
+    bits_add(before->present, made.present, steps);
     return OK;
 }
 
@@ -443,7 +416,11 @@ binary_next(struct vector *v, struct column **ret_column)
     enum err e = OK;
     *ret_column = NULL;
     if (b->stage == BINARY_BEGINS) {
-        e = read_right(b);
+        struct column *c;
+        while ((e = vector_next(b->right, &c)) == OK && c != NULL) {
+            e = binary_keep(b, c);
+            if (e) break;
+        }
         if (e == OK && (b->fills_one || b->fills_many)) e = check_duplicates(b, NULL);
         b->stage = BINARY_LEFT;
     }
@@ -477,7 +454,6 @@ binary_free(struct vector *v)
     columns_fini(&b->kept);
     columns_fini(&b->made);
     grouping_fini(&b->grouping);
-    table_fini(&b->made_table, budget);
     array_free(budget, b->groups, b->group_capacity);
     array_free(budget, b->group_of, b->group_of_capacity);
     array_free(budget, b->next, b->next_capacity);
@@ -487,16 +463,6 @@ binary_free(struct vector *v)
     column_fini(&b->fill, budget, v->grid.count);
     arena_fini(&b->arena);
     mem_free(budget, b, sizeof *b);
-}
-
-static enum err
-copy_names(struct evaluation *ev, const struct labels_named *labels, struct name_list *ret)
-{
-    struct bytes *names = arena_alloc(&ev->arena, (labels->count + 1) * sizeof *names);
-    if (names == NULL) return eval_no_memory(ev);
-    if (labels->count > 0) memcpy(names, labels->names, labels->count * sizeof *names);
-    *ret = name_list_of(names, labels->count);
-    return OK;
 }
 
 static enum err
@@ -518,7 +484,11 @@ binary_set_up(struct binary_vector *b)
         (fills && column_init(&b->fill, ev->budget, steps))) {
         return eval_no_memory(ev);
     }
-    return copy_names(ev, &m->include, &b->include);
+    struct bytes *names = arena_alloc(&ev->arena, (m->include.count + 1) * sizeof *names);
+    if (names == NULL) return eval_no_memory(ev);
+    if (m->include.count > 0) memcpy(names, m->include.names, m->include.count * sizeof *names);
+    b->include = name_list_of(names, m->include.count);
+    return OK;
 }
 
 enum err
@@ -526,11 +496,10 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
                   struct vector *right, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {binary_next, binary_free};
-    struct binary_vector *b = mem_new(ev->budget, sizeof *b);
+    struct binary_vector *b = vector_alloc(ev, sizeof *b, &ops, left);
     const struct matching *m = &node->binary.matching;
     enum token_type op = node->binary.op;
     if (b == NULL) {
-        vector_free(left);
         vector_free(right);
         return eval_no_memory(ev);
     }
@@ -538,11 +507,8 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     /* Each series of either side is in a match group of its own. */
     bool in_pairs = m->cardinality == ONE_TO_ONE && !m->on && m->labels.count == 0 &&
                     left->one_name && right->one_name && left->each_once && right->each_once;
-    b->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = left->grid,
-                                .one_name = token_changes_metric(op),
-                                .each_once = in_pairs};
+    b->vector.one_name = token_changes_metric(op);
+    b->vector.each_once = in_pairs;
     b->swapped = m->cardinality == ONE_TO_MANY;
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;

@@ -56,6 +56,35 @@ eval_no_memory(struct evaluation *ev)
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
 }
 
+enum err
+eval_collect(struct evaluation *ev, struct columns *to, const struct column *c, uint32_t steps)
+{
+    struct column *known = columns_find(to, c->labels);
+    if (known == NULL) {
+        bool added = columns_add(to, c, steps) == OK && columns_index(to) == OK;
+        return added ? OK : eval_no_memory(ev);
+    }
+    if (bits_meet(known->present, c->present, steps)) {
+        return eval_fail(ev, "vector cannot contain metrics with the same labelset");
+    }
+    return columns_join(to, known, c, steps) ? eval_no_memory(ev) : OK;
+}
+
+void *
+vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, struct vector *of)
+{
+    struct vector *v = mem_new(ev->budget, bytes);
+    if (v == NULL) {
+        vector_free(of);
+        return NULL;
+    }
+    v->ops = ops;
+    v->ev = ev;
+    if (of != NULL) v->grid = of->grid;
+    v->one_name = of != NULL && of->one_name;
+    return v;
+}
+
 /* Few labels sort before these. */
 static bool
 has_type(struct bytes labels)

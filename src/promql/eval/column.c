@@ -12,12 +12,14 @@
  *  2. The room of a kept column lies within the steps and includes those that are present.
  *  3. The histograms of a filled column lie in its `room`; NULL if it has none.
  *  4. held->now counts the samples of each column that is kept.
+ *  5. A table of columns has each of them once.
  */
 #include "promql/eval/column.h"
 
 #include <assert.h>
 
 #include "base/array.h"
+#include "base/hash/hash.h"
 
 uint32_t
 bits_search(const uint64_t *bits, uint32_t step, uint32_t steps)
@@ -197,6 +199,7 @@ void
 columns_fini(struct columns *columns)
 {
     array_free(columns->budget, columns->items, columns->capacity);
+    table_fini(&columns->table, columns->budget);
     arena_fini(&columns->arena);
     if (columns->held != NULL) column_release(columns);
     columns->items = NULL;
@@ -276,6 +279,27 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
            (room.end - room.first) * sizeof *c->values);
     hold(columns, bits_count(c->present, steps));
     return keep_histograms(columns, kept, c, steps);
+}
+
+enum err
+columns_index(struct columns *columns)
+{
+    assert(columns->count > 0);
+    if (!table_reserve(&columns->table, columns->budget, 1)) return ERR_NOMEM;
+    uint32_t last = columns->count - 1;
+    table_add(&columns->table, hash_bytes(columns->items[last].labels, 0), last);
+    assert(columns->table.count == columns->count); /* invariant 5 */
+    return OK;
+}
+
+struct column *
+columns_find(const struct columns *columns, struct bytes labels)
+{
+    uint64_t hash = hash_bytes(labels, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&columns->table, hash, &at, &id);) {
+        if (bytes_equal(columns->items[id].labels, labels)) return &columns->items[id];
+    }
+    return NULL;
 }
 
 void

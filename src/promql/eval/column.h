@@ -172,6 +172,7 @@ struct columns {
     struct column *items;
     uint32_t count;
     uint32_t capacity;
+    struct table table; /* the columns by their labels, if each was indexed */
 };
 
 /* Samples of the columns count in `held`, which outlives them. columns_fini() takes them off. */
@@ -188,6 +189,10 @@ MUST_CHECK enum err columns_add_bits(struct columns *columns, const struct colum
  * ERR_NOMEM. */
 MUST_CHECK enum err columns_join(struct columns *columns, struct column *to, const struct column *c,
                                  uint32_t steps);
+/* Lets columns_find() find the column that was added last. ERR_NOMEM. */
+MUST_CHECK enum err columns_index(struct columns *columns);
+/* NULL if no column with these labels was indexed. */
+struct column *columns_find(const struct columns *columns, struct bytes labels);
 /* Asserts the invariants of column.c, in O(steps): for tests and debug builds. */
 void column_validate(const struct column *c, uint32_t steps);
 

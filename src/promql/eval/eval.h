@@ -261,6 +261,11 @@ eval_sorts(struct eval_order *s, uint64_t values)
 /* ERR_INPUT if `more` samples, with those that are held, exceed the limit of the query. */
 enum err eval_hold(struct evaluation *ev, uint64_t more);
 
+/* Adds a copy of a column to those that are indexed, or joins it with one of the same labels.
+ * ERR_INPUT if both have a value at a step. */
+MUST_CHECK enum err eval_collect(struct evaluation *ev, struct columns *to, const struct column *c,
+                                 uint32_t steps);
+
 /* Begins an evaluation of the same expression over one shard of the series. The caller ends it with
  * eval_fini(), also on an error. */
 MUST_CHECK enum err eval_begin_part(struct evaluation *part, const struct evaluation *of,
@@ -285,6 +290,11 @@ struct vector {
     bool by_labels;          /* columns are in the order of their labels, or of those they had */
     struct series_cost cost; /* cost of the series that it reads itself */
 };
+
+/* Makes an operator of `bytes`, which begins with a vector, with the steps of `of` and its
+ * one_name; zeroed without `of`. NULL: no memory, and `of` is freed. */
+void *vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops,
+                   struct vector *of);
 
 static inline enum err
 vector_next(struct vector *v, struct column **ret_column)

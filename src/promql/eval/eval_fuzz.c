@@ -361,7 +361,7 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
     buf_init(&lines, NULL, BYTES_MAX);
     buf_init(&error, NULL, BYTES_MAX);
     tree_print_pretty(tree->root, &lines);
-    enum err e = tree_parse(buf_bytes(&lines), NULL, NULL, &again, &error);
+    enum err e = promql_parse(buf_bytes(&lines), NULL, NULL, &again, &error);
     assert(e == OK);
     ask_for_text(a, again, options, &other);
     check_same(a, "printed", plain, &other, false);
@@ -566,7 +566,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf error;
     buf_init(&error, NULL, BYTES_MAX);
     asked_init(&asked, data, size);
-    if (tree_parse(buf_bytes(&asked.text), NULL, NULL, &tree, &error) == OK) {
+    if (promql_parse(buf_bytes(&asked.text), NULL, NULL, &tree, &error) == OK) {
         check(&asked, tree);
         asked.view = rolled_view_new(asked.view, &asked.levels);
         check(&asked, tree);

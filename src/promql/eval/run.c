@@ -7,10 +7,9 @@
  *
  * Invariants:
  *
- *  1. `table` has each of the collected columns once, by the hash of its labels.
- *  2. Steps from the cache are the first ones of the query, and lie in the grid of the cached
+ *  1. Steps from the cache are the first ones of the query, and lie in the grid of the cached
  *     result.
- *  3. While the other steps are evaluated, ev->grid has these alone; then it is the whole one
+ *  2. While the other steps are evaluated, ev->grid has these alone; then it is the whole one
  *     again.
  */
 #include "promql/eval/run.h"
@@ -18,7 +17,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
@@ -31,28 +29,13 @@ static enum err
 run_collect(struct query_run *run, struct column *c)
 {
     struct evaluation *ev = &run->ev;
-    uint32_t steps = ev->grid.count;
     if (c->drops_name) {
         buf_clear(&run->labels);
         labels_without_metadata(&run->labels, c->labels);
         if (buf_error(&run->labels)) return eval_no_memory(ev);
         c->labels = buf_bytes(&run->labels);
     }
-    uint64_t hash = hash_bytes(c->labels, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&run->table, hash, &at, &id);) {
-        struct column *known = &run->columns.items[id];
-        if (!bytes_equal(known->labels, c->labels)) continue;
-        if (bits_meet(known->present, c->present, steps)) {
-            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-        }
-        return columns_join(&run->columns, known, c, steps) ? eval_no_memory(ev) : OK;
-    }
-    if (!table_reserve(&run->table, ev->budget, 1) || columns_add(&run->columns, c, steps)) {
-        return eval_no_memory(ev);
-    }
-    table_add(&run->table, hash, run->columns.count - 1);
-    assert(run->table.count == run->columns.count); /* invariant 1 */
-    return OK;
+    return eval_collect(ev, &run->columns, c, ev->grid.count);
 }
 
 /* --- order of the result ---------------------------------------------------------------------- */
@@ -146,7 +129,7 @@ static enum err
 run_make_plan(struct query_run *run, struct plan_node **ret)
 {
     enum err e = plan_make(&run->ev, ret);
-    return e || run->measured == NULL ? e : query_plan_measure(run->measured, &run->ev, *ret);
+    return e || run->measured == NULL ? e : promql_plan_measure(run->measured, &run->ev, *ret);
 }
 
 static enum err
@@ -185,7 +168,7 @@ steps_kept(const struct evaluation *ev, const struct cached_result *x, int64_t f
     if (before_ms <= fixed_ms || g->first_ms < x->grid.first_ms || g->first_ms > end_ms) return 0;
     uint64_t behind_ms = (uint64_t)g->first_ms - (uint64_t)x->grid.first_ms;
     *ret_from = (uint32_t)(behind_ms / (uint64_t)g->step_ms);
-    assert(*ret_from < x->grid.count); /* invariant 2: the first step is not after its last one */
+    assert(*ret_from < x->grid.count); /* invariant 1: the first step is not after its last one */
     uint32_t count = x->grid.count - *ret_from;
     if (count > g->count) count = g->count;
     if (before_ms > grid_time(g, count - 1)) return count;
@@ -224,10 +207,9 @@ join(struct query_run *run, const struct cached_result *x, uint32_t from, uint32
     struct evaluation *ev = &run->ev;
     struct columns rest = run->columns;
     struct column moved;
-    assert(from + kept <= x->grid.count); /* invariant 2 */
+    assert(from + kept <= x->grid.count); /* invariant 1 */
     assert(kept <= ev->grid.count);
     columns_init(&run->columns, ev->budget, &ev->held);
-    table_clear(&run->table);
     enum err e = column_init(&moved, ev->budget, ev->grid.count) ? eval_no_memory(ev) : OK;
     for (uint32_t i = 0; i < x->columns.count && e == OK; i++) {
         e = collect_moved(run, &x->columns.items[i], from, kept, 0, &moved);
@@ -264,7 +246,7 @@ run_with_cache(struct query_run *run, struct promql_cache *cache, const struct v
     /* A cached result of a longer range stays if it has at least half of the steps. */
     bool shortens = x != NULL && x->grid.count > grid.count && kept >= grid.count / 2;
     cached_release(x);
-    assert(ev->grid.count == grid.count); /* invariant 3 */
+    assert(ev->grid.count == grid.count); /* invariant 2 */
     /* Incomplete results are not cached: the next ones would have no warning. */
     bool whole =
         ev->notes.count == 0 &&
@@ -322,12 +304,12 @@ query_run_begin(struct query_run *run, const struct promql_tree *tree, struct vi
 
 enum err
 run_plan(struct query_run *run, const struct promql_tree *tree, struct view *view,
-         const struct promql_options *options, struct query_plan *plan)
+         const struct promql_options *options, struct promql_plan *plan)
 {
     struct plan_node *root;
     enum err e = query_run_begin(run, tree, view, options);
     if (e == OK) e = plan_make(&run->ev, &root);
-    return e ? e : query_plan_survey(plan, &run->ev, root);
+    return e ? e : promql_plan_survey(plan, &run->ev, root);
 }
 
 /* The root has no operator; what it reads belongs to its own node. */
@@ -347,7 +329,7 @@ run_matrix(struct query_run *run, const struct plan_node *root)
 
 enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
-          const struct promql_options *options, struct query_plan *measured)
+          const struct promql_options *options, struct promql_plan *measured)
 {
     struct plan_node *root;
     enum err e = query_run_begin(run, tree, view, options);
@@ -370,8 +352,8 @@ run_begin(struct query_run *run, const struct promql_tree *tree, struct view *vi
 }
 
 bool
-run_has_durations(const struct promql_tree *tree, const struct promql_options *options,
-                  struct buf *error)
+promql_has_durations(const struct promql_tree *tree, const struct promql_options *options,
+                     struct buf *error)
 {
     struct query_times times = {options->first_ms, options->last_ms, options->step_ms};
     if (times.step_ms == 0) times.last_ms = times.first_ms;
@@ -385,6 +367,5 @@ run_fini(struct query_run *run)
     matrix_fini(&run->ev, &run->matrix);
     buf_fini(&run->labels);
     buf_fini(&run->key);
-    table_fini(&run->table, run->ev.budget);
     eval_fini(&run->ev);
 }

@@ -8,7 +8,7 @@
 
 struct query_run {
     struct evaluation ev;
-    struct query_plan *measured; /* NULL if the operators are not measured */
+    struct promql_plan *measured; /* NULL if the operators are not measured */
     enum value_type type;
     double *scalars; /* VALUE_SCALAR: one per step */
     struct bytes string;
@@ -16,7 +16,6 @@ struct query_run {
     uint32_t *order;        /* indexes of columns in the order of the result: by labels, or as the
                                expression sorts them at one time */
     struct matrix matrix;   /* VALUE_MATRIX: the result at one time */
-    struct table table;
     struct buf labels;
     struct buf key;        /* key of the cache */
     uint32_t cached_steps; /* steps that came from the cache */
@@ -27,16 +26,12 @@ struct query_run {
  * run->ev.why. The caller ends the run with run_fini(), also on an error. */
 MUST_CHECK enum err run_begin(struct query_run *run, const struct promql_tree *tree,
                               struct view *view, const struct promql_options *options,
-                              struct query_plan *measured);
+                              struct promql_plan *measured);
 /* Fills an empty plan instead of evaluating the expression. Errors and end as of run_begin(). */
 MUST_CHECK enum err run_plan(struct query_run *run, const struct promql_tree *tree,
                              struct view *view, const struct promql_options *options,
-                             struct query_plan *plan);
+                             struct promql_plan *plan);
 /* Frees the result and the evaluation; accepts a run that is zeroed. */
 void run_fini(struct query_run *run);
-/* True if all durations have values at the times of the options. False: `error` says which one has
- * not. */
-bool run_has_durations(const struct promql_tree *tree, const struct promql_options *options,
-                       struct buf *error);
 
 #endif

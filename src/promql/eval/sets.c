@@ -66,18 +66,6 @@ keep_steps(struct set_vector *s, struct column *c, bool where_present)
 }
 
 static enum err
-read_right(struct set_vector *s)
-{
-    struct column *c;
-    enum err e;
-    while ((e = vector_next(s->right, &c)) == OK && c != NULL) {
-        e = note_present(s, c);
-        if (e) return e;
-    }
-    return e;
-}
-
-static enum err
 or_next(struct set_vector *s, struct column **ret_column)
 {
     enum err e = OK;
@@ -100,7 +88,12 @@ next(struct vector *v, struct column **ret_column)
 {
     struct set_vector *s = (struct set_vector *)v;
     if (s->op == TOKEN_OR) return or_next(s, ret_column);
-    enum err e = s->first_done ? OK : read_right(s);
+    struct column *c;
+    enum err e = OK;
+    while (!s->first_done && (e = vector_next(s->right, &c)) == OK && c != NULL) {
+        e = note_present(s, c);
+        if (e) break;
+    }
     s->first_done = true;
     *ret_column = NULL;
     if (e) return e;
@@ -130,20 +123,16 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
 {
     static const struct vector_ops ops = {next, set_free};
     const struct matching *m = &node->binary.matching;
-    struct set_vector *s = mem_new(ev->budget, sizeof *s);
+    struct set_vector *s = vector_alloc(ev, sizeof *s, &ops, left);
     if (s == NULL) {
-        vector_free(left);
         vector_free(right);
         return eval_no_memory(ev);
     }
     assert(left->grid.count == right->grid.count); /* invariant 2 */
     s->op = node->binary.op;
-    s->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = left->grid,
-                                .one_name = left->one_name && s->op != TOKEN_OR,
-                                .each_once = left->each_once && s->op != TOKEN_OR,
-                                .by_labels = left->by_labels && s->op != TOKEN_OR};
+    s->vector.one_name = left->one_name && s->op != TOKEN_OR;
+    s->vector.each_once = left->each_once && s->op != TOKEN_OR;
+    s->vector.by_labels = left->by_labels && s->op != TOKEN_OR;
     s->left = left;
     s->right = right;
     arena_init(&s->arena, ev->budget, 0, 0);

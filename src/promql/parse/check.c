@@ -27,6 +27,13 @@ value_type_name(enum value_type type)
     return names[type];
 }
 
+const char *
+value_type_word(enum value_type type)
+{
+    static const char *const words[] = {"none", "scalar", "vector", "matrix", "string"};
+    return words[type];
+}
+
 static void check(struct promql_parser *p, struct node *n);
 
 static void
@@ -36,16 +43,6 @@ check_type(struct promql_parser *p, struct node *n, enum value_type wanted, cons
     if (n->type == wanted) return;
     parse_fail(p, n->at.begin, "expected type %s in %s, got %s", value_type_name(wanted), context,
                value_type_name(n->type));
-}
-
-static void
-check_aggregation(struct promql_parser *p, struct node *n)
-{
-    check_type(p, n->aggregation.expr, VALUE_VECTOR, "aggregation expression");
-    if (n->aggregation.param == NULL) return;
-    bool is_text = n->aggregation.op == TOKEN_COUNT_VALUES;
-    check_type(p, n->aggregation.param, is_text ? VALUE_STRING : VALUE_SCALAR,
-               "aggregation parameter");
 }
 
 /* The position of the operator. */
@@ -232,7 +229,11 @@ check_node(struct promql_parser *p, struct node *n)
 {
     switch (n->kind) {
     case NODE_AGGREGATION:
-        check_aggregation(p, n);
+        check_type(p, n->aggregation.expr, VALUE_VECTOR, "aggregation expression");
+        if (n->aggregation.param == NULL) return;
+        check_type(p, n->aggregation.param,
+                   n->aggregation.op == TOKEN_COUNT_VALUES ? VALUE_STRING : VALUE_SCALAR,
+                   "aggregation parameter");
         return;
     case NODE_BINARY:
         check_binary(p, n);
@@ -251,15 +252,12 @@ check_node(struct promql_parser *p, struct node *n)
                    "got \"%s\"",
                    value_type_name(n->unary.expr->type));
         return;
-    case NODE_SUBQUERY: {
-        static const char *const names[] = {"none", "scalar", "vector", "matrix", "string"};
-        enum value_type type = n->subquery.expr->type;
+    case NODE_SUBQUERY:
         check(p, n->subquery.expr);
-        if (type == VALUE_VECTOR) return;
+        if (n->subquery.expr->type == VALUE_VECTOR) return;
         parse_fail(p, n->at.begin, "subquery is only allowed on instant vector, got %s instead",
-                   names[type]);
+                   value_type_word(n->subquery.expr->type));
         return;
-    }
     case NODE_RANGE:
         check(p, n->range.selector);
         return;
@@ -464,30 +462,11 @@ validate_below(struct validated *v, const struct node *n, enum value_type wanted
 }
 
 static void
-validate_call(struct validated *v, const struct node *n)
-{
-    const struct function *f = n->call.function;
-    assert(n->type == f->result); /* invariant 3 */
-    for (uint32_t i = 0; i < n->call.argument_count; i++) {
-        uint32_t known = i < f->argument_count ? i : f->argument_count - 1;
-        validate_below(v, n->call.arguments[i], f->arguments[known]);
-    }
-}
-
-static void
-validate_binary(struct validated *v, const struct node *n)
-{
-    bool left = n->binary.left->type == VALUE_VECTOR, right = n->binary.right->type == VALUE_VECTOR;
-    assert(n->binary.matches == (left && right));         /* invariant 4 */
-    assert((n->type == VALUE_VECTOR) == (left || right)); /* invariant 4 */
-    validate_below(v, n->binary.left, VALUE_NONE);
-    validate_below(v, n->binary.right, VALUE_NONE);
-}
-
-static void
 validate(const struct promql_tree *tree, const struct node *n)
 {
     struct validated v = {.tree = tree, .above = n};
+    const struct function *called = n->kind == NODE_CALL ? n->call.function : NULL;
+    bool left, right;
     assert(n->depth <= TREE_DEPTH_MAX);   /* invariant 1 */
     assert(n->at.begin <= n->at.end);     /* invariant 2 */
     assert(n->at.end <= tree->text.size); /* invariant 2 */
@@ -504,14 +483,23 @@ validate(const struct promql_tree *tree, const struct node *n)
         validate_below(&v, n->subquery.expr, VALUE_VECTOR);
         break;
     case NODE_CALL:
-        validate_call(&v, n);
+        assert(n->type == called->result); /* invariant 3 */
+        for (uint32_t i = 0; i < n->call.argument_count; i++) {
+            uint32_t known = i < called->argument_count ? i : called->argument_count - 1;
+            validate_below(&v, n->call.arguments[i], called->arguments[known]);
+        }
         break;
     case NODE_AGGREGATION:
         validate_below(&v, n->aggregation.expr, VALUE_VECTOR);
         validate_below(&v, n->aggregation.param, VALUE_NONE);
         break;
     case NODE_BINARY:
-        validate_binary(&v, n);
+        left = n->binary.left->type == VALUE_VECTOR;
+        right = n->binary.right->type == VALUE_VECTOR;
+        assert(n->binary.matches == (left && right));         /* invariant 4 */
+        assert((n->type == VALUE_VECTOR) == (left || right)); /* invariant 4 */
+        validate_below(&v, n->binary.left, VALUE_NONE);
+        validate_below(&v, n->binary.right, VALUE_NONE);
         break;
     case NODE_UNARY:
         validate_below(&v, n->unary.expr, n->type);

@@ -93,17 +93,6 @@ token_word(enum token_type type)
     return words[type];
 }
 
-/* Quotes the first characters of a text. */
-static void
-put_quoted_begin(struct buf *to, struct bytes text, unsigned characters)
-{
-    size_t size = 0;
-    for (unsigned i = 0, bytes; i < characters && size < text.size; i++, size += bytes) {
-        rune_get(text.at + size, text.size - size, &bytes);
-    }
-    quote_text(to, bytes_of(text.at, size));
-}
-
 static void
 put_token(const struct promql_token *t, struct buf *to)
 {
@@ -119,7 +108,11 @@ put_token(const struct promql_token *t, struct buf *to)
     else if (token_is_aggregation(t->type))
         buf_printf(to, "<aggr:%.*s>", size, at);
     else if (size > SHOWN) {
-        put_quoted_begin(to, t->text, SHOWN);
+        size_t shown = 0;
+        for (unsigned i = 0, bytes; i < SHOWN; i++, shown += bytes) {
+            rune_get(t->text.at + shown, t->text.size - shown, &bytes);
+        }
+        quote_text(to, bytes_of(t->text.at, shown));
         buf_put_text(to, "...");
     } else
         quote_text(to, t->text);
@@ -253,11 +246,11 @@ fail_at_text(struct lexer *x, const char *text)
 
 /* Passes a decimal or hexadecimal number, which the parser reads. */
 static bool
-scan_number(struct lexer *x, bool in_series)
+scan_number(struct lexer *x)
 {
     const char *digits = "0123456789";
     uint32_t begin = x->at;
-    bool is_hex = !in_series && accept(x, "0") && accept(x, "xX"), dot = false, exponent = false;
+    bool is_hex = accept(x, "0") && accept(x, "xX"), dot = false, exponent = false;
     if (is_hex) {
         accept(x, "_");
         digits = "0123456789abcdefABCDEF";
@@ -293,7 +286,7 @@ scan_number(struct lexer *x, bool in_series)
     }
     if (x->at == begin) return false;
     int32_t after = lexer_peek_char(x);
-    return (in_series && after == 'x') || (!is_alpha(after) && !is_digit(after));
+    return !is_alpha(after) && !is_digit(after);
 }
 
 /* Passes the rest of a duration after its first number. */
@@ -317,17 +310,9 @@ scan_duration(struct lexer *x)
 static struct promql_token
 number_or_duration(struct lexer *x)
 {
-    if (scan_number(x, false)) return emit(x, TOKEN_NUMBER);
+    if (scan_number(x)) return emit(x, TOKEN_NUMBER);
     if (scan_duration(x)) return emit(x, TOKEN_DURATION);
     return fail_at_text(x, "bad number or duration syntax: ");
-}
-
-struct promql_token
-lexer_series_number(struct lexer *x)
-{
-    x->start = x->at;
-    if (scan_number(x, true)) return emit(x, TOKEN_NUMBER);
-    return fail_at_text(x, "bad number syntax: ");
 }
 
 /* Removes single underscores between digits, and after a prefix. */
@@ -445,17 +430,6 @@ word_is(struct bytes word, const char *text)
     return strlen(text) == word.size && strncasecmp((const char *)word.at, text, word.size) == 0;
 }
 
-/* fill and similar words are keywords only before a parenthesis, since metrics may have these
- * names. */
-static bool
-opens_paren(const struct lexer *x)
-{
-    for (size_t i = x->at; i < x->input.size; i++) {
-        if (!is_space(x->input.at[i])) return x->input.at[i] == '(';
-    }
-    return false;
-}
-
 static struct promql_token
 keyword_or_identifier(struct lexer *x)
 {
@@ -469,7 +443,13 @@ keyword_or_identifier(struct lexer *x)
     for (enum token_type t = TOKEN_ADD; t < TOKEN_TYPE_COUNT; t++) {
         if (!word_is(word, words[t])) continue;
         bool fills = t == TOKEN_FILL || t == TOKEN_FILL_LEFT || t == TOKEN_FILL_RIGHT;
-        return emit(x, fills && !opens_paren(x) ? TOKEN_IDENTIFIER : t);
+        size_t next =
+            x->at; /* these are keywords only before a parenthesis: metrics have such names */
+        while (next < x->input.size && is_space(x->input.at[next])) {
+            next++;
+        }
+        bool opens = next < x->input.size && x->input.at[next] == '(';
+        return emit(x, fills && !opens ? TOKEN_IDENTIFIER : t);
     }
     bool colon = memchr(word.at, ':', word.size) != NULL;
     return emit(x, colon ? TOKEN_METRIC_IDENTIFIER : TOKEN_IDENTIFIER);
@@ -610,32 +590,27 @@ duration(struct lexer *x)
     }
 }
 
-/* Reads a token that begins with a letter or a colon, within brackets. */
-static struct promql_token
-within_brackets(struct lexer *x, int32_t c)
-{
-    struct promql_token t;
-    if (c == ':') {
-        if (x->got_colon) return fail_at_rune(x, "unexpected colon ", c);
-        x->got_colon = true;
-        return emit(x, TOKEN_COLON);
-    }
-    if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
-    t = fail_at_rune(x, "unexpected character: ", c);
-    buf_put_text(x->error, ", expected ':'");
-    return t;
-}
-
 static struct promql_token
 ordinary(struct lexer *x)
 {
+    struct promql_token t;
     int32_t c = lexer_take_char(x);
     if (is_digit(c) || (c == '.' && is_digit(lexer_peek_char(x)))) {
         x->at--;
         return number_or_duration(x);
     }
+    if (x->bracket_open && c == ':') {
+        if (x->got_colon) return fail_at_rune(x, "unexpected colon ", c);
+        x->got_colon = true;
+        return emit(x, TOKEN_COLON);
+    }
+    if (x->bracket_open && is_alpha(c)) {
+        if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
+        t = fail_at_rune(x, "unexpected character: ", c);
+        buf_put_text(x->error, ", expected ':'");
+        return t;
+    }
     if (is_alpha(c) || c == ':') {
-        if (x->bracket_open) return within_brackets(x, c);
         x->at--;
         return keyword_or_identifier(x);
     }

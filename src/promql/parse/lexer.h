@@ -108,9 +108,6 @@ struct lexer {
 /* Comments are skipped. `input` is shorter than 4 GiB. */
 void lexer_init(struct lexer *lexer, struct bytes input, struct buf *error);
 struct promql_token lexer_next(struct lexer *lexer);
-/* Reads a number among the values of a series, as tests write them: it is not hexadecimal, and the
- * x of a repetition may follow it. */
-struct promql_token lexer_series_number(struct lexer *lexer);
 
 /* Reads a number. Returns what is wrong with it, or NULL. 0x1f, 017 and 1_000 are integers. */
 const char *lexer_number(struct bytes text, double *ret);

@@ -79,13 +79,6 @@ parse_function_call(struct promql_parser *p, const struct promql_token *name)
 }
 
 static bool
-takes_param(enum token_type op)
-{
-    return op == TOKEN_TOPK || op == TOKEN_BOTTOMK || op == TOKEN_COUNT_VALUES ||
-           op == TOKEN_QUANTILE || op == TOKEN_LIMITK || op == TOKEN_LIMIT_RATIO;
-}
-
-static bool
 aggregation_modifier(struct promql_parser *p, struct node *n)
 {
     enum token_type type = parse_peek(p)->type;
@@ -110,7 +103,10 @@ aggregation(struct promql_parser *p, const struct promql_token *op)
     if (!first && !aggregation_modifier(p, n)) return NULL;
     n->at.end = p->last_end;
     if (p->failed) return NULL;
-    uint32_t wanted = takes_param(op->type) ? 2 : 1;
+    bool takes_param = op->type == TOKEN_TOPK || op->type == TOKEN_BOTTOMK ||
+                       op->type == TOKEN_COUNT_VALUES || op->type == TOKEN_QUANTILE ||
+                       op->type == TOKEN_LIMITK || op->type == TOKEN_LIMIT_RATIO;
+    uint32_t wanted = takes_param ? 2 : 1;
     if (arguments.count == 0) {
         return parse_fail(p, op->at, "no arguments for aggregate expression provided");
     }
@@ -142,20 +138,6 @@ paren(struct promql_parser *p)
     n->paren = inner;
     parse_add_depth(p, n, inner);
     return n;
-}
-
-static struct node *
-word(struct promql_parser *p)
-{
-    struct promql_token t = parse_take(p);
-    enum token_type after = parse_peek(p)->type;
-    if (p->failed) return NULL;
-    bool opens = after == TOKEN_LEFT_PAREN;
-    if (token_is_aggregation(t.type) && (opens || after == TOKEN_BY || after == TOKEN_WITHOUT)) {
-        return aggregation(p, &t);
-    }
-    bool calls = t.type == TOKEN_IDENTIFIER || (t.type >= TOKEN_START && t.type <= TOKEN_RANGE);
-    return opens && calls ? parse_function_call(p, &t) : parse_selector(p, &t);
 }
 
 enum { PRECEDENCE_SIGN = 5 };
@@ -206,10 +188,19 @@ operand(struct promql_parser *p)
         n = paren(p);
     else if (type == TOKEN_LEFT_BRACE)
         n = parse_selector(p, NULL);
-    else if (token_may_name_metric(type))
-        n = word(p);
-    else
+    else if (!token_may_name_metric(type))
         n = parse_unexpected(p);
+    else {
+        struct promql_token t = parse_take(p);
+        enum token_type after = parse_peek(p)->type;
+        bool opens = after == TOKEN_LEFT_PAREN, by = after == TOKEN_BY || after == TOKEN_WITHOUT;
+        bool calls = t.type == TOKEN_IDENTIFIER || (t.type >= TOKEN_START && t.type <= TOKEN_RANGE);
+        if (p->failed) return NULL;
+        if (token_is_aggregation(t.type) && (opens || by))
+            n = aggregation(p, &t);
+        else
+            n = opens && calls ? parse_function_call(p, &t) : parse_selector(p, &t);
+    }
     return parse_suffixes(p, n);
 }
 
@@ -406,7 +397,7 @@ parse(struct bytes text, void (*rule)(struct promql_parser *p), struct budget *b
     buf_fini(&p.lexer_error);
     buf_fini(&p.scratch);
     if (e) {
-        tree_free(tree);
+        promql_free(tree);
         return e;
     }
 #ifdef LOCK_CHECK
@@ -417,28 +408,28 @@ parse(struct bytes text, void (*rule)(struct promql_parser *p), struct budget *b
 }
 
 enum err
-tree_parse(struct bytes text, struct budget *budget, struct query_control *control,
-           struct promql_tree **ret_tree, struct buf *error)
+promql_parse(struct bytes text, struct budget *budget, struct query_control *control,
+             struct promql_tree **ret_tree, struct buf *error)
 {
     return parse(text, parse_expression, budget, control, ret_tree, error);
 }
 
 enum err
-tree_parse_selector(struct bytes text, struct budget *budget, struct query_control *control,
-                    struct promql_tree **ret_tree, struct buf *error)
+promql_parse_selector(struct bytes text, struct budget *budget, struct query_control *control,
+                      struct promql_tree **ret_tree, struct buf *error)
 {
     return parse(text, parse_series, budget, control, ret_tree, error);
 }
 
 enum err
-tree_parse_alternatives(struct bytes text, struct budget *budget, struct query_control *control,
-                        struct promql_tree **ret_tree, struct buf *error)
+promql_parse_alternatives(struct bytes text, struct budget *budget, struct query_control *control,
+                          struct promql_tree **ret_tree, struct buf *error)
 {
     return parse(text, parse_alternatives, budget, control, ret_tree, error);
 }
 
 void
-tree_free(struct promql_tree *tree)
+promql_free(struct promql_tree *tree)
 {
     if (tree == NULL) return;
     for (uint32_t i = 0; i < tree->matcher_count; i++) {

@@ -369,7 +369,7 @@ static void
 parse(const char *query, enum err wanted, struct promql_tree **ret_tree, struct buf *error)
 {
     buf_init(error, NULL, 1 << 20);
-    enum err e = tree_parse(bytes_of_text(query), NULL, NULL, ret_tree, error);
+    enum err e = promql_parse(bytes_of_text(query), NULL, NULL, ret_tree, error);
     if (e == OK) tree_validate(*ret_tree);
     if (e != wanted) print_error("%s: %.*s\n", query, (int)error->size, (const char *)error->at);
     assert_int_equal(e, wanted);
@@ -394,7 +394,7 @@ UNIT_TEST(test_an_expression_is_printed_as_prometheus_prints_it)
         buf_init(&text, NULL, 1 << 20);
         tree_print_pretty(tree->root, &text);
         check_text(lines[i].query, &text, lines[i].text);
-        tree_free(tree);
+        promql_free(tree);
         buf_fini(&text);
         buf_fini(&error);
     }
@@ -415,8 +415,8 @@ UNIT_TEST(test_a_printed_expression_parses_to_the_same_tree)
         parse((const char *)text.at, OK, &again, &error);
         tree_print(again->root, &text_again);
         check_text(lines[i].query, &text_again, (const char *)text.at);
-        tree_free(tree);
-        tree_free(again);
+        promql_free(tree);
+        promql_free(again);
         buf_fini(&text);
         buf_fini(&text_again);
         buf_fini(&error);
@@ -450,7 +450,7 @@ UNIT_TEST(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word)
         if (strstr((const char *)text.at, cases[i].offset) == NULL) {
             fail_msg("%s: no %s in %s", cases[i].query, cases[i].offset, (const char *)text.at);
         }
-        tree_free(tree);
+        promql_free(tree);
         buf_fini(&text);
         buf_fini(&error);
     }
@@ -501,9 +501,9 @@ UNIT_TEST(test_an_expression_that_nests_too_deeply_is_refused_early)
             buf_init(&error, NULL, 1 << 20);
             nest(&text, k == 0 ? cases[i].fine : cases[i].refused, cases[i].open, cases[i].inside,
                  cases[i].close);
-            enum err e = tree_parse(buf_bytes(&text), NULL, NULL, &tree, &error);
+            enum err e = promql_parse(buf_bytes(&text), NULL, NULL, &tree, &error);
             assert_int_equal(e, k == 0 ? OK : ERR_LIMIT);
-            tree_free(tree);
+            promql_free(tree);
             buf_fini(&text);
             buf_fini(&error);
         }
@@ -521,7 +521,7 @@ UNIT_TEST(test_whichever_allocation_fails_nothing_is_lost)
         budget_init(&budget, "test", 0, NULL);
         buf_init(&error, NULL, 1 << 20);
         mem_fail_nth(nth, false);
-        enum err e = tree_parse(bytes_of_text(query), &budget, NULL, &tree, &error);
+        enum err e = promql_parse(bytes_of_text(query), &budget, NULL, &tree, &error);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_null(tree);
@@ -557,7 +557,8 @@ UNIT_TEST(test_reading_ends_when_the_query_has_to)
     budget_init(&budget, "test", 0, NULL);
     repeat(&text, "a", " + a", 4000, "");
     buf_init(&error, NULL, 1 << 20);
-    assert_int_equal(tree_parse(buf_bytes(&text), &budget, &control, &tree, &error), ERR_CANCELED);
+    assert_int_equal(promql_parse(buf_bytes(&text), &budget, &control, &tree, &error),
+                     ERR_CANCELED);
     assert_true(bytes_equal_text(buf_bytes(&error), why));
     assert_int_equal(budget_used(&budget), 0);
     buf_fini(&error);
@@ -574,7 +575,7 @@ UNIT_TEST(test_a_list_has_no_more_items_than_it_may_have)
         struct buf text, error;
         repeat(&text, lists[i][0], lists[i][1], TREE_LIST_MAX, lists[i][2]);
         buf_init(&error, NULL, 1 << 20);
-        assert_int_equal(tree_parse(buf_bytes(&text), NULL, NULL, &tree, &error), ERR_LIMIT);
+        assert_int_equal(promql_parse(buf_bytes(&text), NULL, NULL, &tree, &error), ERR_LIMIT);
         assert_true(
             bytes_equal_text(buf_bytes(&error), "expression has a list of more than 65536 items"));
         buf_fini(&error);
@@ -590,12 +591,12 @@ UNIT_TEST(test_regexes_of_selectors_are_charged_to_the_budget)
     budget_init(&budget, "test", 4 << 20, NULL);
     repeat(&text, "a", " or a{b=~\"x.*[0-9]y\"}", 100, "");
     buf_init(&error, NULL, 1 << 20);
-    assert_int_equal(tree_parse(buf_bytes(&text), &budget, NULL, &tree, &error), ERR_NOMEM);
+    assert_int_equal(promql_parse(buf_bytes(&text), &budget, NULL, &tree, &error), ERR_NOMEM);
     assert_int_equal(budget_used(&budget), 0);
     atomic_store(&budget.limit_bytes, 64 << 20);
-    assert_int_equal(tree_parse(buf_bytes(&text), &budget, NULL, &tree, &error), OK);
+    assert_int_equal(promql_parse(buf_bytes(&text), &budget, NULL, &tree, &error), OK);
     assert_true(budget_used(&budget) > 100 * 100 * 1024);
-    tree_free(tree);
+    promql_free(tree);
     assert_int_equal(budget_used(&budget), 0);
     buf_fini(&error);
     buf_fini(&text);
@@ -608,7 +609,7 @@ static void
 print_alternatives(const char *text, struct buf *to)
 {
     struct promql_tree *tree;
-    if (tree_parse_alternatives(bytes_of_text(text), NULL, NULL, &tree, to) == OK) {
+    if (promql_parse_alternatives(bytes_of_text(text), NULL, NULL, &tree, to) == OK) {
         for (uint32_t i = 0; i < tree->set_count; i++) {
             buf_put_text(to, i == 0 ? "{" : " or {");
             for (uint32_t k = 0; k < tree->sets[i].count; k++) {
@@ -620,7 +621,7 @@ print_alternatives(const char *text, struct buf *to)
             }
             buf_put_text(to, "}");
         }
-        tree_free(tree);
+        promql_free(tree);
     }
     buf_put_u8(to, '\0');
 }
@@ -665,8 +666,8 @@ UNIT_TEST(test_other_selectors_and_expressions_have_no_alternatives)
     struct promql_tree *tree;
     struct buf error;
     buf_init(&error, NULL, 1 << 16);
-    assert_int_equal(tree_parse(bytes_of_text(text), NULL, NULL, &tree, &error), ERR_INPUT);
-    assert_int_equal(tree_parse_selector(bytes_of_text(text), NULL, NULL, &tree, &error),
+    assert_int_equal(promql_parse(bytes_of_text(text), NULL, NULL, &tree, &error), ERR_INPUT);
+    assert_int_equal(promql_parse_selector(bytes_of_text(text), NULL, NULL, &tree, &error),
                      ERR_INPUT);
     buf_fini(&error);
 }

@@ -73,20 +73,14 @@ put_length(struct buf *to, const struct duration *d)
         put_duration(to, d->ms);
 }
 
-static bool
-is_plain_label(struct bytes name)
-{
-    if (name.size == 0 || ascii_is_digit(name.at[0])) return false;
-    for (size_t i = 0; i < name.size; i++) {
-        if (!ascii_is_word(name.at[i])) return false;
-    }
-    return true;
-}
-
 static void
 put_label(struct buf *to, struct bytes name)
 {
-    if (is_plain_label(name))
+    bool is_plain = name.size > 0 && !ascii_is_digit(name.at[0]);
+    for (size_t i = 0; i < name.size && is_plain; i++) {
+        is_plain = ascii_is_word(name.at[i]);
+    }
+    if (is_plain)
         buf_put_bytes(to, name);
     else
         quote_text(to, name);
@@ -426,28 +420,6 @@ close_lines(struct buf *to, unsigned level)
 }
 
 static void
-put_binary_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
-{
-    put_lines(to, n->binary.left, level + 1, indents);
-    buf_put_u8(to, '\n');
-    put_indent(to, level);
-    put_operator(to, n);
-    buf_put_u8(to, '\n');
-    put_lines(to, n->binary.right, level + 1, true);
-}
-
-static void
-put_call_lines(struct buf *to, const struct node *n, unsigned level)
-{
-    buf_printf(to, "%s(\n", n->call.function->name);
-    for (uint32_t i = 0; i < n->call.argument_count; i++) {
-        if (i > 0) buf_put_text(to, ",\n");
-        put_lines(to, n->call.arguments[i], level + 1, true);
-    }
-    close_lines(to, level);
-}
-
-static void
 put_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
 {
     if (buf_error(to)) return;
@@ -472,7 +444,13 @@ put_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
         close_lines(to, level);
         return;
     case NODE_CALL:
-        if (!put_short(to, n)) put_call_lines(to, n, level);
+        if (put_short(to, n)) return;
+        buf_printf(to, "%s(\n", n->call.function->name);
+        for (uint32_t i = 0; i < n->call.argument_count; i++) {
+            if (i > 0) buf_put_text(to, ",\n");
+            put_lines(to, n->call.arguments[i], level + 1, true);
+        }
+        close_lines(to, level);
         return;
     case NODE_PAREN:
         if (put_short(to, n)) return;
@@ -487,7 +465,12 @@ put_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
     case NODE_BINARY:
         if (put_short(to, n)) return;
         to->size = before; /* its operands indent themselves */
-        put_binary_lines(to, n, level, indents);
+        put_lines(to, n->binary.left, level + 1, indents);
+        buf_put_u8(to, '\n');
+        put_indent(to, level);
+        put_operator(to, n);
+        buf_put_u8(to, '\n');
+        put_lines(to, n->binary.right, level + 1, true);
         return;
     case NODE_NUMBER:
     case NODE_STRING:

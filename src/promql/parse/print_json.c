@@ -68,21 +68,15 @@ put_names(struct buf *to, const char *key, const struct labels_named *labels)
     buf_put_u8(to, ']');
 }
 
+/* Puts "startOrEnd", and "timestamp"; in a subquery members come between them. */
 static void
-put_start_or_end(struct buf *to, const struct shift *shift)
+put_at(struct buf *to, const struct shift *shift, bool is_time)
 {
-    print_json_put_key(to, "startOrEnd");
-    buf_put_text(to, shift->at == AT_START ? "\"start\""
-                     : shift->at == AT_END ? "\"end\""
-                                           : "null");
-}
-
-static void
-put_timestamp(struct buf *to, const struct shift *shift)
-{
-    print_json_put_key(to, "timestamp");
-    if (shift->at == AT_TIME)
+    print_json_put_key(to, is_time ? "timestamp" : "startOrEnd");
+    if (is_time && shift->at == AT_TIME)
         buf_put_int(to, shift->at_ms);
+    else if (!is_time && (shift->at == AT_START || shift->at == AT_END))
+        buf_put_text(to, shift->at == AT_START ? "\"start\"" : "\"end\"");
     else
         buf_put_text(to, "null");
 }
@@ -153,8 +147,8 @@ put_selector(struct buf *to, const struct node *n, const struct duration *range)
         put_operand(to, "rangeExpr", range->expr);
     }
     put_bool(to, "smoothed", n->selector.extent == EXTENT_SMOOTHED);
-    put_start_or_end(to, shift);
-    put_timestamp(to, shift);
+    put_at(to, shift, false);
+    put_at(to, shift, true);
     put_type(to, range == NULL ? "vectorSelector" : "matrixSelector");
 }
 
@@ -167,18 +161,11 @@ put_subquery(struct buf *to, const struct node *n)
     put_operand(to, "offsetExpr", shift->offset.expr);
     put_int(to, "range", n->subquery.range.ms);
     put_operand(to, "rangeExpr", n->subquery.range.expr);
-    put_start_or_end(to, shift);
+    put_at(to, shift, false);
     put_int(to, "step", n->subquery.step.ms);
     put_operand(to, "stepExpr", n->subquery.step.expr);
-    put_timestamp(to, shift);
+    put_at(to, shift, true);
     put_type(to, "subquery");
-}
-
-static const char *
-type_name(enum value_type type)
-{
-    static const char *const names[] = {"none", "scalar", "vector", "matrix", "string"};
-    return names[type];
 }
 
 static void
@@ -197,11 +184,11 @@ put_call(struct buf *to, const struct node *n)
     print_json_put_key(to, "argTypes");
     buf_put_u8(to, '[');
     for (unsigned i = 0; i < f->argument_count; i++) {
-        buf_printf(to, "%s\"%s\"", i > 0 ? "," : "", type_name(f->arguments[i]));
+        buf_printf(to, "%s\"%s\"", i > 0 ? "," : "", value_type_word(f->arguments[i]));
     }
     buf_put_u8(to, ']');
     put_string(to, "name", bytes_of_text(f->name));
-    put_string(to, "returnType", bytes_of_text(type_name(f->result)));
+    put_string(to, "returnType", bytes_of_text(value_type_word(f->result)));
     put_int(to, "variadic", f->variadic);
     buf_put_u8(to, '}');
     put_type(to, "call");
@@ -241,32 +228,6 @@ put_matching(struct buf *to, const struct matching *m)
     buf_put_u8(to, '}');
 }
 
-static void
-put_binary(struct buf *to, const struct node *n)
-{
-    put_bool(to, "bool", n->binary.returns_bool);
-    put_node(to, "lhs", n->binary.left);
-    print_json_put_key(to, "matching");
-    if (n->binary.matches)
-        put_matching(to, &n->binary.matching);
-    else
-        buf_put_text(to, "null");
-    put_string(to, "op", bytes_of_text(token_word(n->binary.op)));
-    put_node(to, "rhs", n->binary.right);
-    put_type(to, "binaryExpr");
-}
-
-static void
-put_aggregation(struct buf *to, const struct node *n)
-{
-    put_node(to, "expr", n->aggregation.expr);
-    put_names(to, "grouping", &n->aggregation.labels);
-    put_string(to, "op", bytes_of_text(token_word(n->aggregation.op)));
-    put_node(to, "param", n->aggregation.param);
-    put_type(to, "aggregation");
-    put_bool(to, "without", n->aggregation.without);
-}
-
 void
 tree_print_json(const struct node *n, struct buf *to)
 {
@@ -295,10 +256,24 @@ tree_print_json(const struct node *n, struct buf *to)
         put_call(to, n);
         break;
     case NODE_AGGREGATION:
-        put_aggregation(to, n);
+        put_node(to, "expr", n->aggregation.expr);
+        put_names(to, "grouping", &n->aggregation.labels);
+        put_string(to, "op", bytes_of_text(token_word(n->aggregation.op)));
+        put_node(to, "param", n->aggregation.param);
+        put_type(to, "aggregation");
+        put_bool(to, "without", n->aggregation.without);
         break;
     case NODE_BINARY:
-        put_binary(to, n);
+        put_bool(to, "bool", n->binary.returns_bool);
+        put_node(to, "lhs", n->binary.left);
+        print_json_put_key(to, "matching");
+        if (n->binary.matches)
+            put_matching(to, &n->binary.matching);
+        else
+            buf_put_text(to, "null");
+        put_string(to, "op", bytes_of_text(token_word(n->binary.op)));
+        put_node(to, "rhs", n->binary.right);
+        put_type(to, "binaryExpr");
         break;
     case NODE_UNARY:
         put_node(to, "expr", n->unary.expr);

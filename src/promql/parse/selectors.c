@@ -12,19 +12,6 @@ enum { LONG_REGEX_BYTES = 256 };
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
-/* Reports a regular expression in the words of Go, which Prometheus uses. */
-static void
-fail_regex(struct promql_parser *p, uint32_t at, const char *text)
-{
-    static const char before[] = "invalid regex: ";
-    if (strncmp(text, before, sizeof before - 1) != 0 || p->failed) {
-        parse_fail(p, at, "%s", text);
-        return;
-    }
-    parse_fail(p, at, "%s", "");
-    regex_put_go_words(text + sizeof before - 1, p->error);
-}
-
 static bool
 add_matcher(struct promql_parser *p, struct node *n, struct node_matcher m, struct text_span at)
 {
@@ -36,8 +23,11 @@ add_matcher(struct promql_parser *p, struct node *n, struct node_matcher m, stru
     if (compiles && m.value.size >= LONG_REGEX_BYTES && !parse_may_go_on(p)) return false;
     enum err e = matcher_new(m.type, m.name, m.value, tree->budget, &made, &why);
     if (e == ERR_NOMEM) return parse_no_memory(p) != NULL;
-    if (e) {
-        fail_regex(p, at.begin, why.text);
+    if (e) { /* a regular expression is reported in the words of Go, which Prometheus uses */
+        static const char before[] = "invalid regex: ";
+        bool is_regex = strncmp(why.text, before, sizeof before - 1) == 0 && !p->failed;
+        parse_fail(p, at.begin, "%s", is_regex ? "" : why.text);
+        if (is_regex) regex_put_go_words(why.text + sizeof before - 1, p->error);
         return false;
     }
     if (!array_reserve(tree->budget, &tree->matchers, &tree->matcher_capacity,
@@ -129,28 +119,6 @@ end_matchers(struct promql_parser *p, struct node *n, const struct promql_token 
     return add_matcher(p, n, m, parse_span(name)) ? add_set(p, n) : NULL;
 }
 
-/* Takes `or` after a matcher. Within braces it is an identifier like others. */
-static bool
-accept_or(struct promql_parser *p)
-{
-    const struct promql_token *t = parse_peek(p);
-    bool is_or = p->has_alternatives && t->type == TOKEN_IDENTIFIER && t->text.size == 2 &&
-                 strncasecmp((const char *)t->text.at, "or", 2) == 0;
-    if (is_or) parse_take(p);
-    return is_or;
-}
-
-/* Ends an alternative, and begins the next one, which must not be empty. */
-static bool
-next_alternative(struct promql_parser *p, struct node *n, const struct promql_token *name)
-{
-    if (end_matchers(p, n, name) == NULL) return false;
-    n->selector.matchers = NULL;
-    n->selector.matcher_count = 0;
-    parse_in_context(p, "label matching", "identifier");
-    return label_matcher(p, n);
-}
-
 static bool
 label_matchers(struct promql_parser *p, struct node *n, const struct promql_token *name)
 {
@@ -158,8 +126,17 @@ label_matchers(struct promql_parser *p, struct node *n, const struct promql_toke
     parse_take(p);
     while (!parse_accept(p, TOKEN_RIGHT_BRACE)) {
         if (!label_matcher(p, n)) return false;
-        while (accept_or(p)) {
-            if (!next_alternative(p, n, name)) return false;
+        for (;;) { /* `or` within braces is an identifier like others */
+            const struct promql_token *t = parse_peek(p);
+            bool is_or = p->has_alternatives && t->type == TOKEN_IDENTIFIER && t->text.size == 2 &&
+                         strncasecmp((const char *)t->text.at, "or", 2) == 0;
+            if (!is_or) break;
+            parse_take(p);
+            if (end_matchers(p, n, name) == NULL) return false;
+            n->selector.matchers = NULL; /* the next alternative, which must not be empty */
+            n->selector.matcher_count = 0;
+            parse_in_context(p, "label matching", "identifier");
+            if (!label_matcher(p, n)) return false;
         }
         if (parse_accept(p, TOKEN_COMMA)) {
             parse_in_context(p, "label matching", "identifier or \"}\"");
@@ -187,18 +164,14 @@ parse_selector(struct promql_parser *p, const struct promql_token *name)
 /* --- lists of labels -------------------------------------------------------------------------- */
 
 static bool
-may_name_label(enum token_type type)
-{
-    return type == TOKEN_IDENTIFIER || type == TOKEN_METRIC_IDENTIFIER || type == TOKEN_STRING ||
-           token_is_aggregation(type) || token_is_set_operator(type) || type == TOKEN_ATAN2 ||
-           (type >= TOKEN_OFFSET && type <= TOKEN_RANGE && type != TOKEN_WITHOUT);
-}
-
-static bool
 add_label(struct promql_parser *p, struct labels_named *to)
 {
     struct promql_token t = *parse_peek(p);
-    if (!may_name_label(t.type)) return parse_unexpected(p) != NULL;
+    bool is_name = t.type == TOKEN_IDENTIFIER || t.type == TOKEN_METRIC_IDENTIFIER ||
+                   t.type == TOKEN_STRING || token_is_aggregation(t.type) ||
+                   token_is_set_operator(t.type) || t.type == TOKEN_ATAN2 ||
+                   (t.type >= TOKEN_OFFSET && t.type <= TOKEN_RANGE && t.type != TOKEN_WITHOUT);
+    if (!is_name) return parse_unexpected(p) != NULL;
     parse_take(p);
     struct bytes name = t.type == TOKEN_STRING ? parse_unquote(p, &t) : t.text;
     if (!p->failed && (name.size == 0 || !utf8_valid(name))) {

@@ -73,17 +73,6 @@ parse_no_memory(struct promql_parser *p)
     return NULL;
 }
 
-static void *
-unexpected_in(struct promql_parser *p, const struct promql_token *t, struct parse_context context)
-{
-    if (p->failed) return NULL;
-    parse_fail(p, t->at, "unexpected ");
-    token_describe(t, p->error);
-    if (context.in != NULL) buf_printf(p->error, " in %s", context.in);
-    if (context.expected != NULL) buf_printf(p->error, ", expected %s", context.expected);
-    return NULL;
-}
-
 bool
 parse_may_go_on(struct promql_parser *p)
 {
@@ -145,7 +134,14 @@ parse_take(struct promql_parser *p)
 void *
 parse_unexpected(struct promql_parser *p)
 {
-    return unexpected_in(p, parse_peek(p), p->context);
+    const struct promql_token *t = parse_peek(p);
+    struct parse_context context = p->context;
+    if (p->failed) return NULL;
+    parse_fail(p, t->at, "unexpected ");
+    token_describe(t, p->error);
+    if (context.in != NULL) buf_printf(p->error, " in %s", context.in);
+    if (context.expected != NULL) buf_printf(p->error, ", expected %s", context.expected);
+    return NULL;
 }
 
 bool

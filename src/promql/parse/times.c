@@ -93,13 +93,6 @@ parse_number(struct promql_parser *p)
 
 /* --- duration expressions --------------------------------------------------------------------- */
 
-/* Nanoseconds must fit into 64 bits. */
-static bool
-is_out_of_range(double seconds)
-{
-    return seconds > 0x1p63 / 1e9 || seconds < -0x1p63 / 1e9;
-}
-
 static struct node *
 duration_node(struct promql_parser *p, enum token_type op, struct node *left, struct node *right,
               struct text_span at)
@@ -144,17 +137,6 @@ is_duration_word(enum token_type type)
     return type >= TOKEN_STEP && type <= TOKEN_RANGE;
 }
 
-/* A number in parentheses is just the number. */
-static struct node *
-duration_paren(struct promql_parser *p)
-{
-    parse_take(p);
-    struct node *n = duration_binary(p, 0);
-    if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-    if (n->kind == NODE_DURATION) n->duration.in_parens = true;
-    return n;
-}
-
 /* Applies a sign. With `keeps_plus` a plus sign becomes a node, as a minus sign does. */
 static struct node *
 duration_signed(struct promql_parser *p, const struct promql_token *sign, struct node *n,
@@ -184,7 +166,11 @@ duration_operand(struct promql_parser *p)
     } else if (is_duration_word(type)) {
         n = duration_word(p);
     } else if (type == TOKEN_LEFT_PAREN) {
-        n = duration_paren(p);
+        parse_take(p);
+        n = duration_binary(p, 0);
+        if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
+        if (n->kind == NODE_DURATION)
+            n->duration.in_parens = true; /* a number is just the number */
     } else if (token_is_sign(type)) {
         struct promql_token sign = parse_take(p);
         n = duration_signed(p, &sign, duration_binary(p, DURATION_PRECEDENCE_SIGN), false);
@@ -267,7 +253,7 @@ duration_of(struct promql_parser *p, const struct node *n, bool positive)
     assert(n->kind == NODE_NUMBER);
     if (positive && !(n->number.value > 0)) {
         parse_fail(p, n->at.begin, "duration must be greater than 0");
-    } else if (is_out_of_range(n->number.value)) {
+    } else if (fabs(n->number.value) > 0x1p63 / 1e9) { /* nanoseconds must fit into 64 bits */
         parse_fail(p, n->at.begin, "duration out of range");
     } else {
         double ns = round(n->number.value * 1e9); /* milliseconds are truncated, not rounded */
@@ -318,17 +304,6 @@ offset(struct promql_parser *p, struct node *n)
 }
 
 static bool
-at_number(struct promql_parser *p, double *ret)
-{
-    double sign = 1;
-    if (token_is_sign(parse_peek(p)->type)) sign = parse_take(p).type == TOKEN_SUB ? -1 : 1;
-    if (!token_is_number(parse_peek(p)->type)) return parse_unexpected(p) != NULL;
-    struct promql_token t = parse_take(p);
-    *ret = sign * (t.type == TOKEN_DURATION ? (double)duration_ms(p, &t) / 1000 : number(p, &t));
-    return !p->failed;
-}
-
-static bool
 at_modifier(struct promql_parser *p, struct node *n)
 {
     struct parse_context before = parse_in_context(p, "@", "timestamp");
@@ -337,7 +312,12 @@ at_modifier(struct promql_parser *p, struct node *n)
     enum token_type type = parse_peek(p)->type;
     enum at_kind kind = type == TOKEN_START ? AT_START : type == TOKEN_STOP ? AT_END : AT_TIME;
     if (kind == AT_TIME) {
-        if (!at_number(p, &seconds)) return false;
+        bool negative = token_is_sign(type) && parse_take(p).type == TOKEN_SUB;
+        if (!token_is_number(parse_peek(p)->type)) return parse_unexpected(p) != NULL;
+        struct promql_token t = parse_take(p);
+        seconds = t.type == TOKEN_DURATION ? (double)duration_ms(p, &t) / 1000 : number(p, &t);
+        if (negative) seconds = -seconds;
+        if (p->failed) return false;
     } else {
         parse_take(p);
         if (!parse_expect(p, TOKEN_LEFT_PAREN) || !parse_expect(p, TOKEN_RIGHT_PAREN)) return false;

@@ -7,6 +7,7 @@
 #include "model/select.h"
 #include "promql/functions/functions.h"
 #include "promql/parse/lexer.h"
+#include "promql/promql.h"
 
 /* Bytes [begin, end) of the text. */
 struct text_span {
@@ -153,13 +154,7 @@ struct promql_tree {
     bool has_range_words; /* start, end, step or range occur, if only as names */
 };
 
-/*
- * Parses and checks an expression; the text is copied. ERR_INPUT: `error` has a sentence in the
- * words of Prometheus, with its position, which may be longer than a `why`. ERR_LIMIT: too long,
- * too deep, or a list of more than TREE_LIST_MAX labels, arguments or matchers. ERR_CANCELED:
- * `control` (may be NULL), which is checked from time to time, ends the query. `error` has a
- * sentence for these, too. ERR_NOMEM.
- */
+/* Limits of an expression: see promql_parse(). */
 enum {
     TREE_TEXT_BYTES_MAX = 8 << 20,
     TREE_BLOCK_BYTES = 1024, /* first block: rules keep their trees, which are small */
@@ -167,19 +162,6 @@ enum {
     TREE_NESTING_MAX = 1000,
     TREE_LIST_MAX = 65536
 };
-MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget,
-                               struct query_control *control, struct promql_tree **ret_tree,
-                               struct buf *error);
-/* Parses a selector of series, which may select all. */
-MUST_CHECK enum err tree_parse_selector(struct bytes text, struct budget *budget,
-                                        struct query_control *control,
-                                        struct promql_tree **ret_tree, struct buf *error);
-/* Parses a selector whose matchers may be alternatives, as in MetricsQL: {a="b",c="d" or e="f"}. A
- * name belongs to each. The tree has a set for each, and cannot be printed. */
-MUST_CHECK enum err tree_parse_alternatives(struct bytes text, struct budget *budget,
-                                            struct query_control *control,
-                                            struct promql_tree **ret_tree, struct buf *error);
-void tree_free(struct promql_tree *tree);
 /* Asserts the invariants of check.c for an expression, in O(nodes): for tests and debug builds. */
 void tree_validate(const struct promql_tree *tree);
 
@@ -196,6 +178,8 @@ void tree_print_json(const struct node *node, struct buf *to);
 
 /* Prints "LINE:COLUMN" of a byte of the text, both from 1. */
 void tree_put_position(struct bytes text, uint32_t at, struct buf *to);
+/* "vector", "matrix", ... */
+const char *value_type_word(enum value_type type);
 /* "instant vector", "range vector", ... */
 const char *value_type_name(enum value_type type);
 

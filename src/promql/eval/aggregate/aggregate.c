@@ -16,10 +16,10 @@
 #include <math.h>
 
 #include "base/array.h"
+#include "base/precise.h"
 #include "base/text/quote.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/select/window.h"
-#include "base/precise.h"
 
 /* Bits that describe the values that a group has folded at a step. */
 enum {
@@ -61,29 +61,6 @@ struct aggregation_vector {
     uint32_t group_of_capacity;
 };
 
-static enum err
-group_add(struct aggregation_vector *a)
-{
-    struct fold_group g = {.floats_only = true};
-    g.column.present =
-        arena_new(&a->arena, bits_words(a->vector.grid.count) * sizeof *g.column.present);
-    if (g.column.present == NULL ||
-        !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
-        return ERR_NOMEM;
-    }
-    a->groups[a->group_count++] = g;
-    return OK;
-}
-
-/* The value of a step before the first one is folded, which then becomes the value: -0 for sums,
- * and NaN, which is neither the least nor the greatest. */
-static double
-value_before(enum token_type op)
-{
-    if (op == TOKEN_MIN || op == TOKEN_MAX) return NAN;
-    return op == TOKEN_SUM || op == TOKEN_AVG ? -0.0 : 0;
-}
-
 /* Widens the lists of a group to include `more`. */
 static enum err
 aggregate_make_room(struct aggregation_vector *a, struct fold_group *g, struct step_room more)
@@ -104,7 +81,12 @@ aggregate_make_room(struct aggregation_vector *a, struct fold_group *g, struct s
     }
     assert(room.end <= a->vector.grid.count);
     g->column.kept = room;
-    double begin = value_before(a->node->aggregation.op);
+    /* The value before the first one is folded, which then becomes the value: -0 for sums, and NaN,
+     * which is neither the least nor the greatest. */
+    enum token_type op = a->node->aggregation.op;
+    double begin = op == TOKEN_MIN || op == TOKEN_MAX   ? NAN
+                   : op == TOKEN_SUM || op == TOKEN_AVG ? -0.0
+                                                        : 0;
     for (uint32_t i = room.first; i < room.end; i++) {
         if (before.end == 0 || i < before.first || i >= before.end) g->column.values[i] = begin;
     }
@@ -117,7 +99,15 @@ find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_id)
     if (grouping_find(&a->grouping, labels, ret_id)) return ERR_NOMEM;
     if (*ret_id < a->group_count) return OK;
     assert(*ret_id == a->group_count); /* invariant 1 */
-    return group_add(a);
+    size_t words = bits_words(a->vector.grid.count);
+    struct fold_group g = {.floats_only = true};
+    g.column.present = arena_new(&a->arena, words * sizeof *g.column.present);
+    if (g.column.present == NULL ||
+        !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
+        return ERR_NOMEM;
+    }
+    a->groups[a->group_count++] = g;
+    return OK;
 }
 
 /* --- folding ---------------------------------------------------------------------------------- */
@@ -396,17 +386,6 @@ finish_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i)
 }
 
 static enum err
-give_histograms(struct aggregation_vector *a, struct fold_group *g)
-{
-    if (g->sums == NULL) return OK;
-    assert(!g->floats_only); /* invariant 4 */
-    g->column.histograms =
-        room_list(&a->arena, g->column.kept, g->sums, g->column.kept, sizeof *g->column.histograms);
-    if (g->column.histograms == NULL) return eval_no_memory(a->vector.ev);
-    return OK;
-}
-
-static enum err
 finish_group(struct aggregation_vector *a, struct fold_group *g)
 {
     enum token_type op = a->node->aggregation.op;
@@ -438,7 +417,11 @@ finish_group(struct aggregation_vector *a, struct fold_group *g)
         }
         if (e) return e;
     }
-    return give_histograms(a, g);
+    if (g->sums == NULL) return OK;
+    assert(!g->floats_only); /* invariant 4 */
+    struct step_room kept = g->column.kept;
+    g->column.histograms = room_list(&a->arena, kept, g->sums, kept, sizeof *g->column.histograms);
+    return g->column.histograms == NULL ? eval_no_memory(a->vector.ev) : OK;
 }
 
 /* --- count_values ----------------------------------------------------------------------------- */
@@ -639,20 +622,6 @@ note_quantile(const struct aggregation_vector *a, double q)
 }
 
 static enum err
-set_up_quantile(struct aggregation_vector *a, const struct plan_node *param)
-{
-    double *params;
-    enum err e = scalar_values(a->vector.ev, param, &params);
-    if (e) return e;
-    a->params = params;
-    struct param_extremes x = param_extremes_of(params, a->vector.grid.count);
-    if (x.nan) note_quantile(a, NAN);
-    if (x.greatest > 1) note_quantile(a, x.greatest);
-    if (x.least < 0) note_quantile(a, x.least);
-    return OK;
-}
-
-static enum err
 aggregate_set_up(struct aggregation_vector *a, const struct plan_node *x)
 {
     struct evaluation *ev = a->vector.ev;
@@ -661,7 +630,17 @@ aggregate_set_up(struct aggregation_vector *a, const struct plan_node *x)
     if (values) a->value_label = node_inside(node->aggregation.param)->string;
     if (grouping_of_aggregation(&a->grouping, ev->budget, node, a->value_label))
         return eval_no_memory(ev);
-    if (node->aggregation.op == TOKEN_QUANTILE) return set_up_quantile(a, plan_scalars(x->first));
+    if (node->aggregation.op == TOKEN_QUANTILE) {
+        double *params;
+        enum err e = scalar_values(ev, plan_scalars(x->first), &params);
+        if (e) return e;
+        a->params = params;
+        struct param_extremes most = param_extremes_of(params, a->vector.grid.count);
+        if (most.nan) note_quantile(a, NAN);
+        if (most.greatest > 1) note_quantile(a, most.greatest);
+        if (most.least < 0) note_quantile(a, most.least);
+        return OK;
+    }
     if (!values || label_name_is_valid(a->value_label)) return OK;
     buf_put_text(&ev->error, "invalid label name ");
     quote_text(&ev->error, a->value_label);
@@ -684,16 +663,10 @@ vector_aggregation_new(struct evaluation *ev, const struct plan_node *x, struct 
                        struct vector **ret_vector)
 {
     static const struct vector_ops ops = {aggregation_next, aggregation_free};
-    struct aggregation_vector *a = mem_new(ev->budget, sizeof *a);
-    if (a == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    a->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = of->grid,
-                                .one_name = !may_have_name(x->node),
-                                .each_once = true};
+    struct aggregation_vector *a = vector_alloc(ev, sizeof *a, &ops, of);
+    if (a == NULL) return eval_no_memory(ev);
+    a->vector.one_name = !may_have_name(x->node);
+    a->vector.each_once = true;
     a->of = of;
     a->node = x->node;
     arena_init(&a->arena, ev->budget, 0, 0);

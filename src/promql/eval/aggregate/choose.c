@@ -93,23 +93,13 @@ wanted(const struct choosing_vector *v, uint32_t step)
 
 /* --- limit_ratio ------------------------------------------------------------------------------ */
 
-/* The position of a series between 0 and 1, by a hash of its labels. */
-static enum err
-place_of(struct choosing_vector *v, struct bytes labels, double *ret)
-{
-    uint64_t hash;
-    if (labels_prometheus_hash(labels, &v->hashed, &hash)) return eval_no_memory(v->vector.ev);
-    *ret = (double)hash / 0x1p64;
-    return OK;
-}
-
 /* Drops the steps at which a column is not chosen. */
 static enum err
 pass_by_ratio(struct choosing_vector *v, struct column *c)
 {
-    double place = 0;
-    enum err e = place_of(v, c->labels, &place);
-    if (e) return e;
+    uint64_t hash;
+    if (labels_prometheus_hash(c->labels, &v->hashed, &hash)) return eval_no_memory(v->vector.ev);
+    double place = (double)hash / 0x1p64; /* of the series, between 0 and 1 */
     for (bits_each(i, c->present, v->vector.grid.count)) {
         double r = v->params[i];
         bool chosen = r >= 0 ? place < r : place >= 1 + r;
@@ -238,17 +228,6 @@ is_worse(const struct choosing_vector *v, const struct ranked_value *a,
 }
 
 static void
-heap_push(const struct choosing_vector *v, struct ranked_value *heap, uint32_t count,
-          struct ranked_value x)
-{
-    uint32_t i = count;
-    for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2) {
-        heap[i] = heap[(i - 1) / 2];
-    }
-    heap[i] = x;
-}
-
-static void
 heap_replace_top(const struct choosing_vector *v, struct ranked_value *heap, uint32_t count,
                  struct ranked_value x)
 {
@@ -295,14 +274,6 @@ resize(struct choosing_vector *v, struct group_ranking *r, struct step_room at, 
     return OK;
 }
 
-static enum err
-grow(struct choosing_vector *v, struct group_ranking *r)
-{
-    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* most groups are small */
-    assert(r->room < v->most_wanted);                                  /* invariant 3 */
-    return resize(v, r, r->at, room < v->most_wanted ? room : v->most_wanted);
-}
-
 /* The heaps of a column's group, at all steps of the column. */
 static enum err
 find_ranking(struct choosing_vector *v, const struct column *c, struct group_ranking **ret)
@@ -335,7 +306,11 @@ rank_value(struct choosing_vector *v, struct group_ranking *r, const struct colu
     if (full && !ranks_before(v, c->values[step], heap_of(r, step)->value)) {
         return OK;
     }
-    if (!full && *count == r->room) e = grow(v, r);
+    if (!full && *count == r->room) {
+        uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* most are small */
+        assert(r->room < v->most_wanted);                                  /* invariant 3 */
+        e = resize(v, r, r->at, room < v->most_wanted ? room : v->most_wanted);
+    }
     if (e == OK && *id == UINT32_MAX) e = series_add(v, c, id);
     if (e) return e;
     assert(full || *count < r->room); /* invariant 3 */
@@ -347,7 +322,11 @@ rank_value(struct choosing_vector *v, struct group_ranking *r, const struct colu
         heap_replace_top(v, heap, *count, x);
         series_leave(v, leaves);
     } else {
-        heap_push(v, heap, (*count)++, x);
+        uint32_t i = (*count)++;
+        for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2) {
+            heap[i] = heap[(i - 1) / 2];
+        }
+        heap[i] = x;
     }
     return eval_work(v->vector.ev, 32); /* about the depth of the heap */
 }
@@ -448,21 +427,15 @@ list_chosen(struct choosing_vector *v)
 }
 
 static enum err
-rank_all(struct choosing_vector *v)
-{
-    struct column *c;
-    enum err e;
-    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
-        e = rank(v, c);
-        if (e) return e;
-    }
-    return e ? e : list_chosen(v);
-}
-
-static enum err
 ranked_next(struct choosing_vector *v, struct column **ret_column)
 {
-    enum err e = v->ranked ? OK : rank_all(v);
+    struct column *c;
+    enum err e = OK;
+    while (!v->ranked && (e = vector_next(v->of, &c)) == OK && c != NULL) {
+        e = rank(v, c);
+        if (e) break;
+    }
+    if (!v->ranked && e == OK) e = list_chosen(v);
     v->ranked = true;
     *ret_column = NULL;
     if (e || v->next == v->chosen_count) return e;
@@ -581,16 +554,9 @@ vector_choosing_new(struct evaluation *ev, const struct plan_node *x, struct vec
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {choosing_next, choosing_free};
-    struct choosing_vector *v = mem_new(ev->budget, sizeof *v);
-    if (v == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    v->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = of->grid,
-                                .one_name = of->one_name,
-                                .each_once = of->each_once};
+    struct choosing_vector *v = vector_alloc(ev, sizeof *v, &ops, of);
+    if (v == NULL) return eval_no_memory(ev);
+    v->vector.each_once = of->each_once;
     v->of = of;
     v->node = x->node;
     arena_init(&v->arena, ev->budget, 0, 0);

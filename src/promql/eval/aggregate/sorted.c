@@ -152,36 +152,25 @@ sorted_free(struct vector *v)
     mem_free(v->ev->budget, s, sizeof *s);
 }
 
-/* A range query may have a single step. */
-static bool
-is_range(const struct evaluation *ev, const struct grid *grid)
-{
-    return grid->count > 1 || (grid_equal(grid, &ev->grid) && ev->end_ms != grid->first_ms);
-}
-
 enum err
 vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector *of,
                   struct vector **ret_vector)
 {
     static const struct vector_ops ops = {sorted_next, sorted_free};
+    /* A range query may have a single step. */
+    bool is_range =
+        of->grid.count > 1 || (grid_equal(&of->grid, &ev->grid) && ev->end_ms != of->grid.first_ms);
     *ret_vector = of;
-    if (is_range(ev, &of->grid)) {
+    if (is_range) {
         notes_add(&ev->notes, NOTE_WARNING, call->at,
                   "sort is ineffective for range queries since results are always ordered by "
                   "labels");
         return OK;
     }
     assert(of->grid.count == 1); /* values at one step are compared */
-    struct sorted_vector *s = mem_new(ev->budget, sizeof *s);
-    if (s == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    s->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = of->grid,
-                                .one_name = of->one_name,
-                                .each_once = of->each_once};
+    struct sorted_vector *s = vector_alloc(ev, sizeof *s, &ops, of);
+    if (s == NULL) return eval_no_memory(ev);
+    s->vector.each_once = of->each_once;
     s->of = of;
     s->call = call;
     columns_init(&s->kept, ev->budget, &ev->held);
@@ -190,15 +179,6 @@ vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector 
 }
 
 /* --- expressions with an order ---------------------------------------------------------------- */
-
-static bool
-binary_has_order(const struct node *n)
-{
-    const struct node *left = n->binary.left, *right = n->binary.right;
-    if (!n->binary.matches) return node_has_order(left->type == VALUE_SCALAR ? right : left);
-    if (n->binary.op == TOKEN_OR) return true; /* the left side is before the right one */
-    return node_has_order(n->binary.matching.cardinality == ONE_TO_MANY ? right : left);
-}
 
 static bool
 call_has_order(const struct node *n)
@@ -229,12 +209,17 @@ call_has_order(const struct node *n)
 bool
 node_has_order(const struct node *n)
 {
+    const struct node *left, *right;
     n = node_inside(n);
     switch (n->kind) {
     case NODE_UNARY:
         return node_has_order(n->unary.expr);
     case NODE_BINARY:
-        return binary_has_order(n);
+        left = n->binary.left;
+        right = n->binary.right;
+        if (!n->binary.matches) return node_has_order(left->type == VALUE_SCALAR ? right : left);
+        if (n->binary.op == TOKEN_OR) return true; /* the left side is before the right one */
+        return node_has_order(n->binary.matching.cardinality == ONE_TO_MANY ? right : left);
     case NODE_CALL:
         return call_has_order(n);
     case NODE_AGGREGATION:

@@ -576,14 +576,9 @@ vector_estimate_new(struct evaluation *ev, const struct plan_node *plan, struct 
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {estimate_next, estimate_free};
-    struct estimate_vector *x = mem_new(ev->budget, sizeof *x);
-    if (x == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    bool drops_name = !ev->features.delayed_name_removal;
-    x->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || drops_name};
+    struct estimate_vector *x = vector_alloc(ev, sizeof *x, &ops, of);
+    if (x == NULL) return eval_no_memory(ev);
+    x->vector.one_name |= !ev->features.delayed_name_removal;
     x->of = of;
     x->call = plan->node;
     columns_init(&x->buckets, ev->budget, &ev->held);

@@ -185,89 +185,68 @@ note_values(struct info_vector *v, bool *ret_any)
 
 /* --- times of info series --------------------------------------------------------------------- */
 
-/* The time of vectors: `ms` if it is fixed, else `ms` before the step. */
+/* The time of selectors: `ms` if it is fixed, else `ms` before the step. */
 struct reference {
     enum { NO_VECTOR, ONE_TIME, SEVERAL_TIMES } kind;
     bool fixed;
     int64_t ms;
 };
 
-static enum err reference_of(struct evaluation *ev, const struct node *n, struct reference *ret);
-
 /* Moves a reference by the shift of a selector or a subquery. */
 static enum err
-shift_reference(struct evaluation *ev, const struct shift *shift, struct reference below,
-                struct reference *ret)
+shift_reference(struct evaluation *ev, const struct shift *shift, struct reference *r)
 {
     int64_t offset_ms;
     enum err e = duration_value(ev, &shift->offset, false, &offset_ms);
     if (e) return e;
-    *ret = below;
-    if (below.kind != ONE_TIME || below.fixed) return OK;
-    ret->ms += offset_ms;
-    if (shift->at == AT_NONE) return OK;
-    ret->fixed = true;
-    ret->ms = time_before(shift_at_ms(ev, shift), ret->ms);
+    if (shift->at != AT_NONE)
+        *r = (struct reference){ONE_TIME, true, time_before(shift_at_ms(ev, shift), offset_ms)};
+    else
+        r->ms = r->fixed ? time_before(r->ms, offset_ms) : r->ms + offset_ms;
     return OK;
 }
 
-/* Merges the reference of an operand; scalars have none. */
+/* Notes the times of the selectors of a vector, which is evaluated at `at`. */
 static enum err
-add_reference(struct evaluation *ev, const struct node *n, struct reference *r)
+note_times(struct evaluation *ev, const struct node *n, struct reference at, struct reference *all)
 {
-    struct reference more;
-    if (n->type != VALUE_VECTOR && n->type != VALUE_MATRIX) return OK;
-    enum err e = reference_of(ev, n, &more);
-    if (e) return e;
-    bool same = more.fixed == r->fixed && more.ms == r->ms;
-    if (r->kind == NO_VECTOR)
-        *r = more;
-    else if (more.kind != ONE_TIME || !same)
-        r->kind = SEVERAL_TIMES;
-    return OK;
-}
-
-static enum err
-reference_of_call(struct evaluation *ev, const struct node *n, struct reference *ret)
-{
-    bool is_info =
-        n->call.function == &functions[FUNCTION_INFO]; /* the second argument is not a vector */
-    uint32_t count = is_info ? 1 : n->call.argument_count;
+    bool any = false, is_info;
     enum err e = OK;
-    *ret = (struct reference){.kind = NO_VECTOR};
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = add_reference(ev, n->call.arguments[i], ret);
-    }
-    if (ret->kind == NO_VECTOR) ret->kind = SEVERAL_TIMES; /* vector(1) */
-    return e;
-}
-
-static enum err
-reference_of(struct evaluation *ev, const struct node *n, struct reference *ret)
-{
-    const struct reference now = {.kind = ONE_TIME};
-    enum err e;
     n = node_inside(n);
-    *ret = (struct reference){.kind = NO_VECTOR};
     switch (n->kind) {
     case NODE_SELECTOR:
-        return shift_reference(ev, &n->selector.shift, now, ret);
     case NODE_RANGE:
-        return shift_reference(ev, &n->range.selector->selector.shift, now, ret);
+        if (n->kind == NODE_RANGE) n = n->range.selector;
+        e = shift_reference(ev, &n->selector.shift, &at);
+        bool same = at.fixed == all->fixed && at.ms == all->ms;
+        if (all->kind == NO_VECTOR)
+            *all = at;
+        else if (!same)
+            all->kind = SEVERAL_TIMES;
+        return e;
     case NODE_SUBQUERY:
-        e = reference_of(ev, n->subquery.expr, ret);
-        return e ? e : shift_reference(ev, &n->subquery.shift, *ret, ret);
+        e = shift_reference(ev, &n->subquery.shift, &at);
+        return e ? e : note_times(ev, n->subquery.expr, at, all);
     case NODE_CALL:
-        return reference_of_call(ev, n, ret);
+        is_info = n->call.function == &functions[FUNCTION_INFO]; /* its second argument is none */
+        for (uint32_t i = 0; i < (is_info ? 1 : n->call.argument_count) && e == OK; i++) {
+            const struct node *argument = n->call.arguments[i];
+            if (argument->type != VALUE_VECTOR && argument->type != VALUE_MATRIX) continue;
+            any = true;
+            e = note_times(ev, argument, at, all);
+        }
+        if (!any) all->kind = SEVERAL_TIMES; /* vector(1) */
+        return e;
     case NODE_BINARY:
-        e = add_reference(ev, n->binary.left, ret);
-        return e ? e : add_reference(ev, n->binary.right, ret);
+        if (n->binary.left->type == VALUE_VECTOR) e = note_times(ev, n->binary.left, at, all);
+        if (e || n->binary.right->type != VALUE_VECTOR) return e;
+        return note_times(ev, n->binary.right, at, all);
     case NODE_AGGREGATION:
-        return reference_of(ev, n->aggregation.expr, ret);
+        return note_times(ev, n->aggregation.expr, at, all);
     case NODE_UNARY:
-        return reference_of(ev, n->unary.expr, ret);
+        return note_times(ev, n->unary.expr, at, all);
     default:
-        ret->kind = SEVERAL_TIMES;
+        all->kind = SEVERAL_TIMES;
         return OK;
     }
 }
@@ -276,8 +255,8 @@ reference_of(struct evaluation *ev, const struct node *n, struct reference *ret)
 static enum err
 shift_selector(struct info_vector *v, struct grid *ret_grid)
 {
-    struct reference r;
-    enum err e = reference_of(v->vector.ev, v->argument, &r);
+    struct reference r = {.kind = NO_VECTOR};
+    enum err e = note_times(v->vector.ev, v->argument, (struct reference){.kind = ONE_TIME}, &r);
     *ret_grid = v->vector.grid;
     if (e || r.kind != ONE_TIME) return e;
     if (r.fixed) {
@@ -300,19 +279,6 @@ put_signature(struct info_vector *v, struct bytes metric, struct bytes labels)
         buf_put_counted(&v->signature, labels_get(labels, bytes_of_text(identity_names[i])));
     }
     return buf_error(&v->signature) ? eval_no_memory(v->vector.ev) : OK;
-}
-
-static enum err
-read_argument(struct info_vector *v)
-{
-    uint32_t steps = v->vector.grid.count;
-    struct column *c;
-    enum err e;
-    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
-        if (columns_add(&v->kept, c, steps)) return eval_no_memory(v->vector.ev);
-        bits_add(v->any, c->present, steps);
-    }
-    return e;
 }
 
 static enum err
@@ -402,8 +368,13 @@ read_infos(struct info_vector *v)
 static enum err
 info_read_all(struct info_vector *v)
 {
+    struct column *c;
     bool any;
-    enum err e = read_argument(v);
+    enum err e;
+    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
+        if (columns_add(&v->kept, c, v->vector.grid.count)) return eval_no_memory(v->vector.ev);
+        bits_add(v->any, c->present, v->vector.grid.count);
+    }
     if (e == OK) e = begin_selector(v);
     if (e == OK) e = note_values(v, &any);
     return e || !any ? e : read_infos(v);
@@ -559,13 +530,9 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
                 struct vector **ret_vector)
 {
     static const struct vector_ops ops = {info_next, info_free};
-    struct info_vector *v = mem_new(ev->budget, sizeof *v);
+    struct info_vector *v = vector_alloc(ev, sizeof *v, &ops, of);
+    if (v == NULL) return eval_no_memory(ev);
     size_t words = bits_words(of->grid.count);
-    if (v == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
     v->of = of;
     v->argument = call->call.arguments[0];
     v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);

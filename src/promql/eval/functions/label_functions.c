@@ -134,17 +134,12 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
           struct vector **ret_vector)
 {
     static const struct vector_ops ops = {label_next, label_free};
-    struct label_vector *l = mem_new(ev->budget, sizeof *l);
+    struct label_vector *l = vector_alloc(ev, sizeof *l, &ops, of);
     struct node **arguments = call->call.arguments;
     uint32_t count = call->call.argument_count;
-    if (l == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
+    if (l == NULL) return eval_no_memory(ev);
     l->target = node_inside(arguments[1])->string;
-    bool names = bytes_equal_text(l->target, "__name__");
-    l->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name && !names};
+    if (bytes_equal_text(l->target, "__name__")) l->vector.one_name = false;
     l->of = of;
     assert(count >= 3); /* as functions.def says */
     l->source_count = replaces ? 1 : count - 3;

@@ -5,17 +5,11 @@
  * these are a check that no two series have the same labels at a step (unique_vector), and a join
  * of columns with the same labels to one (joined_vector).
  *
- * Invariants:
- *
- *  1. A mapped column has the steps of the column that it was made of.
- *  2. unique_vector: `table` has each of the columns that were seen once, by the hash of its
- *     labels.
- *  3. joined_vector: the same of the columns that are kept, no two of which have the same labels.
+ * Invariant 1: a mapped column has the steps of the column that it was made of.
  */
 #include <assert.h>
 #include <math.h>
 
-#include "base/hash/hash.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 
@@ -78,35 +72,30 @@ static double (*const functions_of_one[FUNCTION_COUNT + 1])(double) = {
 
 /* --- functions of histograms ------------------------------------------------------------------ */
 
-static double
-count_of(const struct fhist *h)
+static bool
+is_of_histograms(enum function_id id)
 {
-    return h->count;
+    return id == FUNCTION_HISTOGRAM_COUNT || id == FUNCTION_HISTOGRAM_SUM ||
+           id == FUNCTION_HISTOGRAM_AVG || id == FUNCTION_HISTOGRAM_STDDEV ||
+           id == FUNCTION_HISTOGRAM_STDVAR;
 }
 
 static double
-sum_of(const struct fhist *h)
+number_of_histogram(enum function_id id, const struct fhist *h)
 {
-    return h->sum;
+    switch (id) {
+    case FUNCTION_HISTOGRAM_COUNT:
+        return h->count;
+    case FUNCTION_HISTOGRAM_SUM:
+        return h->sum;
+    case FUNCTION_HISTOGRAM_AVG:
+        return h->sum / h->count;
+    case FUNCTION_HISTOGRAM_STDDEV:
+        return sqrt(fhist_variance(h));
+    default:
+        return fhist_variance(h);
+    }
 }
-
-static double
-average_of(const struct fhist *h)
-{
-    return h->sum / h->count;
-}
-
-static double
-deviation_of(const struct fhist *h)
-{
-    return sqrt(fhist_variance(h));
-}
-
-static double (*const functions_of_histograms[FUNCTION_COUNT + 1])(const struct fhist *) = {
-    [FUNCTION_HISTOGRAM_COUNT] = count_of,        [FUNCTION_HISTOGRAM_SUM] = sum_of,
-    [FUNCTION_HISTOGRAM_AVG] = average_of,        [FUNCTION_HISTOGRAM_STDDEV] = deviation_of,
-    [FUNCTION_HISTOGRAM_STDVAR] = fhist_variance,
-};
 
 /* --- dates ------------------------------------------------------------------------------------ */
 
@@ -182,14 +171,6 @@ is_date(enum function_id id)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* Multiplies by the inverse, which is exact for 0.1 and similar numbers. */
-static double
-round_to(double x, double nearest)
-{
-    double inverse = 1 / nearest;
-    return floor(x * inverse + 0.5) / inverse;
-}
-
 /* False: no result at this step. */
 static bool
 map_value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
@@ -213,7 +194,8 @@ map_value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
     } else if (m->id == FUNCTION_CLAMP_MAX) {
         *ret = number_least(a, x);
     } else {
-        *ret = round_to(x, a);
+        double inverse = 1 / a; /* exact for 0.1 and similar numbers */
+        *ret = floor(x * inverse + 0.5) / inverse;
     }
     return true;
 }
@@ -240,8 +222,8 @@ static enum err
 map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
 {
     struct evaluation *ev = m->vector.ev;
-    if (functions_of_histograms[m->id] != NULL) {
-        column_set(&m->column, step, functions_of_histograms[m->id](h));
+    if (is_of_histograms(m->id)) {
+        column_set(&m->column, step, number_of_histogram(m->id, h));
     } else if (m->id == FUNCTION_TIMESTAMP) {
         column_set(&m->column, step, (double)grid_time(&m->vector.grid, step) / 1000);
     } else if (m->id == FUNCTION_COUNT) {
@@ -259,7 +241,7 @@ static enum err
 map_column(struct map_vector *m, const struct column *c)
 {
     uint32_t steps = m->vector.grid.count;
-    bool of_histograms = functions_of_histograms[m->id] != NULL;
+    bool of_histograms = is_of_histograms(m->id);
     column_clear(&m->column, steps);
     arena_reset(&m->arena);
     for (bits_each(i, c->present, steps)) {
@@ -272,20 +254,6 @@ map_column(struct map_vector *m, const struct column *c)
             column_set(&m->column, i, value);
         }
     }
-    return OK;
-}
-
-/* Functions of histograms keep the type and the unit, as in Prometheus. */
-static enum err
-map_put_labels(struct map_vector *m, const struct column *c)
-{
-    struct evaluation *ev = m->vector.ev;
-    bool keeps_type = functions_of_histograms[m->id] != NULL && !ev->features.delayed_name_removal;
-    if (!keeps_type) return eval_other_metric(ev, c, &m->labels, &m->column);
-    buf_clear(&m->labels);
-    labels_drop(&m->labels, c->labels, &(struct name_list){NULL, 0}, true);
-    if (buf_error(&m->labels)) return eval_no_memory(ev);
-    m->column.labels = buf_bytes(&m->labels);
     return OK;
 }
 
@@ -302,10 +270,14 @@ map_next(struct vector *v, struct column **ret_column)
         e = map_column(m, c);
         if (e) return e;
         if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        e = map_put_labels(m, c);
-        if (e) return e;
         *ret_column = &m->column;
-        return OK;
+        /* Functions of histograms keep the type and the unit, as in Prometheus. */
+        bool keeps_type = is_of_histograms(m->id) && !v->ev->features.delayed_name_removal;
+        if (!keeps_type) return eval_other_metric(v->ev, c, &m->labels, &m->column);
+        buf_clear(&m->labels);
+        labels_drop(&m->labels, c->labels, &(struct name_list){NULL, 0}, true);
+        m->column.labels = buf_bytes(&m->labels);
+        return buf_error(&m->labels) ? eval_no_memory(v->ev) : OK;
     }
 }
 
@@ -329,7 +301,7 @@ map_set_up(struct map_vector *m, const struct plan_node *x)
     bool is_call = node->kind == NODE_CALL;
     m->id = is_call ? (enum function_id)(node->call.function - functions) : FUNCTION_COUNT;
     m->function = functions_of_one[m->id];
-    bool known = m->function != NULL || functions_of_histograms[m->id] != NULL || is_date(m->id) ||
+    bool known = m->function != NULL || is_of_histograms(m->id) || is_date(m->id) ||
                  m->id == FUNCTION_START_TIMESTAMP || m->id == FUNCTION_CLAMP ||
                  m->id == FUNCTION_CLAMP_MIN || m->id == FUNCTION_CLAMP_MAX ||
                  m->id == FUNCTION_ROUND || m->id == FUNCTION_TIMESTAMP;
@@ -352,14 +324,11 @@ vector_map_new(struct evaluation *ev, const struct plan_node *x, struct vector *
                struct vector **ret_vector)
 {
     static const struct vector_ops ops = {map_next, map_free};
-    struct map_vector *m = mem_new(ev->budget, sizeof *m);
-    if (m == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
+    struct map_vector *m = vector_alloc(ev, sizeof *m, &ops, of);
+    if (m == NULL) return eval_no_memory(ev);
     assert(of == NULL || of->grid.count == x->grid.count); /* invariant 1 */
-    m->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = x->grid, .one_name = true, .each_once = true};
+    m->vector.grid = x->grid;
+    m->vector.one_name = m->vector.each_once = true;
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
@@ -506,7 +475,6 @@ struct unique_vector {
     bool by_labels;      /* series are ordered by labels */
     bool at_all;         /* refuses equal series even if they have no step in common */
     struct columns seen; /* labels and bits */
-    struct table table;
 };
 
 /* If series of one name are ordered by labels, those with a type come before those without, unless
@@ -534,20 +502,15 @@ unique_next(struct vector *v, struct column **ret_column)
     enum err e = vector_next(u->of, ret_column);
     struct column *c = *ret_column;
     if (e || c == NULL || !may_repeat(u, c)) return e;
-    uint64_t hash = hash_bytes(c->labels, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
-        struct column *seen = &u->seen.items[id];
-        if (!bytes_equal(seen->labels, c->labels)) continue;
-        if (u->at_all || bits_meet(seen->present, c->present, steps)) {
-            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-        }
-        bits_add(seen->present, c->present, steps);
-        return OK;
+    struct column *seen = columns_find(&u->seen, c->labels);
+    if (seen == NULL) {
+        bool added = columns_add_bits(&u->seen, c, steps) == OK && columns_index(&u->seen) == OK;
+        return added ? OK : eval_no_memory(ev);
     }
-    if (!table_reserve(&u->table, ev->budget, 1)) return eval_no_memory(ev);
-    if (columns_add_bits(&u->seen, c, steps)) return eval_no_memory(ev);
-    table_add(&u->table, hash, u->seen.count - 1);
-    assert(u->table.count == u->seen.count); /* invariant 2 */
+    if (u->at_all || bits_meet(seen->present, c->present, steps)) {
+        return eval_fail(ev, "vector cannot contain metrics with the same labelset");
+    }
+    bits_add(seen->present, c->present, steps);
     return OK;
 }
 
@@ -557,7 +520,6 @@ unique_free(struct vector *v)
     struct unique_vector *u = (struct unique_vector *)v;
     vector_free(u->of);
     columns_fini(&u->seen);
-    table_fini(&u->table, v->ev->budget);
     mem_free(v->ev->budget, u, sizeof *u);
 }
 
@@ -565,12 +527,8 @@ enum err
 vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {unique_next, unique_free};
-    struct unique_vector *u = mem_new(ev->budget, sizeof *u);
-    if (u == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    u->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
+    struct unique_vector *u = vector_alloc(ev, sizeof *u, &ops, of);
+    if (u == NULL) return eval_no_memory(ev);
     u->of = of;
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;
@@ -605,45 +563,20 @@ struct joined_vector {
     struct vector vector; /* first */
     struct vector *of;
     struct columns kept;
-    struct table table;
     bool read;
     uint32_t next;
 };
 
 static enum err
-join_all(struct joined_vector *j)
-{
-    struct evaluation *ev = j->vector.ev;
-    uint32_t steps = j->vector.grid.count;
-    struct column *c;
-    enum err e;
-    while ((e = vector_next(j->of, &c)) == OK && c != NULL) {
-        uint64_t hash = hash_bytes(c->labels, 0);
-        struct column *known = NULL;
-        for (uint32_t at = TABLE_START, id; table_next(&j->table, hash, &at, &id);) {
-            if (bytes_equal(j->kept.items[id].labels, c->labels)) known = &j->kept.items[id];
-        }
-        if (known != NULL && bits_meet(known->present, c->present, steps)) {
-            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-        }
-        if (known != NULL) {
-            if (columns_join(&j->kept, known, c, steps)) return eval_no_memory(ev);
-            continue;
-        }
-        if (!table_reserve(&j->table, ev->budget, 1) || columns_add(&j->kept, c, steps)) {
-            return eval_no_memory(ev);
-        }
-        table_add(&j->table, hash, j->kept.count - 1);
-        assert(j->table.count == j->kept.count); /* invariant 3 */
-    }
-    return e;
-}
-
-static enum err
 joined_next(struct vector *v, struct column **ret_column)
 {
     struct joined_vector *j = (struct joined_vector *)v;
-    enum err e = j->read ? OK : join_all(j);
+    struct column *c;
+    enum err e = OK;
+    while (!j->read && (e = vector_next(j->of, &c)) == OK && c != NULL) {
+        e = eval_collect(v->ev, &j->kept, c, v->grid.count);
+        if (e) break;
+    }
     j->read = true;
     *ret_column = e == OK && j->next < j->kept.count ? &j->kept.items[j->next++] : NULL;
     return e;
@@ -655,7 +588,6 @@ joined_free(struct vector *v)
     struct joined_vector *j = (struct joined_vector *)v;
     vector_free(j->of);
     columns_fini(&j->kept);
-    table_fini(&j->table, v->ev->budget);
     mem_free(v->ev->budget, j, sizeof *j);
 }
 
@@ -667,13 +599,9 @@ vector_joined_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         *ret_vector = of;
         return OK;
     }
-    struct joined_vector *j = mem_new(ev->budget, sizeof *j);
-    if (j == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    j->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name, .each_once = true};
+    struct joined_vector *j = vector_alloc(ev, sizeof *j, &ops, of);
+    if (j == NULL) return eval_no_memory(ev);
+    j->vector.each_once = true;
     j->of = of;
     columns_init(&j->kept, ev->budget, &ev->held);
     *ret_vector = &j->vector;

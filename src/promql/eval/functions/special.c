@@ -92,13 +92,9 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
                   struct vector **ret_vector)
 {
     static const struct vector_ops ops = {absent_next, absent_free};
-    struct absent_vector *a = mem_new(ev->budget, sizeof *a);
-    if (a == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    a->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = true, .each_once = true};
+    struct absent_vector *a = vector_alloc(ev, sizeof *a, &ops, of);
+    if (a == NULL) return eval_no_memory(ev);
+    a->vector.one_name = a->vector.each_once = true;
     a->of = of;
     buf_init(&a->labels, ev->budget, 64 << 20);
     enum err e = column_init(&a->column, ev->budget, of->grid.count) ? eval_no_memory(ev) : OK;
@@ -145,16 +141,9 @@ enum err
 vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {floats_next, floats_free};
-    struct floats_vector *f = mem_new(ev->budget, sizeof *f);
-    if (f == NULL) {
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    f->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = of->grid,
-                                .one_name = of->one_name,
-                                .each_once = of->each_once};
+    struct floats_vector *f = vector_alloc(ev, sizeof *f, &ops, of);
+    if (f == NULL) return eval_no_memory(ev);
+    f->vector.each_once = of->each_once;
     f->of = of;
     *ret_vector = &f->vector;
     return OK;

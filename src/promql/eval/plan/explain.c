@@ -26,7 +26,7 @@
 enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };
 
 struct explaining {
-    struct query_plan *plan;
+    struct promql_plan *plan;
     struct evaluation *ev;
     struct buf text;
     bool surveys; /* the index is asked */
@@ -99,7 +99,7 @@ put_text(struct explaining *p, struct plan_figures *f, const struct plan_node *x
 static enum err
 add_figures(struct explaining *p, struct plan_figures *above, struct plan_node *x)
 {
-    struct query_plan *plan = p->plan;
+    struct promql_plan *plan = p->plan;
     assert((above == NULL) == (plan->root == NULL)); /* invariant 1 */
     struct plan_figures *f = arena_new(&plan->arena, sizeof *f);
     if (f == NULL) return eval_no_memory(p->ev);
@@ -316,7 +316,7 @@ explain_operands(struct explaining *p, struct plan_figures *f, const struct plan
 }
 
 static enum err
-explain(struct query_plan *plan, struct evaluation *ev, struct plan_node *root, bool surveys)
+explain(struct promql_plan *plan, struct evaluation *ev, struct plan_node *root, bool surveys)
 {
     struct explaining p = {.plan = plan, .ev = ev, .surveys = surveys};
     buf_init(&p.text, plan->budget, TEXT_BYTES_MAX);
@@ -328,14 +328,14 @@ explain(struct query_plan *plan, struct evaluation *ev, struct plan_node *root, 
 /* --- the query plan --------------------------------------------------------------------------- */
 
 void
-query_plan_init(struct query_plan *plan, struct budget *budget)
+promql_plan_init(struct promql_plan *plan, struct budget *budget)
 {
-    *plan = (struct query_plan){.budget = budget};
+    *plan = (struct promql_plan){.budget = budget};
     arena_init(&plan->arena, budget, 0, 0);
 }
 
 void
-query_plan_fini(struct query_plan *plan)
+promql_plan_fini(struct promql_plan *plan)
 {
     for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {
         assert(budget_used(&f->budget) == 0); /* invariant 3 */
@@ -344,17 +344,17 @@ query_plan_fini(struct query_plan *plan)
 }
 
 enum err
-query_plan_survey(struct query_plan *plan, struct evaluation *ev, struct plan_node *root)
+promql_plan_survey(struct promql_plan *plan, struct evaluation *ev, struct plan_node *root)
 {
     return explain(plan, ev, root, true);
 }
 
 enum err
-query_plan_measure(struct query_plan *plan, struct evaluation *ev, struct plan_node *root)
+promql_plan_measure(struct promql_plan *plan, struct evaluation *ev, struct plan_node *root)
 {
     struct budget *budget = plan->budget;
-    query_plan_fini(plan);
-    query_plan_init(plan, budget);
+    promql_plan_fini(plan);
+    promql_plan_init(plan, budget);
     plan->was_run = true;
     enum err e = explain(plan, ev, root, false);
     for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {

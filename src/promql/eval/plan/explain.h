@@ -41,7 +41,7 @@ struct plan_figures {
     int64_t below_ns;
 };
 
-struct query_plan {
+struct promql_plan {
     struct budget *budget;
     struct arena arena;
     struct plan_figures *root; /* the first one of all */
@@ -50,22 +50,15 @@ struct query_plan {
 };
 
 /* An empty plan; its figures lie in an arena, charged to `budget`, which outlives it. */
-void query_plan_init(struct query_plan *plan, struct budget *budget);
-void query_plan_fini(struct query_plan *plan);
+void promql_plan_init(struct promql_plan *plan, struct budget *budget);
+void promql_plan_fini(struct promql_plan *plan);
 /* Fills an empty plan with the operators below `root`, and what they read according to the index.
  * Errors are those of a run, as far as they show without one. */
-MUST_CHECK enum err query_plan_survey(struct query_plan *plan, struct evaluation *ev,
-                                      struct plan_node *root);
+MUST_CHECK enum err promql_plan_survey(struct promql_plan *plan, struct evaluation *ev,
+                                       struct plan_node *root);
 /* Makes the operators below `root`, which will be run, the content of a plan: its figures will be
  * theirs. ERR_NOMEM. */
-MUST_CHECK enum err query_plan_measure(struct query_plan *plan, struct evaluation *ev,
-                                       struct plan_node *root);
-
-/* Appends the tree in JSON. */
-void query_plan_put(const struct query_plan *plan, enum plan_memory memory, struct buf *to);
-/* Appends one line with what is read. */
-void query_plan_put_line(const struct query_plan *plan, struct buf *to);
-/* The sum of what is read. False if it is not known. */
-bool query_plan_cost(const struct query_plan *plan, struct series_cost *ret, bool *ret_exact);
+MUST_CHECK enum err promql_plan_measure(struct promql_plan *plan, struct evaluation *ev,
+                                        struct plan_node *root);
 
 #endif

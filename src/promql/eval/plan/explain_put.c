@@ -42,7 +42,7 @@ add_up(struct plan_figures *x)
 }
 
 bool
-query_plan_cost(const struct query_plan *plan, struct series_cost *ret, bool *ret_exact)
+promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, bool *ret_exact)
 {
     *ret_exact = true;
     for (const struct plan_figures *x = plan->root; x != NULL; x = x->after) {
@@ -66,7 +66,7 @@ put_count(struct buf *to, const char *key, bool known, uint64_t value)
 
 /* The number of series that a node gives: its own, or those of the child that does its work. */
 static void
-plan_put_series(const struct query_plan *plan, const struct plan_figures *x, struct buf *to)
+plan_put_series(const struct promql_plan *plan, const struct plan_figures *x, struct buf *to)
 {
     if (!plan->was_run) {
         put_count(to, "series", x->series_known, x->series);
@@ -98,7 +98,7 @@ put_detail(const struct plan_figures *x, struct buf *to)
 }
 
 static void
-put_node(const struct query_plan *plan, const struct plan_figures *x, enum plan_memory memory,
+put_node(const struct promql_plan *plan, const struct plan_figures *x, enum plan_memory memory,
          struct buf *to)
 {
     buf_printf(to, "{\"operator\":\"%s\"", x->word);
@@ -124,11 +124,12 @@ put_node(const struct query_plan *plan, const struct plan_figures *x, enum plan_
     buf_put_text(to, "]}");
 }
 
-void
-query_plan_put(const struct query_plan *plan, enum plan_memory memory, struct buf *to)
+enum err
+promql_plan_put(const struct promql_plan *plan, enum plan_memory memory, struct buf *to)
 {
     add_up(plan->root);
     put_node(plan, plan->root, memory, to);
+    return buf_error(to);
 }
 
 /* --- a line ----------------------------------------------------------------------------------- */
@@ -150,7 +151,7 @@ put_read(const struct plan_figures *x, struct buf *to)
 }
 
 void
-query_plan_put_line(const struct query_plan *plan, struct buf *to)
+promql_plan_put_line(const struct promql_plan *plan, struct buf *to)
 {
     uint32_t count = 0;
     for (const struct plan_figures *x = plan->root; x != NULL; x = x->after) {

@@ -71,7 +71,7 @@ make_plan(struct planned *x, const char *text, uint32_t steps)
 {
     *x = (struct planned){.tree = NULL};
     buf_init(&x->text, NULL, 1 << 20);
-    enum err e = tree_parse(bytes_of_text(text), NULL, NULL, &x->tree, &x->text);
+    enum err e = promql_parse(bytes_of_text(text), NULL, NULL, &x->tree, &x->text);
     assert_int_equal(e, OK);
     x->ev = (struct evaluation){.tree = x->tree,
                                 .grid = {3600000, 60000, steps, true},
@@ -91,7 +91,7 @@ planned_fini(struct planned *x)
     buf_fini(&x->ev.error);
     arena_fini(&x->ev.arena);
     buf_fini(&x->text);
-    tree_free(x->tree);
+    promql_free(x->tree);
 }
 
 static void

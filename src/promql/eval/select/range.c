@@ -141,7 +141,7 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
 static bool
 takes_many(const struct range_vector *r)
 {
-    return r->floats_kind->function != NULL && r->extent == EXTENT_PLAIN && !r->fixed &&
+    return r->floats_kind->least > 0 && r->extent == EXTENT_PLAIN && !r->fixed &&
            !r->samples.looks_at_starts && !r->samples.takes_summaries;
 }
 
@@ -221,7 +221,7 @@ put_windows(struct range_vector *r, uint32_t step)
     assert(cut->count <= r->vector.grid.count - step); /* invariant 3 */
     enum err e = range_buffer_hold(&r->samples, cut->most, 0);
     if (e) return e;
-    r->floats_kind->function(&r->windows, r->result.values + step);
+    float_windows_evaluate(&r->windows, r->id, r->result.values + step);
     for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
         present[i] |= cut->present[i];
     }
@@ -291,6 +291,7 @@ fill_column(struct range_vector *r, struct bytes labels)
             if (e || i == steps) break;
         }
         struct sample_window w = {
+            .id = r->id,
             .end_ms = window_end(r, i),
             .range_ms = r->range_ms,
             .extent = r->extent,

@@ -23,19 +23,13 @@
 
 enum { SPREAD_MAX = 4, POINTS_MAX = 2 }; /* values that stand for a window */
 
-static inline uint64_t
-weight_at(const struct sample_window *w, uint32_t i)
-{
-    const struct rollup *r = window_of(w, i);
-    if (r != NULL) return r->count;
-    return w->weights == NULL ? 1 : w->weights[i];
-}
-
 uint64_t
 rolled_weight(const struct sample_window *w)
 {
     if (w->rolled == NULL) return window_weight(w);
-    return w->rolled[w->count - 1].samples - w->rolled[0].samples + weight_at(w, 0);
+    const struct rollup *r = window_of(w, 0);
+    uint64_t first = r != NULL ? r->count : w->weights != NULL ? w->weights[0] : 1;
+    return w->rolled[w->count - 1].samples - w->rolled[0].samples + first;
 }
 
 static inline uint64_t
@@ -92,12 +86,11 @@ widen(const struct sample_window *w)
 
 /* --- joined ----------------------------------------------------------------------------------- */
 
-static bool
-joined_sum(struct sample_window *w, struct joined *j, struct operand *ret)
+static double
+sum_of(const struct sample_window *w)
 {
     struct precise p = {0, 0};
     bool any_nan = false;
-    (void)j;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct rollup *r = window_of(w, i);
         precise_add(&p, r == NULL ? w->values[i] : r->sum.sum);
@@ -105,26 +98,7 @@ joined_sum(struct sample_window *w, struct joined *j, struct operand *ret)
         p.lost += r->sum.lost;
         any_nan |= r->nan_count > 0;
     }
-    ret->value = any_nan ? NAN : precise_value(&p);
-    return true;
-}
-
-static bool
-joined_count(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = (double)rolled_weight(w);
-    return true;
-}
-
-static bool
-joined_average(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    struct operand count;
-    joined_sum(w, j, ret);
-    joined_count(w, j, &count);
-    ret->value /= count.value;
-    return true;
+    return any_nan ? NAN : precise_value(&p);
 }
 
 static double
@@ -142,96 +116,10 @@ best_of(const struct sample_window *w, bool greatest, uint32_t *ret_place)
     return best;
 }
 
-static bool
-joined_least(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    uint32_t place;
-    (void)j;
-    ret->value = best_of(w, false, &place);
-    return true;
-}
-
-static bool
-joined_greatest(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    uint32_t place;
-    (void)j;
-    ret->value = best_of(w, true, &place);
-    return true;
-}
-
-/* The time of the last of the best values, if it is the last sample of its window; else that
- * sample's time stands for it. */
-static bool
-time_of_best(struct sample_window *w, struct joined *j, bool greatest, struct operand *ret)
-{
-    uint32_t place;
-    double best = best_of(w, greatest, &place);
-    j->is_approximate = window_of(w, place) != NULL && w->values[place] != best && !isnan(best);
-    ret->value = (double)w->times_ms[place] / 1000;
-    return true;
-}
-
-static bool
-joined_time_of_least(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return time_of_best(w, j, false, ret);
-}
-
-static bool
-joined_time_of_greatest(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return time_of_best(w, j, true, ret);
-}
-
-static bool
-joined_first(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = first_value(w, 0);
-    return true;
-}
-
-/* A window that ends after the range has its first sample in it or before it, its last one not. */
-static bool
-joined_last(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    uint32_t last = w->count - 1;
-    ret->value = j->range->cuts_last ? first_value(w, last) : w->values[last];
-    return true;
-}
-
-static bool
-joined_time_of_first(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = (double)rolled_first_ms(&w->rolled[0], w->times_ms[0]) / 1000;
-    return true;
-}
-
-static bool
-joined_time_of_last(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    uint32_t last = w->count - 1;
-    int64_t t_ms = j->range->cuts_last ? w->rolled[last].rollup.first_ms : w->times_ms[last];
-    ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
-    return true;
-}
-
-static bool
-joined_presence(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)w;
-    (void)j;
-    ret->value = 1;
-    return true;
-}
-
-static bool
-joined_changes(struct sample_window *w, struct joined *j, struct operand *ret)
+static uint64_t
+changes_of(const struct sample_window *w)
 {
     uint64_t count = 0;
-    (void)j;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct rollup *r = window_of(w, i);
         if (r != NULL) count += r->changes;
@@ -239,16 +127,7 @@ joined_changes(struct sample_window *w, struct joined *j, struct operand *ret)
         double before = w->values[i - 1], now = first_value(w, i);
         count += now != before && !(isnan(now) && isnan(before));
     }
-    ret->value = (double)count;
-    return true;
-}
-
-static bool
-joined_resets(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = (double)resets_of(w);
-    return true;
+    return count;
 }
 
 /* The sum of the values before the resets of a window that does not keep it. The value before the
@@ -330,21 +209,65 @@ joined_difference(struct sample_window *w, struct joined *j, enum rate_kind kind
 }
 
 static bool
-joined_rate(struct sample_window *w, struct joined *j, struct operand *ret)
+join_floats(struct sample_window *w, enum function_id id, struct joined *j, struct operand *ret)
 {
-    return joined_difference(w, j, RATE_RATE, ret);
-}
-
-static bool
-joined_increase(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return joined_difference(w, j, RATE_INCREASE, ret);
-}
-
-static bool
-joined_delta(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return joined_difference(w, j, RATE_DELTA, ret);
+    uint32_t last = w->count - 1, place;
+    bool cuts_last = j->range->cuts_last;
+    int64_t last_ms = w->times_ms[last];
+    switch (id) {
+    case FUNCTION_RATE:
+        return joined_difference(w, j, RATE_RATE, ret);
+    case FUNCTION_INCREASE:
+        return joined_difference(w, j, RATE_INCREASE, ret);
+    case FUNCTION_DELTA:
+        return joined_difference(w, j, RATE_DELTA, ret);
+    case FUNCTION_CHANGES:
+        ret->value = (double)changes_of(w);
+        return true;
+    case FUNCTION_RESETS:
+        ret->value = (double)resets_of(w);
+        return true;
+    case FUNCTION_SUM_OVER_TIME:
+        ret->value = sum_of(w);
+        return true;
+    case FUNCTION_AVG_OVER_TIME:
+        ret->value = sum_of(w) / (double)rolled_weight(w);
+        return true;
+    case FUNCTION_COUNT_OVER_TIME:
+        ret->value = (double)rolled_weight(w);
+        return true;
+    case FUNCTION_FIRST_OVER_TIME:
+        ret->value = first_value(w, 0);
+        return true;
+    case FUNCTION_LAST_OVER_TIME:
+        /* A window that ends after the range has its first sample in it or before it, its last one
+         * not. */
+        ret->value = cuts_last ? first_value(w, last) : w->values[last];
+        return true;
+    case FUNCTION_TS_OF_FIRST_OVER_TIME:
+        ret->value = (double)rolled_first_ms(&w->rolled[0], w->times_ms[0]) / 1000;
+        return true;
+    case FUNCTION_TS_OF_LAST_OVER_TIME:
+        if (cuts_last) last_ms = w->rolled[last].rollup.first_ms;
+        ret->value = last_ms < 0 ? 0 : (double)last_ms / 1000;
+        return true;
+    case FUNCTION_MAX_OVER_TIME:
+    case FUNCTION_MIN_OVER_TIME:
+        ret->value = best_of(w, id == FUNCTION_MAX_OVER_TIME, &place);
+        return true;
+    case FUNCTION_TS_OF_MAX_OVER_TIME:
+    case FUNCTION_TS_OF_MIN_OVER_TIME: {
+        /* The time of the last of the best values, if it is the last sample of its window; else
+         * that sample's time stands for it. */
+        double best = best_of(w, id == FUNCTION_TS_OF_MAX_OVER_TIME, &place);
+        j->is_approximate = window_of(w, place) != NULL && w->values[place] != best && !isnan(best);
+        ret->value = (double)w->times_ms[place] / 1000;
+        return true;
+    }
+    default: /* present and absent */
+        ret->value = 1;
+        return true;
+    }
 }
 
 /* --- distributions ---------------------------------------------------------------------------- */
@@ -434,16 +357,6 @@ spread_quantile(struct spread *s, double q)
 }
 
 static double
-spread_median_deviation(struct spread *s)
-{
-    double median = spread_quantile(s, 0.5);
-    for (uint32_t i = 0; i < s->count; i++) {
-        s->items[i].value = fabs(s->items[i].value - median);
-    }
-    return s->any_nan ? NAN : spread_quantile(s, 0.5);
-}
-
-static double
 spread_variance(const struct spread *s)
 {
     struct precise mean = {0, 0}, squares = {0, 0};
@@ -458,11 +371,12 @@ spread_variance(const struct spread *s)
     return (squares.sum + squares.lost) / seen;
 }
 
-/* False: no memory, or the function is not one of distributions (*ret_is_one). */
+/* False: no memory. */
 static bool
 evaluate_spread(struct sample_window *w, enum function_id id, struct rolled_work *work, double *ret)
 {
     struct spread s;
+    double median;
     if (!spread_of(w, work, &s)) {
         w->failed = ERR_NOMEM;
         return false;
@@ -473,7 +387,11 @@ evaluate_spread(struct sample_window *w, enum function_id id, struct rolled_work
         *ret = spread_quantile(&s, w->scalars[0]);
         return true;
     case FUNCTION_MAD_OVER_TIME:
-        *ret = spread_median_deviation(&s);
+        median = spread_quantile(&s, 0.5);
+        for (uint32_t i = 0; i < s.count; i++) {
+            s.items[i].value = fabs(s.items[i].value - median);
+        }
+        *ret = s.any_nan ? NAN : spread_quantile(&s, 0.5);
         return true;
     case FUNCTION_STDDEV_OVER_TIME:
         *ret = sqrt(spread_variance(&s));
@@ -552,32 +470,19 @@ evaluate_points(struct sample_window *w, enum function_id id, struct rolled_work
 
 /* --- evaluation ------------------------------------------------------------------------------- */
 
-static const joining joinings[FUNCTION_COUNT] = {
-    [FUNCTION_RATE] = joined_rate,
-    [FUNCTION_INCREASE] = joined_increase,
-    [FUNCTION_DELTA] = joined_delta,
-    [FUNCTION_CHANGES] = joined_changes,
-    [FUNCTION_RESETS] = joined_resets,
-    [FUNCTION_SUM_OVER_TIME] = joined_sum,
-    [FUNCTION_AVG_OVER_TIME] = joined_average,
-    [FUNCTION_COUNT_OVER_TIME] = joined_count,
-    [FUNCTION_FIRST_OVER_TIME] = joined_first,
-    [FUNCTION_LAST_OVER_TIME] = joined_last,
-    [FUNCTION_TS_OF_FIRST_OVER_TIME] = joined_time_of_first,
-    [FUNCTION_TS_OF_LAST_OVER_TIME] = joined_time_of_last,
-    [FUNCTION_PRESENT_OVER_TIME] = joined_presence,
-    [FUNCTION_ABSENT_OVER_TIME] = joined_presence,
-    [FUNCTION_MAX_OVER_TIME] = joined_greatest,
-    [FUNCTION_MIN_OVER_TIME] = joined_least,
-    [FUNCTION_TS_OF_MAX_OVER_TIME] = joined_time_of_greatest,
-    [FUNCTION_TS_OF_MIN_OVER_TIME] = joined_time_of_least,
-};
-
 static bool
 is_of_distribution(enum function_id id)
 {
     return id == FUNCTION_QUANTILE_OVER_TIME || id == FUNCTION_MAD_OVER_TIME ||
            id == FUNCTION_STDDEV_OVER_TIME || id == FUNCTION_STDVAR_OVER_TIME;
+}
+
+/* Functions of lines and of neighbours. */
+static bool
+is_of_points(enum function_id id)
+{
+    return id == FUNCTION_IRATE || id == FUNCTION_IDELTA || id == FUNCTION_DERIV ||
+           id == FUNCTION_PREDICT_LINEAR || id == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
 }
 
 /* At least the ends: the function may be evaluated of the samples that are known. */
@@ -611,16 +516,6 @@ noted_levels_add(struct noted_levels *levels, int64_t resolution_ms)
     }
     if (levels->count < NOTED_MAX) levels->resolutions_ms[levels->count++] = resolution_ms;
     return true;
-}
-
-static void
-note_widened(struct sample_window *w, int64_t resolution_ms, struct rolled_work *work)
-{
-    char text[TIME_TEXT_BYTES];
-    if (!noted_levels_add(&work->widened, resolution_ms)) return;
-    notes_add(&w->ev->notes, NOTE_INFO, w->at,
-              "samples are downsampled to %s; the range was widened to whole windows",
-              time_print_duration(resolution_ms, text));
 }
 
 static void
@@ -679,17 +574,22 @@ rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work
     bool is_presence = id == FUNCTION_PRESENT_OVER_TIME || id == FUNCTION_ABSENT_OVER_TIME;
     if (window_kind_of(id)->floats_only) w->histogram_count = 0; /* they are ignored */
     if (!has_window(w)) return window_kind_of(id)->function(w, ret);
-    joining join = w->histogram_count > 0 ? histogram_joining(id) : joinings[id];
-    if (w->extent != EXTENT_PLAIN) join = NULL;
+    bool is_plain = w->extent == EXTENT_PLAIN;
+    bool joins = is_plain && !is_of_distribution(id) && !is_of_points(id);
     struct widened range = widen(w);
-    struct joined j = {.range = &range, .is_approximate = join == NULL};
-    if (range.coarsest_ms > 0 && w->extent == EXTENT_PLAIN &&
-        (!is_presence || !has_known_sample(w))) {
-        note_widened(w, range.coarsest_ms, work);
+    struct joined j = {.range = &range, .is_approximate = !joins};
+    bool widens = range.coarsest_ms > 0 && is_plain && (!is_presence || !has_known_sample(w));
+    if (widens && noted_levels_add(&work->widened, range.coarsest_ms)) {
+        char text[TIME_TEXT_BYTES];
+        notes_add(&w->ev->notes, NOTE_INFO, w->at,
+                  "samples are downsampled to %s; the range was widened to whole windows",
+                  time_print_duration(range.coarsest_ms, text));
     }
     bool given;
-    if (join != NULL)
-        given = join(w, &j, ret);
+    if (joins && w->histogram_count > 0)
+        given = rolled_join_histograms(w, id, &j, ret);
+    else if (joins)
+        given = join_floats(w, id, &j, ret);
     else if (is_of_distribution(id))
         given = evaluate_spread(w, id, work, &ret->value);
     else
@@ -707,18 +607,7 @@ rolled_work_fini(struct rolled_work *work, struct budget *budget)
     array_free(budget, work->points, work->point_capacity);
 }
 
-/* --- the coarsest resolution that a query takes ------------------------------------------------
- */
-
-static void
-end_of_coarse(const struct evaluation *ev, const struct sample_batch *b, int64_t *to_ms)
-{
-    if (!sample_batch_has_windows(b) || b->count == 0) return;
-    if (b->resolution_ms <= ev->resolution_max_ms) return;
-    const struct rollup last = sample_batch_window(b, b->count - 1);
-    int64_t end_ms = rollup_window_end(rollup_end_ms(&last), b->resolution_ms);
-    if (end_ms > *to_ms) *to_ms = end_ms;
-}
+/* --- the coarsest resolution ------------------------------------------------------------------ */
 
 enum err
 rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_batch *batch)
@@ -731,7 +620,12 @@ rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_
     struct bytes labels;
     enum err e = OK;
     do {
-        end_of_coarse(ev, &b, &end_ms);
+        if (b.count > 0 && sample_batch_has_windows(&b) &&
+            b.resolution_ms > ev->resolution_max_ms) {
+            const struct rollup last = sample_batch_window(&b, b.count - 1);
+            int64_t coarse_ms = rollup_window_end(rollup_end_ms(&last), b.resolution_ms);
+            if (coarse_ms > end_ms) end_ms = coarse_ms;
+        }
         e = series_set_batch(set, &b, &ev->why);
         if (e == OK && b.count == 0) {
             e = series_set_next(set, &labels, &ev->why);

@@ -81,94 +81,7 @@ histograms_in(const struct sample_window *w)
     return count;
 }
 
-/* True if the first item of both kinds, or the last one below, is of histograms. */
-static bool
-begins_with_histogram(const struct sample_window *w)
-{
-    return w->count == 0 || w->histograms[0].t_ms < w->times_ms[0];
-}
-
-static bool
-ends_with_histogram(const struct sample_window *w)
-{
-    return w->count == 0 || w->histograms[w->histogram_count - 1].t_ms > w->times_ms[w->count - 1];
-}
-
-/* --- numbers and ends ------------------------------------------------------------------------- */
-
-static bool
-joined_count(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = (double)(histograms_in(w) + (w->count > 0 ? rolled_weight(w) : 0));
-    return true;
-}
-
-static bool
-joined_presence(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)w;
-    (void)j;
-    ret->value = 1;
-    return true;
-}
-
-static bool
-joined_first(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    if (begins_with_histogram(w))
-        ret->histogram = rolled_first_histogram(&w->histograms[0]);
-    else
-        ret->value = first_value(w, 0);
-    return true;
-}
-
-/* A window that ends after the range has its first sample in it or before it, its last one not. */
-static bool
-joined_last(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    const struct histogram_point *last = &w->histograms[w->histogram_count - 1];
-    if (!ends_with_histogram(w))
-        ret->value = j->range->cuts_last ? first_value(w, w->count - 1) : w->values[w->count - 1];
-    else
-        ret->histogram = j->range->cuts_last ? rolled_first_histogram(last) : last->h;
-    return true;
-}
-
-static bool
-joined_time_of_first(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    int64_t t_ms =
-        begins_with_histogram(w)
-            ? rolled_first_histogram_ms(&w->histograms[0])
-            : (w->rolled == NULL ? w->times_ms[0] : rolled_first_ms(&w->rolled[0], w->times_ms[0]));
-    ret->value = (double)t_ms / 1000;
-    return true;
-}
-
-static bool
-joined_time_of_last(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    const struct histogram_point *p = &w->histograms[w->histogram_count - 1];
-    uint32_t last = w->count - 1;
-    bool is_histogram = ends_with_histogram(w);
-    int64_t t_ms = is_histogram ? p->t_ms : w->times_ms[last];
-    if (j->range->cuts_last) {
-        t_ms = is_histogram ? rolled_first_histogram_ms(p) : w->rolled[last].rollup.first_ms;
-    }
-    ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
-    return true;
-}
-
 /* --- neighbours ------------------------------------------------------------------------------- */
-
-static bool
-float_differs(double now, double before)
-{
-    return now != before && !(isnan(now) && isnan(before));
-}
 
 /* Counts changes, or resets, in windows and between neighbours of both kinds. Another kind is both.
  */
@@ -185,7 +98,8 @@ count_pairs(const struct sample_window *w, bool resets)
             count++;
         } else if (any && is_float) {
             double before = w->values[i - 1], now = first_value(w, i);
-            count += resets ? now < before : float_differs(now, before);
+            bool differs = now != before && !(isnan(now) && isnan(before));
+            count += resets ? now < before : differs;
         } else if (any) {
             const struct fhist *now = rolled_first_histogram(p);
             count += resets ? fhist_was_reset(now, p[-1].h) : !fhist_equal(now, p[-1].h);
@@ -198,22 +112,6 @@ count_pairs(const struct sample_window *w, bool resets)
         k += !is_float;
     }
     return (double)count;
-}
-
-static bool
-joined_changes(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = count_pairs(w, false);
-    return true;
-}
-
-static bool
-joined_resets(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    ret->value = count_pairs(w, true);
-    return true;
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */
@@ -249,20 +147,6 @@ sum_up(struct sample_window *w, bool average, struct operand *ret)
     return true;
 }
 
-static bool
-joined_sum(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    return sum_up(w, false, ret);
-}
-
-static bool
-joined_average(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    (void)j;
-    return sum_up(w, true, ret);
-}
-
 /* --- rates ------------------------------------------------------------------------------------ */
 
 /* Numbers of all histograms of the range. */
@@ -292,21 +176,6 @@ survey(const struct sample_window *w)
     else if (w->histogram_count > 1)
         x.second_is_reset = fhist_was_reset(rolled_first_histogram(&p[1]), p[0].h);
     return x;
-}
-
-/* Notes histograms that do not fit the function. False: exponential and custom buckets are mixed.
- */
-static bool
-check(struct sample_window *w, const struct range_of_histograms *x, bool is_counter)
-{
-    bool first_is_custom = fhist_is_custom(x->first);
-    bool skips = is_counter && x->second_is_reset;
-    uint64_t count = x->count - skips, custom = x->custom - (skips && first_is_custom);
-    bool is_mixed =
-        is_counter ? custom > 0 && custom < count : first_is_custom != fhist_is_custom(x->last);
-    if (is_counter && x->gauges > 0) note_not_counter(w);
-    if (is_mixed) note_mixed_schemas(w->ev, w->at, w->labels);
-    return !is_mixed;
 }
 
 /* Adds the histograms before resets in a window. Where they were not kept, each is taken to be
@@ -364,7 +233,16 @@ difference(struct sample_window *w, struct joined *j, enum rate_kind kind, struc
         return false;
     }
     const struct range_of_histograms x = survey(w);
-    if (x.count < 2 || !check(w, &x, is_counter)) return false;
+    if (x.count < 2) return false;
+    bool first_is_custom = fhist_is_custom(x.first), skips = is_counter && x.second_is_reset;
+    uint64_t count = x.count - skips, custom = x.custom - (skips && first_is_custom);
+    bool is_mixed =
+        is_counter ? custom > 0 && custom < count : first_is_custom != fhist_is_custom(x.last);
+    if (is_counter && x.gauges > 0) note_not_counter(w);
+    if (is_mixed) {
+        note_mixed_schemas(w->ev, w->at, w->labels);
+        return false;
+    }
     struct fhist *h = window_changeable(w, x.last);
     bool subtracts = !is_counter || !x.second_is_reset;
     if (h == NULL || (subtracts && !window_add_histogram(w, h, x.first, -1))) return false;
@@ -388,42 +266,65 @@ difference(struct sample_window *w, struct joined *j, enum rate_kind kind, struc
     return true;
 }
 
-static bool
-joined_rate(struct sample_window *w, struct joined *j, struct operand *ret)
+bool
+rolled_join_histograms(struct sample_window *w, enum function_id id, struct joined *j,
+                       struct operand *ret)
 {
-    return difference(w, j, RATE_RATE, ret);
-}
-
-static bool
-joined_increase(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return difference(w, j, RATE_INCREASE, ret);
-}
-
-static bool
-joined_delta(struct sample_window *w, struct joined *j, struct operand *ret)
-{
-    return difference(w, j, RATE_DELTA, ret);
-}
-
-joining
-histogram_joining(enum function_id id)
-{
-    static const joining table[FUNCTION_COUNT] = {
-        [FUNCTION_RATE] = joined_rate,
-        [FUNCTION_INCREASE] = joined_increase,
-        [FUNCTION_DELTA] = joined_delta,
-        [FUNCTION_CHANGES] = joined_changes,
-        [FUNCTION_RESETS] = joined_resets,
-        [FUNCTION_SUM_OVER_TIME] = joined_sum,
-        [FUNCTION_AVG_OVER_TIME] = joined_average,
-        [FUNCTION_COUNT_OVER_TIME] = joined_count,
-        [FUNCTION_FIRST_OVER_TIME] = joined_first,
-        [FUNCTION_LAST_OVER_TIME] = joined_last,
-        [FUNCTION_TS_OF_FIRST_OVER_TIME] = joined_time_of_first,
-        [FUNCTION_TS_OF_LAST_OVER_TIME] = joined_time_of_last,
-        [FUNCTION_PRESENT_OVER_TIME] = joined_presence,
-        [FUNCTION_ABSENT_OVER_TIME] = joined_presence,
-    };
-    return table[id];
+    const struct histogram_point *first = &w->histograms[0];
+    const struct histogram_point *last = &w->histograms[w->histogram_count - 1];
+    uint32_t end = w->count - 1;
+    bool begins =
+        w->count == 0 || first->t_ms < w->times_ms[0];          /* the first item is a histogram, */
+    bool ends = w->count == 0 || last->t_ms > w->times_ms[end]; /* or the last one */
+    bool cuts_last = j->range->cuts_last;
+    int64_t t_ms;
+    switch (id) {
+    case FUNCTION_RATE:
+        return difference(w, j, RATE_RATE, ret);
+    case FUNCTION_INCREASE:
+        return difference(w, j, RATE_INCREASE, ret);
+    case FUNCTION_DELTA:
+        return difference(w, j, RATE_DELTA, ret);
+    case FUNCTION_CHANGES:
+    case FUNCTION_RESETS:
+        ret->value = count_pairs(w, id == FUNCTION_RESETS);
+        return true;
+    case FUNCTION_SUM_OVER_TIME:
+    case FUNCTION_AVG_OVER_TIME:
+        return sum_up(w, id == FUNCTION_AVG_OVER_TIME, ret);
+    case FUNCTION_COUNT_OVER_TIME:
+        ret->value = (double)(histograms_in(w) + (w->count > 0 ? rolled_weight(w) : 0));
+        return true;
+    case FUNCTION_FIRST_OVER_TIME:
+        if (begins)
+            ret->histogram = rolled_first_histogram(first);
+        else
+            ret->value = first_value(w, 0);
+        return true;
+    case FUNCTION_LAST_OVER_TIME:
+        /* A window that ends after the range has its first sample in it or before it, its last one
+         * not. */
+        if (ends)
+            ret->histogram = cuts_last ? rolled_first_histogram(last) : last->h;
+        else
+            ret->value = cuts_last ? first_value(w, end) : w->values[end];
+        return true;
+    case FUNCTION_TS_OF_FIRST_OVER_TIME:
+        if (begins)
+            t_ms = rolled_first_histogram_ms(first);
+        else
+            t_ms = window_of(w, 0) == NULL ? w->times_ms[0] : window_of(w, 0)->first_ms;
+        ret->value = (double)t_ms / 1000;
+        return true;
+    case FUNCTION_TS_OF_LAST_OVER_TIME:
+        if (ends)
+            t_ms = cuts_last ? rolled_first_histogram_ms(last) : last->t_ms;
+        else
+            t_ms = cuts_last ? w->rolled[end].rollup.first_ms : w->times_ms[end];
+        ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
+        return true;
+    default: /* present and absent */
+        ret->value = 1;
+        return true;
+    }
 }

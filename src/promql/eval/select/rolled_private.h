@@ -16,7 +16,6 @@ struct joined {
     const struct widened *range;
     bool is_approximate; /* set by functions */
 };
-typedef bool (*joining)(struct sample_window *w, struct joined *j, struct operand *ret);
 
 /* The window that stands at a float; NULL if it is a sample. */
 static inline const struct rollup *
@@ -51,7 +50,8 @@ struct rolled_difference {
 double rolled_factor(const struct sample_window *w, const struct joined *j,
                      const struct rolled_difference *d);
 
-/* Returns the function that joins windows of histograms, and floats among them, or NULL. */
-joining histogram_joining(enum function_id id);
+/* Joins windows of histograms, and floats among them. */
+bool rolled_join_histograms(struct sample_window *w, enum function_id id, struct joined *j,
+                            struct operand *ret);
 
 #endif

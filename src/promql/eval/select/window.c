@@ -37,18 +37,6 @@ window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_
 }
 
 static bool
-starts_overlap(const struct sample_window *w)
-{
-    for (uint32_t i = 1; w->starts_ms != NULL && i < w->count; i++) {
-        if (w->starts_ms[i] == 0) continue;
-        if (window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
 was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
@@ -91,14 +79,16 @@ stretch_of(const struct sample_window *w, int64_t first_ms, int64_t last_ms, uin
 static bool
 float_rate(const struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
-    bool is_counter = kind != RATE_DELTA;
+    bool is_counter = kind != RATE_DELTA, overlaps = false;
     assert(w->count > 0); /* invariant 1 */
     uint32_t last = w->count - 1;
     double result = w->values[last] - w->values[0];
     for (uint32_t i = 1; i < w->count && is_counter; i++) {
         if (was_reset(w, i)) result += w->values[i - 1];
+        overlaps |= w->starts_ms != NULL &&
+                    window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i]);
     }
-    if (is_counter && starts_overlap(w)) note_start_overlap(w);
+    if (overlaps) note_start_overlap(w);
     struct window_stretch s;
     if (!stretch_of(w, w->times_ms[0], w->times_ms[last], w->count,
                     w->starts_ms == NULL ? 0 : w->starts_ms[0], w->values[0], result, is_counter,
@@ -151,32 +141,17 @@ histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret
 }
 
 static bool
-any_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret)
+rate(struct sample_window *w, struct operand *ret)
 {
+    enum rate_kind kind = w->id == FUNCTION_RATE       ? RATE_RATE
+                          : w->id == FUNCTION_INCREASE ? RATE_INCREASE
+                                                       : RATE_DELTA;
     if (w->count > 0 && w->histogram_count > 0) {
         note_mixed_samples(w->ev, w->at, w->labels);
         return false;
     }
     if (w->extent != EXTENT_PLAIN) return window_extended_rate(w, kind, ret);
     return w->count > 0 ? float_rate(w, kind, ret) : histogram_rate(w, kind, ret);
-}
-
-static bool
-rate(struct sample_window *w, struct operand *ret)
-{
-    return any_rate(w, RATE_RATE, ret);
-}
-
-static bool
-increase(struct sample_window *w, struct operand *ret)
-{
-    return any_rate(w, RATE_INCREASE, ret);
-}
-
-static bool
-delta(struct sample_window *w, struct operand *ret)
-{
-    return any_rate(w, RATE_DELTA, ret);
 }
 
 static bool
@@ -195,8 +170,9 @@ instant_floats(const struct sample_window *w, bool is_rate, struct operand *ret)
 
 /* The last two samples, which must be of one kind. */
 static bool
-instant(struct sample_window *w, bool is_rate, struct operand *ret)
+instant(struct sample_window *w, struct operand *ret)
 {
+    bool is_rate = w->id == FUNCTION_IRATE;
     uint32_t n = w->count, m = w->histogram_count;
     if (n + m < 2) return false;
     if (m == 0) return instant_floats(w, is_rate, ret);
@@ -209,18 +185,6 @@ instant(struct sample_window *w, bool is_rate, struct operand *ret)
     }
     note_mixed_samples(w->ev, w->at, w->labels);
     return false;
-}
-
-static bool
-irate(struct sample_window *w, struct operand *ret)
-{
-    return instant(w, true, ret);
-}
-
-static bool
-idelta(struct sample_window *w, struct operand *ret)
-{
-    return instant(w, false, ret);
 }
 
 /* --- over time -------------------------------------------------------------------------------- */
@@ -292,97 +256,38 @@ count_over_time(struct sample_window *w, struct operand *ret)
     return true;
 }
 
-static uint32_t
-extreme(const struct sample_window *w, bool greatest, bool last)
+/* The greatest or the least value, or the time of the last sample that has it. */
+static bool
+extreme(struct sample_window *w, struct operand *ret)
 {
+    bool greatest = w->id == FUNCTION_MAX_OVER_TIME || w->id == FUNCTION_TS_OF_MAX_OVER_TIME;
+    bool of_time = w->id == FUNCTION_TS_OF_MAX_OVER_TIME || w->id == FUNCTION_TS_OF_MIN_OVER_TIME;
     uint32_t best = 0;
     assert(w->count > 0); /* invariant 2 */
     for (uint32_t i = 1; i < w->count; i++) {
         double x = w->values[i], y = w->values[best];
         bool better = greatest ? x > y : x < y;
-        if (better || isnan(y) || (last && x == y)) best = i;
+        if (better || isnan(y) || (of_time && x == y)) best = i;
     }
-    return best;
-}
-
-static bool
-max_over_time(struct sample_window *w, struct operand *ret)
-{
-    ret->value = w->values[extreme(w, true, false)];
+    ret->value = of_time ? (double)w->times_ms[best] / 1000 : w->values[best];
     return true;
 }
 
+/* The first or the last sample, or its time. */
 static bool
-min_over_time(struct sample_window *w, struct operand *ret)
+end_sample(struct sample_window *w, struct operand *ret)
 {
-    ret->value = w->values[extreme(w, false, false)];
-    return true;
-}
-
-static bool
-ts_of_max_over_time(struct sample_window *w, struct operand *ret)
-{
-    ret->value = (double)w->times_ms[extreme(w, true, true)] / 1000;
-    return true;
-}
-
-static bool
-ts_of_min_over_time(struct sample_window *w, struct operand *ret)
-{
-    ret->value = (double)w->times_ms[extreme(w, false, true)] / 1000;
-    return true;
-}
-
-/* True if the first sample, or the last one below, is a histogram. */
-static bool
-histogram_first(const struct sample_window *w)
-{
-    if (w->histogram_count == 0) return false;
-    return w->count == 0 || w->histograms[0].t_ms <= w->times_ms[0];
-}
-
-static bool
-histogram_last(const struct sample_window *w)
-{
-    if (w->histogram_count == 0) return false;
-    return w->count == 0 || w->histograms[w->histogram_count - 1].t_ms >= w->times_ms[w->count - 1];
-}
-
-static bool
-first_over_time(struct sample_window *w, struct operand *ret)
-{
-    if (histogram_first(w))
-        ret->histogram = w->histograms[0].h;
+    bool first = w->id == FUNCTION_FIRST_OVER_TIME || w->id == FUNCTION_TS_OF_FIRST_OVER_TIME;
+    uint32_t n = w->count, m = w->histogram_count, i = first ? 0 : n - 1, k = first ? 0 : m - 1;
+    bool is_histogram = n == 0 || (m > 0 && (first ? w->histograms[k].t_ms <= w->times_ms[i]
+                                                   : w->histograms[k].t_ms >= w->times_ms[i]));
+    int64_t t_ms = is_histogram ? w->histograms[k].t_ms : w->times_ms[i];
+    if (w->id == FUNCTION_TS_OF_FIRST_OVER_TIME || w->id == FUNCTION_TS_OF_LAST_OVER_TIME)
+        ret->value = !first && t_ms < 0 ? 0 : (double)t_ms / 1000; /* as in Prometheus */
+    else if (is_histogram)
+        ret->histogram = w->histograms[k].h;
     else
-        ret->value = w->values[0];
-    return true;
-}
-
-static bool
-last_over_time(struct sample_window *w, struct operand *ret)
-{
-    if (histogram_last(w))
-        ret->histogram = w->histograms[w->histogram_count - 1].h;
-    else
-        ret->value = w->values[w->count - 1];
-    return true;
-}
-
-static bool
-ts_of_first_over_time(struct sample_window *w, struct operand *ret)
-{
-    int64_t t_ms = histogram_first(w) ? w->histograms[0].t_ms : w->times_ms[0];
-    ret->value = (double)t_ms / 1000;
-    return true;
-}
-
-/* A time before 1970 is 0, as in Prometheus. */
-static bool
-ts_of_last_over_time(struct sample_window *w, struct operand *ret)
-{
-    int64_t t_ms =
-        histogram_last(w) ? w->histograms[w->histogram_count - 1].t_ms : w->times_ms[w->count - 1];
-    ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
+        ret->value = w->values[i];
     return true;
 }
 
@@ -396,7 +301,7 @@ present_over_time(struct sample_window *w, struct operand *ret)
 
 /* Welford's algorithm, with the lost parts of both sums. */
 static bool
-stdvar_over_time(struct sample_window *w, struct operand *ret)
+variance(struct sample_window *w, struct operand *ret)
 {
     struct precise mean = {0, 0}, squares = {0, 0};
     for (uint32_t i = 0; i < w->count; i++) {
@@ -405,14 +310,7 @@ stdvar_over_time(struct sample_window *w, struct operand *ret)
         precise_add(&squares, before * (w->values[i] - (mean.sum + mean.lost)));
     }
     ret->value = (squares.sum + squares.lost) / w->count;
-    return true;
-}
-
-static bool
-stddev_over_time(struct sample_window *w, struct operand *ret)
-{
-    stdvar_over_time(w, ret);
-    ret->value = sqrt(ret->value);
+    if (w->id == FUNCTION_STDDEV_OVER_TIME) ret->value = sqrt(ret->value);
     return true;
 }
 
@@ -473,31 +371,20 @@ was_reset_between(const struct either *a, const struct either *b)
     return b->value < a->value;
 }
 
+/* Counts changes or resets. */
 static bool
-count_pairs(const struct sample_window *w,
-            bool (*counts)(const struct either *, const struct either *), struct operand *ret)
+count_pairs(struct sample_window *w, struct operand *ret)
 {
+    bool resets = w->id == FUNCTION_RESETS;
     uint32_t i, k, count = 0;
     struct either before, now;
     if (!first_of_both(w, &i, &k)) return false;
     if (!next_of_both(w, &i, &k, &before)) return false;
     for (; next_of_both(w, &i, &k, &now); before = now) {
-        count += counts(&before, &now);
+        count += resets ? was_reset_between(&before, &now) : changed(&before, &now);
     }
     ret->value = count;
     return true;
-}
-
-static bool
-changes(struct sample_window *w, struct operand *ret)
-{
-    return count_pairs(w, changed, ret);
-}
-
-static bool
-resets(struct sample_window *w, struct operand *ret)
-{
-    return count_pairs(w, was_reset_between, ret);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -528,22 +415,15 @@ regress(const struct sample_window *w, int64_t origin_ms, double *ret_slope, dou
     *ret_intercept = sy / n - *ret_slope * sx / n;
 }
 
+/* The slope of the line, or its value at a later time. */
 static bool
-deriv(struct sample_window *w, struct operand *ret)
+line(struct sample_window *w, struct operand *ret)
 {
-    double intercept;
-    if (w->count < 2) return false;
-    regress(w, w->times_ms[0], &ret->value, &intercept);
-    return true;
-}
-
-static bool
-predict_linear(struct sample_window *w, struct operand *ret)
-{
+    bool predicts = w->id == FUNCTION_PREDICT_LINEAR;
     double slope, intercept;
     if (w->count < 2) return false;
-    regress(w, w->step_time_ms, &slope, &intercept);
-    ret->value = slope * w->scalars[0] + intercept;
+    regress(w, predicts ? w->step_time_ms : w->times_ms[0], &slope, &intercept);
+    ret->value = predicts ? slope * w->scalars[0] + intercept : slope;
     return true;
 }
 
@@ -640,32 +520,32 @@ window_kind_of(enum function_id id)
 {
     static const struct window_kind table[FUNCTION_COUNT] = {
         [FUNCTION_RATE] = {rate, false, true, true, true},
-        [FUNCTION_INCREASE] = {increase, false, true, true, true},
-        [FUNCTION_DELTA] = {delta, false, true, true, false},
-        [FUNCTION_IRATE] = {irate, false, false, false, true},
-        [FUNCTION_IDELTA] = {idelta, false, false, false, false},
-        [FUNCTION_CHANGES] = {changes, false, true, false, false},
-        [FUNCTION_RESETS] = {resets, false, true, false, true},
+        [FUNCTION_INCREASE] = {rate, false, true, true, true},
+        [FUNCTION_DELTA] = {rate, false, true, true, false},
+        [FUNCTION_IRATE] = {instant, false, false, false, true},
+        [FUNCTION_IDELTA] = {instant, false, false, false, false},
+        [FUNCTION_CHANGES] = {count_pairs, false, true, false, false},
+        [FUNCTION_RESETS] = {count_pairs, false, true, false, true},
         [FUNCTION_SUM_OVER_TIME] = {.function = sum_over_time, .gives_hints = true},
         [FUNCTION_AVG_OVER_TIME] = {.function = avg_over_time, .gives_hints = true},
         [FUNCTION_COUNT_OVER_TIME] = {count_over_time, .times_only = true, .takes_summaries = true},
-        [FUNCTION_FIRST_OVER_TIME] = {.function = first_over_time, .gives_hints = true},
-        [FUNCTION_LAST_OVER_TIME] = {.function = last_over_time, .gives_hints = true},
-        [FUNCTION_TS_OF_FIRST_OVER_TIME] = {ts_of_first_over_time, .times_only = true},
-        [FUNCTION_TS_OF_LAST_OVER_TIME] = {ts_of_last_over_time, .times_only = true},
+        [FUNCTION_FIRST_OVER_TIME] = {.function = end_sample, .gives_hints = true},
+        [FUNCTION_LAST_OVER_TIME] = {.function = end_sample, .gives_hints = true},
+        [FUNCTION_TS_OF_FIRST_OVER_TIME] = {end_sample, .times_only = true},
+        [FUNCTION_TS_OF_LAST_OVER_TIME] = {end_sample, .times_only = true},
         [FUNCTION_PRESENT_OVER_TIME] = {present_over_time, .times_only = true,
                                         .takes_summaries = true},
         [FUNCTION_ABSENT_OVER_TIME] =
             {/* absent() is the opposite */
              present_over_time, .times_only = true, .takes_summaries = true},
-        [FUNCTION_MAX_OVER_TIME] = {max_over_time, .floats_only = true, .takes_summaries = true},
-        [FUNCTION_MIN_OVER_TIME] = {min_over_time, .floats_only = true, .takes_summaries = true},
-        [FUNCTION_TS_OF_MAX_OVER_TIME] = {ts_of_max_over_time, .floats_only = true},
-        [FUNCTION_TS_OF_MIN_OVER_TIME] = {ts_of_min_over_time, .floats_only = true},
-        [FUNCTION_STDVAR_OVER_TIME] = {stdvar_over_time, .floats_only = true},
-        [FUNCTION_STDDEV_OVER_TIME] = {stddev_over_time, .floats_only = true},
-        [FUNCTION_DERIV] = {deriv, .floats_only = true},
-        [FUNCTION_PREDICT_LINEAR] = {predict_linear, .floats_only = true},
+        [FUNCTION_MAX_OVER_TIME] = {extreme, .floats_only = true, .takes_summaries = true},
+        [FUNCTION_MIN_OVER_TIME] = {extreme, .floats_only = true, .takes_summaries = true},
+        [FUNCTION_TS_OF_MAX_OVER_TIME] = {extreme, .floats_only = true},
+        [FUNCTION_TS_OF_MIN_OVER_TIME] = {extreme, .floats_only = true},
+        [FUNCTION_STDVAR_OVER_TIME] = {variance, .floats_only = true},
+        [FUNCTION_STDDEV_OVER_TIME] = {variance, .floats_only = true},
+        [FUNCTION_DERIV] = {line, .floats_only = true},
+        [FUNCTION_PREDICT_LINEAR] = {line, .floats_only = true},
         [FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING] = {double_exponential_smoothing,
                                                    .floats_only = true},
         [FUNCTION_QUANTILE_OVER_TIME] = {quantile_over_time, .floats_only = true},

@@ -17,6 +17,7 @@ struct histogram_point {
 };
 
 struct sample_window {
+    enum function_id id;
     /* Floats and histograms, ascending in time; at least one sample. With EXTENT_PLAIN they are in
      * (start_ms, end_ms], else also before and after, as far as the query looks back. */
     const int64_t *times_ms;

@@ -11,6 +11,7 @@
 #include "promql/eval/select/window.h"
 
 #include <assert.h>
+#include <math.h>
 
 /*
  * A hash of a key names the one slot in which its cut may be: a cut replaces the one that was
@@ -204,106 +205,7 @@ stretch_rate(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t ra
     return s;
 }
 
-static void
-rate(const struct float_windows *w, double *to)
-{
-    rates(w, RATE_RATE, to);
-}
-
-static void
-increase(const struct float_windows *w, double *to)
-{
-    rates(w, RATE_INCREASE, to);
-}
-
-static void
-delta(const struct float_windows *w, double *to)
-{
-    rates(w, RATE_DELTA, to);
-}
-
-static void
-irate(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        if (w->cut->ends[i] - w->cut->begins[i] < 2) continue;
-        uint32_t last = w->cut->ends[i] - 1;
-        double before = w->values[last - 1], value = w->values[last];
-        double seconds = (double)(w->times_ms[last] - w->times_ms[last - 1]) / 1000;
-        to[i] = (value < before ? value : value - before) / seconds;
-    }
-}
-
-static void
-idelta(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        if (w->cut->ends[i] - w->cut->begins[i] < 2) continue;
-        to[i] = w->values[w->cut->ends[i] - 1] - w->values[w->cut->ends[i] - 2];
-    }
-}
-
 /* --- over time -------------------------------------------------------------------------------- */
-
-static void
-count(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        to[i] = w->cut->ends[i] - w->cut->begins[i];
-    }
-}
-
-static void
-present(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        to[i] = 1;
-    }
-}
-
-static void
-first(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        if (w->cut->begins[i] < w->cut->ends[i]) to[i] = w->values[w->cut->begins[i]];
-    }
-}
-
-static void
-last(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        if (w->cut->begins[i] < w->cut->ends[i]) to[i] = w->values[w->cut->ends[i] - 1];
-    }
-}
-
-static void
-sum(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        struct precise p = {0, 0};
-        for (uint32_t k = w->cut->begins[i]; k < w->cut->ends[i]; k++) {
-            precise_add(&p, w->values[k]);
-        }
-        to[i] = precise_value(&p);
-    }
-}
-
-static void
-average(const struct float_windows *w, double *to)
-{
-    for (uint32_t i = 0; i < w->cut->count; i++) {
-        uint32_t begin = w->cut->begins[i], end = w->cut->ends[i];
-        if (begin < end) to[i] = mean_of(w->values + begin, end - begin);
-    }
-}
-
-/* NaN is replaced by any value, and replaces none. */
-static inline bool
-is_better(double x, double best, bool greatest)
-{
-    return (greatest ? x > best : x < best) || isnan(best);
-}
 
 /* The best value of a window is compared with the samples that the next one adds, unless it has
  * left. */
@@ -320,22 +222,11 @@ extremes(const struct float_windows *w, bool greatest, double *to)
             looked_at = begin + 1;
         }
         for (; looked_at < end; looked_at++) {
-            if (is_better(v[looked_at], v[best], greatest)) best = looked_at;
+            bool better = greatest ? v[looked_at] > v[best] : v[looked_at] < v[best];
+            if (better || isnan(v[best])) best = looked_at;
         }
         to[i] = v[best];
     }
-}
-
-static void
-minimum(const struct float_windows *w, double *to)
-{
-    extremes(w, false, to);
-}
-
-static void
-maximum(const struct float_windows *w, double *to)
-{
-    extremes(w, true, to);
 }
 
 /* --- changes, resets -------------------------------------------------------------------------- */
@@ -371,37 +262,95 @@ count_events(const struct float_windows *w, bool resets, double *to)
     }
 }
 
-static void
-changes(const struct float_windows *w, double *to)
-{
-    count_events(w, false, to);
-}
+/* --- all functions ---------------------------------------------------------------------------- */
 
-static void
-resets(const struct float_windows *w, double *to)
+void
+float_windows_evaluate(const struct float_windows *w, enum function_id id, double *to)
 {
-    count_events(w, true, to);
+    const struct window_cut *cut = w->cut;
+    const double *v = w->values;
+    switch (id) {
+    case FUNCTION_RATE:
+        rates(w, RATE_RATE, to);
+        return;
+    case FUNCTION_INCREASE:
+        rates(w, RATE_INCREASE, to);
+        return;
+    case FUNCTION_DELTA:
+        rates(w, RATE_DELTA, to);
+        return;
+    case FUNCTION_MIN_OVER_TIME:
+        extremes(w, false, to);
+        return;
+    case FUNCTION_MAX_OVER_TIME:
+        extremes(w, true, to);
+        return;
+    case FUNCTION_CHANGES:
+        count_events(w, false, to);
+        return;
+    case FUNCTION_RESETS:
+        count_events(w, true, to);
+        return;
+    default:
+        break;
+    }
+    for (uint32_t i = 0; i < cut->count; i++) {
+        uint32_t begin = cut->begins[i], end = cut->ends[i], last = end - 1;
+        struct precise p = {0, 0};
+        if (begin == end) continue;
+        switch (id) {
+        case FUNCTION_IRATE:
+        case FUNCTION_IDELTA:
+            if (begin == last) continue;
+            to[i] = v[last] - v[last - 1];
+            if (id == FUNCTION_IDELTA) break;
+            if (v[last] < v[last - 1]) to[i] = v[last];
+            to[i] /= (double)(w->times_ms[last] - w->times_ms[last - 1]) / 1000;
+            break;
+        case FUNCTION_COUNT_OVER_TIME:
+            to[i] = end - begin;
+            break;
+        case FUNCTION_PRESENT_OVER_TIME:
+            to[i] = 1;
+            break;
+        case FUNCTION_FIRST_OVER_TIME:
+            to[i] = v[begin];
+            break;
+        case FUNCTION_LAST_OVER_TIME:
+            to[i] = v[last];
+            break;
+        case FUNCTION_SUM_OVER_TIME:
+            for (uint32_t k = begin; k < end; k++) {
+                precise_add(&p, v[k]);
+            }
+            to[i] = precise_value(&p);
+            break;
+        default:
+            to[i] = mean_of(v + begin, end - begin);
+            break;
+        }
+    }
 }
 
 const struct float_windows_kind *
 float_windows_kind_of(enum function_id id)
 {
     static const struct float_windows_kind kinds[FUNCTION_COUNT] = {
-        [FUNCTION_RATE] = {rate, 2, stretch_rate},
-        [FUNCTION_INCREASE] = {increase, 2, stretch},
-        [FUNCTION_DELTA] = {delta, 2, stretch},
-        [FUNCTION_IRATE] = {irate, 2, NULL},
-        [FUNCTION_IDELTA] = {idelta, 2, NULL},
-        [FUNCTION_COUNT_OVER_TIME] = {count, 1, NULL},
-        [FUNCTION_PRESENT_OVER_TIME] = {present, 1, NULL},
-        [FUNCTION_FIRST_OVER_TIME] = {first, 1, NULL},
-        [FUNCTION_LAST_OVER_TIME] = {last, 1, NULL},
-        [FUNCTION_SUM_OVER_TIME] = {sum, 1, NULL},
-        [FUNCTION_AVG_OVER_TIME] = {average, 1, NULL},
-        [FUNCTION_MIN_OVER_TIME] = {minimum, 1, NULL},
-        [FUNCTION_MAX_OVER_TIME] = {maximum, 1, NULL},
-        [FUNCTION_CHANGES] = {changes, 1, NULL},
-        [FUNCTION_RESETS] = {resets, 1, NULL},
+        [FUNCTION_RATE] = {2, stretch_rate},
+        [FUNCTION_INCREASE] = {2, stretch},
+        [FUNCTION_DELTA] = {2, stretch},
+        [FUNCTION_IRATE] = {2, NULL},
+        [FUNCTION_IDELTA] = {2, NULL},
+        [FUNCTION_COUNT_OVER_TIME] = {1, NULL},
+        [FUNCTION_PRESENT_OVER_TIME] = {1, NULL},
+        [FUNCTION_FIRST_OVER_TIME] = {1, NULL},
+        [FUNCTION_LAST_OVER_TIME] = {1, NULL},
+        [FUNCTION_SUM_OVER_TIME] = {1, NULL},
+        [FUNCTION_AVG_OVER_TIME] = {1, NULL},
+        [FUNCTION_MIN_OVER_TIME] = {1, NULL},
+        [FUNCTION_MAX_OVER_TIME] = {1, NULL},
+        [FUNCTION_CHANGES] = {1, NULL},
+        [FUNCTION_RESETS] = {1, NULL},
     };
     return &kinds[id];
 }

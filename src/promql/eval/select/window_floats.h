@@ -75,15 +75,14 @@ struct float_windows {
 };
 
 struct float_windows_kind {
-    /* Puts a value for each window that has at least `least` samples. NULL if the function does not
-     * exist. */
-    void (*function)(const struct float_windows *w, double *to);
-    uint32_t least;
+    uint32_t least; /* samples that a window must have; 0 if the function has no such form */
     /* Extrapolates windows of at least two samples. NULL if values are not extrapolated. */
     struct cut_stretch (*stretch)(const int64_t *times_ms, uint32_t count, int64_t end_ms,
                                   int64_t range_ms);
 };
-/* Returns a constant, whose function is NULL if `id` has no such form. */
+/* Returns a constant. */
 const struct float_windows_kind *float_windows_kind_of(enum function_id id);
+/* Puts a value for each window that has enough samples. */
+void float_windows_evaluate(const struct float_windows *w, enum function_id id, double *to);
 
 #endif
