@@ -99,7 +99,7 @@ find_alert(struct rules_sim *s, struct bytes labels)
     struct found f = {labels, false, false};
     for (uint32_t i = 0; i < s->scheduler->count; i++) {
         struct group *g = s->scheduler->items[i]->group;
-        for (uint32_t k = 0; k < group_text(g)->rule_count; k++) {
+        for (uint32_t k = 0; k < g->text.rule_count; k++) {
             group_each_alert(g, k, compare_alert, &f);
         }
     }
@@ -175,7 +175,7 @@ check_alerts(struct rules_sim *s)
 {
     for (uint32_t i = 0; i < s->scheduler->count; i++) {
         struct group *g = s->scheduler->items[i]->group;
-        for (uint32_t k = 0; k < group_text(g)->rule_count; k++) {
+        for (uint32_t k = 0; k < g->text.rule_count; k++) {
             group_each_alert(g, k, check_active, s);
         }
     }

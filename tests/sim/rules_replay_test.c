@@ -117,7 +117,7 @@ replay_up_to(struct replay_from *items, int64_t max_ns)
     struct why why = {""};
     enum err e = replay_all(&asked.replay, items, asked.count, max_ns, &asked.counts, &why);
     for (uint32_t i = 0; e == OK && i < asked.count; i++) {
-        assert_true(schedule_time_ns(group_schedule(asked.groups[i]), items[i].next) > max_ns);
+        assert_true(schedule_time_ns(&asked.groups[i]->schedule, items[i].next) > max_ns);
     }
     return e;
 }
@@ -156,7 +156,7 @@ static void
 send_at(const char *labels, int64_t at_s, double value, const struct histogram *h)
 {
     struct rq rq;
-    const struct schedule *schedule = group_schedule(asked.groups[0]);
+    const struct schedule *schedule = &asked.groups[0]->schedule;
     int64_t slot = schedule_slot(schedule, (SIM_BEGIN + at_s * 1000) * NS_PER_MS);
     int64_t t_ms = schedule_time_ns(schedule, slot) / NS_PER_MS;
     rq_init(&rq, RW_V1);

@@ -63,7 +63,7 @@ print_group(void *context, struct group *group, int64_t next_ns)
     (void)next_ns;
     struct rules_printing *p = context;
     const struct rules_question *q = p->question;
-    const struct rule_group *text = group_text(group);
+    const struct rule_group *text = &group->text;
     char token[2 * TOKEN_BYTES + 1];
     assert(!p->is_full || p->count == q->group_limit); /* invariant 1 */
     if (p->is_full) return;
@@ -233,9 +233,9 @@ name_group(const struct group *group, const struct group_facts *f, struct buf *k
     buf_init(key, NULL, RULE_FILE_BYTES_MAX);
     buf_printf(key, "%s;%s", f->file, f->name);
     pairs[0] = (struct metric_pair){"rule_group", buf_bytes(key)};
-    pairs[1] = (struct metric_pair){"tenant", group_tenant(group)};
+    pairs[1] = (struct metric_pair){"tenant", group->tenant};
     if (buf_error(key)) return 0;
-    return bytes_equal_text(group_tenant(group), "anonymous") ? 1 : 2;
+    return bytes_equal_text(group->tenant, "anonymous") ? 1 : 2;
 }
 
 static void

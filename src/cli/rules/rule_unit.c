@@ -585,7 +585,7 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
     struct compared_list expected = {NULL};
     arena_reset(&t->scratch);
     for (uint32_t i = 0; i < t->group_count; i++) {
-        const struct rule_group *text = group_text(t->groups[i]);
+        const struct rule_group *text = &t->groups[i]->text;
         for (uint32_t k = 0; k < text->rule_count; k++) {
             const struct rule *rule = &text->rules[k];
             if (rule->kind == RULE_ALERTING && strcmp(rule->name, x->alertname) == 0)
@@ -765,7 +765,7 @@ compare_expression(struct testing *t, const struct rule_test_expression *x)
 static enum err
 report_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_any)
 {
-    const struct rule_group *text = group_text(group);
+    const struct rule_group *text = &group->text;
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < text->rule_count; i++) {
         struct bytes error = group_rule_error(group, i);

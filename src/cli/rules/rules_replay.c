@@ -218,7 +218,7 @@ show_line(struct replay_worker *w, int kind, const struct group *group, const st
 {
     static const char *const kinds[] = {"failures", "differences"};
     struct replaying *r = w->of;
-    const struct rule_group *of = group_text(group);
+    const struct rule_group *of = &group->text;
     char time[TIME_TEXT_BYTES];
     lock_take(&r->lock);
     uint64_t shown = ++r->shown[kind];
@@ -391,7 +391,7 @@ delete_recorded(struct replay_worker *w, uint32_t i)
                 "needs %" PRIu32 ": wait until delete.hold has passed, or POST "
                 "/api/v1/admin/tsdb/clean_tombstones%s, after which no deletion can be undone, and "
                 "run the same command again",
-                group_text(r->groups[i])->name, SELECTORS_MAX, count,
+                r->groups[i]->text.name, SELECTORS_MAX, count,
                 r->command->target.url != NULL ? "" : " to a server that uses the directory");
     }
     lock_take(&r->lock);
@@ -421,7 +421,7 @@ collect_group(struct replay_worker *w, uint32_t i)
     if (e || w->counts.failed == failed) return e;
     return why_set(&w->why, ERR_INPUT,
                    "group '%s' is not overwritten, because evaluations of its rules failed",
-                   group_text(r->groups[i])->name);
+                   r->groups[i]->text.name);
 }
 
 /* Writes the collected results. */
@@ -644,7 +644,7 @@ check_overwrite(struct replaying *r, struct why *why)
     r->deleted_first = mem_new(&r->command->memory, (r->found.count + 1) * sizeof(bool));
     if (r->deleted_first == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < r->count; i++) {
-        const struct rule_group *g = group_text(r->groups[i]);
+        const struct rule_group *g = &r->groups[i]->text;
         struct buf text;
         buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
         const uint32_t deletions = replay_recorded(r->groups[i], &text);
@@ -655,7 +655,7 @@ check_overwrite(struct replaying *r, struct why *why)
                            "rule with labels, and at most %d can be made at once: split the group",
                            g->name, deletions, SELECTORS_MAX);
         }
-        r->deleted_first[i] = r->rounds[i] == REPLAY_TOGETHER || replay_reads_back(r->groups[i]);
+        r->deleted_first[i] = r->rounds[i] == REPLAY_TOGETHER || r->groups[i]->reads_back;
         for (uint32_t k = 0; k < g->rule_count; k++) {
             const char *name = g->rules[k].name;
             if (g->rules[k].kind != RULE_RECORDING) continue;
@@ -774,9 +774,9 @@ keep_replayed(struct replaying *r, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct group *group = r->groups[i];
-        const struct rule_group *text = group_text(group);
+        const struct rule_group *text = &group->text;
         r->groups[i] = NULL;
-        if (group_records(group) && rules_is_wanted(r->command, text->file, text->name)) {
+        if (group->records && rules_is_wanted(r->command, text->file, text->name)) {
             r->rounds[r->count] = r->rounds[i];
             r->groups[r->count++] = group;
         } else {
@@ -865,7 +865,7 @@ load_state(struct replaying *r, struct why *why)
                a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "",
                a->allow_approximate ? " approximate" : "");
     for (uint32_t i = 0; i < r->count; i++) {
-        const struct rule_group *g = group_text(r->groups[i]);
+        const struct rule_group *g = &r->groups[i]->text;
         buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
     }
     if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for the groups");

@@ -64,20 +64,15 @@ alerts_find(const struct alerts *a, struct bytes labels)
     return NULL;
 }
 
-/* Says whether a firing alert would end before it is sent again: the interval of its group or the
- * delay of resending was shorter when it was sent. */
-static bool
-ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
-{
-    return alert->state == ALERT_FIRING && alert->valid_until_ns < at_ns + interval_ns + resend_ns;
-}
-
 bool
 alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
 {
     if (alert->state == ALERT_PENDING) return false;
     if (alert->resolved_at_ns > alert->sent_at_ns) return true;
-    if (ends_early(alert, at_ns, interval_ns, resend_ns)) return true;
+    /* A firing alert would end before it is sent again if the interval of its group or the delay of
+     * resending was shorter when it was sent. */
+    bool is_firing = alert->state == ALERT_FIRING;
+    if (is_firing && alert->valid_until_ns < at_ns + interval_ns + resend_ns) return true;
     return alert->sent_at_ns == 0 || alert->sent_at_ns + resend_ns < at_ns;
 }
 
@@ -148,16 +143,6 @@ alerts_add(struct alerts *a, struct alert *alert)
     a->items[a->count++] = alert;
 }
 
-static void
-forget_all(struct alerts *a)
-{
-    for (uint32_t i = 0; i < a->count; i++) {
-        alert_free(a, a->items[i]);
-    }
-    a->count = 0;
-    table_clear(&a->table);
-}
-
 /* Forgets the alerts that are marked by NULL labels. */
 static void
 forget_marked(struct alerts *a)
@@ -190,14 +175,6 @@ alerts_forget_over(struct alerts *a, int64_t at_ns)
     forget_marked(a);
 }
 
-/* A checkpoint may have any times. */
-static void
-make_consistent(struct alert *alert) /* invariant 2 */
-{
-    if (alert->state != ALERT_INACTIVE) alert->resolved_at_ns = 0;
-    if (alert->state == ALERT_PENDING) alert->fired_at_ns = alert->sent_at_ns = 0;
-}
-
 enum err
 alerts_restore(struct alerts *a, const struct alert *was, const struct alert_found *found)
 {
@@ -212,8 +189,9 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
     alert->annotations = made.annotations;
     alert->value_bits = made.value_bits;
     alert->bytes = made.bytes;
-    alert->found_in = 0; /* invariant 3 */
-    make_consistent(alert);
+    alert->found_in = 0;                                           /* invariant 3 */
+    if (alert->state != ALERT_INACTIVE) alert->resolved_at_ns = 0; /* a checkpoint has any times */
+    if (alert->state == ALERT_PENDING) alert->fired_at_ns = alert->sent_at_ns = 0;
     assert(alert_is_consistent(alert)); /* invariant 2 */
     alerts_add(a, alert);
     return OK;
@@ -234,15 +212,6 @@ follow_clock(struct alert *alert, int64_t at_ns)
     if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
 }
 
-/* Says whether an alert that was not found stays active for keep_firing_for. */
-static bool
-keeps_firing(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
-{
-    if (alert->state != ALERT_FIRING || terms->keep_firing_ns == 0) return false;
-    if (alert->keep_firing_since_ns == 0) alert->keep_firing_since_ns = at_ns;
-    return at_ns - alert->keep_firing_since_ns < terms->keep_firing_ns;
-}
-
 /* Takes the outage out of the time that counts towards `for`, as Prometheus does. */
 static void
 skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
@@ -259,11 +228,15 @@ skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 static bool
 alerts_step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
 {
+    bool may_keep =
+        !is_found && alert->state == ALERT_FIRING && terms->keep_firing_ns > 0 && !terms->holds;
+    if (may_keep && alert->keep_firing_since_ns == 0) alert->keep_firing_since_ns = at_ns;
+    bool keeps = may_keep && at_ns - alert->keep_firing_since_ns < terms->keep_firing_ns;
     if (is_found) {
         alert->keep_firing_since_ns = 0;
     } else if (terms->holds && alert_is_active(alert)) {
         return true;
-    } else if (!keeps_firing(alert, terms, at_ns)) {
+    } else if (!keeps) {
         if (alert->state == ALERT_PENDING) alert->labels.at = NULL;
         if (alert->state != ALERT_INACTIVE) {
             alert->state = ALERT_INACTIVE;
@@ -365,6 +338,9 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     forget_marked(a);
     *ret_active = active;
     if (terms->limit == 0 || active <= terms->limit) return OK;
-    forget_all(a);
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->items[i]->labels.at = NULL;
+    }
+    forget_marked(a);
     return ERR_LIMIT;
 }

@@ -12,25 +12,17 @@
 #include "base/hash/hash.h"
 #include "rules/group/group.h"
 
-/* Templates of alerts may run any query. */
-static bool
-asks_in_templates(const struct rule *rule)
-{
-    const struct named_texts *texts[] = {&rule->labels, &rule->annotations};
-    for (size_t k = 0; k < 2; k++) {
-        for (uint32_t i = 0; rule->kind == RULE_ALERTING && i < texts[k]->count; i++) {
-            if (strstr(texts[k]->items[i].value, "query") != NULL) return true;
-        }
-    }
-    return false;
-}
-
 static bool
 reads(const struct rule_at_work *reader, const struct rule_at_work *writer)
 {
     uint32_t count;
     const struct matcher_set *sets = promql_selectors(reader->tree, &count);
-    if (asks_in_templates(reader->text)) return true;
+    const struct named_texts *texts[] = {&reader->text->labels, &reader->text->annotations};
+    for (size_t k = 0; k < 2 && reader->text->kind == RULE_ALERTING; k++) {
+        for (uint32_t i = 0; i < texts[k]->count; i++) { /* templates may run any query */
+            if (strstr(texts[k]->items[i].value, "query") != NULL) return true;
+        }
+    }
     for (uint32_t i = 0; i < count; i++) {
         for (size_t k = 0; k < 2 && writer->writes[k].at != NULL; k++) {
             if (recorded_may_select(&sets[i], writer->writes[k])) return true;

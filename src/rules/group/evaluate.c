@@ -73,6 +73,37 @@ fail_with_why(struct rule_work *w, enum err e)
     return w->sentence.size > 0 ? (w->error = e) : work_fail(w, e, why_text(&w->why, e));
 }
 
+/* --- writing ---------------------------------------------------------------------------------- */
+
+void
+put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms)
+{
+    rw_build_series(build, labels);
+    rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
+}
+
+enum err
+write_built(const struct rules_host *host, struct bytes tenant, struct rw_build *build,
+            struct rules_written *ret, struct why *why)
+{
+    struct bytes message;
+    *ret = (struct rules_written){.ticket = 0};
+    if (rw_build_counts(build).series == 0) return OK;
+    if (rw_build_end(build, &message)) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the rule");
+    }
+    return host->write(host->context, tenant, message, ret, why);
+}
+
+enum err
+write_durably(const struct rules_host *host, struct bytes tenant, struct rw_build *build,
+              struct rules_written *ret, struct why *why)
+{
+    enum err e = write_built(host, tenant, build, ret, why);
+    if (e == OK && ret->ticket > 0) e = host->settle(host->context, ret->ticket, why);
+    return e;
+}
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -91,17 +122,6 @@ evaluate_put_sample(struct rule_work *w, struct bytes labels, int64_t t_ms,
     return OK;
 }
 
-/* Says whether an earlier rule of the group that records the same name has written the series in
- * this evaluation. */
-static bool
-is_written_before(const struct rule_work *w, struct bytes labels)
-{
-    for (const struct rule_at_work *r = w->rule; (r = r->same_before) != NULL;) {
-        if (kept_series_has(&r->series, labels)) return true;
-    }
-    return false;
-}
-
 /* Marks the series stale that the previous evaluation had and this one lacks. */
 static void
 put_stale(struct rule_work *w)
@@ -109,22 +129,14 @@ put_stale(struct rule_work *w)
     const struct kept_series *before = &w->rule->series;
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
-        if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
-        put_stale_marker(w->build, labels, w->of->sample_ms);
+        bool is_written = kept_series_has(&w->written, labels);
+        /* An earlier rule of the group that records the same name may have written it, too. */
+        for (const struct rule_at_work *r = w->rule->same_before; r != NULL && !is_written;) {
+            is_written = kept_series_has(&r->series, labels);
+            r = r->same_before;
+        }
+        if (!is_written) put_stale_marker(w->build, labels, w->of->sample_ms);
     }
-}
-
-static enum err
-record_series(struct rule_work *w, struct bytes metric, const struct promql_point *point)
-{
-    bool is_new;
-    buf_clear(&w->labels);
-    relabelled_put(&w->labels, metric, w->rule->over, w->rule->over_count);
-    if (buf_error(&w->labels)) return work_no_memory(w);
-    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
-    if (is_new) return evaluate_put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
-    return work_fail(w, ERR_INPUT,
-                     "vector contains metrics with the same labelset after applying rule labels");
 }
 
 static enum err
@@ -144,7 +156,17 @@ record(struct rule_work *w, struct promql_result *result)
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        if (rule_answer_point(result, &point)) e = record_series(w, metric, &point);
+        bool is_new;
+        if (!rule_answer_point(result, &point)) continue;
+        buf_clear(&w->labels);
+        relabelled_put(&w->labels, metric, w->rule->over, w->rule->over_count);
+        struct bytes labels = buf_bytes(&w->labels);
+        if (buf_error(&w->labels) || kept_series_add(&w->written, labels, &is_new))
+            return work_no_memory(w);
+        e = is_new ? evaluate_put_sample(w, labels, w->of->sample_ms, &point)
+                   : work_fail(w, ERR_INPUT,
+                               "vector contains metrics with the same labelset after applying "
+                               "rule labels");
     }
     if (e == OK && limit > 0 && w->written.count > limit) {
         e = exceeds(w, w->written.count, "series");
@@ -222,22 +244,6 @@ find_restored_series(struct rule_work *w)
     return e;
 }
 
-/* Only this thread changes them: others may read them meanwhile. */
-static enum err
-put_alerts(struct rule_work *w)
-{
-    const struct alerts *alerts = &w->rule->alerts;
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < alerts->count; i++) {
-        const struct alert *alert = alerts->items[i];
-        if (!alert_is_active(alert)) continue;
-        int64_t since_s = alert->active_at_ns / NS_PER_S;
-        e = put_alert_series(w, alert, alert_state_word(alert->state), 1);
-        if (e == OK) e = put_alert_series(w, alert, NULL, (double)since_s);
-    }
-    return e;
-}
-
 static enum err
 alarm(struct rule_work *w, struct promql_result *result)
 {
@@ -261,7 +267,15 @@ alarm(struct rule_work *w, struct promql_result *result)
                         &w->has_changed);
     lock_drop(&ev->g->lock);
     if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
-    return e ? work_no_memory(w) : put_alerts(w);
+    if (e) return work_no_memory(w);
+    /* Only this thread changes them: others may read them meanwhile. */
+    for (uint32_t i = 0; e == OK && i < rule->alerts.count; i++) {
+        const struct alert *alert = rule->alerts.items[i];
+        if (!alert_is_active(alert)) continue;
+        e = put_alert_series(w, alert, alert_state_word(alert->state), 1);
+        if (e == OK) e = put_alert_series(w, alert, NULL, (double)(alert->active_at_ns / NS_PER_S));
+    }
+    return e;
 }
 
 /* --- one rule --------------------------------------------------------------------------------- */
@@ -463,16 +477,6 @@ send_alert(struct group_sending *s, const struct rule_at_work *rule, struct aler
     };
 }
 
-static uint32_t
-count_alerts(const struct group *g)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        count += g->rules[i].alerts.count;
-    }
-    return count;
-}
-
 /* Sends the group's due alerts, from number `first` to before `end`. */
 static void
 send_range(struct group_sending *s, uint32_t first, uint32_t end)
@@ -491,21 +495,6 @@ send_range(struct group_sending *s, uint32_t first, uint32_t end)
     }
 }
 
-/* Chooses the alert to begin with. A queue that overflows keeps only the first and the last of the
- * alerts sent at once: with a constant order it would always lose the same ones. Multiples of the
- * golden ratio spread the beginnings evenly, for any number of alerts, so that no alert is lost for
- * long. The factor is the number of the resend period, as in alert_is_due(): with evaluations in
- * between, beginnings could be close together. */
-static uint32_t
-first_to_send(const struct group_sending *s, uint32_t count)
-{
-    int64_t interval_ns = s->group->schedule.interval_ns;
-    int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
-    uint32_t period = (uint32_t)(s->at_ns / period_ns);
-    uint32_t part = period * 2654435769U; /* a fraction of 2^32 */
-    return (uint32_t)((uint64_t)part * count >> 32);
-}
-
 /* Alerts of a rule whose evaluation failed are sent, too: they may not be over, and Alertmanagers
  * must not take them for resolved. */
 void
@@ -514,49 +503,25 @@ group_send(struct group *g, const struct rules_host *host, const struct rules_te
 {
     struct group_sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
     if (host->send == NULL) return;
-    uint32_t count = count_alerts(g), first = first_to_send(&s, count);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        count += g->rules[i].alerts.count;
+    }
+    /* A queue that overflows keeps only the first and the last of the alerts sent at once: with a
+     * constant order it would always lose the same ones. Multiples of the golden ratio spread the
+     * beginnings evenly, for any number of alerts, so that no alert is lost for long. The factor is
+     * the number of the resend period, as in alert_is_due(): with evaluations in between,
+     * beginnings could be close together. */
+    int64_t interval_ns = g->schedule.interval_ns;
+    int64_t period_ns = (terms->resend_ns / interval_ns + 1) * interval_ns;
+    uint32_t part = (uint32_t)(at_ns / period_ns) * 2654435769U; /* a fraction of 2^32 */
+    uint32_t first = (uint32_t)((uint64_t)part * count >> 32);
     send_range(&s, first, count);
     send_range(&s, 0, first);
     flush_notices(&s);
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */
-
-/* Other threads are woken only for rules that took long, or are new. */
-static bool
-are_long(const struct rule_work *works, uint32_t count)
-{
-    int64_t sum_ns = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct rule_at_work *rule = works[i].rule;
-        if (works[i].stage == RULE_SKIPPED) continue;
-        sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
-    }
-    return sum_ns >= LONG_NS;
-}
-
-static void
-run_together(struct evaluating *ev, struct rule_work *works, uint32_t count)
-{
-    const struct rules_host *host = ev->host;
-    if (count > 1 && host->together != NULL && are_long(works, count)) {
-        host->together(host->context, count, evaluate_rule, works);
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        evaluate_rule(works, i);
-    }
-}
-
-static void
-fail_batch(struct rule_work *works, uint32_t count, enum err e, const struct why *why)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (works[i].stage == RULE_SKIPPED) continue;
-        if (works[i].error == OK) err_ignore(work_fail(&works[i], e, why_text(why, e)), "kept");
-        if (works[i].stage == RULE_STORED) works[i].stage = RULE_EVALUATED;
-    }
-}
 
 static void
 evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
@@ -573,7 +538,19 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     }
     enum err e = ev->terms->open(ev->terms->open_context, &control, &ev->view, &why);
     if (e == OK) {
-        run_together(ev, works, count);
+        int64_t sum_ns = 0; /* other threads are woken only for rules that took long, or are new */
+        for (uint32_t i = 0; i < count; i++) {
+            const struct rule_at_work *rule = works[i].rule;
+            if (works[i].stage == RULE_SKIPPED) continue;
+            sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
+        }
+        if (count > 1 && host->together != NULL && sum_ns >= LONG_NS) {
+            host->together(host->context, count, evaluate_rule, works);
+        } else {
+            for (uint32_t i = 0; i < count; i++) {
+                evaluate_rule(works, i);
+            }
+        }
         view_free(ev->view);
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -587,9 +564,11 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
         ev->ticket = 0;
         ev->is_in_doubt = e == ERR_CANCELED;
     }
-    if (e) {
-        fail_batch(works, count, e, &why);
-        ev->stored = false;
+    if (e) ev->stored = false;
+    for (uint32_t i = 0; e && i < count; i++) {
+        if (works[i].stage == RULE_SKIPPED) continue;
+        if (works[i].error == OK) err_ignore(work_fail(&works[i], e, why_text(&why, e)), "kept");
+        if (works[i].stage == RULE_STORED) works[i].stage = RULE_EVALUATED;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (works[i].stage != RULE_SKIPPED) adopt(ev, &works[i]);

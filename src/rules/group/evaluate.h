@@ -95,7 +95,7 @@ MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes e
                                                       const struct template_sample *sample),
                                      void *to, struct why *why);
 
-/* --- writing: write.c ------------------------------------------------------------------------- */
+/* --- writing: evaluate.c ---------------------------------------------------------------------- */
 
 /* Appends a series with a staleness marker at `t_ms`. */
 void put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms);

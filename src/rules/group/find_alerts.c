@@ -68,21 +68,6 @@ alert_expand(struct expanding *x, struct bytes text, struct bytes *ret)
 }
 
 static enum err
-labels_to_array(struct rule_work *w, struct bytes labels, struct label **ret, uint32_t *ret_count)
-{
-    uint32_t count = labels_count(labels), i = 0;
-    struct label *items = arena_alloc(&w->arena, (count + 1) * sizeof *items);
-    if (items == NULL) return work_no_memory(w);
-    struct cursor c = cursor_of(labels);
-    for (struct label label; labels_next(&c, &label);) {
-        items[i++] = label;
-    }
-    *ret = items;
-    *ret_count = count;
-    return OK;
-}
-
-static enum err
 expand_labels(struct expanding *x, struct bytes metric, struct alert_found *found)
 {
     struct rule_work *w = x->w;
@@ -125,14 +110,19 @@ static enum err
 find_alert(struct expanding *x, struct bytes metric, const struct promql_point *point,
            struct alert_found *found)
 {
-    struct label *labels = NULL;
-    enum err e = labels_to_array(x->w, metric, &labels, &x->data.label_count);
-    if (e) return e;
+    uint32_t count = 0;
+    struct cursor c = cursor_of(metric);
+    struct label *labels = arena_alloc(&x->w->arena, (labels_count(metric) + 1) * sizeof *labels);
+    if (labels == NULL) return work_no_memory(x->w);
+    for (struct label label; labels_next(&c, &label);) {
+        labels[count++] = label;
+    }
     x->data.labels = labels;
+    x->data.label_count = count;
     found->value_bits = point->histogram == NULL ? double_bits(point->value) : 0;
     x->data.value = found->value_bits;
     x->data.histogram = point->histogram;
-    e = expand_labels(x, metric, found);
+    enum err e = expand_labels(x, metric, found);
     return e ? e : expand_annotations(x, found);
 }
 

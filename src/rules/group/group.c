@@ -16,23 +16,52 @@
 #include "rules/group/relabelled.h"
 #include "sys/env.h"
 
-enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
+enum {
+    LINE_BYTES_MAX = 16 << 20,
+    TEXT_ARENA_BYTES_MAX = 256 << 20,
+    LABELS_BYTES_MAX = 64 << 10, /* of the labels that give a group its shift */
+};
 
 /* 30 years. A file may give 292, and then the time of the evaluation after the next one, and the
  * end of an alert, do not fit an int64_t of nanoseconds. */
 #define INTERVAL_MS_MAX (INT64_C(30) * 365 * 24 * 3600 * 1000)
 
-/* --- texts ------------------------------------------------------------------------------------ */
+/* --- schedules -------------------------------------------------------------------------------- */
 
-static bool
-keep_rule(struct arena *arena, const struct rule *from, struct rule *to)
+enum err
+schedule_of(const char *file, const char *name, int64_t interval_ns, struct schedule *ret)
 {
-    *to = *from;
-    return text_copy(arena, from->name, &to->name) &&
-           text_copy(arena, from->expression, &to->expression) &&
-           named_texts_copy(arena, &from->labels, &to->labels) &&
-           named_texts_copy(arena, &from->annotations, &to->annotations);
+    struct buf labels, scratch;
+    uint64_t hash = 0;
+    buf_init(&labels, NULL, LABELS_BYTES_MAX);
+    buf_init(&scratch, NULL, LABELS_BYTES_MAX);
+    if (file[0] != '\0') {
+        labels_put(&labels, (struct label){bytes_of_text("file"), bytes_of_text(file)});
+    }
+    labels_put(&labels, (struct label){bytes_of_text("name"), bytes_of_text(name)});
+    enum err e = buf_error(&labels);
+    if (e == OK) e = labels_prometheus_hash(buf_bytes(&labels), &scratch, &hash);
+    assert(interval_ns > 0);
+    *ret = (struct schedule){interval_ns, (int64_t)(hash % (uint64_t)interval_ns)};
+    buf_fini(&labels);
+    buf_fini(&scratch);
+    return e;
 }
+
+int64_t
+schedule_slot(const struct schedule *s, int64_t now_ns)
+{
+    int64_t since = now_ns - s->shift_ns;
+    return since < 0 ? -1 : since / s->interval_ns;
+}
+
+int64_t
+schedule_time_ns(const struct schedule *s, int64_t slot)
+{
+    return s->shift_ns + slot * s->interval_ns;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static bool
 keep_group(struct arena *arena, const struct rule_group *from, struct rule_group *to)
@@ -43,7 +72,12 @@ keep_group(struct arena *arena, const struct rule_group *from, struct rule_group
                 text_copy(arena, from->name, &to->name) &&
                 named_texts_copy(arena, &from->labels, &to->labels);
     for (uint32_t i = 0; kept && i < from->rule_count; i++) {
-        kept = keep_rule(arena, &from->rules[i], &to->rules[i]);
+        struct rule *rule = &to->rules[i];
+        *rule = from->rules[i];
+        kept = text_copy(arena, from->rules[i].name, &rule->name) &&
+               text_copy(arena, from->rules[i].expression, &rule->expression) &&
+               named_texts_copy(arena, &from->rules[i].labels, &rule->labels) &&
+               named_texts_copy(arena, &from->rules[i].annotations, &rule->annotations);
     }
     return kept;
 }
@@ -128,15 +162,6 @@ rule_init(struct group *g, struct rule_at_work *rule, const struct rule *text)
     kept_series_init(&rule->series, g->memory, g->seed);
     alerts_init(&rule->alerts, g->memory, g->seed);
     buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
-}
-
-static void
-rule_end(struct rule_at_work *rule)
-{
-    promql_free(rule->tree);
-    kept_series_fini(&rule->series);
-    alerts_fini(&rule->alerts);
-    buf_fini(&rule->error);
 }
 
 /* --- identity of rules ------------------------------------------------------------------------ */
@@ -317,26 +342,20 @@ group_of_state(const struct rules_host *host, struct bytes tenant, struct bytes 
     return e;
 }
 
-/* Doubles the room for rules when it is full. */
-static bool
-reserve_rule(struct group *g)
-{
-    uint32_t count = g->text.rule_count;
-    if ((count & (count - 1)) != 0) return true;
-    struct rule_at_work *rules = arena_new(&g->arena, (2 * (size_t)count + 1) * sizeof *rules);
-    if (rules == NULL) return false;
-    if (count > 0) memcpy(rules, g->rules, count * sizeof *rules);
-    g->rules = rules;
-    return true;
-}
-
 enum err
 group_add_state(struct group *g, struct bytes name, const struct label *labels, uint32_t count,
                 uint32_t nth, struct alerts **ret_alerts)
 {
     struct rule *text = arena_new(&g->arena, sizeof *text);
     struct label *kept = arena_alloc(&g->arena, (count + 1) * sizeof *kept);
-    if (text == NULL || kept == NULL || !reserve_rule(g)) return ERR_NOMEM;
+    uint32_t known = g->text.rule_count;
+    if (text == NULL || kept == NULL) return ERR_NOMEM;
+    if ((known & (known - 1)) == 0) { /* the room for rules is full: it doubles */
+        struct rule_at_work *rules = arena_new(&g->arena, (2 * (size_t)known + 1) * sizeof *rules);
+        if (rules == NULL) return ERR_NOMEM;
+        if (known > 0) memcpy(rules, g->rules, known * sizeof *rules);
+        g->rules = rules;
+    }
     *text = (struct rule){.kind = RULE_ALERTING, .name = keep_bytes(&g->arena, name)};
     for (uint32_t i = 0; i < count; i++) {
         kept[i] = (struct label){arena_copy(&g->arena, labels[i].name),
@@ -361,42 +380,15 @@ group_free(struct group *g)
 {
     if (g == NULL) return;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        rule_end(&g->rules[i]);
+        promql_free(g->rules[i].tree);
+        kept_series_fini(&g->rules[i].series);
+        alerts_fini(&g->rules[i].alerts);
+        buf_fini(&g->rules[i].error);
     }
     table_fini(&g->index, g->memory);
     lock_fini(&g->lock);
     arena_fini(&g->arena);
     mem_free(g->memory, g, sizeof *g);
-}
-
-struct bytes
-group_tenant(const struct group *g)
-{
-    return g->tenant;
-}
-
-const struct rule_group *
-group_text(const struct group *g)
-{
-    return &g->text;
-}
-
-const struct schedule *
-group_schedule(const struct group *g)
-{
-    return &g->schedule;
-}
-
-bool
-group_records(const struct group *g)
-{
-    return g->records;
-}
-
-bool
-group_alarms(const struct group *g)
-{
-    return g->alarms;
 }
 
 bool
@@ -507,36 +499,6 @@ group_count_missed(struct group *g, uint64_t missed)
 
 /* --- series that end with a group ------------------------------------------------------------- */
 
-/* Adds the series that its rules wrote last, and the names under which they did. */
-static enum err
-add_written(const struct group *g, struct kept_series *to, struct kept_series *names)
-{
-    enum err e = OK;
-    bool is_new;
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        const struct rule_at_work *rule = &g->rules[i];
-        if (rule->series.count == 0) continue;
-        e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
-        if (e == OK) e = kept_series_add_all(to, &rule->series);
-    }
-    return e;
-}
-
-/* Marks the series that the other group writes, too. */
-static void
-mark_written(struct group *other, const struct kept_series *series, const struct kept_series *names,
-             bool *is_alive)
-{
-    lock_take(&other->lock);
-    for (uint32_t i = 0; i < other->text.rule_count; i++) {
-        const struct rule_at_work *rule = &other->rules[i];
-        if (rule->series.count == 0) continue;
-        bool may_share = kept_series_has(names, bytes_of_text(rule->text->name));
-        if (may_share) kept_series_mark(series, &rule->series, is_alive);
-    }
-    lock_drop(&other->lock);
-}
-
 /* A tenant may have millions of rules, and this runs under the lock of all groups: a rule is never
  * compared with all others. */
 enum err
@@ -547,12 +509,25 @@ group_find_ended(struct group *g, struct group *const *others, uint32_t count,
     bool is_new;
     kept_series_init(&series, g->memory, g->seed);
     kept_series_init(&names, g->memory, g->seed);
-    enum err e = add_written(g, &series, &names);
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->series.count == 0) continue;
+        e = kept_series_add(&names, bytes_of_text(rule->text->name), &is_new);
+        if (e == OK) e = kept_series_add_all(&series, &rule->series);
+    }
     size_t bytes = (size_t)series.count + 1;
     bool *is_alive = e ? NULL : mem_new(g->memory, bytes);
     if (e == OK && is_alive == NULL) e = ERR_NOMEM;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        mark_written(others[i], &series, &names, is_alive);
+        lock_take(&others[i]->lock);
+        for (uint32_t k = 0; k < others[i]->text.rule_count; k++) {
+            const struct rule_at_work *rule = &others[i]->rules[k];
+            bool may_share =
+                rule->series.count > 0 && kept_series_has(&names, bytes_of_text(rule->text->name));
+            if (may_share) kept_series_mark(&series, &rule->series, is_alive);
+        }
+        lock_drop(&others[i]->lock);
     }
     for (uint32_t i = 0; e == OK && i < series.count; i++) {
         if (!is_alive[i]) e = kept_series_add(to, kept_series_at(&series, i), &is_new);

@@ -149,14 +149,9 @@ MUST_CHECK enum err group_add_state(struct group *group, struct bytes name,
 /* Frees a group that no thread uses. Accepts NULL. */
 void group_free(struct group *group);
 
-struct bytes group_tenant(const struct group *group);
-const struct rule_group *group_text(const struct group *group);
-const struct schedule *group_schedule(const struct group *group);
 /* Says whether group_new() would make the same group of these arguments. */
 bool group_is(const struct group *group, struct bytes tenant, const struct rule_group *text,
               const struct group_defaults *defaults);
-/* Says whether the group has recording rules. */
-bool group_records(const struct group *group);
 
 /* Takes facts from the group that this one replaces, and the series that rules with the same name
  * and labels wrote last. The rest stays with the other group. */
@@ -175,7 +170,6 @@ MUST_CHECK enum err group_find_ended(struct group *group, struct group *const *o
                                      uint32_t count, struct kept_series *to);
 MUST_CHECK enum err group_mark_stale(const struct group *group, const struct rules_host *host,
                                      const struct kept_series *ended, int64_t at_ns);
-bool group_alarms(const struct group *group); /* says whether the group has alerting rules */
 
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
 
@@ -350,8 +344,8 @@ struct group {
     struct group_defaults defaults;
     struct schedule schedule;
     int64_t query_offset_ms;
-    bool records, alarms;
-    bool reads_back; /* a recording rule reads its own results, or a later rule reads them */
+    bool records, alarms; /* it has recording rules, alerting rules */
+    bool reads_back;      /* a recording rule reads its own results, or a later rule reads them */
     struct rule_at_work *rules;
     struct table index;  /* index of rules, by kind, name, labels and `nth` */
     int64_t series_slot; /* slot of the `series` of recording rules; -1: unknown */

@@ -105,22 +105,16 @@ find_list(struct recorded *r, struct bytes name, struct bytes label, struct byte
     return found ? r->lists[index] : (struct recorded_list){NONE, 0};
 }
 
-/* Returns the name that a selector compares for equality; `at` is NULL without one. */
-static struct bytes
-recorded_name_of(const struct matcher_set *set)
-{
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct matcher *m = set->matchers[i];
-        bool is_name = bytes_equal_text(matcher_name(m), "__name__");
-        if (is_name && matcher_type(m) == MATCH_EQUAL) return matcher_pattern(m);
-    }
-    return (struct bytes){NULL, 0};
-}
-
 uint32_t
 recorded_first(struct recorded *r, const struct matcher_set *set)
 {
-    const struct bytes none = {NULL, 0}, name = recorded_name_of(set);
+    const struct bytes none = {NULL, 0};
+    struct bytes name = none; /* the name that the selector compares for equality */
+    for (uint32_t i = 0; i < set->count && name.at == NULL; i++) {
+        const struct matcher *m = set->matchers[i];
+        bool is_name = bytes_equal_text(matcher_name(m), "__name__");
+        if (is_name && matcher_type(m) == MATCH_EQUAL) name = matcher_pattern(m);
+    }
     struct recorded_list all = find_list(r, name, none, none), best = all;
     for (uint32_t i = 0; name.at != NULL && i < set->count; i++) {
         const struct matcher *m = set->matchers[i];

@@ -7,9 +7,12 @@
  *
  * Earlier versions recorded each evaluation of recording rules as a sample of
  * firekeep_rule_group_evaluated{rule_group="FILE;NAME"}. The last one gives the cursor.
+ *
+ * past_look() reads back the samples that rules wrote, here and for a replay.
  */
 #include <assert.h>
 
+#include "model/thinned.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
 #include "sys/env.h"
@@ -17,9 +20,87 @@
 
 enum {
     LABELS_BYTES_MAX = 16 << 20,
+    MATCHERS_MAX = 128,       /* limit per query; requests of remote read have 256 at most */
+    MATCHED_BYTES_MAX = 4096, /* size of a label; matchers and requests have limits, too */
     LABELS_MAX =
         2 + 2 * RULE_TEXTS_MAX, /* a name, an alert's name, those of a rule and its group */
 };
+
+/* --- search for stored samples ---------------------------------------------------------------- */
+
+/* Says whether the query has a matcher for a label. For labels that are too many or too long, the
+ * series are filtered here: so samples of a rule can be read regardless of the number of labels it
+ * sets. */
+static bool
+has_matcher(const struct past_look *look, uint32_t i)
+{
+    struct bytes name = look->labels[i].name;
+    size_t size = name.size + look->labels[i].value.size;
+    return bytes_equal_text(name, "__name__") ||
+           (i < MATCHERS_MAX - 1 && size <= MATCHED_BYTES_MAX);
+}
+
+enum err
+past_look(const struct rules_past *past, const struct past_look *look, struct why *why)
+{
+    struct evaluating ev = {.g = past->group, .host = past->host, .terms = past->terms};
+    struct matcher *matchers[MATCHERS_MAX];
+    struct matcher_set matched = {matchers, 0};
+    struct view *view = past->view, *own = NULL;
+    struct series_set *set = NULL;
+    struct budget budget;
+    struct query_control control;
+    struct bytes labels;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < look->label_count; i++) {
+        struct label label = look->labels[i];
+        if (!has_matcher(look, i)) continue;
+        e = matcher_new(MATCH_EQUAL, label.name, label.value, ev.g->memory,
+                        &matchers[matched.count], why);
+        matched.count += e == OK;
+    }
+    budget_init(&budget, "rule", 0, ev.host->memory);
+    look_control(&ev, &budget, &control);
+    struct query_request request = {
+        .tenant = ev.g->tenant,
+        .sets = &matched,
+        .set_count = 1,
+        .min_ms = look->min_ms,
+        .max_ms = look->max_ms,
+        .stored = look->stored,
+        .unmerged = look->stored,
+        .control = &control,
+    };
+    if (e == OK && view == NULL) {
+        e = ev.terms->open(ev.terms->open_context, &control, &own, why);
+        view = own;
+    }
+    if (e == OK) e = view_select(view, &request, &set, why);
+    while (e == OK && (e = series_set_next(set, &labels, why)) == OK && labels.at != NULL) {
+        bool fits = true;
+        for (uint32_t i = 0; i < look->label_count && fits; i++) {
+            struct label label = look->labels[i];
+            fits = has_matcher(look, i) || bytes_equal(labels_get(labels, label.name), label.value);
+        }
+        if (fits) e = look->each(look->context, set, labels);
+    }
+    if (e == OK && look->stored && thinned_to(&control) > 0) {
+        struct why sentence;
+        thinned_say(thinned_to(&control), &sentence);
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "results that are stored cannot be compared, only overwritten: %s",
+                    sentence.text);
+    }
+    query_control_warn(&control, set);
+    series_set_free(set);
+    view_free(own);
+    for (uint32_t i = 0; i < matched.count; i++) {
+        matcher_free(matchers[i]);
+    }
+    return e;
+}
+
+/* --- restoring -------------------------------------------------------------------------------- */
 
 struct restoring {
     const struct rules_past *past;
@@ -114,20 +195,6 @@ restore_rule(struct restoring *r, int64_t tolerance_ns)
     return restore_look_for(r, labels, count, tolerance_ns);
 }
 
-static enum err
-find_cursor(struct restoring *r, int64_t catch_up_ns)
-{
-    const struct group *g = r->past->group;
-    buf_clear(&r->labels);
-    buf_printf(&r->labels, "%s;%s", g->text.file, g->text.name);
-    if (buf_error(&r->labels)) return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
-    const struct label labels[] = {
-        {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
-        {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
-    };
-    return restore_look_for(r, labels, 2, catch_up_ns);
-}
-
 enum err
 restore_group(const struct rules_past *past, const struct restore_terms *terms,
               int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why)
@@ -147,11 +214,19 @@ restore_group(const struct rules_past *past, const struct restore_terms *terms,
         if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms->tolerance_ns);
     }
     /* The end of the sample's millisecond: the evaluation was in it. */
-    if (r.last_ms != INT64_MIN)
-        *ret_down_ns = (r.last_ms + g->query_offset_ms + 1) * NS_PER_MS - 1;
+    if (r.last_ms != INT64_MIN) *ret_down_ns = (r.last_ms + g->query_offset_ms + 1) * NS_PER_MS - 1;
     r.rule = NULL;
     r.last_ms = INT64_MIN;
-    if (e == OK && g->records && terms->catch_up_ns > 0) e = find_cursor(&r, terms->catch_up_ns);
+    if (e == OK && g->records && terms->catch_up_ns > 0) {
+        buf_clear(&r.labels);
+        buf_printf(&r.labels, "%s;%s", g->text.file, g->text.name);
+        const struct label labels[] = {
+            {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
+            {bytes_of_text("rule_group"), buf_bytes(&r.labels)},
+        };
+        e = buf_error(&r.labels) ? why_set(why, ERR_NOMEM, "not enough memory for rules")
+                                 : restore_look_for(&r, labels, 2, terms->catch_up_ns);
+    }
     if (r.last_ms != INT64_MIN) *ret_next_ns = r.last_ms * NS_PER_MS + g->schedule.interval_ns;
     buf_fini(&r.labels);
     return e;

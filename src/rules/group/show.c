@@ -130,16 +130,6 @@ put_alerts_locked(struct json *to, const struct rule_at_work *rule,
     }
 }
 
-static bool
-has_shown_locked(const struct rule_at_work *rule, const struct permitted *permitted)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < rule->alerts.count && !any; i++) {
-        any = is_shown(rule->alerts.items[i], permitted);
-    }
-    return any;
-}
-
 void
 group_print_alerts(struct group *g, const struct permitted *permitted, struct json *to)
 {
@@ -180,79 +170,46 @@ state_of_locked(const struct rule_at_work *rule, const struct permitted *permitt
     return alert_state_word(most);
 }
 
-static void
-put_outcome_locked(struct json *to, const struct rule_at_work *rule)
-{
-    static const char *const health[] = {"unknown", "ok", "err"};
-    json_member_text(to, "health", health[rule->health]);
-    if (rule->error.size > 0) {
-        json_key(to, "lastError");
-        json_put_bytes(to, buf_bytes(&rule->error));
-    }
-    put_seconds(to, "evaluationTime", (double)rule->evaluated_for_ns / 1e9);
-    show_put_time(to, "lastEvaluation", rule->evaluated_at_ns);
-}
-
-/* Prints an alerting rule with its permitted alerts, and neither its texts nor its outcome, which
- * may tell about other series. */
-static void
-put_permitted_locked(struct json *to, const struct rule_at_work *rule,
-                     const struct group_question *question)
-{
-    json_object_open(to);
-    json_member_text(to, "state", state_of_locked(rule, question->permitted));
-    json_member_text(to, "name", rule->text->name);
-    json_member_text(to, "query", "");
-    put_seconds(to, "duration", 0);
-    put_seconds(to, "keepFiringFor", 0);
-    put_pairs(to, "labels", NULL, 0);
-    put_pairs(to, "annotations", NULL, 0);
-    json_key(to, "alerts");
-    if (question->without_alerts) {
-        json_put_null(to);
-    } else {
-        json_array_open(to);
-        put_alerts_locked(to, rule, question->permitted);
-        json_array_close(to);
-    }
-    json_member_text(to, "health", "unknown");
-    put_seconds(to, "evaluationTime", 0);
-    show_put_time(to, "lastEvaluation", 0);
-    json_member_text(to, "type", "alerting");
-    json_object_close(to);
-}
-
+/* For a caller with permitted series an alerting rule has its permitted alerts, and neither its
+ * texts nor its outcome, which may tell about other series. */
 static void
 put_rule_locked(struct json *to, const struct rule_at_work *rule,
                 const struct group_question *question)
 {
-    if (question->permitted != NULL) {
-        put_permitted_locked(to, rule, question);
-        return;
-    }
-    bool records = rule->text->kind == RULE_RECORDING;
+    static const char *const health[] = {"unknown", "ok", "err"};
+    static const struct named_texts none;
+    bool records = rule->text->kind == RULE_RECORDING, hides = question->permitted != NULL;
+    uint32_t label_count = hides ? 0 : rule->label_count;
     json_object_open(to);
-    if (!records) json_member_text(to, "state", state_of_locked(rule, NULL));
+    if (!records) json_member_text(to, "state", state_of_locked(rule, question->permitted));
     json_member_text(to, "name", rule->text->name);
     json_key(to, "query");
-    json_put_bytes(to, rule->line);
+    json_put_bytes(to, hides ? bytes_of("", 0) : rule->line);
     if (!records) {
-        put_seconds(to, "duration", (double)rule->text->for_ms / 1e3);
-        put_seconds(to, "keepFiringFor", (double)rule->text->keep_firing_for_ms / 1e3);
+        double for_ms = (double)rule->text->for_ms;
+        double keep_firing_ms = (double)rule->text->keep_firing_for_ms;
+        put_seconds(to, "duration", hides ? 0 : for_ms / 1e3);
+        put_seconds(to, "keepFiringFor", hides ? 0 : keep_firing_ms / 1e3);
     }
-    if (!records || rule->label_count > 0) put_pairs(to, "labels", rule->labels, rule->label_count);
+    if (!records || label_count > 0) put_pairs(to, "labels", rule->labels, label_count);
     if (!records) {
-        put_texts(to, "annotations", &rule->text->annotations);
+        put_texts(to, "annotations", hides ? &none : &rule->text->annotations);
         json_key(to, "alerts");
         if (question->without_alerts) {
             json_put_null(to);
         } else {
             json_array_open(to);
-            put_alerts_locked(to, rule, NULL);
+            put_alerts_locked(to, rule, question->permitted);
             json_array_close(to);
         }
     }
-    put_outcome_locked(to, rule);
+    json_member_text(to, "health", health[hides ? RULE_UNKNOWN : rule->health]);
+    if (!hides && rule->error.size > 0) {
+        json_key(to, "lastError");
+        json_put_bytes(to, buf_bytes(&rule->error));
+    }
+    put_seconds(to, "evaluationTime", hides ? 0 : (double)rule->evaluated_for_ns / 1e9);
+    show_put_time(to, "lastEvaluation", hides ? 0 : rule->evaluated_at_ns);
     json_member_text(to, "type", records ? "recording" : "alerting");
     json_object_close(to);
 }
@@ -276,7 +233,11 @@ static bool
 show_is_wanted_locked(const struct rule_at_work *rule, const struct group_question *q)
 {
     if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
-    if (q->permitted != NULL && !has_shown_locked(rule, q->permitted)) return false;
+    bool any_shown = q->permitted == NULL;
+    for (uint32_t i = 0; i < rule->alerts.count && !any_shown; i++) {
+        any_shown = is_shown(rule->alerts.items[i], q->permitted);
+    }
+    if (!any_shown) return false;
     /* Labels that are hidden are not matched either: selectors would find out their texts. */
     uint32_t label_count = q->permitted != NULL ? 0 : rule->label_count;
     bool named = q->names.count == 0, held = q->set_count == 0;

@@ -20,30 +20,23 @@ put_blanks(struct buf *to, uint32_t count)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Words that some parsers do not read as texts. */
-static bool
-is_word_of_yaml(const char *text)
-{
-    static const char *const words[] = {"null", "true", "false", "yes", "no",
-                                        "on",   "off",  "y",     "n"};
-    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcasecmp(text, words[i]) == 0) return true;
-    }
-    return false;
-}
-
 /* True if no quotes are needed: a text that begins with a letter is not a number, a date or
  * syntax. */
 static bool
 is_plain(const char *text)
 {
+    static const char *const words[] = {"null", "true", "false", "yes", "no",
+                                        "on",   "off",  "y",     "n"};
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcasecmp(text, words[i]) == 0) return false; /* some parsers do not read a text */
+    }
     if (!ascii_is_letter((uint8_t)text[0]) && text[0] != '_') return false;
     for (const char *p = text; *p != '\0'; p++) {
         if (*p < ' ' || *p > '~') return false;
         if (*p == ' ' && (p[1] == '#' || p[1] == '\0')) return false;
         if (*p == ':' && (p[1] == ' ' || p[1] == '\0')) return false;
     }
-    return !is_word_of_yaml(text);
+    return true;
 }
 
 /* True for lines that can be a block, with at most one line end after the last. */

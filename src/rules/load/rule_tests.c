@@ -1,17 +1,18 @@
 /*
  * rule_tests.c - see rule_tests.h. Tables describe the values, one for each kind of mapping. They
- * are not those of config/schema: here null means not given, a number is accepted as a text, and a
- * plain `yes` is true, as in the YAML of Go.
+ * are not those of config/schema: here null means not given, and a number is accepted as a text.
  */
 #include "rules/load/rule_tests.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/text/ascii.h"
+#include "base/text/path_from.h"
+#include "base/text/shown.h"
 #include "base/text/suggest.h"
 #include "base/text/time_text.h"
+#include "sys/env.h"
+#include "sys/file_pattern.h"
 #include "wire/number.h"
 #include "wire/shape.h"
 #include "wire/yaml/yaml_tree.h"
@@ -137,18 +138,6 @@ struct tests_reading {
     struct arena *arena;
 };
 
-/* True for a scalar without quotes that is one of these words, which end at a NULL. */
-static bool
-is_one_of(const struct config_reader *in, const char *const *words)
-{
-    bool is_plain = in->event.type == YAML_SCALAR_EVENT &&
-                    in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    for (; is_plain && *words != NULL; words++) {
-        if (bytes_equal_text(reader_scalar(in), *words)) return true;
-    }
-    return false;
-}
-
 /* Limited so that times of a test fit nanoseconds. */
 static enum err
 read_moment(struct config_reader *in, const char *name, int64_t *ret)
@@ -164,97 +153,37 @@ read_moment(struct config_reader *in, const char *name, int64_t *ret)
                       "Unix seconds or a time such as 2021-01-01T00:00:00Z, from 1824 to 2116");
 }
 
+/* True for a scalar without quotes. */
+static bool
+is_plain(const struct config_reader *in)
+{
+    return in->event.type == YAML_SCALAR_EVENT &&
+           in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+}
+
 static enum err
 read_bool(struct config_reader *in, const char *name, bool *ret)
 {
-    static const char *const yes[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
-                                      "True", "TRUE", "on",  "On",  "ON",  NULL};
-    static const char *const no[] = {"n",     "N",     "no",  "No",  "NO",  "false",
-                                     "False", "FALSE", "off", "Off", "OFF", NULL};
-    *ret = is_one_of(in, yes);
-    return *ret || is_one_of(in, no) ? OK : reader_expected(in, name, "true or false");
+    *ret = is_plain(in) && bytes_equal_text(reader_scalar(in), "true");
+    bool is_false = is_plain(in) && bytes_equal_text(reader_scalar(in), "false");
+    return *ret || is_false ? OK : reader_expected(in, name, "true or false");
 }
 
-/* Parses a number with the prefix of another base than 10. False: no such number. */
-static bool
-read_prefixed(const char *digits, bool negative, double *ret)
-{
-    static const char letters[] = "xXoObB";
-    static const int bases[] = {16, 16, 8, 8, 2, 2};
-    const char *letter = digits[0] == '0' && digits[1] != 0 ? strchr(letters, digits[1]) : NULL;
-    bool is_octal = digits[0] == '0' && strspn(digits, "01234567") == strlen(digits);
-    char *end = NULL;
-    const char *from = letter == NULL ? digits : digits + 2;
-    if (letter == NULL && !is_octal) return false;
-    if (!ascii_is_digit((uint8_t)*from) && !ascii_is_letter((uint8_t)*from)) return false;
-    errno = 0;
-    unsigned long long whole = strtoull(from, &end, letter == NULL ? 8 : bases[letter - letters]);
-    if (*end != 0 || errno != 0) return false;
-    *ret = negative ? -(double)whole : (double)whole;
-    return true;
-}
-
-/* True for digits, one point and an exponent; number_parse() accepts more. */
-static bool
-is_decimal(const char *text)
-{
-    size_t before = strspn(text, "0123456789");
-    text += before;
-    if (*text == '.') {
-        size_t after = strspn(++text, "0123456789");
-        if (before + after == 0) return false;
-        text += after;
-    } else if (before == 0) {
-        return false;
-    }
-    if (*text != 'e' && *text != 'E') return *text == 0;
-    text++;
-    if (*text == '+' || *text == '-') text++;
-    size_t exponent = strspn(text, "0123456789");
-    return exponent > 0 && text[exponent] == 0;
-}
-
-/* Parses a number of YAML 1.1, as Go does. */
-static bool
-test_parse_number(struct bytes given, uint64_t *ret_bits)
-{
-    static const char *const infinite[] = {".inf", ".Inf", ".INF"};
-    static const char *const nan[] = {".nan", ".NaN", ".NAN"};
-    char text[512];
-    size_t size = 0;
-    double value;
-    if (given.size == 0 || given.size >= sizeof text) return false;
-    for (size_t i = 0; i < given.size; i++) {
-        if (given.at[i] == 0) return false;
-        if (given.at[i] != '_') text[size++] = (char)given.at[i];
-    }
-    text[size] = 0;
-    bool negative = text[0] == '-';
-    const char *digits = text + (negative || text[0] == '+');
-    for (size_t i = 0; i < 3; i++) {
-        if (bytes_equal_text(given, nan[i])) {
-            *ret_bits = NORMAL_NAN_BITS;
-            return true;
-        }
-        if (strcmp(digits, infinite[i]) != 0) continue;
-        *ret_bits = double_bits(negative ? -INFINITY : INFINITY);
-        return true;
-    }
-    if (read_prefixed(digits, negative, &value)) {
-        *ret_bits = double_bits(value);
-        return true;
-    }
-    return is_decimal(digits) && number_parse(text, size, ret_bits);
-}
-
+/* Reads decimal digits, .inf or .nan. */
 static enum err
 read_test_number(struct config_reader *in, const char *name, uint64_t *ret)
 {
-    bool is_plain = in->event.type == YAML_SCALAR_EVENT &&
-                    in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    return is_plain && test_parse_number(reader_scalar(in), ret)
-               ? OK
-               : reader_expected(in, name, "a number");
+    char text[64];
+    struct bytes given = is_plain(in) ? reader_scalar(in) : bytes_of("", 0);
+    size_t sign = given.size > 0 && (given.at[0] == '-' || given.at[0] == '+'), kept = 0;
+    bool is_word =
+        given.size == sign + 4 && given.at[sign] == '.' && ascii_is_letter(given.at[sign + 1]);
+    for (size_t i = 0; i < given.size && kept < sizeof text; i++) {
+        if (!is_word || i != sign) text[kept++] = (char)given.at[i];
+    }
+    bool is_named = kept > sign && ascii_is_letter((uint8_t)text[sign]);
+    bool read = kept < sizeof text && is_named == is_word && number_parse(text, kept, ret);
+    return read ? OK : reader_expected(in, name, "a number");
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -273,18 +202,6 @@ put_list(void *to, void *items, uint32_t count)
 }
 
 static enum err
-check_distinct(struct config_reader *in, const char *name, const struct text_list *texts,
-               const char *text)
-{
-    for (uint32_t i = 0; i < texts->count; i++) {
-        if (strcmp(texts->items[i], text) != 0) continue;
-        return reader_complain(in, "%s: %s is there twice", name,
-                               shown_of(bytes_of_text(text)).text);
-    }
-    return OK;
-}
-
-static enum err
 read_test_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
 {
     struct config_reader *in = &x->in;
@@ -300,7 +217,11 @@ read_test_texts(struct tests_reading *x, const char *name, bool are_distinct, st
         if (items == NULL) return reader_no_memory(in);
         to->items = items;
         e = reader_text(in, name, x->arena, &items[to->count]);
-        if (e == OK && are_distinct) e = check_distinct(in, name, to, items[to->count]);
+        for (uint32_t i = 0; e == OK && are_distinct && i < to->count; i++) {
+            if (strcmp(items[i], items[to->count]) != 0) continue;
+            e = reader_complain(in, "%s: %s is there twice", name,
+                                shown_of(bytes_of_text(items[i])).text);
+        }
         if (e) return e;
         to->count++;
     }
@@ -371,18 +292,6 @@ struct mapping_reading {
 
 static enum err read_field(struct config_reader *in, void *context);
 
-static void
-put_defaults(const struct test_shape *shape, yaml_mark_t at, void *to)
-{
-    static const char *const empty = "";
-    for (const struct field *f = shape->fields; f->name != NULL; f++) {
-        if (f->kind == FIELD_TEXT) memcpy((uint8_t *)to + f->offset, &empty, sizeof empty);
-    }
-    if (shape->place == NO_PLACE) return;
-    const struct rule_test_place place = {(uint32_t)at.line + 1, (uint32_t)at.column + 1};
-    memcpy((uint8_t *)to + shape->place, &place, sizeof place);
-}
-
 /* Reads the current entry of a list. */
 static enum err
 read_mapping(struct tests_reading *x, const struct field *field, void *to)
@@ -390,7 +299,15 @@ read_mapping(struct tests_reading *x, const struct field *field, void *to)
     struct config_reader *in = &x->in;
     struct mapping_reading m = {.x = x, .shape = field->inner, .list = field->name, .to = to};
     memset(to, 0, m.shape->bytes);
-    put_defaults(m.shape, in->event.start_mark, to);
+    static const char *const empty = "";
+    for (const struct field *f = m.shape->fields; f->name != NULL; f++) {
+        if (f->kind == FIELD_TEXT) memcpy((uint8_t *)to + f->offset, &empty, sizeof empty);
+    }
+    if (m.shape->place != NO_PLACE) {
+        yaml_mark_t at = in->event.start_mark;
+        const struct rule_test_place place = {(uint32_t)at.line + 1, (uint32_t)at.column + 1};
+        memcpy((uint8_t *)to + m.shape->place, &place, sizeof place);
+    }
     if (reader_is_null(in)) return OK;
     if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, &m);
     return reader_complain(in, "'%s' expects keys below it such as '%s:'", m.list,
@@ -444,20 +361,6 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
     }
 }
 
-static enum err
-unknown_field(const struct mapping_reading *m)
-{
-    struct config_reader *in = &m->x->in;
-    struct suggestion near;
-    suggest_begin(&near, reader_scalar(in));
-    for (const struct field *f = m->shape->fields; f->name != NULL; f++) {
-        suggest_try(&near, f->name);
-    }
-    return reader_complain(in, "unknown key %s%s%s%s%s", shown_of(reader_scalar(in)).text,
-                           m->list == NULL ? "" : " in '", m->list == NULL ? "" : m->list,
-                           m->list == NULL ? "" : "'", suggest_hint(&near, "").text);
-}
-
 /* Reads the current key and its value into `texts`. */
 static enum err
 read_field(struct config_reader *in, void *context)
@@ -467,7 +370,16 @@ read_field(struct config_reader *in, void *context)
     while (field->name != NULL && !bytes_equal_text(reader_scalar(in), field->name)) {
         field++;
     }
-    if (field->name == NULL) return unknown_field(m);
+    if (field->name == NULL) {
+        struct suggestion near;
+        suggest_begin(&near, reader_scalar(in));
+        for (const struct field *known = m->shape->fields; known->name != NULL; known++) {
+            suggest_try(&near, known->name);
+        }
+        return reader_complain(in, "unknown key %s%s%s%s%s", shown_of(reader_scalar(in)).text,
+                               m->list == NULL ? "" : " in '", m->list == NULL ? "" : m->list,
+                               m->list == NULL ? "" : "'", suggest_hint(&near, "").text);
+    }
     size_t *line = &m->lines[field - m->shape->fields];
     if (*line != 0) {
         return reader_complain(in, "duplicate key '%s', first given on line %zu", field->name,
@@ -504,5 +416,79 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
     if (e) return e;
     if (tests.evaluation_interval_ms == 0) tests.evaluation_interval_ms = DEFAULT_INTERVAL_MS;
     *ret_tests = tests;
+    return OK;
+}
+
+/* --- rule files ------------------------------------------------------------------------------- */
+
+struct rule_files_found {
+    struct env *env;
+    const char *file; /* the test file */
+    struct arena *arena;
+    struct text_list found;
+    bool any; /* a file matches the current pattern */
+    struct why *why;
+};
+
+static enum err
+found_take_path(void *context, const char *path)
+{
+    struct rule_files_found *f = context;
+    struct file_facts facts;
+    struct why missing;
+    if (env_facts(f->env, path, &facts, &missing)) return OK;
+    f->any = true;
+    for (uint32_t i = 0; i < f->found.count; i++) {
+        if (strcmp(f->found.items[i], path) == 0) return OK;
+    }
+    if (f->found.count == RULE_TESTS_FILES_MAX) {
+        return why_set(f->why, ERR_LIMIT, "%s: rule_files: at most %d files are allowed", f->file,
+                       RULE_TESTS_FILES_MAX);
+    }
+    const char **items = arena_push(f->arena, f->found.items, f->found.count, sizeof(const char *));
+    if (items == NULL || !text_copy(f->arena, path, &items[f->found.count]))
+        return why_set(f->why, ERR_NOMEM, "not enough memory for the names of rule files");
+    f->found.items = items;
+    f->found.count++;
+    return OK;
+}
+
+static int
+compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum err
+rule_tests_find_files(struct env *env, const char *file, const struct text_list *patterns,
+                      struct arena *arena, void (*unmatched)(void *context, const char *pattern),
+                      void *context, struct text_list *ret_paths, struct why *why)
+{
+    struct rule_files_found f = {.env = env, .file = file, .arena = arena, .why = why};
+    for (uint32_t i = 0; i < patterns->count; i++) {
+        const char *pattern = patterns->items[i];
+        struct why what = {""};
+        uint32_t first = f.found.count;
+        enum err e = OK;
+        f.any = false;
+        if (pattern[0] != '\0') {
+            if (file_pattern_is_wild(pattern)) e = file_pattern_check(pattern, &what);
+            if (e) {
+                return why_set(why, e, "%s: rule_files: %s: %s", file,
+                               shown_of(bytes_of_text(pattern)).text, what.text);
+            }
+            pattern = path_from(arena, file, pattern);
+            if (pattern == NULL)
+                return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
+            e = file_pattern_expand(env, pattern, found_take_path, &f, why);
+        }
+        if (e) return e;
+        if (!f.any) unmatched(context, pattern);
+        if (f.found.count > first + 1) {
+            qsort(f.found.items + first, f.found.count - first, sizeof *f.found.items,
+                  compare_paths);
+        }
+    }
+    *ret_paths = f.found;
     return OK;
 }

@@ -174,19 +174,13 @@ UNIT_TEST(test_missing_and_null_values_have_defaults)
     arena_fini(&arena);
 }
 
-UNIT_TEST(test_scalars_are_read_as_in_go)
+UNIT_TEST(test_scalars_are_read)
 {
     static const struct {
         const char *text;
         double value;
-    } numbers[] = {{"1_000", 1000},
-                   {"0x3e8", 1000},
-                   {"01750", 1000},
-                   {"0b11", 3},
-                   {"0o17", 15},
+    } numbers[] = {{"1000", 1000},
                    {"+5", 5},
-                   {"-0x10", -16},
-                   {"08", 8},
                    {"1e3", 1000},
                    {".5", 0.5},
                    {"5.", 5},
@@ -196,8 +190,6 @@ UNIT_TEST(test_scalars_are_read_as_in_go)
                    {"99999999999999999999", 1e20},
                    {"", 0},
                    {"~", 0}};
-    static const char *const yes[] = {"y", "Yes", "on", "TRUE", "true"};
-    static const char *const no[] = {"n", "No", "OFF", "false", "~"};
     struct arena arena;
     char text[200];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -208,14 +200,12 @@ UNIT_TEST(test_scalars_are_read_as_in_go)
         assert_true(value == numbers[i].value);
         arena_fini(&arena);
     }
-    for (size_t i = 0; i < 5; i++) {
-        snprintf(text, sizeof text, "fuzzy_compare: %s", yes[i]);
-        assert_true(read_tests(&arena, text).fuzzy_compare);
-        arena_fini(&arena);
-        snprintf(text, sizeof text, "fuzzy_compare: %s", no[i]);
-        assert_false(read_tests(&arena, text).fuzzy_compare);
-        arena_fini(&arena);
-    }
+    assert_true(read_tests(&arena, "fuzzy_compare: true").fuzzy_compare);
+    arena_fini(&arena);
+    assert_false(read_tests(&arena, "fuzzy_compare: false").fuzzy_compare);
+    arena_fini(&arena);
+    assert_false(read_tests(&arena, "fuzzy_compare: ~").fuzzy_compare);
+    arena_fini(&arena);
     struct rule_tests t = read_tests(
         &arena, "tests: [{name: 5, start_timestamp: -1.5, promql_expr_test: "
                 "[{exp_samples: [{value: .NaN}]}]}, {name: true, start_timestamp: 1609459200}]");
@@ -298,8 +288,9 @@ UNIT_TEST(test_an_error_is_reported_with_its_position)
 
 UNIT_TEST(test_an_invalid_number_is_refused)
 {
-    static const char *const texts[] = {"true", "'5'", "1e",   "1e999", "0x",   "0xg", "1:30", ".",
-                                        "+",    "_",   ".Nan", "inf",   "0x-5", "5 6", "[]"};
+    static const char *const texts[] = {"true", "'5'", "1e", "1e999", "0x",  "0xg",
+                                        "1:30", ".",   "+",  "_",     ".no", "inf",
+                                        "0x10", "5 6", "[]", "1_000"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[200];
         struct rule_tests tests;
@@ -503,7 +494,7 @@ check_found(const char *dir, const char *const *patterns, uint32_t count, const 
     check_found(dir, (const char *const[]){__VA_ARGS__}, \
                 sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), expected)
 
-UNIT_TEST(test_rule_files_are_found_by_patterns_in_any_element)
+UNIT_TEST(test_rule_files_are_found_by_patterns)
 {
     char dir[] = "/tmp/rule_tests_XXXXXX";
     struct why why;
@@ -517,52 +508,31 @@ UNIT_TEST(test_rule_files_are_found_by_patterns_in_any_element)
     make_file(dir, "y/c.yml");
     CHECK_FOUND("b.yml a.yml |", "b.yml", "./a.yml", "x/../b.yml");
     CHECK_FOUND("a.yml b.yml |", "*.yml", "b.yml");
-    CHECK_FOUND("x/a.yml y/a.yml |", "*/a.yml");
-    CHECK_FOUND("y/c.yml x/a.yml y/a.yml |", "[xy]/c.yml", "?/*.yml");
-    CHECK_FOUND("| no.yml n*.yml n*/a.yml ", "no.yml", "n*.yml", "n*/a.yml", "");
+    CHECK_FOUND("y/c.yml y/a.yml |", "y/[c].yml", "y/?.yml");
+    CHECK_FOUND("| no.yml n*.yml n/*.yml ", "no.yml", "n*.yml", "n/*.yml", "");
     CHECK_FOUND("x/a.yml |", "x/*");
-    CHECK_FOUND("| a.yml/*", "a.yml/*");
     assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
 }
 
-UNIT_TEST(test_links_that_lead_in_circles_are_not_followed_for_long)
+UNIT_TEST(test_incomplete_patterns_are_refused)
 {
-    char dir[] = "/tmp/rule_tests_XXXXXX", file[300], link[300];
-    const char *items[] = {"*/*/*/*/*/*/*/*/*/*/*/*.yml"};
-    const struct text_list list = {items, 1};
-    struct text_list found = {NULL};
-    char told[1000] = "";
-    struct why why = {""};
-    struct arena arena;
-    assert_non_null(mkdtemp(dir));
-    for (char c = 'a'; c < 'k'; c++) {
-        snprintf(link, sizeof link, "%s/%c", dir, c);
-        assert_int_equal(symlink(".", link), 0);
-    }
-    snprintf(file, sizeof file, "%s/t.yml", dir);
-    arena_init(&arena, NULL, 0, 0);
-    assert_int_equal(
-        rule_tests_find_files(env_real(), file, &list, &arena, note_unmatched, told, &found, &why),
-        ERR_LIMIT);
-    assert_non_null(strstr(why.text, "/t.yml: rule_files: more than 20000 directories to search"));
-    arena_fini(&arena);
-    assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
-}
-
-UNIT_TEST(test_patterns_without_an_end_are_refused)
-{
-    static const char *const patterns[] = {"[",    "a[b",  "[]",  "[]a]", "a\\",
-                                           "[a-]", "[-a]", "[^]", "[\\"};
+    static const struct {
+        const char *text, *what;
+    } patterns[] = {
+        {"a[b", "has a '[' without ']', or ends in a backslash"},
+        {"a\\", "has a '[' without ']', or ends in a backslash"},
+        {"*/a.yml", "wildcards are only allowed after the last '/'"},
+    };
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        const char *items[] = {patterns[i]};
+        const char *items[] = {patterns[i].text};
         const struct text_list list = {items, 1};
         struct text_list found = {.count = 7};
         char told[1000] = "";
         struct why why = {""};
         struct arena arena;
-        char expected[64];
-        snprintf(expected, sizeof expected, "t.yml: rule_files: '%s': syntax error in pattern",
-                 patterns[i]);
+        char expected[200];
+        snprintf(expected, sizeof expected, "t.yml: rule_files: '%s': %s", patterns[i].text,
+                 patterns[i].what);
         arena_init(&arena, NULL, 0, 0);
         assert_int_equal(rule_tests_find_files(env_real(), "t.yml", &list, &arena, note_unmatched,
                                                told, &found, &why),
@@ -582,7 +552,7 @@ UNIT_TEST(test_each_allocation_for_patterns_may_fail)
     make_file(dir, "x/a.yml");
     make_file(dir, "x/b.yml");
     snprintf(file, sizeof file, "%s/t.yml", dir);
-    const char *items[] = {"*/*.yml", "x/a.yml"};
+    const char *items[] = {"x/*.yml", "x/a.yml"};
     const struct text_list list = {items, 2};
     for (uint64_t nth = 1;; nth++) {
         struct text_list found = {.count = 7};
@@ -612,7 +582,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_keys_are_read),
         cmocka_unit_test(test_missing_and_null_values_have_defaults),
-        cmocka_unit_test(test_scalars_are_read_as_in_go),
+        cmocka_unit_test(test_scalars_are_read),
         cmocka_unit_test(test_anchors_and_merge_keys_repeat_what_is_there),
         cmocka_unit_test(test_an_error_is_reported_with_its_position),
         cmocka_unit_test(test_an_invalid_number_is_refused),
@@ -620,9 +590,8 @@ main(void)
         cmocka_unit_test(test_a_file_that_is_costly_to_load_is_refused_before_loading),
         cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_each_allocation_may_fail),
-        cmocka_unit_test(test_rule_files_are_found_by_patterns_in_any_element),
-        cmocka_unit_test(test_links_that_lead_in_circles_are_not_followed_for_long),
-        cmocka_unit_test(test_patterns_without_an_end_are_refused),
+        cmocka_unit_test(test_rule_files_are_found_by_patterns),
+        cmocka_unit_test(test_incomplete_patterns_are_refused),
         cmocka_unit_test(test_each_allocation_for_patterns_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,11 +15,12 @@
  * than their own (a negative offset, or @) are ignored.
  *
  * The rounds are a topological order. Its nodes are the groups and the sets of series that they
- * record (rules/group/group.h), so that many groups that record and read the same need few edges. A set is
- * complete when all groups that record it have a round. A group has a round when all sets that it
- * reads are complete; a set that it records itself, when it is the only one left. Groups that go by
- * time wait for ever. So do, as a consequence, groups that read each other, and all groups that
- * read their results: groups without a round are replayed together, in the order of time.
+ * record (rules/group/group.h), so that many groups that record and read the same need few edges. A
+ * set is complete when all groups that record it have a round. A group has a round when all sets
+ * that it reads are complete; a set that it records itself, when it is the only one left. Groups
+ * that go by time wait for ever. So do, as a consequence, groups that read each other, and all
+ * groups that read their results: groups without a round are replayed together, in the order of
+ * time.
  *
  * Invariants:
  *  1. A group gets a round once, when it waits for nothing.
@@ -74,33 +75,24 @@ struct order {
 
 /* --- the graph -------------------------------------------------------------------------------- */
 
-/* Adds the set that a rule records. */
-static enum err
-add_set(struct order *o, const struct rule_at_work *rule, uint32_t *ret_index)
-{
-    bool is_new;
-    size_t wanted = (size_t)o->sets.sets.count + 1;
-    if (!array_reserve(o->memory, &o->items, &o->item_capacity, wanted)) return ERR_NOMEM;
-    enum err e = recorded_add(&o->sets, rule->writes[0], ret_index, &is_new);
-    assert(e || *ret_index < o->item_capacity);
-    if (e == OK && is_new)
-        o->items[*ret_index] = (struct recorded_set){0, 0, NONE, INT64_MIN, INT64_MAX};
-    return e;
-}
-
 static enum err
 add_recorded(struct order *o, uint32_t g)
 {
     const struct group *group = o->members[g].group;
     for (uint32_t i = 0; i < group->text.rule_count; i++) {
         size_t recorded = (size_t)o->recorded_count + 1;
+        size_t sets = (size_t)o->sets.sets.count + 1;
         uint32_t index;
+        bool is_new;
         if (group->rules[i].text->kind != RULE_RECORDING) continue;
         if (!array_reserve(o->memory, &o->recorded, &o->recorded_capacity, recorded) ||
-            add_set(o, &group->rules[i], &index)) {
+            !array_reserve(o->memory, &o->items, &o->item_capacity, sets) ||
+            recorded_add(&o->sets, group->rules[i].writes[0], &index, &is_new)) {
             return ERR_NOMEM;
         }
+        assert(index < o->item_capacity);
         struct recorded_set *n = &o->items[index];
+        if (is_new) *n = (struct recorded_set){0, 0, NONE, INT64_MIN, INT64_MAX};
         if (n->last == g + 1) continue; /* an earlier rule of the group records it, too */
         n->last = g + 1;
         n->left++;
@@ -135,15 +127,6 @@ add_edge(struct order *o, uint32_t g, uint32_t index)
     return OK;
 }
 
-/* Makes the group wait for ever, because it may read any set: it goes by time. */
-static void
-read_any(struct order *o, uint32_t g)
-{
-    int64_t offset_ms = o->members[g].group->query_offset_ms;
-    o->members[g].waits++; /* for ever */
-    if (offset_ms < o->any_offset_ms) o->any_offset_ms = offset_ms;
-}
-
 static enum err
 add_read(struct order *o, uint32_t g)
 {
@@ -159,10 +142,13 @@ add_read(struct order *o, uint32_t g)
         for (uint32_t k = 0; e == OK && k < count; k++) {
             uint32_t at = recorded_first(&o->sets, &sets[k]);
             while (e == OK && recorded_next(&o->sets, &sets[k], &at, &o->tries, &index)) {
-                if (index == RECORDED_ANY)
-                    read_any(o, g);
-                else
+                if (index != RECORDED_ANY) {
                     e = add_edge(o, g, index);
+                    continue;
+                }
+                o->members[g].waits++; /* for ever: it may read any set, and goes by time */
+                if (group->query_offset_ms < o->any_offset_ms)
+                    o->any_offset_ms = group->query_offset_ms;
             }
         }
     }

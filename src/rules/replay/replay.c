@@ -18,17 +18,21 @@
  *  3. The counts and kept series of a part are taken over once, when its message is durable. A dry
  *     run writes no message, and counts no samples.
  *  4. `next` of a group rises only by evaluations that are durable.
+ *  5. `ends` of stored results rises; the samples of a series are those between the end of the
+ *     previous one and its own.
+ *  6. Times of a series do not fall.
  */
 #include "rules/replay/replay.h"
 
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/array.h"
+#include "base/search.h"
 #include "base/text/time_text.h"
 #include "model/thinned.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
-#include "rules/replay/stored_results.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
@@ -38,6 +42,122 @@ enum {
     ARENA_BYTES_MAX = 1 << 30,
     DIFFERENCES_MAX = 16, /* reported differences of a part */
 };
+
+/* --- stored results --------------------------------------------------------------------------- */
+
+struct stored_sample {
+    int64_t t_ms;
+    struct replay_value value;
+};
+
+/*
+ * Samples stored under the name and the labels of a recording rule between two times. A histogram
+ * is kept as its hash: two different ones have the same hash once in 2^64. Usually nothing is
+ * stored: then there is neither table nor array.
+ */
+struct stored_results {
+    struct kept_series series;
+    uint32_t *ends; /* for each series, the index in `samples` after its last sample */
+    struct stored_sample *samples; /* series after series, each in ascending time */
+    uint32_t count, capacity, end_capacity;
+    uint32_t from, to; /* samples of the current series */
+    struct why *why;   /* used during stored_results_read() */
+};
+
+static void
+stored_results_init(struct stored_results *r, struct budget *budget, uint64_t seed)
+{
+    *r = (struct stored_results){.ends = NULL};
+    kept_series_init(&r->series, budget, seed);
+}
+
+static void
+stored_results_fini(struct stored_results *r)
+{
+    struct budget *budget = r->series.budget;
+    array_free(budget, r->ends, r->end_capacity);
+    array_free(budget, r->samples, r->capacity);
+    kept_series_fini(&r->series);
+}
+
+/* A histogram as a value for comparison. Staleness markers of both kinds of series are equal. */
+static struct replay_value
+value_of_histogram(const struct histogram *h)
+{
+    if (h->sum_bits == STALE_NAN_BITS) return (struct replay_value){.bits = STALE_NAN_BITS};
+    return (struct replay_value){.is_histogram = true, .bits = histogram_hash(h)};
+}
+
+static enum err
+stored_results_add_series(void *context, struct series_set *set, struct bytes labels)
+{
+    struct stored_results *r = context;
+    struct budget *budget = r->series.budget;
+    struct sample_batch batch = {.count = 0};
+    size_t ends = (size_t)r->series.count + 1;
+    const uint32_t first = r->count;
+    bool is_new;
+    enum err e = array_reserve(budget, &r->ends, &r->end_capacity, ends) ? OK : ERR_NOMEM;
+    if (e == OK) e = kept_series_add(&r->series, labels, &is_new);
+    if (e) return why_set(r->why, ERR_NOMEM, "not enough memory for stored results");
+    while ((e = series_set_batch(set, &batch, r->why)) == OK && batch.count > 0) {
+        if (!array_reserve(budget, &r->samples, &r->capacity, (size_t)r->count + batch.count))
+            return why_set(r->why, ERR_NOMEM, "not enough memory for stored results");
+        for (uint32_t i = 0; i < batch.count; i++) {
+            struct replay_value value = batch.kind == SAMPLE_FLOAT
+                                            ? (struct replay_value){.bits = batch.value_bits[i]}
+                                            : value_of_histogram(&batch.histograms[i]);
+            bool is_first = r->count == first;
+            assert(is_first ||
+                   r->samples[r->count - 1].t_ms <= batch.times_ms[i]); /* invariant 6 */
+            r->samples[r->count++] = (struct stored_sample){batch.times_ms[i], value};
+        }
+    }
+    assert(is_new);
+    r->ends[r->series.count - 1] = r->count; /* invariant 5 */
+    return e;
+}
+
+/* Reads samples of all series that include these labels; once. */
+static enum err
+stored_results_read(struct stored_results *r, const struct rules_past *past,
+                    const struct label *labels, uint32_t label_count, int64_t min_ms,
+                    int64_t max_ms, struct why *why)
+{
+    struct past_look look = {
+        .labels = labels,
+        .label_count = label_count,
+        .min_ms = min_ms,
+        .max_ms = max_ms,
+        .stored = true,
+        .each = stored_results_add_series,
+        .context = r,
+    };
+    r->why = why;
+    return past_look(past, &look, why);
+}
+
+/* Makes the series with these labels the current one. */
+static void
+stored_results_seek(struct stored_results *r, struct bytes labels)
+{
+    uint32_t index;
+    r->from = r->to = 0;
+    if (!kept_series_find(&r->series, labels, &index)) return;
+    r->from = index == 0 ? 0 : r->ends[index - 1];
+    r->to = r->ends[index];
+    assert(r->from <= r->to && r->to <= r->count); /* invariant 5 */
+}
+
+/* The value of the current series at a time, a view; NULL if no sample is stored there. */
+static const struct replay_value *
+stored_results_at(const struct stored_results *r, int64_t t_ms)
+{
+    uint32_t at = search_first(i, r->from, r->to, r->samples[i].t_ms >= t_ms);
+    return at < r->to && r->samples[at].t_ms == t_ms ? &r->samples[at].value : NULL;
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
 
 /* Evaluations of a group made at once: from slot `first` to `last`. */
 struct replay_stretch {
@@ -109,30 +229,7 @@ sample_ms(const struct replay_stretch *s, uint32_t step)
     return time_ns(s, step) / NS_PER_MS - s->ev.g->query_offset_ms;
 }
 
-/* Returns the index of an evaluation, counted from the first of the part. */
-static uint32_t
-index_of(const struct replay_part *t, int64_t t_ms)
-{
-    int64_t since_ms = t_ms - sample_ms(t->of, t->a);
-    assert(since_ms >= 0 && since_ms % t->interval_ms == 0); /* invariant 2 */
-    assert(since_ms / t->interval_ms <= t->b - t->a);        /* invariant 2 */
-    return (uint32_t)(since_ms / t->interval_ms);
-}
-
 /* --- one series of a result ------------------------------------------------------------------- */
-
-static enum err
-note_difference(struct replay_part *t, int64_t t_ms, const struct replay_value *stored,
-                struct replay_value computed)
-{
-    t->counts.different++;
-    if (t->difference_count == DIFFERENCES_MAX) return OK;
-    struct bytes labels = arena_copy(&t->arena, buf_bytes(&t->labels));
-    if (labels.at == NULL) return no_memory(t->of);
-    t->differences[t->difference_count++] =
-        (struct replay_difference){t_ms, labels, *stored, computed};
-    return OK;
-}
 
 /* Called when the labels change. A series is in the message when it has new samples. */
 static void
@@ -158,8 +255,15 @@ put_sample(struct replay_part *t, int64_t t_ms, struct replay_value value,
     const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
     bool is_equal =
         stored != NULL && stored->is_histogram == value.is_histogram && stored->bits == value.bits;
-    if (stored != NULL && !is_equal && !t->of->finds_later)
-        return note_difference(t, t_ms, stored, value);
+    if (stored != NULL && !is_equal && !t->of->finds_later) {
+        t->counts.different++;
+        if (t->difference_count == DIFFERENCES_MAX) return OK;
+        struct bytes labels = arena_copy(&t->arena, buf_bytes(&t->labels));
+        if (labels.at == NULL) return no_memory(t->of);
+        t->differences[t->difference_count++] =
+            (struct replay_difference){t_ms, labels, *stored, value};
+        return OK;
+    }
     if (stored != NULL) {
         t->counts.stored_before++;
         return OK;
@@ -202,41 +306,16 @@ put_floats(struct replay_part *t)
     return e;
 }
 
-/* Puts histograms separately. */
-static enum err
-put_histograms(struct replay_part *t, struct promql_result *result)
-{
-    struct promql_point point;
-    struct histogram h;
-    enum err e = OK;
-    while (e == OK && promql_next_point(result, true, &point)) {
-        if (fhist_stored(&t->arena, point.histogram, &h)) return no_memory(t->of);
-        e = put_sample(t, point.t_ms, value_of_histogram(&h), &h);
-    }
-    return e;
-}
-
 static void
 take_result(struct replay_part *t, int64_t t_ms, struct step_result result)
 {
-    uint32_t i = index_of(t, t_ms);
+    int64_t since_ms = t_ms - sample_ms(t->of, t->a);
+    assert(since_ms >= 0 && since_ms % t->interval_ms == 0); /* invariant 2 */
+    assert(since_ms / t->interval_ms <= t->b - t->a);        /* invariant 2 */
+    uint32_t i = (uint32_t)(since_ms / t->interval_ms);
     t->results[i] = result;
     t->series[i]++;
     t->has_results = true;
-}
-
-/* Finds the results of the series. Floats come last, so that put_histograms() reads histograms from
- * the first one on. */
-static void
-find_results(struct replay_part *t, struct promql_result *result)
-{
-    struct promql_point point;
-    while (promql_next_point(result, true, &point)) {
-        take_result(t, point.t_ms, (struct step_result){HISTOGRAM, 0});
-    }
-    while (promql_next_point(result, false, &point)) {
-        take_result(t, point.t_ms, (struct step_result){FLOAT, double_bits(point.value)});
-    }
 }
 
 static enum err
@@ -270,51 +349,36 @@ put_series(struct replay_part *t, struct promql_result *result)
     if (t->of->is_dry) return OK;
     seek_series(t);
     e = put_floats(t);
-    if (e == OK && result != NULL) e = put_histograms(t, result);
+    struct promql_point point;
+    struct histogram h;
+    while (e == OK && result != NULL && promql_next_point(result, true, &point)) {
+        if (fhist_stored(&t->arena, point.histogram, &h)) return no_memory(t->of);
+        e = put_sample(t, point.t_ms, value_of_histogram(&h), &h);
+    }
     bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
     return e == OK && is_large && t->a < t->b ? ERR_LIMIT : e;
 }
 
 /* --- the result of a part --------------------------------------------------------------------- */
 
-/* Marks series stale that the previous evaluation had, and none of these has. */
-static enum err
-put_ended(struct replay_part *t)
-{
-    const struct kept_series *past = &t->rule->series;
-    for (uint32_t i = 0; i < past->count; i++) {
-        if (kept_series_has(&t->found, kept_series_at(past, i))) continue;
-        buf_clear(&t->labels);
-        buf_put_bytes(&t->labels, kept_series_at(past, i));
-        if (buf_error(&t->labels)) return no_memory(t->of);
-        seek_series(t);
-        put_end(t, sample_ms(t->of, t->a));
-    }
-    return OK;
-}
-
-static enum err
-check_limit(struct replay_part *t)
-{
-    uint32_t limit = t->of->ev.g->text.limit;
-    for (uint32_t i = 0; limit > 0 && i <= t->b - t->a; i++) {
-        char text[96];
-        if (t->series[i] <= limit) continue;
-        snprintf(text, sizeof text, "exceeded limit of %u with %u series", limit, t->series[i]);
-        return part_fails(t, text);
-    }
-    return OK;
-}
-
+/* Finds the results of each series. Floats come last, so that put_series() reads histograms from
+ * the first one on. */
 static enum err
 put_result(struct replay_part *t, struct promql_result *result)
 {
     struct bytes metric;
+    struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
         e = begin_result(t, metric);
-        if (e == OK) find_results(t, result);
-        if (e == OK) e = put_series(t, result);
+        if (e) return e;
+        while (promql_next_point(result, true, &point)) {
+            take_result(t, point.t_ms, (struct step_result){HISTOGRAM, 0});
+        }
+        while (promql_next_point(result, false, &point)) {
+            take_result(t, point.t_ms, (struct step_result){FLOAT, double_bits(point.value)});
+        }
+        e = put_series(t, result);
     }
     return e;
 }
@@ -346,17 +410,6 @@ replay_take_note(struct replay_part *t, struct bytes sentence)
     why_set(&note, OK, "%.*s", (int)sentence.size, (const char *)sentence.at);
     bool is_thinned = strstr(note.text, THINNED_WORDS) != NULL;
     if (is_thinned || strncmp(note.text, harmless, sizeof harmless - 1) != 0) t->approximate = note;
-}
-
-static enum err
-evaluate_there(struct replay_part *t, const struct ask_times *times)
-{
-    const struct replay *r = t->of->replay;
-    t->approximate.text[0] = '\0';
-    t->has_results = false;
-    enum err e = r->evaluate(r->context, t->rule->text->expression, times->first_ms, times->last_ms,
-                             times->step_ms, t, &t->sentence, t->of->why);
-    return e ? e : put_series(t, NULL);
 }
 
 static enum err
@@ -392,14 +445,34 @@ ask_part(struct replay_part *t)
     t->approximate.text[0] = '\0';
     bool is_thinned =
         e == OK && rule_answer_is_approximate(&a, &t->approximate) && thinned_to(&a.control) > 0;
-    if (is_thinned && s->replay->evaluate != NULL)
-        e = evaluate_there(t, &times);
-    else if (e == OK)
+    if (is_thinned && s->replay->evaluate != NULL) {
+        t->approximate.text[0] = '\0';
+        t->has_results = false;
+        e = s->replay->evaluate(s->replay->context, t->rule->text->expression, times.first_ms,
+                                times.last_ms, times.step_ms, t, &t->sentence, s->why);
+        if (e == OK) e = put_series(t, NULL);
+    } else if (e == OK)
         e = put_result(t, a.result);
     rule_answer_end(&a);
     if (e == OK && s->replay->is_exact && t->approximate.text[0] != '\0') e = refuse_approximate(t);
-    if (e == OK) e = check_limit(t);
-    return e ? e : put_ended(t);
+    uint32_t limit = s->ev.g->text.limit;
+    for (uint32_t i = 0; e == OK && limit > 0 && i <= t->b - t->a; i++) {
+        char text[96];
+        if (t->series[i] <= limit) continue;
+        snprintf(text, sizeof text, "exceeded limit of %u with %u series", limit, t->series[i]);
+        e = part_fails(t, text);
+    }
+    /* Marks series stale that the previous evaluation had, and none of these has. */
+    const struct kept_series *before = &t->rule->series;
+    for (uint32_t i = 0; e == OK && i < before->count; i++) {
+        if (kept_series_has(&t->found, kept_series_at(before, i))) continue;
+        buf_clear(&t->labels);
+        buf_put_bytes(&t->labels, kept_series_at(before, i));
+        if (buf_error(&t->labels)) return no_memory(s);
+        seek_series(t);
+        put_end(t, sample_ms(s, t->a));
+    }
+    return e;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -488,15 +561,6 @@ try_part(struct replay_part *t)
     return e;
 }
 
-/* After a failure the series of the rule's last success stay current, as after group_evaluate(). */
-static void
-fail_step(struct replay_part *t)
-{
-    struct bytes sentence = buf_bytes(&t->sentence);
-    t->of->counts->failed++;
-    report_failure(t, t->a, sentence.size > 0 ? sentence : bytes_of_text(t->of->why->text));
-}
-
 /* Says whether an error concerns the evaluations themselves. */
 static bool
 is_of_rule(const struct replay_part *t, enum err e)
@@ -527,7 +591,10 @@ replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
             if (e != ERR_INPUT) most = at_once; /* this many evaluations at once exceed a limit */
             e = OK;
         } else if (is_of_rule(&t, e)) {
-            fail_step(&t);
+            /* The series of the rule's last success stay current, as after group_evaluate(). */
+            struct bytes sentence = buf_bytes(&t.sentence);
+            s->counts->failed++;
+            report_failure(&t, t.a, sentence.size > 0 ? sentence : bytes_of_text(s->why->text));
             t.a++;
             e = OK;
         }
@@ -656,32 +723,23 @@ replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns
     return e;
 }
 
-/* Returns the group that is next in time; NULL if nothing is left. */
-static struct replay_from *
-earliest(struct replay_from *items, uint32_t count, int64_t max_ns)
-{
-    struct replay_from *first = NULL;
-    int64_t first_ns = INT64_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!is_left(&items[i], max_ns)) continue;
-        int64_t at_ns = schedule_time_ns(&items[i].group->schedule, items[i].next);
-        if (at_ns >= first_ns) continue;
-        first = &items[i];
-        first_ns = at_ns;
-    }
-    return first;
-}
-
 enum err
 replay_together(const struct replay *replay, struct replay_from *items, uint32_t count,
                 int64_t max_ns, struct replay_counts *counts, struct why *why)
 {
-    struct replay_from *it;
-    enum err e = OK;
-    while (e == OK && (it = earliest(items, count, max_ns)) != NULL) {
-        e = replay_next(replay, it, true, max_ns, counts, why);
+    for (;;) {
+        struct replay_from *first = NULL; /* the group that is next in time */
+        int64_t first_ns = INT64_MAX;
+        for (uint32_t i = 0; i < count; i++) {
+            if (!is_left(&items[i], max_ns)) continue;
+            int64_t at_ns = schedule_time_ns(&items[i].group->schedule, items[i].next);
+            if (at_ns >= first_ns) continue;
+            first = &items[i];
+            first_ns = at_ns;
+        }
+        enum err e = first == NULL ? OK : replay_next(replay, first, true, max_ns, counts, why);
+        if (e || first == NULL) return e;
     }
-    return e;
 }
 
 enum err
@@ -712,12 +770,6 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
 }
 
 /* --- recorded evaluations --------------------------------------------------------------------- */
-
-bool
-replay_reads_back(const struct group *g)
-{
-    return g->reads_back;
-}
 
 /* Says whether the rule records, and sets no labels but a name without characters of regular
  * expressions. */

@@ -133,9 +133,6 @@ MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *
                                uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                struct why *why);
 
-/* Says whether evaluations of the group read its own results of earlier ones. */
-bool replay_reads_back(const struct group *group);
-
 /* Appends selectors of the series that a group records, each ended with a NUL, and returns their
  * number. Series of other groups that record the same names and labels match, too. Errors show in
  * `to`. */

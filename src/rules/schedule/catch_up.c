@@ -109,8 +109,8 @@ catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         /* A late group is in the heap for its alerts, which are due later. */
-        is_late |= e->place == SCHEDULED_IN_HEAP && group_records(e->group) &&
-                   e->next_slot < e->alert_slot;
+        is_late |=
+            e->place == SCHEDULED_IN_HEAP && e->group->records && e->next_slot < e->alert_slot;
         scheduled_place(s, e);
     }
     if (is_late) scheduler_place_all(s);
@@ -175,15 +175,6 @@ scheduler_cancel_fills(struct scheduler *s)
 
 /* --- filling ---------------------------------------------------------------------------------- */
 
-/* Returns the time of the oldest evaluation that may be made. */
-static int64_t
-oldest_ns(const struct scheduler *s, const struct scheduled *e)
-{
-    int64_t kept_ns = s->limits.kept_ns - e->group->query_offset_ms * NS_PER_MS;
-    int64_t age_ns = kept_ns < s->limits.catch_up_ns ? kept_ns : s->limits.catch_up_ns;
-    return age_ns < 0 ? s->seen_ns : s->seen_ns - age_ns;
-}
-
 static void
 skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
 {
@@ -198,16 +189,7 @@ skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
 static bool
 can_fill(const struct scheduled *e)
 {
-    return group_records(e->group) && e->state == SCHEDULED_READY && !e->is_unknown;
-}
-
-/* Says whether evaluations of the entry up to a time are missing, or the series of its last one are
- * unknown. */
-static bool
-needs_fill(const struct scheduled *e, int64_t until_ns)
-{
-    bool is_known = e->group->series_slot >= 0;
-    return scheduled_time_ns(e, is_known ? e->next_slot : e->next_slot - 1) <= until_ns;
+    return e->group->records && e->state == SCHEDULED_READY && !e->is_unknown;
 }
 
 /* Skips evaluations that are too old, and finds the beginning of the pass: *ret_from_ns is the
@@ -224,28 +206,20 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) {
-            *ret_waits |= group_records(e->group);
+            *ret_waits |= e->group->records;
             continue;
         }
-        skip_to(e, scheduled_slot_from(e, oldest_ns(s, e)), &s->totals.skipped_too_old);
+        int64_t age_ns = s->limits.kept_ns - e->group->query_offset_ms * NS_PER_MS;
+        if (age_ns > s->limits.catch_up_ns) age_ns = s->limits.catch_up_ns;
+        int64_t oldest_ns = age_ns < 0 ? s->seen_ns : s->seen_ns - age_ns;
+        skip_to(e, scheduled_slot_from(e, oldest_ns), &s->totals.skipped_too_old);
         int64_t cursor_ns = scheduled_cursor_ns(e), patience_ns = scheduled_patience_ns(e);
-        any |= needs_fill(e, s->seen_ns);
+        bool is_known = e->group->series_slot >= 0; /* else the series are to be found */
+        any |= scheduled_time_ns(e, is_known ? e->next_slot : e->next_slot - 1) <= s->seen_ns;
         if (cursor_ns < *ret_from_ns) *ret_from_ns = cursor_ns;
         if (patience_ns < job->fill.slow_ns) job->fill.slow_ns = patience_ns;
     }
     return any;
-}
-
-/* Adds all groups of the tenant: replay_all() has to know the names that the others record. */
-static void
-add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct scheduler_job *job)
-{
-    for (uint32_t i = t->first; i < t->end; i++) {
-        struct scheduled *e = s->items[i];
-        if (!can_fill(e)) continue;
-        job->fill.items[job->fill.count++] = (struct scheduled_fill){e, e->next_slot};
-        e->fills = true;
-    }
 }
 
 /* Decides if the job logs the start and the end of the gap. */
@@ -279,7 +253,13 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->fill.items_bytes = (t->end - t->first) * sizeof *job->fill.items;
     job->fill.items = mem_alloc(s->host->memory, job->fill.items_bytes);
     if (job->fill.items == NULL) return false;
-    add_fills(s, t, job);
+    /* All groups of the tenant: replay_all() has to know the names that the others record. */
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (!can_fill(e)) continue;
+        job->fill.items[job->fill.count++] = (struct scheduled_fill){e, e->next_slot};
+        e->fills = true;
+    }
     job->work = WORK_FILL;
     job->tenant = t;
     job->fill.until_ns = s->seen_ns;
@@ -350,36 +330,17 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
     }
 }
 
-/* After the failure of a source that the rules read: the pass is repeated for catch_up_wait. */
-static void
-note_failure(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
-{
-    t->look_ns = monotonic_ns + TRY_AGAIN_NS;
-    if (t->failing_since_ns == 0) t->failing_since_ns = monotonic_ns;
-    if (monotonic_ns - t->failing_since_ns >= s->limits.catch_up_wait_ns) give_up(s, t);
-}
-
 /* Says whether the cursors are no later than usual. */
 static bool
 are_at_clock(const struct scheduler *s, const struct scheduled_tenant *t, int64_t now_ns)
 {
     for (uint32_t i = t->first; i < t->end; i++) {
         const struct scheduled *e = s->items[i];
-        if (!group_records(e->group)) continue;
+        if (!e->group->records) continue;
         if (!can_fill(e) || e->group->series_slot < 0) return false;
         if (now_ns - scheduled_cursor_ns(e) >= scheduled_patience_ns(e)) return false;
     }
     return true;
-}
-
-static void
-note_success(struct scheduler *s, struct scheduled_tenant *t, const struct scheduler_job *job,
-             int64_t took_ns)
-{
-    bool is_complete = job->fill.until_ns == job->now_ns;
-    t->failing_since_ns = 0;
-    if (job->fill.falls_behind) give_up(s, t);
-    if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) catch_up_finish(s, t);
 }
 
 void
@@ -407,10 +368,17 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     }
     if (t->state != CATCH_UP_FILLS) return;
     if (job->error && atomic_load(&t->cancel) != NULL) return; /* the next pass continues */
-    if (job->error == OK)
-        note_success(s, t, job, monotonic_ns - job->taken_ns);
-    else if (job->store_refuses)
+    if (job->error == OK) {
+        int64_t now_ns = job->now_ns + monotonic_ns - job->taken_ns;
+        t->failing_since_ns = 0;
+        if (job->fill.falls_behind) give_up(s, t);
+        bool is_complete = job->fill.until_ns == job->now_ns;
+        if (is_complete && are_at_clock(s, t, now_ns)) catch_up_finish(s, t);
+    } else if (job->store_refuses) {
         wait_for_store(s, t, monotonic_ns);
-    else
-        note_failure(s, t, monotonic_ns);
+    } else { /* of a source that the rules read: the pass is repeated for catch_up_wait */
+        t->look_ns = monotonic_ns + TRY_AGAIN_NS;
+        if (t->failing_since_ns == 0) t->failing_since_ns = monotonic_ns;
+        if (monotonic_ns - t->failing_since_ns >= s->limits.catch_up_wait_ns) give_up(s, t);
+    }
 }

@@ -31,9 +31,9 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
     e->state = SCHEDULED_RETIRED;
     if (e->place == SCHEDULED_IN_HEAP) e->place = SCHEDULED_RESTS; /* the heap is made again */
     e->left_ns = s->seen_ns;
-    bool is_known = e->group->series_slot >= 0 || !group_records(e->group);
+    bool is_known = e->group->series_slot >= 0 || !e->group->records;
     e->last_slot = is_known ? -1 : e->next_slot - 1;
-    e->mark_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
+    e->mark_ns = env_monotonic_ns(s->host->env) + 2 * e->group->schedule.interval_ns;
     s->unmarked++;
     /* A source that hangs may delay the pass, and with it the new groups, for long. */
     if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
@@ -55,15 +55,6 @@ has_alerts(const struct scheduled *e)
     return false;
 }
 
-static bool
-has_series(const struct scheduled *e)
-{
-    for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
-        if (e->group->rules[i].series.count > 0) return true;
-    }
-    return false;
-}
-
 /* A checkpoint of that age gives no alerts, either. */
 static bool
 is_too_old(const struct scheduler *s, const struct scheduled *e)
@@ -71,20 +62,15 @@ is_too_old(const struct scheduler *s, const struct scheduled *e)
     return s->seen_ns - e->left_ns > s->limits.outage_tolerance_ns;
 }
 
-static bool
-is_worth_keeping(const struct scheduler *s, struct scheduled *e)
-{
-    if (e->left_ns > s->seen_ns) e->left_ns = s->seen_ns; /* the clock was set back */
-    if (scheduled_is_used(e) || e->mark_ns != NEVER_NS) return true;
-    return !is_too_old(s, e) && (e->next_slot >= 0 || has_alerts(e));
-}
-
 void
 retired_forget(struct scheduler *s, bool all)
 {
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
         for (struct scheduled **link = &t->retired, *e; (e = *link) != NULL;) {
-            if (!all && is_worth_keeping(s, e)) {
+            if (e->left_ns > s->seen_ns) e->left_ns = s->seen_ns; /* the clock was set back */
+            bool is_busy = scheduled_is_used(e) || e->mark_ns != NEVER_NS;
+            bool has_state = !is_too_old(s, e) && (e->next_slot >= 0 || has_alerts(e));
+            if (!all && (is_busy || has_state)) {
                 link = &e->next;
             } else {
                 *link = e->next;
@@ -108,14 +94,14 @@ slot_of(const struct scheduler *s, const struct scheduled *e, int64_t at_ns, boo
 static void
 take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
 {
-    const struct schedule *mine = group_schedule(e->group), *its = group_schedule(from->group);
+    const struct schedule *mine = &e->group->schedule, *its = &from->group->schedule;
     bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
     bool is_known = from->group->series_slot >= 0;
     int64_t record_ns = scheduled_time_ns(from, from->next_slot);
     int64_t alert_ns = scheduled_time_ns(from, from->alert_slot);
     /* Rules that are the first of their kind in the group have missed nothing. */
-    if (group_alarms(from->group) && !group_records(from->group)) record_ns = s->seen_ns;
-    if (group_records(from->group) && !group_alarms(from->group)) alert_ns = s->seen_ns;
+    if (from->group->alarms && !from->group->records) record_ns = s->seen_ns;
+    if (from->group->records && !from->group->alarms) alert_ns = s->seen_ns;
     e->next_slot = slot_of(s, e, record_ns, same);
     e->alert_slot = slot_of(s, e, alert_ns, same);
     e->group->series_slot = !is_known ? -1 : same ? from->group->series_slot : e->next_slot - 1;
@@ -140,17 +126,6 @@ note_taken(const struct scheduler *s, struct scheduled *e, const struct schedule
     if (e->evaluated_ns == 0) e->evaluated_ns = from->evaluated_ns;
     e->sends |= from->changed != 0 && from->changed <= s->saved_changes;
     if (from->changed > s->saved_changes && from->changed > e->changed) e->changed = from->changed;
-}
-
-static void
-take_over(struct scheduler *s, struct scheduled *e, struct scheduled *from)
-{
-    if (from->next_slot >= 0) {
-        assert(e->next_slot < 0); /* invariants 1 and 2 */
-        group_take_over(e->group, from->group);
-        take_cursors(s, e, from);
-    }
-    if (!is_too_old(s, from) && group_take_alerts(e->group, from->group)) note_taken(s, e, from);
 }
 
 /* A group without a cursor has missed nothing. */
@@ -210,19 +185,6 @@ take_alerts(struct scheduler *s, struct scheduled *e, struct givers *givers)
     }
 }
 
-/* Ends the wait of entries that have no series to be marked stale. */
-static void
-skip_marking(struct scheduler *s, struct scheduled_tenant *t)
-{
-    for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
-        if (e->mark_ns == NEVER_NS || scheduled_is_used(e)) continue;
-        if (e->last_slot >= 0 || has_series(e)) continue;
-        assert(s->unmarked > 0);
-        e->mark_ns = NEVER_NS;
-        s->unmarked--;
-    }
-}
-
 /* Gives the entries of a tenant alerts of entries with the same names first, then of any. */
 void
 retired_give(struct scheduler *s, struct scheduled_tenant *t)
@@ -238,7 +200,12 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
             from = from->next;
         }
         for (struct scheduled *f = from; f != NULL && scheduled_compare(f, e) == 0; f = f->next) {
-            take_over(s, e, f);
+            if (f->next_slot >= 0) {
+                assert(e->next_slot < 0); /* invariants 1 and 2 */
+                group_take_over(e->group, f->group);
+                take_cursors(s, e, f);
+            }
+            if (!is_too_old(s, f) && group_take_alerts(e->group, f->group)) note_taken(s, e, f);
         }
     }
     struct givers givers = {.items = NULL};
@@ -251,7 +218,17 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
     }
     array_free(s->host->memory, givers.items, givers.capacity);
     table_fini(&givers.rules, s->host->memory);
-    skip_marking(s, t);
+    for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
+        bool has_series = e->last_slot >= 0;
+        for (uint32_t i = 0; i < e->group->text.rule_count && !has_series; i++) {
+            has_series = e->group->rules[i].series.count > 0;
+        }
+        /* Others have no series to be marked stale. */
+        if (has_series || e->mark_ns == NEVER_NS || scheduled_is_used(e)) continue;
+        assert(s->unmarked > 0);
+        e->mark_ns = NEVER_NS;
+        s->unmarked--;
+    }
 }
 
 /* --- staleness markers ------------------------------------------------------------------------ */

@@ -62,20 +62,20 @@ compare_texts(const struct rule_group *a, const struct rule_group *b)
 int
 scheduled_compare(const struct scheduled *a, const struct scheduled *b)
 {
-    return compare_texts(group_text(a->group), group_text(b->group));
+    return compare_texts(&a->group->text, &b->group->text);
 }
 
 static int
 compare_with_key(const struct scheduled *e, struct bytes tenant, const struct rule_group *text)
 {
-    int order = bytes_compare(group_tenant(e->group), tenant);
-    return order != 0 ? order : compare_texts(group_text(e->group), text);
+    int order = bytes_compare(e->group->tenant, tenant);
+    return order != 0 ? order : compare_texts(&e->group->text, text);
 }
 
 static int
 compare_entries(const struct scheduled *a, const struct scheduled *b)
 {
-    return compare_with_key(a, group_tenant(b->group), group_text(b->group));
+    return compare_with_key(a, b->group->tenant, &b->group->text);
 }
 
 /* NULL: not a configured group. */
@@ -210,29 +210,13 @@ scheduler_abandon(struct scheduler_change *c)
     change_free(c);
 }
 
-/* Entries that stay are looked up now: only a reload changes the set of entries, and there is one
- * reload at a time. */
-static enum err
-plan_entry(struct scheduler_change *c, struct planned_entry *p, const struct scheduler_group *group,
-           const struct group_defaults *defaults, struct why *why)
-{
-    struct scheduler *s = c->scheduler;
-    p->entry = find_entry(s, group->tenant, group->text);
-    if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
-        return OK;
-    }
-    if (scheduled_new(s, &p->entry)) return scheduler_no_memory(why);
-    p->is_new = true;
-    return group_new(s->host, group->tenant, group->text, defaults, &p->entry->group, why);
-}
-
 static int
 compare_planned(const void *a, const void *b)
 {
     const struct group *x = ((const struct planned_entry *)a)->entry->group,
                        *y = ((const struct planned_entry *)b)->entry->group;
-    int order = bytes_compare(group_tenant(x), group_tenant(y));
-    return order != 0 ? order : compare_texts(group_text(x), group_text(y));
+    int order = bytes_compare(x->tenant, y->tenant);
+    return order != 0 ? order : compare_texts(&x->text, &y->text);
 }
 
 /* Finds the groups of one tenant, plan[first] to before plan[end], that read recorded series. */
@@ -262,9 +246,9 @@ plan_tenants(struct scheduler_change *c)
     struct scheduled_tenant **link = &s->tenants;
     enum err e = OK;
     for (uint32_t first = 0, end; e == OK && first < c->count; first = end) {
-        struct bytes name = group_tenant(c->plan[first].entry->group);
+        struct bytes name = c->plan[first].entry->group->tenant;
         for (end = first + 1; end < c->count; end++) {
-            if (!bytes_equal(group_tenant(c->plan[end].entry->group), name)) break;
+            if (!bytes_equal(c->plan[end].entry->group->tenant, name)) break;
         }
         if (seek_tenant(&link, name) == NULL) {
             c->plan[first].tenant = tenant_new(s->host->memory, name);
@@ -293,7 +277,18 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
     bool made = c->items != NULL && c->due != NULL && c->plan != NULL;
     enum err e = made ? OK : scheduler_no_memory(why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
+        /* Entries that stay are looked up now: only a reload changes the set of entries, and there
+         * is one reload at a time. */
+        struct planned_entry *p = &c->plan[i];
+        const struct scheduler_group *g = &groups[i];
+        p->entry = find_entry(s, g->tenant, g->text);
+        if (p->entry != NULL && group_is(p->entry->group, g->tenant, g->text, defaults)) continue;
+        if (scheduled_new(s, &p->entry)) {
+            e = scheduler_no_memory(why);
+            break;
+        }
+        p->is_new = true;
+        e = group_new(s->host, g->tenant, g->text, defaults, &p->entry->group, why);
     }
     if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
     if (e == OK && plan_tenants(c)) e = scheduler_no_memory(why);
@@ -340,7 +335,7 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
         assert(i == 0 || compare_entries(s->items[i - 1], e) < 0); /* invariant 1 */
-        t = seek_tenant(&link, group_tenant(e->group));
+        t = seek_tenant(&link, e->group->tenant);
         if (t == NULL) {
             t = c->plan[i].tenant;
             assert(t != NULL); /* invariant 4 */
@@ -354,21 +349,6 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
         t->end = i + 1;
         e->tenant = t;
     }
-}
-
-static void
-take_items(struct scheduler *s, struct scheduler_change *c)
-{
-    assert(c->items != NULL && c->due != NULL); /* invariant 4 */
-    struct budget *memory = s->host->memory;
-    mem_free(memory, s->items, list_bytes(s->count));
-    mem_free(memory, s->due.items, due_bytes(s->count));
-    s->items = c->items;
-    s->due.items = c->due;
-    s->count = c->count;
-    c->items = NULL;
-    c->due = NULL;
-    place_tenants(s, c);
 }
 
 void
@@ -385,7 +365,15 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
         e->reads_recorded = c->plan[i].reads_recorded;
     }
     retire_others(s, c);
-    take_items(s, c);
+    assert(c->items != NULL && c->due != NULL); /* invariant 4 */
+    mem_free(s->host->memory, s->items, list_bytes(s->count));
+    mem_free(s->host->memory, s->due.items, due_bytes(s->count));
+    s->items = c->items;
+    s->due.items = c->due;
+    s->count = c->count;
+    c->items = NULL;
+    c->due = NULL;
+    place_tenants(s, c);
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
         retired_give(s, t);
     }
@@ -436,8 +424,8 @@ scheduler_validate(const struct scheduler *s)
     }
     for (uint32_t i = 0; i < s->count; i++) {
         const struct scheduled *e = s->items[i];
-        bool records_live = group_records(e->group) && e->tenant->state == CATCH_UP_LIVE;
-        bool is_due = e->is_unknown || e->sends || records_live || group_alarms(e->group);
+        bool records_live = e->group->records && e->tenant->state == CATCH_UP_LIVE;
+        bool is_due = e->is_unknown || e->sends || records_live || e->group->alarms;
         bool is_in_heap = e->place == SCHEDULED_IN_HEAP;
         assert(!is_in_heap || e->state == SCHEDULED_READY);
         assert(e->place != SCHEDULED_RESTS || e->state != SCHEDULED_READY || !is_due);
@@ -458,7 +446,7 @@ scheduler_each(struct scheduler *s, struct bytes tenant,
 {
     for (uint32_t i = 0; i < s->count; i++) {
         const struct scheduled *e = s->items[i];
-        bool wanted = tenant.at == NULL || bytes_equal(group_tenant(e->group), tenant);
+        bool wanted = tenant.at == NULL || bytes_equal(e->group->tenant, tenant);
         if (wanted) each(context, e->group, scheduled_cursor_ns(e));
     }
 }

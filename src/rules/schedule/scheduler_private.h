@@ -156,13 +156,13 @@ int64_t scheduled_recorded_ns(const struct scheduled *e);
 static inline int64_t
 scheduled_time_ns(const struct scheduled *e, int64_t slot)
 {
-    return schedule_time_ns(group_schedule(e->group), slot);
+    return schedule_time_ns(&e->group->schedule, slot);
 }
 /* Returns the last slot at or before a time; -1 before slot 0. */
 static inline int64_t
 scheduled_slot(const struct scheduled *e, int64_t at_ns)
 {
-    return at_ns < 0 ? -1 : schedule_slot(group_schedule(e->group), at_ns);
+    return at_ns < 0 ? -1 : schedule_slot(&e->group->schedule, at_ns);
 }
 /* Returns the first slot at or after a time. */
 static inline int64_t

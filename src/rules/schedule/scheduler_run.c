@@ -27,11 +27,11 @@ run_restore(struct scheduler *s, struct scheduler_job *job, const struct rules_t
     if (job->error == OK) return;
     if (job->restore.is_last_try) {
         log_error("cannot read what a group of rules left in the store, it begins again",
-                  KV("file", group_text(g)->file), KV("group", group_text(g)->name),
+                  KV("file", g->text.file), KV("group", g->text.name),
                   KV("error", why_text(&why, job->error)));
     } else if (log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) {
         log_warn("cannot read what a group of rules left in the store, retrying",
-                 KV("file", group_text(g)->file), KV("group", group_text(g)->name),
+                 KV("file", g->text.file), KV("group", g->text.name),
                  KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
     }
 }
@@ -69,7 +69,7 @@ run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rule
 {
     const struct rules_host *host = s->host;
     struct group *g = job->entry->group;
-    if (job->asks_arrivals) host->arrivals(host->context, group_tenant(g), &job->arrivals);
+    if (job->asks_arrivals) host->arrivals(host->context, g->tenant, &job->arrivals);
     job->store_refuses = store_refuses(host);
     job->how.holds |= job->holds_if_refused && job->store_refuses;
     group_evaluate(g, host, terms, &job->how, &job->outcome);

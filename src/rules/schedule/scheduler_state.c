@@ -99,36 +99,25 @@ put_rules(struct checkpoint_writer *writer, struct group *group)
     lock_drop(&group->lock);
 }
 
-/* While a backlog is awaited, evaluations of alerts lack input: another start waits for it, too. */
-static int64_t
-saved_cursor_ns(const struct scheduled *e)
-{
-    const struct scheduled_tenant *t = e->tenant;
-    int64_t cursor_ns = scheduled_cursor_ns(e);
-    bool is_before = t->state == CATCH_UP_WAITS && t->gap_from_ns < cursor_ns;
-    return is_before ? t->gap_from_ns : cursor_ns;
-}
-
-static int64_t
-saved_recorded_ns(const struct scheduled *e)
-{
-    if (e->next_slot < 0) return 0;
-    int64_t recorded_ns = scheduled_recorded_ns(e);
-    return recorded_ns == scheduled_time_ns(e, e->next_slot - 1) ? 0 : recorded_ns;
-}
-
 static void
 put_group(struct checkpoint_writer *writer, const struct scheduled *e)
 {
+    const struct scheduled_tenant *t = e->tenant;
+    int64_t cursor_ns = scheduled_cursor_ns(e);
+    int64_t recorded_ns = e->next_slot < 0 ? 0 : scheduled_recorded_ns(e);
+    if (e->next_slot >= 0 && recorded_ns == scheduled_time_ns(e, e->next_slot - 1)) recorded_ns = 0;
+    /* While a backlog is awaited, evaluations of alerts lack input: another start waits for it,
+     * too. */
+    if (t->state == CATCH_UP_WAITS && t->gap_from_ns < cursor_ns) cursor_ns = t->gap_from_ns;
     const struct checkpoint_record record = {
         .kind = CHECKPOINT_GROUP,
-        .group.file = bytes_of_text(group_text(e->group)->file),
-        .group.name = bytes_of_text(group_text(e->group)->name),
-        .group.interval_ns = group_schedule(e->group)->interval_ns,
-        .group.next_ns = saved_cursor_ns(e),
+        .group.file = bytes_of_text(e->group->text.file),
+        .group.name = bytes_of_text(e->group->text.name),
+        .group.interval_ns = e->group->schedule.interval_ns,
+        .group.next_ns = cursor_ns,
         .group.retired_ns = e->state == SCHEDULED_RETIRED ? e->left_ns : 0,
         .group.evaluated_at_ns = e->evaluated_ns,
-        .group.recorded_at_ns = saved_recorded_ns(e),
+        .group.recorded_at_ns = recorded_ns,
     };
     checkpoint_put(writer, &record);
 }

@@ -33,7 +33,7 @@
 int64_t
 scheduled_cursor_ns(const struct scheduled *e)
 {
-    int64_t slot = group_records(e->group) ? e->next_slot : e->alert_slot;
+    int64_t slot = e->group->records ? e->next_slot : e->alert_slot;
     return slot < 0 ? 0 : scheduled_time_ns(e, slot);
 }
 
@@ -47,7 +47,7 @@ scheduled_recorded_ns(const struct scheduled *e)
 int64_t
 scheduled_patience_ns(const struct scheduled *e)
 {
-    int64_t interval_ns = group_schedule(e->group)->interval_ns;
+    int64_t interval_ns = e->group->schedule.interval_ns;
     return interval_ns < PATIENCE_NS_MAX ? interval_ns : PATIENCE_NS_MAX;
 }
 
@@ -66,7 +66,7 @@ follow_clock(struct scheduled *e, int64_t now_ns)
 static bool
 records_live(const struct scheduled *e)
 {
-    return group_records(e->group) && e->tenant->state == CATCH_UP_LIVE; /* invariant 2 */
+    return e->group->records && e->tenant->state == CATCH_UP_LIVE; /* invariant 2 */
 }
 
 /* Unix; NEVER_NS: the entry is not evaluated live. A refused evaluation is due again when it is a
@@ -76,59 +76,23 @@ due_ns(const struct scheduled *e)
 {
     if (e->is_unknown) return e->restore_ns;
     if (e->sends) return 0;
-    int64_t at_ns = group_alarms(e->group) ? scheduled_time_ns(e, e->alert_slot) : NEVER_NS;
+    int64_t at_ns = e->group->alarms ? scheduled_time_ns(e, e->alert_slot) : NEVER_NS;
     if (!records_live(e)) return at_ns;
     int64_t record_ns = scheduled_time_ns(e, e->next_slot);
     if (e->refused_ns != 0) record_ns += scheduled_patience_ns(e);
     return record_ns < at_ns ? record_ns : at_ns;
 }
 
-static void
-heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
-{
-    struct due due = {at_ns, e};
-    assert(e->state == SCHEDULED_READY && e->place == SCHEDULED_RESTS); /* invariant 1 */
-    heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
-    heap->count++;
-    e->place = SCHEDULED_IN_HEAP;
-}
-
-static struct scheduled *
-heap_take(struct due_heap *heap)
-{
-    assert(heap->count > 0);
-    struct scheduled *first = heap->items[0].entry;
-    assert(first->place == SCHEDULED_IN_HEAP && first->state == SCHEDULED_READY); /* invariant 1 */
-    first->place = SCHEDULED_RESTS;
-    heap->count--;
-    if (heap->count > 0) {
-        heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
-    }
-    return first;
-}
-
 void
 scheduled_place(struct scheduler *s, struct scheduled *e)
 {
     if (e->state != SCHEDULED_READY || e->place != SCHEDULED_RESTS) return;
-    int64_t at_ns = due_ns(e);
-    if (at_ns != NEVER_NS) heap_put(&s->due, at_ns, e); /* invariant 1 */
-}
-
-/* Finds the series of the last evaluations before the next ones, so that these are live. If a
- * cursor is late, catching up finds them. */
-static void
-find_out_series(struct scheduler *s, struct scheduled_tenant *t)
-{
-    bool is_unknown = false;
-    for (uint32_t i = t->first; i < t->end; i++) {
-        const struct scheduled *e = s->items[i];
-        if (!group_records(e->group) || e->state != SCHEDULED_READY || e->is_unknown) continue;
-        if (e->next_slot <= scheduled_slot(e, s->seen_ns)) return;
-        is_unknown |= e->group->series_slot < 0;
-    }
-    if (is_unknown && t->state == CATCH_UP_LIVE)
-        catch_up_begin(s, t, s->seen_ns, CATCH_UP_SERIES, env_monotonic_ns(s->host->env));
+    struct due_heap *heap = &s->due;
+    struct due due = {due_ns(e), e};
+    if (due.at_ns == NEVER_NS) return;
+    heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
+    heap->count++;
+    e->place = SCHEDULED_IN_HEAP; /* invariant 1 */
 }
 
 void
@@ -142,7 +106,17 @@ scheduler_place_all(struct scheduler *s)
         scheduled_place(s, e);
     }
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
-        find_out_series(s, t);
+        /* Finds the series of the last evaluations before the next ones, so that these are live. If
+         * a cursor is late, catching up finds them. */
+        bool is_unknown = false, is_late = false;
+        for (uint32_t i = t->first; i < t->end; i++) {
+            const struct scheduled *e = s->items[i];
+            if (!e->group->records || e->state != SCHEDULED_READY || e->is_unknown) continue;
+            is_late |= e->next_slot <= scheduled_slot(e, s->seen_ns);
+            is_unknown |= e->group->series_slot < 0;
+        }
+        if (is_unknown && !is_late && t->state == CATCH_UP_LIVE)
+            catch_up_begin(s, t, s->seen_ns, CATCH_UP_SERIES, env_monotonic_ns(s->host->env));
     }
     if (!s->has_started) s->save_due_ns = env_monotonic_ns(s->host->env) + SAVE_NS;
     s->has_started = true;
@@ -167,11 +141,11 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
     int64_t slot = scheduled_slot(e, s->seen_ns);
     uint64_t missed = 0;
     /* Without recording rules no cursor can be late. */
-    if (!group_records(e->group) && e->refused_ns != 0 &&
+    if (!e->group->records && e->refused_ns != 0 &&
         s->seen_ns - e->refused_ns >= scheduled_patience_ns(e)) {
         catch_up_begin(s, e->tenant, e->refused_ns, CATCH_UP_GAP, monotonic_ns);
     }
-    if (group_alarms(e->group) && e->alert_slot <= slot) {
+    if (e->group->alarms && e->alert_slot <= slot) {
         bool gap = is_gap(s, e, e->alert_slot, false);
         if (gap)
             catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->alert_slot), CATCH_UP_GAP,
@@ -203,21 +177,16 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
     if (missed > 0) group_count_missed(e->group, missed);
 }
 
-/* A disk that hangs must not stop notifications. */
-static bool
-save_hangs(const struct scheduler *s, int64_t monotonic_ns)
-{
-    return s->is_saving && monotonic_ns - s->saving_since_ns > SAVE_HANGS_NS;
-}
-
 static bool
 take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
                 struct scheduler_job *job)
 {
+    /* A disk that hangs must not stop notifications. */
+    bool save_hangs = s->is_saving && monotonic_ns - s->saving_since_ns > SAVE_HANGS_NS;
     follow_clock(e, s->seen_ns);
     catch_up_with_clock(s, e, monotonic_ns);
     int64_t now_slot = scheduled_slot(e, s->seen_ns), slot = now_slot + 1;
-    bool records = records_live(e), alarms = group_alarms(e->group);
+    bool records = records_live(e), alarms = e->group->alarms;
     if (records && e->next_slot < slot) slot = e->next_slot;
     if (alarms && e->alert_slot < slot) slot = e->alert_slot;
     if (slot > now_slot) return false;
@@ -232,7 +201,7 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
                 : alarms ? GROUP_ALL
                          : GROUP_RECORDING,
         .holds = catch_up_holds(e, monotonic_ns),
-        .is_unsaved = e->changed != 0 && !save_hangs(s, monotonic_ns),
+        .is_unsaved = e->changed != 0 && !save_hangs,
         .outage_ns = e->had_outage ? scheduled_time_ns(e, slot) - e->evaluated_ns : 0,
         .grace_ns = s->limits.grace_ns,
     };
@@ -272,7 +241,14 @@ static bool
 take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
 {
     while (s->due.count > 0 && s->due.items[0].at_ns <= s->seen_ns) {
-        struct scheduled *e = heap_take(&s->due);
+        struct due_heap *heap = &s->due;
+        struct scheduled *e = heap->items[0].entry;
+        assert(e->place == SCHEDULED_IN_HEAP && e->state == SCHEDULED_READY); /* invariant 1 */
+        e->place = SCHEDULED_RESTS;
+        heap->count--;
+        if (heap->count > 0) {
+            heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
+        }
         if (take_of_entry(s, e, monotonic_ns, job)) return true;
         scheduled_place(s, e);
         assert(e->place != SCHEDULED_IN_HEAP || due_ns(e) > s->seen_ns);
@@ -457,29 +433,6 @@ scheduler_release(struct scheduler *s, struct scheduled *e)
     }
 }
 
-static void
-end_fill(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
-{
-    catch_up_filled(s, job, monotonic_ns);
-    for (uint32_t i = 0; i < job->fill.count; i++) {
-        scheduler_release(s, job->fill.items[i].entry);
-    }
-    mem_free(s->host->memory, job->fill.items, job->fill.items_bytes);
-}
-
-static void
-marked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
-{
-    kept_series_fini(&job->ended);
-    if (job->slot >= 0) { /* now its series are known, if they could be found */
-        job->entry->last_slot = -1;
-        return;
-    }
-    assert(s->unmarked > 0);
-    job->entry->mark_ns = job->error ? monotonic_ns + TRY_AGAIN_NS : NEVER_NS;
-    s->unmarked -= job->error == OK;
-}
-
 void
 scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
@@ -502,10 +455,21 @@ scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic
         catch_up_looked(s, job, monotonic_ns);
         break;
     case WORK_FILL:
-        end_fill(s, job, monotonic_ns);
+        catch_up_filled(s, job, monotonic_ns);
+        for (uint32_t i = 0; i < job->fill.count; i++) {
+            scheduler_release(s, job->fill.items[i].entry);
+        }
+        mem_free(s->host->memory, job->fill.items, job->fill.items_bytes);
         break;
     case WORK_RETIRE:
-        marked(s, job, monotonic_ns);
+        kept_series_fini(&job->ended);
+        if (job->slot >= 0) { /* now its series are known, if they could be found */
+            e->last_slot = -1;
+            break;
+        }
+        assert(s->unmarked > 0);
+        e->mark_ns = job->error ? monotonic_ns + TRY_AGAIN_NS : NEVER_NS;
+        s->unmarked -= job->error == OK;
         break;
     }
     if (e == NULL) return;

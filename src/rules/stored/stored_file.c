@@ -78,14 +78,6 @@ stored_end(struct buf *to)
     framed_end(to, MAGIC, VERSION);
 }
 
-static bool
-is_in_order(const struct stored_texts *before, const struct stored_text *next)
-{
-    if (before->count == 0) return true;
-    const struct stored_text *last = &before->items[before->count - 1];
-    return stored_compare(last->namespace, last->name, next->namespace, next->name) < 0;
-}
-
 /* The list grows as groups are found: the number of groups in the file takes no memory. */
 static enum err
 decode_piece(struct bytes piece, struct bytes tenant, struct arena *arena, struct stored_texts *ret)
@@ -99,10 +91,13 @@ decode_piece(struct bytes piece, struct bytes tenant, struct arena *arena, struc
     fields_check(&f, bytes_equal(named, tenant));
     while (!c.bad && found.count < count) {
         struct stored_text group;
+        const struct stored_text *last = found.count > 0 ? &found.items[found.count - 1] : NULL;
         group_fields(&f, &group);
+        bool is_in_order = last == NULL || stored_compare(last->namespace, last->name,
+                                                          group.namespace, group.name) < 0;
         fields_check(&f, stored_name_check(group.namespace, "", NULL) == OK &&
                              stored_name_check(group.name, "", NULL) == OK &&
-                             group.text.size <= RULE_FILE_BYTES_MAX && is_in_order(&found, &group));
+                             group.text.size <= RULE_FILE_BYTES_MAX && is_in_order);
         if (c.bad) break;
         struct stored_text *items = arena_push(arena, found.items, found.count, sizeof *items);
         if (items == NULL) return ERR_NOMEM;
