@@ -6,7 +6,6 @@
 
 #include "base/text/hex.h"
 #include "model/regex/searcher.h"
-#include "template/escape.h"
 #include "template/run.h"
 
 enum {
@@ -39,25 +38,24 @@ copy_labels(struct tmpl_run *run, struct bytes labels, struct tmpl_map *ret)
     return true;
 }
 
-static bool
-gather_sample(struct sample_gathering *g, const struct template_sample *from)
+static enum err
+functions_gather(void *to, const struct template_sample *from)
 {
+    struct sample_gathering *g = to;
     struct tmpl_run *run = g->run;
     struct tmpl_sample *sample = arena_alloc(&run->arena, sizeof *sample);
     const struct tmpl_sample **samples =
         arena_push(&run->arena, g->samples, g->count, sizeof *samples);
-    if (sample == NULL || samples == NULL) return run_no_memory(run);
+    if (sample == NULL || samples == NULL) {
+        run_no_memory(run);
+        return run->failed;
+    }
     g->samples = samples;
     samples[g->count++] = sample;
-    return run_value(run, from->value, from->histogram, &sample->value) &&
-           run_spend(run, from->labels.size) && copy_labels(run, from->labels, &sample->labels);
-}
-
-static enum err
-functions_gather(void *to, const struct template_sample *sample)
-{
-    struct sample_gathering *g = to;
-    return gather_sample(g, sample) ? OK : g->run->failed;
+    bool kept = run_value(run, from->value, from->histogram, &sample->value) &&
+                run_spend(run, from->labels.size) &&
+                copy_labels(run, from->labels, &sample->labels);
+    return kept ? OK : run->failed;
 }
 
 static TMPL_FUNCTION(query)
@@ -174,6 +172,73 @@ static TMPL_FUNCTION(args_function)
     return true;
 }
 
+/* --- regexes ---------------------------------------------------------------------------------- */
+
+/* Compiling takes from 10 us to 100 ms, which count as steps; the last few are kept, since a loop
+ * needs the same one again. */
+enum {
+    INSTRUCTIONS_BYTES = 100,
+    COMPILE_NS = 20000,
+    COMPILE_NS_OF_BYTE = 5000,
+    COMPILE_NS_OF_REPETITION = 1000000
+};
+
+/* Repetitions and Unicode classes are short in the text and make large programs. */
+static uint64_t
+compile_ns(struct bytes pattern)
+{
+    uint64_t ns = COMPILE_NS + pattern.size * COMPILE_NS_OF_BYTE;
+    for (size_t i = 0; i < pattern.size; i++) {
+        uint8_t c = pattern.at[i];
+        if (c == '{' || c == 'p' || c == 'P') {
+            bool escaped = i > 0 && pattern.at[i - 1] == '\\';
+            if (escaped == (c != '{')) ns += COMPILE_NS_OF_REPETITION;
+        }
+    }
+    return ns;
+}
+
+/* Compiles a regex, or finds it among the last ones. The message of an error is Go's. */
+static bool
+run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher **ret)
+{
+    for (unsigned i = 0; i < RUN_SEARCHERS; i++) {
+        const struct run_searcher *s = &run->searchers[i];
+        if (s->searcher == NULL || !bytes_equal(s->pattern, pattern)) continue;
+        *ret = s->searcher;
+        return run_spend(run, pattern.size);
+    }
+    assert(run->searcher_next < RUN_SEARCHERS);
+    struct run_searcher *s = &run->searchers[run->searcher_next];
+    struct searcher *made;
+    struct why why = {.text = ""};
+    if (!run_spend_ns(run, compile_ns(pattern))) return false;
+    enum err e = searcher_new(pattern, run->options->budget, &made, &why);
+    if (e == ERR_INPUT) return run_fail(run, "%s", why.text);
+    if (e) {
+        run->failed = e;
+        return false;
+    }
+    /* The work for a short text shows how large the program is, and how long compiling took. */
+    if (!run_spend_ns(run, searcher_work(made, INSTRUCTIONS_BYTES))) {
+        searcher_free(made);
+        return false;
+    }
+    searcher_free(s->searcher);
+    *s = (struct run_searcher){pattern, made}; /* the pattern lies in the arena or in the text */
+    run->searcher_next = (run->searcher_next + 1) % RUN_SEARCHERS;
+    *ret = made;
+    return true;
+}
+
+void
+run_searchers_fini(struct tmpl_run *run)
+{
+    for (unsigned i = 0; i < RUN_SEARCHERS; i++) {
+        searcher_free(run->searchers[i].searcher);
+    }
+}
+
 /* --- texts ------------------------------------------------------------------------------------ */
 
 static bool
@@ -276,24 +341,20 @@ static TMPL_FUNCTION(strip_port)
     return true;
 }
 
-static bool
-is_ip(struct bytes host)
-{
-    char text[INET6_ADDRSTRLEN];
-    uint8_t address[16];
-    if (host.size >= sizeof text || memchr(host.at, 0, host.size) != NULL) return false;
-    memcpy(text, host.at, host.size);
-    text[host.size] = '\0';
-    return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
-}
-
 static TMPL_FUNCTION(strip_domain)
 {
     struct bytes host = args[0].text, port = bytes_of(NULL, 0);
     *ret = args[0];
     if (host.size == 0) return true;
     if (!split_port(args[0].text, &host, &port)) port.size = 0;
-    if (host.size > 0 && is_ip(host)) return true;
+    char text[INET6_ADDRSTRLEN];
+    uint8_t address[16];
+    if (host.size < sizeof text && memchr(host.at, 0, host.size) == NULL) {
+        memcpy(text, host.at, host.size);
+        text[host.size] = '\0';
+        if (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1)
+            return true;
+    }
     host.size = find_byte(host, 0, '.');
     if (port.size == 0) {
         *ret = tmpl_of_text(host);

@@ -2,7 +2,6 @@
 #include <math.h>
 
 #include "base/text/time_text.h"
-#include "template/moment.h"
 #include "template/run.h"
 #include "wire/number.h"
 
@@ -10,27 +9,22 @@ enum { SECOND_NS = 1000000000 };
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
-static bool
-number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
-{
-    uint64_t bits;
-    if (!number_parse_go((const char *)text.at, text.size, &bits)) {
-        return run_fail_quoted(run, "strconv.ParseFloat: parsing ", text, ": invalid syntax");
-    }
-    *ret = bits_double(bits);
-    return true;
-}
-
 /* Converts numbers, strings, integers and durations (to seconds). */
 static bool
 to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
 {
+    uint64_t bits;
     switch (v->type) {
     case TMPL_TYPE_FLOAT:
         *ret = v->number;
         return true;
     case TMPL_TYPE_STRING:
-        return number_of_text(run, v->text, ret);
+        if (!number_parse_go((const char *)v->text.at, v->text.size, &bits)) {
+            return run_fail_quoted(run, "strconv.ParseFloat: parsing ", v->text,
+                                   ": invalid syntax");
+        }
+        *ret = bits_double(bits);
+        return true;
     case TMPL_TYPE_INT:
         *ret = (double)v->integer;
         return true;
@@ -49,23 +43,16 @@ integer_of(double v)
     return v >= -0x1p63 && v < 0x1p63 ? (int64_t)v : INT64_MIN;
 }
 
-/* Prints %.4g. */
-static void
-put_short(struct buf *to, double v)
-{
-    if (isnan(v))
-        buf_put_text(to, "NaN");
-    else if (isinf(v))
-        buf_put_text(to, v > 0 ? "+Inf" : "-Inf");
-    else
-        buf_printf(to, "%.4g", v);
-}
-
 static bool
 take_short(struct tmpl_run *run, double v, const char *unit, struct tmpl_value *ret)
 {
     buf_clear(&run->text);
-    put_short(&run->text, v);
+    if (isnan(v))
+        buf_put_text(&run->text, "NaN");
+    else if (isinf(v))
+        buf_put_text(&run->text, v > 0 ? "+Inf" : "-Inf");
+    else
+        buf_printf(&run->text, "%.4g", v);
     buf_put_text(&run->text, unit);
     return run_take_text(run, ret);
 }

@@ -195,18 +195,6 @@ outside(struct tmpl_lexer *l)
 
 /* --- inside ----------------------------------------------------------------------------------- */
 
-/* Takes a right delimiter, from the - before it if there is one. */
-static struct tmpl_token
-right_delim(struct tmpl_lexer *l, bool trims)
-{
-    l->start = l->at += trims;
-    l->at += DELIM_BYTES;
-    struct tmpl_token t = token(l, TMPL_RIGHT_DELIM);
-    if (trims) skip_spaces(l);
-    l->inside = false;
-    return t;
-}
-
 /* True if a word may end here. */
 static bool
 at_terminator(const struct tmpl_lexer *l)
@@ -270,28 +258,6 @@ field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
     return token(l, type);
 }
 
-/* Takes a string from after the opening quote. False: the line or the text ends first. */
-static bool
-take_quoted(struct tmpl_lexer *l, int32_t quote)
-{
-    for (;;) {
-        int32_t c = tmpl_take_char(l);
-        if (c == quote) return true;
-        if (c == '\\') c = tmpl_take_char(l);
-        if (c == END_OF_TEXT || c == '\n') return false;
-    }
-}
-
-static struct tmpl_token
-raw_string(struct tmpl_lexer *l)
-{
-    for (;;) {
-        int32_t c = tmpl_take_char(l);
-        if (c == '`') return token(l, TMPL_RAW_STRING);
-        if (c == END_OF_TEXT) return tmpl_lexer_fail(l, "unterminated raw quoted string");
-    }
-}
-
 /* Takes a number, which the parser reads. */
 static struct tmpl_token
 number(struct tmpl_lexer *l)
@@ -318,13 +284,25 @@ paren(struct tmpl_lexer *l, int32_t c)
     return token(l, TMPL_RIGHT_PAREN);
 }
 
+/* Takes a literal from after the opening quote. */
 static struct tmpl_token
-literal(struct tmpl_lexer *l, int32_t c)
+literal(struct tmpl_lexer *l, int32_t quote)
 {
-    if (c == '`') return raw_string(l);
-    if (take_quoted(l, c)) return token(l, c == '"' ? TMPL_STRING : TMPL_CHAR_CONSTANT);
-    return tmpl_lexer_fail(l, c == '"' ? "unterminated quoted string"
-                                       : "unterminated character constant");
+    for (;;) {
+        int32_t c = tmpl_take_char(l);
+        if (c == quote) break;
+        if (quote == '`') {
+            if (c == END_OF_TEXT) return tmpl_lexer_fail(l, "unterminated raw quoted string");
+            continue;
+        }
+        if (c == '\\') c = tmpl_take_char(l);
+        if (c != END_OF_TEXT && c != '\n') continue;
+        return tmpl_lexer_fail(l, quote == '"' ? "unterminated quoted string"
+                                               : "unterminated character constant");
+    }
+    return token(l, quote == '`'   ? TMPL_RAW_STRING
+                    : quote == '"' ? TMPL_STRING
+                                   : TMPL_CHAR_CONSTANT);
 }
 
 static struct tmpl_token
@@ -336,7 +314,12 @@ inside(struct tmpl_lexer *l)
     bool trims = l->spaced && tmpl_text_at(l, l->at, "-}}");
     if (trims || tmpl_text_at(l, l->at, "}}")) {
         if (l->parens > 0) return tmpl_lexer_fail(l, "unclosed left paren");
-        return right_delim(l, trims);
+        l->start = l->at += trims;
+        l->at += DELIM_BYTES;
+        struct tmpl_token t = token(l, TMPL_RIGHT_DELIM);
+        if (trims) skip_spaces(l);
+        l->inside = false;
+        return t;
     }
     int32_t c = tmpl_take_char(l);
     if (c == END_OF_TEXT) return tmpl_lexer_fail(l, "unclosed action");

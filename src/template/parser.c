@@ -22,7 +22,7 @@
 
 #include "base/text/hex.h"
 #include "base/text/quote.h"
-#include "template/tree.h"
+#include "template/run.h"
 #include "wire/number.h"
 
 enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
@@ -230,16 +230,6 @@ declare(struct tmpl_parser *p, struct bytes name)
     return true;
 }
 
-static bool
-is_declared(const struct tmpl_parser *p, struct bytes name)
-{
-    if (bytes_equal_text(name, "$")) return true;
-    for (uint32_t i = p->scope.variables; i < p->variable_count; i++) {
-        if (bytes_equal(p->variables[i], name)) return true;
-    }
-    return false;
-}
-
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 static bool
@@ -325,6 +315,7 @@ term(struct tmpl_parser *p)
         [TMPL_FIELD] = TMPL_NODE_DOT,         [TMPL_IDENTIFIER] = TMPL_NODE_FUNCTION,
         [TMPL_DOT] = TMPL_NODE_DOT,           [TMPL_NIL] = TMPL_NODE_NIL};
     struct bytes text = p->token.text;
+    bool known;
     if (p->token.type == TMPL_LEFT_PAREN) {
         tmpl_take_token(p);
         return pipeline(p, "parenthesized pipeline", TMPL_RIGHT_PAREN);
@@ -333,13 +324,17 @@ term(struct tmpl_parser *p)
     if (n == NULL) return NULL;
     switch (p->token.type) {
     case TMPL_IDENTIFIER:
-        if (!p->given->has_function(text)) {
+        if (tmpl_function_find(text) == NULL) {
             return fail(p, "function %s not defined", quoted(p, text));
         }
         n->text = text;
         break;
     case TMPL_VARIABLE:
-        if (!is_declared(p, text)) return fail(p, "undefined variable %s", quoted(p, text));
+        known = bytes_equal_text(text, "$");
+        for (uint32_t i = p->scope.variables; i < p->variable_count && !known; i++) {
+            known = bytes_equal(p->variables[i], text);
+        }
+        if (!known) return fail(p, "undefined variable %s", quoted(p, text));
         n->text = text;
         break;
     case TMPL_FIELD:
@@ -561,16 +556,6 @@ definition(struct tmpl_parser *p, struct bytes name, const char *context)
     return true;
 }
 
-static bool
-tmpl_define(struct tmpl_parser *p)
-{
-    static const char context[] = "define clause";
-    struct bytes name;
-    tmpl_take_token(p);
-    return template_name(p, context, &name) && expect(p, TMPL_RIGHT_DELIM, context) &&
-           definition(p, name, context);
-}
-
 /* Parses {{template}} or {{block}}. */
 static struct tmpl_node *
 tmpl_parse_call(struct tmpl_parser *p, bool is_block)
@@ -641,7 +626,13 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
             return expect(p, TMPL_RIGHT_DELIM, word == TMPL_END ? "end" : "else");
         }
         if (word == TMPL_DEFINE && is_top) {
-            if (!tmpl_define(p)) return false;
+            static const char context[] = "define clause";
+            struct bytes name;
+            tmpl_take_token(p);
+            if (!template_name(p, context, &name) || !expect(p, TMPL_RIGHT_DELIM, context) ||
+                !definition(p, name, context)) {
+                return false;
+            }
             continue;
         }
         n = action(p);

@@ -230,14 +230,6 @@ bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struc
 /* Executes the template; its output is in run->out. */
 bool run_execute(struct tmpl_run *run);
 
-/* --- evaluate.c ------------------------------------------------------------------------------- */
-
-/* Evaluates a pipeline, and declares its variables or assigns to them. */
-bool run_pipeline(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *pipe,
-                  struct tmpl_value *ret);
-bool run_declare(struct tmpl_run *run, struct bytes name, const struct tmpl_value *value);
-bool run_assign(struct tmpl_run *run, struct bytes name, const struct tmpl_value *value);
-
 /* --- functions -------------------------------------------------------------------------------- */
 
 enum { TMPL_PARAMETERS_MAX = 3 };
@@ -282,11 +274,22 @@ void run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t cou
 bool run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_value *args,
                 uint32_t count);
 
-/* --- searches.c ------------------------------------------------------------------------------- */
+/* --- functions.c ------------------------------------------------------------------------------ */
 
-/* Compiles a regex, or finds it among the last ones. The message of an error is Go's. */
-bool run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher **ret);
+/* Frees the regexes of a run. */
 void run_searchers_fini(struct tmpl_run *run);
+
+/* --- builtins.c ------------------------------------------------------------------------------- */
+
+/* Escapes as Go's url.QueryEscape() does. Failure shows in the buffer. */
+void tmpl_escape_query(struct bytes text, struct buf *to);
+
+/* --- methods.c: texts of moments and durations, as in Go -------------------------------------- */
+
+/* A moment is nanoseconds since 1970: years 1677 to 2262. "2015-06-23 13:19:44.128 +0000 UTC" */
+void tmpl_time_print(int64_t ns, struct buf *to);
+/* "1h2m3.5s" */
+void tmpl_duration_print(int64_t ns, struct buf *to);
 
 /* --- humanize.c ------------------------------------------------------------------------------- */
 

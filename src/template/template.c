@@ -1,7 +1,6 @@
 /*
- * template.c - see template.h. A text is parsed (lexer.c, parser.c) and executed (execute.c,
- * evaluate.c); it calls functions of builtins.c, functions.c, humanize.c and methods.c, and verbs.c
- * prints values.
+ * template.c - see template.h. A text is parsed (lexer.c, parser.c) and executed (execute.c); it
+ * calls functions of builtins.c, functions.c, humanize.c and methods.c, and verbs.c prints values.
  *
  * Declarations of $labels and the others precede each text, as in Prometheus, and columns in the
  * first line of a text count them.
@@ -75,12 +74,6 @@ take_data(struct tmpl_run *run, const struct template_data *data)
 }
 
 static bool
-has_function(struct bytes name)
-{
-    return tmpl_function_find(name) != NULL;
-}
-
-static bool
 tmpl_run_parse(struct tmpl_run *run, struct bytes text)
 {
     if (text.size > TEMPLATE_TEXT_BYTES_MAX) {
@@ -96,7 +89,6 @@ tmpl_run_parse(struct tmpl_run *run, struct bytes text)
                                          .name = run->options->name,
                                          .arena = &run->arena,
                                          .unicode = &run->unicode,
-                                         .has_function = has_function,
                                          .sentence = &run->scratch};
     enum err e = tmpl_parse(&parsing, &run->templates);
     if (e == OK) return true;

@@ -258,10 +258,9 @@ UNIT_TEST(test_values_are_printed_as_go_prints_them)
          "-0700 ,000\" }} {{ (toTime -1.5).Unix }}",
          "1969-12-31T23:59:58.5Z December Wednesday 12 31 11 59 58 pm 365 365 +0000 ,500 -2"},
         {"{{ $t := toTime 5 }}{{ ($t.Sub (toTime 0)).Seconds }} {{ ($t.Add 2000000000).Unix }} {{ "
-         "$t.Before $t }} {{ (toTime 90.5).Sub $t }} {{ eq $t (toTime 5) }}",
-         "5 7 false 1m25.5s true"},
-        {"{{ (\"30m\" | parseDuration | toDuration | (now | toTime).Add).UnixMilli }}",
-         "1435067384128"},
+         "(toTime 90.5).Sub $t }} {{ eq $t (toTime 5) }}",
+         "5 7 1m25.5s true"},
+        {"{{ (\"30m\" | parseDuration | toDuration | (now | toTime).Add).Unix }}", "1435067384"},
     };
     CHECK_EXPANDED(cases);
 }

@@ -161,7 +161,6 @@ struct tmpl_parsing {
     struct bytes name; /* name in sentences */
     struct arena *arena;
     struct tmpl_unicode *unicode;
-    bool (*has_function)(struct bytes name);
     struct buf *sentence; /* empty; receives the sentence of an error */
 };
 

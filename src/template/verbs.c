@@ -12,7 +12,6 @@
 #include "base/text/ascii.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
-#include "template/moment.h"
 #include "template/run.h"
 #include "wire/number.h"
 
@@ -49,22 +48,15 @@ put_padding(struct verb *v, size_t count)
     v->to->size += count;
 }
 
-static size_t
-count_runes(struct bytes text)
+static void
+put_padded(struct verb *v, struct bytes text)
 {
     size_t count = 0;
-    for (size_t i = 0; i < text.size; count++) {
+    for (size_t i = 0; v->has_width && i < text.size; count++) {
         unsigned bytes;
         rune_get(text.at + i, text.size - i, &bytes);
         i += bytes;
     }
-    return count;
-}
-
-static void
-put_padded(struct verb *v, struct bytes text)
-{
-    size_t count = v->has_width ? count_runes(text) : 0;
     size_t missing = v->has_width && v->width > count ? v->width - count : 0;
     if (!v->minus) put_padding(v, missing);
     buf_put_bytes(v->to, text);
@@ -390,32 +382,6 @@ take_digits(struct format *f, uint32_t *ret)
     return f->at > begin;
 }
 
-static void
-take_flags(struct format *f)
-{
-    static const char flags[] = "#0+- ";
-    struct verb *v = &f->verb;
-    bool *const fields[] = {&v->sharp, &v->zero, &v->plus, &v->minus, &v->space};
-    const char *flag;
-    for (; verb_peek_char(f) != '\0' && (flag = strchr(flags, verb_peek_char(f))) != NULL;
-         f->at++) {
-        *fields[flag - flags] = true;
-    }
-}
-
-/* Reads [3], which names an argument. 0 and anything but a number are invalid. */
-static void
-take_index(struct format *f)
-{
-    uint32_t index = 0;
-    if (verb_peek_char(f) != '[') return;
-    f->at++;
-    bool digits = take_digits(f, &index) && verb_peek_char(f) == ']';
-    if (digits) f->at++;
-    f->next = digits && index > 0 ? index - 1 : f->count;
-    f->reordered = true;
-}
-
 /* Puts a directive, from after the percent sign. */
 static bool
 put_directive(struct format *f)
@@ -424,14 +390,27 @@ put_directive(struct format *f)
     struct verb *v = &f->verb;
     unsigned bytes;
     *v = (struct verb){.to = v->to, .scratch = v->scratch};
-    take_flags(f);
+    static const char flags[] = "#0+- ";
+    bool *const fields[] = {&v->sharp, &v->zero, &v->plus, &v->minus, &v->space};
+    const char *flag;
+    for (; verb_peek_char(f) != '\0' && (flag = strchr(flags, verb_peek_char(f))) != NULL;
+         f->at++) {
+        *fields[flag - flags] = true;
+    }
     v->has_width = take_digits(f, &v->width);
     if (verb_peek_char(f) == '.') {
         f->at++;
         v->has_precision = true;
         take_digits(f, &v->precision);
     }
-    take_index(f);
+    if (verb_peek_char(f) == '[') { /* [3] names an argument; other indexes name none */
+        uint32_t index = 0;
+        f->at++;
+        bool digits = take_digits(f, &index) && verb_peek_char(f) == ']';
+        if (digits) f->at++;
+        f->next = digits && index > 0 ? index - 1 : f->count;
+        f->reordered = true;
+    }
     if (f->at >= f->text.size) return run_fail(f->run, "%% at the end of the format has no verb");
     v->verb = verb_peek_char(f);
     rune_get(f->text.at + f->at, f->text.size - f->at, &bytes);

@@ -174,7 +174,7 @@ tests:
   - {expr: ALERTS, eval_time: 2m, exp_samples: [{labels: 'ALERTS{alertname="Down",alertstate="firing",severity="page"}', value: 1}]}
   - {expr: ALERTS_FOR_STATE, eval_time: 4m, exp_samples: [{labels: 'ALERTS_FOR_STATE{alertname="Down",severity="page"}', value: 0}]}
 === pass-no-rule-file.yml
-rule_files: [nothing.yml, "no*/x.yml"]
+rule_files: [nothing.yml, "no*.yaml"]
 tests: [{promql_expr_test: [{expr: 1, exp_samples: [{labels: '{}', value: 1}]}]}]
 === fail-values.yml
 tests:

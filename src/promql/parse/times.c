@@ -168,9 +168,9 @@ duration_operand(struct promql_parser *p)
     } else if (type == TOKEN_LEFT_PAREN) {
         parse_take(p);
         n = duration_binary(p, 0);
-        if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-        if (n->kind == NODE_DURATION)
-            n->duration.in_parens = true; /* a number is just the number */
+        if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) n = NULL;
+        /* A number in parentheses is just the number. */
+        if (n != NULL && n->kind == NODE_DURATION) n->duration.in_parens = true;
     } else if (token_is_sign(type)) {
         struct promql_token sign = parse_take(p);
         n = duration_signed(p, &sign, duration_binary(p, DURATION_PRECEDENCE_SIGN), false);

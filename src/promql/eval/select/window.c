@@ -36,7 +36,7 @@ window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_
     return start_ms != 0 && start_ms < before_ms && start_ms != start_before_ms;
 }
 
-static bool
+static inline bool
 was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
@@ -83,10 +83,11 @@ float_rate(const struct sample_window *w, enum rate_kind kind, struct operand *r
     assert(w->count > 0); /* invariant 1 */
     uint32_t last = w->count - 1;
     double result = w->values[last] - w->values[0];
-    for (uint32_t i = 1; i < w->count && is_counter; i++) {
+    for (uint32_t i = 1, end = is_counter ? w->count : 0; i < end; i++) {
         if (was_reset(w, i)) result += w->values[i - 1];
-        overlaps |= w->starts_ms != NULL &&
-                    window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i]);
+    }
+    for (uint32_t i = 1; i < w->count && is_counter && w->starts_ms != NULL; i++) {
+        overlaps |= window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i]);
     }
     if (overlaps) note_start_overlap(w);
     struct window_stretch s;
