@@ -302,33 +302,9 @@ MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct s
                                 uint32_t count, int64_t min_ms, int64_t max_ms,
                                 struct tsdb_deletion *ret_deletions, struct why *why);
 
-/* The receipt of a deletion. Texts are in the caller's arena. */
-enum deletion_state {
-    DELETION_HELD,  /* it can be undone */
-    DELETION_FINAL, /* merges remove what it hides */
-    DELETION_DONE,  /* no part has samples that it hides */
-    DELETION_UNDONE,
-};
-struct tsdb_receipt {
-    uint64_t id;
-    enum deletion_state state;
-    int64_t made_ms;
-    int64_t held_until_ms; /* for DELETION_HELD */
-    int64_t undone_ms;     /* for DELETION_UNDONE */
-    struct time_range range;
-    struct bytes tenant;
-    struct bytes selector; /* may be cut */
-    uint64_t series;       /* series that it hid when it was made */
-    uint64_t samples;
-    uint64_t windows;
-    uint64_t selected;         /* samples, including those that other deletions had hidden */
-    uint64_t selected_windows; /* likewise */
-    uint64_t parts;            /* live parts that can have some of them */
-    uint64_t part_bytes;       /* size of these parts */
-    uint64_t snapshots;        /* snapshots with such parts */
-};
-/* Lists the receipts of the tenant, in the order of their numbers: the last DELETIONS_KEPT_MAX of
- * all tenants, and any that can be undone. ERR_NOMEM, ERR_IO. Any thread. */
+/* Lists the receipts of the tenant, with texts in the arena, in the order of their numbers: the
+ * last DELETIONS_KEPT_MAX of all tenants, and any that can be undone. ERR_NOMEM, ERR_IO. Any
+ * thread. */
 MUST_CHECK enum err tsdb_deletions(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
                                    struct tsdb_receipt **ret_receipts, uint32_t *ret_count,
                                    struct why *why);
@@ -622,16 +598,8 @@ MUST_CHECK enum err
 tsdb_partitions(struct tsdb *tsdb,
                 void (*each)(void *context, const struct tsdb_partition *partition), void *context);
 
-struct tsdb_part {
-    uint64_t number;
-    struct time_range time; /* sample times; min > max without samples */
-    uint64_t series;
-    uint64_t blocks;
-    uint64_t floats;
-    uint64_t histograms;
-};
 /* Calls `each` for every part, under no lock. */
-void tsdb_parts(struct tsdb *tsdb, void (*each)(void *context, const struct tsdb_part *part),
+void tsdb_parts(struct tsdb *tsdb, void (*each)(void *context, const struct part_info *part),
                 void *context);
 
 /* Calls `each` for the budgets of head, cache, log, flush, views and merge. */

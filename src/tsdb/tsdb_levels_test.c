@@ -405,12 +405,12 @@ compare_rules(struct world *w, uint64_t downsampled)
     must(manifest_read(w->m.env, STORE_DIR, &arena, &manifest, &w->m.why));
     assert_int_equal(manifest.rolled_count, 2);
     for (uint32_t i = 0; i < 2; i++) {
-        const struct manifest_rolled *r = &manifest.rolled[i];
+        const struct manifest_done *r = &manifest.rolled[i];
         bool is_fine = r->resolution_ms == FINE_MS;
         assert_true(is_fine || r->resolution_ms == COARSE_MS);
         assert_true(bytes_equal_text(r->match, is_fine ? "{n!=\"4\"}" : "{n!~\"[04]\"}"));
-        assert_true(r->samples[LEDGER_FLOAT] > 0 && r->windows > 0 && r->bytes > 0);
-        samples += r->samples[LEDGER_FLOAT];
+        assert_true(r->done.samples[LEDGER_FLOAT] > 0 && r->done.windows > 0 && r->done.bytes > 0);
+        samples += r->done.samples[LEDGER_FLOAT];
     }
     assert_true(samples <= downsampled && samples > downsampled / 2);
     arena_fini(&arena);

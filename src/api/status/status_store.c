@@ -98,7 +98,7 @@ print_ulid(uint64_t number, char to[ULID_BYTES + 1])
 }
 
 static void
-put_block(void *context, const struct tsdb_part *part)
+put_block(void *context, const struct part_info *part)
 {
     struct json *j = context;
     char ulid[ULID_BYTES + 1];
@@ -110,11 +110,12 @@ put_block(void *context, const struct tsdb_part *part)
     /* maxTime of a block is the first moment after it. */
     json_member_int(j, "maxTime", any && part->time.max_ms < INT64_MAX ? part->time.max_ms + 1 : 0);
     json_member_object(j, "stats");
-    json_member_uint(j, "numSamples", part->floats + part->histograms);
-    json_member_uint(j, "numFloatSamples", part->floats);
-    json_member_uint(j, "numHistogramSamples", part->histograms);
-    json_member_uint(j, "numSeries", part->series);
-    json_member_uint(j, "numChunks", part->blocks);
+    const uint64_t *samples = part->sample_count;
+    json_member_uint(j, "numSamples", samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM]);
+    json_member_uint(j, "numFloatSamples", samples[LEDGER_FLOAT]);
+    json_member_uint(j, "numHistogramSamples", samples[LEDGER_HISTOGRAM]);
+    json_member_uint(j, "numSeries", part->series_count);
+    json_member_uint(j, "numChunks", part->block_count);
     json_object_close(j);
     json_member_object(j, "compaction");
     json_member_uint(j, "level", 1);

@@ -63,9 +63,9 @@ inspect_print_remarks(struct report *r, const struct inspect_remarks *remarks)
 static void
 print_facts(struct report *r, const struct inspect_part *p)
 {
-    const struct inspect_part_facts *f = &p->facts;
+    const struct part_info *f = &p->facts;
     char number[17];
-    uint64_t samples = f->samples[LEDGER_FLOAT] + f->samples[LEDGER_HISTOGRAM];
+    uint64_t samples = f->sample_count[LEDGER_FLOAT] + f->sample_count[LEDGER_HISTOGRAM];
     report_section(r, "part", "Part");
     report_field(r, "number", "number", value_text(inspect_number(f->number, number)));
     report_field(r, "from", "first time", inspect_first(f->time));
@@ -73,15 +73,15 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_field(r, "fromPosition", "log from", value_count(f->from_pos));
     report_field(r, "toPosition", "log up to", value_count(f->to_pos));
     report_field(r, "tenants", "tenants", value_count(p->tenants));
-    report_field(r, "series", "series", value_count(f->series));
-    report_field(r, "labelPairs", "label pairs", value_count(f->pairs));
-    report_field(r, "blocks", "blocks", value_count(f->blocks));
-    inspect_print_kinds(r, f->samples);
+    report_field(r, "series", "series", value_count(f->series_count));
+    report_field(r, "labelPairs", "label pairs", value_count(f->pair_count));
+    report_field(r, "blocks", "blocks", value_count(f->block_count));
+    inspect_print_kinds(r, f->sample_count);
     report_field(r, "bytesPerSample", "bytes per sample", value_ratio(f->file_bytes, samples));
     report_field(r, "dataBytes", "data", value_size(f->data_bytes));
     report_field(r, "indexBytes", "index", value_size(f->file_bytes - f->data_bytes));
     report_field(r, "indexBytesPerSeries", "index bytes per series",
-                 value_ratio(f->file_bytes - f->data_bytes, f->series));
+                 value_ratio(f->file_bytes - f->data_bytes, f->series_count));
     report_section_end(r);
 }
 
@@ -121,7 +121,7 @@ inspect_resolutions_table(struct report *r)
 }
 
 static void
-inspect_resolutions_rows(struct report *r, const struct inspect_part_facts *f)
+inspect_resolutions_rows(struct report *r, const struct part_info *f)
 {
     for (uint32_t i = 0; i < f->resolution_count; i++) {
         const struct rollup_facts *x = &f->resolutions[i];
@@ -378,13 +378,14 @@ print_parts(struct report *r, const struct inspect_dir *d)
                  "to|appliedTombstone=|readable=");
     for (uint32_t i = 0; i < d->part_count; i++) {
         const struct inspect_live_part *p = &d->parts[i];
-        const struct inspect_part_facts *f = &p->facts;
+        const struct part_info *f = &p->facts;
         char number[17];
-        report_row(r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
-                   value_count(f->series), INSPECT_KINDS(f->samples), value_size(f->data_bytes),
-                   value_size(f->file_bytes - f->data_bytes), value_size(f->file_bytes),
-                   value_ratio(f->file_bytes, sum_samples(f->samples)), value_count(f->from_pos),
-                   value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable));
+        report_row(
+            r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
+            value_count(f->series_count), INSPECT_KINDS(f->sample_count), value_size(f->data_bytes),
+            value_size(f->file_bytes - f->data_bytes), value_size(f->file_bytes),
+            value_ratio(f->file_bytes, sum_samples(f->sample_count)), value_count(f->from_pos),
+            value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable));
     }
     report_table_end(r, 0);
 }
@@ -484,7 +485,7 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
     report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
                  "number|made|from|to|position=hides positions before|tenant|selector=series");
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
-        const struct inspect_tombstone *t = &d->tombstones[i];
+        const struct tsdb_receipt *t = &d->tombstones[i];
         report_row(r, value_count(t->id), value_time(t->made_ms),
                    time_or_none(t->range.min_ms, INT64_MIN),
                    time_or_none(t->range.max_ms, INT64_MAX), value_count(t->pos),
@@ -499,7 +500,7 @@ print_receipts(struct report *r, const struct inspect_dir *d)
     report_table(r, "receipts", "Receipts of deletions",
                  "number|state|made|undone|from|to|series|samples|windows|tenant|selector=deleted");
     for (uint32_t i = 0; i < d->receipt_count; i++) {
-        const struct inspect_receipt *x = &d->receipts[i];
+        const struct tsdb_receipt *x = &d->receipts[i];
         report_row(r, value_count(x->id), value_text(inspect_receipt_word(x->state)),
                    value_time(x->made_ms), time_or_none(x->undone_ms, INT64_MIN),
                    time_or_none(x->range.min_ms, INT64_MIN),

@@ -198,8 +198,6 @@ gen_series(const struct gen *gen, uint32_t id)
 /* Finds or makes the samples of a series of the registry. ERR_NOMEM. */
 MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
-/* Returns the series in the previous generation. NULL if it cannot have samples there. */
-const struct gen_series *gen_before(const struct gen *gen, const struct series *series);
 /* True if the series has neither chunks nor late samples. */
 bool gen_series_is_empty(const struct gen_series *series);
 /* Returns the number of a chunk's samples, from the first, that are of `epoch` or earlier ones.

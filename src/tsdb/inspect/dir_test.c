@@ -5,7 +5,8 @@
  */
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
-#include "tsdb/inspect/inspect_private.h"
+#include "tsdb/inspect/inspect.h"
+#include "tsdb/store/store.h"
 
 #define T0 SIM_BEGIN
 
@@ -87,7 +88,7 @@ check_sums(const struct inspect_dir *d)
     uint64_t bytes = 0, stored[LEDGER_KIND_COUNT] = {0};
     for (uint32_t i = 0; i < d->part_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            samples[k] += d->parts[i].facts.samples[k];
+            samples[k] += d->parts[i].facts.sample_count[k];
         }
     }
     for (uint32_t i = 0; i < d->partition_count; i++) {
@@ -228,7 +229,7 @@ UNIT_TEST(test_unnamed_entries_are_listed)
                                  "{__name__=\"m1\", job!=\"b\", instance=~\"i.*\"}"));
     assert_int_equal(d.receipt_count, 1);
     assert_int_equal(d.receipts[0].id, d.tombstones[0].id);
-    assert_int_equal(d.receipts[0].state, INSPECT_NOT_FINAL);
+    assert_int_equal(d.receipts[0].state, DELETION_HELD);
     assert_true(bytes_equal(d.receipts[0].selector, d.tombstones[0].selector));
     inspect_dir_fini(&d);
     /* The snapshot is a directory like any other, without a log. */
@@ -327,7 +328,7 @@ UNIT_TEST(test_missing_or_damaged_parts_are_reported_and_the_rest_explained)
     assert_non_null(strstr(d.remarks.items[0].text, "0000000000000002"));
     assert_int_equal(d.part_count, 3);
     assert_true(d.parts[1].unreadable && !d.parts[2].unreadable);
-    assert_true(d.parts[2].facts.series > 0);
+    assert_true(d.parts[2].facts.series_count > 0);
     inspect_dir_fini(&d);
 
     must(file_open(m.env, STORE_DIR "/MANIFEST", FILE_UPDATE, &file, NULL));

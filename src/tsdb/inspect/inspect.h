@@ -10,9 +10,8 @@
 #ifndef TSDB_INSPECT_INSPECT_H
 #define TSDB_INSPECT_INSPECT_H
 
-#include "model/ledger.h"
-#include "model/rollup.h"
 #include "sys/env.h"
+#include "tsdb/part/facts.h"
 #include "wal/wal.h"
 
 enum { INSPECT_REMARKS_MAX = 100 };
@@ -71,23 +70,6 @@ struct inspect_pages {
     uint64_t raw_bytes;    /* payload, unpacked */
 };
 
-enum { INSPECT_RESOLUTIONS_MAX = 7 };
-
-struct inspect_part_facts {
-    uint64_t number;
-    uint64_t from_pos;
-    uint64_t to_pos;
-    struct time_range time; /* min above max if the part is empty */
-    uint64_t series;
-    uint64_t pairs;
-    uint64_t blocks;
-    uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t file_bytes;
-    uint64_t data_bytes;
-    struct rollup_facts resolutions[INSPECT_RESOLUTIONS_MAX]; /* of rollups */
-    uint32_t resolution_count;
-};
-
 struct inspect_part {
     struct arena arena;
     struct inspect_remarks remarks;
@@ -98,7 +80,7 @@ struct inspect_part {
     struct inspect_pages pages[INSPECT_PAGE_KINDS];
 
     bool root_whole; /* false: all fields below are zero */
-    struct inspect_part_facts facts;
+    struct part_info facts;
     uint32_t tenants;
 };
 
@@ -153,7 +135,7 @@ void inspect_segment_fini(struct inspect_segment *segment);
 /* --- a directory ------------------------------------------------------------------------------ */
 
 struct inspect_live_part {
-    struct inspect_part_facts facts;
+    struct part_info facts;
     uint64_t applied;    /* the last tombstone it was written under */
     uint64_t meta_bytes; /* size of meta.json */
     bool unreadable;     /* only number and positions are known */
@@ -168,38 +150,8 @@ struct inspect_partition {
     uint64_t index_bytes;
 };
 
-struct inspect_tenant {
-    struct bytes name;
-    struct ledger totals; /* at the position that parts cover */
-};
-
-struct inspect_tombstone {
-    uint64_t id;
-    uint64_t pos;
-    int64_t made_ms;
-    struct time_range range;
-    struct bytes tenant;
-    struct bytes selector; /* as in PromQL */
-};
-
-enum inspect_receipt_state {
-    INSPECT_NOT_FINAL, /* it is held, unless its hold ended after MANIFEST was written */
-    INSPECT_FINAL,     /* it cannot be undone, and parts may have its samples */
-    INSPECT_DONE,      /* no part has its samples */
-    INSPECT_UNDONE,
-};
-/* Returns "not final", ... */
-const char *inspect_receipt_word(enum inspect_receipt_state state);
-
-/* The receipt of a deletion. */
-struct inspect_receipt {
-    uint64_t id;
-    enum inspect_receipt_state state;
-    int64_t made_ms, undone_ms; /* INT64_MIN: it was not undone */
-    struct time_range range;
-    struct bytes tenant, selector;
-    uint64_t series, samples, windows; /* that it hid when it was made */
-};
+/* Returns "not final" for DELETION_HELD, as holds may have ended after MANIFEST was written. */
+const char *inspect_receipt_word(enum deletion_state state);
 
 /* Counts of a rule for all tenants together; without a match, of all rules that share them. */
 struct inspect_rule {
@@ -241,11 +193,11 @@ struct inspect_dir {
     uint32_t part_count;
     struct inspect_partition *partitions;
     uint32_t partition_count;
-    struct inspect_tenant *tenants;
+    struct tenant_totals *tenants; /* at the position that parts cover */
     uint32_t tenant_count;
-    struct inspect_tombstone *tombstones;
+    struct tsdb_receipt *tombstones; /* without counts and state */
     uint32_t tombstone_count;
-    struct inspect_receipt *receipts;
+    struct tsdb_receipt *receipts; /* up to `state` */
     uint32_t receipt_count;
     struct inspect_rule *rules; /* those that have removed or replaced something */
     uint32_t rule_count;

@@ -6,7 +6,8 @@
 
 #include "lib/tsdb/random_part.h"
 #include "sys/sim.h"
-#include "tsdb/inspect/inspect_private.h"
+#include "tsdb/inspect/inspect.h"
+#include "tsdb/store/store.h"
 
 enum { NUMBER = 0x77 };
 #define PART_DIR  "/parts/0000000000000077"
@@ -87,9 +88,9 @@ UNIT_TEST(test_figures_add_up_to_the_file_and_to_what_was_written)
         check_file(&p);
         assert_int_equal(p.file_bytes, g.info.file_bytes);
         assert_int_equal(p.unreadable_bytes, 0);
-        assert_int_equal(p.facts.series, g.info.series_count);
-        assert_int_equal(p.facts.blocks, g.info.block_count);
-        assert_memory_equal(p.facts.samples, g.info.sample_count, sizeof p.facts.samples);
+        assert_int_equal(p.facts.series_count, g.info.series_count);
+        assert_int_equal(p.facts.block_count, g.info.block_count);
+        assert_memory_equal(p.facts.sample_count, g.info.sample_count, sizeof p.facts.sample_count);
         assert_int_equal(p.tenants, g.content.tenant_count);
         inspect_part_fini(&p);
         rig_close(&g);
@@ -167,7 +168,7 @@ UNIT_TEST(test_a_damaged_page_is_remarked_once_and_the_rest_is_described)
     snprintf(place, sizeof place, "page at %llu is damaged", (unsigned long long)at);
     assert_int_equal(p.remarks.damage_count, 1);
     assert_non_null(strstr(p.remarks.items[0].text, place));
-    assert_int_equal(p.facts.series, whole.facts.series);
+    assert_int_equal(p.facts.series_count, whole.facts.series_count);
     for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++) {
         assert_int_equal(p.pages[k].count, whole.pages[k].count);
     }

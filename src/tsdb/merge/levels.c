@@ -18,14 +18,57 @@
  *    window_end_ms.
  * 3. All that waits is of floats, or of histograms: has_histograms. A window has one of them.
  */
+#include "model/histogram_roller.h"
+#include "tsdb/codec/codec.h"
 #include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
-#include "tsdb/merge/levels_private.h"
 #include "tsdb/merge/parts_private.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+
+enum {
+    SAMPLES_MIN = 4,        /* samples for each window, on average, that may be worth it */
+    CHUNK_HISTOGRAMS = 512, /* they are large: fewer than of floats */
+    CHUNK_BYTES = 256 * 1024,
+    PENDING_HISTOGRAMS = 512,
+    PENDING_BYTES = 1024 * 1024,
+};
+
+/* Histograms of the chunk, and rollups of histograms. */
+struct level_histograms {
+    struct arena samples_arena;
+    struct arena windows_arena;
+    struct arena pending_arena;
+    struct arena encoding_arena;
+    struct histogram_roller roller; /* of a window of the chunk */
+    struct histogram_roller open;   /* a window that becomes a rollup, whatever it takes */
+    struct histogram samples[CHUNK_HISTOGRAMS];
+    struct histogram_rollup windows[CHUNK_HISTOGRAMS / SAMPLES_MIN];
+    struct histogram_rollup pending[PENDING_HISTOGRAMS];
+};
+
+/* Frees an arena, whose blocks begin small again. */
+static inline void
+arena_restart(struct arena *arena)
+{
+    struct budget *budget = arena->budget;
+    arena_fini(arena);
+    arena_init(arena, budget, 0, 0);
+}
+/* Forgets all samples. */
+static inline void
+level_histograms_clear(struct level_histograms *h)
+{
+    arena_restart(&h->samples_arena);
+}
+/* The memory of the samples. */
+static inline uint64_t
+level_histograms_bytes(const struct level_histograms *h)
+{
+    return h->samples_arena.used_bytes;
+}
 
 /* Returns an upper bound of the memory that one takes. */
 static uint64_t
@@ -110,7 +153,7 @@ enum {
 struct series_level {
     int64_t resolution_ms;
     int64_t before_ms; /* end of the last window */
-    struct rule_rolled *rolled;
+    struct rule_done *rolled;
 };
 
 struct merge_levels {
@@ -193,7 +236,7 @@ merge_levels_concern(const struct part_merge *m, struct bytes tenant)
     int64_t min_ms = INT64_MAX;
     for (uint32_t i = 0; i < m->source_count; i++) {
         const struct part_info *info = part_info(m->sources[i].part);
-        if (info->min_ms < min_ms) min_ms = info->min_ms;
+        if (info->time.min_ms < min_ms) min_ms = info->time.min_ms;
     }
     for (uint32_t i = 0; i < m->options.level_count; i++) {
         const struct part_merge_level *level = &m->options.levels[i];

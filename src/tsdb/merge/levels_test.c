@@ -19,7 +19,7 @@ struct rig {
     struct page_cache *cache;
     struct arena arena;
     struct series_rules *rules;
-    struct rule_rolled rolled;
+    struct rule_done rolled;
     struct part_merge_level level;
     struct part_merge_options options;
     struct part_merge_input inputs[PARTS_MAX];

@@ -26,18 +26,14 @@ struct part_merge_input {
     uint32_t deletion_count;
 };
 
-/* Samples that a rule of retention removes. */
-struct rule_removal {
-    uint64_t count[LEDGER_KIND_COUNT];
-    uint64_t series; /* of which nothing is left in a part, counted for each part */
-    uint64_t bytes;  /* size of their blocks; of a block that it removes in part, that share */
-};
-
-/* Samples that a rule of downsampling replaces. */
-struct rule_rolled {
+/* What a rule of retention removes, or a rule of downsampling replaces. */
+struct rule_done {
     uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t series;  /* of which nothing is left in a part, counted for each part */
     uint64_t windows; /* that were written instead, or instead of finer ones */
-    uint64_t bytes;   /* saved, estimated: of windows that were made of samples alone */
+    /* Size of the blocks that are removed, with a share of a block that is removed in part; or what
+     * is saved, estimated: of windows that were made of samples alone. */
+    uint64_t bytes;
 };
 
 /* A level of downsampling: from the age on that the rule of a series says, rollups of windows of
@@ -45,7 +41,7 @@ struct rule_rolled {
 struct part_merge_level {
     int64_t resolution_ms;
     const struct series_rules *rules;
-    struct rule_rolled *rolled; /* adds what each of its rules replaces */
+    struct rule_done *rolled; /* adds what each of its rules replaces */
 };
 enum { PART_MERGE_LEVELS_MAX = 4 };
 
@@ -60,7 +56,7 @@ struct part_merge_options {
     int64_t expired_before_ms; /* samples before it are counted as expired; INT64_MIN for none */
     const struct series_rules *rules; /* so are those of a series past its rule; NULL for none */
     int64_t rules_now_ms;             /* the time from which the ages of the rules count back */
-    struct rule_removal *removed;     /* adds what each rule removes */
+    struct rule_done *removed;        /* adds what each rule removes */
     const struct part_merge_level *levels; /* rising resolutions, each a multiple of the last */
     uint32_t level_count;
     int64_t levels_now_ms;            /* the time from which the ages of the rules count back */
@@ -107,7 +103,7 @@ static inline bool
 part_merge_may_expire(const struct part_merge_options *options, const struct part_info *part)
 {
     int64_t age_ms = series_rules_least_age_ms(options->rules, (struct bytes){NULL, 0});
-    return age_ms != INT64_MAX && part->min_ms < options->rules_now_ms - age_ms;
+    return age_ms != INT64_MAX && part->time.min_ms < options->rules_now_ms - age_ms;
 }
 
 /* True if windows of the part are parts of windows of the resolution, or the other way round: else

@@ -139,24 +139,9 @@ enum merge_fate merge_block_fate(const struct part_merge *merge, const struct me
 void merge_count_fate(struct part_merge *merge, const struct merge_source *source,
                       enum merge_fate fate, enum ledger_kind kind, uint64_t count);
 /* Returns what the rule of the current series of the source removes; it has one. */
-struct rule_removal *merge_removal(struct part_merge *merge, const struct merge_source *source);
-/* Collects the deleted times of a series in source->hidden, and finds the time before which its
- * samples are expired. */
-MUST_CHECK enum err merge_hidden(struct part_merge *merge, struct merge_source *source,
-                                 uint32_t row);
-
-/* Prepares a source that has the tenant for the walk. */
-MUST_CHECK enum err merge_walk_begin(struct part_merge *merge, struct merge_source *source);
-/* Examines one series; begins the pairs after the last. */
-MUST_CHECK enum err merge_walk(struct part_merge *merge);
+struct rule_done *merge_removal(struct part_merge *merge, const struct merge_source *source);
 
 /* --- labels.c: pairs and series in order ------------------------------------------------------ */
-
-MUST_CHECK enum err merge_pairs_begin(struct part_merge *merge);
-/* Writes the next pair; begins the series after the last. */
-MUST_CHECK enum err merge_pair(struct part_merge *merge);
-/* Begins the next series; ends the tenant after the last. */
-MUST_CHECK enum err merge_next_series(struct part_merge *merge);
 
 /* --- samples.c: samples and exemplars of a series --------------------------------------------- */
 

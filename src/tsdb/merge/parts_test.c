@@ -171,8 +171,8 @@ UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
         }
         const struct part_info *info = part_info(w.parts[0]);
         assert_int_equal(x.info.block_count, info->block_count);
-        assert_int_equal(x.info.min_ms, info->min_ms);
-        assert_int_equal(x.info.max_ms, info->max_ms);
+        assert_int_equal(x.info.time.min_ms, info->time.min_ms);
+        assert_int_equal(x.info.time.max_ms, info->time.max_ms);
         assert_memory_equal(x.info.sample_count, info->sample_count,
                             LEDGER_EXEMPLAR * sizeof info->sample_count[0]);
         assert_in_range(x.info.file_bytes, info->file_bytes * 98 / 100,
@@ -414,7 +414,7 @@ expect_memory_of_levels(bool histograms)
     struct merge_world w;
     struct series_rules *rules;
     struct part_merge_level level;
-    struct rule_rolled rolled = {.windows = 0};
+    struct rule_done rolled = {.windows = 0};
     struct part *fine;
     merge_world_of_ranges(&w, 2, 1, ranges);
     for (uint32_t i = 0; i < 2; i++) {

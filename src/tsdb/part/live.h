@@ -21,21 +21,13 @@ struct version {
     struct part *parts[]; /* holds a reference to each */
 };
 
-/* A part that could not be opened, and may return at another start. */
-struct part_aside {
-    uint64_t number;
-    uint64_t from_pos;
-    uint64_t to_pos;
-    uint64_t applied;       /* the last tombstone that was applied to it */
-    struct time_range time; /* times of its samples; INT64_MIN to INT64_MAX if not known */
-};
-
 struct live {
     struct lock lock; /* LOCK_RANK_TSDB; guards the version */
     struct version *version;
 
-    /* Ordered by from_pos. Immutable once the store is open. */
-    struct part_aside *aside;
+    /* Parts that could not be opened, and may return at another start, by from_pos. Immutable once
+     * the store is open. */
+    struct part_entry *aside;
     uint32_t aside_count;
 };
 

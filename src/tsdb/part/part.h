@@ -10,6 +10,7 @@
 #include "model/matcher.h"
 #include "model/select.h"
 #include "tsdb/codec/codec.h"
+#include "tsdb/part/facts.h"
 #include "tsdb/part/pages.h"
 
 /* A set of numbers of series; who looks into one includes <roaring/roaring.h>, which is large. */
@@ -18,28 +19,7 @@ typedef struct roaring_bitmap_s roaring_bitmap_t;
 enum {
     BLOCK_BYTES_MAX = 48 * 1024,
     SCALE_NONE = 255,
-    PART_RESOLUTIONS_MAX = 7, /* resolutions of rollups in one part */
     BLOCK_ROLLUPS_MAX = 2048, /* rollups in one block */
-};
-
-struct part_info {
-    uint64_t number;
-    uint64_t from_pos; /* log position */
-    uint64_t to_pos;
-    int64_t min_ms;
-    int64_t max_ms;
-    uint64_t series_count;
-    uint64_t pair_count;
-    uint64_t block_count;
-    uint64_t sample_count[LEDGER_KIND_COUNT]; /* without rollups */
-    uint64_t rollup_rows;                     /* samples that stand for rollups */
-    uint64_t histogram_rollup_rows;           /* those of histograms */
-    int64_t resolution_max_ms; /* coarsest resolution of its rollups; 0 without rollups */
-    struct rollup_facts resolutions[PART_RESOLUTIONS_MAX]; /* of its rollups, in any order */
-    uint32_t resolution_count;
-    uint64_t file_bytes;
-    uint64_t data_bytes; /* size of pages of samples and exemplars within file_bytes */
-    uint8_t level;       /* level of zstd */
 };
 
 struct part_tenant {

@@ -132,7 +132,7 @@ static void
 read_batch(const struct part_index *index)
 {
     const struct part_tenant *t = index->tenant;
-    struct row_range range = {part_info(index->part)->min_ms, INT64_MAX, true};
+    struct row_range range = {part_info(index->part)->time.min_ms, INT64_MAX, true};
     struct row_batch *batch = NULL;
     uint32_t count = t->series_count < ROWS_MAX ? t->series_count : ROWS_MAX;
     roaring_bitmap_t *set = roaring_bitmap_from_range(t->first_series, t->first_series + count, 2);
@@ -256,9 +256,9 @@ merge_part(struct env *env, struct part *part, bool twice)
     uint32_t count, bad = UINT32_MAX;
     struct why why = {""};
     bool done = false;
-    if (twice && info->min_ms < info->max_ms) {
-        options.window = (struct time_range){info->min_ms, info->max_ms - 1};
-        options.expired_before_ms = info->min_ms + 1;
+    if (twice && info->time.min_ms < info->time.max_ms) {
+        options.window = (struct time_range){info->time.min_ms, info->time.max_ms - 1};
+        options.expired_before_ms = info->time.min_ms + 1;
     }
     enum err e = part_merge_new(&options, &m, &why);
     while (e == OK && !done) {

@@ -337,8 +337,8 @@ UNIT_TEST(test_the_summary_counts_what_is_there)
     assert_int_equal(info.number, NUMBER);
     assert_int_equal(info.series_count, series);
     assert_memory_equal(info.sample_count, counts, sizeof counts);
-    assert_int_equal(info.min_ms, min);
-    assert_int_equal(info.max_ms, max);
+    assert_int_equal(info.time.min_ms, min);
+    assert_int_equal(info.time.max_ms, max);
     part_unref(part);
     content_free(&c);
     rig_close(&g);

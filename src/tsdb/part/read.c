@@ -300,8 +300,8 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     struct part_info *i = &p->info;
     i->from_pos = cursor_le64(&c);
     i->to_pos = cursor_le64(&c);
-    i->min_ms = cursor_zigzag(&c);
-    i->max_ms = cursor_zigzag(&c);
+    i->time.min_ms = cursor_zigzag(&c);
+    i->time.max_ms = cursor_zigzag(&c);
     i->series_count = cursor_varint(&c);
     i->pair_count = cursor_varint(&c);
     i->block_count = cursor_varint(&c);

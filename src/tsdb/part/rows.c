@@ -925,7 +925,7 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
     const struct part_info *info = part_info(r->index->part);
     assert(r->page != NULL); /* invariant 2 */
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
-    bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
+    bool all = min_ms <= info->time.min_ms && info->time.max_ms <= max_ms;
     int64_t around = info->resolution_max_ms; /* a window reaches beyond the times of its row */
     if (min_ms >= INT64_MIN + around) min_ms -= around;
     if (max_ms <= INT64_MAX - around) max_ms += around;

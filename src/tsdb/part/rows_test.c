@@ -293,12 +293,12 @@ UNIT_TEST(test_a_batch_gives_the_rows_that_reach_into_the_time)
             for (uint32_t s = 0; s < t->series_count; s++) {
                 if (rng_below(&r, seed) < 8) roaring_bitmap_add(set, t->first_series + s);
             }
-            uint64_t span = (uint64_t)info.max_ms - (uint64_t)info.min_ms;
-            int64_t middle = (int64_t)((uint64_t)info.min_ms + span / 2);
-            const struct row_range ranges[] = {{info.min_ms, info.max_ms, true},
-                                               {info.min_ms, info.max_ms, false},
-                                               {middle, info.max_ms, true},
-                                               {info.min_ms, middle - 1, false}};
+            uint64_t span = (uint64_t)info.time.max_ms - (uint64_t)info.time.min_ms;
+            int64_t middle = (int64_t)((uint64_t)info.time.min_ms + span / 2);
+            const struct row_range ranges[] = {{info.time.min_ms, info.time.max_ms, true},
+                                               {info.time.min_ms, info.time.max_ms, false},
+                                               {middle, info.time.max_ms, true},
+                                               {info.time.min_ms, middle - 1, false}};
             for (unsigned k = 0; k < 4; k++) {
                 check_batch(&g, t, set, &ranges[k]);
             }

@@ -55,8 +55,7 @@ tombstone_concerns(const struct tombstone *t, const struct part *part)
 {
     const struct part_info *info = part_info(part);
     return part_applied(part) < t->id && info->from_pos < t->pos &&
-           ranges_meet(t->range, (struct time_range){info->min_ms, info->max_ms}) &&
-           part_tenant(part, t->tenant) != NULL;
+           ranges_meet(t->range, info->time) && part_tenant(part, t->tenant) != NULL;
 }
 
 /* --- sets ------------------------------------------------------------------------------------- */

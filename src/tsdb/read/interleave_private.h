@@ -53,25 +53,11 @@ block_has_numbers(const struct block_ref *b)
 
 /* --- interleave_items.c ----------------------------------------------------------------------- */
 
-/*
- * Decodes an item into an idle slot: its samples within the range that are neither deleted nor
- * expired. The slot is in no list; NULL if no sample is left, or on error.
- * ERR_NOMEM, ERR_CORRUPT; errors of reading and of query_control.
- */
-MUST_CHECK enum err interleave_decode(struct interleave *interleave, uint32_t index,
-                                      struct interleave_slot **ret_slot, struct why *why);
-/* Reads active blocks that were read as columns again, as samples that can be picked one by one. */
-MUST_CHECK enum err interleave_leave_columns(struct interleave *interleave, struct why *why);
 /* Counts an item as read. ERR_LIMIT: the query has read too many bytes. */
 MUST_CHECK enum err interleave_count_read(struct interleave *interleave,
                                           const struct interleave_item *item, struct why *why);
-/* Frees a list of slots. */
-void interleave_slots_free(struct interleave *interleave, struct interleave_slot *list);
 
 /* --- interleave.c ----------------------------------------------------------------------------- */
-
-/* Sorts items: rollups first, then by first time, then order. */
-void interleave_sort(struct interleave_item *items, uint32_t count);
 
 /* Returns the next samples of items that are not rollups: interleave_next() for a series without.
  */

@@ -153,15 +153,4 @@ MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_sour
 
 /* --- select_head.c ---------------------------------------------------------------------------- */
 
-/* The ids of a registry's series that any of the query's sets selects; given. ERR_NOMEM. */
-MUST_CHECK enum err head_select(const struct store_query *q, const struct registry *registry,
-                                roaring_bitmap_t **ret_ids, struct why *why);
-/*
- * Fills the source's ids with the first `count` series, in label order, that are in `ids` and have
- * samples in the time range: in one pass, with memory for `count`. ERR_NOMEM, ERR_CANCELED,
- * ERR_AGAIN.
- */
-MUST_CHECK enum err head_first(struct store_query *q, struct query_source *s,
-                               const roaring_bitmap_t *ids, uint32_t count, struct why *why);
-
 #endif

@@ -40,7 +40,7 @@ by_position(const void *a, const void *b)
     const struct part_info *x = part_info(*(struct part *const *)a);
     const struct part_info *y = part_info(*(struct part *const *)b);
     if (x->from_pos != y->from_pos) return x->from_pos < y->from_pos ? -1 : 1;
-    if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
+    if (x->time.min_ms != y->time.min_ms) return x->time.min_ms < y->time.min_ms ? -1 : 1;
     return (x->number > y->number) - (x->number < y->number);
 }
 
@@ -162,25 +162,22 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     /* Parts that were set aside are listed among the live ones, by their position. */
     for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
         const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
-        struct manifest_part *to = &m->parts[m->part_count++];
-        const struct part_aside *p = a < aside_count ? &db->live.aside[a] : NULL;
+        struct part_entry *to = &m->parts[m->part_count++];
+        const struct part_entry *p = a < aside_count ? &db->live.aside[a] : NULL;
         if (p != NULL && (info == NULL || p->from_pos < info->from_pos)) {
-            *to = (struct manifest_part){p->number, p->from_pos, p->to_pos, p->applied, p->time};
+            *to = *p;
             a++;
             continue;
         }
-        *to = (struct manifest_part){info->number,
-                                     info->from_pos,
-                                     info->to_pos,
-                                     part_applied(v->parts[i]),
-                                     {info->min_ms, info->max_ms}};
+        *to = (struct part_entry){info->number, info->from_pos, info->to_pos,
+                                  part_applied(v->parts[i]), info->time};
         i++;
     }
     assert(m->part_count == v->part_count + aside_count);
     m->tenant_count = next->tenant_count;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < next->tenant_count; i++) {
-        m->tenants[i] = (struct manifest_tenant){db->head.tenants[i]->name, next->totals[i]};
+        m->tenants[i] = (struct tenant_totals){db->head.tenants[i]->name, next->totals[i]};
     }
     m->newest_ms = db->head.newest_ms;
     /* The next process must not start from a time of a wrong clock. */
@@ -549,7 +546,7 @@ edits_begin(struct tsdb *db, const struct manifest *m)
 }
 
 enum err
-edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
+edit_keep_aside(struct tsdb *db, const struct part_entry *part)
 {
     char path[256], aside[sizeof path + 16];
     const char *dir = db->parts_dir;
@@ -562,15 +559,14 @@ edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
     bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
     if (!is_kept) return OK; /* the part's files no longer exist, so it is lost */
     size_t old = live->aside_count * sizeof *live->aside;
-    struct part_aside *grown = mem_resize(&db->flush_budget, live->aside, old, old + sizeof *grown);
+    struct part_entry *grown = mem_resize(&db->flush_budget, live->aside, old, old + sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
     live->aside = grown;
     uint32_t at = live->aside_count++;
     for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--) {
         grown[at] = grown[at - 1];
     }
-    grown[at] =
-        (struct part_aside){part->number, part->from_pos, part->to_pos, part->applied, part->time};
+    grown[at] = *part;
     return OK;
 }
 

@@ -87,7 +87,7 @@ part_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
     enum err e = list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->part_count; i++) {
-        struct manifest_part *p = &m->parts[i];
+        struct part_entry *p = &m->parts[i];
         field_varint(f, &p->number);
         field_le64(f, &p->from_pos);
         field_le64(f, &p->to_pos);
@@ -102,7 +102,7 @@ tenant_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     enum err e =
         list_fields(f, arena, &m->tenant_count, &m->tenants, sizeof *m->tenants, TENANT_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->tenant_count; i++) {
-        struct manifest_tenant *t = &m->tenants[i];
+        struct tenant_totals *t = &m->tenants[i];
         field_counted(f, &t->name);
         fields_check(f, tenant_name_fits(t->name));
         if (f->to != NULL)
@@ -141,7 +141,7 @@ receipt_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     enum err e = list_fields(f, arena, &m->receipt_count, &m->receipts, sizeof *m->receipts,
                              RECEIPT_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->receipt_count; i++) {
-        struct manifest_receipt *r = &m->receipts[i];
+        struct tsdb_receipt *r = &m->receipts[i];
         field_varint(f, &r->id);
         field_le64(f, &r->pos);
         field_zigzag(f, &r->made_ms);
@@ -194,12 +194,12 @@ retention_fields(const struct fields *f, struct arena *arena, struct manifest *m
     e = list_fields(f, arena, &m->removal_count, &m->removals, sizeof *m->removals,
                     REMOVAL_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->removal_count; i++) {
-        struct manifest_removal *r = &m->removals[i];
+        struct manifest_done *r = &m->removals[i];
         field_counted(f, &r->match);
         field_counted(f, &r->tenants);
-        field_varints(f, r->count, LEDGER_KIND_COUNT);
-        field_varint(f, &r->series);
-        field_varint(f, &r->bytes);
+        field_varints(f, r->done.samples, LEDGER_KIND_COUNT);
+        field_varint(f, &r->done.series);
+        field_varint(f, &r->done.bytes);
     }
     return e;
 }
@@ -210,13 +210,13 @@ rolled_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     enum err e =
         list_fields(f, arena, &m->rolled_count, &m->rolled, sizeof *m->rolled, ROLLED_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->rolled_count; i++) {
-        struct manifest_rolled *r = &m->rolled[i];
+        struct manifest_done *r = &m->rolled[i];
         field_counted(f, &r->match);
         field_counted(f, &r->tenants);
         field_zigzag(f, &r->resolution_ms);
-        field_varints(f, r->samples, LEDGER_KIND_COUNT);
-        field_varint(f, &r->windows);
-        field_varint(f, &r->bytes);
+        field_varints(f, r->done.samples, LEDGER_KIND_COUNT);
+        field_varint(f, &r->done.windows);
+        field_varint(f, &r->done.bytes);
     }
     return e;
 }

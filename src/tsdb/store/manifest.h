@@ -4,16 +4,9 @@
 #define TSDB_STORE_MANIFEST_H
 
 #include "base/buf.h"
-#include "model/ledger.h"
 #include "sys/env.h"
-
-struct manifest_part {
-    uint64_t number;
-    uint64_t from_pos;
-    uint64_t to_pos;
-    uint64_t applied;       /* number of the last tombstone applied when the part was written */
-    struct time_range time; /* times of its samples; INT64_MIN to INT64_MAX if unknown */
-};
+#include "tsdb/merge/parts.h"
+#include "tsdb/part/facts.h"
 
 struct manifest_matcher {
     uint8_t type; /* enum matcher_type */
@@ -29,22 +22,6 @@ struct manifest_tombstone {
     struct bytes tenant;
     struct manifest_matcher *matchers;
     uint32_t matcher_count;
-};
-
-/* The receipt of a deletion; it stays after the tombstone. */
-struct manifest_receipt {
-    uint64_t id; /* of the tombstone */
-    uint64_t pos;
-    int64_t made_ms;
-    int64_t undone_ms; /* INT64_MIN: it was not undone */
-    struct time_range range;
-    struct bytes tenant;
-    struct bytes selector;     /* for people; may be cut */
-    uint64_t series;           /* series that it hid when it was made */
-    uint64_t samples;          /* samples that it hid */
-    uint64_t windows;          /* windows of levels that it hid */
-    uint64_t selected;         /* samples, including those that other deletions had hidden */
-    uint64_t selected_windows; /* likewise */
 };
 
 /* A rule of retention. */
@@ -63,28 +40,13 @@ struct manifest_rules {
     uint32_t count;
 };
 
-/* Samples that a rule has removed, for all tenants together. */
-struct manifest_removal {
+/* What a rule of retention has removed, or a rule of downsampling has replaced, for all tenants
+ * together. */
+struct manifest_done {
     struct bytes match;
-    struct bytes tenants; /* their names with commas */
-    uint64_t count[LEDGER_KIND_COUNT];
-    uint64_t series;
-    uint64_t bytes;
-};
-
-/* Samples that a rule of downsampling has replaced, for all tenants together. */
-struct manifest_rolled {
-    struct bytes match;
-    struct bytes tenants; /* their names with commas */
-    int64_t resolution_ms;
-    uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t windows;
-    uint64_t bytes; /* saved */
-};
-
-struct manifest_tenant {
-    struct bytes name;
-    struct ledger totals;
+    struct bytes tenants;  /* their names with commas */
+    int64_t resolution_ms; /* 0: of a rule of retention */
+    struct rule_done done;
 };
 
 struct manifest {
@@ -97,21 +59,21 @@ struct manifest {
     int64_t newest_ms;
     int64_t retention_now_ms; /* retention_clock_ms(); INT64_MIN: the clock was not trusted */
     uint8_t log_id[16];       /* all zero before there was a log */
-    struct manifest_part *parts;
+    struct part_entry *parts;
     uint32_t part_count;
-    struct manifest_tenant *tenants;
+    struct tenant_totals *tenants;
     uint32_t tenant_count;
     uint64_t last_tombstone; /* highest number ever given to a tombstone */
     struct manifest_tombstone *tombstones;
     uint32_t tombstone_count;
-    uint64_t final_tombstone; /* it and earlier ones can no longer be undone */
-    struct manifest_receipt *receipts;
+    uint64_t final_tombstone;      /* it and earlier ones can no longer be undone */
+    struct tsdb_receipt *receipts; /* up to selected_windows; they stay after the tombstones */
     uint32_t receipt_count;
     struct manifest_rules *rules; /* newest first; none before there were rules of retention */
     uint32_t rules_count;
-    struct manifest_removal *removals;
+    struct manifest_done *removals;
     uint32_t removal_count;
-    struct manifest_rolled *rolled;
+    struct manifest_done *rolled;
     uint32_t rolled_count;
     uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;

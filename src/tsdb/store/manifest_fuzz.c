@@ -18,7 +18,7 @@ check_receipts(const struct manifest *m, const struct manifest *again)
            (m->receipt_count > 0 ? m->final_tombstone : m->last_tombstone));
     assert(again->receipt_count == m->receipt_count);
     for (uint32_t i = 0; i < m->receipt_count; i++) {
-        const struct manifest_receipt *a = &again->receipts[i], *b = &m->receipts[i];
+        const struct tsdb_receipt *a = &again->receipts[i], *b = &m->receipts[i];
         assert(a->id == b->id && a->pos == b->pos && a->made_ms == b->made_ms);
         assert(a->undone_ms == b->undone_ms);
         assert(a->range.min_ms == b->range.min_ms && a->range.max_ms == b->range.max_ms);

@@ -69,7 +69,7 @@ make_receipts(struct manifest *m, struct arena *arena, struct rng *r, bool some)
     m->receipt_count = some ? 1 + (uint32_t)rng_below(r, 3) : 0;
     m->receipts = arena_new(arena, 4 * sizeof *m->receipts);
     for (uint32_t i = 0; i < m->receipt_count; i++) {
-        m->receipts[i] = (struct manifest_receipt){
+        m->receipts[i] = (struct tsdb_receipt){
             .id = rng_next(r),
             .pos = rng_next(r),
             .made_ms = (int64_t)rng_next(r),
@@ -103,14 +103,17 @@ make_rules(struct manifest *m, struct arena *arena, struct rng *r)
     }
     m->removal_count = 1;
     m->removals = arena_new(arena, sizeof *m->removals);
-    m->removals[0] = (struct manifest_removal){
-        bytes_of_text("{}"), bytes_of_text("a,b"), {rng_next(r), 2, 3}, rng_next(r), rng_next(r)};
+    m->removals[0] = (struct manifest_done){
+        bytes_of_text("{}"), bytes_of_text("a,b"),
+        .done = {.samples = {rng_next(r), 2, 3}, .series = rng_next(r), .bytes = rng_next(r)}};
     m->rolled_count = (uint32_t)rng_below(r, 3);
     m->rolled = arena_new(arena, 2 * sizeof *m->rolled);
     for (uint32_t i = 0; i < m->rolled_count; i++) {
-        m->rolled[i] =
-            (struct manifest_rolled){bytes_of_text("{a=\"b\"}"), bytes_of_text("a"), 300000 + i,
-                                     {rng_next(r), 2, 3},        rng_next(r),        rng_next(r)};
+        m->rolled[i] = (struct manifest_done){
+            bytes_of_text("{a=\"b\"}"),
+            bytes_of_text("a"),
+            300000 + i,
+            {.samples = {rng_next(r), 2, 3}, .windows = rng_next(r), .bytes = rng_next(r)}};
     }
 }
 
@@ -135,11 +138,11 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     m->parts = arena_new(arena, PARTS * sizeof *m->parts);
     for (uint32_t i = 0; i < m->part_count; i++) {
-        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3),
-                                             rng_next(&r),
-                                             rng_next(&r),
-                                             rng_below(&r, 4),
-                                             {(int64_t)rng_next(&r), (int64_t)rng_next(&r)}};
+        m->parts[i] = (struct part_entry){i + rng_below(&r, 3),
+                                          rng_next(&r),
+                                          rng_next(&r),
+                                          rng_below(&r, 4),
+                                          {(int64_t)rng_next(&r), (int64_t)rng_next(&r)}};
     }
     make_tombstones(m, arena, &r);
     make_receipts(m, arena, &r, edit % 4 == 2);
@@ -159,7 +162,7 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     m->tenants = arena_new(arena, TENANTS * sizeof *m->tenants);
     for (uint32_t i = 0; i < m->tenant_count; i++) {
-        struct manifest_tenant *t = &m->tenants[i];
+        struct tenant_totals *t = &m->tenants[i];
         char name[20];
         snprintf(name, sizeof name, "tenant%u", i);
         t->name = arena_copy(arena, bytes_of_text(name));
@@ -195,7 +198,7 @@ same_receipts(const struct manifest *a, const struct manifest *b)
 {
     bool equal = a->final_tombstone == b->final_tombstone && a->receipt_count == b->receipt_count;
     for (uint32_t i = 0; equal && i < a->receipt_count; i++) {
-        const struct manifest_receipt *x = &a->receipts[i], *y = &b->receipts[i];
+        const struct tsdb_receipt *x = &a->receipts[i], *y = &b->receipts[i];
         equal = x->id == y->id && x->pos == y->pos && x->made_ms == y->made_ms &&
                 x->undone_ms == y->undone_ms && x->range.min_ms == y->range.min_ms &&
                 x->range.max_ms == y->range.max_ms && bytes_equal(x->tenant, y->tenant) &&
@@ -218,15 +221,13 @@ same_rule(const struct manifest_rule *a, const struct manifest_rule *b)
 }
 
 static bool
-same_rolled(const struct manifest *a, const struct manifest *b)
+same_done(const struct manifest_done *a, const struct manifest_done *b, uint32_t count)
 {
-    bool equal = a->rolled_count == b->rolled_count;
-    for (uint32_t i = 0; equal && i < a->rolled_count; i++) {
-        const struct manifest_rolled *x = &a->rolled[i], *y = &b->rolled[i];
-        equal = bytes_equal(x->match, y->match) && bytes_equal(x->tenants, y->tenants) &&
-                x->resolution_ms == y->resolution_ms &&
-                memcmp(x->samples, y->samples, sizeof x->samples) == 0 &&
-                x->windows == y->windows && x->bytes == y->bytes;
+    bool equal = true;
+    for (uint32_t i = 0; equal && i < count; i++) {
+        equal = bytes_equal(a[i].match, b[i].match) && bytes_equal(a[i].tenants, b[i].tenants) &&
+                a[i].resolution_ms == b[i].resolution_ms &&
+                memcmp(&a[i].done, &b[i].done, sizeof a[i].done) == 0;
     }
     return equal;
 }
@@ -242,13 +243,9 @@ same_rules(const struct manifest *a, const struct manifest *b)
             equal = same_rule(&x->items[k], &y->items[k]);
         }
     }
-    for (uint32_t i = 0; equal && i < a->removal_count; i++) {
-        const struct manifest_removal *x = &a->removals[i], *y = &b->removals[i];
-        equal = bytes_equal(x->match, y->match) && bytes_equal(x->tenants, y->tenants) &&
-                memcmp(x->count, y->count, sizeof x->count) == 0 && x->series == y->series &&
-                x->bytes == y->bytes;
-    }
-    return equal && same_rolled(a, b);
+    return equal && a->rolled_count == b->rolled_count &&
+           same_done(a->removals, b->removals, a->removal_count) &&
+           same_done(a->rolled, b->rolled, a->rolled_count);
 }
 
 static bool
@@ -268,7 +265,7 @@ same(const struct manifest *a, const struct manifest *b)
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
     }
     for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
-        const struct manifest_tenant *x = &a->tenants[i], *y = &b->tenants[i];
+        const struct tenant_totals *x = &a->tenants[i], *y = &b->tenants[i];
         equal =
             bytes_equal(x->name, y->name) && memcmp(&x->totals, &y->totals, sizeof x->totals) == 0;
     }

@@ -21,13 +21,320 @@
  * 1. A merge has at most one output for each window of its plan.
  * 2. Retention drops a part at most once, and never the one that has the metadata.
  */
+#include "base/hash/hash.h"
+#include "model/series_rules.h"
+#include "tsdb/merge/choose_parts.h"
+#include "tsdb/merge/parts.h"
+#include "tsdb/part/walk.h"
+#include "tsdb/store/store.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/hash/hash.h"
-#include "model/series_rules.h"
-#include "tsdb/store/merging_private.h"
+/* Shares of the memory of a merge. */
+struct shares {
+    uint64_t cache_bytes;
+    size_t writer_bytes;
+    uint64_t inputs_bytes;
+};
+
+struct merging {
+    struct tsdb *db;
+    const struct tsdb_merge_options *options;
+    struct shares shares;
+    struct version *version;
+    struct tombstones
+        *due; /* those that can no longer be undone; its last_id is that of the last */
+    struct merge_plan plan;
+    struct part **live; /* the inputs as objects of the version */
+    /* The same files, read through a cache of their own: pages of queries stay cached. */
+    struct part_merge_input *inputs;
+    struct page_cache *cache;
+    struct part **outputs;
+    uint32_t output_count;
+    uint64_t to_pos;       /* end of the input that ends last: not always the last input */
+    struct ledger *change; /* by tenant id */
+    uint32_t change_count;
+    uint64_t counted[LEDGER_KIND_COUNT]; /* counts of the inputs, in any output or dropped */
+    struct series_rules *rules;          /* of retention; NULL: nothing is removed by rules */
+    int64_t rules_now_ms;
+    int64_t kept_ms;           /* age from which on all samples are expired; 0: never */
+    struct rule_done *removed; /* by rule */
+    struct part_merge_level levels[TSDB_LEVELS_MAX];
+    struct series_rules *level_rules[TSDB_LEVELS_MAX]; /* of these; references */
+    uint32_t level_count;
+    uint64_t levels_number; /* other levels have another one; 0 for none */
+    int64_t levels_now_ms;
+    struct time_range *foreign; /* see list_foreign() */
+    uint32_t foreign_count;
+    struct tsdb_merge_now now;
+    struct arena arena;
+    struct why *why;
+};
+
+/*
+ * Plans merges that only write parts again: without samples past their rules of
+ * retention, or with levels of downsampling in place of samples.
+ *
+ * A part is worth it from a share of its samples or bytes on, or, in a full merge, from any. The
+ * share is estimated by the index of some of its series, at most once per hour. A full merge looks
+ * at all series for rules of retention, as it removes all that is past them.
+ */
+
+enum {
+    ROWS_ESTIMATED = 1024,    /* series of a part that are looked at, evenly spread */
+    ROWS_AT_ONCE = 64 * 1024, /* series after which a merge may be stopped */
+    LEVEL_PERCENT = 25,       /* share of a part that is worth rolling up */
+    LEVEL_SAMPLES_MIN = 8,    /* samples for each window that may be worth it, */
+    LEVEL_BYTES_MIN = 2,      /* and their bytes */
+};
+
+#define LOOK_AGAIN_NS (3600 * NS_PER_S)
+
+/* ERR_CANCELED: the merge is to stop. */
+static MUST_CHECK enum err
+merging_check(struct merging *g)
+{
+    if (g->options->go_on == NULL || g->options->go_on(g->options->context)) return OK;
+    return why_set(g->why, ERR_CANCELED, "merge stopped on request");
+}
+
+/* Calls `each` for up to `rows_max` series of a part, evenly spread. Views end with the call. */
+static enum err
+sample_rows(struct merging *g, struct part *part, uint32_t rows_max,
+            void (*each)(void *context, struct bytes tenant, struct bytes labels,
+                         const struct block_ref *blocks, uint32_t count),
+            void *context)
+{
+    uint32_t step = (uint32_t)(part_info(part)->series_count / rows_max + 1), looked_at = 0;
+    struct arena arena;
+    enum err e = OK;
+    arena_init(&arena, &g->db->merge_budget, 0, 0);
+    for (uint32_t t = 0; t < part_tenant_count(part) && e == OK; t++) {
+        const struct part_tenant *tenant = part_tenant_at(part, t);
+        struct part_index index;
+        struct row_reader *rows;
+        uint32_t end = tenant->first_series + tenant->series_count;
+        arena_reset(&arena);
+        e = part_index_load(part, tenant, &arena, &index, g->why);
+        if (e == OK) e = row_reader_new(&index, &g->db->merge_budget, &rows);
+        if (e) break;
+        /* The first multiple of the step in the tenant's range, and those after it. */
+        uint32_t first = (tenant->first_series + step - 1) / step * step;
+        for (uint32_t number = first; number < end && e == OK; number += step) {
+            struct bytes labels;
+            const struct block_ref *blocks;
+            uint32_t count;
+            e = row_read(rows, number, &labels, &blocks, &count, g->why);
+            if (e == OK) each(context, tenant->name, labels, blocks, count);
+            if (e == OK && ++looked_at % ROWS_AT_ONCE == 0) e = merging_check(g);
+        }
+        row_reader_free(rows);
+    }
+    arena_fini(&arena);
+    return e;
+}
+
+/* --- samples past the rules of retention ------------------------------------------------------ */
+
+/* Estimates the samples of a block before the time, as if they were evenly spread. */
+static uint64_t
+count_below(const struct block_ref *b, int64_t cut_ms)
+{
+    if (b->min_ms >= cut_ms) return 0;
+    if (b->max_ms < cut_ms) return b->count;
+    double share =
+        ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
+    return 1 + (uint64_t)(share * (double)(b->count - 1));
+}
+
+/* Samples or bytes of the series that were looked at. */
+struct estimate {
+    const struct merging *g;
+    const struct part *part;
+    struct time_range partition; /* of the part */
+    uint64_t wanted;             /* those that a merge would remove or replace */
+    uint64_t all;
+};
+
+static void
+add_removable(void *context, struct bytes tenant, struct bytes labels,
+              const struct block_ref *blocks, uint32_t count)
+{
+    struct estimate *x = context;
+    int64_t age_ms, cut_ms = INT64_MIN;
+    if (series_rules_find(x->g->rules, tenant, labels, &age_ms) != NULL) {
+        cut_ms = x->g->rules_now_ms - age_ms;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        x->all += blocks[i].count;
+        x->wanted += count_below(&blocks[i], cut_ms);
+    }
+}
+
+/* Estimates the percentage of a part's samples that are past their rules, by some of its series. */
+static enum err
+estimate_removable(struct merging *g, struct part *part, uint32_t rows_max, unsigned *ret_percent)
+{
+    struct estimate x = {.g = g, .part = part};
+    enum err e = sample_rows(g, part, rows_max, add_removable, &x);
+    *ret_percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
+    return e;
+}
+
+/* Plans to rewrite the first part of which enough is past its rules. */
+static MUST_CHECK enum err
+merging_plan_rules(struct merging *g, const struct plan_part *parts,
+                   const struct merge_plan_options *options)
+{
+    struct tsdb *db = g->db;
+    const struct version *v = g->version;
+    const struct part_merge_options rules = {.rules = g->rules, .rules_now_ms = g->rules_now_ms};
+    int64_t now_ns = env_monotonic_ns(db->env);
+    uint64_t serial = series_rules_serial(g->rules);
+    bool all = g->options->mode == TSDB_MERGE_FULL, looked = db->rules_looked == serial;
+    if (g->rules == NULL || (!all && looked && now_ns < db->rules_look_ns)) return OK;
+    lock_take(&db->head.lock);
+    uint32_t enough = all ? 1 : db->head.limits.retention_rewrite_percent;
+    lock_drop(&db->head.lock);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        unsigned percent = 0;
+        if (parts[i].fixed || !part_merge_may_expire(&rules, part_info(v->parts[i]))) continue;
+        if (parts[i].bytes > options->bytes_max) continue; /* until there is room for its copy */
+        if (part_is_within_rules(v->parts[i], serial, g->rules_now_ms)) continue;
+        enum err e =
+            estimate_removable(g, v->parts[i], all ? UINT32_MAX : ROWS_ESTIMATED, &percent);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
+        if (e) return e;
+        if (percent > 0 && percent >= enough) {
+            return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
+        }
+        if (all) part_set_within_rules(v->parts[i], serial, g->rules_now_ms);
+    }
+    db->rules_looked = serial;
+    db->rules_look_ns = now_ns + LOOK_AGAIN_NS;
+    return OK;
+}
+
+/* --- samples that levels may replace ---------------------------------------------------------- */
+
+/* The end of the last window that the level may replace at a time; INT64_MIN if it replaces none.
+ */
+static int64_t
+level_before_ms(const struct part_merge_level *level, struct bytes tenant, struct bytes labels,
+                int64_t now_ms)
+{
+    int64_t age_ms;
+    if (series_rules_find(level->rules, tenant, labels, &age_ms) == NULL) return INT64_MIN;
+    if (now_ms < INT64_MIN + age_ms) return INT64_MIN;
+    int64_t before_ms = now_ms - age_ms,
+            end_ms = rollup_window_end(before_ms, level->resolution_ms);
+    return end_ms > before_ms ? end_ms - level->resolution_ms : end_ms;
+}
+
+/* The times of the first window of a block that lies in the partition as a whole; it may be after
+ * the block. False without such a window. */
+static bool
+first_window(const struct block_ref *b, int64_t resolution_ms, struct time_range partition,
+             struct time_range *ret_window)
+{
+    int64_t end_ms = rollup_window_end(block_span(b).min_ms, resolution_ms);
+    if (end_ms < INT64_MIN + 2 * resolution_ms || end_ms > INT64_MAX - resolution_ms) return false;
+    if (end_ms - resolution_ms + 1 < partition.min_ms) end_ms += resolution_ms;
+    *ret_window = (struct time_range){end_ms - resolution_ms + 1, end_ms};
+    return end_ms <= partition.max_ms;
+}
+
+/* True if a level may replace something of the block since the last merge of the part, and that
+ * may be worth it. */
+static bool
+is_replaceable(const struct estimate *x, const struct part_merge_level *level,
+               const struct block_ref *b, int64_t done_before_ms, int64_t before_ms)
+{
+    struct time_range span = block_span(b), window;
+    if (b->resolution_ms >= level->resolution_ms) return false;
+    if (span.max_ms > before_ms || span.max_ms <= done_before_ms) return false;
+    if (!first_window(b, level->resolution_ms, x->partition, &window)) return false;
+    if (window.min_ms > span.max_ms || window.max_ms > before_ms) return false;
+    uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
+    if (b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows) return false;
+    return block_bytes_stored(b) / LEVEL_BYTES_MIN >= windows;
+}
+
+/* Adds the bytes of a series' blocks, and of those that a level may replace. */
+static void
+add_replaceable(void *context, struct bytes tenant, struct bytes labels,
+                const struct block_ref *blocks, uint32_t count)
+{
+    struct estimate *x = context;
+    const struct merging *g = x->g;
+    int64_t done_ms = part_leveled_ms(x->part, g->levels_number);
+    int64_t before_ms[TSDB_LEVELS_MAX], done_before_ms[TSDB_LEVELS_MAX];
+    for (uint32_t k = 0; k < g->level_count; k++) {
+        const struct part_merge_level *level = &g->levels[k];
+        bool nests = part_merge_nests(x->part, level->resolution_ms);
+        before_ms[k] = nests ? level_before_ms(level, tenant, labels, g->levels_now_ms) : INT64_MIN;
+        done_before_ms[k] =
+            done_ms == INT64_MIN ? INT64_MIN : level_before_ms(level, tenant, labels, done_ms);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bool any = false;
+        for (uint32_t k = 0; k < g->level_count && !any; k++) {
+            any = is_replaceable(x, &g->levels[k], &blocks[i], done_before_ms[k], before_ms[k]);
+        }
+        x->all += block_bytes_stored(&blocks[i]);
+        if (any) x->wanted += block_bytes_stored(&blocks[i]);
+    }
+}
+
+/* Estimates the percentage of a part's bytes that levels may replace. */
+static enum err
+estimate_replaceable(struct merging *g, struct part *part, uint64_t *ret_percent)
+{
+    struct estimate x = {.g = g, .part = part};
+    x.partition = partition_of(part_info(part)->time.min_ms, env_realtime_ms(g->db->env));
+    enum err e = sample_rows(g, part, ROWS_ESTIMATED, add_replaceable, &x);
+    *ret_percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
+    return e;
+}
+
+static bool
+levels_concern(const struct merging *g, const struct part *part)
+{
+    for (uint32_t i = 0; i < g->level_count; i++) {
+        int64_t age_ms = series_rules_least_age_ms(g->levels[i].rules, (struct bytes){NULL, 0});
+        if (age_ms != INT64_MAX && part_info(part)->time.min_ms < g->levels_now_ms - age_ms)
+            return true;
+    }
+    return false;
+}
+
+/* Plans to write the first partition again of which levels may replace enough. */
+static MUST_CHECK enum err
+merging_plan_levels(struct merging *g, const struct plan_part *parts,
+                    const struct merge_plan_options *options)
+{
+    struct tsdb *db = g->db;
+    const struct version *v = g->version;
+    int64_t now_ns = env_monotonic_ns(db->env);
+    bool full = g->options->mode == TSDB_MERGE_FULL;
+    bool looked = db->levels_looked == g->levels_number && now_ns < db->levels_look_ns;
+    if (g->level_count == 0 || (looked && !full)) return OK;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        uint64_t percent;
+        if (parts[i].fixed || !levels_concern(g, v->parts[i])) continue;
+        enum err e = estimate_replaceable(g, v->parts[i], &percent);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
+        if (e) return e;
+        if (percent < (full ? 1 : LEVEL_PERCENT)) continue;
+        e = merge_plan_partition(parts, v->part_count, i, options, &g->arena, &g->plan);
+        if (e || g->plan.input_count > 0) return e;
+    }
+    db->levels_looked = g->levels_number;
+    db->levels_look_ns = now_ns + LOOK_AGAIN_NS;
+    return OK;
+}
 
 enum {
     SAMPLES_AT_ONCE = 64 * 1024,
@@ -41,16 +348,6 @@ enum {
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in groups: one rewrite for many */
     RULES_BYTES = 256 * 1024,         /* memory of an input for labels, by which rules are found */
 };
-
-static struct version *
-pin_version(struct tsdb *db)
-{
-    lock_take(&db->live.lock);
-    struct version *v = db->live.version;
-    atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
-    lock_drop(&db->live.lock);
-    return v;
-}
 
 /* Samples before this time are expired; INT64_MIN while the clock is not trusted. `ret_kept_ms` is
  * the age that decides. */
@@ -193,7 +490,7 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
         parts[i] = (struct plan_part){
             .from_pos = info->from_pos,
             .to_pos = info->to_pos,
-            .time = {info->min_ms, info->max_ms},
+            .time = info->time,
             .bytes = info->file_bytes,
             .memory = part_merge_memory(v->parts[i]) + (g->rules == NULL ? 0 : RULES_BYTES),
             .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
@@ -321,8 +618,8 @@ list_foreign(struct merging *g)
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         if (parts_have(v->parts[i], g->live, g->plan.input_count)) continue;
-        if (info->min_ms > info->max_ms) continue;
-        g->foreign[g->foreign_count++] = (struct time_range){info->min_ms, info->max_ms};
+        if (info->time.min_ms > info->time.max_ms) continue;
+        g->foreign[g->foreign_count++] = info->time;
     }
     return OK;
 }
@@ -366,13 +663,6 @@ static int
 level_of(const struct merge_plan *plan)
 {
     return plan->last ? LEVEL_LAST : LEVEL_SOON;
-}
-
-enum err
-merging_check(struct merging *g)
-{
-    if (g->options->go_on == NULL || g->options->go_on(g->options->context)) return OK;
-    return why_set(g->why, ERR_CANCELED, "merge stopped on request");
 }
 
 static enum err
@@ -483,8 +773,8 @@ note_inputs(struct merging *g)
         const struct part_info *info = part_info(g->live[i]);
         g->now.bytes += info->file_bytes;
         count_kinds(info->sample_count, &g->now.samples, &exemplars);
-        if (info->min_ms < g->now.time.min_ms) g->now.time.min_ms = info->min_ms;
-        if (info->max_ms > g->now.time.max_ms) g->now.time.max_ms = info->max_ms;
+        if (info->time.min_ms < g->now.time.min_ms) g->now.time.min_ms = info->time.min_ms;
+        if (info->time.max_ms > g->now.time.max_ms) g->now.time.max_ms = info->time.max_ms;
     }
 }
 
@@ -576,7 +866,7 @@ void
 tsdb_left_alone(struct tsdb *db, void (*each)(void *context, uint64_t part, const char *reason),
                 void *context)
 {
-    struct version *v = pin_version(db);
+    struct version *v = live_pin(&db->live);
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part *p = v->parts[i];
         if (part_is_left_alone(p)) each(context, part_info(p)->number, part_alone_reason(p));
@@ -594,7 +884,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     arena_init(&g.arena, &db->merge_budget, 0, 0);
     uint64_t cleaned = options->held_from - 1; /* UINT64_MAX for 0: all */
     uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN ? cleaned : 0);
-    g.version = pin_version(db);
+    g.version = live_pin(&db->live);
     g.rules = rules_to_apply(db, &g.rules_now_ms);
     take_levels(&g);
     enum err e = tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL,
@@ -683,7 +973,7 @@ merging_choose(struct expiry *x)
     }
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         struct part *p = x->version->parts[i];
-        bool gone = !part_has_samples(p) || part_info(p)->max_ms < expired;
+        bool gone = !part_has_samples(p) || part_info(p)->time.max_ms < expired;
         if (gone && p != x->metadata) drop(x, p);
         x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
     }
@@ -694,7 +984,8 @@ merging_choose(struct expiry *x)
             struct part *p = x->version->parts[i];
             if (!part_has_samples(p) || parts_have(p, x->drop, x->drop_count)) continue;
             count++;
-            if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
+            if (oldest == NULL || part_info(p)->time.max_ms < part_info(oldest)->time.max_ms)
+                oldest = p;
         }
         if (count == 1) {
             /* A limit that is too small must not drop the only part. */
@@ -737,7 +1028,7 @@ enum err
 tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *why)
 {
     struct arena arena;
-    struct expiry x = {.db = db, .version = pin_version(db)};
+    struct expiry x = {.db = db, .version = live_pin(&db->live)};
     *ret_result = (struct tsdb_merge_result){0};
     arena_init(&arena, &db->merge_budget, 0, 0);
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
@@ -764,7 +1055,7 @@ by_time(const void *a, const void *b)
 {
     const struct part_info *x = part_info(*(struct part *const *)a);
     const struct part_info *y = part_info(*(struct part *const *)b);
-    return (x->min_ms > y->min_ms) - (x->min_ms < y->min_ms);
+    return (x->time.min_ms > y->time.min_ms) - (x->time.min_ms < y->time.min_ms);
 }
 
 /* Adds up the parts of one partition. */
@@ -790,7 +1081,7 @@ tsdb_partitions(struct tsdb *db,
                 void (*each)(void *context, const struct tsdb_partition *partition), void *context)
 {
     struct arena arena;
-    struct version *v = pin_version(db);
+    struct version *v = live_pin(&db->live);
     int64_t now = env_realtime_ms(db->env);
     arena_init(&arena, &db->merge_budget, 0, 0);
     struct part **parts = arena_alloc(&arena, (v->part_count + 1u) * sizeof *parts);
@@ -801,9 +1092,9 @@ tsdb_partitions(struct tsdb *db,
     }
     if (count > 1) qsort(parts, count, sizeof *parts, by_time);
     for (uint32_t i = 0, end; i < count && e == OK; i = end) {
-        struct time_range time = partition_of(part_info(parts[i])->min_ms, now);
+        struct time_range time = partition_of(part_info(parts[i])->time.min_ms, now);
         struct tsdb_partition sum;
-        for (end = i + 1; end < count && part_info(parts[end])->min_ms <= time.max_ms;) {
+        for (end = i + 1; end < count && part_info(parts[end])->time.min_ms <= time.max_ms;) {
             end++;
         }
         e = partition_sum(parts + i, end - i, time, &arena, &sum);

@@ -12,12 +12,341 @@
  * 1. Counts of all rules together are at most what the ledgers count as expired, and as
  *    downsampled: both change in the edit of a merge.
  */
-#include <assert.h>
-#include <string.h>
-
 #include "base/array.h"
 #include "base/buf.h"
+#include "base/hash/hash.h"
+#include "model/series_rules.h"
 #include "tsdb/store/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * What rules of retention and of downsampling have done, and have still to do: for
+ * pages, metrics and logs. The first are the counts of rules.c. The second is found by surveys,
+ * whose result is kept until the rules change or an hour is over.
+ */
+
+#define SURVEY_PAUSE_NS (3600 * NS_PER_S)
+
+/* --- the rules of limits ---------------------------------------------------------------------- */
+
+uint32_t
+tsdb_limits_rule_count(const struct tsdb_limits *limits)
+{
+    uint32_t count = series_rules_count(limits->retention_rules);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        count += series_rules_count(limits->levels[i].rules);
+    }
+    return count;
+}
+
+const struct series_rule *
+tsdb_limits_rule(const struct tsdb_limits *limits, uint32_t index, int64_t *ret_resolution_ms)
+{
+    uint32_t count = series_rules_count(limits->retention_rules);
+    *ret_resolution_ms = 0;
+    if (index < count) return series_rules_at(limits->retention_rules, index);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        const struct tsdb_level *level = &limits->levels[i];
+        index -= count;
+        count = series_rules_count(level->rules);
+        *ret_resolution_ms = level->resolution_ms;
+        if (index < count) return series_rules_at(level->rules, index);
+    }
+    return NULL;
+}
+
+void
+tsdb_limits_drop_rules(struct tsdb_limits *limits)
+{
+    series_rules_unref(limits->retention_rules);
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        series_rules_unref(limits->levels[i].rules);
+    }
+    limits->retention_rules = NULL;
+    limits->level_count = 0;
+}
+
+uint64_t
+levels_number(const struct tsdb_limits *limits)
+{
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < limits->level_count; i++) {
+        const struct tsdb_level *level = &limits->levels[i];
+        number = hash_mix(hash_mix(number, (uint64_t)level->resolution_ms),
+                          series_rules_serial(level->rules)) |
+                 1;
+    }
+    return number;
+}
+
+/* Returns a number that no other rules of this process have; 0 for none. */
+static uint64_t
+rules_number(const struct tsdb_limits *limits)
+{
+    uint64_t number = levels_number(limits);
+    if (limits->retention_rules == NULL) return number;
+    return hash_mix(number, series_rules_serial(limits->retention_rules)) | 1;
+}
+
+/* Takes references, for tsdb_limits_drop_rules(). */
+static struct tsdb_limits
+rules_take(struct tsdb *db, int64_t *ret_grace_left_ms)
+{
+    lock_take(&db->head.lock);
+    retention_settle(&db->head);
+    struct tsdb_limits limits = db->head.limits;
+    limits.retention_rules = series_rules_ref(db->head.rules.now.rules);
+    for (uint32_t i = 0; i < limits.level_count; i++) {
+        (void)series_rules_ref(limits.levels[i].rules);
+    }
+    *ret_grace_left_ms = retention_grace_left_ms(&db->head);
+    lock_drop(&db->head.lock);
+    return limits;
+}
+
+/* --- reports ---------------------------------------------------------------------------------- */
+
+/* A rule_count as of one moment; its texts are never freed before the store. */
+struct count_copy {
+    const struct rule_count *of;
+    struct rule_done done;
+    bool downsamples;
+    bool configured;
+};
+
+/* A report about rules, while it is made. */
+struct rule_report {
+    struct arena arena;
+    struct buf tenants;
+    struct count_copy *copies;
+    uint32_t count;
+    struct series_cost *found; /* by rule, by the last survey of these rules; zero before it */
+    int64_t surveyed_ms;       /* clock at that survey; INT64_MIN: there was none */
+};
+
+static void
+copy_counts(struct rule_report *report, const struct rule_counts *all, bool downsamples)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct rule_count *c = all->items[i];
+        report->copies[report->count++] = (struct count_copy){c, c->done, downsamples, false};
+    }
+}
+
+/* False without memory: the next report has all. */
+static bool
+report_begin(struct tsdb *db, const struct tsdb_limits *limits, struct rule_report *ret)
+{
+    const struct rules_seen *seen = &db->rules_seen;
+    size_t bytes = tsdb_limits_rule_count(limits) * sizeof *ret->found;
+    *ret = (struct rule_report){.surveyed_ms = INT64_MIN};
+    arena_init(&ret->arena, NULL, 0, 0);
+    buf_init(&ret->tenants, NULL, SIZE_MAX);
+    ret->copies = arena_alloc(&ret->arena, (2 * RULE_COUNTS_MAX + 2) * sizeof *ret->copies);
+    ret->found = arena_new(&ret->arena, bytes + 1);
+    if (ret->copies == NULL || ret->found == NULL) return false;
+    lock_take(&db->live.lock);
+    copy_counts(ret, &db->removed_counts, false);
+    copy_counts(ret, &db->rolled_counts, true);
+    if (seen->list != NULL && seen->configured == rules_number(limits)) {
+        memcpy(ret->found, seen->list, bytes);
+        ret->surveyed_ms = seen->at_ms;
+    }
+    lock_drop(&db->live.lock);
+    return true;
+}
+
+static void
+report_end(struct rule_report *report)
+{
+    arena_fini(&report->arena);
+    buf_fini(&report->tenants);
+}
+
+static void
+add_done(struct tsdb_rule *to, const struct rule_done *done)
+{
+    to->samples += done->samples[LEDGER_FLOAT] + done->samples[LEDGER_HISTOGRAM];
+    to->exemplars += done->samples[LEDGER_EXEMPLAR];
+    to->series += done->series;
+    to->windows += done->windows;
+    to->bytes += done->bytes;
+}
+
+static void
+add_done_by(struct rule_report *report, struct tsdb_rule *to)
+{
+    buf_clear(&report->tenants);
+    series_rule_put_tenants(to->rule, &report->tenants);
+    for (uint32_t i = 0; i < report->count; i++) {
+        struct count_copy *c = &report->copies[i];
+        if (c->downsamples != to->downsamples || c->of->resolution_ms != to->resolution_ms)
+            continue;
+        if (!bytes_equal_text(c->of->match, to->rule->match)) continue;
+        if (!bytes_equal(c->of->tenants, buf_bytes(&report->tenants))) continue;
+        c->configured = true;
+        add_done(to, &c->done);
+    }
+}
+
+/* Adds up the counts of rules for which add_done_by() was not called. Returns false without any. */
+static bool
+add_done_by_others(const struct rule_report *report, struct tsdb_rule *to)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct count_copy *c = &report->copies[i];
+        if (c->configured || c->downsamples != to->downsamples) continue;
+        any = true;
+        add_done(to, &c->done);
+    }
+    return any;
+}
+
+static uint64_t
+parts_without(struct tsdb *db, int64_t resolution_ms)
+{
+    struct version *v = live_pin(&db->live);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        count += !part_merge_nests(v->parts[i], resolution_ms);
+    }
+    version_unref(v);
+    return count;
+}
+
+void
+tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
+           void (*each)(void *context, const struct tsdb_rule *rule), void *context)
+{
+    struct rule_report report;
+    struct tsdb_limits limits = rules_take(db, &ret_state->grace_left_ms);
+    uint32_t count = tsdb_limits_rule_count(&limits);
+    int64_t looked_ms = 0; /* resolution for which `excluded` was counted */
+    uint64_t excluded = 0;
+    bool known = report_begin(db, &limits, &report);
+    ret_state->surveyed_ms = report.surveyed_ms;
+    for (uint32_t i = 0; i < count && known; i++) {
+        struct tsdb_rule one = {.left = report.found[i]};
+        one.rule = tsdb_limits_rule(&limits, i, &one.resolution_ms);
+        one.downsamples = one.resolution_ms > 0;
+        add_done_by(&report, &one);
+        if (one.resolution_ms != looked_ms) {
+            looked_ms = one.resolution_ms;
+            excluded = parts_without(db, looked_ms);
+        }
+        one.excluded_parts = excluded;
+        each(context, &one);
+    }
+    for (unsigned i = 0; i < 2 && known; i++) {
+        struct tsdb_rule others = {.downsamples = i == 1};
+        if (add_done_by_others(&report, &others)) each(context, &others);
+    }
+    report_end(&report);
+    tsdb_limits_drop_rules(&limits);
+}
+
+/* --- surveys ---------------------------------------------------------------------------------- */
+
+enum err
+tsdb_rules_survey(struct tsdb *db, const struct tsdb_limits *limits, struct query_control *control,
+                  struct series_cost *ret_list, struct why *why)
+{
+    return rules_survey(&db->head, limits, control, ret_list, why);
+}
+
+/* Surveys the rules, and keeps the result instead of the one before. */
+static enum err
+survey_again(struct tsdb *db, const struct tsdb_limits *limits, struct query_control *control,
+             struct why *why)
+{
+    struct rules_seen seen = {.configured = rules_number(limits),
+                              .count = tsdb_limits_rule_count(limits),
+                              .at_ms = env_realtime_ms(db->env)};
+    int64_t begun_ns = env_monotonic_ns(db->env);
+    enum err e = OK;
+    if (seen.count > 0) {
+        seen.list = mem_new(&db->cache_budget, seen.count * sizeof *seen.list);
+        if (seen.list == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a survey");
+        e = rules_survey(&db->head, limits, control, seen.list, why);
+    }
+    if (e == OK) {
+        struct rules_seen before = db->rules_seen;
+        /* A survey of many series takes at most a twentieth of the time. */
+        int64_t end_ns = env_monotonic_ns(db->env), pause_ns = 20 * (end_ns - begun_ns);
+        seen.again_ns = end_ns + (pause_ns > SURVEY_PAUSE_NS ? pause_ns : SURVEY_PAUSE_NS);
+        lock_take(&db->live.lock);
+        db->rules_seen = seen;
+        lock_drop(&db->live.lock);
+        seen = before;
+    }
+    mem_free(&db->cache_budget, seen.list, seen.count * sizeof *seen.list);
+    return e;
+}
+
+enum err
+tsdb_rules_look(struct tsdb *db, struct query_control *control, bool *ret_changed, struct why *why)
+{
+    int64_t grace_left_ms;
+    struct tsdb_limits limits = rules_take(db, &grace_left_ms);
+    const struct rules_seen *kept = &db->rules_seen; /* only this thread changes it */
+    enum err e = OK;
+    *ret_changed = rules_number(&limits) != kept->configured;
+    bool due = kept->count > 0 && env_monotonic_ns(db->env) >= kept->again_ns;
+    if (*ret_changed || due) e = survey_again(db, &limits, control, why);
+    tsdb_limits_drop_rules(&limits);
+    return e;
+}
+
+/* --- resolutions ------------------------------------------------------------------------------ */
+
+static int
+by_resolution(const void *a, const void *b)
+{
+    const struct rollup_facts *x = a, *y = b;
+    return (x->resolution_ms > y->resolution_ms) - (x->resolution_ms < y->resolution_ms);
+}
+
+enum err
+resolutions_of(struct part *const *parts, uint32_t count, struct arena *arena,
+               struct rollup_facts **ret, uint32_t *ret_count)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        most += part_info(parts[i])->resolution_count;
+    }
+    *ret = arena_alloc(arena, (most + 1u) * sizeof **ret);
+    *ret_count = 0;
+    if (*ret == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct part_info *info = part_info(parts[i]);
+        for (uint32_t k = 0; k < info->resolution_count; k++) {
+            rollup_facts_add(*ret, ret_count, &info->resolutions[k]);
+        }
+    }
+    if (*ret_count > 1) qsort(*ret, *ret_count, sizeof **ret, by_resolution);
+    return OK;
+}
+
+void
+tsdb_resolutions(struct tsdb *db, void (*each)(void *context, const struct rollup_facts *facts),
+                 void *context)
+{
+    struct version *v = live_pin(&db->live);
+    struct arena arena;
+    struct rollup_facts *list;
+    uint32_t count;
+    arena_init(&arena, NULL, 0, 0);
+    enum err e = resolutions_of(v->parts, v->part_count, &arena, &list, &count);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        each(context, &list[i]);
+    }
+    version_unref(v);
+    arena_fini(&arena);
+}
 
 /* --- counts ----------------------------------------------------------------------------------- */
 
@@ -80,25 +409,34 @@ count_of(struct tsdb *db, struct rule_counts *all, const struct series_rule *rul
 }
 
 static enum err
-counts_read(struct tsdb *db, const struct manifest *m)
+counts_read(struct tsdb *db, struct rule_counts *all, const struct manifest_done *from,
+            uint32_t count)
 {
-    if (m->removal_count > RULE_COUNTS_MAX + 1) return ERR_INPUT;
-    if (m->rolled_count > RULE_COUNTS_MAX + 1) return ERR_INPUT;
-    for (uint32_t i = 0; i < m->removal_count; i++) {
-        const struct manifest_removal *r = &m->removals[i];
-        struct rule_count *to = count_add(db, &db->removed_counts, r->match, r->tenants, 0);
-        if (to == NULL) return ERR_NOMEM;
-        to->done.removed = (struct rule_removal){.series = r->series, .bytes = r->bytes};
-        memcpy(to->done.removed.count, r->count, sizeof r->count);
-    }
-    for (uint32_t i = 0; i < m->rolled_count; i++) {
-        const struct manifest_rolled *r = &m->rolled[i];
+    if (count > RULE_COUNTS_MAX + 1) return ERR_INPUT;
+    for (uint32_t i = 0; i < count; i++) {
         struct rule_count *to =
-            count_add(db, &db->rolled_counts, r->match, r->tenants, r->resolution_ms);
+            count_add(db, all, from[i].match, from[i].tenants, from[i].resolution_ms);
         if (to == NULL) return ERR_NOMEM;
-        to->done.rolled = (struct rule_rolled){.windows = r->windows, .bytes = r->bytes};
-        memcpy(to->done.rolled.samples, r->samples, sizeof r->samples);
+        to->done = from[i].done;
     }
+    return OK;
+}
+
+/* Notes what the edit adds to the count of a rule. */
+static enum err
+note_done(struct tsdb *db, struct rule_counts *all, const struct series_rule *rule,
+          int64_t resolution_ms, const struct rule_done *more)
+{
+    static const struct rule_done nothing;
+    if (memcmp(more, &nothing, sizeof nothing) == 0) return OK;
+    struct rule_count *c = count_of(db, all, rule, resolution_ms);
+    if (c == NULL) return ERR_NOMEM;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        c->next.samples[k] += more->samples[k];
+    }
+    c->next.series += more->series;
+    c->next.windows += more->windows;
+    c->next.bytes += more->bytes;
     return OK;
 }
 
@@ -108,39 +446,6 @@ counts_begin(struct rule_counts *all)
     for (uint32_t i = 0; i < all->count; i++) {
         all->items[i]->next = all->items[i]->done;
     }
-}
-
-/* Notes what the edit adds to the count of a rule of retention. */
-static enum err
-note_removed(struct tsdb *db, const struct series_rule *rule, const struct rule_removal *more)
-{
-    static const struct rule_removal nothing;
-    if (memcmp(more, &nothing, sizeof nothing) == 0) return OK;
-    struct rule_count *c = count_of(db, &db->removed_counts, rule, 0);
-    if (c == NULL) return ERR_NOMEM;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        c->next.removed.count[k] += more->count[k];
-    }
-    c->next.removed.series += more->series;
-    c->next.removed.bytes += more->bytes;
-    return OK;
-}
-
-/* Does the same for a rule of downsampling. */
-static enum err
-note_rolled(struct tsdb *db, const struct series_rule *rule, int64_t resolution_ms,
-            const struct rule_rolled *more)
-{
-    static const struct rule_rolled nothing;
-    if (memcmp(more, &nothing, sizeof nothing) == 0) return OK;
-    struct rule_count *c = count_of(db, &db->rolled_counts, rule, resolution_ms);
-    if (c == NULL) return ERR_NOMEM;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        c->next.rolled.samples[k] += more->samples[k];
-    }
-    c->next.rolled.windows += more->windows;
-    c->next.rolled.bytes += more->bytes;
-    return OK;
 }
 
 /* Notes in each count what the edit adds to it. */
@@ -153,42 +458,31 @@ counts_prepare(struct tsdb *db, const struct store_edit *edit)
     if (edit == NULL) return OK;
     uint32_t removing = edit->removed == NULL ? 0 : series_rules_count(edit->rules);
     for (uint32_t i = 0; i < removing && e == OK; i++) {
-        e = note_removed(db, series_rules_at(edit->rules, i), &edit->removed[i]);
+        e = note_done(db, &db->removed_counts, series_rules_at(edit->rules, i), 0,
+                      &edit->removed[i]);
     }
     for (uint32_t i = 0; i < edit->level_count; i++) {
         const struct part_merge_level *level = &edit->levels[i];
         for (uint32_t k = 0; k < series_rules_count(level->rules) && e == OK; k++) {
-            e = note_rolled(db, series_rules_at(level->rules, k), level->resolution_ms,
-                            &level->rolled[k]);
+            e = note_done(db, &db->rolled_counts, series_rules_at(level->rules, k),
+                          level->resolution_ms, &level->rolled[k]);
         }
     }
     return e;
 }
 
 static enum err
-counts_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
-             struct manifest *m)
+counts_write(const struct rule_counts *all, struct arena *arena, struct manifest_done **ret_list,
+             uint32_t *ret_count)
 {
-    enum err e = counts_prepare(db, edit);
-    if (e) return e;
-    m->removals = arena_alloc(arena, (db->removed_counts.count + 1u) * sizeof *m->removals);
-    m->rolled = arena_alloc(arena, (db->rolled_counts.count + 1u) * sizeof *m->rolled);
-    if (m->removals == NULL || m->rolled == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < db->removed_counts.count; i++) {
-        const struct rule_count *c = db->removed_counts.items[i];
-        struct manifest_removal *r = &m->removals[m->removal_count++];
-        *r = (struct manifest_removal){c->match, c->tenants, .series = c->next.removed.series,
-                                       .bytes = c->next.removed.bytes};
-        memcpy(r->count, c->next.removed.count, sizeof r->count);
+    struct manifest_done *list = arena_alloc(arena, (all->count + 1u) * sizeof *list);
+    if (list == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct rule_count *c = all->items[i];
+        list[i] = (struct manifest_done){c->match, c->tenants, c->resolution_ms, c->next};
     }
-    for (uint32_t i = 0; i < db->rolled_counts.count; i++) {
-        const struct rule_count *c = db->rolled_counts.items[i];
-        struct manifest_rolled *r = &m->rolled[m->rolled_count++];
-        *r = (struct manifest_rolled){c->match, c->tenants, c->resolution_ms,
-                                      .windows = c->next.rolled.windows,
-                                      .bytes = c->next.rolled.bytes};
-        memcpy(r->samples, c->next.rolled.samples, sizeof r->samples);
-    }
+    *ret_list = list;
+    *ret_count = all->count;
     return OK;
 }
 
@@ -200,8 +494,7 @@ counts_end(struct rule_counts *all)
     for (uint32_t i = 0; i < all->count; i++) {
         struct rule_count *c = all->items[i];
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) { /* counts never decrease */
-            assert(c->next.removed.count[k] >= c->done.removed.count[k]);
-            assert(c->next.rolled.samples[k] >= c->done.rolled.samples[k]);
+            assert(c->next.samples[k] >= c->done.samples[k]);
         }
         c->done = c->next;
     }
@@ -290,7 +583,8 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
     /* In a directory with samples, all were kept before there were rules. */
     if (m->rules_count == 0) to->now.kept_ms = db->head.limits.retention_ms;
     rules_in_force_combine(to);
-    if (e == OK) e = counts_read(db, m);
+    if (e == OK) e = counts_read(db, &db->removed_counts, m->removals, m->removal_count);
+    if (e == OK) e = counts_read(db, &db->rolled_counts, m->rolled, m->rolled_count);
     arena_fini(&arena);
     if (e != ERR_INPUT) return e;
     return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
@@ -338,5 +632,7 @@ rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
         e = rules_put(&f->was, left_ms, arena, &m->rules[m->rules_count++]);
     }
     lock_drop(&db->head.lock);
-    return e ? e : counts_write(db, edit, arena, m);
+    if (e == OK) e = counts_prepare(db, edit);
+    if (e == OK) e = counts_write(&db->removed_counts, arena, &m->removals, &m->removal_count);
+    return e ? e : counts_write(&db->rolled_counts, arena, &m->rolled, &m->rolled_count);
 }

@@ -74,7 +74,7 @@ struct saved {
 
 /* The receipt of a deletion, with its texts. */
 struct receipt {
-    struct manifest_receipt facts;
+    struct tsdb_receipt facts;
     size_t bytes;
 };
 
@@ -85,10 +85,7 @@ struct rule_count {
     struct bytes tenants;  /* their names with commas */
     int64_t resolution_ms; /* of a rule of downsampling */
     size_t bytes;
-    struct rule_done {
-        struct rule_removal removed;
-        struct rule_rolled rolled;
-    } done, next; /* next: after the edit that is written */
+    struct rule_done done, next; /* next: after the edit that is written */
 };
 enum { RULE_COUNTS_MAX = 2 * SERIES_RULES_MAX };
 struct rule_counts {
@@ -201,7 +198,7 @@ struct store_edit {
     uint32_t deletion_count;
     uint64_t undo;                         /* number of the tombstone that is removed; 0: none */
     const struct series_rules *rules;      /* by which samples were removed; NULL: none */
-    const struct rule_removal *removed;    /* by each of them */
+    const struct rule_done *removed;       /* by each of them */
     const struct part_merge_level *levels; /* and what each of their rules has replaced */
     uint32_t level_count;
     bool flush; /* the added parts hold the frozen generation, and earlier generations that replay
@@ -224,7 +221,7 @@ void edits_end(struct tsdb *db);
 bool parts_have(const struct part *part, struct part *const *list, uint32_t count);
 /* In tsdb_open(): keeps a part that was set aside in the manifest, so that it is used again when it
  * has its name back. ERR_NOMEM. */
-MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
+MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct part_entry *part);
 /* True if the file or directory exists, or cannot be examined. */
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
@@ -281,21 +278,6 @@ MUST_CHECK enum err receipts_write(struct tsdb *db, const struct store_edit *edi
 /* Changes the receipts as the edit says. Under the edit lock. */
 void receipts_change(struct tsdb *db, const struct store_edit *edit);
 void receipts_free(struct tsdb *db);
-/* Checks that so many more deletions can be made. ERR_LIMIT, ERR_AGAIN, see tsdb_delete(). */
-MUST_CHECK enum err receipts_have_room(struct tsdb *db, uint32_t added, struct why *why);
-/* Makes the receipt of a tombstone, for store_edit. ERR_NOMEM. */
-MUST_CHECK enum err receipt_new(struct tsdb *db, const struct tombstone *tombstone,
-                                const struct tsdb_deletion *counted,
-                                const struct tsdb_deletion *selected, struct receipt **ret_receipt,
-                                struct why *why);
-/* Frees a receipt that no edit has taken. NULL is fine. */
-void receipt_drop(struct tsdb *db, struct receipt *receipt);
-/* Counts what a tombstone selects in the parts of the version to which it applies, by reading it.
- * Errors of a query. */
-MUST_CHECK enum err deletion_selects(struct tsdb *db, const struct version *version,
-                                     const struct tombstone *tombstone,
-                                     struct query_control *control, struct tsdb_deletion *ret,
-                                     struct why *why);
 /* Ends the hold of deletions that merges may apply from now on, and of all up to a number. Returns
  * the number of the last of these. */
 uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);

@@ -54,8 +54,8 @@ tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_
     bool found = false;
     for (uint32_t i = 0; i < version->part_count; i++) {
         const struct part_info *info = part_info(version->parts[i]);
-        if (!stretch_has(stretch, version->parts[i]) || info->max_ms < from_ms) continue;
-        int64_t ms = info->min_ms > from_ms ? info->min_ms : from_ms;
+        if (!stretch_has(stretch, version->parts[i]) || info->time.max_ms < from_ms) continue;
+        int64_t ms = info->time.min_ms > from_ms ? info->time.min_ms : from_ms;
         if (!found || ms < *ret_ms) *ret_ms = ms;
         found = true;
     }

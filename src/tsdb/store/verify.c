@@ -273,7 +273,7 @@ verify_resolutions(struct verify *v, const struct part_info *info, bool whole)
 }
 
 static enum err
-verify_part(struct verify *v, const struct manifest_part *named)
+verify_part(struct verify *v, const struct part_entry *named)
 {
     struct part *part;
     enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
@@ -442,24 +442,25 @@ static void
 report_rules(struct verify *v)
 {
     for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-        const struct manifest_removal *r = &v->manifest.removals[i];
+        const struct manifest_done *r = &v->manifest.removals[i];
         report_line(v,
                     "rule of retention %.*s, tenants \"%.*s\": removed %" PRIu64
                     " samples, %" PRIu64 " exemplars, %" PRIu64 " bytes",
                     (int)r->match.size, (const char *)r->match.at, (int)r->tenants.size,
                     (const char *)r->tenants.at,
-                    r->count[LEDGER_FLOAT] + r->count[LEDGER_HISTOGRAM], r->count[LEDGER_EXEMPLAR],
-                    r->bytes);
+                    r->done.samples[LEDGER_FLOAT] + r->done.samples[LEDGER_HISTOGRAM],
+                    r->done.samples[LEDGER_EXEMPLAR], r->done.bytes);
     }
     for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
-        const struct manifest_rolled *r = &v->manifest.rolled[i];
+        const struct manifest_done *r = &v->manifest.rolled[i];
         char resolution[TIME_TEXT_BYTES];
         report_line(v,
                     "rule of downsampling %.*s, tenants \"%.*s\", windows of %s: replaced %" PRIu64
                     " samples by %" PRIu64 " windows, saved %" PRIu64 " bytes",
                     (int)r->match.size, (const char *)r->match.at, (int)r->tenants.size,
                     (const char *)r->tenants.at, time_print_duration(r->resolution_ms, resolution),
-                    r->samples[LEDGER_FLOAT] + r->samples[LEDGER_HISTOGRAM], r->windows, r->bytes);
+                    r->done.samples[LEDGER_FLOAT] + r->done.samples[LEDGER_HISTOGRAM],
+                    r->done.windows, r->done.bytes);
     }
 }
 
@@ -471,10 +472,10 @@ compare_rules(struct verify *v)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t removed = 0, replaced = 0;
         for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-            removed += v->manifest.removals[i].count[k];
+            removed += v->manifest.removals[i].done.samples[k];
         }
         for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
-            replaced += v->manifest.rolled[i].samples[k];
+            replaced += v->manifest.rolled[i].done.samples[k];
         }
         compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, removed);
         compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, replaced);

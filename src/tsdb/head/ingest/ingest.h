@@ -136,19 +136,6 @@ bool ingest_undecided_in_parts(const struct tsdb_undecided *undecided);
 
 /* --- 1. resolve (ingest_resolve.c) ------------------------------------------------------------ */
 
-/* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
-void ingest_approach_first(struct ingest *in, uint32_t first);
-void ingest_approach_next(struct ingest *in, uint32_t number);
-/* Finds or adds the series; *ret_reason is not REJECT_NONE if it is refused. ERR_NOMEM; ERR_INPUT:
- * rw_series_check() failed. */
-MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *series,
-                                   struct series **ret_series, enum reject *ret_reason);
-
-/* Puts the canonical labels of a series of the request into the scratch, unless they are refused.
- * ERR_NOMEM. */
-MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
-                                     enum reject *ret_reason);
-
 /* --- 2. reserve (ingest.c) -------------------------------------------------------------------- */
 
 /* After OK, steps 3 and 4 of the slice cannot fail, except for exemplars. ERR_NOMEM, ERR_AGAIN. */

@@ -135,8 +135,8 @@ part_may_hold(const struct tsdb_undecided *d, const struct part *part)
 {
     const struct part_tenant *tenant = part_tenant(part, d->tenant->name);
     const struct part_info *info = part_info(part);
-    return tenant != NULL && tenant->series_count > 0 && d->min_ms <= info->max_ms &&
-           d->max_ms >= info->min_ms;
+    return tenant != NULL && tenant->series_count > 0 && d->min_ms <= info->time.max_ms &&
+           d->max_ms >= info->time.min_ms;
 }
 
 bool
@@ -265,13 +265,14 @@ search_part(struct undecided_search *x, const struct tombstones *tombstones)
     if (e == OK) e = row_reader_new(&index, x->arena.budget, &x->rows);
     bool opened = e == OK;
     for (struct undecided_series *s = d->first; s != NULL; s = s->next) {
-        if (!series_is_open_in(s, info->min_ms, info->max_ms)) continue;
+        if (!series_is_open_in(s, info->time.min_ms, info->time.max_ms)) continue;
         if (opened) e = time_is_up(x) ? ERR_CANCELED : search_series(x, s);
         if (e == ERR_NOMEM || e == ERR_CANCELED) break;
         /* This part cannot be read, so a later part must not decide. */
         for (struct undecided_sample *sample = s->first; e && sample != NULL;
              sample = sample->next) {
-            if (is_open_in(sample, info->min_ms, info->max_ms)) sample->fate = FATE_CONFLICT;
+            if (is_open_in(sample, info->time.min_ms, info->time.max_ms))
+                sample->fate = FATE_CONFLICT;
         }
     }
     if (opened) row_reader_free(x->rows);
@@ -290,7 +291,8 @@ search_parts(struct tsdb_undecided *d, int64_t until_ns, struct why *why)
     for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
         x.part = version->parts[i];
         const struct part_info *info = part_info(x.part);
-        if (!part_may_hold(d, x.part) || !any_is_open_in(d, info->min_ms, info->max_ms)) continue;
+        if (!part_may_hold(d, x.part) || !any_is_open_in(d, info->time.min_ms, info->time.max_ms))
+            continue;
         e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
     }
     version_unref(version);

@@ -226,8 +226,8 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     struct time_range span = block_span(ref);
     buf_put(&w->blocks, ref, sizeof *ref);
     w->info.block_count++;
-    if (span.min_ms < w->info.min_ms) w->info.min_ms = span.min_ms;
-    if (span.max_ms > w->info.max_ms) w->info.max_ms = span.max_ms;
+    if (span.min_ms < w->info.time.min_ms) w->info.time.min_ms = span.min_ms;
+    if (span.max_ms > w->info.time.max_ms) w->info.time.max_ms = span.max_ms;
     if (ref->resolution_ms > 0) part_note_rollups(&w->info, ref);
     return buf_error(&w->blocks);
 }

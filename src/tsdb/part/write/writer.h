@@ -186,6 +186,10 @@ MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct page_f
 bool part_filling_full(const struct part_writer *writer, const struct page_filling *filling,
                        size_t size);
 
+/* Notes a block of histograms of series `number` of the part if it may have staleness markers. */
+MUST_CHECK enum err part_stale_put(struct part_writer *writer, uint32_t number, uint32_t block,
+                                   const struct block_ref *ref, struct why *why);
+
 /* --- write_blocks.c --------------------------------------------------------------------------- */
 
 /* Allocates the table of columns, which finds those that blocks share. ERR_NOMEM. */
@@ -217,18 +221,5 @@ MUST_CHECK enum err part_pairs_put(struct part_writer *writer, const uint32_t *p
 MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
 /* Removes the file of rows, if there is one. */
 MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
-
-/* --- write_index.c ---------------------------------------------------------------------------- */
-
-/* Ends the label name whose pairs are being written, if it has any. ERR_NOMEM. */
-MUST_CHECK enum err part_name_end(struct part_writer *writer);
-/* Write the page of their kind that is being filled, unless it is empty, and add it to its
- * directory. */
-MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
-MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
-MUST_CHECK enum err part_stale_page_out(struct part_writer *writer, struct why *why);
-/* Notes a block of histograms of series `number` of the part if it may have staleness markers. */
-MUST_CHECK enum err part_stale_put(struct part_writer *writer, uint32_t number, uint32_t block,
-                                   const struct block_ref *ref, struct why *why);
 
 #endif
