@@ -313,11 +313,10 @@ bench_layout(struct bench *b, const struct part_info *info)
                    NULL));
     must(file_size(&source.file, &source.file_bytes, NULL));
     while (at < source.file_bytes - 64) {
-        uint64_t next;
-        enum page_kind kind;
-        must(page_check(&source, at, &next, &kind, NULL));
-        bytes[kind] += next - at;
-        at = next;
+        struct page_facts facts;
+        must(page_check(&source, at, &facts, NULL));
+        bytes[facts.kind] += facts.next - at;
+        at = facts.next;
     }
     printf("         ");
     for (unsigned k = 1; k <= 10; k++) {

@@ -798,10 +798,11 @@ UNIT_TEST(test_a_window_of_floats_and_histograms_stays)
 /* --- damage ----------------------------------------------------------------------------------- */
 
 static void
-note_largest(void *context, const struct tsdb_part *part)
+note_largest(void *context, const struct part_info *part)
 {
-    struct tsdb_part *largest = context;
-    if (part->blocks > 0 && part->series > 0 && part->floats == 0) *largest = *part;
+    struct part_info *largest = context;
+    if (part->block_count > 0 && part->series_count > 0 && part->sample_count[LEDGER_FLOAT] == 0)
+        *largest = *part;
 }
 
 static void
@@ -818,7 +819,7 @@ flip(const char *path, uint64_t at)
 
 UNIT_TEST(test_no_flipped_byte_of_a_part_gives_a_wrong_window)
 {
-    struct tsdb_part part = {0};
+    struct part_info part = {0};
     struct rollup want, got;
     struct file file;
     uint64_t size, told = 0, aside = 0;

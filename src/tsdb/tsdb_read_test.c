@@ -671,13 +671,13 @@ UNIT_TEST(test_the_largest_metrics_and_labels_of_a_tenant_are_found)
 }
 
 static void
-count_part(void *context, const struct tsdb_part *part)
+count_part(void *context, const struct part_info *part)
 {
     uint64_t *samples = context;
     assert_int_equal(part->time.min_ms, T0);
     assert_int_equal(part->time.max_ms, T0 + 7);
-    assert_int_equal(part->series, 2);
-    *samples += part->floats + part->histograms;
+    assert_int_equal(part->series_count, 2);
+    *samples += part->sample_count[LEDGER_FLOAT] + part->sample_count[LEDGER_HISTOGRAM];
 }
 
 UNIT_TEST(test_parts_report_their_content)

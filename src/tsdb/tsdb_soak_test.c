@@ -372,11 +372,12 @@ is_too_much(const struct part_list *before, const struct part_list *after,
     for (uint32_t i = 0; i < after->count; i++) {
         const struct part_info *p = &after->at[i];
         bytes += p->file_bytes;
-        if (p->min_ms <= p->max_ms && p->max_ms < part->max_ms) return false;
+        if (p->time.min_ms <= p->time.max_ms && p->time.max_ms < part->time.max_ms) return false;
     }
     for (uint32_t i = 0; i < before->count; i++) {
         const struct part_info *p = &before->at[i];
-        if (p->max_ms >= part->max_ms && !list_has(after, p->number)) bytes += p->file_bytes;
+        if (p->time.max_ms >= part->time.max_ms && !list_has(after, p->number))
+            bytes += p->file_bytes;
     }
     return bytes_max != 0 && bytes > bytes_max;
 }
@@ -392,12 +393,12 @@ note_dropped(struct life *l, const struct part_list *before)
         const struct part_info *p = &before->at[i];
         if (list_has(&after, p->number)) continue;
         l->expired_parts++;
-        if (p->min_ms > p->max_ms) continue; /* metadata only */
-        if (p->max_ms >= x->expired_ms &&
+        if (p->time.min_ms > p->time.max_ms) continue; /* metadata only */
+        if (p->time.max_ms >= x->expired_ms &&
             !is_too_much(before, &after, p, x->m.limits.retention_bytes)) {
             soak_fail(x, "a part was dropped that was to stay");
         }
-        soak_forget(x, p->min_ms, p->max_ms);
+        soak_forget(x, p->time.min_ms, p->time.max_ms);
     }
 }
 

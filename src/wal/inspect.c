@@ -117,15 +117,6 @@ on_broken(void *context, const struct broken_commit *b)
     return OK;
 }
 
-static enum err
-look(struct log_looking *l)
-{
-    const struct segment_visitor visitor = {on_commit, on_record, on_broken, on_gap, l};
-    bool known = l->segment.end_pos != SEGMENT_POS_NONE;
-    l->result->end = known ? WAL_END_NEXT : WAL_END_FILE;
-    return segment_walk(&l->reader, &visitor, &l->result->end_pos, l->why);
-}
-
 enum err
 wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *memory,
             const struct wal_inspector *inspector, struct wal_inspection *ret_inspection,
@@ -164,7 +155,12 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
     info_fill(&result.segment, &l.segment, header);
     segment_reader_init(&l.reader, env, memory);
     e = segment_reader_open(&l.reader, dir, &l.segment, l.why);
-    if (e == OK) e = look(&l);
+    if (e == OK) {
+        const struct segment_visitor visitor = {on_commit, on_record, on_broken, on_gap, &l};
+        bool known = l.segment.end_pos != SEGMENT_POS_NONE;
+        l.result->end = known ? WAL_END_NEXT : WAL_END_FILE;
+        e = segment_walk(&l.reader, &visitor, &l.result->end_pos, l.why);
+    }
     segment_reader_fini(&l.reader);
     if (e == OK) *ret_inspection = result;
     return e;

@@ -1,5 +1,5 @@
 /*
- * listing.c - see listing.h.
+ * listing.c - the segments of a directory, in the order of their positions.
  *
  * Each header names the previous segment and its end; the newest header begins the chain. Segments
  * that this chain skips were begun after a failure and never used. A segment that the chain names

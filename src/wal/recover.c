@@ -184,24 +184,6 @@ on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
 
 /* --- whole segments --------------------------------------------------------------------------- */
 
-static enum err
-walk_segment(struct log_walk *w, const struct segment *segment)
-{
-    const struct segment_visitor visitor = {
-        .commit = on_commit,
-        .record = on_record,
-        .broken = on_broken,
-        .gap = on_gap,
-        .context = w,
-    };
-    enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
-    if (e) return e;
-    note_missing_commits(w, segment);
-    note_totals(w, segment->totals, segment->base_pos);
-    w->durable_pos = segment->base_pos;
-    return segment_walk(&w->reader, &visitor, &w->end_pos, w->why);
-}
-
 /* Walks the segments from the one that holds `from_pos` on. The newest one's end becomes known. */
 static enum err
 walk_log(struct log_walk *w, struct segment_list *list)
@@ -210,7 +192,19 @@ walk_log(struct log_walk *w, struct segment_list *list)
     for (uint32_t i = 0; i < list->count; i++) {
         struct segment *s = &list->items[i];
         if (s->end_pos <= w->from_pos && s->end_pos != SEGMENT_POS_NONE) continue;
-        enum err e = walk_segment(w, s);
+        const struct segment_visitor visitor = {
+            .commit = on_commit,
+            .record = on_record,
+            .broken = on_broken,
+            .gap = on_gap,
+            .context = w,
+        };
+        enum err e = segment_reader_open(&w->reader, w->dir, s, w->why);
+        if (e) return e;
+        note_missing_commits(w, s);
+        note_totals(w, s->totals, s->base_pos);
+        w->durable_pos = s->base_pos;
+        e = segment_walk(&w->reader, &visitor, &w->end_pos, w->why);
         if (e) return e;
         if (s->copy_damaged && note_place(w, SEGMENT_COPY_BYTES)) {
             snprintf(w->damage->first, sizeof w->damage->first,

@@ -71,26 +71,6 @@ prepared_path(const struct wal *wal, uint32_t index, char *to, size_t size)
     return path_join(to, size, wal->dir, name);
 }
 
-/* Writes zeros to the whole of a new file, so that later syncs need not write its block map. */
-static enum err
-prepare_file(struct wal *wal, const char *path, struct why *why)
-{
-    struct file file = FILE_CLOSED;
-    uint8_t *zeros = mem_new(wal->memory, PREPARE_PIECE_BYTES);
-    enum err e = zeros == NULL
-                     ? why_set(why, ERR_NOMEM, "not enough memory to prepare a log segment")
-                     : file_open(wal->env, path, FILE_REPLACE, &file, why);
-    uint64_t size = wal_segment_file_bytes(wal);
-    for (uint64_t at = 0; e == OK && at < size; at += PREPARE_PIECE_BYTES) {
-        uint64_t piece = size - at < PREPARE_PIECE_BYTES ? size - at : PREPARE_PIECE_BYTES;
-        e = file_write_at(&file, bytes_of(zeros, piece), at, why);
-    }
-    if (e == OK) e = file_sync(&file, why);
-    enum err closed = file_close(&file);
-    mem_free(wal->memory, zeros, PREPARE_PIECE_BYTES);
-    return err_first(e, closed);
-}
-
 bool
 wal_next_is_near(struct wal *wal)
 {
@@ -116,7 +96,23 @@ wal_prepare(struct wal *wal, struct why *why)
     char half[256], path[256];
     enum err e = path_join(half, sizeof half, wal->dir, HALF_NAME);
     if (e == OK) e = prepared_path(wal, 0, path, sizeof path);
-    if (e == OK) e = prepare_file(wal, half, why);
+    if (e == OK) {
+        /* Writes zeros to the whole of a new file, so that later syncs need not write its block
+         * map. */
+        struct file file = FILE_CLOSED;
+        uint8_t *zeros = mem_new(wal->memory, PREPARE_PIECE_BYTES);
+        e = zeros == NULL ? why_set(why, ERR_NOMEM, "not enough memory to prepare a log segment")
+                          : file_open(wal->env, half, FILE_REPLACE, &file, why);
+        uint64_t size = wal_segment_file_bytes(wal);
+        for (uint64_t at = 0; e == OK && at < size; at += PREPARE_PIECE_BYTES) {
+            uint64_t piece = size - at < PREPARE_PIECE_BYTES ? size - at : PREPARE_PIECE_BYTES;
+            e = file_write_at(&file, bytes_of(zeros, piece), at, why);
+        }
+        if (e == OK) e = file_sync(&file, why);
+        enum err closed = file_close(&file);
+        mem_free(wal->memory, zeros, PREPARE_PIECE_BYTES);
+        e = err_first(e, closed);
+    }
     if (e == OK) e = env_rename(wal->env, half, path, why);
     if (e) err_ignore(env_unlink(wal->env, half, NULL), "swept when the log is opened");
     lock_take(&wal->lock);
@@ -227,28 +223,6 @@ oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segm
     return true;
 }
 
-static void
-oldest_gone(struct wal *wal, const struct segment *oldest, enum err e, bool recycle)
-{
-    struct wal_prepared *p = &wal->prepared;
-    lock_take(&wal->lock);
-    assert(wal->list.count > 1);                         /* invariant 3 */
-    assert(wal->list.items[0].number == oldest->number); /* invariant 3 */
-    assert(wal->list.items[0].going);                    /* invariant 3 */
-    if (e == OK || e == ERR_MISSING) {                   /* missing: removed by another process */
-        memmove(wal->list.items, wal->list.items + 1, --wal->list.count * sizeof *wal->list.items);
-    } else {
-        wal->list.items[0].going = false;
-    }
-    if (recycle && e == OK) {
-        assert(p->count < PREPARED_MAX); /* invariant 1 */
-        p->bytes[p->count++] = oldest->file_bytes;
-        wal->stats.segments_recycled_total++;
-    }
-    if (recycle) p->busy = false;
-    lock_drop(&wal->lock);
-}
-
 enum err
 wal_trim(struct wal *wal, uint64_t store_pos, struct why *why)
 {
@@ -266,7 +240,24 @@ wal_trim(struct wal *wal, uint64_t store_pos, struct why *why)
         if (e == OK) e = prepared_path(wal, index, prepared, sizeof prepared);
         if (e == OK && recycle) e = env_rename(wal->env, path, prepared, why);
         if (e == OK && !recycle) e = env_unlink(wal->env, path, why);
-        oldest_gone(wal, &oldest, e, recycle);
+        struct wal_prepared *p = &wal->prepared;
+        lock_take(&wal->lock);
+        assert(wal->list.count > 1);                        /* invariant 3 */
+        assert(wal->list.items[0].number == oldest.number); /* invariant 3 */
+        assert(wal->list.items[0].going);                   /* invariant 3 */
+        if (e == OK || e == ERR_MISSING) { /* missing: removed by another process */
+            memmove(wal->list.items, wal->list.items + 1,
+                    --wal->list.count * sizeof *wal->list.items);
+        } else {
+            wal->list.items[0].going = false;
+        }
+        if (recycle && e == OK) {
+            assert(p->count < PREPARED_MAX); /* invariant 1 */
+            p->bytes[p->count++] = oldest.file_bytes;
+            wal->stats.segments_recycled_total++;
+        }
+        if (recycle) p->busy = false;
+        lock_drop(&wal->lock);
         if (e == ERR_MISSING) e = OK;
     }
     return e;

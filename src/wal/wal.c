@@ -486,41 +486,6 @@ wal_has_records(struct wal *wal)
     return has;
 }
 
-/* Adds padding and writes the commit record, whose place is at the beginning of the batch. */
-static void
-batch_close_locked(struct wal *wal, struct wal_batch *b)
-{
-    /* Padding fills the last sector, so that it is written once: without padding the next commit
-     * would write it again. batch_grow() has made room. */
-    size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
-    size_t padding = odd == 0 ? 0 : FILE_DIRECT_BYTES - odd;
-    if (odd != 0 && padding < RECORD_HEADER_BYTES) padding += FILE_DIRECT_BYTES;
-    assert(b->bytes.size + padding <= b->bytes.capacity); /* invariant 9 */
-    if (padding > 0) {
-        uint8_t *at = b->bytes.at + b->bytes.size;
-        memset(at, 0, padding);
-        record_seal(at, padding - RECORD_HEADER_BYTES, WAL_PADDING, RECORD_VERSION, FLAG_SKIPPABLE,
-                    b->seed, b->start_pos + b->bytes.size);
-        b->bytes.size += padding;
-        b->record_count++;
-    }
-    struct commit commit = {
-        .sequence = wal->sequence_base + b->epoch,
-        .durable_pos = wal->synced_pos,
-        .end_pos = b->start_pos + b->bytes.size,
-        .realtime_ms = env_realtime_ms(wal->env),
-        .record_count = b->record_count,
-        .padding_bytes = (uint32_t)padding,
-    };
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        commit.totals_before[k] = wal->totals[k];
-        commit.accepted[k] = b->accepted[k];
-    }
-    commit_pack(&commit, b->bytes.at + RECORD_HEADER_BYTES);
-    record_seal(b->bytes.at, COMMIT_PAYLOAD_BYTES, WAL_COMMIT, RECORD_VERSION, 0, b->seed,
-                b->start_pos);
-}
-
 bool
 wal_take(struct wal *wal)
 {
@@ -530,7 +495,35 @@ wal_take(struct wal *wal)
     bool take = !wal->down && b->record_count > 0;
     if (take) {
         assert(!wal->taken);
-        batch_close_locked(wal, b);
+        /* Padding fills the last sector, so that it is written once: without padding the next
+         * commit would write it again. batch_grow() has made room. */
+        size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
+        size_t padding = odd == 0 ? 0 : FILE_DIRECT_BYTES - odd;
+        if (odd != 0 && padding < RECORD_HEADER_BYTES) padding += FILE_DIRECT_BYTES;
+        assert(b->bytes.size + padding <= b->bytes.capacity); /* invariant 9 */
+        if (padding > 0) {
+            uint8_t *at = b->bytes.at + b->bytes.size;
+            memset(at, 0, padding);
+            record_seal(at, padding - RECORD_HEADER_BYTES, WAL_PADDING, RECORD_VERSION,
+                        FLAG_SKIPPABLE, b->seed, b->start_pos + b->bytes.size);
+            b->bytes.size += padding;
+            b->record_count++;
+        }
+        struct commit commit = {
+            .sequence = wal->sequence_base + b->epoch,
+            .durable_pos = wal->synced_pos,
+            .end_pos = b->start_pos + b->bytes.size,
+            .realtime_ms = env_realtime_ms(wal->env),
+            .record_count = b->record_count,
+            .padding_bytes = (uint32_t)padding,
+        };
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            commit.totals_before[k] = wal->totals[k];
+            commit.accepted[k] = b->accepted[k];
+        }
+        commit_pack(&commit, b->bytes.at + RECORD_HEADER_BYTES);
+        record_seal(b->bytes.at, COMMIT_PAYLOAD_BYTES, WAL_COMMIT, RECORD_VERSION, 0, b->seed,
+                    b->start_pos);
         uint64_t end = b->start_pos + b->bytes.size;
         assert(end > wal->tried_pos); /* invariant 3 */
         wal->taken = true;
@@ -659,7 +652,7 @@ wal_reopen(struct wal *wal, struct why *why)
      * proves nothing about them unless they are written again. The file stays open until that
      * succeeds, or until there is a new segment: if the device takes that, but still not these
      * commits, the log goes on without them, and the caller has to write them elsewhere
-     * (missing.c).
+     * (listing.c).
      */
     if (from < wal->file_base_pos) from = wal->file_base_pos;
     enum err rewritten = OK;

@@ -92,7 +92,7 @@ struct wal {
     uint64_t sequence_base;             /* a commit's sequence number is this + its epoch */
     uint64_t end_pos;                   /* after the last committed record */
     uint64_t synced_pos;                /* after the last record known to be on stable storage */
-    uint64_t lost_pos;                  /* see missing.c; 0 if no commit was lost */
+    uint64_t lost_pos;                  /* see listing.c; 0 if no commit was lost */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted samples, up to end_pos */
     uint64_t tried_pos;                 /* end of all positions given to batches so far */
     uint64_t tried_number;              /* the highest number given to a segment */
@@ -167,7 +167,7 @@ MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct 
 /* Truncates a segment that ended before it was full. */
 void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
 
-/* --- missing.c -------------------------------------------------------------------------------- */
+/* --- listing.c -------------------------------------------------------------------------------- */
 
 /*
  * Checks that the segment being written is still at its path. ERR_IO: it was removed, replaced or

@@ -3,19 +3,6 @@
 
 #include <assert.h>
 
-static enum err
-walk_commit(struct segment_reader *reader, const struct segment_visitor *v, uint64_t pos,
-            const struct commit *commit, struct why *why)
-{
-    enum err e = v->commit == NULL ? OK : v->commit(v->context, pos, commit);
-    struct raw_record raw = {.end_pos = pos};
-    while (e == OK && raw.end_pos < commit->end_pos && v->record != NULL) {
-        e = segment_read(reader, raw.end_pos, commit->end_pos, &raw, why);
-        if (e == OK) e = v->record(v->context, &raw, commit, false);
-    }
-    return e;
-}
-
 /* Finds out whether b->bad_pos was durable, unless b->durable, and what is after it. */
 static enum err
 look_after(struct segment_reader *reader, struct broken_commit *b, uint64_t limit, struct why *why)
@@ -84,7 +71,12 @@ segment_walk(struct segment_reader *reader, const struct segment_visitor *visito
             e = segment_commit_whole(reader, pos, limit, &commit, &bad_pos, why);
         }
         if (e == OK) {
-            e = walk_commit(reader, visitor, pos, &commit, why);
+            e = visitor->commit == NULL ? OK : visitor->commit(visitor->context, pos, &commit);
+            struct raw_record raw = {.end_pos = pos};
+            while (e == OK && raw.end_pos < commit.end_pos && visitor->record != NULL) {
+                e = segment_read(reader, raw.end_pos, commit.end_pos, &raw, why);
+                if (e == OK) e = visitor->record(visitor->context, &raw, &commit, false);
+            }
             next = commit.end_pos;
         } else if (e == ERR_CORRUPT) {
             struct broken_commit broken = {.pos = pos,

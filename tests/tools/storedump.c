@@ -39,7 +39,7 @@ enum { TENANTS_MAX = 1000, NEWER = 99 };
 #define MEMORY_BYTES ((uint64_t)1 << 30)
 #define AGE_MS_MAX   (INT64_C(100) * 365 * 86400 * 1000)
 
-struct tenant_totals {
+struct dumped_tenant {
     struct bytes name;
     struct ledger totals;
 };
@@ -49,7 +49,7 @@ struct dump {
     struct tsdb *tsdb;
     struct manifest manifest;
     struct query_control control;
-    struct tenant_totals tenants[TENANTS_MAX];
+    struct dumped_tenant tenants[TENANTS_MAX];
     uint32_t tenant_count;
     uint64_t records[256];
 };
@@ -312,13 +312,13 @@ note_tenant(void *context, struct bytes name, const struct ledger *totals)
     (void)context;
     if (dump.tenant_count == TENANTS_MAX) fail("tenants", "there are too many");
     dump.tenants[dump.tenant_count++] =
-        (struct tenant_totals){arena_copy(&dump.arena, name), *totals};
+        (struct dumped_tenant){arena_copy(&dump.arena, name), *totals};
 }
 
 static int
 by_name(const void *a, const void *b)
 {
-    const struct tenant_totals *x = a, *y = b;
+    const struct dumped_tenant *x = a, *y = b;
     return bytes_compare(x->name, y->name);
 }
 

@@ -398,20 +398,6 @@ decimal_bits(uint64_t k, double power)
     return double_bits((double)(int64_t)k / power);
 }
 
-/* Converts two int64 to doubles, rounded as in one conversion each. The halves become doubles
- * without rounding (h * 2^32 - 2^52 and 2^52 + l), and their sum is rounded once. SSE2 has no
- * instruction for it. */
-static inline pair
-pair_from_integers(pair_bits k)
-{
-    const pair_bits high_mask = {0x4530000080000000u, 0x4530000080000000u};
-    const pair_bits high_bias = {0x4530000080100000u, 0x4530000080100000u};
-    const pair_bits low_mask = {0x4330000000000000u, 0x4330000000000000u};
-    pair_bits high = (k >> 32) ^ high_mask;
-    pair_bits low = (k & 0xffffffffu) | low_mask;
-    return ((pair)high - (pair)high_bias) + (pair)low;
-}
-
 static inline __attribute__((always_inline)) void
 pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
 {
@@ -419,25 +405,19 @@ pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
     for (uint32_t i = 0; i + 2 <= count; i += 2) {
         pair_bits k;
         memcpy(&k, v + i, sizeof k);
-        pair values = pair_from_integers(k);
+        /* Converts two int64 to doubles, rounded as in one conversion each. The halves become
+         * doubles without rounding (h * 2^32 - 2^52 and 2^52 + l), and their sum is rounded once.
+         * SSE2 has no instruction for it. */
+        const pair_bits high_mask = {0x4530000080000000u, 0x4530000080000000u};
+        const pair_bits high_bias = {0x4530000080100000u, 0x4530000080100000u};
+        const pair_bits low_mask = {0x4330000000000000u, 0x4330000000000000u};
+        pair_bits high = (k >> 32) ^ high_mask;
+        pair_bits low = (k & 0xffffffffu) | low_mask;
+        pair values = ((pair)high - (pair)high_bias) + (pair)low;
         if (divide) values /= scale;
         memcpy(v + i, &values, sizeof values);
     }
     if (count & 1) v[count - 1] = decimal_bits(v[count - 1], power);
-}
-
-/* Converts integers to doubles, in place. */
-static void
-decimals_to_bits(uint64_t *v, uint32_t count, unsigned e, int64_t origin)
-{
-    for (uint32_t i = 0; i < count && origin != 0; i++) {
-        v[i] += (uint64_t)origin;
-    }
-    if (e == 0) {
-        pairs_to_bits(v, count, 1, false);
-    } else {
-        pairs_to_bits(v, count, codec_powers[e], true);
-    }
 }
 
 /* The range of requested values. */
@@ -466,7 +446,17 @@ read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint
         uint32_t from = at > wanted.from ? at : wanted.from;
         uint32_t end = at + got < wanted.until ? at + got : wanted.until;
         if (from >= end) continue;
-        if (type != TYPE_BITS) decimals_to_bits(ret_bits + from, end - from, e, origin);
+        if (type != TYPE_BITS) {
+            /* Converts integers to doubles, in place. */
+            for (uint32_t i = from; i < end && origin != 0; i++) {
+                ret_bits[i] += (uint64_t)origin;
+            }
+            if (e == 0) {
+                pairs_to_bits(ret_bits + from, end - from, 1, false);
+            } else {
+                pairs_to_bits(ret_bits + from, end - from, codec_powers[e], true);
+            }
+        }
         for (uint32_t i = from; i < end && type == TYPE_BITS; i++) {
             ret_bits[i] = codec_unordered(ret_bits[i] << zeros);
         }

@@ -80,23 +80,6 @@ put_integer_side(struct codec_scratch *scratch, const struct histogram *h, uint3
 }
 
 static void
-put_integers(struct codec_scratch *scratch, const struct histogram *h, uint32_t count,
-             struct buf *out)
-{
-    uint64_t *total = (uint64_t *)scratch->k;
-    for (uint32_t i = 0; i < count; i++) {
-        total[i] = h[i].zero_count;
-    }
-    codec_int_encode(scratch, scratch->k, count, out);
-    put_integer_side(scratch, h, count, offsetof(struct histogram, positive), out);
-    put_integer_side(scratch, h, count, offsetof(struct histogram, negative), out);
-    for (uint32_t i = 0; i < count; i++) {
-        total[i] = h[i].count - total[i];
-    }
-    codec_int_encode(scratch, scratch->k, count, out);
-}
-
-static void
 put_float_side(struct codec_scratch *scratch, const struct histogram *h, uint32_t count,
                size_t side_offset, struct buf *out)
 {
@@ -109,23 +92,6 @@ put_float_side(struct codec_scratch *scratch, const struct histogram *h, uint32_
         }
         codec_float_encode(scratch, column, count, out);
     }
-}
-
-static void
-put_floats(struct codec_scratch *scratch, const struct histogram *h, uint32_t count,
-           struct buf *out)
-{
-    uint64_t *column = (uint64_t *)scratch->column;
-    for (uint32_t i = 0; i < count; i++) {
-        column[i] = h[i].zero_count;
-    }
-    codec_float_encode(scratch, column, count, out);
-    put_float_side(scratch, h, count, offsetof(struct histogram, positive), out);
-    put_float_side(scratch, h, count, offsetof(struct histogram, negative), out);
-    for (uint32_t i = 0; i < count; i++) {
-        column[i] = h[i].count;
-    }
-    codec_float_encode(scratch, column, count, out);
 }
 
 void
@@ -162,9 +128,29 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
     }
     codec_float_encode(scratch, (const uint64_t *)scratch->column, count, out);
     if (is_float) {
-        put_floats(scratch, h, count, out);
+        uint64_t *column = (uint64_t *)scratch->column;
+        for (uint32_t i = 0; i < count; i++) {
+            column[i] = h[i].zero_count;
+        }
+        codec_float_encode(scratch, column, count, out);
+        put_float_side(scratch, h, count, offsetof(struct histogram, positive), out);
+        put_float_side(scratch, h, count, offsetof(struct histogram, negative), out);
+        for (uint32_t i = 0; i < count; i++) {
+            column[i] = h[i].count;
+        }
+        codec_float_encode(scratch, column, count, out);
     } else {
-        put_integers(scratch, h, count, out);
+        uint64_t *total = (uint64_t *)scratch->k;
+        for (uint32_t i = 0; i < count; i++) {
+            total[i] = h[i].zero_count;
+        }
+        codec_int_encode(scratch, scratch->k, count, out);
+        put_integer_side(scratch, h, count, offsetof(struct histogram, positive), out);
+        put_integer_side(scratch, h, count, offsetof(struct histogram, negative), out);
+        for (uint32_t i = 0; i < count; i++) {
+            total[i] = h[i].count - total[i];
+        }
+        codec_int_encode(scratch, scratch->k, count, out);
     }
     if (buf_error(out)) out->size = size_before;
 }
@@ -458,18 +444,6 @@ read_hint_column(struct histogram_reading *reading, unsigned flags, struct hist_
     return OK;
 }
 
-static enum err
-read_pool(struct histogram_reading *reading, uint64_t column_count, struct pool *ret_pool)
-{
-    void *rows, *steps, *bits;
-    uint64_t cells = column_count * reading->count;
-    enum err e = histogram_alloc(reading->arena, cells, sizeof *ret_pool->rows, &rows);
-    if (e == OK) e = histogram_alloc(reading->arena, cells, sizeof *ret_pool->steps, &steps);
-    if (e == OK) e = histogram_alloc(reading->arena, reading->count, sizeof *ret_pool->bits, &bits);
-    if (e == OK) *ret_pool = (struct pool){rows, steps, bits};
-    return e;
-}
-
 enum err
 codec_histogram_columns(struct bytes encoded, uint32_t count, struct arena *arena,
                         struct hist_columns *ret_columns)
@@ -485,7 +459,12 @@ codec_histogram_columns(struct bytes encoded, uint32_t count, struct arena *aren
     uint32_t buckets = columns.layout.positive.bucket_count + columns.layout.negative.bucket_count;
     struct hist_column *to = arena_alloc(arena, (buckets + 1) * sizeof *to);
     if (to == NULL) return ERR_LIMIT;
-    e = read_pool(&reading, (uint64_t)buckets + 3, &pool); /* sum, zero count, count */
+    void *rows, *steps, *bits;
+    uint64_t cells = ((uint64_t)buckets + 3) * reading.count;
+    e = histogram_alloc(reading.arena, cells, sizeof *pool.rows, &rows);
+    if (e == OK) e = histogram_alloc(reading.arena, cells, sizeof *pool.steps, &steps);
+    if (e == OK) e = histogram_alloc(reading.arena, reading.count, sizeof *pool.bits, &bits);
+    if (e == OK) pool = (struct pool){rows, steps, bits}; /* sum, zero count, count */
     if (e) return e;
     bool is_float = (flags & FLAG_FLOAT) != 0;
     reading.column = pool.bits;

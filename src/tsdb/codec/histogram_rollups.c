@@ -139,12 +139,6 @@ begin_block(struct histogram_block *b, struct histogram_rollup *rollups, uint32_
 
 /* --- integers --------------------------------------------------------------------------------- */
 
-static int64_t
-window_end(const struct histogram_block *b, uint32_t i)
-{
-    return rollup_window_end(b->times[i].last_ms, b->resolution_ms);
-}
-
 static uint64_t
 guess_of(const struct histogram_block *b, enum histogram_column column, uint32_t i)
 {
@@ -201,7 +195,8 @@ set_integer(struct histogram_block *b, enum histogram_column column, uint32_t i,
     switch (column) {
     case HISTOGRAM_COUNT:
         r->count = b->times[i].count = (uint32_t)v;
-        return rollups_check_times(window_end(b, i), b->resolution_ms, &b->times[i]);
+        return rollups_check_times(rollup_window_end(b->times[i].last_ms, b->resolution_ms),
+                                   b->resolution_ms, &b->times[i]);
     case HISTOGRAM_CHANGES:
         r->changes = (uint32_t)v;
         break;
@@ -385,51 +380,6 @@ fit_sum(struct arena *arena, const struct fhist *h, const struct histogram *layo
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static void
-choose_forms(struct histogram_block *b)
-{
-    const struct histogram *layout = &b->rollups[0]->last;
-    uint64_t resets = 0, changes = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct histogram_rollup *r = b->rollups[i];
-        struct window_form *form = &b->forms[i];
-        resets += r->resets;
-        changes += r->changes;
-        if (r->correction != NULL) fhist_settle(r->correction);
-        if (has_first(r)) form->first_is_single = !histogram_same_layout(&r->first, layout);
-        if (!has_sum(r)) continue;
-        fhist_settle(r->sum);
-        /* Buckets within the zero bucket are not added: then the count is more than theirs. */
-        form->sum_is_single = !fit_sum(b->arena, r->sum, layout, &form->sum) ||
-                              histogram_check(&form->sum, NULL) != OK;
-    }
-    bool falls_often = rollups_fall_often(resets, changes, b->count);
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct histogram_rollup *r = b->rollups[i];
-        r->correction_lost |= has_correction(r) && (falls_often || r->gauge_count > 0);
-    }
-}
-
-static void
-put_integers(struct codec_scratch *scratch, struct histogram_block *b, size_t flags_at,
-             struct buf *out)
-{
-    unsigned flags = 0;
-    for (unsigned column = 0; column < HISTOGRAM_COLUMNS; column++) {
-        uint64_t any = 0;
-        for (uint32_t i = 0; i < b->count; i++) {
-            enum histogram_column c = (enum histogram_column)column;
-            uint64_t distance = integer_of(b, c, i) - guess_of(b, c, i);
-            b->column[i] = (int64_t)distance;
-            any |= distance;
-        }
-        if (any == 0) continue;
-        flags |= 1u << column;
-        codec_int_encode(scratch, b->column, b->count, out);
-    }
-    if (buf_error(out) == OK) store_le16(out->at + flags_at, (uint16_t)flags);
-}
-
 /* Writes the length and the block of b->nested. */
 static void
 put_nested(struct codec_scratch *scratch, const struct histogram_block *b, uint32_t count,
@@ -516,10 +466,42 @@ codec_histogram_rollups_encode(struct codec_scratch *scratch, struct arena *aren
     if (e) return ERR_NOMEM;
     if (b.count == 0) return OK;
     b.interval_ms = rollups_usual_interval_ms(b.times, b.count);
-    choose_forms(&b);
+    const struct histogram *layout = &b.rollups[0]->last;
+    uint64_t resets = 0, changes = 0;
+    for (uint32_t i = 0; i < b.count; i++) {
+        struct histogram_rollup *r = b.rollups[i];
+        struct window_form *form = &b.forms[i];
+        resets += r->resets;
+        changes += r->changes;
+        if (r->correction != NULL) fhist_settle(r->correction);
+        if (has_first(r)) form->first_is_single = !histogram_same_layout(&r->first, layout);
+        if (!has_sum(r)) continue;
+        fhist_settle(r->sum);
+        /* Buckets within the zero bucket are not added: then the count is more than theirs. */
+        form->sum_is_single = !fit_sum(b.arena, r->sum, layout, &form->sum) ||
+                              histogram_check(&form->sum, NULL) != OK;
+    }
+    bool falls_often = rollups_fall_often(resets, changes, b.count);
+    for (uint32_t i = 0; i < b.count; i++) {
+        struct histogram_rollup *r = b.rollups[i];
+        r->correction_lost |= has_correction(r) && (falls_often || r->gauge_count > 0);
+    }
     size_t flags_at = out->size;
     buf_put(out, (const uint8_t[]){0, 0}, 2);
-    put_integers(scratch, &b, flags_at, out);
+    unsigned flags = 0;
+    for (unsigned column = 0; column < HISTOGRAM_COLUMNS; column++) {
+        uint64_t any = 0;
+        for (uint32_t i = 0; i < b.count; i++) {
+            enum histogram_column c = (enum histogram_column)column;
+            uint64_t distance = integer_of(&b, c, i) - guess_of(&b, c, i);
+            b.column[i] = (int64_t)distance;
+            any |= distance;
+        }
+        if (any == 0) continue;
+        flags |= 1u << column;
+        codec_int_encode(scratch, b.column, b.count, out);
+    }
+    if (buf_error(out) == OK) store_le16(out->at + flags_at, (uint16_t)flags);
     e = put_firsts(scratch, &b, out);
     if (e == OK) e = put_sums(scratch, &b, out);
     for (uint32_t i = 0; i < b.count && e == OK; i++) {
@@ -574,25 +556,6 @@ codec_histogram_rollups_encode_blocks(struct codec_scratch *scratch, struct aren
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
-
-static enum err
-read_integers(struct cursor *cursor, struct histogram_block *b, unsigned flags)
-{
-    enum err e = OK;
-    for (unsigned column = 0; column < HISTOGRAM_COLUMNS && e == OK; column++) {
-        bool is_written = (flags & 1u << column) != 0;
-        if (is_written) {
-            e = codec_int_decode(cursor, b->count, b->column);
-        } else {
-            memset(b->column, 0, b->count * sizeof *b->column);
-        }
-        for (uint32_t i = 0; i < b->count && e == OK; i++) {
-            enum histogram_column c = (enum histogram_column)column;
-            e = set_integer(b, c, i, guess_of(b, c, i) + (uint64_t)b->column[i]);
-        }
-    }
-    return e;
-}
 
 /* Reads the block of `count` histograms in the layout of the rows to b->nested. */
 static enum err
@@ -693,22 +656,23 @@ check_histogram_rollup(const struct histogram_rollup *r)
 }
 
 static enum err
-read_first_times(struct bytes encoded, struct histogram_block *b)
-{
-    enum err e = rollups_read_times(encoded, b->resolution_ms, b->times, b->count, b->count,
-                                    &b->interval_ms);
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        b->rollups[i]->first_ms = b->times[i].first_ms;
-    }
-    return e;
-}
-
-static enum err
 read_block(struct cursor *cursor, struct histogram_block *b)
 {
     unsigned low = cursor_u8(cursor), high = cursor_u8(cursor), flags = low | high << 8;
     if (cursor->bad || flags >= FLAGS_END) return ERR_CORRUPT;
-    enum err e = read_integers(cursor, b, flags);
+    enum err e = OK;
+    for (unsigned column = 0; column < HISTOGRAM_COLUMNS && e == OK; column++) {
+        bool is_written = (flags & 1u << column) != 0;
+        if (is_written) {
+            e = codec_int_decode(cursor, b->count, b->column);
+        } else {
+            memset(b->column, 0, b->count * sizeof *b->column);
+        }
+        for (uint32_t i = 0; i < b->count && e == OK; i++) {
+            enum histogram_column c = (enum histogram_column)column;
+            e = set_integer(b, c, i, guess_of(b, c, i) + (uint64_t)b->column[i]);
+        }
+    }
     if (e == OK) e = read_firsts(cursor, b);
     if (e == OK) e = read_sums(cursor, b);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
@@ -733,7 +697,13 @@ codec_histogram_rollups_decode(struct bytes first_times, struct bytes encoded,
     struct cursor cursor = cursor_of(encoded);
     e = begin_block(&b, ret_rollups, count);
     if (e == OK && b.count == 0 && first_times.size > 0) e = ERR_CORRUPT;
-    if (e == OK && b.count > 0) e = read_first_times(first_times, &b);
+    if (e == OK && b.count > 0) {
+        e = rollups_read_times(first_times, b.resolution_ms, b.times, b.count, b.count,
+                               &b.interval_ms);
+        for (uint32_t i = 0; i < b.count && e == OK; i++) {
+            b.rollups[i]->first_ms = b.times[i].first_ms;
+        }
+    }
     if (e == OK && b.count > 0) e = read_block(&cursor, &b);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     for (uint32_t i = 0; i < count && e == OK; i++) {

@@ -76,17 +76,6 @@ lengths_clear(struct lengths *lengths)
     lengths->all = 0;
 }
 
-/* Adds the four copies up into the first. */
-static inline void
-lengths_merge(struct lengths *lengths)
-{
-    lanes *row = (lanes *)lengths->of;
-    for (unsigned i = 0; i < LENGTHS_VECTORS; i++) {
-        row[i] +=
-            row[i + LENGTHS_VECTORS] + row[i + 2 * LENGTHS_VECTORS] + row[i + 3 * LENGTHS_VECTORS];
-    }
-}
-
 /* For numbers below 2^51; longer ones make the counters wrong and show in `all`. The exponent of a
  * double is a bit length: 2u + 1, put into the low bits of 2^52, becomes a double by subtracting
  * 2^52, and its exponent is that of u's length. Two at a time, where the instruction that finds the
@@ -131,7 +120,12 @@ lengths_count(struct lengths *lengths, const int64_t *x, uint32_t count, bool zi
         lengths->all |= u;
         lengths->of[i & 3][codec_bit_length(u)]++;
     }
-    lengths_merge(lengths);
+    /* Adds the four copies up into the first. */
+    lanes *row = (lanes *)lengths->of;
+    for (unsigned i = 0; i < LENGTHS_VECTORS; i++) {
+        row[i] +=
+            row[i + LENGTHS_VECTORS] + row[i + 2 * LENGTHS_VECTORS] + row[i + 3 * LENGTHS_VECTORS];
+    }
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
- * record.c - the payloads of the log's records, read one by one; head/ingest/ingest_append.c writes them.
- * Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
+ * record.c - the payloads of the log's records, read one by one; head/ingest/ingest_append.c writes
+ * them. Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
  */
 #include "tsdb/codec/record.h"
 
@@ -219,16 +219,6 @@ record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret
 /* --- a record of any kind --------------------------------------------------------------------- */
 
 static enum err
-visit_floats(const struct record_visitor *v, struct bytes payload, struct arena *scratch)
-{
-    struct record_columns c;
-    enum err e = record_unpack_floats(payload, scratch, &c);
-    for (uint64_t i = 0; e == OK && i < c.count; i++)
-        e = v->sample(v->context, c.refs[i], (int64_t)c.times[i], LEDGER_FLOAT);
-    return e;
-}
-
-static enum err
 visit_histogram(void *context, const struct record_histogram *h)
 {
     const struct record_visitor *v = context;
@@ -260,9 +250,12 @@ record_walk(const struct wal_record *record, struct record_visitor *v, struct ar
     arena_reset(scratch);
     if (record->type == WAL_SERIES && v->series != NULL)
         e = record_each_series(payload, NULL, v->series, v->context, scratch);
-    else if (record->type == WAL_FLOATS && v->sample != NULL)
-        e = visit_floats(v, payload, scratch);
-    else if (record->type == WAL_HISTOGRAMS && v->sample != NULL)
+    else if (record->type == WAL_FLOATS && v->sample != NULL) {
+        struct record_columns c;
+        e = record_unpack_floats(payload, scratch, &c);
+        for (uint64_t i = 0; e == OK && i < c.count; i++)
+            e = v->sample(v->context, c.refs[i], (int64_t)c.times[i], LEDGER_FLOAT);
+    } else if (record->type == WAL_HISTOGRAMS && v->sample != NULL)
         e = record_each_histogram(payload, visit_histogram, v, scratch);
     else if (record->type == WAL_EXEMPLARS && v->sample != NULL)
         e = record_each_exemplar(payload, visit_exemplar, v);

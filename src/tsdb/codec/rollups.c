@@ -551,7 +551,7 @@ is_integer(enum rollup_column column)
 
 /* True if the extreme follows from the order of samples. Of equal zeros the first one counts, which
  * need not be the last sample. */
-static INLINE bool
+INLINE bool
 is_extreme_implied(enum rollup_column column, const struct rollup *r, uint64_t *ret_bits)
 {
     if (r->nan_count == r->count) {
@@ -566,7 +566,7 @@ is_extreme_implied(enum rollup_column column, const struct rollup *r, uint64_t *
 }
 
 /* True if the number follows from columns before: then it is not written. */
-static INLINE bool
+INLINE bool
 is_implied(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
            uint64_t *ret_bits)
 {
@@ -620,7 +620,7 @@ number_of(enum rollup_column column, const struct rollup *r)
     }
 }
 
-static INLINE enum err
+INLINE enum err
 set_number(enum rollup_column column, uint64_t v, struct rollup *r)
 {
     if (is_integer(column) && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0))) {
@@ -799,23 +799,6 @@ any_set(const int64_t *numbers, uint32_t count)
     return all != 0;
 }
 
-/* Appends scratch->column as the shorter kind of stream. */
-static void
-put_distances(struct codec_scratch *scratch, struct rollups_form *form, enum rollup_column column,
-              uint32_t n, struct buf *out)
-{
-    size_t size = codec_int_write(scratch, scratch->column, n, false, scratch->out);
-    unsigned coded = flag_of_coded(column);
-    uint8_t *other = scratch->out + CODEC_STREAM_BYTES_MAX;
-    size_t coded_size = coded == 0 ? 0 : codec_coded_write(scratch->column, n, size, other);
-    if (coded_size > 0) {
-        form->coded |= coded;
-        buf_put(out, other, coded_size);
-    } else {
-        buf_put(out, scratch->out, size);
-    }
-}
-
 static void
 put_column(struct codec_scratch *scratch, struct rollups_form *form, enum rollup_column column,
            const struct rollup *rollups, uint32_t count, struct buf *out)
@@ -823,7 +806,17 @@ put_column(struct codec_scratch *scratch, struct rollups_form *form, enum rollup
     uint32_t n = fill_column(scratch, form, column, rollups, count);
     if (any_set(scratch->column, n)) {
         form->flags |= flag_of_numbers(column);
-        put_distances(scratch, form, column, n, out);
+        /* Appends scratch->column as the shorter kind of stream. */
+        size_t size = codec_int_write(scratch, scratch->column, n, false, scratch->out);
+        unsigned coded = flag_of_coded(column);
+        uint8_t *other = scratch->out + CODEC_STREAM_BYTES_MAX;
+        size_t coded_size = coded == 0 ? 0 : codec_coded_write(scratch->column, n, size, other);
+        if (coded_size > 0) {
+            form->coded |= coded;
+            buf_put(out, other, coded_size);
+        } else {
+            buf_put(out, scratch->out, size);
+        }
     }
     if (any_set(scratch->r, n)) {
         form->flags |= flag_of_rests(column);
@@ -963,7 +956,7 @@ column_frame(struct column_reader *column)
     return codec_coded_read(&column->coded, column->cursor, column->got, column->frame);
 }
 
-static INLINE enum err
+INLINE enum err
 column_next(struct column_reader *column, uint64_t *ret_number)
 {
     *ret_number = 0;
@@ -977,7 +970,7 @@ column_next(struct column_reader *column, uint64_t *ret_number)
 }
 
 /* Returns the number of items that are not implied. */
-static INLINE uint32_t
+INLINE uint32_t
 count_written(const struct rollups_form *form, enum rollup_column column,
               const struct rollup *rollups, uint32_t count)
 {
@@ -991,7 +984,7 @@ count_written(const struct rollups_form *form, enum rollup_column column,
 
 /* Sets the numbers of a column: those that are implied, and the distances of others from guesses.
  */
-static INLINE enum err
+INLINE enum err
 read_distances(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
                struct rollup *rollups, uint32_t count, uint32_t written)
 {
@@ -1020,7 +1013,7 @@ read_distances(struct cursor *cursor, const struct rollups_form *form, enum roll
     return e;
 }
 
-static INLINE enum err
+INLINE enum err
 read_rests(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
            struct rollup *rollups, uint32_t count, uint32_t written)
 {

@@ -1,6 +1,6 @@
 /*
- * gen.c - generations: their life, the samples of each series, and exemplars. gen_samples.c appends
- * samples and takes them back.
+ * gen.c - generations: their life, the samples of each series, which are appended and taken back,
+ * and exemplars.
  *
  * Invariants, under the head lock:
  *  1. No sample of a series is newer than its open.last_ms, and the times of the open chunk ascend.
@@ -14,10 +14,10 @@
  *  7. A late index is in the generation's list and is the index of its owner, the buffer that the
  *     chunks were sealed from.
  */
+#include "tsdb/head/gen.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
-#include "tsdb/head/gen.h"
 
 #include <assert.h>
 
@@ -427,21 +427,6 @@ sealing_put(struct sealing *x, const struct late_sample *l, uint32_t epoch)
     return e ? e : gen_put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
 }
 
-/* Makes chunks of the samples of one group. */
-static enum err
-sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32_t durable_epoch)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < late->count && e == OK; i++) {
-        if (late_group(x->gen, &late->samples[i], durable_epoch) != group) continue;
-        e = sealing_put(x, &late->samples[i], group);
-    }
-    for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++) {
-        e = sealing_end(x, k);
-    }
-    return e;
-}
-
 /* Moves *group on to the next one that late samples have. False: *group was the last. */
 static bool
 late_next_group(const struct gen *gen, const struct late *late, uint32_t durable_epoch,
@@ -476,7 +461,14 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     uint32_t group = durable_epoch - LATE_GROUPS_BACK;
     enum err e = OK;
     while (e == OK && late_next_group(gen, past->late, durable_epoch, &group)) {
-        e = sealing_group(&x, past->late, group, durable_epoch);
+        /* Makes chunks of the samples of one group. */
+        for (uint32_t i = 0; i < past->late->count && e == OK; i++) {
+            if (late_group(x.gen, &past->late->samples[i], durable_epoch) != group) continue;
+            e = sealing_put(&x, &past->late->samples[i], group);
+        }
+        for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++) {
+            e = sealing_end(&x, k);
+        }
     }
     if (e) {
         for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {

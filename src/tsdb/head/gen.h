@@ -115,7 +115,7 @@ struct late {
     uint32_t capacity;
     size_t histogram_reserve; /* memory that sealing its histograms may take, in bytes */
     uint64_t sealed_count;    /* samples that went from here into chunks */
-    uint64_t work;            /* spent on searching without an index, see late_index.h */
+    uint64_t work;            /* spent on searching without an index, see gen.c */
     struct late_index *index; /* NULL if the series has no index */
 };
 

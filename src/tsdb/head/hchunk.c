@@ -13,8 +13,8 @@
  *  4. A chunk of histograms has `extra` with last_histogram, which has the layout of all of them.
  * A sealed chunk is a copy of an open one, and stays as it is but for hchunk_cut_sealed().
  */
-#include "tsdb/codec/codec.h"
 #include "tsdb/head/hchunk.h"
+#include "tsdb/codec/codec.h"
 
 #include <assert.h>
 
@@ -540,12 +540,6 @@ hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms
 
 /* --- tokens ----------------------------------------------------------------------------------- */
 
-static bool
-is_finite_bits(uint64_t bits)
-{
-    return (bits & 0x7ff0000000000000u) != 0x7ff0000000000000u;
-}
-
 static uint8_t *
 put_z(uint8_t *p, uint64_t z)
 {
@@ -663,7 +657,8 @@ scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_
 {
     int64_t k;
     if (hint != EXPONENT_BITS) {
-        if (!is_finite_bits(bits) || bits == 0x8000000000000000u) return false;
+        if ((bits & 0x7ff0000000000000u) == 0x7ff0000000000000u || bits == 0x8000000000000000u)
+            return false;
         if (codec_decimal(bits, hint, ret_exponent, &k)) {
             *ret_k = (uint64_t)k;
             return true;
@@ -867,61 +862,6 @@ put_buckets(uint8_t *p, const struct hist_buckets *now, struct hist_buckets *las
     return p;
 }
 
-/* Writes the difference to `last`, and makes `last` equal to `h`. */
-static void
-put_row(struct hchunk_open *o, int64_t t_ms, const struct histogram *h, int64_t start_ms)
-{
-    struct histogram *last = o->extra->last_histogram;
-    bool integer = h->kind == SAMPLE_HISTOGRAM_INT;
-    uint8_t *p = o->bytes + o->size_bytes;
-    int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
-    p += varint_put(p, zigzag(step - (int64_t)o->step_ms));
-    p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->extra->start_ms)));
-    *p++ = (uint8_t)h->reset_hint;
-    p = put_word(p, h->count, last->count, integer);
-    p = put_word(p, h->zero_count, last->zero_count, integer);
-    p = put_word(p, h->sum_bits, last->sum_bits, false);
-    p = put_buckets(p, &h->positive, &last->positive, integer);
-    p = put_buckets(p, &h->negative, &last->negative, integer);
-    o->size_bytes = (uint32_t)(p - o->bytes);
-    assert(o->size_bytes <= o->capacity_bytes); /* invariant 1 */
-    last->reset_hint = h->reset_hint;
-    last->count = h->count;
-    last->zero_count = h->zero_count;
-    last->sum_bits = h->sum_bits;
-    o->step_ms = (uint32_t)step;
-    o->last_ms = t_ms;
-    o->extra->start_ms = start_ms;
-}
-
-static enum err
-put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
-                    const struct histogram *h, int64_t start_ms)
-{
-    enum err e = open_grow(o, gmem, 32 + histogram_put_max(h));
-    if (e == OK) e = extra_get(o, gmem);
-    if (e) return e;
-    struct histogram *keep = hchunk_keep_histogram(gmem, h);
-    if (keep == NULL) return ERR_NOMEM;
-    open_begin(o, h->kind, t_ms);
-    uint8_t *p = o->bytes;
-    p += varint_put(p, zigzag(t_ms));
-    p += varint_put(p, zigzag(start_ms));
-    struct buf to = {.at = p, .capacity = o->capacity_bytes - (size_t)(p - o->bytes)};
-    to.limit = to.capacity;
-    histogram_put(&to, h);
-    assert(buf_error(&to) == OK && to.at == p);
-    o->size_bytes = (uint32_t)((size_t)(p - o->bytes) + to.size);
-    *o->extra = (struct hchunk_extra){
-        .start_ms = start_ms,
-        .last_histogram = keep,
-        .hist_bytes = (uint32_t)hchunk_histogram_bytes(h),
-        .rows_at = o->size_bytes,
-        .row_words = 3 + h->positive.bucket_count + h->negative.bucket_count,
-    };
-    return OK;
-}
-
 enum err
 hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
                      const struct histogram *h, int64_t start_ms, uint32_t epoch)
@@ -929,14 +869,54 @@ hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
     assert(hchunk_takes(o, h->kind, t_ms));
     enum err e;
     if (o->count == 0) {
-        e = put_first_histogram(o, gmem, t_ms, h, start_ms);
+        e = open_grow(o, gmem, 32 + histogram_put_max(h));
+        if (e == OK) e = extra_get(o, gmem);
         if (e) return e;
+        struct histogram *keep = hchunk_keep_histogram(gmem, h);
+        if (keep == NULL) return ERR_NOMEM;
+        open_begin(o, h->kind, t_ms);
+        uint8_t *p = o->bytes;
+        p += varint_put(p, zigzag(t_ms));
+        p += varint_put(p, zigzag(start_ms));
+        struct buf to = {.at = p, .capacity = o->capacity_bytes - (size_t)(p - o->bytes)};
+        to.limit = to.capacity;
+        histogram_put(&to, h);
+        assert(buf_error(&to) == OK && to.at == p);
+        o->size_bytes = (uint32_t)((size_t)(p - o->bytes) + to.size);
+        *o->extra = (struct hchunk_extra){
+            .start_ms = start_ms,
+            .last_histogram = keep,
+            .hist_bytes = (uint32_t)hchunk_histogram_bytes(h),
+            .rows_at = o->size_bytes,
+            .row_words = 3 + h->positive.bucket_count + h->negative.bucket_count,
+        };
     } else {
         assert(o->extra != NULL); /* invariant 4 */
         if (!histogram_same_layout(o->extra->last_histogram, h)) return ERR_AGAIN;
         e = open_grow(o, gmem, row_max(h));
         if (e) return e;
-        put_row(o, t_ms, h, start_ms);
+        /* Writes the difference to `last`, and makes `last` equal to `h`. */
+        struct histogram *last = o->extra->last_histogram;
+        bool integer = h->kind == SAMPLE_HISTOGRAM_INT;
+        uint8_t *p = o->bytes + o->size_bytes;
+        int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
+        p += varint_put(p, zigzag(step - (int64_t)o->step_ms));
+        p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->extra->start_ms)));
+        *p++ = (uint8_t)h->reset_hint;
+        p = put_word(p, h->count, last->count, integer);
+        p = put_word(p, h->zero_count, last->zero_count, integer);
+        p = put_word(p, h->sum_bits, last->sum_bits, false);
+        p = put_buckets(p, &h->positive, &last->positive, integer);
+        p = put_buckets(p, &h->negative, &last->negative, integer);
+        o->size_bytes = (uint32_t)(p - o->bytes);
+        assert(o->size_bytes <= o->capacity_bytes); /* invariant 1 */
+        last->reset_hint = h->reset_hint;
+        last->count = h->count;
+        last->zero_count = h->zero_count;
+        last->sum_bits = h->sum_bits;
+        o->step_ms = (uint32_t)step;
+        o->last_ms = t_ms;
+        o->extra->start_ms = start_ms;
     }
     o->count++;
     note_pending(o, epoch);

@@ -318,7 +318,7 @@ const struct family_text *family_text_at(const struct family *family, uint64_t e
 MUST_CHECK enum err family_restore(struct head *head, struct tenant *tenant,
                                    const struct metadata *metadata);
 
-/* --- arrivals (arrivals.c) -------------------------------------------------------------------- */
+/* --- arrivals -------------------------------------------------------------------------------- */
 
 /* Time of a request, and whether it has recent or late samples. */
 struct arrival {

@@ -122,23 +122,17 @@ struct sorting {
     struct order_key *spare;
 };
 
-static uint64_t
-two_pairs(const struct sorting *s, uint32_t id, uint32_t at)
-{
-    const struct series_pairs *row = registry_series(s->registry, id)->pairs;
-    uint64_t first = 0, second = 0;
-    if (at < row->count) first = s->pair_numbers[row->ids[at]] + UINT64_C(1);
-    if (at + 1 < row->count) second = s->pair_numbers[row->ids[at + 1]] + UINT64_C(1);
-    return first << 32 | second;
-}
-
 /* Sorts series [from, from + count), which have equal pairs before `at`. */
 static void
 sort_from(struct sorting *s, uint32_t from, uint32_t count, uint32_t at)
 {
     struct order_key *k = s->keys + from;
     for (uint32_t i = 0; i < count; i++) {
-        k[i].key = two_pairs(s, k[i].id, at);
+        const struct series_pairs *row = registry_series(s->registry, k[i].id)->pairs;
+        uint64_t first = 0, second = 0;
+        if (at < row->count) first = s->pair_numbers[row->ids[at]] + UINT64_C(1);
+        if (at + 1 < row->count) second = s->pair_numbers[row->ids[at + 1]] + UINT64_C(1);
+        k[i].key = first << 32 | second;
     }
     order_by_key(k, s->spare + from, count);
     for (uint32_t i = 0, run; i < count; i += run) {

@@ -182,8 +182,9 @@ arena_text(struct arena *arena, const char *text)
 
 /* Adds a remark, unless it is damage that is among the last remarks. ERR_NOMEM. */
 PRINTF_LIKE(4, 5)
-static enum err remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind,
-                       const char *format, ...)
+static enum err
+remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind, const char *format,
+       ...)
 {
     char text[480];
     va_list args;
@@ -224,15 +225,6 @@ struct sizes {
     uint64_t counts[DOUBLINGS][STEPS];
     uint64_t count;
 };
-
-static void
-sizes_add(struct sizes *s, uint64_t size)
-{
-    unsigned bits = 63 - (unsigned)__builtin_clzll(size | STEPS);
-    unsigned row = bits - STEP_BITS < DOUBLINGS ? bits - STEP_BITS : DOUBLINGS - 1;
-    s->counts[row][(size >> row) % STEPS]++;
-    s->count++;
-}
 
 /* Returns the least size of the step that holds the median. Row r holds sizes from 2^(r + 5) on;
  * row 0 also smaller ones. */
@@ -331,7 +323,10 @@ note_commit(void *context, const struct wal_commit_info *c)
 {
     struct log_pass *x = context;
     struct inspect_segment *r = x->result;
-    sizes_add(x->sizes, c->bytes);
+    unsigned bits = 63 - (unsigned)__builtin_clzll(c->bytes | STEPS);
+    unsigned row = bits - STEP_BITS < DOUBLINGS ? bits - STEP_BITS : DOUBLINGS - 1;
+    x->sizes->counts[row][(c->bytes >> row) % STEPS]++;
+    x->sizes->count++;
     if (r->commits++ == 0) r->first_commit_ms = c->realtime_ms;
     r->last_commit_ms = c->realtime_ms;
     if (c->bytes > r->commit_bytes_max) r->commit_bytes_max = c->bytes;

@@ -676,21 +676,6 @@ enter_kind(struct part_merge *m, bool histograms, int64_t t_ms)
     return e;
 }
 
-/* True if the chunk is at least half full: it ends with its last window. */
-static bool
-has_enough(const struct merge_levels *l)
-{
-    return l->sample_count >= chunk_most(l) / 2 ||
-           (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES / 2);
-}
-
-static bool
-is_full(const struct merge_levels *l)
-{
-    return l->sample_count == chunk_most(l) ||
-           (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES);
-}
-
 /* Begins a window of the resolution that is wanted at a time, unless it is in the last one. */
 static enum err
 enter_window(struct part_merge *m, int64_t t_ms)
@@ -700,7 +685,9 @@ enter_window(struct part_merge *m, int64_t t_ms)
     enum err e = OK;
     if (t_ms <= l->window_end_ms && resolution_ms == l->chunk_resolution_ms) return OK;
     bool ends = l->has_open || resolution_ms != l->chunk_resolution_ms ||
-                l->window_end_ms == INT64_MIN || has_enough(l);
+                l->window_end_ms == INT64_MIN ||
+                (l->sample_count >= chunk_most(l) / 2 ||
+                 (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES / 2));
     if (ends) e = all_out(m);
     if (resolution_ms != l->chunk_resolution_ms) l->taken_for_worth = 0;
     l->chunk_resolution_ms = resolution_ms;
@@ -749,7 +736,9 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     int64_t t_ms = batch->times_ms[from];
     *ret_taken = 1;
     enum err e = enter_window(m, t_ms);
-    if (e == OK && l->sample_count > 0 && is_full(l)) {
+    if (e == OK && l->sample_count > 0 &&
+        (l->sample_count == chunk_most(l) ||
+         (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES))) {
         e = l->chunk_resolution_ms == 0 ? chunk_out(m, l->sample_count) : open_window(m);
     }
     if (e) return e;

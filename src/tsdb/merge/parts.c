@@ -8,11 +8,10 @@
  *        |             v                 v
  *        +--------- TENANT_END <---------+
  *
- *     walk.c      WALK: which series have something that stays
- *     labels.c    PAIRS, SERIES: both in order
+ *     parts.c     WALK: which series have something that stays; PAIRS, SERIES: both in order;
+ *                 tenants, metadata, counts
  *     samples.c   SAMPLES, EXEMPLARS: of one series
  *     levels.c    SAMPLES that rollups replace
- *     parts.c     tenants, metadata, counts
  *
  * There may be thousands of tenants, so nothing of the size of a part is made for each of them.
  * Counts of a tenant add up to its samples of the inputs in the window, unless the inputs are

@@ -127,8 +127,6 @@ struct part_merge {
 enum err merge_source_error(struct part_merge *merge, const struct merge_source *source,
                             enum err e);
 
-/* --- walk.c: series that stay ----------------------------------------------------------------- */
-
 /* The fate of a sample or exemplar. */
 enum merge_fate { FATE_STAYS, FATE_OUTSIDE, FATE_DELETED, FATE_EXPIRED };
 enum merge_fate merge_fate(const struct part_merge *merge, const struct merge_source *source,
@@ -140,8 +138,6 @@ void merge_count_fate(struct part_merge *merge, const struct merge_source *sourc
                       enum merge_fate fate, enum ledger_kind kind, uint64_t count);
 /* Returns what the rule of the current series of the source removes; it has one. */
 struct rule_done *merge_removal(struct part_merge *merge, const struct merge_source *source);
-
-/* --- labels.c: pairs and series in order ------------------------------------------------------ */
 
 /* --- samples.c: samples and exemplars of a series --------------------------------------------- */
 

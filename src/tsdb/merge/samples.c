@@ -116,12 +116,6 @@ is_large(const struct block_ref *b)
     return b->count >= enough || b->values.size >= LARGE_BYTES;
 }
 
-static bool
-are_alike(const struct block_ref *a, const struct block_ref *b)
-{
-    return a->codec == b->codec && a->resolution_ms == b->resolution_ms;
-}
-
 /*
  * The run that begins at p[at]: *ret_copied if it is one block to be copied. A run ends before a
  * loose block that is large, or that cannot be joined with the loose one before it.
@@ -138,7 +132,9 @@ run_end(const struct part_merge *m, const struct merge_piece *p, uint32_t at, ui
         bool next_loose = next == end + 1 && p[end].is_clean && !merge_levels_want(m, &p[end]);
         const struct merge_piece *x = &p[end - 1], *y = &p[end];
         if (next_loose && is_large(y->block)) break;
-        if (loose && next_loose && (x->source == y->source || !are_alike(x->block, y->block))) {
+        if (loose && next_loose &&
+            (x->source == y->source || !(x->block->codec == y->block->codec &&
+                                         x->block->resolution_ms == y->block->resolution_ms))) {
             break;
         }
         end = next;
@@ -195,16 +191,6 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
     return m->leveling ? merge_levels_run(m, bytes, samples) : OK;
 }
 
-/* Counts the samples that were left out of a run because they are expired. */
-static void
-count_expired(struct part_merge *m)
-{
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        merge_count_fate(m, m->group[0], FATE_EXPIRED, k, m->interleave.expired_count[k]);
-        m->interleave.expired_count[k] = 0;
-    }
-}
-
 enum err
 merge_samples(struct part_merge *m)
 {
@@ -217,7 +203,13 @@ merge_samples(struct part_merge *m)
         }
         if (e) return e;
         m->merging = batch.count > 0;
-        if (!m->merging) count_expired(m);
+        if (!m->merging) {
+            /* Counts the samples that were left out of a run because they are expired. */
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                merge_count_fate(m, m->group[0], FATE_EXPIRED, k, m->interleave.expired_count[k]);
+                m->interleave.expired_count[k] = 0;
+            }
+        }
         m->work += batch.count;
         if (m->leveling) return m->merging ? merge_levels_take(m, &batch) : merge_levels_end(m);
         m->count.written[ledger_kind_of(batch.kind)] += batch.count;

@@ -286,20 +286,6 @@ link_newest(struct page_cache *c, struct cached_page *p)
 }
 
 static void
-list_locked(struct page_cache *c, struct cached_page *p)
-{
-    assert(!p->listed);
-    struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
-    p->next_in_slot = *slot;
-    *slot = p;
-    link_newest(c, p);
-    p->listed = true;
-    c->stats.bytes += p->memory_bytes;
-    c->stats.pages++;
-    assert(c->stats.bytes <= c->capacity_bytes); /* invariant 2 */
-}
-
-static void
 unlist_locked(struct page_cache *c, struct cached_page *p)
 {
     assert(p->listed);
@@ -439,7 +425,17 @@ keep_cached(struct page_cache *c, struct cached_page *p)
     if (p->memory_bytes <= c->capacity_bytes / 4 &&
         find_locked(c, p->cache_id, p->offset) == NULL) {
         gone = shrink_locked(c, c->capacity_bytes - p->memory_bytes);
-        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
+        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) {
+            assert(!p->listed);
+            struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
+            p->next_in_slot = *slot;
+            *slot = p;
+            link_newest(c, p);
+            p->listed = true;
+            c->stats.bytes += p->memory_bytes;
+            c->stats.pages++;
+            assert(c->stats.bytes <= c->capacity_bytes); /* invariant 2 */
+        }
     }
     size_t slot_count = c->slot_count;
     bool crowded = c->stats.pages > slot_count;
@@ -703,24 +699,7 @@ page_keep_made(struct page_source *s, uint64_t number, struct bytes bytes)
 }
 
 enum err
-page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page_kind *ret_kind,
-           struct why *why)
-{
-    uint8_t header[PAGE_HEADER_BYTES];
-    enum err e = read_header(s, offset, header, why);
-    if (e) return e;
-    struct page_header h = header_unpack(header);
-    *ret_next = offset + PAGE_HEADER_BYTES + h.stored;
-    *ret_kind = (enum page_kind)h.kind;
-    struct cached_page *p;
-    e = page_load(s, offset, &p, why);
-    if (e) return e;
-    mem_free(s->cache->budget, p, p->memory_bytes);
-    return OK;
-}
-
-enum err
-page_describe(struct page_source *s, uint64_t offset, struct page_facts *ret_facts, struct why *why)
+page_check(struct page_source *s, uint64_t offset, struct page_facts *ret_facts, struct why *why)
 {
     uint8_t header[PAGE_HEADER_BYTES];
     enum err e = read_header(s, offset, header, why);
@@ -733,6 +712,10 @@ page_describe(struct page_source *s, uint64_t offset, struct page_facts *ret_fac
         .raw_bytes = h.raw,
         .next = offset + PAGE_HEADER_BYTES + h.stored,
     };
+    struct cached_page *p;
+    e = page_load(s, offset, &p, why);
+    if (e) return e;
+    mem_free(s->cache->budget, p, p->memory_bytes);
     return OK;
 }
 

@@ -109,11 +109,6 @@ const struct page *page_find_made(struct page_source *source, uint64_t number);
 /* Keeps a copy of the bytes, if there is memory and room in the cache. */
 void page_keep_made(struct page_source *source, uint64_t number, struct bytes bytes);
 
-/* Checks the page at `offset` without keeping it; gives the offset after it. For verification. */
-MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
-                               enum page_kind *ret_kind, struct why *why);
-
-/* Reads the header of a page, not its payload. ERR_CORRUPT: no valid header at the offset. */
 struct page_facts {
     enum page_kind kind;
     bool packed;
@@ -121,8 +116,10 @@ struct page_facts {
     uint32_t raw_bytes;    /* size of the unpacked payload */
     uint64_t next;         /* offset after the page */
 };
-MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
-                                  struct page_facts *ret_facts, struct why *why);
+/* Checks the page at `offset` without keeping it, for verification. Facts are given if the header
+ * is valid, also if the payload is damaged. */
+MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset,
+                               struct page_facts *ret_facts, struct why *why);
 
 /* Finds the first place in [from, end) with the header of a page; `end` if not found. */
 MUST_CHECK enum err page_search(struct page_source *source, uint64_t from, uint64_t end,

@@ -322,9 +322,8 @@ UNIT_TEST(test_each_flipped_bit_is_noticed_and_named)
         enum err e = page_get(&g.source, g.offsets[i], page_kind_of(i), &page, &why);
         assert_int_equal(e, ERR_CORRUPT);
         assert_non_null(strstr(why.text, "/part: page at "));
-        uint64_t next;
-        enum page_kind kind;
-        e = page_check(&g.source, g.offsets[i], &next, &kind, NULL);
+        struct page_facts facts;
+        e = page_check(&g.source, g.offsets[i], &facts, NULL);
         assert_int_equal(e, ERR_CORRUPT);
         assert_int_equal(file_write_at(&file, bytes_of(&byte, 1), at, NULL), OK);
         file_close(&file);
@@ -356,10 +355,11 @@ UNIT_TEST(test_checking_walks_from_page_to_page)
     rig_open(&g, 1 << 20, 0);
     uint64_t at = 10;
     for (unsigned i = 0; i < PAGES; i++) {
-        enum page_kind kind;
+        struct page_facts facts;
         assert_int_equal(at, g.offsets[i]);
-        assert_int_equal(page_check(&g.source, at, &at, &kind, NULL), OK);
-        assert_int_equal(kind, page_kind_of(i));
+        assert_int_equal(page_check(&g.source, at, &facts, NULL), OK);
+        assert_int_equal(facts.kind, page_kind_of(i));
+        at = facts.next;
     }
     assert_int_equal(at, g.source.file_bytes);
     rig_close(&g);

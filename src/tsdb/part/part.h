@@ -320,7 +320,7 @@ struct row_range {
     bool with_blocks; /* give the blocks in the time range; else none */
     bool with_stale;  /* see row_reader_want_stale() */
     /* Mark bundles: blocks of histograms, always the same ones of a row, that are worth streaming
-     * together (bundle.h). Only bundles that are wholly in the time range are marked. */
+     * together. Only bundles that are wholly in the time range are marked. */
     bool with_bundles;
     uint32_t rows_max; /* end after this many rows; 0: after the last */
 };

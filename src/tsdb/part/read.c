@@ -705,9 +705,8 @@ pages_walk(struct page_source *source, const struct page_visitor *v, struct why 
     while (at < end && e == OK) {
         struct page_facts facts = {.next = at};
         struct why reason = {""};
-        if (v->page != NULL) e = page_describe(source, at, &facts, &reason);
-        if (e == OK && v->page != NULL) v->page(v->context, &facts);
-        if (e == OK) e = page_check(source, at, &facts.next, &facts.kind, &reason);
+        e = page_check(source, at, &facts, &reason);
+        if (facts.next > at && v->page != NULL) v->page(v->context, &facts);
         if (e == ERR_CORRUPT) {
             v->damaged(v->context, at, &reason);
             e = OK;

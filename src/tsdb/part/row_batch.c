@@ -96,12 +96,6 @@ row_batch_free(struct row_batch *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-static bool
-may_be_bundled(const struct block_ref *b)
-{
-    return block_kind(b) != SAMPLE_FLOAT && b->resolution_ms == 0;
-}
-
 /* The number of blocks that make a bundle with the first one, which may be bundled. */
 static uint32_t
 bundle_end(const struct block_ref *blocks, uint32_t count)
@@ -136,7 +130,8 @@ add_blocks(struct row_batch *b, struct why *why)
     uint32_t count;
     enum err e = row_blocks(b->rows, &blocks, &count, why);
     for (uint32_t i = 0, end; i < count && e == OK; i = end) {
-        bool bundles = b->range.with_bundles && may_be_bundled(&blocks[i]);
+        bool bundles = b->range.with_bundles &&
+                       (block_kind(&blocks[i]) != SAMPLE_FLOAT && blocks[i].resolution_ms == 0);
         end = bundles ? i + bundle_end(blocks + i, count - i) : i + 1;
         bool whole =
             blocks[i].min_ms >= b->range.min_ms && blocks[end - 1].max_ms <= b->range.max_ms;

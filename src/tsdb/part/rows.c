@@ -134,33 +134,6 @@ corrected(unsigned e, int64_t k, int64_t correction)
 }
 
 static bool
-get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
-{
-    struct codec_stats *s = &b->stats;
-    unsigned e = scale & SCALE_EXPONENT_MASK;
-    b->scale = (uint8_t)e;
-    b->is_constant = scale & SCALE_CONSTANT;
-    uint64_t missing = scale & SCALE_MISSING ? cursor_varint(&columns[ROW_MISSING]) : 0;
-    /* In a constant only the last value can be missing: the staleness marker. */
-    if (missing >= b->count || (b->is_constant && missing > 1)) return false;
-    s->number_count = b->count - (uint32_t)missing;
-    int64_t least_off = 0, most_off = 0;
-    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
-    uint64_t spread = b->is_constant ? 0 : cursor_varint(&columns[ROW_SPREADS]);
-    uint64_t sum = part_sum_guess(b->k, spread, s->number_count);
-    if (!b->is_constant) sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
-    if (scale & SCALE_EXTREMES_OFF) {
-        least_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
-        most_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
-    }
-    int64_t sum_off = scale & SCALE_SUM_OFF ? cursor_zigzag(&columns[ROW_CORRECTIONS]) : 0;
-    s->min = corrected(e, b->k, least_off);
-    s->max = corrected(e, (int64_t)((uint64_t)b->k + spread), most_off);
-    s->sum = corrected(e, (int64_t)sum, sum_off);
-    return true;
-}
-
-static bool
 get_stats(struct cursor *columns, struct block_ref *b)
 {
     unsigned scale = cursor_u8(&columns[ROW_SCALES]);
@@ -180,7 +153,28 @@ get_stats(struct cursor *columns, struct block_ref *b)
     } else if ((scale & SCALE_RAW) == SCALE_RAW) {
         return false;
     } else {
-        return get_scaled_stats(columns, scale, b);
+        struct codec_stats *s = &b->stats;
+        unsigned e = scale & SCALE_EXPONENT_MASK;
+        b->scale = (uint8_t)e;
+        b->is_constant = scale & SCALE_CONSTANT;
+        uint64_t missing = scale & SCALE_MISSING ? cursor_varint(&columns[ROW_MISSING]) : 0;
+        /* In a constant only the last value can be missing: the staleness marker. */
+        if (missing >= b->count || (b->is_constant && missing > 1)) return false;
+        s->number_count = b->count - (uint32_t)missing;
+        int64_t least_off = 0, most_off = 0;
+        b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+        uint64_t spread = b->is_constant ? 0 : cursor_varint(&columns[ROW_SPREADS]);
+        uint64_t sum = part_sum_guess(b->k, spread, s->number_count);
+        if (!b->is_constant) sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
+        if (scale & SCALE_EXTREMES_OFF) {
+            least_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+            most_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+        }
+        int64_t sum_off = scale & SCALE_SUM_OFF ? cursor_zigzag(&columns[ROW_CORRECTIONS]) : 0;
+        s->min = corrected(e, b->k, least_off);
+        s->max = corrected(e, (int64_t)((uint64_t)b->k + spread), most_off);
+        s->sum = corrected(e, (int64_t)sum, sum_off);
+        return true;
     }
     return true;
 }
@@ -204,14 +198,6 @@ get_ends(struct cursor *columns, unsigned shape, struct block_ref *b)
         s->last = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
     }
     return resets < b->count;
-}
-
-/* Reads the statistics of a block of floats, whose `count` is set, from the columns of its group.
- * False if they are invalid; a column that is too short fails its cursor. */
-static bool
-row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *b)
-{
-    return get_stats(columns, b) && get_ends(columns, shape, b);
 }
 
 /* True if the block is a constant. */
@@ -773,7 +759,7 @@ get_block(struct row_reader *r, struct block_ref *b)
     if (level > 0) b->resolution_ms = part->info.resolutions[level - 1].resolution_ms;
     if (level > 0 && b->has_starts) return ERR_CORRUPT;
     if (codec == SHAPE_FLOATS) {
-        if (!row_stats_get(r->c, shape, b)) return ERR_CORRUPT;
+        if (!(get_stats(r->c, b) && get_ends(r->c, shape, b))) return ERR_CORRUPT;
     } else if ((shape & (SHAPE_ENDS | SHAPE_ENDS_RAW)) != 0) {
         return ERR_CORRUPT;
     }
@@ -795,27 +781,6 @@ skip_block(struct row_reader *r)
     if (third && !get_item(r, &place)) return ERR_CORRUPT;
     r->blocks_read++;
     return OK;
-}
-
-static enum err
-read_blocks(struct row_reader *r)
-{
-    enum err e = OK;
-    assert(r->known == KNOWN_TIMES); /* invariant 2 */
-    if (!r->items_begun) items_begin(r);
-    while (r->blocks_read < r->first_block && e == OK) {
-        e = skip_block(r);
-    }
-    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
-    for (uint64_t i = 0; i < r->block_count && e == OK; i++) {
-        e = get_block(r, &b[i]);
-    }
-    for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++) {
-        if (r->c[i].bad) e = ERR_CORRUPT;
-    }
-    if (e == OK && r->pairs_rows == r->group_rows && !group_ends_well(r)) e = ERR_CORRUPT;
-    r->known = KNOWN_BLOCKS;
-    return e;
 }
 
 /* --- a row ------------------------------------------------------------------------------------ */
@@ -902,10 +867,22 @@ row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     if (e == OK && r->known < KNOWN_TIMES) e = rows_read_times(r);
     if (e == OK && r->known < KNOWN_BLOCKS) {
-        e = read_blocks(r);
+        assert(r->known == KNOWN_TIMES); /* invariant 2 */
+        if (!r->items_begun) items_begin(r);
+        while (r->blocks_read < r->first_block && e == OK) {
+            e = skip_block(r);
+        }
+        struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+        for (uint64_t i = 0; i < r->block_count && e == OK; i++) {
+            e = get_block(r, &b[i]);
+        }
+        for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++) {
+            if (r->c[i].bad) e = ERR_CORRUPT;
+        }
+        if (e == OK && r->pairs_rows == r->group_rows && !group_ends_well(r)) e = ERR_CORRUPT;
+        r->known = KNOWN_BLOCKS;
         if (e == OK && r->wants_stale) {
             uint32_t number = r->group_first + r->pairs_rows - 1;
-            struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
             e = stale_walk_set(&r->stale, r->index->part, number, b, (uint32_t)r->block_count, why);
             if (e) {
                 forget_page(r);

@@ -67,26 +67,42 @@ set_bytes(uint32_t count)
 }
 
 enum err
-tombstones_new(struct budget *budget, const struct tombstones *from,
-               bool (*keep)(void *context, const struct tombstone *tombstone), void *context,
-               struct tombstone *const *added, uint32_t added_count, struct tombstones **ret_set)
+tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *items,
+              uint32_t count, struct tombstones **ret_set)
 {
-    uint32_t count = added_count;
-    for (uint32_t i = 0; i < from->count; i++) {
-        count += keep(context, from->items[i]);
-    }
     struct tombstones *set = mem_new(budget, set_bytes(count));
     if (set == NULL) return ERR_NOMEM;
     atomic_init(&set->references, 1);
     set->budget = budget;
-    set->last_id = added_count > 0 ? added[added_count - 1]->id : from->last_id;
+    set->last_id = last_id;
+    set->count = count;
+    for (uint32_t i = 0; items != NULL && i < count; i++) {
+        set->items[i] = items[i];
+    }
+    *ret_set = set;
+    return OK;
+}
+
+enum err
+tombstones_new(struct budget *budget, const struct tombstones *from,
+               bool (*keep)(void *context, const struct tombstone *tombstone), void *context,
+               struct tombstone *const *added, uint32_t added_count, struct tombstones **ret_set)
+{
+    struct tombstones *set;
+    uint32_t count = added_count, at = 0;
     for (uint32_t i = 0; i < from->count; i++) {
-        if (keep(context, from->items[i])) set->items[set->count++] = from->items[i];
+        count += keep == NULL || keep(context, from->items[i]);
+    }
+    uint64_t last_id = added_count > 0 ? added[added_count - 1]->id : from->last_id;
+    enum err e = tombstones_of(budget, last_id, NULL, count, &set);
+    if (e) return e;
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (keep == NULL || keep(context, from->items[i])) set->items[at++] = from->items[i];
     }
     for (uint32_t i = 0; i < added_count; i++) {
-        set->items[set->count++] = added[i];
+        set->items[at++] = added[i];
     }
-    assert(set->count == count);
+    assert(at == count);
     for (uint32_t i = 0; i < count; i++) {
         atomic_fetch_add_explicit(&set->items[i]->references, 1, memory_order_relaxed);
     }
@@ -105,23 +121,6 @@ tombstones_unref(struct tombstones *set)
         tombstone_unref(set->items[i]);
     }
     mem_free(set->budget, set, set_bytes(set->count));
-}
-
-enum err
-tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *items,
-              uint32_t count, struct tombstones **ret_set)
-{
-    struct tombstones *set = mem_new(budget, set_bytes(count));
-    if (set == NULL) return ERR_NOMEM;
-    atomic_init(&set->references, 1);
-    set->budget = budget;
-    set->last_id = last_id;
-    set->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        set->items[i] = items[i];
-    }
-    *ret_set = set;
-    return OK;
 }
 
 struct tombstone *

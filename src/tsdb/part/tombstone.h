@@ -46,8 +46,8 @@ MUST_CHECK enum err tombstone_new(struct budget *budget, uint64_t id, struct byt
                                   struct tombstone **ret_tombstone);
 void tombstone_unref(struct tombstone *tombstone);
 
-/* Makes a set of the tombstones of `from` for which `keep` is true, and of those added, in the
- * order of their numbers. ERR_NOMEM. */
+/* Makes a set of the tombstones of `from` for which `keep` is true (NULL: all), and of those added,
+ * in the order of their numbers. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstones *from,
                                    bool (*keep)(void *context, const struct tombstone *tombstone),
                                    void *context, struct tombstone *const *added,

@@ -1,6 +1,6 @@
 /*
  * interleave.c - the merge; see interleave.h. Items are sorted by their first time; one is decoded
- * into a slot when its time comes (interleave_items.c), and the slot is reused when all its samples
+ * into a slot when its time comes, and the slot is reused when all its samples
  * are returned. While one slot alone covers the current time its arrays are shown as they are; only
  * where slots overlap are samples picked one by one. Some items are returned without being decoded.
  *

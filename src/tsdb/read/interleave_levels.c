@@ -151,26 +151,6 @@ rollup_is_hidden(const struct rollup *r, const struct time_range *hidden, uint32
     return false;
 }
 
-/* Removes windows that are hidden, or outside of the range. */
-static void
-slot_select(const struct interleave *m, const struct interleave_item *item, struct level_slot *s)
-{
-    uint32_t end = search_first(i, 0u, s->count, interval_at(s, i).min_ms > m->max_ms);
-    uint32_t from = search_first(i, 0u, end,
-                                 interval_at(s, i).max_ms >= m->min_ms &&
-                                     rollup_end_ms(&s->rollups[i]) >= m->expired_before_ms);
-    s->at = s->count = from;
-    for (uint32_t i = from; i < end; i++) {
-        const struct rollup *r = &s->rollups[i];
-        if (rollup_is_hidden(r, item->hidden, item->hidden_count)) continue;
-        if (s->count < i) {
-            s->rollups[s->count] = *r;
-            if (s->histograms != NULL) s->histograms[s->count] = s->histograms[i];
-        }
-        s->count++;
-    }
-}
-
 static enum err
 decode_histograms(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
                   struct why *why)
@@ -199,7 +179,23 @@ decode(struct interleave *m, const struct interleave_item *item, struct level_sl
         e = block_read_rollups(item->block.part, b, use, l->times, l->bits, s->rollups, &s->count,
                                why);
     }
-    if (e == OK) slot_select(m, item, s);
+    if (e == OK) {
+        /* Removes windows that are hidden, or outside of the range. */
+        uint32_t end = search_first(i, 0u, s->count, interval_at(s, i).min_ms > m->max_ms);
+        uint32_t from = search_first(i, 0u, end,
+                                     interval_at(s, i).max_ms >= m->min_ms &&
+                                         rollup_end_ms(&s->rollups[i]) >= m->expired_before_ms);
+        s->at = s->count = from;
+        for (uint32_t i = from; i < end; i++) {
+            const struct rollup *r = &s->rollups[i];
+            if (rollup_is_hidden(r, item->hidden, item->hidden_count)) continue;
+            if (s->count < i) {
+                s->rollups[s->count] = *r;
+                if (s->histograms != NULL) s->histograms[s->count] = s->histograms[i];
+            }
+            s->count++;
+        }
+    }
     return e;
 }
 

@@ -51,13 +51,11 @@ block_has_numbers(const struct block_ref *b)
     return b->has_stats && b->stats.number_count == b->count;
 }
 
-/* --- interleave_items.c ----------------------------------------------------------------------- */
+/* --- interleave.c ----------------------------------------------------------------------------- */
 
 /* Counts an item as read. ERR_LIMIT: the query has read too many bytes. */
 MUST_CHECK enum err interleave_count_read(struct interleave *interleave,
                                           const struct interleave_item *item, struct why *why);
-
-/* --- interleave.c ----------------------------------------------------------------------------- */
 
 /* Returns the next samples of items that are not rollups: interleave_next() for a series without.
  */

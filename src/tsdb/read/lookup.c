@@ -251,25 +251,6 @@ pair_counts(struct head_lookup *x, uint32_t pair, bool *ret_counts, struct why *
     return OK;
 }
 
-/* Prefetches the memory that pair_counts() and the text of a pair touch, for many at once. */
-static void
-prefetch_pairs(const struct head_lookup *x, const uint32_t *pairs, uint32_t count)
-{
-    const struct registry *r = x->s->registry;
-    for (uint32_t i = 0; i < count; i++) {
-        __builtin_prefetch(registry_pair_use(r, pairs[i]));
-        __builtin_prefetch(registry_pair(r, pairs[i]));
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
-        __builtin_prefetch(registry_pair(r, pairs[i])->field);
-        for (unsigned g = 0; g < 2 && series->count > 0; g++) {
-            if (x->s->gens[g] == NULL) continue;
-            __builtin_prefetch(gen_series(x->s->gens[g], series->first_id));
-        }
-    }
-}
-
 static enum err
 values_by_pair(struct head_lookup *x, const struct registry_name *name, struct why *why)
 {
@@ -277,7 +258,21 @@ values_by_pair(struct head_lookup *x, const struct registry_name *name, struct w
     struct id_walk walk = id_list_walk(&name->pairs);
     enum err e = OK;
     while (e == OK && (count = id_walk_read(&walk, pairs, PAIRS_AT_ONCE)) > 0) {
-        prefetch_pairs(x, pairs, count);
+        /* Prefetches the memory that pair_counts() and the text of a pair touch, for many at once.
+         */
+        const struct registry *r = x->s->registry;
+        for (uint32_t i = 0; i < count; i++) {
+            __builtin_prefetch(registry_pair_use(r, pairs[i]));
+            __builtin_prefetch(registry_pair(r, pairs[i]));
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
+            __builtin_prefetch(registry_pair(r, pairs[i])->field);
+            for (unsigned g = 0; g < 2 && series->count > 0; g++) {
+                if (x->s->gens[g] == NULL) continue;
+                __builtin_prefetch(gen_series(x->s->gens[g], series->first_id));
+            }
+        }
         for (uint32_t i = 0; i < count && e == OK; i++) {
             struct bytes value = pair_label(registry_pair(x->s->registry, pairs[i])).value;
             bool counts;
@@ -528,10 +523,9 @@ row_counts(struct part_lookup *x, uint32_t number, bool *ret_counts, struct why 
                  why);
     if (e) return e;
     q->from_ms = q->rules == NULL ? q->min_ms : query_from_ms(q, labels);
-    interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
     s->number = number;
     q->found = false;
-    e = query_find_block(q, s);
+    e = query_find_block(q, s, why);
     *ret_counts = q->found;
     return e;
 }
@@ -580,19 +574,6 @@ add_lists(const struct part_lookup *x, struct postings_walk *lists, uint32_t fro
     return e;
 }
 
-static enum err
-add_lists_of_names(const struct part_lookup *x, struct postings_walk *lists, uint32_t most,
-                   struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < x->s->index.name_count && e == OK; i++) {
-        const struct part_name *name = &x->s->index.names[i];
-        if (roaring_bitmap_contains(x->found, i)) continue;
-        e = add_lists(x, lists, name->first_pair, name->first_pair + name->pair_count, most, why);
-    }
-    return e;
-}
-
 /* Gathers rows by the lists of pairs [from, end); without a name, by those of all names. */
 static enum err
 gather_lists(struct part_lookup *x, uint32_t from, uint32_t end, struct why *why)
@@ -608,7 +589,14 @@ gather_lists(struct part_lookup *x, uint32_t from, uint32_t end, struct why *why
         lists.list_max = most;
         e = lists.set == NULL ? ERR_NOMEM : OK;
         if (e == OK && x->name != NULL) e = add_lists(x, &lists, from, end, UINT32_MAX, why);
-        if (e == OK && x->name == NULL) e = add_lists_of_names(x, &lists, most, why);
+        if (e == OK && x->name == NULL) {
+            for (uint32_t i = 0; i < x->s->index.name_count && e == OK; i++) {
+                const struct part_name *name = &x->s->index.names[i];
+                if (roaring_bitmap_contains(x->found, i)) continue;
+                e = add_lists(x, &lists, name->first_pair, name->first_pair + name->pair_count,
+                              most, why);
+            }
+        }
         if (e == OK) e = gather_rows(x, postings_set(&lists), why);
         more = lists.cut;
         most = most > UINT32_MAX / LIST_GROWTH ? UINT32_MAX : most * LIST_GROWTH;
@@ -758,32 +746,6 @@ gather(struct store_view *view, const struct query_request *request, const struc
 }
 
 static enum err
-answer_texts(struct view *view, const struct query_request *request, const struct bytes *name,
-             const struct text_sink *to, struct why *why)
-{
-    struct store_view *v = (struct store_view *)view;
-    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
-    struct lookup_texts x = {.budget = budget, .seed = v->head->hash_seed};
-    uint64_t limit = request->hints.limit;
-    if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
-    arena_init(&x.arena, budget, 0, 0);
-    enum err e = gather(v, request, name, to, &x, why);
-    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
-    /* Merges the texts that came in order with the others, sorted. */
-    uint32_t a = 0, b = x.ordered_count, middle = b;
-    if (e == OK && x.count > middle) e = sort_texts(x.items + middle, x.count - middle, budget);
-    uint32_t left = x.wanted == 0 || x.wanted > x.count ? x.count : x.wanted;
-    for (; e == OK && left > 0; left--) {
-        bool first = b == x.count || (a < middle && bytes_compare(x.items[a], x.items[b]) < 0);
-        e = to->each(to->context, x.items[first ? a++ : b++]);
-    }
-    array_free(budget, x.items, x.capacity);
-    mem_free(budget, x.slots, x.slot_count * sizeof *x.slots);
-    arena_fini(&x.arena);
-    return e;
-}
-
-static enum err
 list_series(struct view *view, const struct query_request *request, const struct text_sink *to,
             struct why *why)
 {
@@ -812,5 +774,24 @@ store_look_up(struct view *view, enum lookup_kind kind, const struct query_reque
               struct bytes name, const struct text_sink *to, struct why *why)
 {
     if (kind == LOOKUP_SERIES) return list_series(view, request, to, why);
-    return answer_texts(view, request, kind == LOOKUP_VALUES ? &name : NULL, to, why);
+    struct store_view *v = (struct store_view *)view;
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    struct lookup_texts x = {.budget = budget, .seed = v->head->hash_seed};
+    uint64_t limit = request->hints.limit;
+    if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
+    arena_init(&x.arena, budget, 0, 0);
+    enum err e = gather(v, request, kind == LOOKUP_VALUES ? &name : NULL, to, &x, why);
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
+    /* Merges the texts that came in order with the others, sorted. */
+    uint32_t a = 0, b = x.ordered_count, middle = b;
+    if (e == OK && x.count > middle) e = sort_texts(x.items + middle, x.count - middle, budget);
+    uint32_t left = x.wanted == 0 || x.wanted > x.count ? x.count : x.wanted;
+    for (; e == OK && left > 0; left--) {
+        bool first = b == x.count || (a < middle && bytes_compare(x.items[a], x.items[b]) < 0);
+        e = to->each(to->context, x.items[first ? a++ : b++]);
+    }
+    array_free(budget, x.items, x.capacity);
+    mem_free(budget, x.slots, x.slot_count * sizeof *x.slots);
+    arena_fini(&x.arena);
+    return e;
 }

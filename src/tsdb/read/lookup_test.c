@@ -8,7 +8,7 @@
 #include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
-enum { SERIES = 6000, STAGES = 5 }; /* more than ROWS_FEW of lookup_part.c */
+enum { SERIES = 6000, STAGES = 5 }; /* more than ROWS_FEW of lookup.c */
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 

@@ -654,89 +654,6 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
     return false;
 }
 
-static enum err
-histogram_rollups_are_visible(struct store_query *q, const struct query_source *s,
-                              const struct block_ref *b, const struct time_range *hidden,
-                              uint32_t count, bool *ret_visible)
-{
-    struct arena *arena = &q->interleave.items_arena;
-    int64_t *times = arena_alloc(arena, b->count * sizeof *times);
-    struct histogram_rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
-    uint32_t n;
-    if (times == NULL || rollups == NULL) return ERR_NOMEM;
-    enum err e = block_read_histogram_rollups(s->part, b, times, arena, rollups, &n, NULL);
-    *ret_visible = false;
-    for (uint32_t i = 0; e == OK && i < n && !*ret_visible; i++) {
-        const struct histogram_rollup *h = &rollups[i];
-        struct rollup r = {.first_ms = h->first_ms,
-                           .last_ms = h->last_ms,
-                           .stale_ms = h->stale_ms,
-                           .is_stale = h->is_stale,
-                           .count = h->count};
-        *ret_visible = !rollup_is_hidden(&r, hidden, count);
-    }
-    return e;
-}
-
-/* Finds out whether the block has a window that is not hidden. */
-static enum err
-rollups_are_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
-                    const struct time_range *hidden, uint32_t count, bool *ret_visible)
-{
-    struct arena *arena = &q->interleave.items_arena;
-    if (block_kind(b) != SAMPLE_FLOAT)
-        return histogram_rollups_are_visible(q, s, b, hidden, count, ret_visible);
-    int64_t *times = arena_alloc(arena, b->count * sizeof *times);
-    uint64_t *bits = arena_alloc(arena, b->count * sizeof *bits);
-    struct rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
-    uint32_t n;
-    if (times == NULL || bits == NULL || rollups == NULL) return ERR_NOMEM;
-    enum err e = block_read_rollups(s->part, b, ROLLUP_COUNTS, times, bits, rollups, &n, NULL);
-    *ret_visible = false;
-    for (uint32_t i = 0; e == OK && i < n && !*ret_visible; i++) {
-        *ret_visible = !rollup_is_hidden(&rollups[i], hidden, count);
-    }
-    return e;
-}
-
-/* Finds out whether the block has a sample that is not deleted. Its times are read only if it is
- * not clear without. */
-static enum err
-block_is_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
-                 const struct time_range *hidden, uint32_t count, bool *ret_visible)
-{
-    if (b->resolution_ms > 0) return rollups_are_visible(q, s, b, hidden, count, ret_visible);
-    *ret_visible = !ranges_hold(hidden, count, b->min_ms) || !ranges_hold(hidden, count, b->max_ms);
-    if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
-    int64_t *times = arena_alloc(&q->interleave.items_arena, b->count * sizeof *times);
-    if (times == NULL) return ERR_NOMEM;
-    enum err e = block_read_times(s->part, b, times, NULL);
-    for (uint32_t i = 0; e == OK && i < b->count && !*ret_visible; i++) {
-        *ret_visible = !ranges_hold(hidden, count, times[i]);
-    }
-    return e;
-}
-
-enum err
-query_find_block(struct store_query *q, const struct query_source *s)
-{
-    const struct time_range *hidden;
-    uint32_t hidden_count;
-    if (q->from_ms > q->max_ms) return OK;
-    /* The batch gives only rows with a block in the time range. */
-    if (s->deletion_count == 0 && q->from_ms == q->min_ms) {
-        q->found = true;
-        return OK;
-    }
-    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
-    for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
-        const struct block_ref *b = &s->blocks[i];
-        if (!ranges_meet(block_span(b), (struct time_range){q->from_ms, q->max_ms})) continue;
-        e = block_is_visible(q, s, b, hidden, hidden_count, &q->found);
-    }
-    return e;
-}
-
 enum err
 query_add_blocks(struct store_query *q, const struct query_source *s)
 {
@@ -775,6 +692,31 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
         }
     }
     return OK;
+}
+
+enum err
+query_find_block(struct store_query *q, const struct query_source *s, struct why *why)
+{
+    const struct time_range *hidden, range = {q->from_ms, q->max_ms};
+    struct sample_batch batch;
+    uint32_t hidden_count;
+    if (q->from_ms > q->max_ms) return OK;
+    /* The batch gives only rows with a block in the time range. */
+    q->found |= s->deletion_count == 0 && q->from_ms == q->min_ms;
+    if (q->found) return OK;
+    interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
+    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
+    for (uint32_t i = 0; e == OK && hidden_count == 0 && i < s->block_count; i++) {
+        q->found |= ranges_meet(block_span(&s->blocks[i]), range);
+    }
+    if (e || hidden_count == 0) return e;
+    e = query_add_blocks(q, s);
+    if (e) return e;
+    interleave_begin(&q->interleave);
+    e = interleave_next(&q->interleave, &batch, why);
+    q->found = e == OK && batch.count > 0;
+    interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
+    return e;
 }
 
 enum err
@@ -837,7 +779,7 @@ gather_series(struct store_query *q, const struct query_source *first, struct wh
         s->consumed = true;
         assert(!source_is_head(s) || s->id_at > 0); /* invariant 2 */
         enum err e = source_is_head(s)         ? query_add_head(q, s, s->ids[s->id_at - 1], why)
-                     : q->kind == QUERY_LABELS ? query_find_block(q, s)
+                     : q->kind == QUERY_LABELS ? query_find_block(q, s, why)
                                                : query_add_blocks(q, s);
         if (e) return e;
     }
@@ -1155,6 +1097,10 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->interleave.windows = request->hints.windows;
     q->interleave.times_only = request->hints.times_only;
     q->interleave.rollups = request->hints.rollups;
+    if (kind == QUERY_LABELS || kind == QUERY_TEXTS) { /* for query_find_block() */
+        q->interleave.times_only = true;
+        q->interleave.rollups = ROLLUP_COUNTS;
+    }
     lock_take(&view->head->lock);
     const struct tenant *t = tenant_find(view->head, request->tenant);
     q->tenant = t == NULL ? UINT32_MAX : t->id;

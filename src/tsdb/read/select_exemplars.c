@@ -14,29 +14,6 @@ enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 
 /* --- exemplars of the head -------------------------------------------------------------------- */
 
-/* Lists some of a generation's exemplars that are selected; *at moves on, up to *ret_end. */
-static enum err
-note_some(struct store_query *q, struct query_source *s, unsigned g,
-          const roaring_bitmap_t *matched, uint32_t *at, uint32_t *ret_end, struct why *why)
-{
-    const struct gen *gen = s->gens[g];
-    lock_take(&q->head->lock);
-    enum err e = store_view_check(q->view, why);
-    uint32_t left = SPOTS_AT_ONCE;
-    *ret_end = gen->exemplars.count;
-    for (; *at < *ret_end && left > 0 && e == OK; (*at)++, left--) {
-        const struct gen_exemplar *x = gen_exemplar(gen, *at);
-        if (x->undone || (int32_t)(x->epoch - q->view->seen.epoch) > 0) continue;
-        if (x->t_ms < q->min_ms || x->t_ms > q->max_ms) continue;
-        if (!roaring_bitmap_contains(matched, x->series)) continue;
-        struct exemplar_spot spot = {x->series, x};
-        buf_put(&s->spots, &spot, sizeof spot);
-        e = buf_error(&s->spots);
-    }
-    lock_drop(&q->head->lock);
-    return e || q->control == NULL ? e : query_control_check(q->control, why);
-}
-
 static int
 by_series(const void *a, const void *b)
 {
@@ -53,7 +30,23 @@ head_note_exemplars(struct store_query *q, struct query_source *s, const roaring
     for (unsigned g = 0; g < 2 && e == OK; g++) {
         uint32_t at = 0, end = s->gens[g] == NULL ? 0 : 1;
         while (at < end && e == OK) {
-            e = note_some(q, s, g, matched, &at, &end, why);
+            /* Lists some of the generation's exemplars that are selected. */
+            const struct gen *gen = s->gens[g];
+            lock_take(&q->head->lock);
+            e = store_view_check(q->view, why);
+            uint32_t left = SPOTS_AT_ONCE;
+            end = gen->exemplars.count;
+            for (; at < end && left > 0 && e == OK; at++, left--) {
+                const struct gen_exemplar *x = gen_exemplar(gen, at);
+                if (x->undone || (int32_t)(x->epoch - q->view->seen.epoch) > 0) continue;
+                if (x->t_ms < q->min_ms || x->t_ms > q->max_ms) continue;
+                if (!roaring_bitmap_contains(matched, x->series)) continue;
+                struct exemplar_spot spot = {x->series, x};
+                buf_put(&s->spots, &spot, sizeof spot);
+                e = buf_error(&s->spots);
+            }
+            lock_drop(&q->head->lock);
+            if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
         }
     }
     if (e) return e;
@@ -182,24 +175,6 @@ in_order(const void *a, const void *b)
 }
 
 static enum err
-give(struct exemplar_list *l, const struct exemplar_sink *to)
-{
-    struct exemplar *items = (struct exemplar *)(void *)l->items.at;
-    uint32_t count = (uint32_t)(l->items.size / sizeof *items);
-    enum err e = OK;
-    if (count > 1) qsort(items, count, sizeof *items, in_order);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (i > 0 && exemplar_compare(&items[i - 1], &items[i]) == 0) {
-            if (l->left_out != NULL) l->left_out->exemplars_superseded++;
-            continue;
-        }
-        items[i].series_labels = buf_bytes(&l->query->labels);
-        e = to->each(to->context, &items[i]);
-    }
-    return e;
-}
-
-static enum err
 walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
 {
     struct store_query *q = l->query;
@@ -230,7 +205,19 @@ walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
             e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
         }
         assert(first->consumed || e); /* select.c, invariant 3 */
-        if (e == OK) e = give(l, to);
+        if (e == OK) {
+            struct exemplar *items = (struct exemplar *)(void *)l->items.at;
+            uint32_t count = (uint32_t)(l->items.size / sizeof *items);
+            if (count > 1) qsort(items, count, sizeof *items, in_order);
+            for (uint32_t i = 0; i < count && e == OK; i++) {
+                if (i > 0 && exemplar_compare(&items[i - 1], &items[i]) == 0) {
+                    if (l->left_out != NULL) l->left_out->exemplars_superseded++;
+                    continue;
+                }
+                items[i].series_labels = buf_bytes(&l->query->labels);
+                e = to->each(to->context, &items[i]);
+            }
+        }
         if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
     }

@@ -118,7 +118,8 @@ MUST_CHECK enum err store_samples(struct view *view, const struct query_request 
                                   struct series_set **ret_set, struct why *why);
 /* For labels: sets q->found if a block of the source's current row has a sample at or after
  * q->from_ms in the time range that is not deleted. */
-MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s);
+MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s,
+                                     struct why *why);
 /* For labels: sets q->found if series `id` of the head has a visible sample in the time range. The
  * head lock is held. ERR_NOMEM. */
 MUST_CHECK enum err query_find_samples(struct store_query *q, const struct query_source *s,
@@ -150,7 +151,5 @@ bool query_pass(struct store_query *q, const struct query_source *first);
  * selects, and its ids with their series, in any order. */
 MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_source *s,
                                         const roaring_bitmap_t *matched, struct why *why);
-
-/* --- select_head.c ---------------------------------------------------------------------------- */
 
 #endif

@@ -39,7 +39,7 @@ may_replace(int64_t resolution_ms, const struct interleave_item *item)
 /* Adds what rule `index` applies to: the samples of a series from min_ms to max_ms. */
 static void
 add_of_rule(const struct rules_survey *s, const struct store_query *q, uint32_t index,
-          int64_t resolution_ms, int64_t min_ms, int64_t max_ms)
+            int64_t resolution_ms, int64_t min_ms, int64_t max_ms)
 {
     struct series_cost *to = &s->list[index];
     bool any = false;
@@ -68,7 +68,7 @@ survey_series(const struct rules_survey *s, const struct store_query *q, struct 
         series_rules_find(limits->retention_rules, tenant, labels, &age_ms);
     if (rule != NULL) {
         add_of_rule(s, q, series_rules_index(limits->retention_rules, rule), 0, from_ms,
-                  s->now_ms - age_ms - 1);
+                    s->now_ms - age_ms - 1);
     }
     uint32_t first = tsdb_limits_rule_count(limits);
     for (uint32_t i = limits->level_count; i > 0; i--) {
@@ -81,7 +81,7 @@ survey_series(const struct rules_survey *s, const struct store_query *q, struct 
         if (end_ms > until_ms) end_ms -= level->resolution_ms;
         if (end_ms < from_ms) continue;
         add_of_rule(s, q, first + series_rules_index(level->rules, rule), level->resolution_ms,
-                  from_ms, end_ms);
+                    from_ms, end_ms);
         from_ms = end_ms + 1;
     }
 }
@@ -252,23 +252,6 @@ count_some_of(struct store_query *q, struct query_source *s, struct series_cost 
     return OK;
 }
 
-/* Most series are in nearly all parts, so the largest source counts: labels are not compared. */
-static enum err
-count_some(struct store_query *q, struct series_cost *to, struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-        struct series_cost c;
-        e = count_some_of(q, &q->sources[i], &c, why);
-        if (e) break;
-        if (c.series > to->series) to->series = c.series;
-        to->blocks += c.blocks;
-        to->samples += c.samples;
-        to->bytes += c.bytes;
-    }
-    return e;
-}
-
 /* --- the survey ------------------------------------------------------------------------------- */
 
 /* A control without the limits of the query, whose cost is not known. */
@@ -314,7 +297,19 @@ store_survey(struct view *view, const struct query_request *request, struct seri
     if (e) return e;
     survey.guess = query_guess(q);
     bool few = texts.set_count == 0 || selected(q) <= SERIES_COUNTED_MAX;
-    if (!few) e = count_some(q, &survey.cost, why);
+    if (!few) {
+        /* Most series are in nearly all parts, so the largest source counts: labels are not
+         * compared. */
+        for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+            struct series_cost c;
+            e = count_some_of(q, &q->sources[i], &c, why);
+            if (e) break;
+            if (c.series > survey.cost.series) survey.cost.series = c.series;
+            survey.cost.blocks += c.blocks;
+            survey.cost.samples += c.samples;
+            survey.cost.bytes += c.bytes;
+        }
+    }
     series_set_free(&q->set);
     if (few) e = count_all(of, &texts, &survey, why);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the query");

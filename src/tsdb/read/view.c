@@ -59,27 +59,6 @@ list_families(struct family_list *x, struct bytes tenant_name, struct bytes name
     return OK;
 }
 
-/* Copies the texts of some families; families without a text get no name. */
-static enum err
-copy_texts(const struct family_list *x, uint32_t from, uint32_t count, struct arena *arena,
-           struct metadata *to)
-{
-    enum err e = OK;
-    lock_take(&x->view->head->lock);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        const struct family *f = x->items[from + i];
-        const struct family_text *text = family_text_at(f, x->view->epoch);
-        to[i] = (struct metadata){.family = text == NULL ? bytes_of(NULL, 0) : f->name};
-        if (text == NULL) continue;
-        to[i].type = text->type;
-        to[i].help = arena_copy(arena, text->help);
-        to[i].unit = arena_copy(arena, text->unit);
-        if (to[i].help.at == NULL || to[i].unit.at == NULL) e = ERR_NOMEM;
-    }
-    lock_drop(&x->view->head->lock);
-    return e;
-}
-
 static enum err
 give_families(const struct family_list *x, struct query_control *control,
               enum err (*each)(void *context, const struct metadata *metadata), void *context,
@@ -92,7 +71,19 @@ give_families(const struct family_list *x, struct query_control *control,
     for (uint32_t at = 0, count; at < x->count && e == OK; at += count) {
         count = x->count - at < TEXTS_AT_ONCE ? x->count - at : TEXTS_AT_ONCE;
         arena_reset_to(&arena, ARENA_KEPT_BYTES);
-        e = copy_texts(x, at, count, &arena, texts);
+        /* Copies the texts of some families; families without a text get no name. */
+        lock_take(&x->view->head->lock);
+        for (uint32_t i = 0; i < count && e == OK; i++) {
+            const struct family *f = x->items[at + i];
+            const struct family_text *text = family_text_at(f, x->view->epoch);
+            texts[i] = (struct metadata){.family = text == NULL ? bytes_of(NULL, 0) : f->name};
+            if (text == NULL) continue;
+            texts[i].type = text->type;
+            texts[i].help = arena_copy(&arena, text->help);
+            texts[i].unit = arena_copy(&arena, text->unit);
+            if (texts[i].help.at == NULL || texts[i].unit.at == NULL) e = ERR_NOMEM;
+        }
+        lock_drop(&x->view->head->lock);
         if (e == OK && control != NULL) e = query_control_check(control, why);
         for (uint32_t i = 0; i < count && e == OK; i++) {
             if (texts[i].family.at != NULL) e = each(context, &texts[i]);

@@ -85,35 +85,6 @@ struct flush {
     struct why *why;
 };
 
-/* Sorts the series of a tenant that the generation holds, and their label pairs. Both get numbers.
- */
-static enum err
-tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
-{
-    uint32_t count = 0, id;
-    lock_take(&f->db->head.lock);
-    const struct registry_tenant *t = registry_tenant(f->registry, tenant);
-    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
-    lock_drop(&f->db->head.lock);
-    while (id_walk_next(&walk, &id) && id < f->series_max) {
-        const struct gen_series *s = gen_series(f->gen, id);
-        bool empty = s == NULL || gen_series_is_empty(s);
-        if (!empty || f->marks[id]) f->order[count++] = id;
-    }
-    buf_clear(&f->pairs);
-    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs, NULL, NULL);
-    if (e == OK) {
-        e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->db->flush_budget);
-    }
-    if (e) return e;
-    assert(count <= f->series_max);
-    for (uint32_t i = 0; i < count; i++) {
-        f->series_numbers[f->order[i]] = i;
-    }
-    *ret_series = count;
-    return OK;
-}
-
 static enum err
 write_series(struct flush *f, uint32_t id)
 {
@@ -230,10 +201,29 @@ write_family(struct flush *f, const struct family *x)
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
 {
-    uint32_t series_count;
     arena_reset_to(&f->tenant_arena, ARENA_KEPT_BYTES);
-    enum err e = tenant_order(f, tenant->id, &series_count);
+    /* Sorts the series that the generation holds, and their label pairs. Both get numbers. */
+    uint32_t series_count = 0, id;
+    lock_take(&f->db->head.lock);
+    const struct registry_tenant *t = registry_tenant(f->registry, tenant->id);
+    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
+    lock_drop(&f->db->head.lock);
+    while (id_walk_next(&walk, &id) && id < f->series_max) {
+        const struct gen_series *s = gen_series(f->gen, id);
+        bool empty = s == NULL || gen_series_is_empty(s);
+        if (!empty || f->marks[id]) f->order[series_count++] = id;
+    }
+    buf_clear(&f->pairs);
+    enum err e =
+        pairs_number(f->registry, f->order, series_count, f->pair_numbers, &f->pairs, NULL, NULL);
+    if (e == OK) {
+        e = series_sort(f->registry, f->pair_numbers, f->order, series_count, &f->db->flush_budget);
+    }
     if (e) return e;
+    assert(series_count <= f->series_max);
+    for (uint32_t i = 0; i < series_count; i++) {
+        f->series_numbers[f->order[i]] = i;
+    }
     const uint32_t *pairs = (const uint32_t *)(const void *)f->pairs.at;
     uint32_t pair_count = (uint32_t)(f->pairs.size / sizeof *pairs);
     if (series_count == 0 && tenant->family_count == 0) return OK;
@@ -245,8 +235,7 @@ write_tenant(struct flush *f, const struct tenant *tenant)
         /* In label order series lie anywhere in memory: the next ones are prefetched. */
         enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
         if (i + SERIES_AHEAD < series_count) {
-            uint32_t id = f->order[i + SERIES_AHEAD];
-            gen_prefetch_series(f->gen, registry_series(f->registry, id));
+            gen_prefetch_series(f->gen, registry_series(f->registry, f->order[i + SERIES_AHEAD]));
             const struct gen_series *near = gen_series(f->gen, f->order[i + CHUNKS_AHEAD]);
             if (near != NULL) __builtin_prefetch(near->open.bytes);
             if (near != NULL) __builtin_prefetch(near->open.bytes + 64);

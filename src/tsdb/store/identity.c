@@ -273,18 +273,18 @@ identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
         damage->samples[k] += lost[k];
 }
 
-static enum identity_finding
+static enum tsdb_identity
 finding_of(enum err e)
 {
     switch (e) {
     case OK:
-        return IDENTITY_SAME;
+        return TSDB_IDENTITY_SAME;
     case ERR_MISSING:
-        return IDENTITY_FIRST;
+        return TSDB_IDENTITY_FIRST;
     case ERR_CORRUPT:
-        return IDENTITY_CHANGED;
+        return TSDB_IDENTITY_CHANGED;
     default: /* the file may be readable later, so it is kept */
-        return IDENTITY_UNKEPT;
+        return TSDB_IDENTITY_UNKEPT;
     }
 }
 
@@ -297,15 +297,15 @@ identity_open(struct identity *x, struct env *env, const char *dir, struct ident
     enum err e = env_random(env, fresh, sizeof fresh);
     if (e) return why_set(ret_reason, e, "cannot get random bytes for an id");
     x->finding = finding_of(recognise(x, log, ret_reason));
-    if (x->finding != IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
+    if (x->finding != TSDB_IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
     note_log(x, log);
     x->renewed_ns =
         env_monotonic_ns(env) - IDENTITY_RENEW_MS * NS_PER_MS; /* renewed by the next call */
-    if (x->finding == IDENTITY_UNKEPT) return OK;
+    if (x->finding == TSDB_IDENTITY_UNKEPT) return OK;
     /* The id must be durable before it is used: otherwise an older copy could have the same id. */
     x->kept = renew(x, true, ret_reason) == OK;
     if (x->kept) return OK;
-    x->finding = IDENTITY_UNKEPT;
+    x->finding = TSDB_IDENTITY_UNKEPT;
     memcpy(x->id, fresh, sizeof fresh);
     return OK;
 }

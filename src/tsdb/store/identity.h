@@ -12,22 +12,16 @@
 #define TSDB_STORE_IDENTITY_H
 
 #include "sys/env.h"
+#include "tsdb/tsdb.h"
 #include "wal/wal.h"
 
 enum { IDENTITY_BYTES = 16, IDENTITY_RENEW_MS = 5000 };
-
-enum identity_finding {
-    IDENTITY_SAME,    /* it is the directory that was last open under this id */
-    IDENTITY_FIRST,   /* it has had no id so far */
-    IDENTITY_CHANGED, /* it is another directory, or that is not known: the id is new */
-    IDENTITY_UNKEPT,  /* the id could not be written: it is new, and of this run only */
-};
 
 struct identity {
     struct env *env;
     const char *dir;
     uint8_t id[IDENTITY_BYTES];
-    enum identity_finding finding;
+    enum tsdb_identity finding;
     bool kept;
     uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero if there was no log */
     uint64_t end_pos;                   /* end of the log at the last renewal */
@@ -49,8 +43,8 @@ struct identity_log {
 /*
  * Finds out which id the directory has, or gives it one; that is durable on return. The directory
  * is locked, and its log, which ends at `end_pos`, is recovered. `dir` outlives the identity.
- * Errors do not make it fail: see IDENTITY_UNKEPT. `ret_reason` says what was found in
- * IDENTITY_CHANGED and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
+ * Errors do not make it fail: see TSDB_IDENTITY_UNKEPT. `ret_reason` says what was found in
+ * TSDB_IDENTITY_CHANGED and _UNKEPT. ERR_IO: there is no randomness.
  */
 MUST_CHECK enum err identity_open(struct identity *identity, struct env *env, const char *dir,
                                   struct identity_log log, struct why *ret_reason);

@@ -46,7 +46,7 @@ log_at(uint64_t end_pos)
     return (struct identity_log){.id = LOG, .end_pos = end_pos};
 }
 
-static enum identity_finding
+static enum tsdb_identity
 open_at(struct rig *rig, const char *dir, uint64_t end_pos)
 {
     rig->why.text[0] = '\0';
@@ -55,9 +55,9 @@ open_at(struct rig *rig, const char *dir, uint64_t end_pos)
 }
 
 static void
-expect_finding(struct rig *rig, const char *dir, uint64_t end_pos, enum identity_finding want)
+expect_finding(struct rig *rig, const char *dir, uint64_t end_pos, enum tsdb_identity want)
 {
-    enum identity_finding is = open_at(rig, dir, end_pos);
+    enum tsdb_identity is = open_at(rig, dir, end_pos);
     if (is != want) fail_msg("finding %d instead of %d: %s", is, want, rig->why.text);
 }
 
@@ -119,16 +119,16 @@ UNIT_TEST(test_the_same_directory_has_the_same_id)
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     keep_id(&rig, id);
     for (uint64_t pos = 100; pos < 1000; pos += 100) {
-        expect_finding(&rig, "db", pos, IDENTITY_SAME);
+        expect_finding(&rig, "db", pos, TSDB_IDENTITY_SAME);
         must(renew_at(&rig, pos + 10));
         must(renew_at(&rig, pos + 20));
         sim_env_kill(rig.sim);
     }
     must(env_rename(rig.env, "db", "moved", NULL));
-    expect_finding(&rig, "moved", 1000, IDENTITY_SAME);
+    expect_finding(&rig, "moved", 1000, TSDB_IDENTITY_SAME);
     assert_true(has_id(&rig, id));
     rig_fini(&rig);
 }
@@ -140,10 +140,10 @@ UNIT_TEST(test_a_log_that_still_has_no_segment_is_the_same_log)
     struct identity_log none = {.id = NULL, .end_pos = 100};
     must(identity_open(&rig.identity, rig.env, "db", none, &rig.why));
     must(identity_open(&rig.identity, rig.env, "db", none, &rig.why));
-    assert_int_equal(rig.identity.finding, IDENTITY_SAME);
-    expect_finding(&rig, "db", 200, IDENTITY_SAME);
+    assert_int_equal(rig.identity.finding, TSDB_IDENTITY_SAME);
+    expect_finding(&rig, "db", 200, TSDB_IDENTITY_SAME);
     must(identity_open(&rig.identity, rig.env, "db", none, &rig.why));
-    assert_int_equal(rig.identity.finding, IDENTITY_CHANGED); /* its files were removed */
+    assert_int_equal(rig.identity.finding, TSDB_IDENTITY_CHANGED); /* its files were removed */
     rig_fini(&rig);
 }
 
@@ -152,15 +152,15 @@ UNIT_TEST(test_a_copy_has_an_id_of_its_own)
     struct rig rig;
     uint8_t id[IDENTITY_BYTES], other[IDENTITY_BYTES];
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     keep_id(&rig, id);
     copy_all(&rig, "db", "copy", HOW_NEW_FILES);
-    expect_finding(&rig, "copy", 100, IDENTITY_CHANGED);
+    expect_finding(&rig, "copy", 100, TSDB_IDENTITY_CHANGED);
     assert_false(has_id(&rig, id));
     keep_id(&rig, other);
-    expect_finding(&rig, "copy", 100, IDENTITY_SAME);
+    expect_finding(&rig, "copy", 100, TSDB_IDENTITY_SAME);
     assert_true(has_id(&rig, other));
-    expect_finding(&rig, "db", 100, IDENTITY_SAME);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_SAME);
     assert_true(has_id(&rig, id));
     rig_fini(&rig);
 }
@@ -173,11 +173,11 @@ UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
                 struct rig rig;
                 uint8_t id[IDENTITY_BYTES];
                 rig_init(&rig, 1);
-                expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+                expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
                 keep_id(&rig, id);
                 copy_all(&rig, "db", "copy", HOW_NEW_FILES);
                 /* The server was restarted, or went on. */
-                if (renewals % 2 == 0) expect_finding(&rig, "db", 110, IDENTITY_SAME);
+                if (renewals % 2 == 0) expect_finding(&rig, "db", 110, TSDB_IDENTITY_SAME);
                 for (unsigned i = 0; i < renewals; i++) {
                     must(renew_at(&rig, 120 + i));
                 }
@@ -185,7 +185,7 @@ UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
                     if (which >> i & 1) copy_file(&rig, "copy", "db", FILES[i], how);
                 }
                 /* The log is the copy's, whichever other files are. */
-                expect_finding(&rig, "db", 100, IDENTITY_CHANGED);
+                expect_finding(&rig, "db", 100, TSDB_IDENTITY_CHANGED);
                 assert_false(has_id(&rig, id));
                 rig_fini(&rig);
             }
@@ -198,15 +198,15 @@ UNIT_TEST(test_a_log_that_is_older_or_another_one_is_recognised)
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     keep_id(&rig, id);
     must(renew_at(&rig, 200));
-    expect_finding(&rig, "db", 199, IDENTITY_CHANGED);
+    expect_finding(&rig, "db", 199, TSDB_IDENTITY_CHANGED);
     assert_non_null(strstr(rig.why.text, "its log ends at position 199, but had reached 200"));
     assert_false(has_id(&rig, id));
     struct identity_log other = {.id = OTHER_LOG, .end_pos = 300};
     must(identity_open(&rig.identity, rig.env, "db", other, &rig.why));
-    assert_int_equal(rig.identity.finding, IDENTITY_CHANGED);
+    assert_int_equal(rig.identity.finding, TSDB_IDENTITY_CHANGED);
     rig_fini(&rig);
 }
 
@@ -216,7 +216,7 @@ UNIT_TEST(test_hard_links_to_a_directory_are_a_copy)
         struct rig rig;
         uint8_t id[IDENTITY_BYTES];
         rig_init(&rig, 1);
-        expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+        expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
         keep_id(&rig, id);
         must(env_mkdir(rig.env, "links", NULL));
         for (unsigned i = 0; i < FILE_COUNT; i++) {
@@ -229,7 +229,7 @@ UNIT_TEST(test_hard_links_to_a_directory_are_a_copy)
         for (unsigned i = 0; i < renewals; i++) {
             must(renew_at(&rig, 120 + i));
         }
-        expect_finding(&rig, "links", 200, IDENTITY_CHANGED);
+        expect_finding(&rig, "links", 200, TSDB_IDENTITY_CHANGED);
         assert_false(has_id(&rig, id));
         rig_fini(&rig);
     }
@@ -241,7 +241,7 @@ UNIT_TEST(test_a_directory_that_was_touched_is_the_same)
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     keep_id(&rig, id);
     for (unsigned i = 0; i < FILE_COUNT; i++) {
         char path[64];
@@ -249,7 +249,7 @@ UNIT_TEST(test_a_directory_that_was_touched_is_the_same)
         if (env_link(rig.env, path, "db/other", NULL) != OK) continue;
         must(env_unlink(rig.env, "db/other", NULL));
     }
-    expect_finding(&rig, "db", 100, IDENTITY_SAME);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_SAME);
     assert_true(has_id(&rig, id));
     rig_fini(&rig);
 }
@@ -261,7 +261,7 @@ UNIT_TEST(test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone)
     struct file file;
     uint64_t size = 0;
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     must(file_open(rig.env, "db/IDENTITY", FILE_READ, &file, NULL));
     must(file_size(&file, &size, NULL));
     must(file_close(&file));
@@ -274,9 +274,9 @@ UNIT_TEST(test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone)
         must(sim_env_damage(rig.sim, "db/IDENTITY", at));
         enum err e = identity_check(rig.env, "db", NULL);
         assert_true(e == ERR_CORRUPT || e == ERR_UNSUPPORTED);
-        enum identity_finding finding = open_at(&rig, "db", 100);
-        if (e == ERR_CORRUPT) assert_int_equal(finding, IDENTITY_CHANGED);
-        if (e == ERR_UNSUPPORTED) assert_int_equal(finding, IDENTITY_UNKEPT);
+        enum tsdb_identity finding = open_at(&rig, "db", 100);
+        if (e == ERR_CORRUPT) assert_int_equal(finding, TSDB_IDENTITY_CHANGED);
+        if (e == ERR_UNSUPPORTED) assert_int_equal(finding, TSDB_IDENTITY_UNKEPT);
         if (e == ERR_UNSUPPORTED) assert_int_equal(identity_check(rig.env, "db", NULL), e);
         assert_false(has_id(&rig, id));
     }
@@ -307,7 +307,7 @@ UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
                 struct rig rig;
                 uint8_t id[IDENTITY_BYTES];
                 rig_init(&rig, nth);
-                expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+                expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
                 keep_id(&rig, id);
                 copy_all(&rig, "db", "copy", HOW_NEW_FILES);
                 fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, forever});
@@ -323,7 +323,7 @@ UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
                     for (unsigned i = 0; i < FILE_COUNT; i++) {
                         copy_file(&rig, "copy", "db", FILES[i], nth % 2 ? HOW_IN_PLACE : 0);
                     }
-                    expect_finding(&rig, "db", 100, IDENTITY_CHANGED);
+                    expect_finding(&rig, "db", 100, TSDB_IDENTITY_CHANGED);
                     assert_false(has_id(&rig, id));
                 } else {
                     open_at(&rig, "db", 120);
@@ -342,7 +342,7 @@ UNIT_TEST(test_a_renewal_that_fails_leaves_the_directory_known)
         struct rig rig;
         uint8_t id[IDENTITY_BYTES];
         rig_init(&rig, nth);
-        expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+        expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
         keep_id(&rig, id);
         must(renew_at(&rig, 110));
         fault_env_arm(rig.fe, (struct fault){FAULT_ENOSPC, nth, true});
@@ -350,7 +350,7 @@ UNIT_TEST(test_a_renewal_that_fails_leaves_the_directory_known)
         bool fired = fault_env_fired(rig.fe);
         fault_env_disarm(rig.fe);
         sim_env_kill(rig.sim);
-        expect_finding(&rig, "db", 130, IDENTITY_SAME);
+        expect_finding(&rig, "db", 130, TSDB_IDENTITY_SAME);
         assert_true(has_id(&rig, id));
         rig_fini(&rig);
         if (!fired) break;
@@ -362,10 +362,10 @@ UNIT_TEST(test_where_nothing_can_be_written_the_id_is_of_this_run_only)
     struct rig rig;
     uint8_t id[IDENTITY_BYTES], other[IDENTITY_BYTES];
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     keep_id(&rig, id);
     fault_env_arm(rig.fe, (struct fault){FAULT_ENOSPC, 1, true});
-    expect_finding(&rig, "db", 110, IDENTITY_UNKEPT);
+    expect_finding(&rig, "db", 110, TSDB_IDENTITY_UNKEPT);
     assert_false(has_id(&rig, id));
     keep_id(&rig, other);
     assert_true(rig.why.text[0] != '\0');
@@ -384,7 +384,7 @@ UNIT_TEST(test_a_lost_end_of_the_log_is_counted_once)
     struct wal_damage damage = {.end_pos = 150, .totals = {[LEDGER_FLOAT] = 4}};
     struct identity_log log = log_at(200);
     rig_init(&rig, 1);
-    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     log.totals[LEDGER_FLOAT] = 10;
     sim_env_advance_ns(rig.sim, IDENTITY_RENEW_MS * NS_PER_MS);
     must(identity_renew(&rig.identity, log, &rig.why));

@@ -392,18 +392,6 @@ log_replay_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t star
  * through the previous one: they are prefetched in sequence. */
 enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
 
-static void
-approach(struct log_replay *r, const struct record_columns *c, uint64_t i)
-{
-    const struct gen *gen = r->db->head.active;
-    const struct series *s = NULL;
-    if (i + SERIES_AHEAD < c->count) __builtin_prefetch(series_find(r, c->refs[i + SERIES_AHEAD]));
-    if (i + SAMPLES_AHEAD < c->count) s = series_find(r, c->refs[i + SAMPLES_AHEAD]);
-    if (s != NULL) gen_prefetch_series(gen, s);
-    s = i + CHUNK_AHEAD < c->count ? series_find(r, c->refs[i + CHUNK_AHEAD]) : NULL;
-    if (s != NULL) gen_prefetch_chunk(gen, s);
-}
-
 static enum err
 log_replay_histogram(void *context, const struct record_histogram *h)
 {
@@ -455,7 +443,14 @@ put_floats(struct log_replay *r, struct bytes payload, struct why *why)
     for (uint64_t i = 0; e == OK && i < columns.count; i++) {
         struct record_float f = record_float_at(&columns, i);
         struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
-        approach(r, &columns, i);
+        const struct gen *gen = r->db->head.active;
+        const struct series *s = NULL;
+        if (i + SERIES_AHEAD < columns.count)
+            __builtin_prefetch(series_find(r, columns.refs[i + SERIES_AHEAD]));
+        if (i + SAMPLES_AHEAD < columns.count) s = series_find(r, columns.refs[i + SAMPLES_AHEAD]);
+        if (s != NULL) gen_prefetch_series(gen, s);
+        s = i + CHUNK_AHEAD < columns.count ? series_find(r, columns.refs[i + CHUNK_AHEAD]) : NULL;
+        if (s != NULL) gen_prefetch_chunk(gen, s);
         e = log_replay_sample(r, f.ref, f.t_ms, f.start_ms, &v);
     }
     return e;
@@ -477,19 +472,6 @@ put_exemplars(struct log_replay *r, struct bytes payload, struct why *why)
     if (r->series_left) e = record_each_exemplar(payload, want_of_exemplar, r);
     if (e == OK) e = series_again(r, why);
     return e ? e : record_each_exemplar(payload, put_exemplar, r);
-}
-
-/* Ends a request, whose last record is its ledger record. Without accepted samples the log does not
- * record its sender. */
-static void
-end_request(struct log_replay *r, struct tenant *tenant, const struct ledger *change, int64_t at_ms)
-{
-    bool has_samples = change->count[LEDGER_FLOAT][LEDGER_ACCEPTED] > 0 ||
-                       change->count[LEDGER_HISTOGRAM][LEDGER_ACCEPTED] > 0;
-    bool is_known = r->origin == TSDB_FROM_SENDER && has_samples && at_ms != 0;
-    if (is_known) tenant->arrivals.sent_ms = at_ms;
-    ledger_add(&tenant->total, change);
-    r->origin = TSDB_FROM_SENDER;
 }
 
 static enum err
@@ -534,7 +516,17 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     case WAL_LEDGER:
         e = record_ledger(record->payload, &name, &change);
         if (e == OK) e = tenant_find_or_add(&db->head, name, &tenant);
-        if (e == OK) end_request(r, tenant, &change, record->realtime_ms);
+        if (e == OK) {
+            /* Ends a request, whose last record is its ledger record. Without accepted samples the
+             * log does not record its sender. */
+            bool has_samples = change.count[LEDGER_FLOAT][LEDGER_ACCEPTED] > 0 ||
+                               change.count[LEDGER_HISTOGRAM][LEDGER_ACCEPTED] > 0;
+            bool is_known =
+                r->origin == TSDB_FROM_SENDER && has_samples && record->realtime_ms != 0;
+            if (is_known) tenant->arrivals.sent_ms = record->realtime_ms;
+            ledger_add(&tenant->total, &change);
+            r->origin = TSDB_FROM_SENDER;
+        }
         break;
     default:
         break;
@@ -608,23 +600,6 @@ count_damage(struct log_replay *r, const struct wal_damage *damage)
     }
 }
 
-static void
-replay_fini(struct log_replay *r)
-{
-    struct budget *budget = &r->db->flush_budget;
-    for (uint32_t i = 0; i < r->page_count; i++)
-        ref_page_free(r, &r->pages[i], true);
-    array_free(budget, r->pages, r->page_capacity);
-    table_fini(&r->page_table, budget);
-    for (uint32_t i = 0; i < r->part_count; i++)
-        part_unref(r->parts[i]);
-    array_free(budget, r->parts, r->part_capacity);
-    array_free(budget, r->wanted, r->wanted_capacity);
-    wal_reader_close(r->again);
-    arena_fini(&r->scratch);
-    arena_fini(&r->again_scratch);
-}
-
 /* Parts take less space than the generations they are made of. */
 static bool
 disk_is_low(struct tsdb *db)
@@ -682,7 +657,18 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
     arena_init(&r.again_scratch, &db->flush_budget, 0, 0);
     enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
     if (e == OK) e = replayed(&r, &ret_opening->damage, why);
-    replay_fini(&r);
+    struct budget *budget = &r.db->flush_budget;
+    for (uint32_t i = 0; i < r.page_count; i++)
+        ref_page_free(&r, &r.pages[i], true);
+    array_free(budget, r.pages, r.page_capacity);
+    table_fini(&r.page_table, budget);
+    for (uint32_t i = 0; i < r.part_count; i++)
+        part_unref(r.parts[i]);
+    array_free(budget, r.parts, r.part_capacity);
+    array_free(budget, r.wanted, r.wanted_capacity);
+    wal_reader_close(r.again);
+    arena_fini(&r.scratch);
+    arena_fini(&r.again_scratch);
     atomic_store(&db->head.budget.limit_bytes, limit);
     lock_drop(&db->head.lock);
     return e;

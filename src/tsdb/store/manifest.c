@@ -83,20 +83,6 @@ list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *
 }
 
 static enum err
-part_fields(const struct fields *f, struct arena *arena, struct manifest *m)
-{
-    enum err e = list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
-    for (uint32_t i = 0; e == OK && i < m->part_count; i++) {
-        struct part_entry *p = &m->parts[i];
-        field_varint(f, &p->number);
-        field_le64(f, &p->from_pos);
-        field_le64(f, &p->to_pos);
-        field_varint(f, &p->applied);
-    }
-    return e;
-}
-
-static enum err
 tenant_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
     enum err e =
@@ -231,34 +217,6 @@ receipt_windows(const struct fields *f, struct manifest *m)
     }
 }
 
-/* The totals are the last fields of version 5, if they are known. Later versions say so. */
-static void
-log_totals_fields(const struct fields *f, struct manifest *m)
-{
-    uint8_t known = m->log_totals_known;
-    if (m->has_receipts)
-        field_u8(f, &known);
-    else if (f->to == NULL)
-        known = !m->no_times && fields_follow(f);
-    fields_check(f, known <= 1);
-    m->log_totals_known = known == 1;
-    if (m->log_totals_known) field_varints(f, m->log_totals, LEDGER_KIND_COUNT);
-}
-
-static void
-part_times(const struct fields *f, struct manifest *m)
-{
-    for (uint32_t i = 0; i < m->part_count; i++) {
-        struct time_range *time = &m->parts[i].time;
-        if (m->no_times) {
-            *time = (struct time_range){INT64_MIN, INT64_MAX};
-            continue;
-        }
-        field_zigzag(f, &time->min_ms);
-        field_zigzag(f, &time->max_ms);
-    }
-}
-
 /* Lists that are read are allocated in `arena`. */
 static enum err
 manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
@@ -272,7 +230,14 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     field_zigzag(f, &m->newest_ms);
     field_zigzag(f, &m->retention_now_ms);
     field_fixed(f, m->log_id, sizeof m->log_id);
-    enum err e = part_fields(f, arena, m);
+    enum err e = list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->part_count; i++) {
+        struct part_entry *p = &m->parts[i];
+        field_varint(f, &p->number);
+        field_le64(f, &p->from_pos);
+        field_le64(f, &p->to_pos);
+        field_varint(f, &p->applied);
+    }
     if (e == OK) e = tenant_fields(f, arena, m);
     field_varint(f, &m->last_tombstone);
     if (e == OK) {
@@ -286,8 +251,28 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
         e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
     }
     if (e == OK) field_varints(f, m->removed, m->removed_count);
-    if (e == OK) part_times(f, m);
-    if (e == OK) log_totals_fields(f, m);
+    if (e == OK) {
+        for (uint32_t i = 0; i < m->part_count; i++) {
+            struct time_range *time = &m->parts[i].time;
+            if (m->no_times) {
+                *time = (struct time_range){INT64_MIN, INT64_MAX};
+                continue;
+            }
+            field_zigzag(f, &time->min_ms);
+            field_zigzag(f, &time->max_ms);
+        }
+    }
+    if (e == OK) {
+        /* The totals are the last fields of version 5, if they are known. Later versions say so. */
+        uint8_t known = m->log_totals_known;
+        if (m->has_receipts)
+            field_u8(f, &known);
+        else if (f->to == NULL)
+            known = !m->no_times && fields_follow(f);
+        fields_check(f, known <= 1);
+        m->log_totals_known = known == 1;
+        if (m->log_totals_known) field_varints(f, m->log_totals, LEDGER_KIND_COUNT);
+    }
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
     if (e == OK && m->has_rules) e = rolled_fields(f, arena, m);

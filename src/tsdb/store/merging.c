@@ -14,8 +14,8 @@
  * this, so check_counts() returns an error.
  *
  * Merges leave out samples past their rule of retention, and roll up samples that are old enough
- * for a level of downsampling. rewriting.c plans merges of parts that are only written again for
- * that.
+ * for a level of downsampling. Other merges only write parts again
+ * for that.
  *
  * Invariants:
  * 1. A merge has at most one output for each window of its plan.
@@ -173,16 +173,6 @@ add_removable(void *context, struct bytes tenant, struct bytes labels,
     }
 }
 
-/* Estimates the percentage of a part's samples that are past their rules, by some of its series. */
-static enum err
-estimate_removable(struct merging *g, struct part *part, uint32_t rows_max, unsigned *ret_percent)
-{
-    struct estimate x = {.g = g, .part = part};
-    enum err e = sample_rows(g, part, rows_max, add_removable, &x);
-    *ret_percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
-    return e;
-}
-
 /* Plans to rewrite the first part of which enough is past its rules. */
 static MUST_CHECK enum err
 merging_plan_rules(struct merging *g, const struct plan_part *parts,
@@ -203,8 +193,12 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
         if (parts[i].fixed || !part_merge_may_expire(&rules, part_info(v->parts[i]))) continue;
         if (parts[i].bytes > options->bytes_max) continue; /* until there is room for its copy */
         if (part_is_within_rules(v->parts[i], serial, g->rules_now_ms)) continue;
+        /* Estimates the percentage of a part's samples that are past their rules, by some of its
+         * series. */
+        struct estimate x = {.g = g, .part = v->parts[i]};
         enum err e =
-            estimate_removable(g, v->parts[i], all ? UINT32_MAX : ROWS_ESTIMATED, &percent);
+            sample_rows(g, v->parts[i], all ? UINT32_MAX : ROWS_ESTIMATED, add_removable, &x);
+        percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
         if (percent > 0 && percent >= enough) {
@@ -233,19 +227,6 @@ level_before_ms(const struct part_merge_level *level, struct bytes tenant, struc
     return end_ms > before_ms ? end_ms - level->resolution_ms : end_ms;
 }
 
-/* The times of the first window of a block that lies in the partition as a whole; it may be after
- * the block. False without such a window. */
-static bool
-first_window(const struct block_ref *b, int64_t resolution_ms, struct time_range partition,
-             struct time_range *ret_window)
-{
-    int64_t end_ms = rollup_window_end(block_span(b).min_ms, resolution_ms);
-    if (end_ms < INT64_MIN + 2 * resolution_ms || end_ms > INT64_MAX - resolution_ms) return false;
-    if (end_ms - resolution_ms + 1 < partition.min_ms) end_ms += resolution_ms;
-    *ret_window = (struct time_range){end_ms - resolution_ms + 1, end_ms};
-    return end_ms <= partition.max_ms;
-}
-
 /* True if a level may replace something of the block since the last merge of the part, and that
  * may be worth it. */
 static bool
@@ -255,7 +236,13 @@ is_replaceable(const struct estimate *x, const struct part_merge_level *level,
     struct time_range span = block_span(b), window;
     if (b->resolution_ms >= level->resolution_ms) return false;
     if (span.max_ms > before_ms || span.max_ms <= done_before_ms) return false;
-    if (!first_window(b, level->resolution_ms, x->partition, &window)) return false;
+    /* The first window that lies in the partition as a whole: it may be after the block. */
+    int64_t end_ms = rollup_window_end(block_span(b).min_ms, level->resolution_ms);
+    if (end_ms < INT64_MIN + 2 * level->resolution_ms || end_ms > INT64_MAX - level->resolution_ms)
+        return false;
+    if (end_ms - level->resolution_ms + 1 < x->partition.min_ms) end_ms += level->resolution_ms;
+    window = (struct time_range){end_ms - level->resolution_ms + 1, end_ms};
+    if (end_ms > x->partition.max_ms) return false;
     if (window.min_ms > span.max_ms || window.max_ms > before_ms) return false;
     uint64_t windows = (uint64_t)(span.max_ms - span.min_ms) / level->resolution_ms + 1;
     if (b->resolution_ms == 0 && b->count / LEVEL_SAMPLES_MIN < windows) return false;
@@ -288,17 +275,6 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
     }
 }
 
-/* Estimates the percentage of a part's bytes that levels may replace. */
-static enum err
-estimate_replaceable(struct merging *g, struct part *part, uint64_t *ret_percent)
-{
-    struct estimate x = {.g = g, .part = part};
-    x.partition = partition_of(part_info(part)->time.min_ms, env_realtime_ms(g->db->env));
-    enum err e = sample_rows(g, part, ROWS_ESTIMATED, add_replaceable, &x);
-    *ret_percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
-    return e;
-}
-
 static bool
 levels_concern(const struct merging *g, const struct part *part)
 {
@@ -324,7 +300,12 @@ merging_plan_levels(struct merging *g, const struct plan_part *parts,
     for (uint32_t i = 0; i < v->part_count; i++) {
         uint64_t percent;
         if (parts[i].fixed || !levels_concern(g, v->parts[i])) continue;
-        enum err e = estimate_replaceable(g, v->parts[i], &percent);
+        /* Estimates the percentage of a part's bytes that levels may replace. */
+        struct estimate x = {.g = g, .part = v->parts[i]};
+        x.partition =
+            partition_of(part_info(v->parts[i])->time.min_ms, env_realtime_ms(g->db->env));
+        enum err e = sample_rows(g, v->parts[i], ROWS_ESTIMATED, add_replaceable, &x);
+        percent = x.all == 0 ? 0 : x.wanted * 100 / x.all;
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
         if (percent < (full ? 1 : LEVEL_PERCENT)) continue;
@@ -361,16 +342,6 @@ expired_before_ms(struct tsdb *db, int64_t *ret_kept_ms)
     lock_drop(&db->head.lock);
     *ret_kept_ms = kept;
     return none ? INT64_MIN : now - kept;
-}
-
-/* Returns a reference to the rules by which merges may remove samples; NULL without rules. */
-static struct series_rules *
-rules_to_apply(struct tsdb *db, int64_t *ret_now_ms)
-{
-    lock_take(&db->head.lock);
-    struct series_rules *rules = retention_rules(&db->head, ret_now_ms);
-    lock_drop(&db->head.lock);
-    return rules;
 }
 
 /* Takes the levels of downsampling; none while the clock is not trusted. */
@@ -760,24 +731,6 @@ show_merge(struct merging *g, uint32_t outputs_done)
     lock_drop(&g->db->live.lock);
 }
 
-static void
-note_inputs(struct merging *g)
-{
-    uint64_t exemplars = 0;
-    g->now = (struct tsdb_merge_now){.parts = g->plan.input_count,
-                                     .outputs = g->plan.window_count,
-                                     .level = (uint8_t)level_of(&g->plan),
-                                     .time = {INT64_MAX, INT64_MIN},
-                                     .since_ms = env_realtime_ms(g->db->env)};
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        const struct part_info *info = part_info(g->live[i]);
-        g->now.bytes += info->file_bytes;
-        count_kinds(info->sample_count, &g->now.samples, &exemplars);
-        if (info->time.min_ms < g->now.time.min_ms) g->now.time.min_ms = info->time.min_ms;
-        if (info->time.max_ms > g->now.time.max_ms) g->now.time.max_ms = info->time.max_ms;
-    }
-}
-
 static bool
 rules_concern_inputs(const struct merging *g)
 {
@@ -834,7 +787,19 @@ merge_all(struct merging *g)
             arena_new(&g->arena, (series_rules_count(level->rules) + 1u) * sizeof *level->rolled);
         if (level->rolled == NULL) return ERR_NOMEM;
     }
-    note_inputs(g);
+    uint64_t exemplars = 0;
+    g->now = (struct tsdb_merge_now){.parts = g->plan.input_count,
+                                     .outputs = g->plan.window_count,
+                                     .level = (uint8_t)level_of(&g->plan),
+                                     .time = {INT64_MAX, INT64_MIN},
+                                     .since_ms = env_realtime_ms(g->db->env)};
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        const struct part_info *info = part_info(g->live[i]);
+        g->now.bytes += info->file_bytes;
+        count_kinds(info->sample_count, &g->now.samples, &exemplars);
+        if (info->time.min_ms < g->now.time.min_ms) g->now.time.min_ms = info->time.min_ms;
+        if (info->time.max_ms > g->now.time.max_ms) g->now.time.max_ms = info->time.max_ms;
+    }
     for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
         show_merge(g, w);
         e = merge_window(g, w, expired);
@@ -885,7 +850,9 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     uint64_t cleaned = options->held_from - 1; /* UINT64_MAX for 0: all */
     uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN ? cleaned : 0);
     g.version = live_pin(&db->live);
-    g.rules = rules_to_apply(db, &g.rules_now_ms);
+    lock_take(&db->head.lock);
+    g.rules = retention_rules(&db->head, &g.rules_now_ms);
+    lock_drop(&db->head.lock);
     take_levels(&g);
     enum err e = tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL,
                                 0, &g.due);

@@ -160,13 +160,6 @@ report_begin(struct tsdb *db, const struct tsdb_limits *limits, struct rule_repo
 }
 
 static void
-report_end(struct rule_report *report)
-{
-    arena_fini(&report->arena);
-    buf_fini(&report->tenants);
-}
-
-static void
 add_done(struct tsdb_rule *to, const struct rule_done *done)
 {
     to->samples += done->samples[LEDGER_FLOAT] + done->samples[LEDGER_HISTOGRAM];
@@ -245,7 +238,8 @@ tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
         struct tsdb_rule others = {.downsamples = i == 1};
         if (add_done_by_others(&report, &others)) each(context, &others);
     }
-    report_end(&report);
+    arena_fini(&report.arena);
+    buf_fini(&report.tenants);
     tsdb_limits_drop_rules(&limits);
 }
 

@@ -70,7 +70,8 @@ find_sized(const struct sizing *s, enum tsdb_size_kind kind, struct label label,
 }
 
 static enum err
-add_size(struct sizing *s, enum tsdb_size_kind kind, struct label label, double bytes, double samples)
+add_size(struct sizing *s, enum tsdb_size_kind kind, struct label label, double bytes,
+         double samples)
 {
     uint64_t hash = hash_bytes(label.value, hash_bytes(label.name, kind));
     struct sized *x = find_sized(s, kind, label, hash);

@@ -11,7 +11,6 @@
  *     one.
  */
 #include "tsdb/store/store.h"
-#include "tsdb/store/store.h"
 
 #include "base/text/hex.h"
 #include "model/series_rules.h"
@@ -512,16 +511,10 @@ open_all(struct tsdb *db, const struct tsdb_limits *limits, struct arena *arena,
     lock_drop(&db->head.lock);
     begin_retention(db, limits, !has_content);
     if (!writes) return OK;
-    static const enum tsdb_identity findings[] = {
-        [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
-        [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
-        [IDENTITY_CHANGED] = TSDB_IDENTITY_CHANGED,
-        [IDENTITY_UNKEPT] = TSDB_IDENTITY_UNKEPT,
-    };
     struct why reason = {""};
     e = identity_open(&db->identity, db->env, db->dir, log_of(db), &reason);
     if (e) return why_set(why, e, "%s", reason.text);
-    opening->identity = findings[db->identity.finding];
+    opening->identity = db->identity.finding;
     snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
     hex_print(bytes_of(db->identity.id, IDENTITY_BYTES), db->name_id);
     snapshots_sweep(db);
@@ -612,29 +605,23 @@ tsdb_free(struct tsdb *db)
     mem_free(NULL, db, sizeof *db);
 }
 
-/* Takes the rules of levels that stay as they are from the limits before: other ones would be
- * merged for again. */
-static void
-levels_keep(struct tsdb_limits *limits, const struct tsdb_limits *before)
-{
-    for (uint32_t i = 0; i < limits->level_count; i++) {
-        struct tsdb_level *level = &limits->levels[i];
-        for (uint32_t k = 0; k < before->level_count; k++) {
-            const struct tsdb_level *old = &before->levels[k];
-            bool same = old->resolution_ms == level->resolution_ms &&
-                        series_rules_equal(old->rules, level->rules);
-            if (same) level->rules = old->rules;
-        }
-    }
-}
-
 void
 tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
     const struct store_edit nothing_else = {0};
     lock_take(&db->head.lock);
     struct tsdb_limits before = db->head.limits, next = *limits;
-    levels_keep(&next, &before);
+    /* Takes the rules of levels that stay as they are from the limits before: other ones would be
+     * merged for again. */
+    for (uint32_t i = 0; i < next.level_count; i++) {
+        struct tsdb_level *level = &next.levels[i];
+        for (uint32_t k = 0; k < before.level_count; k++) {
+            const struct tsdb_level *old = &before.levels[k];
+            bool same = old->resolution_ms == level->resolution_ms &&
+                        series_rules_equal(old->rules, level->rules);
+            if (same) level->rules = old->rules;
+        }
+    }
     levels_ref(&next);
     bool changed = head_set_limits(&db->head, &next);
     levels_unref(&before);
@@ -744,18 +731,6 @@ look_now_and_then(struct tsdb *db, struct why *why)
     return tsdb_look_at_dir(db, why);
 }
 
-/* Commits the batch as it is at the beginning. Drops the lock while writing. */
-static enum err
-commit_unlocked(struct tsdb *db, struct why *why)
-{
-    assert(lock_is_mine(&db->head.lock)); /* invariant 2 */
-    bool taken = wal_take(db->wal);
-    lock_drop(&db->head.lock);
-    enum err e = taken ? wal_commit(db->wal, why) : OK;
-    lock_take(&db->head.lock);
-    return e;
-}
-
 /* Cuts the head at the end of the log, or of the parts if the log has lost its end: the next commit
  * is after both. */
 static enum err
@@ -776,7 +751,14 @@ tsdb_commit(struct tsdb *db, struct why *why)
     lock_take(&db->head.lock);
     bool cut = db->head.cut_wanted && db->head.frozen == NULL;
     if (e) wal_bring_down(db->wal);
-    if (e == OK) e = commit_unlocked(db, why);
+    if (e == OK) {
+        /* Commits the batch as it is at the beginning. Drops the lock while writing. */
+        assert(lock_is_mine(&db->head.lock)); /* invariant 2 */
+        bool taken = wal_take(db->wal);
+        lock_drop(&db->head.lock);
+        e = taken ? wal_commit(db->wal, why) : OK;
+        lock_take(&db->head.lock);
+    }
     if (e == OK && cut && wal_take(db->wal)) e = wal_commit(db->wal, why);
     head_epoch_moved(&db->head);
     if (e) {

@@ -260,8 +260,6 @@ MUST_CHECK enum err rules_write(struct tsdb *db, const struct store_edit *edit, 
 void rules_counted(struct tsdb *db);
 void rules_free(struct tsdb *db);
 
-/* --- rule_reports.c --------------------------------------------------------------------------- */
-
 /* Returns a number that no other levels of this process have; 0 for none. */
 uint64_t levels_number(const struct tsdb_limits *limits);
 /* Adds up the rollups of parts by resolution, the finest first. ERR_NOMEM. */

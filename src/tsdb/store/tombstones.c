@@ -13,7 +13,6 @@
  *    store's.
  * 3. Matchers belong either to the selector or to the tombstone.
  *
- * receipts.c has the receipts of deletions, and undoes them.
  */
 #include "base/text/time_text.h"
 #include "model/storage_layout.h"
@@ -656,14 +655,6 @@ count_selected(struct tsdb *db, const struct version *v, const struct tombstone 
     return deletion_selects(db, v, t, NULL, ret, why);
 }
 
-static bool
-keeps_any(void *context, const struct tombstone *tombstone)
-{
-    (void)context;
-    (void)tombstone;
-    return true;
-}
-
 /* Exchanges the version for one in which the tombstone hides samples, too. */
 static enum err
 hide_in(struct tsdb *db, struct tombstone *tombstone, struct version **version)
@@ -675,7 +666,7 @@ hide_in(struct tsdb *db, struct tombstone *tombstone, struct version **version)
         next->parts[i] = old->parts[i];
         part_ref(next->parts[i]);
     }
-    e = tombstones_new(&db->cache_budget, old->tombstones, keeps_any, NULL, &tombstone, 1,
+    e = tombstones_new(&db->cache_budget, old->tombstones, NULL, NULL, &tombstone, 1,
                        &next->tombstones);
     version_unref(e ? next : old);
     if (e == OK) *version = next;

@@ -252,26 +252,6 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     return e;
 }
 
-/* Compares the rollups of each resolution with the root, unless some could not be read. */
-static void
-verify_resolutions(struct verify *v, const struct part_info *info, bool whole)
-{
-    for (uint32_t i = 0; i < info->resolution_count; i++) {
-        const struct rollup_facts *r = &info->resolutions[i];
-        const struct rollup_facts *found =
-            rollup_facts_find(v->rolled.resolutions, v->rolled.resolution_count, r->resolution_ms);
-        char resolution[TIME_TEXT_BYTES], from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
-        report_line(
-            v, "part %016" PRIx64 ", windows of %s: %" PRIu64 " rows, %" PRIu64 " bytes, %s to %s",
-            info->number, time_print_duration(r->resolution_ms, resolution), r->rows, r->bytes,
-            time_print(r->time.min_ms, from), time_print(r->time.max_ms, to));
-        if (!whole || (found != NULL && memcmp(found, r, sizeof *r) == 0)) continue;
-        report_line(v, "part %016" PRIx64 ": windows of %s are not those that its root counts",
-                    info->number, resolution);
-        v->report->damaged_places++;
-    }
-}
-
 static enum err
 verify_part(struct verify *v, const struct part_entry *named)
 {
@@ -291,7 +271,23 @@ verify_part(struct verify *v, const struct part_entry *named)
                 " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
                 info->number, info->series_count, info->sample_count[0], info->sample_count[1],
                 info->sample_count[2], info->file_bytes);
-    verify_resolutions(v, info, e == OK && v->report->damaged_places == damaged_before);
+    /* Compares the rollups of each resolution with the root, unless some could not be read. */
+    for (uint32_t i = 0; i < info->resolution_count; i++) {
+        const struct rollup_facts *r = &info->resolutions[i];
+        const struct rollup_facts *found =
+            rollup_facts_find(v->rolled.resolutions, v->rolled.resolution_count, r->resolution_ms);
+        char resolution[TIME_TEXT_BYTES], from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+        report_line(
+            v, "part %016" PRIx64 ", windows of %s: %" PRIu64 " rows, %" PRIu64 " bytes, %s to %s",
+            info->number, time_print_duration(r->resolution_ms, resolution), r->rows, r->bytes,
+            time_print(r->time.min_ms, from), time_print(r->time.max_ms, to));
+        if (!(e == OK && v->report->damaged_places == damaged_before) ||
+            (found != NULL && memcmp(found, r, sizeof *r) == 0))
+            continue;
+        report_line(v, "part %016" PRIx64 ": windows of %s are not those that its root counts",
+                    info->number, resolution);
+        v->report->damaged_places++;
+    }
     part_unref(part);
     return e;
 }
@@ -464,24 +460,6 @@ report_rules(struct verify *v)
     }
 }
 
-/* Rules of retention removed at most what has expired, and those of downsampling replaced at most
- * what is downsampled: late samples are joined with windows by no rule. */
-static void
-compare_rules(struct verify *v)
-{
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t removed = 0, replaced = 0;
-        for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-            removed += v->manifest.removals[i].done.samples[k];
-        }
-        for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
-            replaced += v->manifest.rolled[i].done.samples[k];
-        }
-        compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, removed);
-        compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, replaced);
-    }
-}
-
 static enum err
 verify_all(struct verify *v)
 {
@@ -516,7 +494,19 @@ verify_all(struct verify *v)
         }
     }
     report_rules(v);
-    compare_rules(v);
+    /* Rules of retention removed at most what has expired, and those of downsampling replaced at
+     * most what is downsampled: late samples are joined with windows by no rule. */
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t removed = 0, replaced = 0;
+        for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
+            removed += v->manifest.removals[i].done.samples[k];
+        }
+        for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
+            replaced += v->manifest.rolled[i].done.samples[k];
+        }
+        compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, removed);
+        compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, replaced);
+    }
     if (v->orphans > 0) {
         report_line(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
         v->report->damaged_places++;

@@ -20,10 +20,10 @@
  *  3. The columns of floats hold at most slice_floats <= SLICE_FLOATS samples.
  *  4. Series of the scratch's `series` record are in the slice's registry.
  */
+#include "tsdb/head/ingest/ingest.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "model/tenant_name.h"
-#include "tsdb/head/ingest/ingest.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -193,29 +193,6 @@ approach(struct ingest *in, uint32_t first)
         come_close(in, first + i);
     for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
         come_closest(in, first + i);
-}
-
-/* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
-static void
-ingest_approach_first(struct ingest *in, uint32_t first)
-{
-    if (in->last_gen != in->gen->number) in->last = NULL; /* its registry may be freed */
-    in->guesses[(first - 1) % GUESSES] = in->last;
-    approach(in, first);
-}
-
-/* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
-static void
-ingest_approach_next(struct ingest *in, uint32_t number)
-{
-    if (in->by_key) {
-        hash_key(in, number + KEY_AHEAD);
-        guess_by_key(in, number + SERIES_AHEAD);
-    } else {
-        guess_by_order(in, number + KEY_AHEAD - 1);
-    }
-    come_close(in, number + SAMPLES_AHEAD);
-    come_closest(in, number + CHUNK_AHEAD);
 }
 
 /* --- resolving -------------------------------------------------------------------------------- */
@@ -503,25 +480,6 @@ take_piece(struct ingest *in, struct ingest_cursor *at, struct ingest_need *need
     return p;
 }
 
-/* Adds the needs of a piece whose series is known. */
-static void
-need_series(const struct ingest *in, const struct ingest_piece *p, struct ingest_need *need)
-{
-    if (p->series->defined_in != (uint32_t)in->log.segment) {
-        need->series_bytes +=
-            RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, p->series);
-    }
-    /* A request may name a series twice, so the series' present state says nothing about later. */
-    struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    need->head_bytes +=
-        gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
-        p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
-    for (uint32_t i = 0; i < p->histograms.count; i++) {
-        const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
-        need->head_bytes += 6 * rw_histogram_bytes(h) + 4096;
-    }
-}
-
 enum err
 ingest_reserve(struct ingest *in, const struct ingest_need *need)
 {
@@ -627,14 +585,26 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
 {
     struct ingest_need need = {0};
     uint32_t count = 0;
-    ingest_approach_first(in, at->series);
+    /* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
+    if (in->last_gen != in->gen->number) in->last = NULL; /* its registry may be freed */
+    in->guesses[(at->series - 1) % GUESSES] = in->last;
+    approach(in, at->series);
     while (at->series < in->request->series_count && count < SLICE_PIECES) {
         if (need.floats >= in->s->slice_floats || need.histogram_bytes >= SLICE_BYTES ||
             need.exemplar_bytes >= SLICE_BYTES || need.series_bytes >= SLICE_BYTES ||
             need.head_bytes >= 8 * (size_t)SLICE_BYTES) {
             break;
         }
-        ingest_approach_next(in, at->series);
+        /* Guess and prefetch the series from `first` on, when a slice begins; then before each one.
+         */
+        if (in->by_key) {
+            hash_key(in, at->series + KEY_AHEAD);
+            guess_by_key(in, at->series + SERIES_AHEAD);
+        } else {
+            guess_by_order(in, at->series + KEY_AHEAD - 1);
+        }
+        come_close(in, at->series + SAMPLES_AHEAD);
+        come_closest(in, at->series + CHUNK_AHEAD);
         struct ingest_piece p = take_piece(in, at, &need);
         enum reject reason;
         enum err e;
@@ -654,7 +624,21 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
         }
         e = gen_series_get(in->gen, p.series, &p.samples);
         if (e) return gather_failed(in, e);
-        need_series(in, &p, &need);
+        /* Adds the needs of a piece whose series is known. */
+        if (p.series->defined_in != (uint32_t)in->log.segment) {
+            need.series_bytes +=
+                RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, p.series);
+        }
+        /* A request may name a series twice, so the series' present state says nothing about later.
+         */
+        struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
+        need.head_bytes +=
+            gen_append_reserve(p.samples, &v, p.floats.count + p.histograms.count) +
+            p.floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
+        for (uint32_t i = 0; i < p.histograms.count; i++) {
+            const struct rw_histogram *h = &in->request->histograms[p.histograms.first + i];
+            need.head_bytes += 6 * rw_histogram_bytes(h) + 4096;
+        }
         e = ingest_series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "not enough memory for metadata");
         in->s->pieces[count++] = p;

@@ -134,7 +134,7 @@ bool ingest_leave_undecided(struct ingest *in, const struct ingest_piece *piece,
  * lock. */
 bool ingest_undecided_in_parts(const struct tsdb_undecided *undecided);
 
-/* --- 1. resolve (ingest_resolve.c) ------------------------------------------------------------ */
+/* --- 1. resolve ------------------------------------------------------------------------------ */
 
 /* --- 2. reserve (ingest.c) -------------------------------------------------------------------- */
 

@@ -108,34 +108,6 @@ record_floats(struct scratch *s, struct buf *to)
     to->size = (size_t)(p - to->at);
 }
 
-/* Appends a series to the scratch's `series`: reference and labels, of which most equal those of
- * the series before and are left out. */
-static void
-record_series(struct scratch *s, const struct registry *registry, const struct series *series)
-{
-    static const struct series_pairs NONE;
-    const struct series_pairs *now = series->pairs, *last = &NONE;
-    uint64_t last_ref = 0, mask = 0;
-    assert(series->id < registry->series.count); /* invariant 4 */
-    if (s->series_last != NULL) {
-        last = s->series_last->pairs;
-        last_ref = series_ref(registry, s->series_last);
-    }
-    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
-        if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
-    }
-    buf_put_zigzag(&s->series, (int64_t)(series_ref(registry, series) - last_ref));
-    buf_put_varint(&s->series, now->count);
-    buf_put_varint(&s->series, mask);
-    for (uint32_t i = 0; i < now->count; i++) {
-        if (i < RECORD_MASK_BITS && (mask >> i & 1) == 0) continue;
-        const struct pair *p = registry_pair(registry, now->ids[i]);
-        buf_put(&s->series, p->field, p->field_size);
-    }
-    s->series_last = series;
-    s->series_count++;
-}
-
 /* --- append ----------------------------------------------------------------------------------- */
 
 /* The request must wait for the epoch of a sample that it repeats. */
@@ -160,7 +132,29 @@ ingest_define(struct ingest *in, struct series *series)
 {
     if (series->defined_in == (uint32_t)in->log.segment) return;
     series->defined_in = (uint32_t)in->log.segment;
-    record_series(in->s, in->gen->registry, series);
+    /* Appends a series to the scratch's `series`: reference and labels, of which most equal those
+     * of the series before and are left out. */
+    static const struct series_pairs NONE;
+    const struct series_pairs *now = series->pairs, *last = &NONE;
+    uint64_t last_ref = 0, mask = 0;
+    assert(series->id < in->gen->registry->series.count); /* invariant 4 */
+    if (in->s->series_last != NULL) {
+        last = in->s->series_last->pairs;
+        last_ref = series_ref(in->gen->registry, in->s->series_last);
+    }
+    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
+        if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
+    }
+    buf_put_zigzag(&in->s->series, (int64_t)(series_ref(in->gen->registry, series) - last_ref));
+    buf_put_varint(&in->s->series, now->count);
+    buf_put_varint(&in->s->series, mask);
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (i < RECORD_MASK_BITS && (mask >> i & 1) == 0) continue;
+        const struct pair *p = registry_pair(in->gen->registry, now->ids[i]);
+        buf_put(&in->s->series, p->field, p->field_size);
+    }
+    in->s->series_last = series;
+    in->s->series_count++;
 }
 
 /* Judges a sample, and puts it into the head if it is accepted: then true, and it must be logged.

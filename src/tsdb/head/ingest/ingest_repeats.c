@@ -279,30 +279,6 @@ search_part(struct undecided_search *x, const struct tombstones *tombstones)
     return e == ERR_NOMEM || e == ERR_CANCELED ? e : OK;
 }
 
-static enum err
-search_parts(struct tsdb_undecided *d, int64_t until_ns, struct why *why)
-{
-    struct budget *budget = &d->head->budget;
-    struct undecided_search x = {.undecided = d, .until_ns = until_ns};
-    arena_init(&x.arena, budget, 0, 0);
-    arena_init(&x.block, budget, 0, 0);
-    struct version *version = live_pin(d->head->live);
-    enum err e = OK;
-    for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
-        x.part = version->parts[i];
-        const struct part_info *info = part_info(x.part);
-        if (!part_may_hold(d, x.part) || !any_is_open_in(d, info->time.min_ms, info->time.max_ms))
-            continue;
-        e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
-    }
-    version_unref(version);
-    arena_fini(&x.block);
-    arena_fini(&x.arena);
-    return e == ERR_NOMEM
-               ? why_set(why, e, "not enough memory to look for samples that are sent again")
-               : OK;
-}
-
 /* --- counting --------------------------------------------------------------------------------- */
 
 static enum err
@@ -347,7 +323,26 @@ enum err
 tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns, struct ingest_result *result,
                 struct why *why)
 {
-    enum err e = search_parts(undecided, until_ns, why);
+    struct budget *budget = &undecided->head->budget;
+    struct undecided_search x = {.undecided = undecided, .until_ns = until_ns};
+    arena_init(&x.arena, budget, 0, 0);
+    arena_init(&x.block, budget, 0, 0);
+    struct version *version = live_pin(undecided->head->live);
+    enum err e = OK;
+    for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
+        x.part = version->parts[i];
+        const struct part_info *info = part_info(x.part);
+        if (!part_may_hold(undecided, x.part) ||
+            !any_is_open_in(undecided, info->time.min_ms, info->time.max_ms))
+            continue;
+        e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
+    }
+    version_unref(version);
+    arena_fini(&x.block);
+    arena_fini(&x.arena);
+    e = e == ERR_NOMEM
+            ? why_set(why, e, "not enough memory to look for samples that are sent again")
+            : OK;
     if (e == OK || e == ERR_CANCELED) e = count_undecided(undecided, result, why);
     tsdb_undecided_free(undecided);
     return e;

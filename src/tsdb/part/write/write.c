@@ -6,7 +6,6 @@
  *     write_blocks.c      samples become blocks in pages of values and times
  *     write_rows.c        rows wait for the offsets of those pages
  *     write_postings.c    the series of each pair
- *     write_index.c       label values, exemplars, metadata
  *     write.c             tenants, and the file
  *
  * Invariants:

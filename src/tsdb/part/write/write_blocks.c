@@ -88,16 +88,6 @@ part_columns_clear(struct part_writer *w)
     return OK;
 }
 
-/* Makes room for a column. Old columns may be forgotten: series that share one come together. */
-static enum err
-columns_room(struct part_writer *w)
-{
-    uint32_t more = w->column_capacity * 2;
-    if (w->column_count < w->column_capacity / 2) return OK;
-    bool fits = more <= COLUMNS_MAX && more * sizeof *w->columns * 3 / 2 <= w->memory_bytes / 4;
-    return fits ? columns_resize(w, more) : part_columns_clear(w);
-}
-
 /* The column with this hash, or the place in the table where it goes. */
 static struct written_column *
 column_find(struct part_writer *w, XXH128_hash_t hash, uint32_t count)
@@ -124,15 +114,21 @@ static enum err
 place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
              struct page_place *ret_place, struct why *why)
 {
-    enum err e = columns_room(w);
-    if (e) return e;
+    /* Makes room for a column. Old columns may be forgotten: series that share one come together.
+     */
+    if (w->column_count >= w->column_capacity / 2) {
+        uint32_t more = w->column_capacity * 2;
+        bool fits = more <= COLUMNS_MAX && more * sizeof *w->columns * 3 / 2 <= w->memory_bytes / 4;
+        enum err e = fits ? columns_resize(w, more) : part_columns_clear(w);
+        if (e) return e;
+    }
     XXH128_hash_t hash = XXH3_128bits_withSeed(encoded.at, encoded.size, ~w->seed);
     struct written_column *c = column_find(w, hash, count);
     if (c->count != 0) {
         *ret_place = c->place;
         return OK;
     }
-    e = blocks_place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
+    enum err e = blocks_place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
     if (e == OK) column_set(w, c, (struct written_column){hash, count, *ret_place});
     return e;
 }
@@ -252,23 +248,6 @@ struct rollups_to_write {
     uint32_t count;                            /* of floats */
 };
 
-/* Encodes the first times of the rollups of the first `rows` rows. */
-static enum err
-encode_first_times(struct part_writer *w, const struct rollups_to_write *rollups, uint32_t rows)
-{
-    enum err e = OK;
-    buf_clear(&w->first_times);
-    if (rollups->floats != NULL) {
-        codec_rollups_encode_times(w->scratch, rollups->floats, rollups->count,
-                                   rollups->resolution_ms, &w->first_times);
-    } else if (rollups->histograms != NULL) {
-        e = codec_histogram_rollups_encode_times(w->scratch, &w->histogram_arena,
-                                                 rollups->histograms, rows, rollups->resolution_ms,
-                                                 &w->first_times);
-    }
-    return e ? e : buf_error(&w->first_times);
-}
-
 /* Encodes and places what the first `rows` rows and first times do not say of their rollups. */
 static enum err
 place_rollups(struct part_writer *w, const struct rollups_to_write *rollups, uint32_t rows,
@@ -305,7 +284,17 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     assert(count > 0);    /* invariant 4 */
     assert(count <= all); /* invariant 4 */
     w->sample_count = count;
-    e = encode_first_times(w, rollups, count);
+    /* Encodes the first times of the rollups of the first `rows` rows. */
+    buf_clear(&w->first_times);
+    if (rollups->floats != NULL) {
+        codec_rollups_encode_times(w->scratch, rollups->floats, rollups->count,
+                                   rollups->resolution_ms, &w->first_times);
+    } else if (rollups->histograms != NULL) {
+        e = codec_histogram_rollups_encode_times(w->scratch, &w->histogram_arena,
+                                                 rollups->histograms, count, rollups->resolution_ms,
+                                                 &w->first_times);
+    }
+    e = e ? e : buf_error(&w->first_times);
     if (e == OK) e = place_times(w, &ref.times, why);
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
     if (e == OK && ref.resolution_ms > 0) e = place_rollups(w, rollups, count, &ref, why);
@@ -512,20 +501,6 @@ lasts_out(struct part_writer *w, const struct histogram_rollup *rollups, int64_t
     return e;
 }
 
-/* Writes a block of one marker, which has another layout than the histogram before. */
-static enum err
-marker_out(struct part_writer *w, const struct histogram_rollup *r, int64_t resolution_ms,
-           struct why *why)
-{
-    struct rollups_to_write none = {.resolution_ms = resolution_ms};
-    w->kind = r->last.kind;
-    w->sample_times[0] = r->stale_ms;
-    w->sample_histograms[0] = (struct histogram){.kind = r->last.kind, .sum_bits = STALE_NAN_BITS};
-    w->sample_count = 1;
-    note_rows(w);
-    return block_out(w, &none, why);
-}
-
 enum err
 part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollup *rollups,
                              uint32_t count, int64_t resolution_ms, struct why *why)
@@ -537,7 +512,17 @@ part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollu
         e = lasts_out(w, rollups + i, resolution_ms, why);
         i += taken;
         const struct histogram_rollup *ended = taken > 0 ? &rollups[i - 1] : &rollups[i++];
-        if (e == OK && ended->is_stale) e = marker_out(w, ended, resolution_ms, why);
+        if (e == OK && ended->is_stale) {
+            /* Writes a block of one marker, which has another layout than the histogram before. */
+            struct rollups_to_write none = {.resolution_ms = resolution_ms};
+            w->kind = ended->last.kind;
+            w->sample_times[0] = ended->stale_ms;
+            w->sample_histograms[0] =
+                (struct histogram){.kind = ended->last.kind, .sum_bits = STALE_NAN_BITS};
+            w->sample_count = 1;
+            note_rows(w);
+            e = block_out(w, &none, why);
+        }
     }
     return part_write_error(w, e, why);
 }

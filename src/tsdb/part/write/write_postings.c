@@ -115,9 +115,12 @@ piece_end(struct part_writer *w, struct why *why)
     return full ? spill(w, why) : OK;
 }
 
-static void
-put_row(struct row_pairs *r, const uint32_t *pairs, uint32_t count)
+enum err
+part_pairs_put(struct part_writer *w, const uint32_t *pairs, uint32_t count, struct why *why)
 {
+    struct row_pairs *r = &w->row_pairs;
+    if (!buf_reserve(&r->packed, (count + 2u) * VARINT_SIZE_MAX)) return buf_error(&r->packed);
+    if (!buf_reserve(&r->pairs, count * sizeof *pairs)) return buf_error(&r->pairs);
     const uint32_t *before = (const uint32_t *)(const void *)r->pairs.at;
     uint32_t before_count = (uint32_t)(r->pairs.size / sizeof *before);
     uint32_t shared = before_count < count ? before_count : count;
@@ -138,15 +141,6 @@ put_row(struct row_pairs *r, const uint32_t *pairs, uint32_t count)
         to += varint_put(to, zigzag((int64_t)pairs[i] - (int64_t)from));
     }
     r->packed.size = (size_t)(to - r->packed.at);
-}
-
-enum err
-part_pairs_put(struct part_writer *w, const uint32_t *pairs, uint32_t count, struct why *why)
-{
-    struct row_pairs *r = &w->row_pairs;
-    if (!buf_reserve(&r->packed, (count + 2u) * VARINT_SIZE_MAX)) return buf_error(&r->packed);
-    if (!buf_reserve(&r->pairs, count * sizeof *pairs)) return buf_error(&r->pairs);
-    put_row(r, pairs, count);
     buf_clear(&r->pairs);
     buf_put(&r->pairs, pairs, count * sizeof *pairs);
     r->row_count++;
