@@ -30,7 +30,7 @@ url=$FIREKEEP_URL
 # --- the machine -------------------------------------------------------------------------------------
 
 # The ports of the pages, and those that stand for them.
-pages_ports=(9201 9090 9093 9100 8427 8429 2003 8428 9202 443)
+pages_ports=(9201 9090 9093 9100 8429 2003 8428 9202 443)
 
 local_text() {
     local i script="s#(^|[^[:alnum:]._/-])/(etc|var|srv)/#\1$work/\2/#g; s#/usr/share/firekeep/#$root/docs/#g; s/\b(15|30)s\b/1s/g"
