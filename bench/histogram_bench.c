@@ -288,8 +288,7 @@ measure_stream(uint32_t block_count, struct totals *totals)
     struct histogram_chunks *chunks;
     struct arena to;
     if (!buf_reserve(&encoded, CODEC_SLACK)) die("out of memory");
-    if (histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, 1 << 17, count_chunk, totals, &chunks))
-        die("out of memory");
+    if (histogram_chunks_new(NULL, 1 << 17, count_chunk, totals, &chunks)) die("out of memory");
     arena_init(&to, NULL, 0, 1 << 20);
     double start = cpu_seconds();
     for (unsigned i = 0; i < REPEATS; i++) {

@@ -145,7 +145,7 @@ stream(void)
 {
     struct rr_stream *out;
     uint8_t labels[256];
-    must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &out));
+    must(rr_stream_new(&sink, RR_FRAME_BYTES, NULL, &out));
     must(rr_stream_query(out, 0, NULL));
     for (unsigned s = 0; s < SERIES; s++) {
         const int64_t *times_ms = set_times_ms[s % SETS];

@@ -209,50 +209,6 @@ UNIT_TEST(test_chunks_made_once_are_kept_in_the_cache)
     machine_fini(&m);
 }
 
-/* Chunks span blocks: an additional bucket does not need another chunk. */
-UNIT_TEST(test_a_growing_series_of_a_part_is_few_chunks)
-{
-    enum { COUNT = 200 };
-    static const int64_t deltas[COUNT] = {1};
-    struct rq rq;
-    machine_init(&m, 1);
-    machine_must_open(&m);
-    rq_init(&rq, RW_V2);
-    rq_series(&rq, "__name__=latency");
-    for (uint32_t i = 0; i < COUNT; i++) {
-        struct hist_span span = {0, i + 1};
-        struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT,
-                              .count = i + 1,
-                              .positive = {&span, 1, i + 1, deltas, NULL}};
-        rq_histogram(&rq, T0 + STEP_MS * (int64_t)i, &h, 0);
-    }
-    must(machine_send(&m, "a", &rq));
-    rq_fini(&rq);
-    machine_commit(&m);
-    machine_flush(&m);
-    struct question q;
-    question_init(&q, "a", every_series, 1, T0, T0 + DAY_MS);
-    check_streamed(&m, &q);
-    q.request.chunks = true;
-    struct series_set *set;
-    struct bytes labels;
-    struct sample_batch b;
-    struct answerer *a = tsdb_answerer(m.db);
-    must(answerer_select(a, &q.request, &set, &m.why));
-    must(series_set_next(set, &labels, &m.why));
-    must(series_set_batch(set, &b, &m.why));
-    assert_int_equal(b.count, COUNT);
-    unsigned chunks = 0;
-    for (struct cursor c = cursor_of(b.chunks); cursor_left(&c) > 0; chunks++) {
-        (void)cursor_u8(&c);
-        (void)cursor_counted(&c);
-    }
-    assert_int_equal(chunks, 1);
-    series_set_free(set);
-    question_fini(&q);
-    machine_fini(&m);
-}
-
 /* --- memory ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
@@ -302,7 +258,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_histograms_are_streamed_as_they_are_read),
         claim(test_chunks_made_once_are_kept_in_the_cache),
-        claim(test_a_growing_series_of_a_part_is_few_chunks),
         claim(test_any_failed_allocation_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,32 +329,6 @@ bucket_steps_next(struct bucket_steps *w)
     return true;
 }
 
-static bool
-same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
-                            const struct histogram *b, const struct hist_buckets *of_b)
-{
-    struct bucket_steps x = {.h = a, .side = of_a}, y = {.h = b, .side = of_b};
-    bool has_x = bucket_steps_next(&x);
-    while (bucket_steps_next(&y)) {
-        bool meet = has_x && x.index == y.index;
-        if (y.count != (meet ? x.count : 0)) return false;
-        if (meet) has_x = bucket_steps_next(&x);
-    }
-    return !has_x;
-}
-
-bool
-same_histogram_widened(const struct histogram *a, const struct histogram *b)
-{
-    if (a->sum_bits == STALE_NAN_BITS) return same_histogram_bits(a, b);
-    return a->kind == b->kind && a->schema == b->schema && a->sum_bits == b->sum_bits &&
-           a->zero_threshold_bits == b->zero_threshold_bits && a->count == b->count &&
-           a->zero_count == b->zero_count && a->custom_count == b->custom_count &&
-           same_words(a->custom_bits, b->custom_bits, a->custom_count) &&
-           same_buckets_and_empty_ones(a, &a->positive, b, &b->positive) &&
-           same_buckets_and_empty_ones(a, &a->negative, b, &b->negative);
-}
-
 /* Returns a column with the numbers, one for each row. */
 static struct hist_column
 column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xored)

@@ -77,9 +77,6 @@ struct bucket_steps {
 
 bool bucket_steps_next(struct bucket_steps *w);
 
-/* Compares as same_histogram_bits(), but `b` may have further buckets, which are empty. */
-bool same_histogram_widened(const struct histogram *a, const struct histogram *b);
-
 /* --- histograms as columns -------------------------------------------------------------------- */
 
 /* Returns the columns of h[0..count), which have one layout. Arrays, except the layout's, are in

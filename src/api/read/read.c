@@ -280,11 +280,7 @@ answer_streamed(struct read *r, struct why *why)
 {
     struct rr_sink sink = {sink_write, r};
     struct rr_stream *stream;
-    /* Clients that ask for notices are Firekeeps, and copy histograms bit for bit. */
-    enum chunk_layouts layouts =
-        r->notices == NOTICES_NONE ? CHUNK_LAYOUTS_UNITED : CHUNK_LAYOUTS_KEPT;
-    enum err e =
-        rr_stream_new(&sink, r->api->options.read_frame_bytes, layouts, &r->budget, &stream);
+    enum err e = rr_stream_new(&sink, r->api->options.read_frame_bytes, &r->budget, &stream);
     if (e) return why_set(why, e, "not enough memory for the response");
     r->stream = stream;
     struct read_form form = {stream, stream_series, stream_floats, stream_histograms};

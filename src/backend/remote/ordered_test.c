@@ -47,7 +47,7 @@ add_run(struct script *script, const struct sent_run *run)
     struct buf bytes;
     buf_init(&bytes, NULL, 64 << 20);
     struct rr_sink sink = {write_piece, &bytes};
-    assert_int_equal(rr_stream_new(&sink, 1 << 20, CHUNK_LAYOUTS_UNITED, NULL, &stream), OK);
+    assert_int_equal(rr_stream_new(&sink, 1 << 20, NULL, &stream), OK);
     assert_int_equal(rr_stream_query(stream, 0, NULL), OK);
     assert_int_equal(rr_stream_series(stream, bytes_of(NULL, 0), NULL), OK);
     enum err e =

@@ -75,7 +75,7 @@ make_streamed(struct buf *to, enum rr_notice notice)
 {
     struct rr_sink sink = {write_piece, to};
     struct rr_stream *stream;
-    assert_int_equal(rr_stream_new(&sink, 4096, CHUNK_LAYOUTS_UNITED, NULL, &stream), OK);
+    assert_int_equal(rr_stream_new(&sink, 4096, NULL, &stream), OK);
     assert_int_equal(rr_stream_query(stream, 0, NULL), OK);
     for (int i = 0; i < 2; i++) {
         struct buf labels;

@@ -505,8 +505,7 @@ bundles_new(struct budget *budget, struct bundles **ret_bundles)
     b->budget = budget;
     arena_init(&b->arena, budget, 0, 0);
     buf_init(&b->made, budget, PAGE_BYTES_MAX);
-    enum err e = histogram_chunks_new(budget, CHUNK_LAYOUTS_UNITED, CHUNK_BYTES, take_chunk,
-                                      &b->made, &b->chunks);
+    enum err e = histogram_chunks_new(budget, CHUNK_BYTES, take_chunk, &b->made, &b->chunks);
     if (e) {
         bundles_free(b);
         return e;

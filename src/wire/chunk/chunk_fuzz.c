@@ -106,8 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum err e = chunk_read(type, chunk, &arena, digest_sample, &digest);
     if (e == OK) {
         if (chunk_writer_new(NULL, &w.floats) != OK ||
-            histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, 1 << 16, digest_again, &w,
-                                 &w.histograms) != OK) {
+            histogram_chunks_new(NULL, 1 << 16, digest_again, &w, &w.histograms) != OK) {
             abort();
         }
         arena_reset(&arena);

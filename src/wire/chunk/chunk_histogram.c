@@ -4,10 +4,9 @@
  *
  *     histograms -> rows of steps, gathered -> bits of a chunk -> taker
  *
- * The histograms of a chunk have one layout (schema, zero threshold, spans, custom bounds). A new
- * bucket widens the layout, and the bucket is empty in earlier histograms; since the layout
- * precedes everything else in a chunk, the writer gathers histograms and writes them when the chunk
- * is full or ends. (Prometheus' own appender rewrites the chunk it has begun.)
+ * The histograms of a chunk have one layout (schema, zero threshold, spans, custom bounds).
+ * Prometheus' own appender widens the layout for a new bucket, and rewrites the chunk; here a chunk
+ * begins, so that spans come back as they were. Stores have blocks of one layout, too.
  *
  * Readers assume "no counter reset since the previous histogram" for every histogram of a chunk but
  * the first, whatever hint it had when it was written; so the writer compares, and a reset begins a
@@ -18,37 +17,42 @@
  *     staleness marker                        same
  *     gauge after counter, or vice versa      new          gauge, or unknown
  *     follows a staleness marker              new          gauge, or unknown
- *     count fell                              new          reset
- *     schema or zero threshold changed        new          gauge, or unknown
- *     custom bounds changed                   new          reset
- *     zero count or any bucket fell           new          reset
- *     other buckets, and layouts are kept,
- *         or a union would be too large       new          gauge, or no reset
- *     else                                    same, widened if need be
- *
- * Gauges may fall: for them the lines that end in "reset" are skipped or say "gauge".
+ *     layout changed                          new          gauge, or unknown
+ *     a count or bucket of a counter fell     new          reset
+ *     else                                    same
  *
  * A row holds the changes since the previous row. Columns bring these steps with them, and the
  * writer looks only at numbers that change.
  */
 #include "wire/chunk/chunk_histogram_private.h"
 
-enum { NOW_BUCKETS = 3 /* index of the first bucket in `now` */ };
+enum { STEPS_MANY = 64 * 1024 /* steps of all rows: 512 KiB */ };
+
+/* Makes room for `count` items. Keeps the contents; new bytes are zero. */
+static enum err
+room_for(struct histogram_chunks *w, struct layout_room *room, uint64_t count, size_t item_bytes)
+{
+    size_t size_bytes = (size_t)count * item_bytes;
+    if (size_bytes <= room->size_bytes) return OK;
+    uint8_t *memory = mem_resize(w->budget, room->at, room->size_bytes, size_bytes);
+    if (memory == NULL) return ERR_NOMEM;
+    memset(memory + room->size_bytes, 0, size_bytes - room->size_bytes);
+    *room = (struct layout_room){memory, size_bytes};
+    return OK;
+}
 
 enum err
-histogram_chunks_new(struct budget *budget, enum chunk_layouts layouts, size_t bytes_max,
-                     take_histogram_chunk *take, void *context,
-                     struct histogram_chunks **ret_chunks)
+histogram_chunks_new(struct budget *budget, size_t bytes_max, take_histogram_chunk *take,
+                     void *context, struct histogram_chunks **ret_chunks)
 {
     struct histogram_chunks *w = mem_new(budget, sizeof *w);
     if (w == NULL) return ERR_NOMEM;
     w->budget = budget;
-    w->layouts = layouts;
     w->bytes_max = bytes_max;
     w->take = take;
     w->context = context;
     w->stale_from = UINT32_MAX;
-    arena_init(&w->scratch, budget, 0, 0);
+    arena_init(&w->memory, budget, 0, 0);
     buf_init(&w->data, budget, SIZE_MAX);
     *ret_chunks = w;
     return OK;
@@ -58,15 +62,11 @@ void
 histogram_chunks_free(struct histogram_chunks *w)
 {
     if (w == NULL) return;
-    struct layout_room *rooms[] = {
-        &w->spans,        &w->custom,       &w->valid_room, &w->steps_room, &w->masks_room,
-        &w->wider_steps,  &w->wider_masks,  &w->base_room,  &w->last_room,  &w->windows_room,
-        &w->zeros_room,   &w->now_room,     &w->map_room,   &w->reached,    &w->places_room,
-        &w->ordered_room, &w->ordered_masks};
+    struct layout_room *rooms[] = {&w->steps, &w->masks, &w->numbers, &w->reached};
     for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
-        room_free(w, rooms[i]);
+        mem_free(w->budget, rooms[i]->at, rooms[i]->size_bytes);
     }
-    arena_fini(&w->scratch);
+    arena_fini(&w->memory);
     buf_fini(&w->data);
     mem_free(w->budget, w, sizeof *w);
 }
@@ -79,20 +79,10 @@ histogram_chunks_end(struct histogram_chunks *w, struct why *why)
     return e;
 }
 
-static uint64_t
-bucket_total(const struct histogram *h)
+static uint32_t
+column_count(const struct histogram *h)
 {
-    return (uint64_t)h->positive.bucket_count + h->negative.bucket_count;
-}
-
-static bool
-spans_match(const struct hist_buckets *b)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < b->span_count; i++) {
-        total += b->spans[i].length;
-    }
-    return total == b->bucket_count;
+    return COLUMN_POSITIVE + h->positive.bucket_count + 1 + h->negative.bucket_count;
 }
 
 /* --- did anything fall? ----------------------------------------------------------------------- */
@@ -113,266 +103,147 @@ bucket_fell(bool is_float, uint64_t before, uint64_t now)
 }
 
 static bool
-buckets_fell(const struct histogram_chunks *w, const uint64_t *now)
+anything_fell(const struct histogram_chunks *w)
 {
-    bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT, fell = false;
-    const uint32_t *places = w->places + COLUMN_POSITIVE;
-    for (uint32_t i = 0; i < w->layout.positive.bucket_count; i++) {
-        fell |= bucket_fell(is_float, w->last[places[i]], now[i]);
-    }
-    now += w->layout.positive.bucket_count;
-    places = w->places + w->negative;
-    for (uint32_t i = 0; i < w->layout.negative.bucket_count; i++) {
-        fell |= bucket_fell(is_float, w->last[places[i]], now[i]);
+    bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT;
+    bool fell = count_fell(is_float, w->last[COLUMN_COUNT], w->now[COLUMN_COUNT]) ||
+                count_fell(is_float, w->last[COLUMN_ZERO], w->now[COLUMN_ZERO]);
+    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
+        fell |= bucket_fell(is_float, w->last[c], w->now[c]);
     }
     return fell;
 }
 
-/* Compares buckets of another layout: a bucket that was not empty may be gone. */
-static bool
-side_fell(const struct histogram_chunks *w, const struct side_union *u, const uint32_t *places,
-          uint32_t old_count, const uint64_t *now, uint32_t new_count)
-{
-    bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT;
-    for (uint32_t i = 0, k = 0; i < old_count; i++) {
-        uint64_t last = w->last[places[i]];
-        while (k < new_count && u->new_at[k] < u->old_at[i]) {
-            k++;
-        }
-        if (k < new_count && u->new_at[k] == u->old_at[i]) {
-            if (bucket_fell(is_float, last, now[k])) return true;
-        } else if (is_float ? bits_double(last) != 0 : last != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-united_buckets_fell(const struct histogram_chunks *w, const struct layout_union *u,
-                    const struct histogram *h, const uint64_t *now)
-{
-    return side_fell(w, &u->positive, w->places + COLUMN_POSITIVE, w->layout.positive.bucket_count,
-                     now, h->positive.bucket_count) ||
-           side_fell(w, &u->negative, w->places + w->negative, w->layout.negative.bucket_count,
-                     now + h->positive.bucket_count, h->negative.bucket_count);
-}
-
-/* --- the rule --------------------------------------------------------------------------------- */
-
-enum verdict {
-    FITS,            /* same buckets as the layout */
-    FITS_FALLS,      /* same buckets, but a counter reset begins a chunk */
-    FITS_UNION,      /* some buckets differ */
-    NEW_LAYOUT,      /* begins a chunk and a layout; its hint gives the header */
-    NEW_LAYOUT_WITH, /* the same with judgement.header */
-};
-
-struct judgement {
-    enum verdict verdict;
-    enum chunk_reset header;
-    struct layout_union both; /* valid for FITS_UNION */
-};
-
-static struct judgement
-new_layout(enum chunk_reset header)
-{
-    return (struct judgement){.verdict = NEW_LAYOUT_WITH, .header = header};
-}
-
-static enum err
-judge_union(struct histogram_chunks *w, const struct histogram *h, bool gauge,
-            struct judgement *ret)
-{
-    struct layout_union u;
-    enum err e = layout_unite(w, h, &u);
-    if (e) return e;
-    bool has_both = u.positive.new_at != NULL && u.negative.new_at != NULL;
-    if (!gauge && has_both && united_buckets_fell(w, &u, h, w->now + NOW_BUCKETS)) {
-        *ret = new_layout(CHUNK_RESET_YES);
-        return OK;
-    }
-    uint64_t total = (uint64_t)u.positive.count + u.negative.count;
-    bool room = !u.wider || (w->rows > 0 && layout_has_room(w, total));
-    if (u.possible && room && w->layouts == CHUNK_LAYOUTS_UNITED) {
-        *ret = (struct judgement){.verdict = FITS_UNION, .both = u};
-    } else {
-        *ret = new_layout(gauge      ? CHUNK_RESET_GAUGE
-                          : has_both ? CHUNK_RESET_NO
-                                     : CHUNK_RESET_UNKNOWN);
-    }
-    return OK;
-}
-
-/* Applies the table above to the histogram in `now`. */
-static enum err
-chunk_judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
-            struct judgement *ret)
-{
-    const struct histogram *old = &w->layout;
-    *ret = (struct judgement){.verdict = NEW_LAYOUT};
-    if (!w->goes_on || h->kind != old->kind || hint == RESET_YES) return OK;
-    bool last_is_stale = w->last[COLUMN_SUM] == STALE_NAN_BITS;
-    if (w->now[COLUMN_SUM] == STALE_NAN_BITS) {
-        if (w->rows > 0) ret->verdict = FITS;
-        return OK;
-    }
-    bool gauge = hint == RESET_GAUGE, is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
-    enum chunk_reset unlike = gauge ? CHUNK_RESET_GAUGE : CHUNK_RESET_UNKNOWN;
-    if (gauge != w->gauge || last_is_stale) {
-        *ret = new_layout(unlike);
-        return OK;
-    }
-    bool fell = !gauge && count_fell(is_float, w->last[COLUMN_COUNT], w->now[COLUMN_COUNT]);
-    bool same = histogram_same_layout(old, h);
-    if (!fell && !same) {
-        if (old->schema != h->schema || old->zero_threshold_bits != h->zero_threshold_bits) {
-            *ret = new_layout(unlike);
-            return OK;
-        }
-        fell = !gauge && !histogram_same_custom(old, h);
-        if (gauge && !histogram_same_custom(old, h)) {
-            *ret = new_layout(CHUNK_RESET_GAUGE);
-            return OK;
-        }
-    }
-    fell = fell || (!gauge && count_fell(is_float, w->last[COLUMN_ZERO], w->now[COLUMN_ZERO]));
-    if (same) {
-        fell = fell || (!gauge && buckets_fell(w, w->now + NOW_BUCKETS));
-        ret->verdict = fell ? FITS_FALLS : FITS;
-        return OK;
-    }
-    if (fell) {
-        *ret = new_layout(CHUNK_RESET_YES);
-        return OK;
-    }
-    return judge_union(w, h, gauge, ret);
-}
-
 /* --- a row ------------------------------------------------------------------------------------ */
 
-static inline void
-set_number(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t now)
+enum verdict {
+    FITS,
+    FITS_FALLS, /* has the layout, but a counter reset begins a chunk */
+    NEW_LAYOUT, /* begins a chunk and a layout */
+};
+
+/* Applies the table above to the histogram in `now`. */
+static enum verdict
+chunk_judge(const struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint)
 {
-    uint64_t before = w->last[place];
-    if (now == before) return;
-    bool xored = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT || place == COLUMN_SUM;
-    w->touched[row / 64] |= (uint64_t)1 << row % 64;
-    w->steps[(size_t)row * w->row_places + place] = xored ? now ^ before : now - before;
-    w->masks[(size_t)row * w->row_words + place / 64] |= (uint64_t)1 << place % 64;
-    w->last[place] = now;
+    bool gauge = hint == RESET_GAUGE;
+    if (!w->goes_on || h->kind != w->layout.kind || hint == RESET_YES) return NEW_LAYOUT;
+    if (w->now[COLUMN_SUM] == STALE_NAN_BITS) return w->rows > 0 ? FITS : NEW_LAYOUT;
+    if (gauge != w->gauge || w->last[COLUMN_SUM] == STALE_NAN_BITS) return NEW_LAYOUT;
+    if (!histogram_same_layout(&w->layout, h)) return NEW_LAYOUT;
+    return !gauge && anything_fell(w) ? FITS_FALLS : FITS;
 }
 
-/* Empties the buckets that the histogram lacks. */
-static void
-clear_others(struct histogram_chunks *w, uint32_t row, const struct histogram *h)
-{
-    uint64_t total = bucket_total(h);
-    uint32_t i = 0;
-    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
-        if (i < total && w->map[i] == w->places[c]) {
-            i++;
-        } else {
-            set_number(w, row, w->places[c], 0);
-        }
-    }
-}
-
-static void
-add_row(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint, int64_t t_ms,
-        const struct judgement *j)
-{
-    uint32_t row = w->rows++;
-    w->times_ms[row] = t_ms;
-    w->hints[row] = (uint8_t)hint;
-    w->falls[row] = j->verdict == FITS_FALLS;
-    set_number(w, row, COLUMN_SUM, w->now[COLUMN_SUM]);
-    w->goes_on = true;
-    if (w->now[COLUMN_SUM] == STALE_NAN_BITS) {
-        if (w->stale_from > row) w->stale_from = row;
-        w->touched[row / 64] |= (uint64_t)1 << row % 64;
-        return;
-    }
-    set_number(w, row, COLUMN_COUNT, w->now[COLUMN_COUNT]);
-    set_number(w, row, COLUMN_ZERO, w->now[COLUMN_ZERO]);
-    uint64_t total = bucket_total(h);
-    for (uint32_t i = 0; i < total; i++) {
-        set_number(w, row, w->map[i], w->now[NOW_BUCKETS + i]);
-    }
-    if (j->verdict == FITS_UNION) clear_others(w, row, h);
-}
-
-/* Begins a layout and a chunk. */
+/* Takes over the layout of `h`. There are no rows. */
 static enum err
-begin_layout(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
-             const struct judgement *j, struct why *why)
+layout_begin(struct histogram_chunks *w, const struct histogram *h)
 {
-    enum err e = w->rows > 0 ? rows_encode(w, why) : OK;
-    const struct histogram nothing = {.kind = h->kind};
-    if (e == OK) {
-        e = layout_begin(w, w->now[COLUMN_SUM] == STALE_NAN_BITS ? &nothing : h);
-    }
+    w->columns = column_count(h);
+    w->negative = w->columns - h->negative.bucket_count;
+    w->words = (w->columns + 63) / 64;
+    uint32_t rows = STEPS_MANY / w->columns;
+    w->rows_max = rows == 0 ? 1 : rows < HISTOGRAM_CHUNK_SAMPLES ? rows : HISTOGRAM_CHUNK_SAMPLES;
+    enum err e = room_for(w, &w->steps, (uint64_t)w->rows_max * w->columns, sizeof(uint64_t));
+    if (e == OK) e = room_for(w, &w->masks, (uint64_t)w->rows_max * w->words, sizeof(uint64_t));
     if (e) return e;
-    w->gauge = hint == RESET_GAUGE;
-    w->has_header = j->verdict == NEW_LAYOUT_WITH;
-    w->header = j->header;
+    arena_reset(&w->memory);
+    w->valid = arena_new(&w->memory, w->words * sizeof *w->valid);
+    w->zeros = arena_new(&w->memory, w->columns * sizeof *w->zeros);
+    w->base = arena_new(&w->memory, w->columns * sizeof *w->base);
+    w->last = arena_new(&w->memory, w->columns * sizeof *w->last);
+    w->windows = arena_new(&w->memory, w->columns * sizeof *w->windows);
+    const struct histogram bare = {
+        .kind = h->kind,
+        .schema = h->schema,
+        .zero_threshold_bits = h->zero_threshold_bits,
+        .positive = {h->positive.spans, h->positive.span_count, h->positive.bucket_count, NULL,
+                     NULL},
+        .negative = {h->negative.spans, h->negative.span_count, h->negative.bucket_count, NULL,
+                     NULL},
+        .custom_bits = h->custom_bits,
+        .custom_count = h->custom_count,
+    };
+    if (w->valid == NULL || w->zeros == NULL || w->base == NULL || w->last == NULL ||
+        w->windows == NULL || histogram_copy(&bare, &w->memory, &w->layout) != OK) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
+        if (c != w->negative - 1) w->valid[c / 64] |= (uint64_t)1 << c % 64;
+    }
     return OK;
+}
+
+static inline void
+set_number(struct histogram_chunks *w, uint32_t row, uint32_t column, uint64_t now)
+{
+    uint64_t before = w->last[column];
+    if (now == before) return;
+    bool xored = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT || column == COLUMN_SUM;
+    w->touched[row / 64] |= (uint64_t)1 << row % 64;
+    row_steps(w, row)[column] = xored ? now ^ before : now - before;
+    row_mask(w, row)[column / 64] |= (uint64_t)1 << column % 64;
+    w->last[column] = now;
 }
 
 static enum err
 room_for_now(struct histogram_chunks *w, const struct histogram *h)
 {
-    uint64_t buckets = bucket_total(h);
-    enum err e = room_for(w, &w->now_room, buckets + NOW_BUCKETS + 1, sizeof *w->now);
-    if (e == OK) e = room_for(w, &w->map_room, buckets + 1, sizeof *w->map);
-    w->now = w->now_room.at;
-    w->map = w->map_room.at;
+    enum err e = room_for(w, &w->numbers, (uint64_t)column_count(h) + 1, sizeof *w->now);
+    w->now = w->numbers.at;
     return e;
 }
 
-/* Appends `now` as the next row; `map` then belongs to its layout. */
+/* Appends `now` as the next row. */
 static enum err
 put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint, int64_t t_ms,
         struct why *why)
 {
-    struct judgement j;
-    enum err e = w->rows > 0 && w->rows >= w->rows_max ? rows_encode(w, why) : OK;
-    if (e == OK) e = chunk_judge(w, h, hint, &j);
-    if (e) return e;
-    bool is_new = j.verdict == NEW_LAYOUT || j.verdict == NEW_LAYOUT_WITH;
-    if (is_new) e = begin_layout(w, h, hint, &j, why);
-    if (e == OK && j.verdict == FITS_UNION && j.both.wider) e = layout_widen(w, &j.both);
-    if (e) return e;
     bool is_stale = w->now[COLUMN_SUM] == STALE_NAN_BITS;
-    if (j.verdict == FITS_UNION) {
-        uint32_t in_positive = h->positive.bucket_count;
-        for (uint32_t i = 0; i < in_positive; i++) {
-            w->map[i] = w->places[COLUMN_POSITIVE + j.both.positive.new_at[i]];
-        }
-        for (uint32_t i = 0; i < h->negative.bucket_count; i++) {
-            w->map[in_positive + i] = w->places[w->negative + j.both.negative.new_at[i]];
-        }
-    } else if (!is_stale) {
-        /* The histogram has the layout of the chunk. */
-        uint32_t positive = w->layout.positive.bucket_count;
-        uint32_t count = positive + w->layout.negative.bucket_count;
-        for (uint32_t i = 0; i < count; i++) {
-            w->map[i] = w->places[COLUMN_POSITIVE + i + (i >= positive)];
-        }
+    enum err e = w->rows > 0 && w->rows == w->rows_max ? rows_encode(w, why) : OK;
+    if (e) return e;
+    enum verdict verdict = chunk_judge(w, h, hint);
+    if (verdict == NEW_LAYOUT) {
+        const struct histogram nothing = {.kind = h->kind};
+        if (w->rows > 0) e = rows_encode(w, why);
+        w->goes_on = false;
+        if (e == OK) e = layout_begin(w, is_stale ? &nothing : h);
+        if (e) return e;
+        w->goes_on = true;
+        w->gauge = hint == RESET_GAUGE;
     }
-    add_row(w, h, hint, t_ms, &j);
+    uint32_t row = w->rows++;
+    w->times_ms[row] = t_ms;
+    w->falls[row] = verdict == FITS_FALLS || hint == RESET_YES;
+    if (is_stale) {
+        set_number(w, row, COLUMN_SUM, STALE_NAN_BITS);
+        if (w->stale_from > row) w->stale_from = row;
+        w->touched[row / 64] |= (uint64_t)1 << row % 64;
+        return OK;
+    }
+    for (uint32_t c = 0; c < w->columns; c++) {
+        set_number(w, row, c, w->now[c]);
+    }
     return OK;
 }
-
-/* --- histograms ------------------------------------------------------------------------------- */
 
 static void
 now_side(const struct hist_buckets *b, bool is_float, uint64_t *now)
 {
     uint64_t count = 0;
+    now[-1] = 0;
     for (uint32_t i = 0; i < b->bucket_count; i++) {
         now[i] = is_float ? b->counts[i] : (count += (uint64_t)b->deltas[i]);
     }
+}
+
+static bool
+spans_match(const struct hist_buckets *b)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        total += b->spans[i].length;
+    }
+    return total == b->bucket_count;
 }
 
 enum err
@@ -389,8 +260,9 @@ histogram_chunks_put(struct histogram_chunks *w, uint32_t count, const int64_t *
         w->now[COLUMN_COUNT] = h[i].count;
         w->now[COLUMN_ZERO] = h[i].zero_count;
         w->now[COLUMN_SUM] = h[i].sum_bits;
-        now_side(&h[i].positive, is_float, w->now + NOW_BUCKETS);
-        now_side(&h[i].negative, is_float, w->now + NOW_BUCKETS + h[i].positive.bucket_count);
+        now_side(&h[i].positive, is_float, w->now + COLUMN_POSITIVE);
+        now_side(&h[i].negative, is_float,
+                 w->now + COLUMN_POSITIVE + h[i].positive.bucket_count + 1);
         e = put_now(w, &h[i], h[i].reset_hint, times_ms[i], why);
         if (e) return e;
     }
@@ -406,6 +278,7 @@ struct columns_in {
     uint32_t from, end;
     uint32_t row; /* next row */
     uint32_t buckets;
+    uint64_t *rest; /* in `now`, after the columns: the count, less the buckets of an integer one */
     bool is_float;
     uint32_t *reached; /* steps before `row`: sum, count, zero count, buckets */
 };
@@ -425,6 +298,12 @@ column_at(const struct hist_column *column, bool xored, uint32_t row, uint64_t n
     return number;
 }
 
+static uint32_t
+bucket_column(const struct columns_in *in, uint32_t i)
+{
+    return COLUMN_POSITIVE + i + (i >= in->columns->layout.positive.bucket_count);
+}
+
 static enum reset_hint
 hint_at(const struct hist_columns *columns, uint32_t row)
 {
@@ -438,12 +317,12 @@ put_whole_row(struct histogram_chunks *w, struct columns_in *in, struct why *why
     const struct hist_columns *c = in->columns;
     uint32_t row = in->row++;
     bool is_float = in->is_float;
-    uint64_t *now = w->now, *rest = &now[NOW_BUCKETS + in->buckets], total = 0;
+    uint64_t *now = w->now, *rest = in->rest, total = 0;
     now[COLUMN_SUM] = column_at(&c->sum, true, row, now[COLUMN_SUM], &in->reached[REACHED_SUM]);
     now[COLUMN_ZERO] =
         column_at(&c->zero_count, is_float, row, now[COLUMN_ZERO], &in->reached[REACHED_ZERO]);
     for (uint32_t i = 0; i < in->buckets; i++) {
-        uint64_t *bucket = &now[NOW_BUCKETS + i];
+        uint64_t *bucket = &now[bucket_column(in, i)];
         *bucket =
             column_at(&c->buckets[i], is_float, row, *bucket, &in->reached[REACHED_BUCKETS + i]);
         total += *bucket;
@@ -478,15 +357,13 @@ enum meaning { A_BUCKET, A_COUNT, A_SUM };
 /* Adds the steps of the next `count` rows. */
 static inline __attribute__((always_inline)) void
 run_column(struct histogram_chunks *w, const struct columns_in *in, uint32_t count,
-           const struct hist_column *from, uint32_t *reached, uint32_t place, enum meaning meaning,
+           const struct hist_column *from, uint32_t *reached, uint32_t column, enum meaning meaning,
            bool is_float)
 {
-    const uint32_t places = w->row_places, words = w->row_words, first = in->row,
-                   end = first + count;
-    uint64_t *steps = w->steps + (size_t)w->rows * places;
-    uint64_t *masks = w->masks + (size_t)w->rows * words;
+    const uint32_t columns = w->columns, words = w->words, first = in->row, end = first + count;
+    uint64_t *steps = row_steps(w, w->rows), *masks = row_mask(w, w->rows);
     uint8_t *falls = w->falls + w->rows;
-    uint64_t number = w->last[place];
+    uint64_t number = w->last[column];
     uint32_t i = *reached;
     for (; i < from->step_count && from->rows[i] < end; i++) {
         uint32_t row = from->rows[i] - first;
@@ -494,17 +371,17 @@ run_column(struct histogram_chunks *w, const struct columns_in *in, uint32_t cou
         uint64_t next = is_float || meaning == A_SUM ? number ^ step : number + step;
         uint32_t of_chunk = w->rows + row;
         w->touched[of_chunk / 64] |= (uint64_t)1 << of_chunk % 64;
-        steps[(size_t)row * places + place] = step;
-        masks[(size_t)row * words + place / 64] |= (uint64_t)1 << place % 64;
+        steps[(size_t)row * columns + column] = step;
+        masks[(size_t)row * words + column / 64] |= (uint64_t)1 << column % 64;
         if (!is_float && meaning != A_SUM) {
-            steps[(size_t)row * places + COLUMN_COUNT] += step;
+            steps[(size_t)row * columns + COLUMN_COUNT] += step;
             masks[(size_t)row * words] |= (uint64_t)1 << COLUMN_COUNT;
         }
         if (meaning == A_BUCKET) falls[row] |= bucket_fell(is_float, number, next);
         if (meaning == A_COUNT) falls[row] |= count_fell(is_float, number, next);
         number = next;
     }
-    w->last[place] = number;
+    w->last[column] = number;
     *reached = i;
 }
 
@@ -514,19 +391,18 @@ static void
 run_integer_count(struct histogram_chunks *w, struct columns_in *in, uint32_t count)
 {
     const struct hist_column *from = &in->columns->count;
-    uint64_t *rest = &w->now[NOW_BUCKETS + in->buckets];
     uint32_t i = in->reached[REACHED_COUNT];
     for (; i < from->step_count && from->rows[i] < in->row + count; i++) {
         uint32_t row = w->rows + from->rows[i] - in->row;
         w->touched[row / 64] |= (uint64_t)1 << row % 64;
-        w->steps[(size_t)row * w->row_places + COLUMN_COUNT] += from->steps[i];
-        w->masks[(size_t)row * w->row_words] |= (uint64_t)1 << COLUMN_COUNT;
-        *rest += from->steps[i];
+        row_steps(w, row)[COLUMN_COUNT] += from->steps[i];
+        row_mask(w, row)[0] |= (uint64_t)1 << COLUMN_COUNT;
+        *in->rest += from->steps[i];
     }
     in->reached[REACHED_COUNT] = i;
     uint64_t number = w->last[COLUMN_COUNT];
     for (uint32_t row = w->rows; row < w->rows + count; row++) {
-        uint64_t next = number + w->steps[(size_t)row * w->row_places + COLUMN_COUNT];
+        uint64_t next = number + row_steps(w, row)[COLUMN_COUNT];
         w->falls[row] |= next < number;
         number = next;
     }
@@ -544,8 +420,8 @@ run_rows_of(struct histogram_chunks *w, struct columns_in *in, uint32_t count, b
                is_float);
     for (uint32_t i = 0; i < in->buckets; i++) {
         if (reached[REACHED_BUCKETS + i] == c->buckets[i].step_count) continue;
-        run_column(w, in, count, &c->buckets[i], &reached[REACHED_BUCKETS + i], w->map[i], A_BUCKET,
-                   is_float);
+        run_column(w, in, count, &c->buckets[i], &reached[REACHED_BUCKETS + i],
+                   bucket_column(in, i), A_BUCKET, is_float);
     }
     if (is_float) {
         run_column(w, in, count, &c->count, &reached[REACHED_COUNT], COLUMN_COUNT, A_COUNT, true);
@@ -564,14 +440,17 @@ columns_in_begin(struct histogram_chunks *w, struct columns_in *in)
         e = room_for(w, &w->reached, (uint64_t)in->buckets + REACHED_BUCKETS, sizeof *in->reached);
     }
     if (e) return e;
+    uint32_t columns = column_count(&c->layout);
     in->reached = w->reached.at;
     memset(in->reached, 0, (in->buckets + REACHED_BUCKETS) * sizeof *in->reached);
+    memset(w->now, 0, columns * sizeof *w->now);
     w->now[COLUMN_SUM] = c->sum.first;
     w->now[COLUMN_ZERO] = c->zero_count.first;
     for (uint32_t i = 0; i < in->buckets; i++) {
-        w->now[NOW_BUCKETS + i] = c->buckets[i].first;
+        w->now[bucket_column(in, i)] = c->buckets[i].first;
     }
-    w->now[NOW_BUCKETS + in->buckets] = c->count.first;
+    in->rest = &w->now[columns];
+    *in->rest = c->count.first;
     return OK;
 }
 
@@ -586,7 +465,7 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
         .from = from,
         .end = from + count,
         .row = from,
-        .buckets = (uint32_t)bucket_total(&columns->layout),
+        .buckets = columns->layout.positive.bucket_count + columns->layout.negative.bucket_count,
         .is_float = columns->layout.kind == SAMPLE_HISTOGRAM_FLOAT,
     };
     enum err e = columns_in_begin(w, &in);
@@ -604,9 +483,6 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
                 run_rows_of(w, &in, rows, true);
             else
                 run_rows_of(w, &in, rows, false);
-            for (uint32_t i = 0; i < rows; i++) {
-                w->hints[w->rows + i] = (uint8_t)hint_at(in.columns, in.row + i);
-            }
             memcpy(w->times_ms + w->rows, in.times_ms + (in.row - in.from),
                    rows * sizeof *w->times_ms);
             w->rows += rows;
@@ -614,12 +490,8 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
         }
         if (ran) {
             /* `now` must hold the numbers of the previous row. */
-            w->now[COLUMN_SUM] = w->last[COLUMN_SUM];
-            w->now[COLUMN_ZERO] = w->last[COLUMN_ZERO];
-            if (in.is_float) w->now[NOW_BUCKETS + in.buckets] = w->last[COLUMN_COUNT];
-            for (uint32_t i = 0; i < in.buckets; i++) {
-                w->now[NOW_BUCKETS + i] = w->last[w->map[i]];
-            }
+            memcpy(w->now, w->last, w->columns * sizeof *w->now);
+            if (in.is_float) *in.rest = w->last[COLUMN_COUNT];
         }
     }
     return e;

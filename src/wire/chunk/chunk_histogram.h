@@ -9,12 +9,6 @@
 
 enum { HISTOGRAM_CHUNK_SAMPLES = 256 };
 
-/* Treatment of histograms whose buckets differ from those before them. */
-enum chunk_layouts {
-    CHUNK_LAYOUTS_UNITED, /* share a chunk with the union of their buckets */
-    CHUNK_LAYOUTS_KEPT,   /* begin a chunk and keep their spans */
-};
-
 struct histogram_chunk {
     enum chunk_type type;
     uint32_t count;
@@ -26,17 +20,16 @@ struct histogram_chunk {
 struct histogram_chunks;
 typedef enum err take_histogram_chunk(void *context, const struct histogram_chunk *chunk,
                                       struct why *why);
-/* A chunk ends with the histogram that takes it to `bytes_max`, at HISTOGRAM_CHUNK_SAMPLES, or
- * earlier if histograms are large. ERR_NOMEM. */
-MUST_CHECK enum err histogram_chunks_new(struct budget *budget, enum chunk_layouts layouts,
-                                         size_t bytes_max, take_histogram_chunk *take,
-                                         void *context, struct histogram_chunks **ret_chunks);
+/* A chunk ends with the histogram that takes it to `bytes_max`, at HISTOGRAM_CHUNK_SAMPLES, where
+ * the layout changes, or earlier if histograms are large. ERR_NOMEM. */
+MUST_CHECK enum err histogram_chunks_new(struct budget *budget, size_t bytes_max,
+                                         take_histogram_chunk *take, void *context,
+                                         struct histogram_chunks **ret_chunks);
 void histogram_chunks_free(struct histogram_chunks *chunks);
 
-/* Puts the next histograms of the series, in ascending time. The histograms in the chunks have the
- * same meaning (histogram_equal()) for either treatment of layouts. A staleness marker is written
- * without its numbers. ERR_INPUT: spans and buckets do not match in number; ERR_NOMEM; errors of
- * `take`. */
+/* Puts the next histograms of the series, in ascending time. All but their hints come back bit for
+ * bit; a staleness marker is written without its numbers. ERR_INPUT: spans and buckets do not match
+ * in number; ERR_NOMEM; errors of `take`. */
 MUST_CHECK enum err histogram_chunks_put(struct histogram_chunks *chunks, uint32_t count,
                                          const int64_t *times_ms, const struct histogram *h,
                                          struct why *why);

@@ -147,18 +147,6 @@ put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset hea
 
 /* --- the first row ---------------------------------------------------------------------------- */
 
-static const uint64_t *
-steps_of(const struct histogram_chunks *w, uint32_t row)
-{
-    return w->steps + (size_t)row * w->row_places;
-}
-
-static const uint64_t *
-mask_of(const struct histogram_chunks *w, uint32_t row)
-{
-    return w->masks + (size_t)row * w->row_words;
-}
-
 static bool
 is_float(const struct histogram_chunks *w)
 {
@@ -175,8 +163,8 @@ bucket_count(const struct histogram_chunks *w)
 static void
 advance(struct histogram_chunks *w, uint32_t row)
 {
-    const uint64_t *steps = steps_of(w, row), *mask = mask_of(w, row);
-    for (uint32_t k = 0; k < w->row_words; k++) {
+    const uint64_t *steps = row_steps(w, row), *mask = row_mask(w, row);
+    for (uint32_t k = 0; k < w->words; k++) {
         for (uint64_t left = mask[k]; left != 0; left &= left - 1) {
             uint32_t i = k * 64 + (uint32_t)__builtin_ctzll(left);
             bool xored = is_float(w) || i == COLUMN_SUM;
@@ -190,11 +178,10 @@ put_first_side(const struct histogram_chunks *w, struct bits_out *out, uint32_t 
                uint32_t count)
 {
     for (uint32_t c = column; c < column + count; c++) {
-        uint64_t now = w->base[w->places[c]];
         if (is_float(w))
-            bits_put_wide(out, now, 64);
+            bits_put_wide(out, w->base[c], 64);
         else
-            varbit_put_signed(out, now - w->base[w->places[c - 1]]);
+            varbit_put_signed(out, w->base[c] - w->base[c - 1]);
     }
 }
 
@@ -227,30 +214,11 @@ put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
 
 /* --- the other rows --------------------------------------------------------------------------- */
 
-/* A row and the previous one, which is empty for a chunk's second row. Masks are by column. */
+/* A row and the previous one, which is empty for a chunk's second row. */
 struct row_pair {
     const uint64_t *steps, *before;
     const uint64_t *mask, *mask_before;
-    const uint32_t *places;
 };
-
-/* Returns the mask of the row by column. `turn` is 0 or 1; the mask lasts until the next call with
- * the same turn. */
-static const uint64_t *
-ordered_mask(const struct histogram_chunks *w, uint32_t row, unsigned turn)
-{
-    const uint64_t *mask = mask_of(w, row);
-    if (w->straight) return mask;
-    uint64_t *to = (uint64_t *)w->ordered_masks.at + (size_t)turn * w->words;
-    memset(to, 0, w->words * sizeof *to);
-    for (uint32_t k = 0; k < w->row_words; k++) {
-        for (uint64_t left = mask[k]; left != 0; left &= left - 1) {
-            uint32_t c = w->ordered[k * 64 + (uint32_t)__builtin_ctzll(left)];
-            to[c / 64] |= (uint64_t)1 << c % 64;
-        }
-    }
-    return to;
-}
 
 /* Returns the columns of one word that a change in this row or in the previous one affects. */
 INLINE uint64_t
@@ -266,8 +234,7 @@ visited_columns(const struct row_pair *row, uint32_t k, uint64_t valid, bool flo
 INLINE uint64_t
 bucket_step(const struct row_pair *row, uint32_t c)
 {
-    uint32_t i = row->places[c], k = row->places[c - 1];
-    return (row->steps[i] - row->steps[k]) - (row->before[i] - row->before[k]);
+    return (row->steps[c] - row->steps[c - 1]) - (row->before[c] - row->before[c - 1]);
 }
 
 INLINE void
@@ -283,7 +250,7 @@ put_buckets(const struct histogram_chunks *w, struct emitter *e, const struct ro
             e->zeros += c - next - (next < negative && c >= negative);
             next = c + 1;
             if (floats)
-                put_changed(e, &w->windows[c], row->steps[row->places[c]]);
+                put_changed(e, &w->windows[c], row->steps[c]);
             else
                 put_signed(e, bucket_step(row, c));
         }
@@ -350,10 +317,10 @@ put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t 
          bool floats)
 {
     const uint32_t fields = 4 + bucket_count(w);
-    const uint64_t *mask = w->zeros; /* mask of the last row put; `from` counts as unchanged */
-    uint32_t row = from + 1, mask_row = from;
-    while (row < w->rows) {
-        uint32_t next = row == from + 1 ? row : next_visited(w, row);
+    uint32_t row = from + 1;
+    for (; row < w->rows; row++) {
+        bool second = row == from + 1;
+        uint32_t next = second ? row : next_visited(w, row);
         e->zeros += (uint64_t)(next - row) * fields;
         row = next;
         if (row == w->rows) break;
@@ -361,36 +328,22 @@ put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t 
         size_t size = (size_t)(e->out.at - w->data.at) + (size_t)(e->zeros / 8);
         if (w->falls[row] || (!stale && size >= w->bytes_max)) break;
         uint64_t time_step = time_step_of(w, from, row);
-        bool second = row == from + 1;
+        /* The row `from` counts as unchanged. */
         struct row_pair pair = {
-            .steps = steps_of(w, row),
-            .before = second ? w->zeros : steps_of(w, row - 1),
-            .mask = ordered_mask(w, row, row % 2),
-            .mask_before = mask_row == row - 1 ? mask : ordered_mask(w, row - 1, (row - 1) % 2),
-            .places = w->places,
+            .steps = row_steps(w, row),
+            .before = second ? w->zeros : row_steps(w, row - 1),
+            .mask = row_mask(w, row),
+            .mask_before = second ? w->zeros : row_mask(w, row - 1),
         };
         enum err err = stale ? put_stale(w, e, pair.steps[COLUMN_SUM], time_step)
                              : put_row(w, e, &pair, time_step, floats);
         if (err) return err;
-        mask = pair.mask;
-        mask_row = row++;
     }
     *ret_end = row;
     return OK;
 }
 
 /* --- chunks ----------------------------------------------------------------------------------- */
-
-static enum chunk_reset
-header_of(const struct histogram_chunks *w, uint32_t row)
-{
-    if (w->gauge) return CHUNK_RESET_GAUGE;
-    if (w->falls[row]) return CHUNK_RESET_YES;
-    if (row == 0 && w->has_header) return w->header;
-    return w->hints[row] == RESET_YES  ? CHUNK_RESET_YES
-           : w->hints[row] == RESET_NO ? CHUNK_RESET_NO
-                                       : CHUNK_RESET_UNKNOWN;
-}
 
 /* Encodes the rows from `from` on that share a chunk. */
 static enum err
@@ -400,8 +353,11 @@ encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struc
         w->windows[c] = (struct xor_state){.leading = XOR_NO_WINDOW};
     }
     advance(w, from);
+    enum chunk_reset header = w->gauge         ? CHUNK_RESET_GAUGE
+                              : w->falls[from] ? CHUNK_RESET_YES
+                                               : CHUNK_RESET_UNKNOWN;
     struct emitter e = {.zeros = 0};
-    enum err err = put_first(w, from, header_of(w, from), &e.out);
+    enum err err = put_first(w, from, header, &e.out);
     if (err) return err;
     err =
         is_float(w) ? put_rows(w, &e, from, ret_end, true) : put_rows(w, &e, from, ret_end, false);
@@ -441,14 +397,13 @@ rows_encode(struct histogram_chunks *w, struct why *why)
             advance(w, row);
         }
     }
-    memcpy(w->base, w->last, w->places_used * sizeof *w->base);
-    /* Restore the zeros of steps[] and masks[]. */
+    memcpy(w->base, w->last, w->columns * sizeof *w->base);
+    /* Restore the zeros of `steps` and `masks`. */
     for (unsigned i = 0; i < ROW_WORDS; i++) {
         for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
             uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);
-            uint64_t *steps = w->steps + (size_t)row * w->row_places;
-            uint64_t *mask = w->masks + (size_t)row * w->row_words;
-            for (uint32_t k = 0; k < w->row_words; k++) {
+            uint64_t *steps = row_steps(w, row), *mask = row_mask(w, row);
+            for (uint32_t k = 0; k < w->words; k++) {
                 for (; mask[k] != 0; mask[k] &= mask[k] - 1) {
                     steps[k * 64 + (uint32_t)__builtin_ctzll(mask[k])] = 0;
                 }
@@ -457,6 +412,5 @@ rows_encode(struct histogram_chunks *w, struct why *why)
     }
     w->rows = 0;
     w->stale_from = UINT32_MAX;
-    w->has_header = false;
     return OK;
 }

@@ -20,7 +20,6 @@ struct side {
 
 struct history {
     struct arena arena;
-    enum chunk_layouts layouts;
     enum sample_kind kind;
     struct side positive, negative;
     struct histogram now;
@@ -105,8 +104,7 @@ check_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram 
     assert(r->at < r->x->count);
     const struct histogram *in = &r->x->h[r->at];
     assert(t_ms == r->x->times_ms[r->at]);
-    assert(same_histogram_widened(in, h));
-    if (r->x->layouts == CHUNK_LAYOUTS_KEPT) assert(same_histogram_bits(in, h));
+    assert(same_histogram_bits(in, h));
     if (in->sum_bits != STALE_NAN_BITS) {
         assert((in->reset_hint == RESET_GAUGE) == (h->reset_hint == RESET_GAUGE));
         assert(in->reset_hint != RESET_YES || h->reset_hint == RESET_YES);
@@ -132,7 +130,7 @@ write_and_check(struct history *x, size_t bytes_max, bool by_columns)
 {
     struct reading r = {x, 0};
     struct histogram_chunks *chunks;
-    enum err e = histogram_chunks_new(NULL, x->layouts, bytes_max, check_chunk, &r, &chunks);
+    enum err e = histogram_chunks_new(NULL, bytes_max, check_chunk, &r, &chunks);
     assert(e == OK);
     for (uint32_t from = 0, to; from < x->count; from = to) {
         to = from + 1;
@@ -159,8 +157,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct history x;
     if (size < 1) return 0;
-    x = (struct history){.kind = data[0] & 1 ? SAMPLE_HISTOGRAM_FLOAT : SAMPLE_HISTOGRAM_INT,
-                         .layouts = data[0] & 4 ? CHUNK_LAYOUTS_KEPT : CHUNK_LAYOUTS_UNITED};
+    x = (struct history){.kind = data[0] & 1 ? SAMPLE_HISTOGRAM_FLOAT : SAMPLE_HISTOGRAM_INT};
     arena_init(&x.arena, NULL, 0, 0);
     for (size_t at = 1; at + BYTES_EACH <= size && x.count < HISTOGRAMS_MAX; at += BYTES_EACH) {
         happen(&x, data + at);

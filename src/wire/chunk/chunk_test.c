@@ -245,9 +245,7 @@ some_chunk(struct fixture *f, struct rng *r, enum chunk_type type)
     }
     enum sample_kind kind = type == CHUNK_HISTOGRAM ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
     struct histogram_chunks *chunks;
-    assert_int_equal(
-        histogram_chunks_new(&f->budget, CHUNK_LAYOUTS_UNITED, 1 << 20, keep_chunk, f, &chunks),
-        OK);
+    assert_int_equal(histogram_chunks_new(&f->budget, 1 << 20, keep_chunk, f, &chunks), OK);
     struct histogram h = random_histogram(r, &f->copies, kind);
     for (int64_t t = 0; t < 20; t++) {
         assert_int_equal(histogram_chunks_put(chunks, 1, &t, &h, NULL), OK);

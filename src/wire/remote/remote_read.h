@@ -63,8 +63,7 @@ struct rr_sink {
 struct rr_stream;
 /* The sink is copied; its context outlives the stream. ERR_NOMEM. */
 MUST_CHECK enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes,
-                                  enum chunk_layouts layouts, struct budget *budget,
-                                  struct rr_stream **ret_stream);
+                                  struct budget *budget, struct rr_stream **ret_stream);
 void rr_stream_free(struct rr_stream *stream);
 MUST_CHECK enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index,
                                     struct why *why);

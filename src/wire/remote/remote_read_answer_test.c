@@ -171,8 +171,7 @@ stream_histograms(struct writer *w, struct rng *r, uint32_t count, const int64_t
         e = rr_stream_columns(w->stream, &columns, 0, count, times_ms, &w->why);
     } else {
         size_t bytes_max = 1 + rng_below(r, 10000);
-        e = histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, bytes_max, gather_chunk, &made,
-                                 &chunks);
+        e = histogram_chunks_new(NULL, bytes_max, gather_chunk, &made, &chunks);
         if (e == OK) e = histogram_chunks_put(chunks, count, times_ms, h, &w->why);
         if (e == OK) e = histogram_chunks_end(chunks, &w->why);
         if (e == OK) e = rr_stream_chunks(w->stream, buf_bytes(&made), &w->why);
@@ -313,9 +312,7 @@ static void
 new_stream(struct fixture *f, size_t frame_bytes)
 {
     drop_writer(f);
-    assert_int_equal(
-        rr_stream_new(&f->sink, frame_bytes, CHUNK_LAYOUTS_UNITED, &f->budget, &f->writer.stream),
-        OK);
+    assert_int_equal(rr_stream_new(&f->sink, frame_bytes, &f->budget, &f->writer.stream), OK);
 }
 
 static void
@@ -391,7 +388,7 @@ check_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram 
         assert_int_equal(bits, item->bits);
         return OK;
     }
-    assert_true(same_histogram_widened(&item->h, h));
+    assert_true(same_histogram_bits(&item->h, h));
     if (h->sum_bits == STALE_NAN_BITS) return OK;
     assert_int_equal(item->h.reset_hint == RESET_GAUGE, h->reset_hint == RESET_GAUGE);
     if (item->h.reset_hint == RESET_YES) assert_int_equal(h->reset_hint, RESET_YES);
@@ -840,8 +837,7 @@ answer(struct fixture *f, bool streamed, const struct model *m)
 {
     struct rng r = {2};
     uint64_t size;
-    enum err e = streamed ? rr_stream_new(&f->sink, 4000, CHUNK_LAYOUTS_UNITED, &f->budget,
-                                          &f->writer.stream)
+    enum err e = streamed ? rr_stream_new(&f->sink, 4000, &f->budget, &f->writer.stream)
                           : rr_samples_new(&f->budget, &f->writer.samples);
     if (e) return e;
     e = feed(&f->writer, &r, m);

@@ -48,7 +48,7 @@ make_answer(struct buf *to)
     struct rr_sink sink = {sink_write, to};
     struct rr_stream *stream;
     arena_init(&arena, NULL, 0, 0);
-    assert_int_equal(rr_stream_new(&sink, FRAME, CHUNK_LAYOUTS_UNITED, NULL, &stream), OK);
+    assert_int_equal(rr_stream_new(&sink, FRAME, NULL, &stream), OK);
     assert_int_equal(rr_stream_query(stream, 0, NULL), OK);
     for (unsigned i = 0; i < SERIES; i++) {
         uint8_t name[10];

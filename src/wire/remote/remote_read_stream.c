@@ -62,8 +62,8 @@ struct rr_stream {
 static take_histogram_chunk put_histogram_chunk;
 
 enum err
-rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, enum chunk_layouts layouts,
-              struct budget *budget, struct rr_stream **ret_stream)
+rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, struct budget *budget,
+              struct rr_stream **ret_stream)
 {
     struct rr_stream *stream = mem_new(budget, sizeof *stream);
     if (stream == NULL) return ERR_NOMEM;
@@ -76,7 +76,7 @@ rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, enum chunk_layouts
     buf_init(&stream->output, budget, OUTPUT_BYTES);
     enum err e = chunk_writer_new(budget, &stream->chunk);
     if (e) goto out;
-    e = histogram_chunks_new(budget, layouts, stream->chunk_bytes, put_histogram_chunk, stream,
+    e = histogram_chunks_new(budget, stream->chunk_bytes, put_histogram_chunk, stream,
                              &stream->histograms);
     if (e) goto out;
     if (!buf_reserve(&stream->output, OUTPUT_BYTES)) {

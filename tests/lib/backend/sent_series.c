@@ -159,7 +159,7 @@ sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b
                     found |= b->kind == SAMPLE_FLOAT && b->value_bits[at] == run->bits[n];
                 else if (b->kind == run->histograms[n].kind)
                     found |= histogram_equal(&b->histograms[at], &run->histograms[n]) ||
-                             same_histogram_widened(&run->histograms[n], &b->histograms[at]);
+                             same_histogram_bits(&run->histograms[n], &b->histograms[at]);
             }
         }
     }

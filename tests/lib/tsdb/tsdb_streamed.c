@@ -139,7 +139,7 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     if (e) return e;
     must(rr_client_new(NULL, &x->client));
     must(rr_decoder_new(NULL, &x->decoder));
-    must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &stream));
+    must(rr_stream_new(&sink, RR_FRAME_BYTES, NULL, &stream));
     must(rr_stream_query(stream, 0, &why));
     e = stream_set(stream, set, &why);
     if (e == OK) must(rr_stream_end(stream, &why));
