@@ -18,7 +18,6 @@
 
 #include "app/worker.h"
 #include "backup/backup.h"
-#include "backup/kept.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "cli/backup/repository_place.h"

@@ -1,8 +1,8 @@
 /*
- * backup.h - stores a storage directory in a repository, verifies what is stored there, and
- * restores it.
+ * backup.h - stores a storage directory in a repository, verifies what is stored there, restores
+ * it, and removes what a policy does not keep.
  *
- * Threads: one calls; files are read and written on `threads` threads.
+ * Threads: one calls; files are read and written on `threads` threads, at most BACKUP_THREADS_MAX.
  */
 #ifndef BACKUP_BACKUP_H
 #define BACKUP_BACKUP_H
@@ -62,5 +62,25 @@ MUST_CHECK enum err backup_verify(struct backup_repository *repository, const ch
 MUST_CHECK enum err backup_restore(struct backup_repository *repository, const char *id,
                                    const char *dir, uint32_t threads,
                                    struct backup_report *ret_report, struct why *why);
+
+/* The newest backup of each of the last days, weeks (from Monday) and months that have one, in UTC;
+ * and the newest ones of all. What any of them keeps is kept. */
+struct kept_policy {
+    uint64_t newest, daily, weekly, monthly;
+};
+
+/* Sets ret_keep[i] for each of the ids, which are sorted, the oldest first. */
+void kept_choose(const struct kept_policy *policy, const struct backup_id *ids, size_t count,
+                 bool *ret_keep);
+
+/*
+ * Removes the backups that the policy does not keep, and the objects that only they had, or only
+ * says which. `removed` is called for each of them. ret_kept: number of the others. Errors as
+ * backup_record_remove(), backup_prune_objects().
+ */
+MUST_CHECK enum err kept_prune(struct backup_repository *repository,
+                               const struct kept_policy *policy, bool dry_run,
+                               void (*removed)(void *context, const char *id), void *context,
+                               size_t *ret_kept, struct backup_pruned *ret_pruned, struct why *why);
 
 #endif

@@ -14,7 +14,7 @@
 struct backup_place_ops {
     /* Prepares a place for a new repository. ERR_MISSING: it has something else. */
     enum err (*prepare)(struct backup_place *place, struct why *why);
-    /* Called once there is a repository. ERR_AGAIN: another process uses it. */
+    /* Called once there is a repository; may be NULL. ERR_AGAIN: another process uses it. */
     enum err (*begin)(struct backup_place *place, enum backup_use use, struct why *why);
     /* Appends a small file. ERR_MISSING. */
     enum err (*read)(struct backup_place *place, const char *name, struct buf *to, struct why *why);

@@ -49,15 +49,6 @@ prepare(struct backup_place *place, struct why *why)
                    place->shown);
 }
 
-static enum err
-begin(struct backup_place *place, enum backup_use use, struct why *why)
-{
-    (void)place;
-    (void)use;
-    (void)why;
-    return OK;
-}
-
 /* --- small files ------------------------------------------------------------------------------ */
 
 static enum err
@@ -298,7 +289,7 @@ enum err
 backup_place_bucket(const struct backup_bucket_options *options, struct backup_place **ret_place,
                     struct why *why)
 {
-    static const struct backup_place_ops ops = {prepare,       begin,   read_small, write_small,
+    static const struct backup_place_ops ops = {prepare,       NULL,    read_small, write_small,
                                                 remove_object, records, objects,    has,
                                                 put,           get,     free_place};
     struct bucket_place *b = mem_new(options->memory, sizeof *b);

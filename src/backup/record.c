@@ -1,6 +1,6 @@
 /* record.c - prints and reads the record of a backup: lines of text, the last of which is the
  * SHA-256 of those before. */
-#include "backup/record.h"
+#include "backup/repository.h"
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>

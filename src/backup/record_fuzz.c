@@ -4,7 +4,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
-#include "backup/record.h"
+#include "backup/repository.h"
 #include "base/text/hex.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -80,7 +80,7 @@ backup_open(struct backup_repository *r, struct backup_place *place, enum backup
     r->place = place;
     lock_init(&r->lock, LOCK_RANK_LEAF);
     enum err e = check_format(r, use, why);
-    return e ? e : place->ops->begin(place, use, why);
+    return e || place->ops->begin == NULL ? e : place->ops->begin(place, use, why);
 }
 
 void
@@ -100,15 +100,6 @@ is_stopped(const struct backup_repository *r)
     return r->stop != NULL && atomic_load_explicit(r->stop, memory_order_relaxed);
 }
 
-/* Waits until a time, or until it is stopped. */
-static void
-wait_until(struct backup_repository *r, int64_t until_ns)
-{
-    int64_t left_ns;
-    while (!is_stopped(r) && (left_ns = until_ns - env_monotonic_ns(r->env)) > 0)
-        env_sleep(r->env, left_ns < WAIT_NS ? left_ns : WAIT_NS);
-}
-
 /* Waits until the rate allows these bytes, and counts them. */
 static enum err
 take_bytes(struct backup_repository *r, size_t size)
@@ -120,7 +111,8 @@ take_bytes(struct backup_repository *r, size_t size)
         int64_t begin = r->free_ns > now ? r->free_ns : now;
         r->free_ns = begin + (int64_t)((double)size * 1e9 / (double)r->rate_bytes);
         lock_drop(&r->lock);
-        wait_until(r, begin);
+        for (int64_t left_ns; (left_ns = begin - env_monotonic_ns(r->env)) > 0 && !is_stopped(r);)
+            env_sleep(r->env, left_ns < WAIT_NS ? left_ns : WAIT_NS);
     }
     if (r->step != NULL) r->step(r->context);
     return is_stopped(r) ? ERR_CANCELED : OK;
@@ -426,20 +418,6 @@ note_record(struct pruning *p, const char *id)
 }
 
 static enum err
-note_records(struct pruning *p)
-{
-    struct buf ids;
-    buf_init(&ids, p->repository->memory, BACKUP_RECORD_BYTES_MAX);
-    enum err e = backup_ids(p->repository, &ids, p->why);
-    const struct backup_id *id = (const struct backup_id *)ids.at;
-    for (size_t i = 0; i < ids.size / sizeof *id && e == OK; i++)
-        e = note_record(p, id[i].text);
-    buf_fini(&ids);
-    if (e == OK && p->count > 0) qsort(p->named, p->count, sizeof *p->named, backup_digest_order);
-    return e;
-}
-
-static enum err
 prune_object(void *context, const char *name, uint64_t size_bytes)
 {
     struct pruning *p = context;
@@ -464,8 +442,15 @@ enum err
 backup_prune_objects(struct backup_repository *r, struct backup_pruned *ret_pruned, struct why *why)
 {
     struct pruning p = {.repository = r, .pruned = ret_pruned, .why = why};
+    struct buf ids;
+    buf_init(&ids, r->memory, BACKUP_RECORD_BYTES_MAX);
     *ret_pruned = (struct backup_pruned){0};
-    enum err e = note_records(&p);
+    enum err e = backup_ids(r, &ids, why);
+    const struct backup_id *id = (const struct backup_id *)ids.at;
+    for (size_t i = 0; i < ids.size / sizeof *id && e == OK; i++)
+        e = note_record(&p, id[i].text);
+    buf_fini(&ids);
+    if (p.count > 0) qsort(p.named, p.count, sizeof *p.named, backup_digest_order);
     if (e == OK) e = r->place->ops->objects(r->place, prune_object, &p, why);
     array_free(r->memory, p.named, p.capacity);
     return e;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "backup/backup.h"
-#include "backup/kept.h"
 #include "backup/place.h"
 #include "base/log.h"
 #include "cli/backup/repository_place.h"

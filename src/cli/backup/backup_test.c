@@ -3,7 +3,7 @@
 
 #include <glob.h>
 
-#include "backup/kept.h"
+#include "backup/backup.h"
 #include "cli/commands.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"
