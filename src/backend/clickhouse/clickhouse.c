@@ -28,6 +28,7 @@
 #include "backend/clickhouse/clickhouse_answer.h"
 #include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
+#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
 #include "base/hash/hash.h"
 #include "wire/point/clickhouse_row.h"
@@ -232,16 +233,10 @@ clickhouse_add(struct writer *writer, struct writer_call *call, const struct ite
     if (!is_first && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
     if (!takes_day(c, item->t_ms, &day, &is_new_day)) return WRITER_FULL;
     if (!is_first && c->form != w->form) return WRITER_FULL; /* a call has rows of one form */
-    struct clickhouse_point point = {
-        .labels = item->labels,
-        .t_ms = item->t_ms,
-        .start_ms = item->start_ms,
-        .bits = item->bits,
-        .histogram = item->kind == ITEM_HISTOGRAM ? item->histogram : NULL,
-    };
+    struct labelled_sample sample = item_sample(item);
     size_t before = c->text.size;
     if (is_first) buf_put_bytes(&c->text, buf_bytes(&w->head));
-    enum err e = clickhouse_row_put(&c->text, &point, clickhouse_table_has_start(&w->table), why);
+    enum err e = clickhouse_row_put(&c->text, &sample, clickhouse_table_has_start(&w->table), why);
     bool full = e == OK && !is_first && c->text.size > BODY_BYTES_MAX;
     if (e || full) {
         c->text.size = before;

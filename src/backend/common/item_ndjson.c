@@ -6,28 +6,24 @@
 #include "base/text/utf8.h"
 #include "wire/json/ndjson_line.h"
 
+struct labelled_sample
+item_sample(const struct item *item)
+{
+    return (struct labelled_sample){
+        .labels = item->labels,
+        .t_ms = item->t_ms,
+        .start_ms = item->start_ms,
+        .bits = item->bits,
+        .histogram = item->kind == ITEM_HISTOGRAM ? item->histogram : NULL,
+    };
+}
+
 void
 item_ndjson_put(struct buf *to, const struct item *item)
 {
-    struct ndjson_exemplar exemplar = {item->exemplar_labels, item->t_ms, item->bits};
-    struct ndjson_sample sample = {.t_ms = item->t_ms, .start_ms = item->start_ms};
+    struct labelled_sample sample = item_sample(item);
     assert(item->kind != ITEM_METADATA);
-    switch (item->kind) {
-    case ITEM_HISTOGRAM:
-        sample.kind = NDJSON_HISTOGRAM;
-        sample.histogram = item->histogram;
-        break;
-    case ITEM_EXEMPLAR:
-        sample.kind = NDJSON_EXEMPLARS;
-        sample.exemplars = &exemplar;
-        sample.exemplar_count = 1;
-        break;
-    default:
-        sample.kind = NDJSON_FLOAT;
-        sample.bits = item->bits;
-        break;
-    }
-    ndjson_line_put(to, item->labels, &sample);
+    ndjson_line_put(to, &sample, item->kind == ITEM_EXEMPLAR ? &item->exemplar_labels : NULL);
 }
 
 static bool

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
+#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
 #include "backend/influxdb/influxdb_answer.h"
 #include "wire/point/line_protocol.h"
@@ -158,14 +159,9 @@ influxdb_add(struct writer *writer, struct writer_call *call, const struct item 
     if (item->kind == ITEM_EXEMPLAR) return writer_unfit(why, "InfluxDB cannot store exemplars");
     if (item->kind == ITEM_METADATA) return writer_unfit(why, "InfluxDB cannot store metadata");
     if (c->lines > 0 && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
-    struct line_point point = {
-        .labels = item->labels,
-        .t_ms = item->t_ms,
-        .bits = item->bits,
-        .histogram = item->kind == ITEM_HISTOGRAM ? item->histogram : NULL,
-    };
+    struct labelled_sample sample = item_sample(item);
     size_t before = c->text.size;
-    enum err e = line_protocol_put(&c->text, &point, LINE_MILLISECONDS, why);
+    enum err e = line_protocol_put(&c->text, &sample, why);
     bool full = e == OK && c->lines > 0 && c->text.size > BODY_BYTES_MAX;
     if (e || full) {
         c->text.size = before;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "backend/common/http_common.h"
+#include "backend/common/item_ndjson.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -202,11 +203,11 @@ static enum writer_add
 put_point(struct opentsdb_writer *w, struct opentsdb_call *c, const struct item *item,
           struct why *why)
 {
-    struct opentsdb_point point = {item->labels, item->t_ms, item->bits};
+    struct labelled_sample sample = item_sample(item);
     size_t before = c->body.size;
     uint64_t body_bytes_max = w->settings->max_body;
     buf_put_u8(&c->body, c->count == 0 ? '[' : ',');
-    enum err e = opentsdb_point_put(&c->body, &point, w->settings->max_tags, why);
+    enum err e = opentsdb_point_put(&c->body, &sample, w->settings->max_tags, why);
     size_t size = c->body.size + 1; /* the bracket at its end included */
     bool is_long = e == ERR_LIMIT || (e == OK && size > body_bytes_max);
     if (e == OK && !is_long) return WRITER_ADDED;

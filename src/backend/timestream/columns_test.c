@@ -71,7 +71,7 @@ store(struct stored *s, struct label *labels, uint32_t count, bool keep_colons)
     arena_init(&scratch, NULL, ROOM, 0);
     assert_int_equal(labels_build(labels, count, &none, to), REJECT_NONE);
     struct timestream_record r = {.name = labels_get(buf_bytes(to), bytes_of_text("__name__")),
-                                  .labels = buf_bytes(to),
+                                  .sample.labels = buf_bytes(to),
                                   .keep_colons = keep_colons};
     bool fits = timestream_record_put(&record, &r, &bytes, NULL) == OK;
     struct scan scan = scan_of(buf_bytes(&record), &scratch);

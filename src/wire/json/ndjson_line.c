@@ -12,20 +12,7 @@
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* Puts "name":"value". False: it is not UTF-8; nothing was written. */
-static bool
-put_label(struct buf *to, const struct label *label, bool comma)
-{
-    size_t before = to->size;
-    if (comma) buf_put_u8(to, ',');
-    bool exact = json_print_string(to, label->name);
-    buf_put_u8(to, ':');
-    exact &= json_print_string(to, label->value);
-    if (!exact) to->size = before;
-    return exact;
-}
-
-/* Puts the labels that put_label() refused. */
+/* Puts the labels that are not UTF-8. */
 static void
 put_labels_hex(struct buf *to, struct bytes labels)
 {
@@ -54,9 +41,14 @@ ndjson_put_labels(struct buf *to, struct bytes labels)
     bool comma = false, all = true;
     buf_put_u8(to, '{');
     while (labels_next(&c, &label)) {
-        bool put = put_label(to, &label, comma);
-        comma |= put;
-        all &= put;
+        size_t before = to->size;
+        if (comma) buf_put_u8(to, ',');
+        bool exact = json_print_string(to, label.name);
+        buf_put_u8(to, ':');
+        exact &= json_print_string(to, label.value);
+        if (!exact) to->size = before;
+        comma |= exact;
+        all &= exact;
     }
     buf_put_u8(to, '}');
     if (!all) put_labels_hex(to, labels);
@@ -109,40 +101,38 @@ ndjson_put_time(struct buf *to, const char *name, int64_t ms)
 }
 
 void
-ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
+ndjson_sample_put(struct buf *to, const struct labelled_sample *sample)
 {
     ndjson_put_time(to, ",\"time\":", sample->t_ms);
-    if (sample->kind == NDJSON_FLOAT)
+    if (sample->histogram == NULL)
         ndjson_put_value(to, sample->bits);
     else
         buf_put_text(to, ",\"value\":null");
     if (sample->start_ms != 0) ndjson_put_time(to, ",\"start_ms\":", sample->start_ms);
-    if (sample->kind == NDJSON_HISTOGRAM) {
-        buf_put_text(to, ",\"histogram\":");
-        histogram_json_put(to, sample->histogram);
-    }
-    if (sample->exemplar_count > 0) {
-        buf_put_text(to, ",\"exemplars\":[");
-        for (uint32_t i = 0; i < sample->exemplar_count; i++) {
-            const struct ndjson_exemplar *e = &sample->exemplars[i];
-            buf_put_text(to, i == 0 ? "{\"labels\":" : ",{\"labels\":");
-            ndjson_put_labels(to, e->labels);
-            ndjson_put_value(to, e->bits);
-            ndjson_put_time(to, ",\"time\":", e->t_ms);
-            buf_put_u8(to, '}');
-        }
-        buf_put_u8(to, ']');
-    }
+    if (sample->histogram == NULL) return;
+    buf_put_text(to, ",\"histogram\":");
+    histogram_json_put(to, sample->histogram);
 }
 
 void
-ndjson_line_put(struct buf *to, struct bytes labels, const struct ndjson_sample *sample)
+ndjson_line_put(struct buf *to, const struct labelled_sample *sample,
+                const struct bytes *exemplar_labels)
 {
+    struct bytes labels = sample->labels;
     size_t before = to->size;
     /* A low estimate of the size: in long labels, lengths take more bytes than the JSON syntax. */
     if (!buf_reserve(to, labels.size - labels.size / 8 + 32)) return;
     ndjson_head_put(to, labels);
-    ndjson_sample_put(to, sample);
+    if (exemplar_labels == NULL) {
+        ndjson_sample_put(to, sample);
+    } else {
+        ndjson_put_time(to, ",\"time\":", sample->t_ms);
+        buf_put_text(to, ",\"value\":null,\"exemplars\":[{\"labels\":");
+        ndjson_put_labels(to, *exemplar_labels);
+        ndjson_put_value(to, sample->bits);
+        ndjson_put_time(to, ",\"time\":", sample->t_ms);
+        buf_put_text(to, "}]");
+    }
     ndjson_tail_put(to, labels);
     if (buf_error(to)) to->size = before;
 }

@@ -20,35 +20,17 @@
 #define WIRE_JSON_NDJSON_LINE_H
 
 #include "base/buf.h"
-#include "wire/shape.h"
+#include "wire/labelled_sample.h"
 
-struct ndjson_exemplar {
-    struct bytes labels; /* canonical, may be empty */
-    int64_t t_ms;
-    uint64_t bits;
-};
-
-enum ndjson_kind { NDJSON_FLOAT, NDJSON_HISTOGRAM, NDJSON_EXEMPLARS };
-
-/* The content of a line besides its labels. All views are borrowed. */
-struct ndjson_sample {
-    enum ndjson_kind kind;
-    int64_t t_ms;
-    int64_t start_ms;                  /* 0 if not known */
-    uint64_t bits;                     /* for NDJSON_FLOAT */
-    const struct histogram *histogram; /* for NDJSON_HISTOGRAM */
-    const struct ndjson_exemplar *exemplars;
-    uint32_t exemplar_count;
-};
-
-/* Appends a whole line, line feed included. `labels`: canonical label bytes. `to` is unchanged if
- * the line does not fit. */
-void ndjson_line_put(struct buf *to, struct bytes labels, const struct ndjson_sample *sample);
+/* Appends a whole line, line feed included: a sample or, if `exemplar_labels` is not NULL, an
+ * exemplar of the series, with its value and time. `to` is unchanged if the line does not fit. */
+void ndjson_line_put(struct buf *to, const struct labelled_sample *sample,
+                     const struct bytes *exemplar_labels);
 
 /* The pieces of a line, for many lines of one series, which share head and tail. The head ends
- * before a comma, the tail begins with one. */
+ * before a comma, the tail begins with one. The labels of the sample are not used. */
 void ndjson_head_put(struct buf *to, struct bytes labels);
-void ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample);
+void ndjson_sample_put(struct buf *to, const struct labelled_sample *sample);
 void ndjson_tail_put(struct buf *to, struct bytes labels);
 
 #endif

@@ -56,7 +56,7 @@ clickhouse_labels_put(struct buf *to, struct bytes labels)
 }
 
 static enum err
-put_row(struct buf *to, const struct clickhouse_point *p, bool with_start, struct why *why)
+put_row(struct buf *to, const struct labelled_sample *p, bool with_start, struct why *why)
 {
     struct bytes metric = labels_get(p->labels, bytes_of_text("__name__"));
     uint64_t bits = p->histogram != NULL ? NORMAL_NAN_BITS : p->bits;
@@ -80,11 +80,11 @@ put_row(struct buf *to, const struct clickhouse_point *p, bool with_start, struc
 }
 
 enum err
-clickhouse_row_put(struct buf *to, const struct clickhouse_point *point, bool with_start,
+clickhouse_row_put(struct buf *to, const struct labelled_sample *sample, bool with_start,
                    struct why *why)
 {
     size_t before = to->size;
-    enum err e = put_row(to, point, with_start, why);
+    enum err e = put_row(to, sample, with_start, why);
     if (e) to->size = before;
     return e;
 }

@@ -20,25 +20,17 @@
 #define WIRE_POINT_CLICKHOUSE_ROW_H
 
 #include "base/buf.h"
-#include "wire/shape.h"
+#include "wire/labelled_sample.h"
 
 /* ClickHouse's own limit for a string in this format. */
 enum { CLICKHOUSE_TEXT_BYTES_MAX = 0xffffff };
-
-struct clickhouse_point {
-    struct bytes labels; /* canonical label bytes */
-    int64_t t_ms;
-    int64_t start_ms;
-    uint64_t bits;
-    const struct histogram *histogram; /* NULL if the sample is a float */
-};
 
 /*
  * Appends a row; `with_start`: start_time is its last column.
  * ERR_INPUT   a text is longer than ClickHouse accepts; `why` names it.
  * Else the error of `to`. After an error `to` is unchanged.
  */
-MUST_CHECK enum err clickhouse_row_put(struct buf *to, const struct clickhouse_point *point,
+MUST_CHECK enum err clickhouse_row_put(struct buf *to, const struct labelled_sample *sample,
                                        bool with_start, struct why *why);
 
 /* Appends the text of labels alone. Out of memory shows in buf_error(to). */

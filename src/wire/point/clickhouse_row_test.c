@@ -30,15 +30,15 @@ teardown(void **state)
     return 0;
 }
 
-static struct clickhouse_point
+static struct labelled_sample
 point_of(uint64_t bits)
 {
-    return (struct clickhouse_point){
+    return (struct labelled_sample){
         .labels = buf_bytes(&labels), .t_ms = 1700000000000, .bits = bits};
 }
 
 static void
-put(const struct clickhouse_point *point, bool with_start)
+put(const struct labelled_sample *point, bool with_start)
 {
     struct why why = {""};
     buf_clear(&row);
@@ -46,7 +46,7 @@ put(const struct clickhouse_point *point, bool with_start)
 }
 
 static struct clickhouse_row
-put_and_read(const struct clickhouse_point *point)
+put_and_read(const struct labelled_sample *point)
 {
     struct clickhouse_row back;
     put(point, true);
@@ -74,7 +74,7 @@ UNIT_TEST(test_a_row_is_its_columns_one_after_another)
     static const uint8_t start[] = {5, 0, 0, 0, 0, 0, 0, 0};
     test_put_texts(&labels, "__name__", "up");
     test_put_texts(&labels, "job", "x");
-    struct clickhouse_point point = point_of(double_bits(1));
+    struct labelled_sample point = point_of(double_bits(1));
     point.start_ms = 5;
     put(&point, false);
     assert_int_equal(row.size, sizeof head - 1 + sizeof rest);
@@ -128,7 +128,7 @@ UNIT_TEST(test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite)
     };
     test_put_texts(&labels, "__name__", "up");
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct clickhouse_point point = point_of(cases[i].value);
+        struct labelled_sample point = point_of(cases[i].value);
         struct clickhouse_row back = put_and_read(&point);
         assert_int_equal(back.value_bits, cases[i].value);
         assert_int_equal(back.bits, cases[i].bits);
@@ -139,7 +139,7 @@ UNIT_TEST(test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite)
 UNIT_TEST(test_a_histogram_has_an_ordinary_nan_as_its_value)
 {
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
-    struct clickhouse_point point = point_of(double_bits(7));
+    struct labelled_sample point = point_of(double_bits(7));
     point.histogram = &h;
     struct clickhouse_row back = put_and_read(&point);
     assert_int_equal(back.metric.size, 0); /* a series without a name */
@@ -160,7 +160,7 @@ check_random_row(struct rng *r, struct arena *arena)
     struct histogram h = {.count = 0}, h_back = {.count = 0};
     buf_clear(&labels);
     random_labels(r, (enum random_class)rng_below(r, RANDOM_CLASS_COUNT), &labels);
-    struct clickhouse_point point = {
+    struct labelled_sample point = {
         .labels = buf_bytes(&labels),
         .t_ms = (int64_t)rng_next(r),
         .start_ms = (int64_t)rng_next(r),
@@ -211,7 +211,7 @@ UNIT_TEST(test_lengths_are_as_short_as_they_can_be)
         buf_clear(&labels);
         test_put_label(&labels, bytes_of_text("__name__"), bytes_of(name, sizes[i]));
         test_put_label(&labels, bytes_of_text("p"), bytes_of(name, sizes[i]));
-        struct clickhouse_point point = point_of(0);
+        struct labelled_sample point = point_of(0);
         struct clickhouse_row back = put_and_read(&point);
         size_t text = sizes[i] + strlen("{\"p\":\"\"}");
         assert_int_equal(back.metric.size, sizes[i]);
@@ -231,7 +231,7 @@ UNIT_TEST(test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing)
     memset(text, 'x', size);
     buf_put_text(&row, "before");
     test_put_label(&labels, bytes_of_text("__name__"), bytes_of(text, size));
-    struct clickhouse_point point = point_of(0);
+    struct labelled_sample point = point_of(0);
     assert_int_equal(clickhouse_row_put(&row, &point, true, &why), ERR_INPUT);
     assert_non_null(strstr(why.text, "metric name: 16777216 bytes"));
     expect_text(buf_bytes(&row), "before");
@@ -250,7 +250,7 @@ UNIT_TEST(test_without_memory_nothing_is_appended)
     test_put_texts(&labels, "__name__", "up");
     test_put_texts(&labels, "job", "x");
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3};
-    struct clickhouse_point point = point_of(0);
+    struct labelled_sample point = point_of(0);
     point.histogram = &h;
     put(&point, true);
     for (size_t limit = 1; limit < row.size; limit++) {

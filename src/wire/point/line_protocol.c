@@ -131,52 +131,21 @@ line_put_text(struct buf *to, struct bytes text, enum line_role role)
         }
 }
 
-/* --- the field -------------------------------------------------------------------------------- */
+/* --- lines ----------------------------------------------------------------------------------- */
 
 static enum err
-line_put_histogram(struct buf *to, const struct histogram *h, struct why *why)
+line_put_line(struct buf *to, const struct labelled_sample *sample, struct why *why)
 {
-    buf_put_text(to, " histogram=\"");
-    size_t size = histogram_json_put_escaped(to, h);
-    buf_put_u8(to, '"');
-    if (buf_error(to)) return buf_error(to);
-    if (size > LINE_TEXT_BYTES_MAX) {
-        return why_set(why, ERR_INPUT,
-                       "histogram takes %zu bytes: InfluxDB allows at most %d in a string field",
-                       size, LINE_TEXT_BYTES_MAX);
-    }
-    return OK;
-}
-
-static void
-put_float(struct buf *to, uint64_t bits)
-{
-    char text[NUMBER_TEXT_BYTES];
-    if ((bits >> 52 & 0x7ff) != 0x7ff) {
-        buf_put_text(to, " value=");
-        buf_put(to, text, number_print_json(bits, text));
-        return;
-    }
-    buf_put_text(to, " bits=\"");
-    buf_put(to, text, hex_print_word(bits, text));
-    buf_put_u8(to, '"');
-}
-
-static enum err
-line_put_line(struct buf *to, const struct line_point *point, enum line_precision precision,
-              struct why *why)
-{
-    static const int64_t factors[] = {1, 1000, 1000000};
     size_t from = to->size;
-    if (point->t_ms > LINE_TIME_MS_MAX || point->t_ms < -LINE_TIME_MS_MAX) {
+    if (sample->t_ms > LINE_TIME_MS_MAX || sample->t_ms < -LINE_TIME_MS_MAX) {
         return why_set(why, ERR_INPUT, "time is outside the range of InfluxDB");
     }
     /* A low estimate of the size. */
-    if (!buf_reserve(to, point->labels.size - point->labels.size / 2)) return buf_error(to);
+    if (!buf_reserve(to, sample->labels.size - sample->labels.size / 2)) return buf_error(to);
     /* Measurement and tags. */
     struct label label;
-    struct cursor c = cursor_of(point->labels);
-    line_put_text(to, labels_get(point->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
+    struct cursor c = cursor_of(sample->labels);
+    line_put_text(to, labels_get(sample->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
     while (labels_next(&c, &label)) {
         buf_put_u8(to, ',');
         line_put_text(to, label.name, LINE_TAG_KEY);
@@ -187,24 +156,37 @@ line_put_line(struct buf *to, const struct line_point *point, enum line_precisio
         return why_set(why, ERR_INPUT, "name and labels take %zu bytes: InfluxDB allows at most %d",
                        to->size - from, LINE_KEY_BYTES_MAX);
     }
-    if (point->histogram != NULL) {
-        enum err e = line_put_histogram(to, point->histogram, why);
-        if (e) return e;
+    /* The field. */
+    char text[NUMBER_TEXT_BYTES];
+    if (sample->histogram != NULL) {
+        buf_put_text(to, " histogram=\"");
+        size_t size = histogram_json_put_escaped(to, sample->histogram);
+        buf_put_u8(to, '"');
+        if (buf_error(to) == OK && size > LINE_TEXT_BYTES_MAX) {
+            return why_set(
+                why, ERR_INPUT,
+                "histogram takes %zu bytes: InfluxDB allows at most %d in a string field", size,
+                LINE_TEXT_BYTES_MAX);
+        }
+    } else if ((sample->bits >> 52 & 0x7ff) != 0x7ff) {
+        buf_put_text(to, " value=");
+        buf_put(to, text, number_print_json(sample->bits, text));
     } else {
-        put_float(to, point->bits);
+        buf_put_text(to, " bits=\"");
+        buf_put(to, text, hex_print_word(sample->bits, text));
+        buf_put_u8(to, '"');
     }
     buf_put_u8(to, ' ');
-    buf_put_int(to, point->t_ms * factors[precision]);
+    buf_put_int(to, sample->t_ms);
     buf_put_u8(to, '\n');
     return buf_error(to);
 }
 
 enum err
-line_protocol_put(struct buf *to, const struct line_point *point, enum line_precision precision,
-                  struct why *why)
+line_protocol_put(struct buf *to, const struct labelled_sample *sample, struct why *why)
 {
     size_t before = to->size;
-    enum err e = line_put_line(to, point, precision, why);
+    enum err e = line_put_line(to, sample, why);
     if (e) to->size = before;
     return e;
 }

@@ -25,7 +25,7 @@
 #define WIRE_POINT_LINE_PROTOCOL_H
 
 #include "base/buf.h"
-#include "wire/shape.h"
+#include "wire/labelled_sample.h"
 
 enum {
     LINE_KEY_BYTES_MAX = 65535,  /* measurement, tags and field key, as InfluxDB 1 counts */
@@ -33,24 +33,14 @@ enum {
 };
 #define LINE_TIME_MS_MAX INT64_C(9223372036854) /* InfluxDB keeps nanoseconds in 64 bits */
 
-/* Unit of the timestamp; the request names the same. */
-enum line_precision { LINE_MILLISECONDS, LINE_MICROSECONDS, LINE_NANOSECONDS };
-
-struct line_point {
-    struct bytes labels; /* canonical label bytes */
-    int64_t t_ms;
-    uint64_t bits;
-    const struct histogram *histogram; /* NULL if the sample is a float */
-};
-
 /*
- * Appends a line, line feed included.
+ * Appends a line, line feed included. The unit of its time is milliseconds: the request says so.
  * ERR_INPUT   InfluxDB cannot store it: too large, or the magnitude of its time exceeds
  *             LINE_TIME_MS_MAX; `why` says which.
  * Else the error of `to`. After an error `to` is unchanged.
  */
-MUST_CHECK enum err line_protocol_put(struct buf *to, const struct line_point *point,
-                                      enum line_precision precision, struct why *why);
+MUST_CHECK enum err line_protocol_put(struct buf *to, const struct labelled_sample *sample,
+                                      struct why *why);
 
 enum line_role { LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT };
 /* True if the text must be coded. */

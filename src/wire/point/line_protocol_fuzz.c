@@ -31,8 +31,8 @@ check_value(struct bytes value)
     buf_init(&text, NULL, room);
     buf_init(&back, NULL, room);
     test_put_label(&labels, bytes_of_text("a"), value);
-    struct line_point point = {.labels = buf_bytes(&labels)};
-    enum err e = line_protocol_put(&line, &point, LINE_MILLISECONDS, &why);
+    struct labelled_sample point = {.labels = buf_bytes(&labels)};
+    enum err e = line_protocol_put(&line, &point, &why);
     if (e == OK) {
         if (memchr(line.at, '\n', line.size) != line.at + line.size - 1) abort();
         unescape(buf_bytes(&line), strlen("~%,a="), &text);

@@ -11,13 +11,13 @@
 #include "wire/point/line_protocol.h"
 
 static void
-check_point(const struct line_point *point, enum line_precision precision, const char *expected)
+check_point(const struct labelled_sample *point, const char *expected)
 {
     struct buf line;
     struct why why = {""};
     buf_init(&line, NULL, 1 << 20);
     buf_put_text(&line, ">");
-    enum err e = line_protocol_put(&line, point, precision, &why);
+    enum err e = line_protocol_put(&line, point, &why);
     expect_put(&line, e, &why, expected);
 }
 
@@ -29,8 +29,9 @@ check_label(const char *metric, const char *name, const char *value, const char 
     buf_init(&labels, NULL, 1 << 20);
     if (metric != NULL) test_put_texts(&labels, "__name__", metric);
     if (name != NULL) test_put_texts(&labels, name, value);
-    struct line_point point = {.labels = buf_bytes(&labels), .t_ms = 5, .bits = double_bits(1)};
-    check_point(&point, LINE_MILLISECONDS, expected);
+    struct labelled_sample point = {
+        .labels = buf_bytes(&labels), .t_ms = 5, .bits = double_bits(1)};
+    check_point(&point, expected);
     buf_fini(&labels);
 }
 
@@ -77,33 +78,32 @@ UNIT_TEST(test_values_are_exact)
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "a");
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct line_point point = {.labels = buf_bytes(&labels), .t_ms = -5, .bits = cases[i].bits};
-        check_point(&point, LINE_MILLISECONDS, cases[i].line);
+        struct labelled_sample point = {
+            .labels = buf_bytes(&labels), .t_ms = -5, .bits = cases[i].bits};
+        check_point(&point, cases[i].line);
     }
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
-    struct line_point point = {.labels = buf_bytes(&labels), .t_ms = 5, .histogram = &h};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .t_ms = 5, .histogram = &h};
     check_point(
-        &point, LINE_MILLISECONDS,
+        &point,
         "a,__name__=a histogram=\"{\\\"count_int\\\":3,\\\"sum\\\":\\\"7ff0000000000002\\\","
         "\\\"schema\\\":0,\\\"zero_threshold\\\":0,\\\"zero_count_int\\\":0}\" 5\n");
     buf_fini(&labels);
 }
 
-UNIT_TEST(test_times_are_in_what_was_asked_for)
+UNIT_TEST(test_times_are_in_milliseconds)
 {
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "a");
-    struct line_point point = {.labels = buf_bytes(&labels), .t_ms = -1700000000123};
-    check_point(&point, LINE_MILLISECONDS, "a,__name__=a value=0 -1700000000123\n");
-    check_point(&point, LINE_MICROSECONDS, "a,__name__=a value=0 -1700000000123000\n");
-    check_point(&point, LINE_NANOSECONDS, "a,__name__=a value=0 -1700000000123000000\n");
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .t_ms = -1700000000123};
+    check_point(&point, "a,__name__=a value=0 -1700000000123\n");
     point.t_ms = LINE_TIME_MS_MAX;
-    check_point(&point, LINE_NANOSECONDS, "a,__name__=a value=0 9223372036854000000\n");
+    check_point(&point, "a,__name__=a value=0 9223372036854\n");
     point.t_ms++;
-    check_point(&point, LINE_MILLISECONDS, NULL);
+    check_point(&point, NULL);
     point.t_ms = INT64_MIN;
-    check_point(&point, LINE_MILLISECONDS, NULL);
+    check_point(&point, NULL);
     buf_fini(&labels);
 }
 
@@ -118,14 +118,14 @@ UNIT_TEST(test_a_point_that_is_too_large_is_unfit)
     test_put_texts(&labels, "__name__", "a");
     struct histogram h = {
         .kind = SAMPLE_HISTOGRAM_INT, .custom_bits = bounds, .custom_count = 32000};
-    struct line_point point = {.labels = buf_bytes(&labels), .histogram = &h};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .histogram = &h};
     struct buf line;
     struct why why;
     buf_init(&line, NULL, 1 << 20);
-    assert_int_equal(line_protocol_put(&line, &point, LINE_MILLISECONDS, &why), OK);
+    assert_int_equal(line_protocol_put(&line, &point, &why), OK);
     buf_clear(&line);
     h.custom_count = 32760;
-    assert_int_equal(line_protocol_put(&line, &point, LINE_MILLISECONDS, &why), ERR_INPUT);
+    assert_int_equal(line_protocol_put(&line, &point, &why), ERR_INPUT);
     assert_int_equal(line.size, 0);
     buf_fini(&line);
     buf_fini(&labels);
@@ -137,10 +137,10 @@ UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "a b");
-    struct line_point point = {.labels = buf_bytes(&labels), .histogram = &h};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .histogram = &h};
     for (size_t limit = 1;; limit++) {
         buf_init(&small, NULL, limit);
-        enum err e = line_protocol_put(&small, &point, LINE_NANOSECONDS, NULL);
+        enum err e = line_protocol_put(&small, &point, NULL);
         size_t size = small.size;
         buf_fini(&small);
         if (e == OK) {
@@ -237,8 +237,9 @@ UNIT_TEST(test_labels_come_back_however_backslashes_are_read)
         buf_clear(&labels);
         buf_clear(&line);
         random_labels(&r, (enum random_class)(i % RANDOM_CLASS_COUNT), &labels);
-        struct line_point point = {.labels = buf_bytes(&labels), .t_ms = i, .bits = double_bits(i)};
-        assert_int_equal(line_protocol_put(&line, &point, LINE_MILLISECONDS, NULL), OK);
+        struct labelled_sample point = {
+            .labels = buf_bytes(&labels), .t_ms = i, .bits = double_bits(i)};
+        assert_int_equal(line_protocol_put(&line, &point, NULL), OK);
         assert_ptr_equal(memchr(line.at, '\n', line.size), line.at + line.size - 1);
         for (unsigned reading = 0; reading < READINGS; reading++) {
             struct cursor c = cursor_of(buf_bytes(&line));
@@ -274,8 +275,8 @@ UNIT_TEST(test_histograms_come_back)
         struct histogram back,
             h = random_histogram(&r, &arena,
                                  i % 2 == 0 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT);
-        struct line_point point = {.labels = buf_bytes(&labels), .histogram = &h};
-        assert_int_equal(line_protocol_put(&line, &point, LINE_MILLISECONDS, NULL), OK);
+        struct labelled_sample point = {.labels = buf_bytes(&labels), .histogram = &h};
+        assert_int_equal(line_protocol_put(&line, &point, NULL), OK);
         size_t skip = strlen("h,__name__=h histogram=\""), tail = strlen("\" 0\n");
         for (size_t at = skip; at < line.size - tail; at++) {
             if (line.at[at] == '\\') at++;
@@ -316,7 +317,7 @@ main(void)
         cmocka_unit_test(test_labels_are_tags),
         cmocka_unit_test(test_a_value_that_is_not_valid_in_a_tag_is_encoded),
         cmocka_unit_test(test_values_are_exact),
-        cmocka_unit_test(test_times_are_in_what_was_asked_for),
+        cmocka_unit_test(test_times_are_in_milliseconds),
         cmocka_unit_test(test_a_point_that_is_too_large_is_unfit),
         cmocka_unit_test(test_a_line_that_does_not_fit_leaves_nothing),
         cmocka_unit_test(test_labels_come_back_however_backslashes_are_read),

@@ -135,44 +135,44 @@ put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why
 }
 
 static enum err
-put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags, struct why *why)
+put_point(struct buf *to, const struct labelled_sample *sample, uint32_t max_tags, struct why *why)
 {
-    struct bytes name = labels_get(point->labels, bytes_of_text("__name__"));
+    struct bytes name = labels_get(sample->labels, bytes_of_text("__name__"));
     if (name.size == 0) return why_set(why, ERR_INPUT, "series has no metric name");
     /* A low estimate of the size. */
-    if (!buf_reserve(to, point->labels.size - point->labels.size / 8)) return buf_error(to);
+    if (!buf_reserve(to, sample->labels.size - sample->labels.size / 8)) return buf_error(to);
     buf_put_text(to, "{\"metric\":\"");
     opentsdb_value_put(to, name);
     buf_put_text(to, "\",\"timestamp\":");
-    bool whole = point->t_ms % 1000 == 0;
-    if (point->t_ms < 1000 || point->t_ms > MS_MAX || (point->t_ms < MS_MIN && !whole)) {
+    bool whole = sample->t_ms % 1000 == 0;
+    if (sample->t_ms < 1000 || sample->t_ms > MS_MAX || (sample->t_ms < MS_MIN && !whole)) {
         return why_set(why, ERR_INPUT, "time is outside the range of OpenTSDB");
     }
-    buf_put_int(to, point->t_ms < MS_MIN ? point->t_ms / 1000 : point->t_ms);
+    buf_put_int(to, sample->t_ms < MS_MIN ? sample->t_ms / 1000 : sample->t_ms);
     buf_put_text(to, ",\"value\":");
     char text[NUMBER_TEXT_BYTES + 2];
-    if ((point->bits >> 52 & 0x7ff) == 0x7ff) {
+    if ((sample->bits >> 52 & 0x7ff) == 0x7ff) {
         return why_set(why, ERR_INPUT, "value is not finite: OpenTSDB stores only finite values");
     }
-    size_t size = number_print_json(point->bits, text);
+    size_t size = number_print_json(sample->bits, text);
     bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
-    double value = bits_double(point->bits);
+    double value = bits_double(sample->bits);
     if (digits_only && (value >= 0x1p53 || value <= -0x1p53)) {
         memcpy(text + size, ".0", 2); /* without it OpenTSDB reads a 64-bit integer */
         size += 2;
     }
     buf_put(to, text, size);
     buf_put_text(to, ",\"tags\":");
-    enum err e = put_tags(to, point->labels, max_tags, why);
+    enum err e = put_tags(to, sample->labels, max_tags, why);
     return e ? e : buf_error(to);
 }
 
 enum err
-opentsdb_point_put(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags,
+opentsdb_point_put(struct buf *to, const struct labelled_sample *sample, uint32_t max_tags,
                    struct why *why)
 {
     size_t before = to->size;
-    enum err e = put_point(to, point, max_tags, why);
+    enum err e = put_point(to, sample, max_tags, why);
     if (e) to->size = before;
     return e;
 }

@@ -15,13 +15,7 @@
 #define WIRE_POINT_OPENTSDB_POINT_H
 
 #include "base/buf.h"
-#include "wire/shape.h"
-
-struct opentsdb_point {
-    struct bytes labels; /* canonical label bytes */
-    int64_t t_ms;
-    uint64_t bits;
-};
+#include "wire/labelled_sample.h"
 
 /*
  * Appends one point, a JSON object. `max_tags`: tsd.storage.max_tags of the server.
@@ -34,7 +28,7 @@ struct opentsdb_point {
  *               2001 that is not a whole second: shorter numbers are read as seconds.
  * Else the error of `to`. After an error `to` is unchanged.
  */
-MUST_CHECK enum err opentsdb_point_put(struct buf *to, const struct opentsdb_point *point,
+MUST_CHECK enum err opentsdb_point_put(struct buf *to, const struct labelled_sample *sample,
                                        uint32_t max_tags, struct why *why);
 
 /* Append the escaped form, for queries. Out of memory shows in buf_error(to). */

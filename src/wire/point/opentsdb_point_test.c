@@ -13,7 +13,7 @@
 enum { MAX_TAGS = 8 };
 
 static void
-check_point(const struct opentsdb_point *point, const char *expected)
+check_point(const struct labelled_sample *point, const char *expected)
 {
     struct buf to;
     struct why why = {""};
@@ -31,7 +31,8 @@ check_value(uint64_t bits, const char *text)
     buf_init(&labels, NULL, 1000);
     test_put_texts(&labels, "__name__", "a");
     test_put_texts(&labels, "b", "c");
-    struct opentsdb_point point = {buf_bytes(&labels), 1700000000000, bits};
+    struct labelled_sample point = {
+        .labels = buf_bytes(&labels), .t_ms = 1700000000000, .bits = bits};
     snprintf(expected, sizeof expected,
              "{\"metric\":\"a\",\"timestamp\":1700000000000,\"value\":%s,\"tags\":{\"b\":\"c\"}}",
              text == NULL ? "" : text);
@@ -64,7 +65,7 @@ check_time(int64_t t_ms, const char *text)
     buf_init(&labels, NULL, 1000);
     test_put_texts(&labels, "__name__", "a");
     test_put_texts(&labels, "b", "c");
-    struct opentsdb_point point = {buf_bytes(&labels), t_ms, 0};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .t_ms = t_ms, .bits = 0};
     snprintf(expected, sizeof expected,
              "{\"metric\":\"a\",\"timestamp\":%s,\"value\":0,\"tags\":{\"b\":\"c\"}}",
              text == NULL ? "" : text);
@@ -93,7 +94,7 @@ UNIT_TEST(test_names_are_escaped)
     test_put_texts(&labels, "__name__", "job:a_b");
     test_put_texts(&labels, "a_b", "h\xc3\xa9 \"-./:_\n\\");
     test_put_texts(&labels, "l.x", "x");
-    struct opentsdb_point point = {buf_bytes(&labels), 1700000000000, 0};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .t_ms = 1700000000000, .bits = 0};
     check_point(&point, "{\"metric\":\"job_.a__b\",\"timestamp\":1700000000000,\"value\":0,"
                         "\"tags\":{\"U__U____x\":\"1\",\"a_b\":\"h_C3_A9_20_22-./_.___0A_5C\","
                         "\"U__l_2e_x\":\"x\"}}");
@@ -104,7 +105,7 @@ UNIT_TEST(test_series_that_opentsdb_cannot_have_are_unfit)
 {
     struct buf labels;
     buf_init(&labels, NULL, 1000);
-    struct opentsdb_point point = {.t_ms = 1700000000000};
+    struct labelled_sample point = {.t_ms = 1700000000000};
     check_point(&point, NULL);
     test_put_texts(&labels, "__name__", "a");
     point.labels = buf_bytes(&labels);
@@ -137,7 +138,7 @@ UNIT_TEST(test_a_point_that_does_not_fit_leaves_nothing)
     buf_init(&labels, NULL, 1000);
     test_put_texts(&labels, "__name__", "a");
     test_put_texts(&labels, "b", "c");
-    struct opentsdb_point point = {buf_bytes(&labels), 1700000000000, 0};
+    struct labelled_sample point = {.labels = buf_bytes(&labels), .t_ms = 1700000000000, .bits = 0};
     for (size_t limit = 1;; limit++) {
         buf_init(&small, NULL, limit);
         enum err e = opentsdb_point_put(&small, &point, MAX_TAGS, NULL);
@@ -223,7 +224,8 @@ UNIT_TEST(test_points_come_back)
         buf_clear(&to);
         random_labels(&r, (enum random_class)(i % RANDOM_CLASS_COUNT), &labels);
         uint64_t bits = random_value(&r, RANDOM_VALUE_CLASSES, rng_next(&r));
-        struct opentsdb_point point = {buf_bytes(&labels), 1700000000000, bits};
+        struct labelled_sample point = {
+            .labels = buf_bytes(&labels), .t_ms = 1700000000000, .bits = bits};
         enum err e = opentsdb_point_put(&to, &point, RANDOM_LABELS_MAX, &why);
         if (e == OK) {
             fit++;

@@ -181,20 +181,6 @@ put_keeper(struct dimension_list *list, const char *prefix, struct bytes name, e
     buf_put_u8(list->to, '}');
 }
 
-/* False: the value is not UTF-8. */
-static bool
-put_dimension(struct dimension_list *list, const struct label *label)
-{
-    begin_dimension(list);
-    bool shortened = put_json_name(list->to, label->name, DIMENSION, &list->bytes);
-    buf_put_text(list->to, ",\"Value\":");
-    bool exact = json_print_string(list->to, label->value);
-    list->bytes += label->value.size;
-    buf_put_u8(list->to, '}');
-    if (shortened) put_keeper(list, "N__", label->name, DIMENSION);
-    return exact;
-}
-
 static enum err
 put_dimensions(struct dimension_list *list, struct bytes labels, struct why *why)
 {
@@ -202,8 +188,14 @@ put_dimensions(struct dimension_list *list, struct bytes labels, struct why *why
     struct label label;
     while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) continue;
-        if (put_dimension(list, &label)) continue;
-        return why_set(why, ERR_INPUT, "label value is not valid UTF-8");
+        begin_dimension(list);
+        bool shortened = put_json_name(list->to, label.name, DIMENSION, &list->bytes);
+        buf_put_text(list->to, ",\"Value\":");
+        bool exact = json_print_string(list->to, label.value);
+        list->bytes += label.value.size;
+        buf_put_u8(list->to, '}');
+        if (shortened) put_keeper(list, "N__", label.name, DIMENSION);
+        if (!exact) return why_set(why, ERR_INPUT, "label value is not valid UTF-8");
     }
     return OK;
 }
@@ -249,18 +241,18 @@ timestream_put_value(struct buf *to, const struct timestream_record *record)
 {
     char text[NUMBER_TEXT_BYTES];
     size_t size;
-    bool finite = (record->bits >> 52 & 0x7ff) != 0x7ff;
+    bool finite = (record->sample.bits >> 52 & 0x7ff) != 0x7ff;
     buf_put_text(to, ",\"MeasureValue\":\"");
-    if (record->histogram != NULL) {
-        size = histogram_json_put_escaped(to, record->histogram);
+    if (record->sample.histogram != NULL) {
+        size = histogram_json_put_escaped(to, record->sample.histogram);
     } else if (finite) {
         size = FLOAT_BYTES;
-        buf_put(to, text, number_print_json(record->bits, text));
+        buf_put(to, text, number_print_json(record->sample.bits, text));
     } else {
-        size = hex_print_word(record->bits, text);
+        size = hex_print_word(record->sample.bits, text);
         buf_put(to, text, size);
     }
-    bool is_double = record->histogram == NULL && finite;
+    bool is_double = record->sample.histogram == NULL && finite;
     buf_put_text(to, is_double ? "\",\"MeasureValueType\":\"DOUBLE\""
                                : "\",\"MeasureValueType\":\"VARCHAR\"");
     return size;
@@ -275,13 +267,14 @@ put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret
     enum role role = measure_role(record->keep_colons);
     size_t bytes = TIME_BYTES;
     /* A low estimate of the size. */
-    if (!buf_reserve(to, record->labels.size - record->labels.size / 8)) return buf_error(to);
+    if (!buf_reserve(to, record->sample.labels.size - record->sample.labels.size / 8))
+        return buf_error(to);
     buf_put_text(to, "{\"MeasureName\":");
     bool shortened = put_json_name(to, record->name, role, &bytes);
     bytes += timestream_put_value(to, record);
     buf_put_text(to, ",\"Dimensions\":[");
     if (shortened) put_keeper(&list, "M__", record->name, role);
-    enum err e = put_dimensions(&list, record->labels, why);
+    enum err e = put_dimensions(&list, record->sample.labels, why);
     if (e == OK) e = check_list(&list, why);
     if (e) return e;
     bytes += list.bytes;
@@ -290,7 +283,7 @@ put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret
                        bytes, TIMESTREAM_RECORD_BYTES_MAX);
     }
     buf_put_text(to, "],\"Time\":\"");
-    buf_put_int(to, record->t_ms);
+    buf_put_int(to, record->sample.t_ms);
     buf_put_u8(to, '"');
     if (record->version > 0) {
         buf_put_text(to, ",\"Version\":");

@@ -22,7 +22,7 @@
 #define WIRE_POINT_TIMESTREAM_RECORD_H
 
 #include "base/buf.h"
-#include "wire/shape.h"
+#include "wire/labelled_sample.h"
 
 enum {
     TIMESTREAM_DIMENSION_NAME_BYTES_MAX = 60,
@@ -40,13 +40,10 @@ struct timestream_size {
 
 struct timestream_record {
     struct bytes name;             /* metric name; empty if the series has none */
-    struct bytes labels;           /* canonical label bytes without the common attributes */
+    struct labelled_sample sample; /* without the labels that are common attributes */
     struct timestream_size common; /* dimensions among the common attributes */
-    int64_t t_ms;
-    uint64_t bits;
-    const struct histogram *histogram; /* NULL if the sample is a float */
-    uint64_t version;                  /* 0: the record has no version */
-    bool keep_colons;                  /* the measure name may have colons */
+    uint64_t version;              /* 0: the record has no version */
+    bool keep_colons;              /* the measure name may have colons */
 };
 
 /*

@@ -91,7 +91,7 @@ check_written(struct bytes metric, struct bytes name, struct bytes value)
     buf_init(&back, NULL, room);
     arena_init(&arena, NULL, 0, 0);
     test_put_label(&labels, name, value);
-    struct timestream_record record = {.name = metric, .labels = buf_bytes(&labels)};
+    struct timestream_record record = {.name = metric, .sample.labels = buf_bytes(&labels)};
     enum err e = timestream_record_put(&to, &record, &counted, &why);
     if (e == OK) {
         uint32_t given = read_record(buf_bytes(&to), &arena, dimensions, &measure);

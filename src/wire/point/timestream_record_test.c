@@ -32,18 +32,18 @@ UNIT_TEST(test_a_record_has_the_documented_form)
     test_put_texts(&labels, "__name__", "up");
     test_put_texts(&labels, "job", "x\"");
     struct timestream_record r = {.name = bytes_of_text("up"),
-                                  .labels = buf_bytes(&labels),
-                                  .t_ms = 1700000000000,
-                                  .bits = double_bits(-0.0),
+                                  .sample.labels = buf_bytes(&labels),
+                                  .sample.t_ms = 1700000000000,
+                                  .sample.bits = double_bits(-0.0),
                                   .version = 7};
 #define TAIL "\"Dimensions\":[{\"Name\":\"job\",\"Value\":\"x\\\"\"}],\"Time\":\"1700000000000\""
     check_record(&r, "{\"MeasureName\":\"up\",\"MeasureValue\":\"-0.0\","
                      "\"MeasureValueType\":\"DOUBLE\"," TAIL ",\"Version\":7}");
     r.version = 0;
-    r.bits = STALE_NAN_BITS;
+    r.sample.bits = STALE_NAN_BITS;
     check_record(&r, "{\"MeasureName\":\"up\",\"MeasureValue\":\"7ff0000000000002\","
                      "\"MeasureValueType\":\"VARCHAR\"," TAIL "}");
-    r.histogram = &h;
+    r.sample.histogram = &h;
     check_record(&r,
                  "{\"MeasureName\":\"up\",\"MeasureValue\":\"{\\\"count_int\\\":3,\\\"sum\\\":0,"
                  "\\\"schema\\\":0,\\\"zero_threshold\\\":0,\\\"zero_count_int\\\":0}\","
@@ -193,7 +193,7 @@ UNIT_TEST(test_records_that_are_too_large_are_unfit)
 {
     struct buf labels;
     buf_init(&labels, NULL, 1 << 16);
-    struct timestream_record r = {.name = bytes_of_text("up"), .labels = {NULL, 0}};
+    struct timestream_record r = {.name = bytes_of_text("up"), .sample.labels = {NULL, 0}};
     r.common.bytes = TIMESTREAM_RECORD_BYTES_MAX - 2 - 8 - 8;
     struct buf to;
     uint32_t counted;
@@ -204,26 +204,26 @@ UNIT_TEST(test_records_that_are_too_large_are_unfit)
     check_record(&r, NULL);
     r.common = (struct timestream_size){0, 0};
     test_put_texts(&labels, "a", long_name("", 2048));
-    r.labels = buf_bytes(&labels);
+    r.sample.labels = buf_bytes(&labels);
     check_record(&r, NULL);
     buf_clear(&labels);
     test_put_texts(&labels, "a", "\xff");
-    r.labels = buf_bytes(&labels);
+    r.sample.labels = buf_bytes(&labels);
     check_record(&r, NULL);
     buf_clear(&labels);
     test_put_texts(&labels, "a", "b");
-    r.labels = buf_bytes(&labels);
+    r.sample.labels = buf_bytes(&labels);
     r.common.count = TIMESTREAM_DIMENSIONS_MAX;
     check_record(&r, NULL);
     struct timestream_size size = {TIMESTREAM_DIMENSIONS_MAX, 0};
     struct why why = {""};
     buf_clear(&to);
-    assert_int_equal(timestream_dimensions_put(&to, r.labels, &size, &why), ERR_INPUT);
+    assert_int_equal(timestream_dimensions_put(&to, r.sample.labels, &size, &why), ERR_INPUT);
     assert_int_equal(to.size, 0);
     assert_int_equal(size.count, TIMESTREAM_DIMENSIONS_MAX);
     static uint64_t bounds[1000];
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .custom_bits = bounds};
-    r = (struct timestream_record){.histogram = &h};
+    r = (struct timestream_record){.sample.histogram = &h};
     h.custom_count = 900;
     assert_int_equal(timestream_record_put(&to, &r, &counted, NULL), OK);
     h.custom_count = 1000;
@@ -240,7 +240,7 @@ UNIT_TEST(test_a_record_that_does_not_fit_leaves_nothing)
     test_put_texts(&labels, "b:c", "c");
     test_put_texts(&labels, long_name("d", 70), "c");
     struct timestream_record r = {
-        .name = bytes_of_text("a"), .labels = buf_bytes(&labels), .histogram = &h};
+        .name = bytes_of_text("a"), .sample.labels = buf_bytes(&labels), .sample.histogram = &h};
     for (size_t limit = 1;; limit++) {
         uint32_t counted;
         buf_init(&small, NULL, limit);
@@ -362,9 +362,9 @@ UNIT_TEST(test_records_come_back)
             random_long_labels(&r, class, &labels);
         uint64_t bits = random_value(&r, RANDOM_VALUE_CLASSES, rng_next(&r));
         struct timestream_record record = {.name = metric_of(buf_bytes(&labels)),
-                                           .labels = buf_bytes(&labels),
-                                           .t_ms = (int64_t)rng_next(&r),
-                                           .bits = bits,
+                                           .sample.labels = buf_bytes(&labels),
+                                           .sample.t_ms = (int64_t)rng_next(&r),
+                                           .sample.bits = bits,
                                            .keep_colons = rng_below(&r, 2) == 0};
         enum err e = timestream_record_put(&to, &record, &counted, &why);
         if (e == OK) {

@@ -119,30 +119,6 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
 }
 
 static void
-head_exposition(struct text_writer *w, struct bytes name, struct bytes labels)
-{
-    bool plain = name_is_plain(name, true);
-    if (plain) buf_put_bytes(&w->head, name);
-    put_label_set(&w->head, labels, plain ? (struct bytes){NULL, 0} : name, !plain);
-    buf_put_u8(&w->head, ' ');
-}
-
-static void
-put_json_labels(struct buf *to, struct bytes labels)
-{
-    struct json json;
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    json_init(&json, to);
-    json_object_open(&json);
-    while (labels_next(&c, &label)) {
-        json_key_bytes(&json, label.name);
-        json_put_bytes(&json, label.value);
-    }
-    json_object_close(&json);
-}
-
-static void
 put_csv_field(struct buf *to, struct bytes text)
 {
     buf_put_u8(to, '"');
@@ -153,36 +129,33 @@ put_csv_field(struct buf *to, struct bytes text)
     buf_put_u8(to, '"');
 }
 
-static void
-head_csv(struct text_writer *w, struct bytes name, struct bytes labels)
-{
-    buf_clear(&w->tail);
-    put_label_set(&w->tail, labels, (struct bytes){NULL, 0}, true);
-    bool plain = name.size == 0 || name_is_plain(name, true);
-    if (plain)
-        buf_put_bytes(&w->head, name);
-    else
-        put_csv_field(&w->head, name);
-    buf_put_u8(&w->head, ',');
-    put_csv_field(&w->head, buf_bytes(&w->tail));
-    buf_put_u8(&w->head, ',');
-}
-
 enum err
 text_writer_series(struct text_writer *w, struct bytes labels)
 {
+    const struct bytes none = {NULL, 0};
     struct bytes name = labels_get(labels, bytes_of_text("__name__"));
+    bool plain = name_is_plain(name, true);
+    struct cursor c = cursor_of(labels);
+    struct json json;
     buf_clear(&w->head);
     buf_clear(&w->tail);
     w->counted = false;
     switch (w->format) {
     case TEXT_OPENMETRICS:
     case TEXT_PROMETHEUS:
-        head_exposition(w, name, labels);
+        if (plain) buf_put_bytes(&w->head, name);
+        put_label_set(&w->head, labels, plain ? none : name, !plain);
+        buf_put_u8(&w->head, ' ');
         break;
     case TEXT_JSON_LINES:
         buf_put_text(&w->head, "{\"metric\":");
-        put_json_labels(&w->head, labels);
+        json_init(&json, &w->head);
+        json_object_open(&json);
+        for (struct label label; labels_next(&c, &label);) {
+            json_key_bytes(&json, label.name);
+            json_put_bytes(&json, label.value);
+        }
+        json_object_close(&json);
         buf_put_text(&w->head, ",\"values\":[");
         break;
     case TEXT_NDJSON:
@@ -191,7 +164,14 @@ text_writer_series(struct text_writer *w, struct bytes labels)
         break;
     case TEXT_CSV:
     case TEXT_FORMAT_COUNT:
-        head_csv(w, name, labels);
+        put_label_set(&w->tail, labels, none, true);
+        if (plain || name.size == 0)
+            buf_put_bytes(&w->head, name);
+        else
+            put_csv_field(&w->head, name);
+        buf_put_u8(&w->head, ',');
+        put_csv_field(&w->head, buf_bytes(&w->tail));
+        buf_put_u8(&w->head, ',');
     }
     return err_first(buf_error(&w->head), buf_error(&w->tail));
 }
@@ -268,7 +248,7 @@ flush_json_line(struct text_writer *w, struct buf *to)
 }
 
 static void
-put_ndjson(struct text_writer *w, const struct ndjson_sample *sample, struct buf *to)
+put_ndjson(struct text_writer *w, const struct labelled_sample *sample, struct buf *to)
 {
     buf_put_bytes(to, buf_bytes(&w->head));
     ndjson_sample_put(to, sample);
@@ -284,7 +264,7 @@ text_writer_put_sample(struct text_writer *w, int64_t t_ms, uint64_t bits, struc
         buf_put(&w->values, &bits, sizeof bits);
         if (w->times.size == TEXT_JSON_SAMPLES_MAX * sizeof t_ms) flush_json_line(w, to);
     } else if (w->format == TEXT_NDJSON) {
-        struct ndjson_sample sample = {.kind = NDJSON_FLOAT, .t_ms = t_ms, .bits = bits};
+        struct labelled_sample sample = {.t_ms = t_ms, .bits = bits};
         put_ndjson(w, &sample, to);
     } else {
         buf_put_bytes(to, buf_bytes(&w->head));
@@ -321,7 +301,7 @@ void
 text_writer_histogram(struct text_writer *w, int64_t t_ms, const struct histogram *h,
                       struct buf *to)
 {
-    struct ndjson_sample sample = {.kind = NDJSON_HISTOGRAM, .t_ms = t_ms, .histogram = h};
+    struct labelled_sample sample = {.t_ms = t_ms, .histogram = h};
     if (w->format != TEXT_NDJSON) {
         w->counts.histograms_left_out++;
         return;
