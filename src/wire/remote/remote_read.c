@@ -1,7 +1,4 @@
-/*
- * remote_read.c - decodes the request in two passes over each list: the first counts, so that
- * arrays have their exact size within the limits; the second fills them.
- */
+/* remote_read.c - decodes the request; lists grow in the arena. */
 #include "wire/remote/remote_read.h"
 
 #include "wire/proto.h"
@@ -84,64 +81,42 @@ decode_hints(struct bytes message, struct rr_query *query)
     return !c.bad;
 }
 
-/* Counts the matchers and checks everything else of the query. */
 static enum err
-scan_query(struct bytes message, struct rr_query *query, struct why *why)
+decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, struct why *why)
 {
     const uint64_t known = PROTO_KNOWN(QUERY_START) | PROTO_KNOWN(QUERY_END) |
                            PROTO_KNOWN(QUERY_MATCHERS) | PROTO_KNOWN(QUERY_HINTS);
     struct cursor c = cursor_of(message);
-    *query = (struct rr_query){0};
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+    struct rr_query query = {0};
+    enum err e = OK;
+    for (uint32_t tag; e == OK && (tag = proto_tag(&c)) != 0;) {
         switch (tag) {
         case PROTO_TAG(QUERY_START, PROTO_VARINT):
-            query->min_ms = proto_int64(&c);
+            query.min_ms = proto_int64(&c);
             break;
         case PROTO_TAG(QUERY_END, PROTO_VARINT):
-            query->max_ms = proto_int64(&c);
+            query.max_ms = proto_int64(&c);
             break;
         case PROTO_TAG(QUERY_MATCHERS, PROTO_BYTES):
-            (void)proto_bytes(&c);
-            query->matcher_count++;
+            if (query.matcher_count == RR_MATCHERS_MAX) {
+                return why_set(why, ERR_LIMIT, "remote read: query has more than %d matchers",
+                               RR_MATCHERS_MAX);
+            }
+            query.matchers =
+                arena_push(arena, query.matchers, query.matcher_count, sizeof *query.matchers);
+            if (query.matchers == NULL) return ERR_NOMEM;
+            e = decode_matcher(proto_bytes(&c), &query.matchers[query.matcher_count++], why);
             break;
         case PROTO_TAG(QUERY_HINTS, PROTO_BYTES):
-            if (!decode_hints(proto_bytes(&c), query)) return malformed("ReadHints", why);
+            if (!decode_hints(proto_bytes(&c), &query)) return malformed("ReadHints", why);
             break;
         default:
             proto_skip(&c, tag, known);
         }
     }
     if (c.bad) return malformed("Query", why);
-    if (query->matcher_count > RR_MATCHERS_MAX) {
-        return why_set(why, ERR_LIMIT, "remote read: query has %u matchers: at most %d are allowed",
-                       query->matcher_count, RR_MATCHERS_MAX);
-    }
-    return OK;
-}
-
-static enum err
-decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, struct why *why)
-{
-    struct rr_query query;
-    enum err e = scan_query(message, &query, why);
-    if (e) return e;
-    if (query.matcher_count > 0) {
-        query.matchers = arena_new(arena, query.matcher_count * sizeof *query.matchers);
-        if (query.matchers == NULL) return ERR_NOMEM;
-    }
-    /* The message is well-formed from here on. */
-    struct cursor c = cursor_of(message);
-    uint32_t at = 0;
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
-        if (tag == PROTO_TAG(QUERY_MATCHERS, PROTO_BYTES)) {
-            e = decode_matcher(proto_bytes(&c), &query.matchers[at++], why);
-            if (e) return e;
-        } else {
-            proto_skip(&c, tag, 0);
-        }
-    }
     *ret = query;
-    return OK;
+    return e;
 }
 
 /* The list of answer types that a client accepts: the first known one is used. */
@@ -160,20 +135,26 @@ accept_answer(struct accepted *a, uint64_t type)
     a->answer = (enum rr_answer)type;
 }
 
-/* Counts queries and reads the accepted answer types, packed or not. */
-static enum err
-scan_request(struct bytes message, uint32_t *ret_query_count, struct accepted *ret_accepted,
-             struct why *why)
+enum err
+rr_decode(struct bytes message, struct arena *arena, struct rr_request *ret_request,
+          struct why *why)
 {
     const uint64_t known = PROTO_KNOWN(REQUEST_QUERIES) | PROTO_KNOWN(REQUEST_ACCEPTED);
+    struct rr_request request = {0};
+    struct accepted accepted = {.answer = RR_SAMPLES}; /* its types may be packed or not */
     struct cursor c = cursor_of(message);
-    uint32_t query_count = 0;
-    struct accepted accepted = {.answer = RR_SAMPLES};
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+    enum err e = OK;
+    for (uint32_t tag; e == OK && (tag = proto_tag(&c)) != 0;) {
         switch (tag) {
         case PROTO_TAG(REQUEST_QUERIES, PROTO_BYTES):
-            (void)proto_bytes(&c);
-            query_count++;
+            if (request.query_count == RR_QUERIES_MAX) {
+                return why_set(why, ERR_LIMIT, "remote read: request has more than %d queries",
+                               RR_QUERIES_MAX);
+            }
+            request.queries =
+                arena_push(arena, request.queries, request.query_count, sizeof *request.queries);
+            if (request.queries == NULL) return ERR_NOMEM;
+            e = decode_query(proto_bytes(&c), arena, &request.queries[request.query_count++], why);
             break;
         case PROTO_TAG(REQUEST_ACCEPTED, PROTO_VARINT):
             accept_answer(&accepted, cursor_varint(&c));
@@ -192,43 +173,12 @@ scan_request(struct bytes message, uint32_t *ret_query_count, struct accepted *r
         }
     }
     if (c.bad) return malformed("ReadRequest", why);
+    if (e) return e;
     if (accepted.listed && !accepted.found) {
         return why_set(why, ERR_INPUT,
                        "remote read: none of the accepted response types is supported");
     }
-    if (query_count > RR_QUERIES_MAX) {
-        return why_set(why, ERR_LIMIT,
-                       "remote read: request has %u queries: at most %d are allowed", query_count,
-                       RR_QUERIES_MAX);
-    }
-    *ret_query_count = query_count;
-    *ret_accepted = accepted;
-    return OK;
-}
-
-enum err
-rr_decode(struct bytes message, struct arena *arena, struct rr_request *ret_request,
-          struct why *why)
-{
-    struct rr_request request = {0};
-    struct accepted accepted = {0};
-    enum err e = scan_request(message, &request.query_count, &accepted, why);
-    if (e) return e;
     request.answer = accepted.answer;
-    if (request.query_count > 0) {
-        request.queries = arena_new(arena, request.query_count * sizeof *request.queries);
-        if (request.queries == NULL) return ERR_NOMEM;
-    }
-    struct cursor c = cursor_of(message);
-    uint32_t at = 0;
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
-        if (tag == PROTO_TAG(REQUEST_QUERIES, PROTO_BYTES)) {
-            e = decode_query(proto_bytes(&c), arena, &request.queries[at++], why);
-            if (e) return e;
-        } else {
-            proto_skip(&c, tag, 0);
-        }
-    }
     *ret_request = request;
     return OK;
 }

@@ -98,10 +98,10 @@ MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
 /* Writes a SAMPLES answer as one snappy block. Lengths precede contents but are known only at the
  * end; so the answer is kept compressed, as independent fragments of at most 64 KiB of input with
  * lengths as small fragments of their own, and is written in order at the end. This takes a
- * fraction of the answer's size, charged to `budget`; at most one fragment of samples is held
- * uncompressed. Per query: rr_samples_query(), then series with their samples as above. A query
- * without series yields an empty QueryResult. A series without samples is left out. ERR_NOMEM;
- * ERR_LIMIT: the answer exceeds 4 GiB uncompressed, the limit of a block. */
+ * fraction of the answer's size, charged to `budget`, and the largest series uncompressed. Per
+ * query: rr_samples_query(), then series with their samples as above. A query without series yields
+ * an empty QueryResult. A series without samples is left out. ERR_NOMEM; ERR_LIMIT: the answer
+ * exceeds 4 GiB uncompressed, the limit of a block. */
 struct rr_samples;
 MUST_CHECK enum err rr_samples_new(struct budget *budget, struct rr_samples **ret_samples);
 void rr_samples_free(struct rr_samples *samples);

@@ -632,12 +632,13 @@ test_samples_answer_has_the_documented_bytes(void **state)
     assert_int_equal(rr_samples_floats(f->writer.samples, 2, times_ms, bits), OK);
     assert_int_equal(rr_samples_query(f->writer.samples), OK);
     end_samples(f);
-    const uint8_t expected[] = {0x0a, 34, /* first result */
-                                0x0a, 32, /* its series */
-                                0x0a, 6,    0x0a, 1,    'a',  0x12, 1,    'b',  0x12,
-                                9,    0x09, 0,    0,    0,    0,    0,    0,    0,
-                                0x80, 0x12, 11,   0x10, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                0xff, 0xff, 0xff, 0xff, 0x01, 0x0a, 0}; /* second result */
+    const uint8_t
+        expected[] = {0x0a, 0x80 | 34, 0x80, 0x80, 0x80, 0, /* first result */
+                      0x0a, 32,                             /* its series */
+                      0x0a, 6,         0x0a, 1,    'a',  0x12, 1,    'b',  0x12, 9,
+                      0x09, 0,         0,    0,    0,    0,    0,    0,    0x80, 0x12,
+                      11,   0x10,      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                      0xff, 0x01,      0x0a, 0x80, 0x80, 0x80, 0x80, 0}; /* second result */
     struct bytes raw = uncompress(f);
     assert_true(bytes_equal(raw, bytes_of(expected, sizeof expected)));
 }
@@ -800,7 +801,8 @@ test_samples_of_a_million_samples_take_a_fraction_of_the_answer(void **state)
         end_samples(f);
         struct bytes raw = uncompress(f);
         assert_true(raw.size > 18 * MILLION);
-        assert_true(peak(f) < f->receiver.size + (1 << 20));
+        size_t series_bytes = series_count == 1 ? 2 * raw.size : 0; /* uncompressed, as it grows */
+        assert_true(peak(f) < f->receiver.size + series_bytes + (1 << 20));
         assert_true(f->receiver.size < raw.size * 3 / 4);
         drop_writer(f);
     }
