@@ -7,7 +7,12 @@
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 
-enum { NO_CHARACTER = 0x110000, DIGITS_MAX = 6 };
+enum {
+    NO_CHARACTER = 0x110000,
+    DIGITS_MAX = 6,
+    REPLACEMENT = 0xfffd,
+    ESCAPING_COUNT = ESCAPE_NOTHING + 1
+};
 
 bool
 name_is_plain(struct bytes name, bool colon)
@@ -62,34 +67,82 @@ get_number(struct cursor *c, uint32_t *ret_number)
     return number < NO_CHARACTER + 0x100 && !(number >= 0xd800 && number < 0xe000);
 }
 
-static bool
-get_all(struct buf *to, struct cursor *c)
-{
-    while (c->at != c->end) {
-        uint8_t byte = *c->at++, bytes[UTF8_BYTES_MAX];
-        uint32_t number;
-        if (byte != '_') {
-            buf_put_u8(to, byte);
-        } else if (c->at != c->end && *c->at == '_') {
-            buf_put_u8(to, *c->at++);
-        } else if (!get_number(c, &number)) {
-            return false;
-        } else if (number >= NO_CHARACTER) {
-            buf_put_u8(to, (uint8_t)number);
-        } else {
-            buf_put(to, bytes, utf8_put(bytes, number));
-        }
-    }
-    return true;
-}
-
 bool
 escaped_name_get(struct buf *to, struct bytes text)
 {
     size_t before = to->size;
     if (!name_looks_escaped(text)) return false;
     struct cursor c = cursor_of(bytes_of(text.at + 3, text.size - 3));
-    bool right = get_all(to, &c) && buf_error(to) == OK;
+    bool right = true;
+    while (right && c.at != c.end) {
+        uint8_t byte = *c.at++, bytes[UTF8_BYTES_MAX];
+        uint32_t number = 0;
+        if (byte != '_') {
+            buf_put_u8(to, byte);
+        } else if (c.at != c.end && *c.at == '_') {
+            buf_put_u8(to, *c.at++);
+        } else {
+            right = get_number(&c, &number);
+            if (right && number >= NO_CHARACTER)
+                buf_put_u8(to, (uint8_t)number);
+            else if (right)
+                buf_put(to, bytes, utf8_put(bytes, number));
+        }
+    }
+    right = right && buf_error(to) == OK;
     if (!right) to->size = before;
     return right;
+}
+
+/* --- names for scrapers ----------------------------------------------------------------------- */
+
+static const char *const words[ESCAPING_COUNT] = {
+    [ESCAPE_UNDERSCORES] = "underscores",
+    [ESCAPE_DOTS] = "dots",
+    [ESCAPE_VALUES] = "values",
+    [ESCAPE_NOTHING] = "allow-utf-8",
+};
+
+const char *
+name_escaping_word(enum name_escaping escaping)
+{
+    return words[escaping];
+}
+
+bool
+name_escaping_parse(struct bytes word, enum name_escaping *ret)
+{
+    for (unsigned i = 0; i < ESCAPING_COUNT; i++) {
+        if (!bytes_equal_text(word, words[i])) continue;
+        *ret = (enum name_escaping)i;
+        return true;
+    }
+    return false;
+}
+
+void
+name_escape(struct buf *to, struct bytes name, enum name_escaping escaping)
+{
+    if (escaping == ESCAPE_NOTHING || name_is_plain(name, true)) {
+        buf_put_bytes(to, name);
+        return;
+    }
+    if (escaping == ESCAPE_VALUES) buf_put_text(to, "U__");
+    for (size_t at = 0, step; at < name.size; at += step) {
+        step = utf8_step(name.at + at, name.size - at);
+        uint32_t c = step > 0 ? utf8_get(name.at + at, step) : REPLACEMENT;
+        if (step == 0) step = 1;
+        bool plain = c < 0x80 && (ascii_is_letter((uint8_t)c) || c == ':' ||
+                                  (at > 0 && ascii_is_digit((uint8_t)c)));
+        if (plain)
+            buf_put_u8(to, (uint8_t)c);
+        else if (escaping == ESCAPE_UNDERSCORES)
+            buf_put_u8(to, '_');
+        else if (c == '_')
+            buf_put_text(to, "__");
+        else if (escaping == ESCAPE_DOTS)
+            buf_put_text(to, c == '.' ? "_dot_" : "__");
+        else
+            buf_printf(to, "_%x_", c);
+    }
 }

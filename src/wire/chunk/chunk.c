@@ -70,21 +70,6 @@ chunk_size(const struct chunk_writer *writer)
     return writer->data.size + (writer->fill > 0 ? 1 : 0);
 }
 
-/* Between bits_begin() and bits_done() up to the reserved number of bits may be put. */
-static struct bits_out
-bits_begin(const struct chunk_writer *writer)
-{
-    return (struct bits_out){writer->data.at + writer->data.size, writer->held, writer->fill};
-}
-
-static void
-bits_done(struct chunk_writer *writer, const struct bits_out *out)
-{
-    writer->data.size = (size_t)(out->at - writer->data.at);
-    writer->held = out->held;
-    writer->fill = out->fill;
-}
-
 /* Without always_inline `out` stays in memory for the whole chunk: a third more instructions per
  * float. */
 static inline __attribute__((always_inline)) void
@@ -128,7 +113,7 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
         writer->data.failed = OK; /* no bytes were lost */
         return e;
     }
-    struct bits_out out = bits_begin(writer);
+    struct bits_out out = {writer->data.at + writer->data.size, writer->held, writer->fill};
 
     uint32_t i = 0;
     struct dod_state time = writer->time;
@@ -157,7 +142,9 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     writer->time = time;
     writer->value = value;
     writer->count += count;
-    bits_done(writer, &out);
+    writer->data.size = (size_t)(out.at - writer->data.at);
+    writer->held = out.held;
+    writer->fill = out.fill;
     return OK;
 }
 

@@ -303,14 +303,6 @@ next_visited(const struct histogram_chunks *w, uint32_t row)
     return w->rows;
 }
 
-static uint64_t
-time_step_of(const struct histogram_chunks *w, uint32_t from, uint32_t row)
-{
-    uint64_t delta = (uint64_t)w->times_ms[row] - (uint64_t)w->times_ms[row - 1];
-    if (row == from + 1) return delta;
-    return delta - ((uint64_t)w->times_ms[row - 1] - (uint64_t)w->times_ms[row - 2]);
-}
-
 /* Puts the rows after `from`, up to the one that begins the next chunk. */
 INLINE enum err
 put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t *ret_end,
@@ -327,7 +319,8 @@ put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t 
         bool stale = row >= w->stale_from;
         size_t size = (size_t)(e->out.at - w->data.at) + (size_t)(e->zeros / 8);
         if (w->falls[row] || (!stale && size >= w->bytes_max)) break;
-        uint64_t time_step = time_step_of(w, from, row);
+        uint64_t time_step = (uint64_t)w->times_ms[row] - (uint64_t)w->times_ms[row - 1];
+        if (!second) time_step -= (uint64_t)w->times_ms[row - 1] - (uint64_t)w->times_ms[row - 2];
         /* The row `from` counts as unchanged. */
         struct row_pair pair = {
             .steps = row_steps(w, row),

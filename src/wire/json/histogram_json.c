@@ -164,18 +164,15 @@ enum {
         BIT(COUNT_INT) | BIT(ZERO_COUNT_INT) | BIT(NEGATIVE_DELTAS) | BIT(POSITIVE_DELTAS),
     FLOAT_MEMBERS =
         BIT(COUNT_FLOAT) | BIT(ZERO_COUNT_FLOAT) | BIT(NEGATIVE_COUNTS) | BIT(POSITIVE_COUNTS),
-    LIST_FIRST_ITEMS = 16,
     ITEM_BYTES = 8
 };
 
 _Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
 
-/* An array whose length is known only at its end: it doubles and leaves its old memory in the
- * arena, at most as much as it holds. */
+/* An array whose length is known only at its end: arena_push() doubles it. */
 struct json_list {
     void *at;
     uint32_t count;
-    uint32_t capacity;
 };
 
 static void
@@ -186,15 +183,13 @@ list_put(struct scan *s, struct json_list *list, const void *item)
         scan_fail(s, "histogram has too many buckets");
         return;
     }
-    if (list->count == list->capacity) {
-        uint32_t capacity = list->capacity == 0 ? LIST_FIRST_ITEMS : list->capacity * 2;
-        void *at =
-            scan_alloc(s, (size_t)capacity * ITEM_BYTES, "not enough memory for a histogram");
-        if (at == NULL) return;
-        if (list->count > 0) memcpy(at, list->at, (size_t)list->count * ITEM_BYTES);
-        list->at = at;
-        list->capacity = capacity;
+    void *at = arena_push(s->arena, list->at, list->count, ITEM_BYTES);
+    if (at == NULL) {
+        scan_fail(s, "not enough memory for a histogram");
+        s->error = ERR_NOMEM;
+        return;
     }
+    list->at = at;
     memcpy((uint8_t *)list->at + (size_t)list->count * ITEM_BYTES, item, ITEM_BYTES);
     list->count++;
 }

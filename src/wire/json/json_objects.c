@@ -1,15 +1,6 @@
 /* json_objects.c - see json_objects.h. */
 #include "wire/json/json_objects.h"
 
-/* In JSON a string begins only after one of these characters. A quote after another character
- * closes a string whose beginning is lost: if it opened one, everything up to the next line feed
- * would be read inside out. */
-static bool
-may_open_string(uint8_t last)
-{
-    return last == ':' || last == ',' || last == '{' || last == '[';
-}
-
 size_t
 json_objects_end(struct json_objects *o, struct bytes more)
 {
@@ -24,7 +15,10 @@ json_objects_end(struct json_objects *o, struct bytes more)
         }
         if (c == ' ' || c == '\t' || c == '\r') continue;
         if (c == '{' && s.last == '}') break;
-        s.in_string = c == '"' && may_open_string(s.last);
+        /* A quote after another character closes a string whose beginning is lost: if it opened
+         * one, everything up to the next line feed would be read inside out. */
+        bool may_open = s.last == ':' || s.last == ',' || s.last == '{' || s.last == '[';
+        s.in_string = c == '"' && may_open;
         s.last = c;
     }
     *o = i < more.size ? (struct json_objects){0} : s;

@@ -86,23 +86,16 @@ kpl_writer_bytes(const struct kpl_writer *w)
     return MAGIC_BYTES + w->keys.size + w->records.size + MD5_BYTES;
 }
 
-/* Returns the slot of the key, or the slot to put it into. */
-static struct kpl_slot *
-find_slot(struct kpl_writer *w, struct bytes key)
-{
-    for (uint64_t i = hash_bytes(key, 0);; i++) {
-        struct kpl_slot *p = &w->slots[i % SLOTS];
-        if (p->number == 0) return p;
-        if (bytes_equal(bytes_of(w->keys.at + p->at, p->size), key)) return p;
-    }
-}
-
 enum err
 kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
 {
     if (key.size == 0 || key.size > KPL_KEY_BYTES_MAX) return ERR_INPUT;
     if (w->count == w->records_max || data.size > w->bytes_max) return ERR_LIMIT;
-    struct kpl_slot *slot = find_slot(w, key);
+    uint64_t at = hash_bytes(key, 0);
+    struct kpl_slot *slot = &w->slots[at % SLOTS];
+    while (slot->number != 0 && !bytes_equal(bytes_of(w->keys.at + slot->at, slot->size), key)) {
+        slot = &w->slots[++at % SLOTS];
+    }
     bool known = slot->number != 0;
     uint32_t index = known ? slot->number - 1u : w->key_count;
     size_t key_bytes = known ? 0 : 1 + varint_size(key.size) + key.size;

@@ -37,6 +37,8 @@ enum {
     TAG_METADATA_UNIT_REF = 4 << 3 | 0,
 };
 
+enum { BUF_COUNT = 7 };
+
 /* A text in the symbol table of the message. */
 struct symbol {
     size_t at; /* offset in `symbols` */
@@ -49,19 +51,24 @@ struct rw_build {
     enum err failed;
     struct rw_build_counts counts;
 
-    struct buf symbols;         /* encoded fields */
+    union {
+        struct buf bufs[BUF_COUNT];
+        struct {
+            struct buf symbols; /* encoded fields */
+            struct buf labels;  /* labels of the current series */
+            struct buf series;  /* fields of the current series */
+            struct buf refs;
+            struct buf item; /* a sample, histogram or exemplar */
+            struct buf body; /* finished series */
+            struct buf message;
+        };
+    };
+
     struct symbol *symbol_list; /* by number; number 0 is never looked up */
     uint32_t symbol_count;
     uint32_t symbol_capacity;
     struct table symbol_table; /* by hash of the text */
-
     bool in_series;
-    struct buf labels; /* labels of the current series */
-    struct buf series; /* fields of the current series */
-    struct buf refs;
-    struct buf item; /* a sample, histogram or exemplar */
-    struct buf body; /* finished series */
-    struct buf message;
 };
 
 static bool
@@ -70,30 +77,15 @@ version_is_1(const struct rw_build *b)
     return b->version == RW_V1;
 }
 
-/* Lists the buffers of a request. */
-static void
-all_bufs(struct rw_build *b, struct buf *to[7])
-{
-    to[0] = &b->symbols;
-    to[1] = &b->labels;
-    to[2] = &b->series;
-    to[3] = &b->refs;
-    to[4] = &b->item;
-    to[5] = &b->body;
-    to[6] = &b->message;
-}
-
 enum err
 rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **ret_build)
 {
     struct rw_build *b = mem_new(budget, sizeof *b);
-    struct buf *bufs[7];
     if (b == NULL) return ERR_NOMEM;
     b->budget = budget;
     b->version = version;
-    all_bufs(b, bufs);
-    for (unsigned i = 0; i < 7; i++) {
-        buf_init(bufs[i], budget, RW_BUILD_BYTES_MAX);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        buf_init(&b->bufs[i], budget, RW_BUILD_BYTES_MAX);
     }
     rw_build_clear(b);
     *ret_build = b;
@@ -103,11 +95,9 @@ rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **r
 void
 rw_build_free(struct rw_build *b)
 {
-    struct buf *bufs[7];
     if (b == NULL) return;
-    all_bufs(b, bufs);
-    for (unsigned i = 0; i < 7; i++) {
-        buf_fini(bufs[i]);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        buf_fini(&b->bufs[i]);
     }
     array_free(b->budget, b->symbol_list, b->symbol_capacity);
     table_fini(&b->symbol_table, b->budget);
@@ -117,10 +107,8 @@ rw_build_free(struct rw_build *b)
 void
 rw_build_clear(struct rw_build *b)
 {
-    struct buf *bufs[7];
-    all_bufs(b, bufs);
-    for (unsigned i = 0; i < 7; i++) {
-        buf_clear(bufs[i]);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        buf_clear(&b->bufs[i]);
     }
     table_clear(&b->symbol_table);
     b->failed = OK;
@@ -272,14 +260,12 @@ rw_build_counts(const struct rw_build *b)
 enum err
 rw_build_end(struct rw_build *b, struct bytes *ret_message)
 {
-    struct buf *bufs[7];
     rw_build_end_series(b);
     empty(b, &b->message);
     buf_put_bytes(&b->message, buf_bytes(&b->symbols));
     buf_put_bytes(&b->message, buf_bytes(&b->body));
-    all_bufs(b, bufs);
-    for (unsigned i = 0; i < 7; i++) {
-        b->failed = err_first(b->failed, buf_error(bufs[i]));
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        b->failed = err_first(b->failed, buf_error(&b->bufs[i]));
     }
     if (b->failed) return b->failed;
     *ret_message = buf_bytes(&b->message);

@@ -32,19 +32,6 @@ struct written {
 };
 
 static enum err
-add_symbols(struct overwrite *o, uint32_t item)
-{
-    struct rw_request *r = o->request;
-    struct bytes texts[] = {o->items[item].label.name, o->items[item].label.value};
-    for (uint32_t i = 0; i < 2; i++) {
-        o->items[item].refs[i] = r->memory->arrays[RW_SYMBOLS].count;
-        enum err e = rw_append_symbol(r->memory, r->keys, texts[i]);
-        if (e) return e;
-    }
-    return OK;
-}
-
-static enum err
 overwrite_begin(struct overwrite *o, struct rw_request *request, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
@@ -56,8 +43,13 @@ overwrite_begin(struct overwrite *o, struct rw_request *request, struct bytes la
         bool more = labels_next(&c, &o->items[o->count].label);
         assert(more); /* they are canonical */
         o->items[o->count].field = bytes_of(from, (size_t)(c.at - from));
-        enum err e = request->version == RW_V2 ? add_symbols(o, o->count) : OK;
-        if (e) return e;
+        if (request->version == RW_V1) continue;
+        struct bytes texts[] = {o->items[o->count].label.name, o->items[o->count].label.value};
+        for (uint32_t i = 0; i < 2; i++) {
+            o->items[o->count].refs[i] = request->memory->arrays[RW_SYMBOLS].count;
+            enum err e = rw_append_symbol(request->memory, request->keys, texts[i]);
+            if (e) return e;
+        }
     }
     return OK;
 }

@@ -6,39 +6,39 @@
 #include "wire/text/family_writer.h"
 
 #include "base/text/decimal.h"
-#include "wire/escaped_name.h"
 #include "wire/label_bytes.h"
 #include "wire/number.h"
+#include "wire/proto.h"
 #include "wire/text/text_writer.h"
 
 enum { MESSAGE_BYTES = 64 * 1024, BYTES_MAX = 64 << 20 };
 
-/* Fields and types of the messages. */
+/* Fields of the messages. */
 enum {
-    FIELD_FAMILY_NAME = 1,
-    FIELD_FAMILY_TYPE = 3,
-    FIELD_FAMILY_METRIC = 4,
-    FIELD_METRIC_LABEL = 1,
-    FIELD_METRIC_UNTYPED = 5,
-    FIELD_METRIC_TIMESTAMP = 6,
-    FIELD_METRIC_HISTOGRAM = 7,
-    FIELD_PAIR_NAME = 1,
-    FIELD_PAIR_VALUE = 2,
-    FIELD_UNTYPED_VALUE = 1,
-    FIELD_HISTOGRAM_SUM = 2,
-    FIELD_HISTOGRAM_BUCKET = 3,
-    FIELD_HISTOGRAM_COUNT = 4,
-    FIELD_HISTOGRAM_SCHEMA = 5,
-    FIELD_HISTOGRAM_ZERO_THRESHOLD = 6,
-    FIELD_HISTOGRAM_ZERO_COUNT = 8,
-    FIELD_HISTOGRAM_NEGATIVE_SPAN = 9,
-    FIELD_HISTOGRAM_NEGATIVE_COUNT = 11,
-    FIELD_HISTOGRAM_POSITIVE_SPAN = 12,
-    FIELD_HISTOGRAM_POSITIVE_COUNT = 14,
-    FIELD_SPAN_OFFSET = 1,
-    FIELD_SPAN_LENGTH = 2,
-    FIELD_BUCKET_BOUND = 2,
-    FIELD_BUCKET_COUNT = 4,
+    TAG_FAMILY_NAME = PROTO_TAG(1, PROTO_BYTES),
+    TAG_FAMILY_TYPE = PROTO_TAG(3, PROTO_VARINT),
+    TAG_FAMILY_METRIC = PROTO_TAG(4, PROTO_BYTES),
+    TAG_METRIC_LABEL = PROTO_TAG(1, PROTO_BYTES),
+    TAG_METRIC_UNTYPED = PROTO_TAG(5, PROTO_BYTES),
+    TAG_METRIC_TIMESTAMP = PROTO_TAG(6, PROTO_VARINT),
+    TAG_METRIC_HISTOGRAM = PROTO_TAG(7, PROTO_BYTES),
+    TAG_PAIR_NAME = PROTO_TAG(1, PROTO_BYTES),
+    TAG_PAIR_VALUE = PROTO_TAG(2, PROTO_BYTES),
+    TAG_UNTYPED_VALUE = PROTO_TAG(1, PROTO_FIXED64),
+    TAG_HISTOGRAM_SUM = PROTO_TAG(2, PROTO_FIXED64),
+    TAG_HISTOGRAM_BUCKET = PROTO_TAG(3, PROTO_BYTES),
+    TAG_HISTOGRAM_COUNT = PROTO_TAG(4, PROTO_FIXED64),
+    TAG_HISTOGRAM_SCHEMA = PROTO_TAG(5, PROTO_VARINT),
+    TAG_HISTOGRAM_ZERO_THRESHOLD = PROTO_TAG(6, PROTO_FIXED64),
+    TAG_HISTOGRAM_ZERO_COUNT = PROTO_TAG(8, PROTO_FIXED64),
+    TAG_HISTOGRAM_NEGATIVE_SPAN = PROTO_TAG(9, PROTO_BYTES),
+    TAG_HISTOGRAM_NEGATIVE_COUNT = PROTO_TAG(11, PROTO_FIXED64),
+    TAG_HISTOGRAM_POSITIVE_SPAN = PROTO_TAG(12, PROTO_BYTES),
+    TAG_HISTOGRAM_POSITIVE_COUNT = PROTO_TAG(14, PROTO_FIXED64),
+    TAG_SPAN_OFFSET = PROTO_TAG(1, PROTO_VARINT),
+    TAG_SPAN_LENGTH = PROTO_TAG(2, PROTO_VARINT),
+    TAG_BUCKET_BOUND = PROTO_TAG(2, PROTO_FIXED64),
+    TAG_BUCKET_COUNT = PROTO_TAG(4, PROTO_FIXED64),
 };
 
 static const struct {
@@ -89,42 +89,6 @@ reuse(struct family_writer *w, struct buf *buf)
     buf_clear(buf);
 }
 
-/* --- fields ----------------------------------------------------------------------------------- */
-
-static void
-put_tag(struct buf *to, unsigned field, unsigned wire_type)
-{
-    buf_put_varint(to, field << 3 | wire_type);
-}
-
-static void
-put_varint(struct buf *to, unsigned field, uint64_t value)
-{
-    put_tag(to, field, 0);
-    buf_put_varint(to, value);
-}
-
-static void
-put_zigzag(struct buf *to, unsigned field, int64_t value)
-{
-    put_tag(to, field, 0);
-    buf_put_zigzag(to, value);
-}
-
-static void
-put_double(struct buf *to, unsigned field, double value)
-{
-    put_tag(to, field, 1);
-    buf_put_le64(to, double_bits(value));
-}
-
-static void
-put_bytes(struct buf *to, unsigned field, struct bytes value)
-{
-    put_tag(to, field, 2);
-    buf_put_counted(to, value);
-}
-
 /* --- families --------------------------------------------------------------------------------- */
 
 /* Sends the waiting metrics as a message. */
@@ -133,8 +97,8 @@ put_message(struct family_writer *w)
 {
     if (w->metrics.size == 0) return;
     reuse(w, &w->part);
-    put_bytes(&w->part, FIELD_FAMILY_NAME, buf_bytes(&w->escaped));
-    put_varint(&w->part, FIELD_FAMILY_TYPE, types[w->type].number);
+    proto_put_bytes(&w->part, TAG_FAMILY_NAME, buf_bytes(&w->escaped));
+    proto_put_varint(&w->part, TAG_FAMILY_TYPE, types[w->type].number);
     buf_put_varint(w->to, w->part.size + w->metrics.size);
     buf_put_bytes(w->to, buf_bytes(&w->part));
     buf_put_bytes(w->to, buf_bytes(&w->metrics));
@@ -253,10 +217,10 @@ family_put_labels(struct family_writer *w, struct bytes labels)
     while (next_label(&t, &label)) {
         reuse(w, &w->part);
         name_escape(&w->part, label.name, w->escaping);
-        put_tag(&w->metric, FIELD_METRIC_LABEL, 2);
-        buf_put_varint(&w->metric, field_size(w->part.size) + field_size(label.value.size));
-        put_bytes(&w->metric, FIELD_PAIR_NAME, buf_bytes(&w->part));
-        put_bytes(&w->metric, FIELD_PAIR_VALUE, label.value);
+        proto_put_varint(&w->metric, TAG_METRIC_LABEL,
+                         field_size(w->part.size) + field_size(label.value.size));
+        proto_put_bytes(&w->metric, TAG_PAIR_NAME, buf_bytes(&w->part));
+        proto_put_bytes(&w->metric, TAG_PAIR_VALUE, label.value);
     }
 }
 
@@ -264,7 +228,7 @@ family_put_labels(struct family_writer *w, struct bytes labels)
 static void
 end_metric(struct family_writer *w)
 {
-    put_bytes(&w->metrics, FIELD_FAMILY_METRIC, buf_bytes(&w->metric));
+    proto_put_bytes(&w->metrics, TAG_FAMILY_METRIC, buf_bytes(&w->metric));
     if (w->metrics.size >= MESSAGE_BYTES) put_message(w);
 }
 
@@ -277,10 +241,9 @@ family_writer_float(struct family_writer *w, struct bytes labels, int64_t t_ms, 
         return;
     }
     family_put_labels(w, labels);
-    put_tag(&w->metric, FIELD_METRIC_UNTYPED, 2);
-    buf_put_varint(&w->metric, 1 + sizeof bits);
-    put_double(&w->metric, FIELD_UNTYPED_VALUE, bits_double(bits));
-    put_varint(&w->metric, FIELD_METRIC_TIMESTAMP, (uint64_t)t_ms);
+    proto_put_varint(&w->metric, TAG_METRIC_UNTYPED, 1 + sizeof bits);
+    proto_put_fixed64(&w->metric, TAG_UNTYPED_VALUE, bits);
+    proto_put_varint(&w->metric, TAG_METRIC_TIMESTAMP, (uint64_t)t_ms);
     end_metric(w);
 }
 
@@ -302,18 +265,18 @@ count_at(const struct hist_buckets *b, uint32_t i, int64_t *absolute)
 }
 
 static void
-put_side(struct buf *to, const struct hist_buckets *b, unsigned span_field, unsigned count_field)
+put_side(struct buf *to, const struct hist_buckets *b, uint32_t span_tag, uint32_t count_tag)
 {
     int64_t absolute = 0;
     for (uint32_t i = 0; i < b->span_count; i++) {
         const struct hist_span *s = &b->spans[i];
-        put_tag(to, span_field, 2);
-        buf_put_varint(to, 2 + varint_size(zigzag(s->offset)) + varint_size(s->length));
-        put_zigzag(to, FIELD_SPAN_OFFSET, s->offset);
-        put_varint(to, FIELD_SPAN_LENGTH, s->length);
+        uint64_t offset = zigzag(s->offset);
+        proto_put_varint(to, span_tag, 2 + varint_size(offset) + varint_size(s->length));
+        proto_put_varint(to, TAG_SPAN_OFFSET, offset);
+        proto_put_varint(to, TAG_SPAN_LENGTH, s->length);
     }
     for (uint32_t i = 0; i < b->bucket_count; i++) {
-        put_double(to, count_field, count_at(b, i, &absolute));
+        proto_put_fixed64(to, count_tag, double_bits(count_at(b, i, &absolute)));
     }
 }
 
@@ -375,20 +338,19 @@ family_put_histogram(struct buf *to, const struct histogram *h)
     struct classic_buckets c = {.h = h};
     bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
     double le, count;
-    put_double(to, FIELD_HISTOGRAM_SUM, bits_double(h->sum_bits));
+    proto_put_fixed64(to, TAG_HISTOGRAM_SUM, h->sum_bits);
     while (custom && next_classic(&c, &le, &count)) {
-        put_tag(to, FIELD_HISTOGRAM_BUCKET, 2);
-        buf_put_varint(to, 2 * (1 + sizeof le));
-        put_double(to, FIELD_BUCKET_BOUND, le);
-        put_double(to, FIELD_BUCKET_COUNT, count);
+        proto_put_varint(to, TAG_HISTOGRAM_BUCKET, 2 * (1 + sizeof le));
+        proto_put_fixed64(to, TAG_BUCKET_BOUND, double_bits(le));
+        proto_put_fixed64(to, TAG_BUCKET_COUNT, double_bits(count));
     }
-    put_double(to, FIELD_HISTOGRAM_COUNT, number_of(h, h->count));
+    proto_put_fixed64(to, TAG_HISTOGRAM_COUNT, double_bits(number_of(h, h->count)));
     if (custom) return;
-    put_zigzag(to, FIELD_HISTOGRAM_SCHEMA, h->schema);
-    put_double(to, FIELD_HISTOGRAM_ZERO_THRESHOLD, bits_double(h->zero_threshold_bits));
-    put_double(to, FIELD_HISTOGRAM_ZERO_COUNT, number_of(h, h->zero_count));
-    put_side(to, &h->negative, FIELD_HISTOGRAM_NEGATIVE_SPAN, FIELD_HISTOGRAM_NEGATIVE_COUNT);
-    put_side(to, &h->positive, FIELD_HISTOGRAM_POSITIVE_SPAN, FIELD_HISTOGRAM_POSITIVE_COUNT);
+    proto_put_varint(to, TAG_HISTOGRAM_SCHEMA, zigzag(h->schema));
+    proto_put_fixed64(to, TAG_HISTOGRAM_ZERO_THRESHOLD, h->zero_threshold_bits);
+    proto_put_fixed64(to, TAG_HISTOGRAM_ZERO_COUNT, double_bits(number_of(h, h->zero_count)));
+    put_side(to, &h->negative, TAG_HISTOGRAM_NEGATIVE_SPAN, TAG_HISTOGRAM_NEGATIVE_COUNT);
+    put_side(to, &h->positive, TAG_HISTOGRAM_POSITIVE_SPAN, TAG_HISTOGRAM_POSITIVE_COUNT);
 }
 
 void
@@ -404,10 +366,10 @@ family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_
         return;
     }
     family_put_labels(w, labels);
-    put_varint(&w->metric, FIELD_METRIC_TIMESTAMP, (uint64_t)t_ms);
+    proto_put_varint(&w->metric, TAG_METRIC_TIMESTAMP, (uint64_t)t_ms);
     reuse(w, &w->part);
     family_put_histogram(&w->part, h);
-    put_bytes(&w->metric, FIELD_METRIC_HISTOGRAM, buf_bytes(&w->part));
+    proto_put_bytes(&w->metric, TAG_METRIC_HISTOGRAM, buf_bytes(&w->part));
     end_metric(w);
 }
 

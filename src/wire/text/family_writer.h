@@ -9,7 +9,7 @@
 #ifndef WIRE_TEXT_FAMILY_WRITER_H
 #define WIRE_TEXT_FAMILY_WRITER_H
 
-#include "wire/name_escaping.h"
+#include "wire/escaped_name.h"
 #include "wire/shape.h"
 
 enum family_form { FAMILY_FORM_TEXT, FAMILY_FORM_MESSAGES };

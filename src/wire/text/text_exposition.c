@@ -264,19 +264,6 @@ hand_out_family(struct text_reader *r, struct text_item *item)
     r->has_family = false;
 }
 
-static void
-turn_to_family(struct text_reader *r, struct bytes name, struct text_item *item)
-{
-    if (r->has_family && bytes_equal(buf_bytes(&r->family), name)) return;
-    hand_out_family(r, item);
-    buf_clear(&r->family);
-    buf_clear(&r->help);
-    buf_clear(&r->unit);
-    buf_put_bytes(&r->family, name);
-    r->type = METRIC_UNKNOWN;
-    r->has_family = true;
-}
-
 static enum err
 metric_type(struct bytes text, enum metric_type *ret_type, struct why *why)
 {
@@ -323,7 +310,15 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
         e = metric_type(rest, &type, why);
         if (e) return e;
     }
-    turn_to_family(r, name, item);
+    if (!r->has_family || !bytes_equal(buf_bytes(&r->family), name)) {
+        hand_out_family(r, item);
+        buf_clear(&r->family);
+        buf_clear(&r->help);
+        buf_clear(&r->unit);
+        buf_put_bytes(&r->family, name);
+        r->type = METRIC_UNKNOWN;
+        r->has_family = true;
+    }
     if (what.at[0] == 'T') r->type = type;
     if (what.at[0] == 'U') {
         buf_clear(&r->unit);

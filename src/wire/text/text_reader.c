@@ -11,6 +11,28 @@ enum {
     COLUMNS_BYTES_MAX = 1 << 20
 };
 
+#define BUF(member) offsetof(struct text_reader, member)
+static const struct {
+    size_t at; /* in struct text_reader */
+    uint32_t bytes_max;
+    bool is_kept; /* from line to line */
+} bufs[] = {
+    {BUF(labels), LABELS_BYTES_MAX, false},        {BUF(exemplar_labels), LABELS_BYTES_MAX, false},
+    {BUF(times), SAMPLES_BYTES_MAX, false},        {BUF(values), SAMPLES_BYTES_MAX, false},
+    {BUF(exemplars), EXEMPLARS_BYTES_MAX, false},  {BUF(family), METADATA_BYTES_MAX, true},
+    {BUF(help), METADATA_BYTES_MAX, true},         {BUF(unit), METADATA_BYTES_MAX, true},
+    {BUF(done_family), METADATA_BYTES_MAX, false}, {BUF(done_help), METADATA_BYTES_MAX, false},
+    {BUF(done_unit), METADATA_BYTES_MAX, false},   {BUF(columns), COLUMNS_BYTES_MAX, true},
+    {BUF(column_names), COLUMNS_BYTES_MAX, true},
+};
+enum { BUF_COUNT = sizeof bufs / sizeof *bufs };
+
+static struct buf *
+buf_number(struct text_reader *r, unsigned i)
+{
+    return (struct buf *)(void *)((uint8_t *)r + bufs[i].at);
+}
+
 enum err
 text_reader_new(const struct text_reader_options *options, struct text_reader **ret_reader)
 {
@@ -19,18 +41,9 @@ text_reader_new(const struct text_reader_options *options, struct text_reader **
     if (r == NULL) return ERR_NOMEM;
     r->options = *options;
     arena_init(&r->arena, budget, 2 * (uint64_t)TEXT_LINE_BYTES_MAX, 0);
-    buf_init(&r->labels, budget, LABELS_BYTES_MAX);
-    buf_init(&r->exemplar_labels, budget, LABELS_BYTES_MAX);
-    buf_init(&r->times, budget, SAMPLES_BYTES_MAX);
-    buf_init(&r->values, budget, SAMPLES_BYTES_MAX);
-    buf_init(&r->exemplars, budget, EXEMPLARS_BYTES_MAX);
-    struct buf *texts[] = {&r->family,      &r->help,      &r->unit,
-                           &r->done_family, &r->done_help, &r->done_unit};
-    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
-        buf_init(texts[i], budget, METADATA_BYTES_MAX);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        buf_init(buf_number(r, i), budget, bufs[i].bytes_max);
     }
-    buf_init(&r->columns, budget, COLUMNS_BYTES_MAX);
-    buf_init(&r->column_names, budget, COLUMNS_BYTES_MAX);
     *ret_reader = r;
     return OK;
 }
@@ -39,13 +52,8 @@ void
 text_reader_free(struct text_reader *r)
 {
     if (r == NULL) return;
-    struct buf *all[] = {&r->labels,    &r->exemplar_labels, &r->times,
-                         &r->values,    &r->family,          &r->help,
-                         &r->unit,      &r->done_family,     &r->done_help,
-                         &r->done_unit, &r->columns,         &r->column_names,
-                         &r->exemplars};
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
-        buf_fini(all[i]);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        buf_fini(buf_number(r, i));
     }
     arena_fini(&r->arena);
     mem_free(r->options.budget, r, sizeof *r);
@@ -86,25 +94,9 @@ begin_line(struct text_reader *r, struct text_item *item)
     *item = (struct text_item){0};
     r->early_column = bytes_of(NULL, 0);
     arena_reset(&r->arena);
-    struct buf *of_line[] = {&r->labels,      &r->exemplar_labels, &r->times,     &r->values,
-                             &r->done_family, &r->done_help,       &r->done_unit, &r->exemplars};
-    for (unsigned i = 0; i < sizeof of_line / sizeof *of_line; i++) {
-        buf_clear(of_line[i]);
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        if (!bufs[i].is_kept) buf_clear(buf_number(r, i));
     }
-}
-
-/* Returns the memory error of a line, which takes precedence over the reader's error. */
-static enum err
-memory_of_line(const struct text_reader *r)
-{
-    const struct buf *of_line[] = {
-        &r->labels,    &r->exemplar_labels, &r->times, &r->values, &r->done_family, &r->done_help,
-        &r->done_unit, &r->family,          &r->help,  &r->unit,   &r->exemplars};
-    for (unsigned i = 0; i < sizeof of_line / sizeof *of_line; i++) {
-        enum err e = buf_error(of_line[i]);
-        if (e) return e;
-    }
-    return OK;
 }
 
 static enum err
@@ -144,7 +136,10 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
     *ret_item = item;
     if (text_reader_is_blank(line)) return OK;
     enum err e = read_line(r, line, &item, why);
-    enum err memory = memory_of_line(r);
+    enum err memory = OK; /* takes precedence */
+    for (unsigned i = 0; i < BUF_COUNT; i++) {
+        memory = err_first(memory, buf_error(buf_number(r, i)));
+    }
     if (memory) {
         e = why_set(why, memory, "not enough memory for the line");
         r->has_family = false;

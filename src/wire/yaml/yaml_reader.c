@@ -109,18 +109,6 @@ reader_syntax_error(struct config_reader *r)
 /* --- going on after an error --------------------------------------------------------------------
  */
 
-/* If the sentence does not begin with FILE:LINE:COLUMN, it is about the whole file. */
-static struct yaml_error
-error_of(const char *file_name, const struct why *why)
-{
-    struct yaml_error error = {.why = *why};
-    size_t size = strlen(file_name);
-    if (strncmp(why->text, file_name, size) == 0) {
-        (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
-    }
-    return error;
-}
-
 static bool
 is_before(const struct yaml_error *a, const struct yaml_error *b)
 {
@@ -142,7 +130,12 @@ was_seen(struct yaml_errors *errors, const struct why *why)
 static void
 add_error(struct yaml_errors *errors, const char *file_name, const struct why *why)
 {
-    struct yaml_error error = error_of(file_name, why);
+    struct yaml_error error = {.why = *why};
+    size_t size = strlen(file_name);
+    /* If the sentence does not begin with FILE:LINE:COLUMN, it is about the whole file. */
+    if (strncmp(why->text, file_name, size) == 0) {
+        (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
+    }
     uint32_t at = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
     if (was_seen(errors, why)) return;
     errors->count++;

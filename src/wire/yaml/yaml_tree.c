@@ -103,15 +103,6 @@ node_at(struct yaml_tree *t, int number)
     return yaml_document_get_node(&t->document, number);
 }
 
-static bool
-has_tag(const yaml_node_t *node)
-{
-    const char *usual = node->type == YAML_SCALAR_NODE     ? YAML_DEFAULT_SCALAR_TAG
-                        : node->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG
-                                                           : YAML_DEFAULT_MAPPING_TAG;
-    return strcmp((const char *)node->tag, usual) != 0;
-}
-
 static struct bytes
 scalar_of(const yaml_node_t *node)
 {
@@ -227,7 +218,10 @@ yaml_tree_give(struct config_reader *r, const yaml_node_t *node)
 {
     struct yaml_tree *t = r->tree;
     int made;
-    if (has_tag(node)) {
+    const char *usual = node->type == YAML_SCALAR_NODE     ? YAML_DEFAULT_SCALAR_TAG
+                        : node->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG
+                                                           : YAML_DEFAULT_MAPPING_TAG;
+    if (strcmp((const char *)node->tag, usual) != 0) {
         return reader_complain_at(r, node->start_mark, "tags (!name) are not supported here");
     }
     if (t->values++ == t->values_max) {
@@ -312,13 +306,6 @@ read_tree(struct config_reader *r, uint32_t values_max,
     return e;
 }
 
-static bool
-may_repeat(struct bytes text)
-{
-    return text.size > 0 &&
-           (memchr(text.at, '&', text.size) != NULL || memmem(text.at, text.size, "<<", 2) != NULL);
-}
-
 enum err
 reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t values_max,
                          enum err (*root)(struct config_reader *r, void *context), void *context)
@@ -326,7 +313,9 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
     bool repeats = false;
     r->has_aliases = true;
     r->errors = NULL; /* its reader continues after errors itself */
-    if (may_repeat(r->text)) {
+    struct bytes text = r->text;
+    if (text.size > 0 &&
+        (memchr(text.at, '&', text.size) != NULL || memmem(text.at, text.size, "<<", 2) != NULL)) {
         struct why why;
         enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
         /* Errors of other documents are found again, in order, by the reading below. */
