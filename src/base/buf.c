@@ -1,5 +1,4 @@
-/* buf.c - see buf.h. Buffers grow by half. A buffer of secrets is copied instead of resized, so
- * that its old memory can be overwritten. */
+/* buf.c - see buf.h. Buffers grow by half. */
 #include "base/buf.h"
 
 #include <assert.h>
@@ -47,18 +46,6 @@ buf_fini(struct buf *buf)
     buf->size = buf->capacity = 0;
 }
 
-/* Copies a secret, because realloc() would leave the old bytes in freed memory. */
-static uint8_t *
-resize(struct buf *buf, size_t capacity)
-{
-    if (!buf->secret) return mem_resize(buf->budget, buf->at, buf->capacity, capacity);
-    uint8_t *at = mem_alloc(buf->budget, capacity);
-    if (at == NULL) return NULL;
-    if (buf->size > 0) memcpy(at, buf->at, buf->size);
-    give_back(buf);
-    return at;
-}
-
 bool
 buf_grow(struct buf *buf, size_t more)
 {
@@ -72,10 +59,16 @@ buf_grow(struct buf *buf, size_t more)
         capacity += capacity / 2;
     }
     if (capacity > buf->limit) capacity = buf->limit;
-    uint8_t *at = resize(buf, capacity);
+    /* A secret is copied, because realloc() would leave the old bytes in freed memory. */
+    uint8_t *at = buf->secret ? mem_alloc(buf->budget, capacity)
+                              : mem_resize(buf->budget, buf->at, buf->capacity, capacity);
     if (at == NULL) {
         if (buf->failed == OK) buf->failed = ERR_NOMEM;
         return false;
+    }
+    if (buf->secret) {
+        if (buf->size > 0) memcpy(at, buf->at, buf->size);
+        give_back(buf);
     }
     buf->at = at;
     buf->capacity = capacity;

@@ -5,7 +5,7 @@
  *   1. `used` is the sum of the sizes of whole entries, and at most LOG_KEPT_BYTES_MAX.
  *   2. Numbers of entries ascend by one, up to `number`.
  *
- * The lock is a plain mutex and not a ranked one, like that of log_writer.c: a line may be logged
+ * The lock is a plain mutex and not a ranked one, like that of log.c: a line may be logged
  * under any lock. It is held for a memcpy of the ring at most.
  */
 #include "base/log_kept.h"
@@ -49,17 +49,6 @@ ring_get(void *to, size_t size)
     memcpy((uint8_t *)to + first, ring, size - first);
 }
 
-static void
-drop_oldest(void)
-{
-    struct entry oldest;
-    ring_get(&oldest, sizeof oldest);
-    size_t size = sizeof oldest + oldest.size;
-    assert(size <= kept.used); /* invariant 1 */
-    kept.begin = (kept.begin + size) % sizeof ring;
-    kept.used -= size;
-}
-
 void
 log_kept_put(enum log_level level, int64_t t_ms, const char *line, size_t size)
 {
@@ -68,7 +57,12 @@ log_kept_put(enum log_level level, int64_t t_ms, const char *line, size_t size)
     pthread_mutex_lock(&kept.lock);
     struct entry entry = {++kept.number, t_ms, (uint32_t)level, (uint32_t)size}; /* invariant 2 */
     while (sizeof ring - kept.used < sizeof entry + size) {
-        drop_oldest();
+        struct entry oldest;
+        ring_get(&oldest, sizeof oldest);
+        size_t old_size = sizeof oldest + oldest.size;
+        assert(old_size <= kept.used); /* invariant 1 */
+        kept.begin = (kept.begin + old_size) % sizeof ring;
+        kept.used -= old_size;
     }
     ring_put(&entry, sizeof entry);
     ring_put(line, size);

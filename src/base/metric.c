@@ -220,14 +220,45 @@ put_escaped(struct buf *to, struct bytes text, bool quoted)
     }
 }
 
-static void
-put_pair(struct buf *to, bool is_first, const char *name, struct bytes value)
+static size_t
+pairs_of(const struct metric_label *labels, struct metric_pair *ret_pairs)
 {
-    buf_put_u8(to, is_first ? '{' : ',');
+    size_t count = 0;
+    for (; count < METRIC_LABELS_MAX && labels[count].name != NULL; count++) {
+        ret_pairs[count] =
+            (struct metric_pair){labels[count].name, bytes_of_text(labels[count].value)};
+    }
+    return count;
+}
+
+/* Writes name_suffix{a="b",c="d"} and a space. */
+static void
+put_series(struct buf *to, const char *name, const char *suffix, const struct metric_pair *pairs,
+           size_t count)
+{
     buf_put_text(to, name);
-    buf_put_text(to, "=\"");
-    put_escaped(to, value, true);
-    buf_put_u8(to, '"');
+    buf_put_text(to, suffix);
+    for (size_t i = 0; i < count; i++) {
+        buf_put_u8(to, i == 0 ? '{' : ',');
+        buf_put_text(to, pairs[i].name);
+        buf_put_text(to, "=\"");
+        put_escaped(to, pairs[i].value, true);
+        buf_put_u8(to, '"');
+    }
+    buf_put_text(to, count > 0 ? "} " : " ");
+}
+
+/* Writes the labels of a metric in JSON. A comma follows each metric; the last one is removed. */
+static void
+put_json_labels(struct buf *to, const struct metric_pair *pairs, size_t count)
+{
+    buf_put_text(to, count > 0 ? "{\"label\":[" : "{");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(to, "%s{\"name\":\"%s\",\"value\":", i > 0 ? "," : "", pairs[i].name);
+        (void)!json_print_string(to, pairs[i].value);
+        buf_put_u8(to, '}');
+    }
+    if (count > 0) buf_put_text(to, "],");
 }
 
 /* Prints the shortest of %.15g, %.16g and %.17g that reads back as the same. */
@@ -256,16 +287,6 @@ put_double(struct buf *to, double value)
     buf_put_text(to, text);
 }
 
-static void
-put_scaled(struct buf *to, uint64_t value, uint64_t per_unit)
-{
-    if (per_unit <= 1) {
-        buf_put_uint(to, value);
-    } else {
-        put_double(to, (double)value / (double)per_unit);
-    }
-}
-
 /* Writes a bound as Prometheus 3 stores that of a scrape: 1.0 for 1. With another spelling, the
  * self-scrape and a Prometheus that scrapes the server would store two buckets for one. */
 static void
@@ -277,9 +298,6 @@ put_bound(struct buf *to, uint64_t value, uint64_t per_unit)
     if (strpbrk(text, ".e") == NULL) buf_put_text(to, ".0");
 }
 
-/* --- as JSON ------------------------------------------------------------------------------------
- */
-
 static const char *
 kind_word(enum metric_kind kind)
 {
@@ -287,45 +305,15 @@ kind_word(enum metric_kind kind)
     return words[kind];
 }
 
-/* Values that JSON cannot write as numbers are strings in ProtoJSON. */
-static void
-put_json_double(struct buf *to, double value)
-{
-    if (isnan(value))
-        buf_put_text(to, "\"NaN\"");
-    else if (isinf(value))
-        buf_put_text(to, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    else
-        put_double(to, value);
-}
+/* --- samples ---------------------------------------------------------------------------------- */
 
 static void
-put_json_pair(struct buf *to, bool is_first, const char *name, struct bytes value)
-{
-    buf_put_text(to, is_first ? "\"label\":[" : ",");
-    buf_printf(to, "{\"name\":\"%s\",\"value\":", name);
-    (void)!json_print_string(to, value);
-    buf_put_u8(to, '}');
-}
-
-/* Writes a metric up to its value. A comma follows each metric; the last one is removed. */
-static void
-begin_json_metric(struct buf *to, const struct metric_label *labels)
-{
-    size_t count = 0;
-    buf_put_u8(to, '{');
-    for (; count < METRIC_LABELS_MAX && labels[count].name != NULL; count++) {
-        put_json_pair(to, count == 0, labels[count].name, bytes_of_text(labels[count].value));
-    }
-    if (count > 0) buf_put_text(to, "],");
-}
-
-static void
-put_json_histogram(struct buf *to, const struct metric_histogram *h)
+put_json_histogram(struct buf *to, const struct metric_histogram *h,
+                   const struct metric_pair *pairs, size_t pair_count)
 {
     uint64_t count = 0;
     double unit = h->per_unit <= 1 ? 1 : (double)h->per_unit;
-    begin_json_metric(to, h->labels);
+    put_json_labels(to, pairs, pair_count);
     buf_put_text(to, "\"histogram\":{\"bucket\":[");
     for (unsigned i = 0; i < h->bound_count; i++) {
         count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
@@ -340,44 +328,15 @@ put_json_histogram(struct buf *to, const struct metric_histogram *h)
     buf_put_text(to, "}},");
 }
 
-static void
-put_json_collected(struct buf *to, const struct metric_family *family,
-                   const struct metric_pair *pairs, size_t count, double value)
-{
-    buf_put_u8(to, '{');
-    for (size_t i = 0; i < count; i++) {
-        put_json_pair(to, i == 0, pairs[i].name, pairs[i].value);
-    }
-    if (count > 0) buf_put_text(to, "],");
-    buf_printf(to, "\"%s\":{\"value\":", kind_word(family->kind));
-    put_json_double(to, value);
-    buf_put_text(to, "}},");
-}
-
-/* --- samples ---------------------------------------------------------------------------------- */
-
-/* Writes name_suffix{labels,le="bound"} and a space; no `le` if it is empty. */
-static void
-put_series(struct buf *to, const char *name, const char *suffix, const struct metric_label *labels,
-           struct bytes le)
-{
-    buf_put_text(to, name);
-    buf_put_text(to, suffix);
-    size_t count = 0;
-    for (; count < METRIC_LABELS_MAX && labels[count].name != NULL; count++) {
-        put_pair(to, count == 0, labels[count].name, bytes_of_text(labels[count].value));
-    }
-    if (le.size > 0) put_pair(to, count++ == 0, "le", le);
-    buf_put_text(to, count > 0 ? "} " : " ");
-}
-
 void
 metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
 {
     begin_run(sink, (struct metric_family){h->name, h->help, METRIC_KIND_HISTOGRAM});
     struct buf *to = &sink->text;
+    struct metric_pair pairs[METRIC_LABELS_MAX + 1];
+    size_t pair_count = pairs_of(h->labels, pairs);
     if (sink->json) {
-        put_json_histogram(to, h);
+        put_json_histogram(to, h, pairs, pair_count);
         return;
     }
     struct buf le;
@@ -393,64 +352,61 @@ metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
         }
         if (buf_error(&le)) sink->failed = true;
         count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
-        put_series(to, h->name, "_bucket", h->labels, buf_bytes(&le));
+        pairs[pair_count] = (struct metric_pair){"le", buf_bytes(&le)};
+        put_series(to, h->name, "_bucket", pairs, pair_count + 1);
         buf_put_uint(to, count);
         buf_put_u8(to, '\n');
     }
     buf_fini(&le);
-    put_series(to, h->name, "_sum", h->labels, bytes_of(NULL, 0));
-    put_scaled(to, atomic_load_explicit(&h->sum, memory_order_relaxed), h->per_unit);
+    put_series(to, h->name, "_sum", pairs, pair_count);
+    uint64_t sum = atomic_load_explicit(&h->sum, memory_order_relaxed);
+    if (h->per_unit <= 1)
+        buf_put_uint(to, sum);
+    else
+        put_double(to, (double)sum / (double)h->per_unit);
     buf_put_u8(to, '\n');
-    put_series(to, h->name, "_count", h->labels, bytes_of(NULL, 0));
+    put_series(to, h->name, "_count", pairs, pair_count);
     buf_put_uint(to, count);
     buf_put_u8(to, '\n');
 }
 
+/* Writes all of a sample up to its value; end_sample() writes what follows. */
 static void
-put_counter(struct metric_sink *sink, const struct metric_counter *c)
-{
-    begin_run(sink, (struct metric_family){c->name, c->help, METRIC_KIND_COUNTER});
-    if (sink->json) {
-        begin_json_metric(&sink->text, c->labels);
-        buf_printf(&sink->text, "\"counter\":{\"value\":%" PRIu64 "}},", metric_value(c));
-        return;
-    }
-    put_series(&sink->text, c->name, "", c->labels, bytes_of(NULL, 0));
-    buf_put_uint(&sink->text, metric_value(c));
-    buf_put_u8(&sink->text, '\n');
-}
-
-static void
-begin_collected(struct metric_sink *sink, const struct metric_family *family)
+begin_sample(struct metric_sink *sink, const struct metric_family *family,
+             const struct metric_pair *pairs, size_t count)
 {
     assert(is_name(family->name));
     assert(family->kind != METRIC_KIND_HISTOGRAM);
     begin_run(sink, *family);
+    if (!sink->json) {
+        put_series(&sink->text, family->name, "", pairs, count);
+        return;
+    }
+    put_json_labels(&sink->text, pairs, count);
+    buf_printf(&sink->text, "\"%s\":{\"value\":", kind_word(family->kind));
 }
 
 static void
-put_collected_series(struct metric_sink *sink, const struct metric_family *family,
-                     const struct metric_pair *pairs, size_t count)
+end_sample(struct metric_sink *sink)
 {
-    buf_put_text(&sink->text, family->name);
-    for (size_t i = 0; i < count; i++) {
-        put_pair(&sink->text, i == 0, pairs[i].name, pairs[i].value);
-    }
-    buf_put_text(&sink->text, count > 0 ? "} " : " ");
+    buf_put_text(&sink->text, sink->json ? "}}," : "\n");
 }
 
 void
 metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
                const struct metric_pair *pairs, size_t count, uint64_t value)
 {
-    begin_collected(sink, family);
-    if (sink->json) {
-        put_json_collected(&sink->text, family, pairs, count, (double)value);
-        return;
-    }
-    put_collected_series(sink, family, pairs, count);
+    begin_sample(sink, family, pairs, count);
     buf_put_uint(&sink->text, value);
-    buf_put_u8(&sink->text, '\n');
+    end_sample(sink);
+}
+
+static void
+put_counter(struct metric_sink *sink, const struct metric_counter *c)
+{
+    const struct metric_family family = {c->name, c->help, METRIC_KIND_COUNTER};
+    struct metric_pair pairs[METRIC_LABELS_MAX];
+    metric_put_u64(sink, &family, pairs, pairs_of(c->labels, pairs), metric_value(c));
 }
 
 void
@@ -478,14 +434,14 @@ void
 metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                   const struct metric_pair *pairs, size_t count, double value)
 {
-    begin_collected(sink, family);
-    if (sink->json) {
-        put_json_collected(&sink->text, family, pairs, count, value);
-        return;
-    }
-    put_collected_series(sink, family, pairs, count);
-    put_double(&sink->text, value);
-    buf_put_u8(&sink->text, '\n');
+    begin_sample(sink, family, pairs, count);
+    if (!sink->json || isfinite(value))
+        put_double(&sink->text, value);
+    else /* ProtoJSON has strings for what JSON cannot write as a number */
+        buf_put_text(&sink->text, isnan(value) ? "\"NaN\""
+                                  : value > 0  ? "\"Infinity\""
+                                               : "\"-Infinity\"");
+    end_sample(sink);
 }
 
 /* --- the scrape ------------------------------------------------------------------------------- */

@@ -132,15 +132,6 @@ end_lane(struct md5_lane *l, struct bytes message)
     l->ending = true;
 }
 
-static void
-store_digest(const struct hashing *h, unsigned k, uint8_t *to)
-{
-    store_le32(to, h->a[k]);
-    store_le32(to + 4, h->b[k]);
-    store_le32(to + 8, h->c[k]);
-    store_le32(to + 12, h->d[k]);
-}
-
 void
 md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_BYTES])
 {
@@ -162,7 +153,10 @@ md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_
                 end_lane(l, messages[l->number]);
                 continue;
             }
-            store_digest(&h, k, ret_digests[l->number]);
+            store_le32(ret_digests[l->number], h.a[k]);
+            store_le32(ret_digests[l->number] + 4, h.b[k]);
+            store_le32(ret_digests[l->number] + 8, h.c[k]);
+            store_le32(ret_digests[l->number] + 12, h.d[k]);
             done++;
             begin_lane(&h, k, messages, next < count ? next++ : IDLE);
         }

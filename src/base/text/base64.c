@@ -93,36 +93,24 @@ put_wide(uint8_t *out, const uint8_t *p, size_t size)
 
 #endif
 
-static void
-put(struct buf *to, struct bytes from, size_t wide)
-{
-    const uint8_t *p = from.at + from.size / 3 * 3;
-    uint8_t *out = to->at + to->size + wide / 3 * 4;
-    put_threes(out, from.at + wide, p);
-    if (from.size % 3 != 0) {
-        bool two = from.size % 3 == 2;
-        uint32_t v = (uint32_t)p[0] << 16 | (two ? (uint32_t)p[1] << 8 : 0);
-        out = to->at + to->size + from.size / 3 * 4;
-        store_le16(out, pairs[v >> 12]);
-        out[2] = two ? (uint8_t)(pairs[v & 0xfff] & 0xff) : '=';
-        out[3] = '=';
-    }
-    to->size += base64_size(from.size);
-}
-
 void
 base64_put(struct buf *to, struct bytes from)
 {
     size_t size = base64_size(from.size);
     if (size == 0 || !buf_reserve(to, size)) return;
-    put(to, from, put_wide(to->at + to->size, from.at, from.size));
-}
-
-void
-base64_put_portably(struct buf *to, struct bytes from)
-{
-    size_t size = base64_size(from.size);
-    if (size > 0 && buf_reserve(to, size)) put(to, from, 0);
+    uint8_t *out = to->at + to->size;
+    size_t wide = put_wide(out, from.at, from.size);
+    const uint8_t *p = from.at + from.size / 3 * 3;
+    put_threes(out + wide / 3 * 4, from.at + wide, p);
+    if (from.size % 3 != 0) {
+        bool two = from.size % 3 == 2;
+        uint32_t v = (uint32_t)p[0] << 16 | (two ? (uint32_t)p[1] << 8 : 0);
+        out += from.size / 3 * 4;
+        store_le16(out, pairs[v >> 12]);
+        out[2] = two ? (uint8_t)(pairs[v & 0xfff] & 0xff) : '=';
+        out[3] = '=';
+    }
+    to->size += size;
 }
 
 enum err

@@ -16,8 +16,6 @@ base64_size(size_t bytes)
 
 /* Appends the text. Without memory buf_error(to) says so, and `to` is unchanged. */
 void base64_put(struct buf *to, struct bytes from);
-/* Does the same without instructions that some processors lack; for tests. */
-void base64_put_portably(struct buf *to, struct bytes from);
 /*
  * Appends the decoded bytes. Refuses characters outside the alphabet, line ends, missing padding,
  * and unused bits that are set: so each sequence of bytes has exactly one text.

@@ -69,7 +69,10 @@ UNIT_TEST(test_this_machine_writes_what_every_machine_does)
         buf_clear(&here);
         buf_clear(&anywhere);
         base64_put(&here, bytes_of(from + BYTES - size, size)); /* bytes after it are not read */
-        base64_put_portably(&anywhere, bytes_of(from + BYTES - size, size));
+        for (unsigned at = 0; at < size; at += 24) {            /* too short for vectors */
+            unsigned some = size - at < 24 ? size - at : 24;
+            base64_put(&anywhere, bytes_of(from + BYTES - size + at, some));
+        }
         assert_true(bytes_equal(buf_bytes(&here), buf_bytes(&anywhere)));
     }
     buf_fini(&here);
