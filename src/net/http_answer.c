@@ -65,13 +65,6 @@ escaped(const uint8_t *at, size_t size, uint8_t c)
     return hex_parse(bytes_of(at + 4, 2), &decoded) && decoded == c ? 6 : 0;
 }
 
-/* Says whether a text ends there, perhaps within an escape. */
-static bool
-is_cut(const uint8_t *at, size_t size)
-{
-    return size == 0 || (size < 6 && (at[0] == '%' || at[0] == '\\'));
-}
-
 /* Says how many bytes at `at` are the secret, escaped or not, or are its beginning at the end of
  * the text. */
 static size_t
@@ -80,9 +73,11 @@ echo_size(const uint8_t *at, size_t size, struct bytes secret)
     size_t taken = 0;
     for (size_t i = 0; i < secret.size; i++) {
         size_t step = escaped(at + taken, size - taken, secret.at[i]);
-        /* Also if the secret has that character: it may be the start of its escape. */
-        bool ends = step == 0 && i >= VALUE_BYTES_MIN && is_cut(at + taken, size - taken);
-        if (ends) return size;
+        /* The text may end here, perhaps within an escape; also if the secret has that character.
+         */
+        size_t left = size - taken;
+        bool is_cut = left == 0 || (left < 6 && (at[taken] == '%' || at[taken] == '\\'));
+        if (step == 0 && i >= VALUE_BYTES_MIN && is_cut) return size;
         if (step == 0 && taken < size && at[taken] == secret.at[i]) step = 1;
         if (step == 0) return 0;
         taken += step;

@@ -148,28 +148,24 @@ struct http_packer {
     uint8_t out[OUT_BYTES];
 };
 
-/* Returns false if there is not enough memory. */
-static bool
-zstd_begin(struct http_packer *p)
-{
-    if (budget_take(p->budget, ZSTD_BUDGET_BYTES) != OK) return false;
-    p->zstd = ZSTD_createCCtx();
-    if (p->zstd == NULL) {
-        budget_give(p->budget, ZSTD_BUDGET_BYTES);
-        return false;
-    }
-    (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL);
-    (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_windowLog, ZSTD_WINDOW_LOG);
-    return true;
-}
-
 struct http_packer *
 http_packer_new(enum http_coding coding, struct budget *budget)
 {
     struct http_packer *p = mem_new(budget, sizeof *p);
     if (p == NULL) return NULL;
     p->budget = budget;
-    if (coding == HTTP_CODING_ZSTD ? zstd_begin(p) : deflate_begin(&p->z, budget)) return p;
+    if (coding != HTTP_CODING_ZSTD) {
+        if (deflate_begin(&p->z, budget)) return p;
+    } else if (budget_take(budget, ZSTD_BUDGET_BYTES) == OK) {
+        p->zstd = ZSTD_createCCtx();
+        if (p->zstd == NULL) {
+            budget_give(budget, ZSTD_BUDGET_BYTES);
+        } else {
+            (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+            (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_windowLog, ZSTD_WINDOW_LOG);
+            return p;
+        }
+    }
     mem_free(budget, p, sizeof *p);
     return NULL;
 }

@@ -190,15 +190,6 @@ unescape_path(char *path)
     return true;
 }
 
-static bool
-has_escaped_slash(const char *path)
-{
-    for (; (path = strchr(path, '%')) != NULL; path++) {
-        if (strncasecmp(path, "%2f", 3) == 0) return true;
-    }
-    return false;
-}
-
 /* --- the query -------------------------------------------------------------------------------- */
 
 /* Unescapes in place. False: *ret_wrong is an invalid escape. */
@@ -281,23 +272,17 @@ path_of(char *target)
     return end - 1;
 }
 
-/* Keeps the target, which is a copy unless the parser leaves it as it is. `sent` gets its memory at
- * once: views of it stay valid. */
-static void
-keep_target(struct http_head *h, char *target)
-{
-    size_t size = strlen(target) + 1;
-    h->target = target;
-    if (target[0] == '/' && target[strcspn(target, "?%")] == '\0') return;
-    if (!buf_reserve(&h->sent, 2 * size)) return; /* an error of the buffer */
-    h->target = (const char *)h->sent.at;
-    buf_put(&h->sent, target, size);
-}
-
 static unsigned
 read_target(struct http_head *h, char *target, const char **ret_why)
 {
-    keep_target(h, target);
+    /* The target is a copy unless the parser leaves it as it is. `sent` gets its memory at once:
+     * views of it stay valid. */
+    bool is_kept = target[0] == '/' && target[strcspn(target, "?%")] == '\0';
+    h->target = target;
+    if (!is_kept && buf_reserve(&h->sent, 2 * (strlen(target) + 1))) {
+        h->target = (const char *)h->sent.at;
+        buf_put(&h->sent, target, strlen(target) + 1);
+    }
     char *path = path_of(target), *query = strchr(path, '?');
     size_t size = query == NULL ? strlen(path) : (size_t)(query - path);
     *ret_why = "malformed request target";
@@ -306,7 +291,7 @@ read_target(struct http_head *h, char *target, const char **ret_why)
         buf_put_u8(&h->location, '\0');
     }
     if (query != NULL) *query++ = '\0';
-    if (has_escaped_slash(path) && buf_error(&h->sent) == OK) {
+    if (strcasestr(path, "%2f") != NULL && buf_error(&h->sent) == OK) {
         h->sent_path = (const char *)h->sent.at + h->sent.size;
         buf_put(&h->sent, path, size + 1);
     }
@@ -370,8 +355,8 @@ parse_length(const char *text, uint64_t *ret_length)
     return true;
 }
 
-static bool
-list_has(const char *list, const char *word)
+bool
+http_list_has(const char *list, const char *word)
 {
     size_t size = strlen(word);
     while (*list != '\0') {
@@ -404,22 +389,9 @@ look_at_header(struct http_head *h, const char *name, const char *value)
         h->host_count++;
         if (!is_host(value)) h->bad_host = true;
     } else if (strcasecmp(name, "connection") == 0) {
-        if (list_has(value, "close")) h->closes = true;
-        if (h->old && list_has(value, "keep-alive")) h->keeps = true;
+        if (http_list_has(value, "close")) h->closes = true;
+        if (h->old && http_list_has(value, "keep-alive")) h->keeps = true;
     }
-}
-
-/* Checks the headers as a whole. Returns like http_head_parse(). */
-static unsigned
-judge_headers(struct http_head *h, const char **ret_why)
-{
-    if (h->closes) h->keeps = false; /* whichever comes first: RFC 9112, 9.3 */
-    *ret_why = h->host_count == 0  ? "missing required Host header"
-               : h->host_count > 1 ? "more than one Host header"
-                                   : "malformed Host header";
-    /* RFC 9112, 3.2: exactly one Host header is required; HTTP/1.0 may omit it. */
-    bool fine = h->host_count == 0 ? h->old : h->host_count == 1 && !h->bad_host;
-    return fine ? 0 : 400;
 }
 
 /* Splits a line; the value loses the white space around it. False: not a header. */
@@ -456,7 +428,7 @@ http_head_parse(struct http_head *h, const char **ret_why)
     for (;;) {
         *ret_why = "malformed header";
         if (!next_line(&at, &line)) return 400;
-        if (line[0] == '\0') return judge_headers(h, ret_why);
+        if (line[0] == '\0') break;
         if (!read_header(line, &value)) return 400;
         struct http_field field = {(uint32_t)(line - base), (uint32_t)(value - base)};
         assert(field.value < h->text.size); /* invariant 1 */
@@ -468,6 +440,13 @@ http_head_parse(struct http_head *h, const char **ret_why)
         }
         look_at_header(h, line, value);
     }
+    if (h->closes) h->keeps = false; /* whichever comes first: RFC 9112, 9.3 */
+    *ret_why = h->host_count == 0  ? "missing required Host header"
+               : h->host_count > 1 ? "more than one Host header"
+                                   : "malformed Host header";
+    /* RFC 9112, 3.2: exactly one Host header is required; HTTP/1.0 may omit it. */
+    bool fine = h->host_count == 0 ? h->old : h->host_count == 1 && !h->bad_host;
+    return fine ? 0 : 400;
 }
 
 /* --- look-ups --------------------------------------------------------------------------------- */

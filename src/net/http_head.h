@@ -75,6 +75,9 @@ size_t http_head_end(struct bytes text, size_t *scanned);
  */
 unsigned http_head_parse(struct http_head *head, const char **ret_why);
 
+/* Says whether a list of words, between commas or blanks, has this one in any case. */
+bool http_list_has(const char *list, const char *word);
+
 /* The first header of that name (any case); NULL if it is absent. */
 const char *http_head_header(const struct http_head *head, const char *name);
 unsigned http_head_header_count(const struct http_head *head, const char *name);

@@ -732,12 +732,6 @@ UNIT_TEST(test_start_that_fails_leaves_nothing)
         (struct http_place){.name = "there", .host = "no host"}; /* not asked of any name service */
     options.places = &place;
     assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
-    options = http_rig_options();
-    options.header_bytes_max = HTTP_HEADER_BYTES_CEILING + 1;
-    assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
-    options = http_rig_options();
-    options.body_timeout_ns = 0;
-    assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
     enum err e = ERR_NOMEM;
     for (uint64_t nth = 1; e != OK; nth++) {
         mem_fail_nth(nth, true);

@@ -48,18 +48,6 @@ remove_stale(const struct sockaddr_un *address, struct why *why)
     return unlink(path) == 0 || errno == ENOENT ? OK : failed_at(path, "unlink", why);
 }
 
-/* The mode is set before the file appears, without the bits of the umask, and exactly after it. */
-static enum err
-bind_and_listen(int fd, const struct sockaddr_un *address, unsigned mode, struct why *why)
-{
-    const char *path = address->sun_path;
-    if (fchmod(fd, mode) < 0) return failed_at(path, "chmod", why);
-    if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0)
-        return failed_at(path, "bind", why);
-    if (chmod(path, mode) < 0) return failed_at(path, "chmod", why);
-    return listen(fd, LISTEN_BACKLOG) < 0 ? failed_at(path, "listen", why) : OK;
-}
-
 static enum err
 open_unix(struct http_listener *l, const struct http_place *place, struct why *why)
 {
@@ -75,17 +63,20 @@ open_unix(struct http_listener *l, const struct http_place *place, struct why *w
     if (e) return e;
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l->fd < 0) return failed_at(place->unix_path, "socket", why);
-    e = bind_and_listen(l->fd, &address, place->unix_mode, why);
-    if (e) return e;
+    /* The mode is set before the file appears, without the bits of the umask, and exactly after
+     * it. */
+    if (fchmod(l->fd, place->unix_mode) < 0) return failed_at(place->unix_path, "chmod", why);
+    if (bind(l->fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return failed_at(place->unix_path, "bind", why);
+    if (chmod(place->unix_path, place->unix_mode) < 0)
+        return failed_at(place->unix_path, "chmod", why);
+    if (listen(l->fd, LISTEN_BACKLOG) < 0) return failed_at(place->unix_path, "listen", why);
     if (lstat(place->unix_path, &facts) < 0) return failed_at(place->unix_path, "stat", why);
     memcpy(l->unix_path, address.sun_path, size + 1);
     l->unix_device = facts.st_dev;
     l->unix_inode = facts.st_ino;
     return OK;
 }
-
-/* --- TCP ---------------------------------------------------------------------------------------
- */
 
 static enum err
 open_tcp(struct env *env, struct http_listener *l, const struct http_place *place, struct why *why)

@@ -318,10 +318,7 @@ struct http_parting {
 
 struct http_server {
     /* Immutable after http_server_start(). */
-    struct http_options options; /* but `routes` and `places`, which are the caller's */
-    struct http_route *routes;
-    char *route_texts;
-    size_t route_texts_size;
+    struct http_options options; /* but `places`, which are the caller's */
     struct http_worker *workers; /* options.workers */
     struct env_thread *watch;
     struct http_listener listeners[HTTP_LISTENERS_MAX]; /* options.place_count; have own comments */

@@ -31,7 +31,7 @@ route_find(const struct http_server *server, const char *path, unsigned method,
     size_t best = 0;
     unsigned methods = 0;
     for (size_t i = 0; i < server->options.route_count; i++) {
-        const struct http_route *route = &server->routes[i];
+        const struct http_route *route = &server->options.routes[i];
         size_t size = strlen(route->path);
         bool begins = size > 0 && route->path[size - 1] == '*';
         size_t match = begins ? (strncmp(route->path, path, size - 1) == 0 ? size : 0)
@@ -67,19 +67,6 @@ http_errors_in_json(const struct http_server *server, struct bytes target)
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
-
-static bool
-word_listed(const char *list, const char *word)
-{
-    size_t size = strlen(word);
-    for (const char *at = list; at != NULL && *at != '\0';) {
-        size_t span = strcspn(at, " ");
-        if (span == size && size > 0 && strncasecmp(at, word, size) == 0) return true;
-        at += span;
-        at += strspn(at, " ");
-    }
-    return false;
-}
 
 void
 http_refuse(struct http_request *request, unsigned status, bool close, const char *text)
@@ -235,6 +222,8 @@ http_request_judge_route(struct http_request *request)
     const struct http_head *h = &request->head;
     if (!request->is_anyones) http_head_charge(&request->head, request->server->options.budget);
     const char *encoding = h->encoding == NULL ? "" : h->encoding;
+    const char *decoded = request->route == NULL ? NULL : request->route->encodings;
+    if (decoded == NULL) decoded = "";
     bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
     if (h->location.size > 0) {
         /* The path has empty or dot segments. Most clients repeat a POST that gets 301 as a GET
@@ -251,8 +240,7 @@ http_request_judge_route(struct http_request *request)
         http_refuse(request, 400, true, "malformed request target");
     } else if (is_too_large(request)) {
         http_refuse(request, 413, true, "request body too large");
-    } else if (!plain && !word_listed(request->route->encodings, "*") &&
-               !word_listed(request->route->encodings, encoding)) {
+    } else if (!plain && !http_list_has(decoded, "*") && !http_list_has(decoded, encoding)) {
         http_refuse(request, 415, false, "content encoding not supported");
     }
 }

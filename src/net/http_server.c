@@ -99,74 +99,19 @@ http_conn_unlist_locked(struct http_conn *conn)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static size_t
-text_size(const char *text)
-{
-    return text == NULL ? 0 : strlen(text) + 1;
-}
-
-static const char *
-text_move(char **to, const char *text)
-{
-    if (text == NULL) return NULL;
-    char *moved = *to;
-    size_t size = text_size(text);
-    memcpy(moved, text, size);
-    *to += size;
-    return moved;
-}
-
-static enum err
-copy_routes(struct http_server *server, const struct http_options *options)
-{
-    for (size_t i = 0; i < options->route_count; i++) {
-        server->route_texts_size += text_size(options->routes[i].path);
-        server->route_texts_size += text_size(options->routes[i].encodings);
-    }
-    server->route_texts = mem_alloc(options->budget, server->route_texts_size);
-    if (server->route_texts == NULL) return ERR_NOMEM;
-    server->routes = mem_alloc(options->budget, options->route_count * sizeof *server->routes);
-    if (server->routes == NULL) return ERR_NOMEM;
-    char *to = server->route_texts;
-    for (size_t i = 0; i < options->route_count; i++) {
-        server->routes[i] = options->routes[i];
-        server->routes[i].path = text_move(&to, options->routes[i].path);
-        server->routes[i].encodings = text_move(&to, options->routes[i].encodings);
-    }
-    assert((size_t)(to - server->route_texts) == server->route_texts_size);
-    return OK;
-}
-
-static enum err
-check_options(const struct http_options *options, struct why *why)
-{
-    if (options->header_bytes_max == 0 || options->header_bytes_max > HTTP_HEADER_BYTES_CEILING) {
-        return why_set(why, ERR_INPUT, "web.max-header-bytes must be between 1 and %d, got %zu",
-                       HTTP_HEADER_BYTES_CEILING, options->header_bytes_max);
-    }
-    if (options->place_count == 0 || options->place_count > HTTP_LISTENERS_MAX) {
-        return why_set(why, ERR_INPUT, "the HTTP server listens at 1 to %d addresses, got %zu",
-                       HTTP_LISTENERS_MAX, options->place_count);
-    }
-    if (options->connections_max == 0 || options->body_bytes_max == 0 ||
-        options->stream_buffer_bytes == 0) {
-        return why_set(why, ERR_INPUT, "HTTP limits must not be 0");
-    }
-    if (options->header_timeout_ns <= 0 || options->body_timeout_ns <= 0 ||
-        options->idle_timeout_ns <= 0 || options->send_timeout_ns <= 0) {
-        return why_set(why, ERR_INPUT, "HTTP timeouts must be positive");
-    }
-    return OK;
-}
-
 enum err
 http_server_start(const struct http_options *options, struct http_server **ret_server,
                   struct why *why)
 {
     struct http_server *server = NULL;
-    enum err e = check_options(options, why);
-    if (e) goto out;
-    e = why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
+    assert(options->header_bytes_max > 0);
+    assert(options->header_bytes_max <= HTTP_HEADER_BYTES_CEILING);
+    assert(options->place_count > 0);
+    assert(options->place_count <= HTTP_LISTENERS_MAX);
+    assert(options->connections_max > 0);
+    assert(options->body_bytes_max > 0);
+    assert(options->stream_buffer_bytes > 0);
+    enum err e = why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
     server = mem_new(options->budget, sizeof *server);
     if (server == NULL) goto out;
     server->options = *options;
@@ -181,14 +126,13 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
                                 options->idle_timeout_ns, options->send_timeout_ns};
     server->tick_ns = TICK_NS_MAX;
     for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
+        assert(timeouts[i] > 0);
         if (timeouts[i] / 8 < server->tick_ns) server->tick_ns = timeouts[i] / 8;
     }
     if (server->tick_ns < TICK_NS_MIN) server->tick_ns = TICK_NS_MIN;
     lock_init(&server->lock, LOCK_RANK_HTTP);
     lock_init(&server->headers_lock, LOCK_RANK_LEAF);
     cond_init(&server->listening_changed);
-    e = copy_routes(server, options);
-    if (e) goto out;
     e = env_random(options->env, &server->seed, sizeof server->seed);
     if (e) goto out;
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -289,8 +233,6 @@ http_server_free(struct http_server *server)
     lock_fini(&server->headers_lock);
     buf_fini(&server->headers);
     struct budget *budget = server->options.budget;
-    mem_free(budget, server->routes, server->options.route_count * sizeof *server->routes);
-    mem_free(budget, server->route_texts, server->route_texts_size);
     mem_free(budget, server, sizeof *server);
 }
 

@@ -131,7 +131,7 @@ struct http_options {
     int64_t send_timeout_ns;         /* a client that takes nothing for this long is cut off */
     size_t stream_buffer_bytes;      /* per streamed answer */
     struct budget *budget;           /* requests and answers */
-    const struct http_route *routes; /* copied */
+    const struct http_route *routes; /* these and their texts outlive the server */
     size_t route_count;
     struct http_gate gate; /* without `judge` everybody may everything */
 };
@@ -158,8 +158,9 @@ MUST_CHECK enum err http_places_check(struct env *env, const struct http_place *
                                       size_t count, struct why *why);
 
 /*
- * Listens and serves when it returns. `env` and `budget` outlive it, the other options are copied.
- * ERR_INPUT (host, path, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM
+ * Listens and serves when it returns. `env`, `budget` and the routes outlive it, the other options
+ * are copied.
+ * ERR_INPUT (host or path), ERR_AGAIN (address in use), ERR_NOMEM
  * (also if threads or descriptors have run out).
  */
 MUST_CHECK enum err http_server_start(const struct http_options *options,

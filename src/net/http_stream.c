@@ -32,19 +32,6 @@ enum {
     HURRY_LOOK_MS = 200,
 };
 
-static void
-put_locked(struct http_stream *stream, struct bytes piece)
-{
-    assert(stream->start < stream->capacity);              /* invariant 1 */
-    assert(piece.size <= stream->capacity - stream->used); /* invariant 1 */
-    size_t end = (stream->start + stream->used) % stream->capacity;
-    size_t first = stream->capacity - end;
-    if (first > piece.size) first = piece.size;
-    memcpy(stream->ring + end, piece.at, first);
-    memcpy(stream->ring, piece.at + first, piece.size - first);
-    stream->used += piece.size;
-}
-
 enum http_stream_state
 http_stream_look(struct http_request *request, struct bytes ret_parts[2])
 {
@@ -186,7 +173,13 @@ put_in_ring(struct http_request *request, struct bytes piece, struct why *why)
             break;
         }
         if (room > piece.size) room = piece.size;
-        put_locked(stream, bytes_of(piece.at, room));
+        size_t end = (stream->start + stream->used) % stream->capacity;
+        size_t first = stream->capacity - end < room ? stream->capacity - end : room;
+        assert(stream->start < stream->capacity); /* invariant 1 */
+        memcpy(stream->ring + end, piece.at, first);
+        memcpy(stream->ring, piece.at + first, room - first);
+        stream->used += room;
+        assert(stream->used <= stream->capacity); /* invariant 1 */
         stream->taken_slowly += room;
         piece.at += room;
         piece.size -= room;

@@ -398,22 +398,6 @@ patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, un
     return (int)((until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* Has an entry for each open file at most: poll() takes no more than RLIMIT_NOFILE. */
-static size_t
-poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
-{
-    bool accepting = server->accept_after_ns <= now_ns;
-    size_t count = 0;
-    set[count++] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
-    for (size_t i = 0; i < server->options.place_count; i++) {
-        int fd = accepting ? server->listeners[i].fd : -1;
-        set[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-    }
-    for (unsigned i = 0; i < server->parting_count; i++)
-        set[count++] = (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
-    return count;
-}
-
 void
 http_watch_run(void *context)
 {
@@ -454,7 +438,16 @@ http_watch_run(void *context)
             parting_add(server, fds[i], false, now_ns);
         }
         unsigned polled_count = server->parting_count;
-        size_t count = poll_set(server, set, now_ns);
+        /* An entry for each open file at most: poll() takes no more than RLIMIT_NOFILE. */
+        bool accepting = server->accept_after_ns <= now_ns;
+        size_t count = 0;
+        set[count++] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
+        for (size_t i = 0; i < server->options.place_count; i++) {
+            int fd = accepting ? server->listeners[i].fd : -1;
+            set[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        }
+        for (unsigned i = 0; i < polled_count; i++)
+            set[count++] = (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
         if (poll(set, count, patience_ms(server, now_ns, next_tick_ns, conn_count)) < 0) {
             if (errno != EINTR) env_sleep(server->options.env, ACCEPT_PAUSE_NS);
             continue;

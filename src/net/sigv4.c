@@ -58,14 +58,6 @@ put_canonical(struct buf *to, struct bytes text, bool as_sent)
 
 /* --- the canonical request -------------------------------------------------------------------- */
 
-static void
-put_path(struct buf *to, struct bytes path, struct buf *scratch)
-{
-    buf_clear(scratch);
-    if (http_path_clean(path, scratch)) path = buf_bytes(scratch);
-    buf_put_percent(to, path.size == 0 ? bytes_of_text("/") : path, "/");
-}
-
 struct parameter {
     struct bytes name;
     struct bytes value;
@@ -259,7 +251,9 @@ put_request(struct buf *to, const struct sigv4_request *r, const struct signing 
     if (r->is_s3 && r->path.size > 0) {
         buf_put_bytes(to, r->path);
     } else {
-        put_path(to, r->path, &scratch);
+        struct bytes path = r->path;
+        if (http_path_clean(path, &scratch)) path = buf_bytes(&scratch);
+        buf_put_percent(to, path.size == 0 ? bytes_of_text("/") : path, "/");
     }
     enum err e = buf_error(&scratch);
     buf_put_u8(to, '\n');

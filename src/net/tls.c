@@ -33,7 +33,7 @@ struct tls {
     _Atomic unsigned references; /* acq_rel: the last one to release sees all uses */
     struct arena arena;          /* of this struct and what it points to */
     enum tls_client_auth client_auth;
-    const char **allowed_sans; /* NULL-terminated; NULL: all */
+    struct text_list allowed_sans; /* empty: all */
     gnutls_certificate_credentials_t credentials;
     gnutls_priority_t priority;
     gnutls_x509_trust_list_t trust; /* NULL: clients' certificates are not verified */
@@ -95,14 +95,6 @@ struct pem {
     const char *cert_name, *key_name, *ca_name; /* for messages */
 };
 
-static void
-pem_fini(struct pem *pem)
-{
-    buf_fini(&pem->cert);
-    buf_fini(&pem->key);
-    buf_fini(&pem->ca);
-}
-
 static enum err
 read_pem(const char *text, const char *file, const char *key, struct buf *to, const char **ret_name,
          struct why *why)
@@ -151,27 +143,18 @@ wrong_pem(struct why *why, const char *name, const char *expected, int failed)
                    gnutls_strerror(failed));
 }
 
-/* Finds when the server's own certificate expires. */
-static enum err
-note_expiry(struct tls *tls, const struct pem *pem, struct why *why)
-{
-    gnutls_x509_crt_t crt;
-    gnutls_datum_t text = datum_of(&pem->cert);
-    int failed = gnutls_x509_crt_init(&crt);
-    if (failed) return wrong_pem(why, pem->cert_name, "a certificate", failed);
-    failed = gnutls_x509_crt_import(crt, &text, GNUTLS_X509_FMT_PEM);
-    if (failed == 0) tls->expires_s = gnutls_x509_crt_get_expiration_time(crt);
-    gnutls_x509_crt_deinit(crt);
-    return failed == 0 ? OK : wrong_pem(why, pem->cert_name, "a certificate", failed);
-}
-
 static enum err
 load_certificate(struct tls *tls, const struct pem *pem, struct why *why)
 {
     gnutls_datum_t cert = datum_of(&pem->cert), key = datum_of(&pem->key);
-    enum err e = note_expiry(tls, pem, why);
-    if (e) return e;
-    int failed =
+    gnutls_x509_crt_t crt;
+    int failed = gnutls_x509_crt_init(&crt);
+    if (failed) return wrong_pem(why, pem->cert_name, "a certificate", failed);
+    failed = gnutls_x509_crt_import(crt, &cert, GNUTLS_X509_FMT_PEM);
+    if (failed == 0) tls->expires_s = gnutls_x509_crt_get_expiration_time(crt);
+    gnutls_x509_crt_deinit(crt);
+    if (failed) return wrong_pem(why, pem->cert_name, "a certificate", failed);
+    failed =
         gnutls_certificate_set_x509_key_mem(tls->credentials, &cert, &key, GNUTLS_X509_FMT_PEM);
     if (failed == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
         return why_set(why, ERR_INPUT, "the key of %s does not belong to the certificate of %s",
@@ -194,19 +177,6 @@ load_trust(struct tls *tls, const struct pem *pem, struct why *why)
     /* The names of these CAs are sent to clients, which choose their certificate by them. */
     failed = gnutls_certificate_set_x509_trust_mem(tls->credentials, &ca, GNUTLS_X509_FMT_PEM);
     return failed < 0 ? wrong_pem(why, pem->ca_name, "certificates", failed) : OK;
-}
-
-static enum err
-copy_sans(struct tls *tls, const struct text_list *list)
-{
-    if (list->count == 0) return OK;
-    tls->allowed_sans = arena_new(&tls->arena, (list->count + 1) * sizeof *tls->allowed_sans);
-    for (uint32_t i = 0; i < list->count && tls->allowed_sans != NULL; i++) {
-        struct bytes text = bytes_of(list->items[i], strlen(list->items[i]) + 1);
-        tls->allowed_sans[i] = (const char *)arena_copy(&tls->arena, text).at;
-        if (tls->allowed_sans[i] == NULL) return ERR_NOMEM;
-    }
-    return tls->allowed_sans == NULL ? ERR_NOMEM : OK;
 }
 
 static void
@@ -276,8 +246,8 @@ load(struct tls *tls, const struct tls_server_settings *s, const struct pem *pem
     if (e) return e;
     if (gnutls_session_ticket_key_generate(&tls->ticket_key)) return ERR_NOMEM;
     gnutls_certificate_set_verify_function(tls->credentials, verify_in_handshake);
-    e = copy_sans(tls, &s->client_allowed_sans);
-    return e ? e : make_digest(tls, s, pem);
+    if (!text_list_copy(&tls->arena, &s->client_allowed_sans, &tls->allowed_sans)) return ERR_NOMEM;
+    return make_digest(tls, s, pem);
 }
 
 enum err
@@ -295,7 +265,9 @@ tls_new(const struct tls_server_settings *settings, struct budget *memory, struc
     atomic_init(&tls->references, 1);
     enum err e = pem_read(&pem, settings, memory, why);
     if (e == OK) e = load(tls, settings, &pem, why);
-    pem_fini(&pem);
+    buf_fini(&pem.cert);
+    buf_fini(&pem.key);
+    buf_fini(&pem.ca);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for TLS");
     if (e)
         tls_release(tls);
@@ -378,11 +350,11 @@ chain_of(gnutls_session_t gnutls, struct chain *ret_chain)
     return false;
 }
 
-/* Calls `see` with each SAN of a certificate as text, until it returns false. */
+/* Keeps each SAN of the client's certificate as text, up to TLS_NAMES_MAX. */
 static void
-each_name(gnutls_x509_crt_t crt, bool (*see)(void *context, struct bytes name), void *context)
+keep_names(struct tls_session *s, gnutls_x509_crt_t crt)
 {
-    for (unsigned i = 0;; i++) {
+    for (unsigned i = 0; s->peer.name_count < TLS_NAMES_MAX; i++) {
         char name[1024], shown[INET6_ADDRSTRLEN];
         size_t size = sizeof name;
         int kind = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
@@ -398,27 +370,18 @@ each_name(gnutls_x509_crt_t crt, bool (*see)(void *context, struct bytes name), 
             continue;
         }
         if (memchr(text.at, '\0', text.size) != NULL) continue;
-        if (!see(context, text)) return;
+        const char **names =
+            arena_push(&s->arena, s->peer_names, s->peer.name_count, sizeof *names);
+        char *copy = arena_alloc(&s->arena, text.size + 1);
+        if (names == NULL || copy == NULL) return;
+        memcpy(copy, text.at, text.size);
+        copy[text.size] = '\0';
+        names[s->peer.name_count++] = copy;
+        s->peer.names = s->peer_names = names;
     }
 }
 
-struct allowed {
-    const char **list;
-    bool is_found;
-};
-
-static bool
-look_for_name(void *context, struct bytes name)
-{
-    struct allowed *a = context;
-    for (const char **at = a->list; *at != NULL && !a->is_found; at++) {
-        a->is_found = bytes_equal(bytes_of_text(*at), name);
-    }
-    return !a->is_found;
-}
-
-/* Says whether the CAs of `tls` vouch for a client with this certificate, which has an allowed
- * name. */
+/* Says whether the CAs of `tls` vouch for a client with this certificate. */
 static bool
 vouches(struct tls *tls, struct chain *chain)
 {
@@ -426,27 +389,22 @@ vouches(struct tls *tls, struct chain *chain)
     gnutls_typed_vdata_st wanted = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
                                     .data = (unsigned char *)purpose};
     unsigned status = 0;
-    struct allowed allowed = {tls->allowed_sans, tls->allowed_sans == NULL};
-    if (gnutls_x509_trust_list_verify_crt2(tls->trust, chain->items, chain->count, &wanted, 1, 0,
-                                           &status, NULL) ||
-        status != 0)
-        return false;
-    if (!allowed.is_found) each_name(chain->items[0], look_for_name, &allowed);
-    return allowed.is_found;
+    int failed = gnutls_x509_trust_list_verify_crt2(tls->trust, chain->items, chain->count, &wanted,
+                                                    1, 0, &status, NULL);
+    return failed == 0 && status == 0;
 }
 
+/* Says whether the certificate has an allowed name. */
 static bool
-keep_name(void *context, struct bytes name)
+is_allowed(const struct tls *tls, const struct tls_peer *peer)
 {
-    struct tls_session *s = context;
-    const char **names = arena_push(&s->arena, s->peer_names, s->peer.name_count, sizeof *names);
-    char *text = arena_alloc(&s->arena, name.size + 1);
-    if (names == NULL || text == NULL) return false;
-    memcpy(text, name.at, name.size);
-    text[name.size] = '\0';
-    names[s->peer.name_count++] = text;
-    s->peer.names = s->peer_names = names;
-    return s->peer.name_count < TLS_NAMES_MAX;
+    const struct text_list *allowed = &tls->allowed_sans;
+    for (uint32_t i = 0; i < allowed->count; i++) {
+        for (uint32_t k = 0; k < peer->name_count; k++) {
+            if (strcmp(allowed->items[i], peer->names[k]) == 0) return true;
+        }
+    }
+    return allowed->count == 0;
 }
 
 /* Notes who the client is, after its certificate was verified. */
@@ -468,8 +426,7 @@ note_peer(struct tls_session *s, struct chain *chain)
         if (copy != NULL) s->peer.subject = copy;
         gnutls_free(subject.data);
     }
-    each_name(chain->items[0], keep_name, s);
-    s->has_peer = true;
+    keep_names(s, chain->items[0]);
 }
 
 /* Says whether the client may go on with `tls`. GnuTLS keeps what the client sent, so that newer
@@ -484,7 +441,10 @@ judge(struct tls_session *s, struct tls *tls)
     s->has_peer = false;
     bool is_given = tls->trust != NULL && chain_of(s->gnutls, &chain);
     s->is_fit = is_given ? vouches(tls, &chain) : tls->client_auth != TLS_CLIENT_REQUIRE;
-    if (is_given && s->is_fit) note_peer(s, &chain);
+    if (is_given && s->is_fit) {
+        note_peer(s, &chain);
+        s->has_peer = s->is_fit = is_allowed(tls, &s->peer);
+    }
     assert(!s->has_peer || s->is_fit); /* invariant 2 */
     chain_fini(&chain);
     return s->is_fit;

@@ -241,15 +241,6 @@ offer_curves(struct offer *o)
 
 /* --- the text --------------------------------------------------------------------------------- */
 
-static void
-put_versions(const struct tls_server_settings *settings, struct buf *to)
-{
-    buf_put_text(to, "NORMAL:-VERS-ALL");
-    for (int v = (int)settings->max_version; v >= (int)settings->min_version; v--) {
-        buf_printf(to, ":+VERS-TLS1.%d", v);
-    }
-}
-
 enum err
 tls_priority(const struct tls_server_settings *settings, struct buf *to, struct buf *warnings,
              struct why *why)
@@ -270,7 +261,10 @@ tls_priority(const struct tls_server_settings *settings, struct buf *to, struct 
         warn_combined(&o);
     }
     offer_curves(&o);
-    put_versions(settings, to);
+    buf_put_text(to, "NORMAL:-VERS-ALL");
+    for (int v = (int)settings->max_version; v >= (int)settings->min_version; v--) {
+        buf_printf(to, ":+VERS-TLS1.%d", v);
+    }
     put_words(to, "KX-ALL", &o.exchanges);
     put_words(to, "CIPHER-ALL", &o.ciphers);
     put_words(to, "MAC-ALL", &o.macs);

@@ -388,21 +388,6 @@ listen_at(const struct addrinfo *at, int backlog)
     return result;
 }
 
-static int
-resolve_error(int failed)
-{
-    switch (failed) {
-    case EAI_SYSTEM:
-        return -errno;
-    case EAI_MEMORY:
-        return -ENOMEM;
-    case EAI_AGAIN:
-        return -EAGAIN;
-    default:
-        return -EADDRNOTAVAIL;
-    }
-}
-
 /* Listens on the first address that works; if none does, returns the error of the first. */
 static int
 listen_on(const char *host, uint16_t port, int family, int backlog)
@@ -416,7 +401,12 @@ listen_on(const char *host, uint16_t port, int family, int backlog)
     };
     struct addrinfo *found = NULL;
     int failed = getaddrinfo(host[0] == '\0' ? NULL : host, service, &hints, &found);
-    if (failed) return resolve_error(failed);
+    if (failed) {
+        return failed == EAI_SYSTEM   ? -errno
+               : failed == EAI_MEMORY ? -ENOMEM
+               : failed == EAI_AGAIN  ? -EAGAIN
+                                      : -EADDRNOTAVAIL;
+    }
     int result = -EADDRNOTAVAIL;
     for (const struct addrinfo *at = found; at != NULL && result < 0; at = at->ai_next) {
         int one = listen_at(at, backlog);

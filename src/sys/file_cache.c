@@ -174,92 +174,62 @@ note_result(struct file_cache *c, enum err e, const struct why *why)
 
 /* Creates a temporary file beside that of the key, and the directories to it. */
 static enum err
-open_beside(struct file_cache *c, struct file_cache_writer *w, struct why *why)
+open_beside(struct file_cache *c, struct file_key key, struct file *file, char path[PATH_BYTES],
+            struct why *why)
 {
-    char dir[PATH_BYTES], path[PATH_BYTES];
+    char dir[PATH_BYTES], beside[PATH_BYTES];
     struct env *env = c->options.env;
     uint64_t number;
     enum err e = env_random(env, &number, sizeof number);
     if (e) return why_set(why, e, "no random numbers");
     int size = -1;
-    if (put_paths(c, w->key, dir, path)) {
-        size = snprintf(w->beside, sizeof w->beside, "%s.%016llx.tmp", path,
-                        (unsigned long long)number);
+    if (put_paths(c, key, dir, path)) {
+        size = snprintf(beside, sizeof beside, "%s.%016llx.tmp", path, (unsigned long long)number);
     }
-    if (size < 0 || size >= (int)sizeof w->beside) return why_set(why, ERR_LIMIT, "path too long");
+    if (size < 0 || size >= (int)sizeof beside) return why_set(why, ERR_LIMIT, "path too long");
     err_ignore(env_mkdir(env, c->options.path, NULL), "seen below");
     e = env_mkdir(env, dir, why);
-    return e ? e : file_open(env, w->beside, FILE_CREATE, &w->file, why);
+    return e ? e : file_open(env, beside, FILE_CREATE, file, why);
+}
+
+static void
+drop_file(struct file_cache *c, struct file *file)
+{
+    err_ignore(file_close(file), "it is not wanted");
+    err_ignore(env_unlink(c->options.env, file->path, NULL), "it goes with the others");
 }
 
 enum err
 file_cache_probe(struct file_cache *c, struct why *why)
 {
-    struct file_cache_writer w = {
-        .cache = c, .key = file_key_of(bytes_of_text("probe"), 0), .file = FILE_CLOSED};
-    enum err e = open_beside(c, &w, why);
-    if (e == OK) file_cache_drop(&w);
+    char path[PATH_BYTES];
+    struct file file;
+    enum err e = open_beside(c, file_key_of(bytes_of_text("probe"), 0), &file, path, why);
+    if (e == OK) drop_file(c, &file);
     return e;
-}
-
-bool
-file_cache_begin(struct file_cache *c, struct file_key key, struct file_cache_writer *w)
-{
-    struct why why = {""};
-    *w = (struct file_cache_writer){.cache = c, .key = key, .file = FILE_CLOSED};
-    enum err e = open_beside(c, w, &why);
-    if (e) note_result(c, e, &why);
-    return e == OK;
-}
-
-bool
-file_cache_write(struct file_cache_writer *w, struct bytes piece)
-{
-    struct why why = {""};
-    bool fits = w->size + piece.size + FILE_COST_BYTES <= w->cache->options.max_bytes / SHARE_MAX;
-    enum err e = fits ? file_write_at(&w->file, piece, w->size, &why) : OK;
-    if (fits && e == OK) {
-        w->size += piece.size;
-        return true;
-    }
-    if (e) note_result(w->cache, e, &why);
-    file_cache_drop(w);
-    return false;
-}
-
-bool
-file_cache_keep(struct file_cache_writer *w)
-{
-    struct file_cache *c = w->cache;
-    char dir[PATH_BYTES], path[PATH_BYTES];
-    struct why why = {""};
-    uint64_t size = w->size + FILE_COST_BYTES;
-    enum err e = file_close(&w->file);
-    bool has_room = e == OK && make_room(c, size);
-    if (has_room && !put_paths(c, w->key, dir, path)) e = ERR_LIMIT;
-    if (has_room && e == OK) e = env_rename(c->options.env, w->beside, path, &why);
-    if (e || has_room) note_result(c, e, &why);
-    if (e || !has_room) {
-        err_ignore(env_unlink(c->options.env, w->beside, NULL), "it goes with the others");
-        return false;
-    }
-    lock_take(&c->lock);
-    c->used_bytes += size;
-    c->stored++;
-    lock_drop(&c->lock);
-    return true;
-}
-
-void
-file_cache_drop(struct file_cache_writer *w)
-{
-    err_ignore(file_close(&w->file), "it is not wanted");
-    err_ignore(env_unlink(w->cache->options.env, w->beside, NULL), "it goes with the others");
 }
 
 bool
 file_cache_store(struct file_cache *c, struct file_key key, struct bytes content)
 {
-    struct file_cache_writer w;
-    return file_cache_begin(c, key, &w) && file_cache_write(&w, content) && file_cache_keep(&w);
+    char path[PATH_BYTES];
+    struct file file;
+    struct why why = {""};
+    uint64_t size = content.size + FILE_COST_BYTES;
+    if (size > c->options.max_bytes / SHARE_MAX || !make_room(c, size)) return false;
+    enum err e = open_beside(c, key, &file, path, &why);
+    if (e == OK) {
+        e = file_write_at(&file, content, 0, &why);
+        enum err closed = file_close(&file);
+        if (e == OK) e = closed;
+        if (e == OK) e = env_rename(c->options.env, file.path, path, &why);
+        if (e) drop_file(c, &file);
+    }
+    note_result(c, e, &why);
+    if (e) return false;
+    lock_take(&c->lock);
+    c->used_bytes += size;
+    c->stored++;
+    lock_drop(&c->lock);
+    return true;
 }

@@ -8,7 +8,7 @@
  * itself. So the content of a file must prove, with a checksum, what it is and that it is complete:
  * nothing here waits for a file to be durable, and two keys may have one hash.
  *
- * Threads: any; a writer belongs to one.
+ * Threads: any.
  */
 #ifndef SYS_FILE_CACHE_H
 #define SYS_FILE_CACHE_H
@@ -43,23 +43,8 @@ struct file_key file_key_of(struct bytes known_by, uint64_t scope);
 /* Reads all of the file of a key. False if there is none. */
 bool file_cache_read(struct file_cache *cache, struct file_key key, struct buf *to);
 
-/* A file that is written from beginning to end. */
-struct file_cache_writer {
-    struct file_cache *cache;
-    struct file_key key;
-    struct file file;
-    uint64_t size;
-    char beside[FILE_PATH_BYTES];
-};
-/* False: the file cannot be written or is too large; it is dropped already. */
-bool file_cache_begin(struct file_cache *cache, struct file_key key,
-                      struct file_cache_writer *writer);
-bool file_cache_write(struct file_cache_writer *writer, struct bytes piece);
-/* Makes the file visible, in place of an older one of its key. False without room for it. */
-bool file_cache_keep(struct file_cache_writer *writer);
-void file_cache_drop(struct file_cache_writer *writer);
-
-/* Stores a complete file with one call. */
+/* Stores a file, in place of an older one of its key. False: it cannot be written, or is too large.
+ */
 bool file_cache_store(struct file_cache *cache, struct file_key key, struct bytes content);
 
 #endif

@@ -15,6 +15,7 @@
 struct bench_of_dispatch {
     char directory[40], path[60], host[64];
     struct http_server *server;
+    struct http_route routes[5];
     struct http_request *_Atomic held; /* by /slow and /half */
     struct budget budget;
     struct dispatcher dispatcher;
@@ -78,8 +79,9 @@ start_server(struct bench_of_dispatch *b)
                                    .send_timeout_ns = 60 * NS_PER_S,
                                    .stream_buffer_bytes = 65536,
                                    .budget = &b->budget,
-                                   .routes = routes,
+                                   .routes = b->routes,
                                    .route_count = 5};
+    memcpy(b->routes, routes, sizeof routes);
     assert_int_equal(http_server_start(&options, &b->server, &b->why), OK);
 }
 

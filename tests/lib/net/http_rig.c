@@ -387,7 +387,9 @@ http_rig_start_server(struct http_rig *rig, struct http_options options)
     }
     options.env = rig->env;
     options.budget = &rig->budget;
-    options.routes = routes;
+    assert_true(sizeof routes <= sizeof rig->routes);
+    memcpy(rig->routes, routes, sizeof routes);
+    options.routes = rig->routes;
     options.route_count = sizeof routes / sizeof *routes;
     return http_server_start(&options, &rig->server, NULL);
 }

@@ -35,6 +35,7 @@ struct http_rig {
     struct env_ops ops;
     struct budget budget;
     struct http_server *server;
+    struct http_route routes[24];
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;
