@@ -90,23 +90,6 @@ reply_json(struct http_request *request, unsigned status, const struct buf *text
     http_reply(request, &answer);
 }
 
-enum err
-reply_piece(struct api *api, enum queue_name queue, struct http_request *request,
-            struct query_control *control, struct buf *text, bool *begun, struct why *why)
-{
-    assert(queue < QUEUE_COUNT);
-    enum err e = err_first(buf_error(text), query_control_check(control, why));
-    if (e == OK && !*begun) {
-        struct http_answer answer = {.status = 200, .content_type = "application/json"};
-        e = http_stream_begin(request, &answer, UINT64_MAX, why);
-        *begun = e == OK;
-        if (e == OK) limit_stream(api, queue, request, control);
-    }
-    if (e == OK) e = http_stream_write(request, buf_bytes(text), why);
-    buf_clear(text);
-    return e;
-}
-
 void
 reply_sentence(struct http_request *request, unsigned status, const char *type,
                struct bytes sentence)
@@ -142,19 +125,6 @@ reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why)
 {
     reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), why_text(why, e));
-}
-
-bool
-reply_refusal(struct http_request *request, unsigned refused, enum err e, const struct buf *error,
-              const struct why *why)
-{
-    if (refused != 0)
-        reply_problem(request, refused, "bad_data", why->text);
-    else if (e == ERR_INPUT && error->size > 0)
-        reply_sentence(request, 400, "bad_data", buf_bytes(error));
-    else if (e)
-        reply_problem_of(request, FOR_QUERY, e, why);
-    return refused != 0 || e != OK;
 }
 
 void

@@ -32,18 +32,7 @@ void reply_problem(struct http_request *request, unsigned status, const char *ty
 enum { SENTENCE_BYTES_MAX = 64 * 1024 };
 void reply_sentence(struct http_request *request, unsigned status, const char *type,
                     struct bytes sentence);
-/* Replies with the error of read_arguments() or of a later step; `error` may describe it. False:
- * there was no error, and no reply. */
-bool reply_refusal(struct http_request *request, unsigned refused, enum err e,
-                   const struct buf *error, const struct why *why);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
-/*
- * Sends a piece of a long answer of status 200 and clears `text`, unless the query has to end. The
- * first piece begins the stream and sets *begun: the caller then ends it.
- */
-MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
-                                struct http_request *request, struct query_control *control,
-                                struct buf *text, bool *begun, struct why *why);
 /* Begins the document of a success; the caller writes the value of its "data" next. */
 void success_begin(struct json *j, struct buf *text);
 

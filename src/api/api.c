@@ -16,7 +16,7 @@
 #include "api/query/query.h"
 #include "api/queues_private.h"
 #include "api/read/read.h"
-#include "api/request/fence.h"
+#include "api/request/read_request.h"
 #include "api/rules/rules.h"
 #include "api/status/status.h"
 #include "api/web/pages.h"

@@ -2,7 +2,6 @@
 #include "api/handler.h"
 
 #include "api/answer.h"
-#include "api/request/form.h"
 #include "auth/gate.h"
 #include "model/tenant_name.h"
 #include "views/tenants.h"
@@ -79,20 +78,6 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
              struct why *why)
 {
     return name_tenant(api, request, tenants_check, ret_tenant, why);
-}
-
-enum err
-read_arguments(const struct api *api, struct http_request *request, struct budget *budget,
-               struct form *ret_form, struct bytes *ret_tenant, unsigned *ret_refused,
-               struct why *why)
-{
-    *ret_form = (struct form){.request = request};
-    *ret_refused = tenant_named(api, request, ret_tenant, why);
-    if (*ret_refused != 0) return OK;
-    enum err e = form_read(request, budget, ret_form, why);
-    if (e) return e;
-    *ret_tenant = arena_copy(&ret_form->arena, *ret_tenant);
-    return ret_tenant->at == NULL ? why_set(why, ERR_NOMEM, "not enough memory for the query") : OK;
 }
 
 unsigned

@@ -11,8 +11,6 @@
 #include "api/api.h"
 #include "base/lock.h"
 
-struct form;
-
 struct api {
     struct api_options options; /* with tenancy, the answerer takes lists of tenants */
     struct budget write_budget;
@@ -60,15 +58,6 @@ bool one_tenant_of(const struct api *api, struct http_request *request, struct b
 
 /* --- arguments and limits of a read ----------------------------------------------------------- */
 
-/*
- * Reads the arguments and the tenant of a request that reads the store; both stay until
- * form_fini(), which is required in any case, while views of the request end when the answer
- * begins. *ret_refused: the result of tenant_named(). Errors of form_read().
- */
-MUST_CHECK enum err read_arguments(const struct api *api, struct http_request *request,
-                                   struct budget *budget, struct form *ret_form,
-                                   struct bytes *ret_tenant, unsigned *ret_refused,
-                                   struct why *why);
 struct api_limits api_limits_now(struct api *api);
 /* Sets the limits of a read to the present ones; it ends early when its client is gone. */
 void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,

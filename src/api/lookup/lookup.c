@@ -6,16 +6,11 @@
 #include "api/lookup/lookup.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/match.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
-#include "base/warnings.h"
 #include "model/usage.h"
 #include "promql/answer.h"
 #include "wire/escaped_name.h"
@@ -24,27 +19,12 @@
 enum { PIECE_BYTES = 64 * 1024, NAME_BYTES_MAX = 24 * 1024 };
 
 struct label_lookup {
-    struct api *api;
-    struct http_request *request;
-    struct form form;
-    struct budget budget;
-    struct query_control control;
-    struct match match;
-    struct bytes name; /* the label whose values are requested; in the form's arena */
-    struct query_request query;
-    struct replica_choice replicas;
-    struct fence fence;
-    struct view *view;
+    struct read_request r; /* first member */
+    struct bytes name;     /* the label whose values are requested; in the form's arena */
     struct text_sink to;
     uint64_t count;
     bool limited;
-    struct warnings warnings; /* about data missing because of damage */
-    struct buf series;        /* labels of the series whose exemplars are being put */
-    struct buf text;
-    struct json json;
-    bool begun;       /* the answer is a stream */
-    struct buf error; /* for ERR_INPUT */
-    struct why why;
+    struct buf series; /* labels of the series whose exemplars are being put */
 };
 
 /* --- parameters ------------------------------------------------------------------------------- */
@@ -52,61 +32,40 @@ struct label_lookup {
 static enum err
 read_times(struct label_lookup *l)
 {
-    enum err e = form_time(&l->form, "start", &l->query.min_ms, &l->error);
-    return e ? e : form_time(&l->form, "end", &l->query.max_ms, &l->error);
+    enum err e = form_time(&l->r.form, "start", &l->r.query.min_ms, &l->r.error);
+    return e ? e : form_time(&l->r.form, "end", &l->r.query.max_ms, &l->r.error);
 }
 
-/* Reads limit, times, the source, and whether damaged data may be left out, which is the default.
- */
 static enum err
 read_common(struct label_lookup *l)
 {
-    l->query.partial = true;
-    enum err e = form_limit(&l->form, &l->query.hints.limit, &l->error);
+    enum err e = form_limit(&l->r.form, &l->r.query.hints.limit, &l->r.error);
     if (e == OK) e = read_times(l);
-    if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
-    l->query.shows_warnings = l->query.partial;
-    l->control.source = form_nth(&l->form, "source", 0);
-    return e;
-}
-
-static void
-take_match(struct label_lookup *l)
-{
-    l->query.sets = l->match.sets;
-    l->query.set_count = l->match.set_count;
-}
-
-static enum err
-read_match(struct label_lookup *l)
-{
-    enum err e = match_read(&l->match, &l->form, &l->budget, &l->control, &l->error, &l->why);
-    take_match(l);
-    return e;
+    return e ? e : read_request_partial(&l->r);
 }
 
 static enum err
 read_question(struct label_lookup *l)
 {
     enum err e = read_common(l);
-    return e ? e : read_match(l);
+    return e ? e : read_request_matches(&l->r);
 }
 
 static enum err
 read_series_question(struct label_lookup *l)
 {
     static const char begin[] = "invalid parameter \"match[]\": ";
-    enum err e = form_check_query(&l->form, &l->why);
+    enum err e = form_check_query(&l->r.form, &l->r.why);
     if (e) return e;
-    if (form_nth(&l->form, "match[]", 0) == NULL) {
-        buf_put_text(&l->error, "no match[] parameter provided");
+    if (form_nth(&l->r.form, "match[]", 0) == NULL) {
+        buf_put_text(&l->r.error, "no match[] parameter provided");
         return ERR_INPUT;
     }
     e = read_common(l);
     if (e) return e;
-    buf_put_text(&l->error, begin); /* Prometheus has it for series, not for names and values */
-    e = read_match(l);
-    if (e == OK) buf_clear(&l->error);
+    buf_put_text(&l->r.error, begin); /* Prometheus has it for series, not for names and values */
+    e = read_request_matches(&l->r);
+    if (e == OK) buf_clear(&l->r.error);
     return e;
 }
 
@@ -115,18 +74,18 @@ static enum err
 read_values_question(struct label_lookup *l)
 {
     static const char begin[] = "/api/v1/label/", end[] = "/values";
-    struct bytes name = bytes_of_text(api_path(l->api, l->request));
+    struct bytes name = bytes_of_text(api_path(l->r.api, l->r.request));
     struct buf plain;
     assert(name.size > sizeof begin + sizeof end - 2); /* label_values_run() checks the path */
     name = bytes_of(name.at + sizeof begin - 1, name.size - (sizeof begin + sizeof end - 2));
-    buf_init(&plain, &l->budget, NAME_BYTES_MAX);
+    buf_init(&plain, &l->r.budget, NAME_BYTES_MAX);
     if (escaped_name_get(&plain, name) && utf8_valid(buf_bytes(&plain))) name = buf_bytes(&plain);
-    l->name = arena_copy(&l->form.arena, name);
+    l->name = arena_copy(&l->r.form.arena, name);
     buf_fini(&plain);
-    if (l->name.at == NULL) return why_set(&l->why, ERR_NOMEM, "not enough memory for the query");
+    if (l->name.at == NULL) return why_set(&l->r.why, ERR_NOMEM, "not enough memory for the query");
     if (l->name.size > 0 && utf8_valid(l->name)) return read_question(l);
-    buf_put_text(&l->error, "invalid label name: ");
-    quote_text(&l->error, l->name);
+    buf_put_text(&l->r.error, "invalid label name: ");
+    quote_text(&l->r.error, l->name);
     return ERR_INPUT;
 }
 
@@ -134,37 +93,33 @@ static enum err
 read_exemplars_question(struct label_lookup *l)
 {
     enum err e = read_times(l);
-    l->query.partial = true;
-    if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
-    l->query.shows_warnings = l->query.partial;
+    if (e == OK) e = read_request_partial(&l->r);
     if (e) return e;
-    if (l->query.max_ms < l->query.min_ms) {
-        buf_put_text(&l->error, "end timestamp must not be before start timestamp");
+    if (l->r.query.max_ms < l->r.query.min_ms) {
+        buf_put_text(&l->r.error, "end timestamp must not be before start timestamp");
         return ERR_INPUT;
     }
-    const char *query = form_nth(&l->form, "query", 0);
-    e = match_add(&l->match, query == NULL ? "" : query, promql_parse, &l->form, &l->budget,
-                  &l->control, &l->error, &l->why);
-    take_match(l);
-    return e;
+    const char *query = form_nth(&l->r.form, "query", 0);
+    return read_request_match(&l->r, &l->r.match, query == NULL ? "" : query, promql_parse);
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-send_piece(struct label_lookup *l)
+send_if_large(struct label_lookup *l)
 {
-    return reply_piece(l->api, QUEUE_READS, l->request, &l->control, &l->text, &l->begun, &l->why);
+    if (l->r.text.size < PIECE_BYTES) return OK;
+    return read_request_send(&l->r, QUEUE_READS, "application/json");
 }
 
 /* Counts a result. ERR_CANCELED: the limit is reached. */
 static enum err
 count_one(struct label_lookup *l)
 {
-    l->limited = l->query.hints.limit != 0 && l->count == l->query.hints.limit;
+    l->limited = l->r.query.hints.limit != 0 && l->count == l->r.query.hints.limit;
     if (l->limited) return ERR_CANCELED;
     l->count++;
-    return l->text.size < PIECE_BYTES ? OK : send_piece(l);
+    return send_if_large(l);
 }
 
 static enum err
@@ -172,7 +127,7 @@ put_text(void *context, struct bytes text)
 {
     struct label_lookup *l = context;
     enum err e = count_one(l);
-    if (e == OK) json_put_bytes(&l->json, text);
+    if (e == OK) json_put_bytes(&l->r.json, text);
     return e;
 }
 
@@ -181,7 +136,7 @@ put_series(void *context, struct bytes labels)
 {
     struct label_lookup *l = context;
     enum err e = count_one(l);
-    if (e == OK) labels_put_json(&l->json, labels);
+    if (e == OK) labels_put_json(&l->r.json, labels);
     return e;
 }
 
@@ -189,8 +144,8 @@ static void
 end_series(struct label_lookup *l)
 {
     if (l->series.size == 0) return;
-    json_array_close(&l->json);
-    json_object_close(&l->json);
+    json_array_close(&l->r.json);
+    json_object_close(&l->r.json);
     buf_clear(&l->series);
 }
 
@@ -203,30 +158,20 @@ put_exemplar(void *context, const struct exemplar *x)
     if (!bytes_equal(x->series_labels, buf_bytes(&l->series))) {
         end_series(l);
         buf_put_bytes(&l->series, x->series_labels);
-        json_object_open(&l->json);
-        json_key(&l->json, "seriesLabels");
-        labels_put_json(&l->json, x->series_labels);
-        json_member_array(&l->json, "exemplars");
+        json_object_open(&l->r.json);
+        json_key(&l->r.json, "seriesLabels");
+        labels_put_json(&l->r.json, x->series_labels);
+        json_member_array(&l->r.json, "exemplars");
     }
-    json_object_open(&l->json);
-    json_key(&l->json, "labels");
-    labels_put_json(&l->json, x->labels);
-    json_member_bytes(&l->json, "value", bytes_of(value, number_print(x->value_bits, value)));
-    json_key(&l->json, "timestamp");
-    json_put_raw(&l->json, bytes_of(time, promql_print_time(x->t_ms, time)));
-    json_object_close(&l->json);
+    json_object_open(&l->r.json);
+    json_key(&l->r.json, "labels");
+    labels_put_json(&l->r.json, x->labels);
+    json_member_bytes(&l->r.json, "value", bytes_of(value, number_print(x->value_bits, value)));
+    json_key(&l->r.json, "timestamp");
+    json_put_raw(&l->r.json, bytes_of(time, promql_print_time(x->t_ms, time)));
+    json_object_close(&l->r.json);
     enum err e = buf_error(&l->series);
-    if (e) return why_set(&l->why, e, "not enough memory for the exemplars");
-    return l->text.size < PIECE_BYTES ? OK : send_piece(l);
-}
-
-static enum err
-keep_warning(void *context, const char *sentence)
-{
-    struct label_lookup *l = context;
-    struct why place;
-    snprintf(place.text, sizeof place.text, "%s", sentence);
-    return warnings_add(&l->warnings, &place);
+    return e ? why_set(&l->r.why, e, "not enough memory for the exemplars") : send_if_large(l);
 }
 
 static void
@@ -234,25 +179,25 @@ lookup_end(struct label_lookup *l, enum err e)
 {
     if (e == ERR_CANCELED && l->limited) e = OK;
     if (e == OK) {
-        json_array_close(&l->json);
-        const char *sentence = warnings_at(&l->warnings, 0);
+        json_array_close(&l->r.json);
+        const char *sentence = warnings_at(&l->r.warnings, 0);
         bool warned = l->limited || sentence != NULL;
-        if (warned) json_member_array(&l->json, "warnings");
-        if (l->limited) json_put_text(&l->json, "results truncated due to limit");
+        if (warned) json_member_array(&l->r.json, "warnings");
+        if (l->limited) json_put_text(&l->r.json, "results truncated due to limit");
         for (uint32_t i = 1; sentence != NULL; i++) {
-            json_put_text(&l->json, sentence);
-            sentence = warnings_at(&l->warnings, i);
+            json_put_text(&l->r.json, sentence);
+            sentence = warnings_at(&l->r.warnings, i);
         }
-        if (warned) json_array_close(&l->json);
-        json_object_close(&l->json);
-        e = l->begun ? send_piece(l) : buf_error(&l->text);
+        if (warned) json_array_close(&l->r.json);
+        json_object_close(&l->r.json);
+        e = l->r.begun ? read_request_send(&l->r, QUEUE_READS, NULL) : buf_error(&l->r.text);
     }
-    if (l->begun) {
-        http_stream_end(l->request, e == OK);
+    if (l->r.begun) {
+        http_stream_end(l->r.request, e == OK);
     } else if (e) {
-        reply_problem_of(l->request, FOR_QUERY, memory_verdict(e, &l->budget), &l->why);
+        reply_problem_of(l->r.request, FOR_QUERY, memory_verdict(e, &l->r.budget), &l->r.why);
     } else {
-        reply_json(l->request, 200, &l->text);
+        reply_json(l->r.request, 200, &l->r.text);
     }
 }
 
@@ -261,17 +206,17 @@ lookup_end(struct label_lookup *l, enum err e)
 static void
 lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
 {
-    success_begin(&l->json, &l->text);
-    json_array_open(&l->json);
-    bool nothing = l->query.min_ms > l->query.max_ms;
-    enum err e =
-        replica_choice_open(l->api, &l->replicas, &l->fence, &l->control, &l->view, &l->why);
-    l->control.usage_kind = USAGE_LOOKUP;
+    success_begin(&l->r.json, &l->r.text);
+    json_array_open(&l->r.json);
+    bool nothing = l->r.query.min_ms > l->r.query.max_ms;
+    enum err e = read_request_open(&l->r, &l->r.control, &l->r.view, &l->r.why);
+    l->r.control.usage_kind = USAGE_LOOKUP;
     if (e == OK && !nothing) {
-        usage_note(&l->query);
+        usage_note(&l->r.query);
         e = ask(l);
     }
-    view_free(l->view);
+    view_free(l->r.view); /* a slow client does not hold parts */
+    l->r.view = NULL;
     lookup_end(l, e);
 }
 
@@ -284,76 +229,49 @@ struct lookup_route {
 static void
 lookup_run(struct api *api, struct http_request *request, const struct lookup_route *route)
 {
-    struct label_lookup *l = mem_new(&api->read_budget, sizeof *l);
-    if (l == NULL) {
-        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
-                         &(struct why){"not enough memory for the query"});
-        return;
+    struct label_lookup l = {.to = {.warning = read_request_warn, .context = &l}};
+    read_request_begin(&l.r, api, request);
+    buf_init(&l.series, &l.r.budget, (size_t)1 << 26);
+    enum err e = read_request_arguments(&l.r);
+    if (e == OK) e = route->read(&l);
+    if (e == OK) e = read_request_scope(&l.r);
+    if (read_request_refuse(&l.r, e)) {
+        /* it is answered */
+    } else if (route->of_selectors && l.r.query.set_count == 0) {
+        http_reply(request, &(struct http_answer){.status = 204});
+    } else {
+        lookup_answer(&l, route->ask);
     }
-    l->api = api;
-    l->request = request;
-    l->to = (struct text_sink){.warning = keep_warning, .context = l};
-    l->query.min_ms = INT64_MIN;
-    l->query.max_ms = INT64_MAX;
-    budget_init(&l->budget, "query", 0, &api->read_budget);
-    buf_init(&l->text, &l->budget, (size_t)1 << 30);
-    buf_init(&l->series, &l->budget, (size_t)1 << 26);
-    buf_init(&l->error, NULL, SENTENCE_BYTES_MAX);
-    l->query.control = &l->control;
-    warnings_init(&l->warnings, &l->budget);
-    query_control_begin(api, request, &l->budget, &l->control);
-    unsigned refused;
-    enum err e =
-        read_arguments(api, request, &l->budget, &l->form, &l->query.tenant, &refused, &l->why);
-    if (e == OK && refused == 0) e = route->read(l);
-    if (e == OK && refused == 0) {
-        e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
-    }
-    if (e == OK && refused == 0) {
-        e = fence_read(&l->fence, &l->form, &l->budget, &l->control, &l->error, &l->why);
-    }
-    if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
-        if (route->of_selectors && l->query.set_count == 0)
-            http_reply(request, &(struct http_answer){.status = 204});
-        else
-            lookup_answer(l, route->ask);
-    }
-    match_fini(&l->match);
-    fence_fini(&l->fence);
-    buf_fini(&l->series);
-    form_fini(&l->form);
-    buf_fini(&l->text);
-    buf_fini(&l->error);
-    warnings_fini(&l->warnings);
-    mem_free(&api->read_budget, l, sizeof *l);
+    buf_fini(&l.series);
+    read_request_end(&l.r);
 }
 
 static enum err
 ask_names(struct label_lookup *l)
 {
     l->to.each = put_text;
-    return view_label_names(l->view, &l->query, &l->to, &l->why);
+    return view_label_names(l->r.view, &l->r.query, &l->to, &l->r.why);
 }
 
 static enum err
 ask_series(struct label_lookup *l)
 {
     l->to.each = put_series;
-    return view_series(l->view, &l->query, &l->to, &l->why);
+    return view_series(l->r.view, &l->r.query, &l->to, &l->r.why);
 }
 
 static enum err
 ask_values(struct label_lookup *l)
 {
     l->to.each = put_text;
-    return view_label_values(l->view, &l->query, l->name, &l->to, &l->why);
+    return view_label_values(l->r.view, &l->r.query, l->name, &l->to, &l->r.why);
 }
 
 static enum err
 ask_exemplars(struct label_lookup *l)
 {
-    struct exemplar_sink to = {put_exemplar, l, keep_warning};
-    enum err e = view_exemplars(l->view, &l->query, &to, &l->why);
+    struct exemplar_sink to = {put_exemplar, l, read_request_warn};
+    enum err e = view_exemplars(l->r.view, &l->r.query, &to, &l->r.why);
     if (e == OK) end_series(l);
     return e;
 }

@@ -15,15 +15,10 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/match.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "base/text/quote.h"
-#include "base/warnings.h"
 #include "model/usage.h"
 
 enum {
@@ -33,12 +28,7 @@ enum {
 };
 
 struct name_search {
-    struct api *api;
-    struct http_request *request;
-    struct form form;
-    struct budget budget;
-    struct query_control control;
-    struct match match;
+    struct read_request r;        /* first member */
     const char *terms[TERMS_MAX]; /* views of the form; empty ones are left out */
     uint32_t term_count;          /* 0: all names are accepted */
     bool any_case;                /* of ASCII letters */
@@ -48,29 +38,13 @@ struct name_search {
     const char *key;    /* member of a result that has the name */
     uint64_t limit;
     uint64_t batch_size;
-    struct query_request query;
-    struct replica_choice replicas;
-    struct fence fence;
-    struct view *view;
     uint64_t given;    /* results written */
     uint64_t in_batch; /* results in the open batch */
     bool batch_open;
     bool first_batch_done;
     bool has_more;
     uint32_t warnings_put;
-    struct warnings warnings;
-    struct buf text;
-    struct json json;
-    bool begun; /* the answer is a stream */
-    struct buf error;
-    struct why why;
 };
-
-static enum err
-no_memory(struct name_search *s)
-{
-    return why_set(&s->why, ERR_NOMEM, "not enough memory for the search");
-}
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
@@ -78,11 +52,11 @@ no_memory(struct name_search *s)
 static enum err
 read_time(struct name_search *s, const char *name, int64_t *ret_ms)
 {
-    const char *text = form_given(&s->form, name);
+    const char *text = form_given(&s->r.form, name);
     if (text == NULL || form_parse_time(text, ret_ms)) return OK;
-    buf_printf(&s->error, "invalid time value for '%s': cannot parse ", name);
-    quote_text(&s->error, bytes_of_text(text));
-    buf_put_text(&s->error, " to a valid timestamp");
+    buf_printf(&s->r.error, "invalid time value for '%s': cannot parse ", name);
+    quote_text(&s->r.error, bytes_of_text(text));
+    buf_put_text(&s->r.error, " to a valid timestamp");
     return ERR_INPUT;
 }
 
@@ -90,9 +64,9 @@ read_time(struct name_search *s, const char *name, int64_t *ret_ms)
 static enum err
 refuse(struct name_search *s, const char *name, const char *text, const char *must)
 {
-    buf_printf(&s->error, "invalid %s ", name);
-    quote_text(&s->error, bytes_of_text(text));
-    buf_printf(&s->error, "%s", must);
+    buf_printf(&s->r.error, "invalid %s ", name);
+    quote_text(&s->r.error, bytes_of_text(text));
+    buf_printf(&s->r.error, "%s", must);
     return ERR_INPUT;
 }
 
@@ -101,16 +75,16 @@ read_flag(struct name_search *s, const char *name, bool *ret)
 {
     struct buf unwanted;
     buf_init(&unwanted, NULL, SENTENCE_BYTES_MAX);
-    enum err e = form_bool(&s->form, name, ret, &unwanted);
+    enum err e = form_bool(&s->r.form, name, ret, &unwanted);
     buf_fini(&unwanted);
-    return e ? refuse(s, name, form_given(&s->form, name), ": must be boolean") : OK;
+    return e ? refuse(s, name, form_given(&s->r.form, name), ": must be boolean") : OK;
 }
 
 static enum err
 read_count(struct name_search *s, const char *name, uint64_t *ret)
 {
     int64_t count = 0;
-    const char *text = form_given(&s->form, name);
+    const char *text = form_given(&s->r.form, name);
     if (text == NULL) return OK;
     if (form_whole(text, 64, &count) != NULL || count < 0) {
         return refuse(s, name, text, ": must be non-negative integer");
@@ -131,7 +105,7 @@ refuse_scores(struct name_search *s)
                       {"sort_by", "alpha"},
                       {"sort_dir", "asc"}};
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
-        const char *text = form_given(&s->form, parameters[i].name), *only = parameters[i].only;
+        const char *text = form_given(&s->r.form, parameters[i].name), *only = parameters[i].only;
         if (text == NULL || (only != NULL && strcmp(text, only) == 0)) continue;
         return refuse(s, parameters[i].name, text,
                       " is not supported: a search finds names that contain search[], in "
@@ -146,11 +120,11 @@ read_terms(struct name_search *s)
     bool exact_case = true;
     uint32_t given = 0;
     struct form_walk walk = {0};
-    for (const char *text; (text = form_next(&s->form, "search[]", &walk)) != NULL; given++) {
+    for (const char *text; (text = form_next(&s->r.form, "search[]", &walk)) != NULL; given++) {
         if (given < TERMS_MAX && text[0] != '\0') s->terms[s->term_count++] = text;
     }
     if (given > TERMS_MAX) {
-        buf_printf(&s->error, "too many search[] terms: got %" PRIu32 ", maximum is %d", given,
+        buf_printf(&s->r.error, "too many search[] terms: got %" PRIu32 ", maximum is %d", given,
                    TERMS_MAX);
         return ERR_INPUT;
     }
@@ -162,11 +136,11 @@ read_terms(struct name_search *s)
 static enum err
 read_limit(struct name_search *s)
 {
-    uint64_t max = api_limits_now(s->api).search_results_max;
+    uint64_t max = api_limits_now(s->r.api).search_results_max;
     s->limit = max > 0 && max < LIMIT ? max : LIMIT;
     enum err e = read_count(s, "limit", &s->limit);
     if (e || max == 0 || s->limit <= max) return e;
-    buf_printf(&s->error,
+    buf_printf(&s->r.error,
                "limit %" PRIu64 " exceeds the configured maximum (%" PRIu64
                ", see --web.search-max-limit)",
                s->limit, max);
@@ -176,12 +150,12 @@ read_limit(struct name_search *s)
 static enum err
 read_times(struct name_search *s)
 {
-    s->query.max_ms = env_realtime_ms(s->api->options.env);
-    s->query.min_ms = s->query.max_ms - 3600 * 1000;
-    enum err e = read_time(s, "start", &s->query.min_ms);
-    if (e == OK) e = read_time(s, "end", &s->query.max_ms);
-    if (e || s->query.max_ms >= s->query.min_ms) return e;
-    buf_put_text(&s->error, "end timestamp must not be before start timestamp");
+    s->r.query.max_ms = env_realtime_ms(s->r.api->options.env);
+    s->r.query.min_ms = s->r.query.max_ms - 3600 * 1000;
+    enum err e = read_time(s, "start", &s->r.query.min_ms);
+    if (e == OK) e = read_time(s, "end", &s->r.query.max_ms);
+    if (e || s->r.query.max_ms >= s->r.query.min_ms) return e;
+    buf_put_text(&s->r.error, "end timestamp must not be before start timestamp");
     return ERR_INPUT;
 }
 
@@ -190,28 +164,18 @@ static enum err
 read_common(struct name_search *s)
 {
     s->batch_size = LIMIT;
-    s->query.partial = true;
     s->key = "name";
-    s->control.source = form_nth(&s->form, "source", 0);
     enum err e = read_times(s);
-    if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
+    if (e == OK) e = read_request_matches(&s->r);
     if (e == OK) e = read_terms(s);
     if (e == OK) e = refuse_scores(s);
     if (e == OK) e = read_limit(s);
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
-    if (e == OK) e = form_bool(&s->form, "partial_response", &s->query.partial, &s->error);
-    s->query.shows_warnings = s->query.partial;
-    if (e == OK) {
-        e = replica_choice_read(s->api, &s->form, &s->form.arena, &s->replicas, &s->error, &s->why);
-    }
-    if (e == OK) {
-        e = fence_read(&s->fence, &s->form, &s->budget, &s->control, &s->error, &s->why);
-    }
-    s->query.sets = s->match.sets;
-    s->query.set_count = s->match.set_count;
+    if (e == OK) e = read_request_partial(&s->r);
+    if (e == OK) e = read_request_scope(&s->r);
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
     /* If all names are accepted in their order, the store need not return more. */
-    if (s->term_count == 0) s->query.hints.limit = s->limit;
+    if (s->term_count == 0) s->r.query.hints.limit = s->limit;
     return e;
 }
 
@@ -225,18 +189,12 @@ read_metric_names(struct name_search *s)
 }
 
 static enum err
-read_label_names(struct name_search *s)
-{
-    return read_common(s);
-}
-
-static enum err
 read_label_values(struct name_search *s)
 {
     enum err e = read_common(s);
-    const char *label = form_given(&s->form, "label");
+    const char *label = form_given(&s->r.form, "label");
     if (e == OK && label == NULL) {
-        buf_put_text(&s->error, "missing required parameter \"label\"");
+        buf_put_text(&s->r.error, "missing required parameter \"label\"");
         e = ERR_INPUT;
     }
     if (label != NULL) s->label = bytes_of_text(label);
@@ -249,43 +207,36 @@ read_label_values(struct name_search *s)
 static void
 begin_line(struct name_search *s)
 {
-    json_init(&s->json, &s->text);
-    json_object_open(&s->json);
+    json_init(&s->r.json, &s->r.text);
+    json_object_open(&s->r.json);
 }
 
 static void
 end_line(struct name_search *s)
 {
-    json_object_close(&s->json);
-    buf_put_u8(&s->text, '\n');
+    json_object_close(&s->r.json);
+    buf_put_u8(&s->r.text, '\n');
 }
 
 static enum err
 send_lines(struct name_search *s)
 {
-    if (!s->begun) {
-        struct http_answer answer = {.status = 200,
-                                     .content_type = "application/x-ndjson; charset=utf-8"};
-        enum err e = buf_error(&s->text);
-        if (e == OK) e = http_stream_begin(s->request, &answer, UINT64_MAX, &s->why);
-        if (e) return e == ERR_NOMEM ? no_memory(s) : e;
-        s->begun = true;
-        limit_stream(s->api, QUEUE_READS, s->request, &s->control);
-    }
-    return reply_piece(s->api, QUEUE_READS, s->request, &s->control, &s->text, &s->begun, &s->why);
+    enum err e = read_request_send(&s->r, QUEUE_READS, "application/x-ndjson; charset=utf-8");
+    if (e != ERR_NOMEM) return e;
+    return why_set(&s->r.why, ERR_NOMEM, "not enough memory for the search");
 }
 
 static void
 put_warnings(struct name_search *s)
 {
-    const char *sentence = warnings_at(&s->warnings, 0);
+    const char *sentence = warnings_at(&s->r.warnings, 0);
     if (sentence == NULL) return;
-    json_member_array(&s->json, "warnings");
+    json_member_array(&s->r.json, "warnings");
     for (s->warnings_put = 0; sentence != NULL;) {
-        json_put_text(&s->json, sentence);
-        sentence = warnings_at(&s->warnings, ++s->warnings_put);
+        json_put_text(&s->r.json, sentence);
+        sentence = warnings_at(&s->r.warnings, ++s->warnings_put);
     }
-    json_array_close(&s->json);
+    json_array_close(&s->r.json);
 }
 
 static enum err
@@ -293,7 +244,7 @@ end_batch(struct name_search *s)
 {
     assert(s->batch_open);
     assert(s->in_batch <= s->batch_size); /* invariant 1 */
-    json_array_close(&s->json);
+    json_array_close(&s->r.json);
     if (!s->first_batch_done) put_warnings(s);
     end_line(s);
     s->batch_open = false;
@@ -307,7 +258,7 @@ begin_batch(struct name_search *s)
 {
     if (s->batch_open) return;
     begin_line(s);
-    json_member_array(&s->json, "results");
+    json_member_array(&s->r.json, "results");
     s->batch_open = true;
 }
 
@@ -317,9 +268,9 @@ put_metadata(void *context, const struct metadata *m)
     struct name_search *s = context;
     if (s->described) return OK; /* another tenant has described it */
     s->described = true;
-    json_member_text(&s->json, "type", metric_type_word(m->type));
-    if (m->help.size > 0) json_member_bytes(&s->json, "help", m->help);
-    if (m->unit.size > 0) json_member_bytes(&s->json, "unit", m->unit);
+    json_member_text(&s->r.json, "type", metric_type_word(m->type));
+    if (m->help.size > 0) json_member_bytes(&s->r.json, "help", m->help);
+    if (m->unit.size > 0) json_member_bytes(&s->r.json, "unit", m->unit);
     return OK;
 }
 
@@ -329,15 +280,15 @@ put_result(struct name_search *s, struct bytes name)
     enum err e = OK;
     assert(s->given < s->limit); /* invariant 1 */
     begin_batch(s);
-    json_object_open(&s->json);
-    json_member_bytes(&s->json, s->key, name);
+    json_object_open(&s->r.json);
+    json_member_bytes(&s->r.json, s->key, name);
     if (s->with_metadata) {
-        struct query_request query = {.tenant = s->query.tenant, .control = &s->control};
+        struct query_request query = {.tenant = s->r.query.tenant, .control = &s->r.control};
         s->described = false;
-        e = view_metadata(s->view, &query, name, put_metadata, s, &s->why);
+        e = view_metadata(s->r.view, &query, name, put_metadata, s, &s->r.why);
     }
     if (e) return e;
-    json_object_close(&s->json);
+    json_object_close(&s->r.json);
     s->given++;
     return ++s->in_batch < s->batch_size ? OK : end_batch(s);
 }
@@ -370,7 +321,7 @@ search_look(void *context, struct bytes name)
 {
     struct name_search *s = context;
     bool accepted = s->term_count == 0;
-    enum err e = query_control_check(&s->control, &s->why);
+    enum err e = query_control_check(&s->r.control, &s->r.why);
     for (uint32_t i = 0; i < s->term_count && !accepted; i++) {
         accepted = contains(s, name, s->terms[i]);
     }
@@ -380,27 +331,17 @@ search_look(void *context, struct bytes name)
 }
 
 static enum err
-keep_warning(void *context, const char *sentence)
-{
-    struct name_search *s = context;
-    struct why place;
-    snprintf(place.text, sizeof place.text, "%s", sentence);
-    return warnings_add(&s->warnings, &place);
-}
-
-static enum err
 search_ask(struct name_search *s)
 {
-    struct text_sink to = {.each = search_look, .context = s, .warning = keep_warning};
-    enum err e =
-        replica_choice_open(s->api, &s->replicas, &s->fence, &s->control, &s->view, &s->why);
+    struct text_sink to = {.each = search_look, .context = s, .warning = read_request_warn};
+    enum err e = read_request_open(&s->r, &s->r.control, &s->r.view, &s->r.why);
     if (e) return e;
-    s->control.usage_kind = USAGE_LOOKUP;
-    usage_note(&s->query);
+    s->r.control.usage_kind = USAGE_LOOKUP;
+    usage_note(&s->r.query);
     if (s->label.size > 0)
-        e = view_label_values(s->view, &s->query, s->label, &to, &s->why);
+        e = view_label_values(s->r.view, &s->r.query, s->label, &to, &s->r.why);
     else
-        e = view_label_names(s->view, &s->query, &to, &s->why);
+        e = view_label_names(s->r.view, &s->r.query, &to, &s->r.why);
     return e == ERR_CANCELED && s->has_more ? OK : e;
 }
 
@@ -413,65 +354,38 @@ search_end(struct name_search *s, enum err e)
             e = end_batch(s);
         }
         begin_line(s);
-        json_member_text(&s->json, "status", "success");
-        json_member_bool(&s->json, "has_more", s->has_more);
-        if (warnings_at(&s->warnings, s->warnings_put) != NULL) put_warnings(s);
+        json_member_text(&s->r.json, "status", "success");
+        json_member_bool(&s->r.json, "has_more", s->has_more);
+        if (warnings_at(&s->r.warnings, s->warnings_put) != NULL) put_warnings(s);
         end_line(s);
         if (e == OK) e = send_lines(s);
-    } else if (s->begun) {
+    } else if (s->r.begun) {
         /* Drops the batch that is incomplete. */
-        buf_clear(&s->text);
+        buf_clear(&s->r.text);
         begin_line(s);
-        json_member_text(&s->json, "status", "error");
-        json_member_text(&s->json, "errorType", problem_type_of(FOR_QUERY, e));
-        json_member_text(&s->json, "error", why_text(&s->why, e));
+        json_member_text(&s->r.json, "status", "error");
+        json_member_text(&s->r.json, "errorType", problem_type_of(FOR_QUERY, e));
+        json_member_text(&s->r.json, "error", why_text(&s->r.why, e));
         end_line(s);
         /* Without a check of the deadline, which the line may report. */
-        e = err_first(buf_error(&s->text),
-                      http_stream_write(s->request, buf_bytes(&s->text), &s->why));
+        e = err_first(buf_error(&s->r.text),
+                      http_stream_write(s->r.request, buf_bytes(&s->r.text), &s->r.why));
     }
-    if (s->begun)
-        http_stream_end(s->request, e == OK);
+    if (s->r.begun)
+        http_stream_end(s->r.request, e == OK);
     else
-        reply_problem_of(s->request, FOR_QUERY, memory_verdict(e, &s->budget), &s->why);
-}
-
-static void
-search_fini(struct name_search *s)
-{
-    view_free(s->view);
-    match_fini(&s->match);
-    fence_fini(&s->fence);
-    form_fini(&s->form);
-    buf_fini(&s->text);
-    buf_fini(&s->error);
-    warnings_fini(&s->warnings);
+        reply_problem_of(s->r.request, FOR_QUERY, memory_verdict(e, &s->r.budget), &s->r.why);
 }
 
 static void
 search_run(struct api *api, struct http_request *request, enum err (*read)(struct name_search *s))
 {
-    struct name_search *s = mem_new(&api->read_budget, sizeof *s);
-    if (s == NULL) {
-        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
-                         &(struct why){"not enough memory for the search"});
-        return;
-    }
-    s->api = api;
-    s->request = request;
-    budget_init(&s->budget, "query", 0, &api->read_budget);
-    buf_init(&s->text, &s->budget, (size_t)1 << 30);
-    buf_init(&s->error, NULL, SENTENCE_BYTES_MAX);
-    warnings_init(&s->warnings, &s->budget);
-    query_control_begin(api, request, &s->budget, &s->control);
-    s->query.control = &s->control;
-    unsigned refused;
-    enum err e =
-        read_arguments(api, request, &s->budget, &s->form, &s->query.tenant, &refused, &s->why);
-    if (e == OK && refused == 0) e = read(s);
-    if (!reply_refusal(request, refused, e, &s->error, &s->why)) search_end(s, search_ask(s));
-    search_fini(s);
-    mem_free(&api->read_budget, s, sizeof *s);
+    struct name_search s = {.given = 0};
+    read_request_begin(&s.r, api, request);
+    enum err e = read_request_arguments(&s.r);
+    if (e == OK) e = read(&s);
+    if (!read_request_refuse(&s.r, e)) search_end(&s, search_ask(&s));
+    read_request_end(&s.r);
 }
 
 void
@@ -483,7 +397,7 @@ search_metric_names_run(struct api *api, struct http_request *request)
 void
 search_label_names_run(struct api *api, struct http_request *request)
 {
-    search_run(api, request, read_label_names);
+    search_run(api, request, read_common);
 }
 
 void

@@ -32,13 +32,11 @@
 #include <stdlib.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "auth/gate.h"
 #include "base/lock.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
-#include "base/warnings.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
 #include "wire/number.h"
@@ -65,39 +63,27 @@ enum query_purpose {
 enum query_stats { STATS_NONE, STATS_COST, STATS_TOTAL, STATS_EACH_STEP };
 
 struct api_query {
-    struct api *api;
-    struct http_request *request;
+    struct read_request r;
     enum query_phase phase;
     enum query_purpose purpose;
     enum query_stats stats;
     bool is_range;
     bool is_alone; /* this attempt began when no other query ran */
-    struct form form;
-    struct budget budget;
-    struct query_control control;
     struct query_limits limits;
     struct promql_options options;
     struct promql_helpers helpers;
-    struct replica_choice replicas;
-    struct fence fence;
     struct bytes view_words[REPLICA_LABELS_MAX + 1]; /* the replicas, and the fence */
     struct active_query active;
     struct promql_tree *tree;
     struct promql_result *result;
     struct promql_plan *plan;
-    struct view *view;
-    struct lock lock;         /* LOCK_RANK_LEAF; guards the next two while the query is evaluated */
-    struct warnings warnings; /* about data that the result lacks */
+    struct lock lock; /* LOCK_RANK_LEAF; guards r.warnings and the next while it is evaluated */
     bool lost_warning;
 
     uint64_t limit; /* largest number of series in the response; 0: unlimited */
     int64_t begun_ns, prepared_ns, run_ns;
-    struct buf text;
-    struct json json;
-    struct buf error;
     const char *error_type; /* for ERR_INPUT */
     unsigned error_status;
-    struct why why;
 };
 
 static void
@@ -115,7 +101,7 @@ query_enter(struct api_query *q, enum query_phase phase)
         assert(from == QUERY_RUNNING);
         assert(q->result != NULL || q->purpose == PURPOSE_PLAN); /* invariant 3 */
         assert(q->plan != NULL || q->purpose == PURPOSE_RESULT); /* invariant 3 */
-        assert(q->view == NULL);                                 /* invariant 2 */
+        assert(q->r.view == NULL);                               /* invariant 2 */
         break;
     case QUERY_STREAMING:
         assert(from == QUERY_ANSWERING); /* invariant 4 */
@@ -139,9 +125,9 @@ is_active(const struct api_query *q)
 static enum err
 cannot_parse(struct api_query *q, const char *begin, const char *given, const char *as)
 {
-    buf_printf(&q->error, "%s: cannot parse ", begin);
-    quote_text(&q->error, bytes_of_text(given));
-    buf_put_text(&q->error, as);
+    buf_printf(&q->r.error, "%s: cannot parse ", begin);
+    quote_text(&q->r.error, bytes_of_text(given));
+    buf_put_text(&q->r.error, as);
     return ERR_INPUT;
 }
 
@@ -150,7 +136,7 @@ static enum err
 read_time(struct api_query *q, const char *name, int64_t *ret_ms)
 {
     char begin[64];
-    const char *text = form_nth(&q->form, name, 0);
+    const char *text = form_nth(&q->r.form, name, 0);
     if (text == NULL) text = "";
     if (form_parse_time(text, ret_ms)) return OK;
     snprintf(begin, sizeof begin, "invalid parameter \"%s\"", name);
@@ -161,7 +147,7 @@ read_time(struct api_query *q, const char *name, int64_t *ret_ms)
 static enum err
 read_duration(struct api_query *q, const char *name, const char *begin, int64_t *ret_ms)
 {
-    const char *text = form_nth(&q->form, name, 0);
+    const char *text = form_nth(&q->r.form, name, 0);
     uint64_t bits;
     if (text == NULL) text = "";
     if (number_parse_go(text, strlen(text), &bits)) {
@@ -182,65 +168,58 @@ read_options(struct api_query *q)
     struct promql_options *o = &q->options;
     int64_t timeout_ms = 0;
     enum err e = OK;
-    if (form_given(&q->form, "timeout") != NULL) {
+    if (form_given(&q->r.form, "timeout") != NULL) {
         e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
         if (timeout_ms < 0) timeout_ms = 0; /* expires at once, as in Prometheus */
-        int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
+        int64_t rest_ns = q->r.control.deadline_ns - q->begun_ns;
         if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
-            q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
+            q->r.control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
         }
     }
-    if (e == OK && form_given(&q->form, "lookback_delta") != NULL) {
+    if (e == OK && form_given(&q->r.form, "lookback_delta") != NULL) {
         e = read_duration(q, "lookback_delta", "error parsing lookback delta duration",
                           &o->lookback_ms);
     }
     if (o->lookback_ms <= 0) { /* ignored, as in Prometheus */
         o->lookback_ms = q->limits.lookback_ms;
     }
-    const char *stats = form_given(&q->form, "stats");
+    const char *stats = form_given(&q->r.form, "stats");
     q->stats = stats == NULL                ? STATS_NONE
                : strcmp(stats, "cost") == 0 ? STATS_COST
                : strcmp(stats, "all") == 0  ? STATS_EACH_STEP
                                             : STATS_TOTAL;
-    const char *resolution = form_given(&q->form, "max_source_resolution");
+    const char *resolution = form_given(&q->r.form, "max_source_resolution");
     o->limits_resolution = resolution != NULL && strcmp(resolution, "auto") != 0;
     if (e == OK && o->limits_resolution) {
         e = read_duration(q, "max_source_resolution", "invalid parameter \"max_source_resolution\"",
                           &o->resolution_max_ms);
     }
     if (e == OK && o->resolution_max_ms < 0) {
-        e = form_invalid(&q->error, "max_source_resolution", "a resolution must not be negative");
+        e = form_invalid(&q->r.error, "max_source_resolution", "a resolution must not be negative");
     }
     /* Statistics other than the cost count all that the query would read, so they do without the
      * cache. */
     bool nocache = false;
-    if (e == OK) e = form_bool(&q->form, "nocache", &nocache, &q->error);
+    if (e == OK) e = form_bool(&q->r.form, "nocache", &nocache, &q->r.error);
     o->counts = q->stats > STATS_COST;
-    o->cache = nocache || o->counts ? NULL : q->api->results;
+    o->cache = nocache || o->counts ? NULL : q->r.api->results;
     /* Nor are results without damaged data cached. */
-    if (e == OK) e = form_bool(&q->form, "partial_response", &q->control.partial, &q->error);
-    if (q->control.partial) o->cache = NULL;
-    if (e == OK) {
-        e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
-    }
-    if (e == OK) {
-        e = fence_read(&q->fence, &q->form, &q->budget, &q->control, &q->error, &q->why);
-    }
-    for (uint32_t i = 0; i < q->replicas.count; i++) {
-        q->view_words[i] = q->replicas.names[i];
-    }
-    q->view_words[q->replicas.count] = q->fence.word;
+    if (e == OK) e = form_bool(&q->r.form, "partial_response", &q->r.control.partial, &q->r.error);
+    if (q->r.control.partial) o->cache = NULL;
+    if (e == OK) e = read_request_scope(&q->r);
+    memcpy(q->view_words, q->r.replicas, sizeof q->r.replicas);
+    q->view_words[q->r.replica_count] = q->r.fence.word;
     o->view_words = q->view_words;
-    o->view_word_count = q->replicas.count + 1;
+    o->view_word_count = q->r.replica_count + 1;
     return e;
 }
 
 static enum err
 read_instant(struct api_query *q)
 {
-    q->options.first_ms = env_realtime_ms(q->api->options.env);
-    enum err e = form_limit(&q->form, &q->limit, &q->error);
-    if (e == OK) e = form_time(&q->form, "time", &q->options.first_ms, &q->error);
+    q->options.first_ms = env_realtime_ms(q->r.api->options.env);
+    enum err e = form_limit(&q->r.form, &q->limit, &q->r.error);
+    if (e == OK) e = form_time(&q->r.form, "time", &q->options.first_ms, &q->r.error);
     q->options.last_ms = q->options.first_ms;
     return e ? e : read_options(q);
 }
@@ -264,9 +243,9 @@ check_points(struct api_query *q)
     uint64_t max = q->limits.points_max;
     uint64_t steps = ((uint64_t)o->last_ms - (uint64_t)o->first_ms) / (uint64_t)o->step_ms;
     if (steps <= max) return OK;
-    buf_put_text(&q->error, "exceeded maximum resolution of ");
-    put_with_commas(&q->error, max);
-    buf_printf(&q->error,
+    buf_put_text(&q->r.error, "exceeded maximum resolution of ");
+    put_with_commas(&q->r.error, max);
+    buf_printf(&q->r.error,
                " points per timeseries. Try decreasing the query resolution (?step=XX): "
                "query.max_points is %" PRIu64 ", this query has %" PRIu64 " steps",
                max, steps);
@@ -285,19 +264,19 @@ static enum err
 read_range(struct api_query *q)
 {
     struct promql_options *o = &q->options;
-    enum err e = form_limit(&q->form, &q->limit, &q->error);
+    enum err e = form_limit(&q->r.form, &q->limit, &q->r.error);
     if (e == OK) e = read_time(q, "start", &o->first_ms);
     if (e == OK) e = read_time(q, "end", &o->last_ms);
     if (e == OK && o->last_ms < o->first_ms) {
-        e = form_invalid(&q->error, "end", "end timestamp must not be before start time");
+        e = form_invalid(&q->r.error, "end", "end timestamp must not be before start time");
     }
     if (e == OK) e = read_duration(q, "step", "invalid parameter \"step\"", &o->step_ms);
-    if (e == OK && o->step_ms == 0 && is_above_zero(form_nth(&q->form, "step", 0))) {
-        e = form_invalid(&q->error, "step",
+    if (e == OK && o->step_ms == 0 && is_above_zero(form_nth(&q->r.form, "step", 0))) {
+        e = form_invalid(&q->r.error, "step",
                          "query resolution step widths below 1ms are not accepted");
     }
     if (e == OK && o->step_ms <= 0) {
-        e = form_invalid(&q->error, "step",
+        e = form_invalid(&q->r.error, "step",
                          "zero or negative query resolution step widths are not accepted. Try a "
                          "positive integer");
     }
@@ -309,9 +288,9 @@ read_range(struct api_query *q)
 static enum err
 read_explain(struct api_query *q)
 {
-    const struct form *f = &q->form;
+    const struct form *f = &q->r.form;
     bool analyzes = false;
-    enum err e = form_bool(f, "analyze", &analyzes, &q->error);
+    enum err e = form_bool(f, "analyze", &analyzes, &q->r.error);
     if (e) return e;
     if (analyzes) q->purpose = PURPOSE_ANALYSIS;
     q->is_range = form_given(f, "start") != NULL || form_given(f, "end") != NULL ||
@@ -322,21 +301,21 @@ read_explain(struct api_query *q)
 static enum err
 query_parse(struct api_query *q)
 {
-    const char *text = form_nth(&q->form, "query", 0);
+    const char *text = form_nth(&q->r.form, "query", 0);
     struct buf sentence;
     buf_init(&sentence, NULL, SENTENCE_BYTES_MAX);
-    enum err e = promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->control,
+    enum err e = promql_parse(bytes_of_text(text == NULL ? "" : text), &q->r.budget, &q->r.control,
                               &q->tree, &sentence);
     if (e == OK && q->is_range && !promql_has_range(q->tree, &sentence)) e = ERR_INPUT;
     if (e == OK && !promql_has_durations(q->tree, &q->options, &sentence)) e = ERR_INPUT;
     if (e == ERR_INPUT || e == ERR_LIMIT) {
-        buf_put_text(&q->error, "invalid parameter \"query\": ");
-        buf_put_cut(&q->error, buf_bytes(&sentence));
+        buf_put_text(&q->r.error, "invalid parameter \"query\": ");
+        buf_put_cut(&q->r.error, buf_bytes(&sentence));
         e = ERR_INPUT;
     } else if (e == ERR_CANCELED) {
-        why_set(&q->why, e, "%.*s", (int)sentence.size, (const char *)sentence.at);
+        why_set(&q->r.why, e, "%.*s", (int)sentence.size, (const char *)sentence.at);
     } else if (e) {
-        why_set(&q->why, e, "not enough memory for the expression");
+        why_set(&q->r.why, e, "not enough memory for the expression");
     }
     buf_fini(&sentence);
     return e;
@@ -347,10 +326,8 @@ query_parse(struct api_query *q)
 static enum err
 send_piece(struct api_query *q)
 {
-    bool begun = q->phase == QUERY_STREAMING;
-    enum err e =
-        reply_piece(q->api, QUEUE_QUERIES, q->request, &q->control, &q->text, &begun, &q->why);
-    if (begun && q->phase != QUERY_STREAMING) query_enter(q, QUERY_STREAMING);
+    enum err e = read_request_send(&q->r, QUEUE_QUERIES, "application/json");
+    if (q->r.begun && q->phase != QUERY_STREAMING) query_enter(q, QUERY_STREAMING);
     return e;
 }
 
@@ -358,7 +335,7 @@ static enum err
 send_if_large(void *context)
 {
     struct api_query *q = context;
-    return q->text.size < PIECE_BYTES ? OK : send_piece(q);
+    return q->r.text.size < PIECE_BYTES ? OK : send_piece(q);
 }
 
 static void
@@ -374,24 +351,24 @@ put_seconds(struct json *j, const char *name, int64_t ns)
 static enum plan_memory
 memory_shown(const struct api_query *q)
 {
-    const struct user *user = gate_user(q->request);
-    bool of_all = user == NULL ? !q->api->options.tenancy : user->tenants.count == 0;
-    return of_all && q->fence.permitted.count == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
+    const struct user *user = gate_user(q->r.request);
+    bool of_all = user == NULL ? !q->r.api->options.tenancy : user->tenants.count == 0;
+    return of_all && q->r.fence.permitted.count == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
 }
 
 /* Writes what the query took, for those who may know. */
 static void
 put_cost(struct api_query *q, uint32_t steps)
 {
-    struct json *j = &q->json;
+    struct json *j = &q->r.json;
     json_member_object(j, "cost");
-    json_member_uint(j, "seriesRead", q->control.series_seen);
-    json_member_uint(j, "samplesRead", q->control.samples_seen);
-    json_member_uint(j, "bytesRead", q->control.bytes_seen);
+    json_member_uint(j, "seriesRead", q->r.control.series_seen);
+    json_member_uint(j, "samplesRead", q->r.control.samples_seen);
+    json_member_uint(j, "bytesRead", q->r.control.bytes_seen);
     json_member_uint(j, "peakSamples", promql_peak_samples(q->result));
     if (memory_shown(q) == PLAN_MEMORY_SHOWN) {
         json_member_uint(j, "peakBytes",
-                         atomic_load_explicit(&q->budget.peak_bytes, memory_order_relaxed));
+                         atomic_load_explicit(&q->r.budget.peak_bytes, memory_order_relaxed));
     }
     json_member_uint(j, "steps", steps);
     json_member_uint(j, "cachedSteps", promql_cached_steps(q->result));
@@ -401,7 +378,7 @@ put_cost(struct api_query *q, uint32_t steps)
 static void
 put_stats(struct api_query *q)
 {
-    struct json *j = &q->json;
+    struct json *j = &q->r.json;
     uint32_t steps;
     const uint64_t *each = promql_step_samples(q->result, &steps);
     json_member_object(j, "stats");
@@ -448,9 +425,9 @@ static void
 put_note(void *context, struct bytes sentence)
 {
     struct query_notes *n = context;
-    if (!n->any) json_member_array(&n->of->json, n->key);
+    if (!n->any) json_member_array(&n->of->r.json, n->key);
     n->any = true;
-    json_put_bytes(&n->of->json, sentence);
+    json_put_bytes(&n->of->r.json, sentence);
 }
 
 /* Writes the member "warnings" or "infos", unless it is empty. */
@@ -460,11 +437,12 @@ put_notes(struct api_query *q, enum promql_note kind, bool limited)
     struct query_notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
     const char *missing;
     for (uint32_t i = 0; kind == PROMQL_WARNING; i++) {
-        if ((missing = warnings_at(&q->warnings, i)) == NULL) break;
+        if ((missing = warnings_at(&q->r.warnings, i)) == NULL) break;
         put_note(&n, bytes_of_text(missing));
     }
-    enum err e = promql_answer_notes(q->result, kind, limited, &q->budget, put_note, &n, &q->why);
-    if (n.any) json_array_close(&q->json);
+    enum err e =
+        promql_answer_notes(q->result, kind, limited, &q->r.budget, put_note, &n, &q->r.why);
+    if (n.any) json_array_close(&q->r.json);
     return e;
 }
 
@@ -474,21 +452,21 @@ put_answer(struct api_query *q)
     struct promql_answer answer = {.result = q->result,
                                    .t_ms = q->options.first_ms,
                                    .limit = q->limit,
-                                   .to = &q->json,
+                                   .to = &q->r.json,
                                    .piece = send_if_large,
                                    .context = q};
     assert(q->phase == QUERY_ANSWERING);
-    success_begin(&q->json, &q->text);
-    json_object_open(&q->json);
+    success_begin(&q->r.json, &q->r.text);
+    json_object_open(&q->r.json);
     enum err e = promql_answer_put(&answer);
     if (e) return e;
     if (q->stats != STATS_NONE) put_stats(q);
-    json_object_close(&q->json);
+    json_object_close(&q->r.json);
     e = put_notes(q, PROMQL_WARNING, answer.limited);
     if (e == OK) e = put_notes(q, PROMQL_INFO, false);
     if (e) return e;
-    json_object_close(&q->json);
-    return q->phase == QUERY_STREAMING ? send_piece(q) : buf_error(&q->text);
+    json_object_close(&q->r.json);
+    return q->phase == QUERY_STREAMING ? send_piece(q) : buf_error(&q->r.text);
 }
 
 static enum err
@@ -497,35 +475,35 @@ put_explained(struct api_query *q)
     struct promql_explained x = {
         .plan = q->plan,
         .result = q->result,
-        .control = &q->control,
+        .control = &q->r.control,
         .ran_ns = q->run_ns - q->prepared_ns,
         .memory = memory_shown(q),
     };
     struct query_notes n = {.of = q, .key = "warnings"};
     struct buf data;
     assert(q->phase == QUERY_ANSWERING);
-    buf_init(&data, &q->budget, (size_t)1 << 30);
-    success_begin(&q->json, &q->text);
+    buf_init(&data, &q->r.budget, (size_t)1 << 30);
+    success_begin(&q->r.json, &q->r.text);
     enum err e = promql_explained_put(&x, &data);
-    if (e == OK) json_put_raw(&q->json, buf_bytes(&data));
+    if (e == OK) json_put_raw(&q->r.json, buf_bytes(&data));
     buf_fini(&data);
-    if (e) return why_set(&q->why, e, "not enough memory for the plan");
+    if (e) return why_set(&q->r.why, e, "not enough memory for the plan");
     promql_explained_warnings(&x, put_note, &n);
-    if (n.any) json_array_close(&q->json);
+    if (n.any) json_array_close(&q->r.json);
     if (q->purpose == PURPOSE_ANALYSIS) e = put_notes(q, PROMQL_WARNING, false);
     if (q->purpose == PURPOSE_ANALYSIS && e == OK) e = put_notes(q, PROMQL_INFO, false);
     if (e) return e;
-    json_object_close(&q->json);
-    return buf_error(&q->text);
+    json_object_close(&q->r.json);
+    return buf_error(&q->r.text);
 }
 
 /* Says whether the request's own timeout or query.timeout expired. */
 static void
 describe_timeout(struct api_query *q)
 {
-    int64_t allowed_ms = (q->control.deadline_ns - q->begun_ns) / NS_PER_MS;
-    bool asked = q->control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
-    why_set(&q->why, ERR_CANCELED,
+    int64_t allowed_ms = (q->r.control.deadline_ns - q->begun_ns) / NS_PER_MS;
+    bool asked = q->r.control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
+    why_set(&q->r.why, ERR_CANCELED,
             "query timed out after %" PRId64 ".%03d s (%s): use narrower matchers, a shorter time "
             "range or a longer step",
             allowed_ms / 1000, (int)(allowed_ms % 1000),
@@ -542,12 +520,12 @@ mebibytes(uint64_t bytes)
 static enum err
 describe_memory(struct api_query *q)
 {
-    enum err e = memory_verdict(ERR_NOMEM, &q->budget);
-    const struct budget *all = &q->api->read_budget;
-    uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
+    enum err e = memory_verdict(ERR_NOMEM, &q->r.budget);
+    const struct budget *all = &q->r.api->read_budget;
+    uint64_t own = atomic_load_explicit(&q->r.budget.lacking_bytes, memory_order_relaxed);
     uint64_t limit = atomic_load_explicit(&all->limit_bytes, memory_order_relaxed);
     if (limit == 0) return e;
-    why_set(&q->why, e,
+    why_set(&q->r.why, e,
             "not enough memory for the query: it needs %.1f MiB or more, and all queries and "
             "reads together may use %.1f MiB (memory.limit): %s",
             mebibytes(own), mebibytes(limit),
@@ -559,25 +537,25 @@ describe_memory(struct api_query *q)
 static void
 query_reply(struct api_query *q, enum err e)
 {
-    bool canceled = atomic_load(&q->control.canceled) != NULL;
+    bool canceled = atomic_load(&q->r.control.canceled) != NULL;
     if (e == ERR_CANCELED && !canceled) describe_timeout(q);
     if (e == ERR_NOMEM) e = describe_memory(q);
     if (q->phase == QUERY_STREAMING) {
-        http_stream_end(q->request, e == OK);
+        http_stream_end(q->r.request, e == OK);
     } else if (e == OK) {
         assert(q->phase == QUERY_ANSWERING); /* invariant 4 */
-        reply_json(q->request, 200, &q->text);
-    } else if (e == ERR_INPUT && q->error.size > 0) {
-        reply_sentence(q->request, q->error_status, q->error_type, buf_bytes(&q->error));
+        reply_json(q->r.request, 200, &q->r.text);
+    } else if (e == ERR_INPUT && q->r.error.size > 0) {
+        reply_sentence(q->r.request, q->error_status, q->error_type, buf_bytes(&q->r.error));
     } else if (e == ERR_CANCELED && canceled) {
-        reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
-    } else if (e == ERR_LIMIT && query_control_is_over(&q->control)) {
-        char text[sizeof q->why.text + 64];
+        reply_problem(q->r.request, 503, "canceled", why_text(&q->r.why, e));
+    } else if (e == ERR_LIMIT && query_control_is_over(&q->r.control)) {
+        char text[sizeof q->r.why.text + 64];
         snprintf(text, sizeof text, "%s; /api/v1/explain tells what the query needs",
-                 why_text(&q->why, e));
-        reply_problem(q->request, 422, "execution", text);
+                 why_text(&q->r.why, e));
+        reply_problem(q->r.request, 422, "execution", text);
     } else {
-        reply_problem_of(q->request, FOR_QUERY, e, &q->why);
+        reply_problem_of(q->r.request, FOR_QUERY, e, &q->r.why);
     }
 }
 
@@ -587,10 +565,8 @@ static void
 keep_warning(void *context, const char *sentence)
 {
     struct api_query *q = context;
-    struct why place;
-    (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
     lock_take(&q->lock);
-    q->lost_warning |= warnings_add(&q->warnings, &place) != OK;
+    q->lost_warning |= read_request_warn(&q->r, sentence) != OK;
     lock_drop(&q->lock);
 }
 
@@ -598,9 +574,9 @@ keep_warning(void *context, const char *sentence)
 static void
 begin_control(struct api_query *q)
 {
-    struct query_control *c = &q->control;
-    q->limits = api_limits_now(q->api).query;
-    query_control_begin(q->api, q->request, &q->budget, c);
+    struct query_control *c = &q->r.control;
+    q->begun_ns = env_monotonic_ns(q->r.api->options.env);
+    q->limits = api_limits_now(q->r.api).query;
     c->deadline_ns = q->begun_ns + q->limits.timeout_ns;
     c->series_max = q->limits.series_max;
     c->samples_max = q->limits.samples_read_max;
@@ -610,9 +586,9 @@ begin_control(struct api_query *q)
     c->warn = keep_warning;
     c->warn_context = q;
     q->options.control = c;
-    q->options.budget = &q->budget;
+    q->options.budget = &q->r.budget;
     q->options.held_max = q->limits.samples_max;
-    q->helpers = query_helpers(q->api);
+    q->helpers = query_helpers(q->r.api);
     q->options.helpers = &q->helpers;
     q->options.features = q->limits.features;
     q->options.subquery_step_ms = q->limits.subquery_step_ms;
@@ -624,24 +600,24 @@ static enum err
 begin_active(struct api_query *q)
 {
     const struct promql_options *o = &q->options;
-    const char *query = form_nth(&q->form, "query", 0);
+    const char *query = form_nth(&q->r.form, "query", 0);
     struct bytes text = bytes_of_text(query == NULL ? "" : query);
-    const struct user *user = gate_user(q->request); /* stays until the answer */
+    const struct user *user = gate_user(q->r.request); /* stays until the answer */
     q->active = (struct active_query){
         .tenant = o->tenant,
         .user = bytes_of_text(user == NULL ? "" : user->name),
-        .text = arena_copy(&q->form.arena, text),
+        .text = arena_copy(&q->r.form.arena, text),
         .first_ms = o->first_ms,
         .last_ms = o->last_ms,
         .step_ms = o->step_ms,
         .begun_ns = q->begun_ns,
-        .control = &q->control,
+        .control = &q->r.control,
         .memory = memory_shown(q),
     };
     if (q->active.text.at == NULL && text.size > 0) {
-        return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
+        return why_set(&q->r.why, ERR_NOMEM, "not enough memory for the query");
     }
-    queries_begin(q->api, &q->active);
+    queries_begin(q->r.api, &q->active);
     return OK;
 }
 
@@ -649,18 +625,18 @@ static enum err
 query_evaluate(struct api_query *q)
 {
     assert(q->result == NULL); /* invariant 2 */
-    enum err e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    enum err e = promql_run(q->tree, q->r.view, &q->options, &q->result, &q->r.error, &q->r.why);
     if (e || !q->lost_warning) return e;
-    return why_set(&q->why, ERR_NOMEM, "not enough memory for warnings about damage");
+    return why_set(&q->r.why, ERR_NOMEM, "not enough memory for warnings about damage");
 }
 
 static enum err
 run_or_explain(struct api_query *q)
 {
-    enum err e = query_control_check(&q->control, &q->why);
+    enum err e = query_control_check(&q->r.control, &q->r.why);
     if (e == OK && q->purpose != PURPOSE_RESULT) {
         assert(q->plan == NULL); /* invariant 2 */
-        e = promql_explain(q->tree, q->view, &q->options, &q->plan, &q->error, &q->why);
+        e = promql_explain(q->tree, q->r.view, &q->options, &q->plan, &q->r.error, &q->r.why);
     }
     if (e || q->purpose == PURPOSE_PLAN) return e;
     q->options.plan = q->plan;
@@ -675,18 +651,16 @@ plan_slow_one(struct api_query *q, struct buf *line)
 {
     struct promql_options options = q->options;
     struct query_control control = {
-        .env = q->control.env,
-        .deadline_ns = env_monotonic_ns(q->control.env) + PLAN_SLOW_NS,
-        .budget = &q->budget,
+        .env = q->r.control.env,
+        .deadline_ns = env_monotonic_ns(q->r.control.env) + PLAN_SLOW_NS,
+        .budget = &q->r.budget,
     };
     struct promql_plan *plan;
     struct buf error;
     struct why why;
     struct view *view;
     options.control = &control;
-    if (q->tree == NULL ||
-        replica_choice_open(q->api, &q->replicas, &q->fence, &control, &view, &why))
-        return;
+    if (q->tree == NULL || read_request_open(&q->r, &control, &view, &why)) return;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     if (promql_explain(q->tree, view, &options, &plan, &error, &why) == OK) {
         promql_plan_put_line(plan, line);
@@ -713,18 +687,18 @@ log_slow(struct api_query *q, enum err e, int64_t took_ns)
 static void
 forget_attempt(struct api_query *q)
 {
-    assert(q->view == NULL); /* invariant 2 */
+    assert(q->r.view == NULL); /* invariant 2 */
     promql_result_free(q->result);
     promql_plan_free(q->plan);
-    warnings_fini(&q->warnings);
-    warnings_init(&q->warnings, &q->budget);
+    warnings_fini(&q->r.warnings);
+    warnings_init(&q->r.warnings, &q->r.budget);
     if (q->tree != NULL) promql_free(q->tree);
     q->result = NULL;
     q->plan = NULL;
     q->options.plan = NULL;
     q->tree = NULL;
     q->lost_warning = false;
-    q->control.lacks = false;
+    q->r.control.lacks = false;
 }
 
 /* Waits for memory of other queries. False: it does not come. The query waits for a quarter more
@@ -732,18 +706,18 @@ forget_attempt(struct api_query *q)
 static bool
 has_waited_for_memory(struct api_query *q)
 {
-    uint64_t limit = atomic_load_explicit(&q->api->read_budget.limit_bytes, memory_order_relaxed);
-    uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
-    int64_t until_ns = q->begun_ns + q->api->options.query_queue_timeout_ns;
+    uint64_t limit = atomic_load_explicit(&q->r.api->read_budget.limit_bytes, memory_order_relaxed);
+    uint64_t own = atomic_load_explicit(&q->r.budget.lacking_bytes, memory_order_relaxed);
+    int64_t until_ns = q->begun_ns + q->r.api->options.query_queue_timeout_ns;
     assert(q->phase == QUERY_RUNNING);
     if (!is_active(q) || own == 0 || own > limit / 4 * 3) return false;
     forget_attempt(q);
-    if (until_ns > q->control.deadline_ns) until_ns = q->control.deadline_ns;
-    if (!queries_await_memory(q->api, &q->active, own + own / 4, until_ns, &q->is_alone)) {
+    if (until_ns > q->r.control.deadline_ns) until_ns = q->r.control.deadline_ns;
+    if (!queries_await_memory(q->r.api, &q->active, own + own / 4, until_ns, &q->is_alone)) {
         return false;
     }
-    q->control.series_seen = q->control.samples_seen = q->control.bytes_seen = 0;
-    buf_clear(&q->error);
+    q->r.control.series_seen = q->r.control.samples_seen = q->r.control.bytes_seen = 0;
+    buf_clear(&q->r.error);
     return true;
 }
 
@@ -751,12 +725,12 @@ has_waited_for_memory(struct api_query *q)
 static void
 query_end(struct api_query *q, enum err e)
 {
-    int64_t took_ns = env_monotonic_ns(q->api->options.env) - q->begun_ns;
+    int64_t took_ns = env_monotonic_ns(q->r.api->options.env) - q->begun_ns;
     bool ran = q->prepared_ns != 0 || e == ERR_CANCELED, is_slow = false;
     if (is_active(q) && ran)
-        is_slow = queries_end(q->api, &q->active, e, took_ns);
+        is_slow = queries_end(q->r.api, &q->active, e, took_ns);
     else if (is_active(q))
-        queries_forget(q->api, &q->active);
+        queries_forget(q->r.api, &q->active);
     query_reply(q, e);
     query_enter(q, QUERY_ENDED);
     if (is_slow) log_slow(q, e, took_ns);
@@ -766,21 +740,21 @@ static enum err
 query_attempt(struct api_query *q)
 {
     assert(q->phase == QUERY_RUNNING);
-    assert(q->tree == NULL); /* invariant 2 */
-    assert(q->view == NULL); /* invariant 2 */
+    assert(q->tree == NULL);   /* invariant 2 */
+    assert(q->r.view == NULL); /* invariant 2 */
     q->error_status = 400;
     q->error_type = "bad_data";
     enum err e = query_parse(q);
     if (e) return e;
-    q->prepared_ns = env_monotonic_ns(q->api->options.env);
-    e = replica_choice_open(q->api, &q->replicas, &q->fence, &q->control, &q->view, &q->why);
+    q->prepared_ns = env_monotonic_ns(q->r.api->options.env);
+    e = read_request_open(&q->r, &q->r.control, &q->r.view, &q->r.why);
     if (e) return e;
     q->error_status = 422;
     q->error_type = "execution";
     e = run_or_explain(q);
-    view_free(q->view); /* a slow client does not hold parts */
-    q->view = NULL;
-    q->run_ns = env_monotonic_ns(q->api->options.env);
+    view_free(q->r.view); /* a slow client does not hold parts */
+    q->r.view = NULL;
+    q->run_ns = env_monotonic_ns(q->r.api->options.env);
     return e;
 }
 
@@ -808,39 +782,21 @@ static void
 query_handle(struct api *api, struct http_request *request, enum query_purpose purpose,
              bool is_range)
 {
-    struct api_query *q = mem_new(&api->read_budget, sizeof *q);
-    if (q == NULL) {
-        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
-                         &(struct why){"not enough memory for the query"});
-        return;
-    }
-    q->api = api;
-    q->request = request;
-    q->purpose = purpose;
-    q->is_range = is_range;
-    q->begun_ns = env_monotonic_ns(api->options.env);
-    budget_init(&q->budget, "query", 0, &api->read_budget);
-    buf_init(&q->text, &q->budget, (size_t)1 << 30);
-    buf_init(&q->error, NULL, SENTENCE_BYTES_MAX);
-    lock_init(&q->lock, LOCK_RANK_LEAF);
-    warnings_init(&q->warnings, &q->budget);
-    begin_control(q);
-    unsigned refused;
-    enum err e =
-        read_arguments(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
-    if (refused != 0) {
-        reply_problem(request, refused, "bad_data", q->why.text);
+    struct api_query q = {.purpose = purpose, .is_range = is_range};
+    read_request_begin(&q.r, api, request);
+    lock_init(&q.lock, LOCK_RANK_LEAF);
+    begin_control(&q);
+    enum err e = read_request_arguments(&q.r);
+    q.options.tenant = q.r.query.tenant;
+    if (q.r.refused != 0) {
+        reply_problem(request, q.r.refused, "bad_data", q.r.why.text);
     } else {
-        if (e == OK) e = query_answer(q);
-        query_end(q, e);
+        if (e == OK) e = query_answer(&q);
+        query_end(&q, e);
     }
-    forget_attempt(q);
-    lock_fini(&q->lock);
-    fence_fini(&q->fence);
-    form_fini(&q->form);
-    buf_fini(&q->error);
-    buf_fini(&q->text);
-    mem_free(&api->read_budget, q, sizeof *q);
+    forget_attempt(&q);
+    lock_fini(&q.lock);
+    read_request_end(&q.r);
 }
 
 void

@@ -11,28 +11,15 @@
 
 #include "api/answer.h"
 #include "api/read/negotiate.h"
-#include "api/request/form.h"
-#include "api/request/match.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "model/usage.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 
 struct federation {
-    struct api *api;
-    struct http_request *request;
-    struct form form;
-    struct budget budget;
-    struct query_control control;
-    struct match match;
-    struct query_request query;
-    struct replica_choice replicas;
-    struct fence fence;
-    struct view *view;
+    struct read_request r; /* first member */
     struct negotiated form_of;
     struct family_writer writer;
-    struct buf text;
-    bool begun; /* the answer is a stream */
 
     /* The latest sample of the present series; a histogram is in the arena. */
     struct buf labels;
@@ -46,15 +33,12 @@ struct federation {
     bool mixed;          /* series do not come in the order of their names */
     struct bytes *names; /* the names to select, if it is mixed */
     uint32_t name_count;
-
-    struct buf error; /* a sentence that may be longer than `why` */
-    struct why why;
 };
 
 static enum err
 no_memory(struct federation *f)
 {
-    return why_set(&f->why, ERR_NOMEM, "not enough memory for the query");
+    return why_set(&f->r.why, ERR_NOMEM, "not enough memory for the query");
 }
 
 /* --- parameters ------------------------------------------------------------------------------- */
@@ -65,21 +49,13 @@ read_question(struct federation *f)
 {
     struct form_walk walk = {0};
     const char *match;
-    enum err e = form_check_query(&f->form, &f->why);
-    while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
-        e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->control,
-                      &f->error, &f->why);
+    enum err e = form_check_query(&f->r.form, &f->r.why);
+    while (e == OK && (match = form_next(&f->r.form, "match[]", &walk)) != NULL) {
+        e = read_request_match(&f->r, &f->r.match, match, promql_parse_selector);
     }
-    if (e == OK) {
-        e = replica_choice_read(f->api, &f->form, &f->form.arena, &f->replicas, &f->error, &f->why);
-    }
-    if (e == OK) {
-        e = fence_read(&f->fence, &f->form, &f->budget, &f->control, &f->error, &f->why);
-    }
-    f->query.sets = f->match.sets;
-    f->query.set_count = f->match.set_count;
-    f->query.max_ms = env_realtime_ms(f->api->options.env);
-    f->query.min_ms = f->query.max_ms - api_limits_now(f->api).query.lookback_ms;
+    if (e == OK) e = read_request_scope(&f->r);
+    f->r.query.max_ms = env_realtime_ms(f->r.api->options.env);
+    f->r.query.min_ms = f->r.query.max_ms - api_limits_now(f->r.api).query.lookback_ms;
     return e;
 }
 
@@ -89,17 +65,8 @@ static enum err
 send_piece(struct federation *f)
 {
     enum err e = family_writer_error(&f->writer);
-    if (e) return why_set(&f->why, e, "not enough memory for the response");
-    if (!f->begun) {
-        struct http_answer answer = {.status = 200, .content_type = f->form_of.content_type};
-        e = http_stream_begin(f->request, &answer, UINT64_MAX, &f->why);
-        if (e) return e;
-        f->begun = true;
-        limit_stream(f->api, QUEUE_READS, f->request, &f->control);
-    }
-    e = http_stream_write(f->request, buf_bytes(&f->text), &f->why);
-    buf_clear(&f->text);
-    return e;
+    if (e) return why_set(&f->r.why, e, "not enough memory for the response");
+    return read_request_send(&f->r, QUEUE_READS, f->form_of.content_type);
 }
 
 /* Finds the last sample of the series. *ret_any false: it has none, or the series ended. */
@@ -109,7 +76,7 @@ find_latest(struct federation *f, struct series_set *set, bool *ret_any)
     *ret_any = false;
     for (;;) {
         struct sample_batch b;
-        enum err e = series_set_batch(set, &b, &f->why);
+        enum err e = series_set_batch(set, &b, &f->r.why);
         if (e || b.count == 0) return e;
         uint32_t last = b.count - 1;
         f->kind = b.kind;
@@ -133,7 +100,7 @@ put_series(struct federation *f, struct series_set *set, struct bytes labels)
     buf_put_bytes(&f->labels, labels);
     if (buf_error(&f->labels)) return no_memory(f);
     labels = buf_bytes(&f->labels);
-    usage_note_series(&f->control, f->query.tenant, labels);
+    usage_note_series(&f->r.control, f->r.query.tenant, labels);
     if (labels_get(labels, bytes_of_text("__name__")).size == 0) return OK;
     enum err e = find_latest(f, set, &any);
     if (e || !any) return e;
@@ -141,7 +108,7 @@ put_series(struct federation *f, struct series_set *set, struct bytes labels)
         family_writer_float(&f->writer, labels, f->t_ms, f->bits);
     else
         family_writer_histogram(&f->writer, labels, f->t_ms, &f->histogram);
-    return f->text.size < PIECE_BYTES ? OK : send_piece(f);
+    return f->r.text.size < PIECE_BYTES ? OK : send_piece(f);
 }
 
 static enum err
@@ -149,16 +116,16 @@ put_selected(struct federation *f, const struct query_request *query)
 {
     struct series_set *set;
     usage_note(query);
-    enum err e = view_select(f->view, query, &set, &f->why);
+    enum err e = view_select(f->r.view, query, &set, &f->r.why);
     if (e) return e;
     struct bytes labels = bytes_of("", 0);
-    e = series_set_is_whole(set, &f->why); /* the text has no place for a warning */
+    e = series_set_is_whole(set, &f->r.why); /* the text has no place for a warning */
     while (e == OK && labels.at != NULL) {
-        e = series_set_next(set, &labels, &f->why);
+        e = series_set_next(set, &labels, &f->r.why);
         if (e == OK && labels.at != NULL) e = put_series(f, set, labels);
-        if (e == OK) e = query_control_check(&f->control, &f->why);
+        if (e == OK) e = query_control_check(&f->r.control, &f->r.why);
     }
-    if (e == OK) e = series_set_is_whole(set, &f->why);
+    if (e == OK) e = series_set_is_whole(set, &f->r.why);
     series_set_free(set);
     return e;
 }
@@ -179,7 +146,7 @@ static enum err
 keep_name(void *context, struct bytes name)
 {
     struct federation *f = context;
-    struct arena *arena = &f->form.arena;
+    struct arena *arena = &f->r.form.arena;
     struct bytes *names = arena_push(arena, f->names, f->name_count, sizeof *names);
     if (names == NULL) return no_memory(f);
     f->names = names;
@@ -191,10 +158,10 @@ keep_name(void *context, struct bytes name)
 static enum err
 extend_sets(struct federation *f, struct matcher_set *sets)
 {
-    for (uint32_t i = 0; i < f->query.set_count; i++) {
-        const struct matcher_set *from = &f->match.sets[i];
+    for (uint32_t i = 0; i < f->r.query.set_count; i++) {
+        const struct matcher_set *from = &f->r.match.sets[i];
         struct matcher **matchers =
-            arena_alloc(&f->form.arena, (from->count + 1) * sizeof(struct matcher *));
+            arena_alloc(&f->r.form.arena, (from->count + 1) * sizeof(struct matcher *));
         if (matchers == NULL) return no_memory(f);
         memcpy(matchers, from->matchers, from->count * sizeof(struct matcher *));
         sets[i] = (struct matcher_set){matchers, from->count + 1};
@@ -206,9 +173,9 @@ static enum err
 put_name(struct federation *f, struct bytes name, struct matcher_set *sets)
 {
     struct matcher *matcher;
-    struct query_request query = f->query;
-    enum err e =
-        matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->budget, &matcher, &f->why);
+    struct query_request query = f->r.query;
+    enum err e = matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->r.budget, &matcher,
+                             &f->r.why);
     if (e) return e;
     for (uint32_t i = 0; i < query.set_count; i++) {
         ((struct matcher **)(uintptr_t)sets[i].matchers)[sets[i].count - 1] = matcher;
@@ -224,10 +191,10 @@ put_by_name(struct federation *f)
 {
     struct text_sink to = {.each = keep_name, .context = f};
     struct matcher_set *sets =
-        arena_alloc(&f->form.arena, f->query.set_count * sizeof(struct matcher_set));
+        arena_alloc(&f->r.form.arena, f->r.query.set_count * sizeof(struct matcher_set));
     enum err e = sets == NULL ? no_memory(f) : extend_sets(f, sets);
     if (e == OK) {
-        e = view_label_values(f->view, &f->query, bytes_of_text("__name__"), &to, &f->why);
+        e = view_label_values(f->r.view, &f->r.query, bytes_of_text("__name__"), &to, &f->r.why);
     }
     for (uint32_t i = 0; e == OK && i < f->name_count; i++) {
         e = put_name(f, f->names[i], sets);
@@ -241,77 +208,57 @@ static enum err
 federate_answer(struct federation *f)
 {
     enum err e = read_question(f);
-    if (e || f->query.set_count == 0) return e; /* without sets, all series would be selected */
-    e = replica_choice_open(f->api, &f->replicas, &f->fence, &f->control, &f->view, &f->why);
+    if (e || f->r.query.set_count == 0) return e; /* without sets, all series would be selected */
+    e = read_request_open(&f->r, &f->r.control, &f->r.view, &f->r.why);
     if (e) return e;
     struct text_sink first = {.each = look_at_first, .context = f};
-    e = view_label_names(f->view, &f->query, &first, &f->why);
+    e = view_label_names(f->r.view, &f->r.query, &first, &f->r.why);
     if (e == ERR_CANCELED && f->looked) e = OK;
-    if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->query);
+    if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->r.query);
     if (e) return e;
     family_writer_end(&f->writer);
     e = family_writer_error(&f->writer);
-    if (e) return why_set(&f->why, e, "not enough memory for the response");
-    return f->begun ? send_piece(f) : OK;
+    if (e) return why_set(&f->r.why, e, "not enough memory for the response");
+    return f->r.begun ? send_piece(f) : OK;
 }
 
 static void
 federate_end(struct federation *f, enum err e)
 {
     struct http_answer answer = {
-        .status = 200, .content_type = f->form_of.content_type, .body = buf_bytes(&f->text)};
-    if (f->begun) {
-        http_stream_end(f->request, e == OK);
+        .status = 200, .content_type = f->form_of.content_type, .body = buf_bytes(&f->r.text)};
+    if (f->r.begun) {
+        http_stream_end(f->r.request, e == OK);
         return;
     }
-    if (e == ERR_INPUT && f->error.size > 0) {
-        buf_put_u8(&f->error, '\n');
+    if (e == ERR_INPUT && f->r.error.size > 0) {
+        buf_put_u8(&f->r.error, '\n');
         answer = (struct http_answer){.status = 400,
                                       .content_type = "text/plain; charset=utf-8",
-                                      .body = buf_bytes(&f->error)};
+                                      .body = buf_bytes(&f->r.error)};
         e = OK;
     }
     if (e)
-        reply_error(f->request, FOR_QUERY, memory_verdict(e, &f->budget), &f->why);
+        reply_error(f->r.request, FOR_QUERY, memory_verdict(e, &f->r.budget), &f->r.why);
     else
-        http_reply(f->request, &answer);
+        http_reply(f->r.request, &answer);
 }
 
 void
 federate_run(struct api *api, struct http_request *request)
 {
-    struct federation *f = mem_new(&api->read_budget, sizeof *f);
-    if (f == NULL) {
-        reply_error(request, FOR_QUERY, ERR_NOMEM,
-                    &(struct why){"not enough memory for the query"});
-        return;
-    }
-    f->api = api;
-    f->request = request;
-    f->form_of = negotiate(http_header(request, "Accept"));
-    budget_init(&f->budget, "query", 0, &api->read_budget);
-    buf_init(&f->text, &f->budget, (size_t)1 << 30);
-    buf_init(&f->labels, &f->budget, (size_t)1 << 26);
-    buf_init(&f->error, NULL, SENTENCE_BYTES_MAX);
-    arena_init(&f->arena, &f->budget, 0, 0);
-    family_writer_init(&f->writer, f->form_of.form, f->form_of.escaping, &f->budget, &f->text);
-    f->query.control = &f->control;
-    query_control_begin(api, request, &f->budget, &f->control);
-    unsigned refused;
-    enum err e =
-        read_arguments(api, request, &f->budget, &f->form, &f->query.tenant, &refused, &f->why);
-    if (refused != 0)
-        http_reply_text(request, refused, "%s\n", f->why.text);
+    struct federation f = {.form_of = negotiate(http_header(request, "Accept"))};
+    read_request_begin(&f.r, api, request);
+    buf_init(&f.labels, &f.r.budget, (size_t)1 << 26);
+    arena_init(&f.arena, &f.r.budget, 0, 0);
+    family_writer_init(&f.writer, f.form_of.form, f.form_of.escaping, &f.r.budget, &f.r.text);
+    enum err e = read_request_arguments(&f.r);
+    if (f.r.refused != 0)
+        http_reply_text(request, f.r.refused, "%s\n", f.r.why.text);
     else
-        federate_end(f, e ? e : federate_answer(f));
-    view_free(f->view);
-    match_fini(&f->match);
-    fence_fini(&f->fence);
-    form_fini(&f->form);
-    family_writer_fini(&f->writer);
-    arena_fini(&f->arena);
-    buf_fini(&f->error);
-    buf_fini(&f->labels);
-    buf_fini(&f->text);
-    mem_free(&api->read_budget, f, sizeof *f);
+        federate_end(&f, e ? e : federate_answer(&f));
+    family_writer_fini(&f.writer);
+    arena_fini(&f.arena);
+    buf_fini(&f.labels);
+    read_request_end(&f.r);
 }

@@ -16,8 +16,7 @@
 #include <strings.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/thinned.h"
@@ -64,20 +63,11 @@ read_metrics_register(void)
 enum notices { NOTICES_NONE, NOTICES_ERRORS, NOTICES_PARTIAL };
 
 struct read {
-    struct api *api;
-    struct http_request *request;
-    struct budget budget;
-    struct query_control control;
-    struct replica_choice replicas;
-    struct form form; /* without a body: that is the message */
-    struct fence fence;
-    struct view *view; /* view that all queries of the request use */
+    struct read_request r; /* its form has no body: that is the message */
     struct arena arena;
     struct rr_request message;
-    struct bytes tenant;
     uint64_t content_length; /* UINT64_MAX: not known */
-    bool begun;
-    bool too_large; /* 413 */
+    bool too_large;          /* 413 */
     enum notices notices;
     bool stored;     /* sources are not read */
     bool only_raw;   /* downsampled samples are an error */
@@ -91,7 +81,7 @@ struct read {
 static enum err
 read_begin(struct read *r, struct why *why)
 {
-    if (r->begun) return OK;
+    if (r->r.begun) return OK;
     bool streamed = r->message.answer == RR_STREAMED_XOR_CHUNKS;
     struct http_answer answer = {
         .status = 200,
@@ -100,10 +90,10 @@ read_begin(struct read *r, struct why *why)
                                  : "application/x-protobuf",
     };
     if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
-    enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
+    enum err e = http_stream_begin(r->r.request, &answer, r->content_length, why);
     if (e) return e;
-    limit_stream(r->api, QUEUE_READS, r->request, &r->control);
-    r->begun = true;
+    limit_stream(r->r.api, QUEUE_READS, r->r.request, &r->r.control);
+    r->r.begun = true;
     return OK;
 }
 
@@ -112,7 +102,7 @@ sink_write(void *context, struct bytes piece, struct why *why)
 {
     struct read *r = context;
     enum err e = read_begin(r, why);
-    return e ? e : http_stream_write(r->request, piece, why);
+    return e ? e : http_stream_write(r->r.request, piece, why);
 }
 
 /* --- queries ---------------------------------------------------------------------------------- */
@@ -131,7 +121,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
 {
     struct matcher_set matching = {matchers, query->matcher_count};
     struct query_request request = {
-        .tenant = r->tenant,
+        .tenant = r->r.query.tenant,
         .sets = &matching,
         .set_count = 1,
         .min_ms = query->min_ms,
@@ -141,11 +131,11 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .stored = r->stored,
         .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
                   !wants_labels(query),
-        .control = &r->control,
+        .control = &r->r.control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "the query has no matchers");
     usage_note(&request);
-    return view_select(r->view, &request, ret_set, why);
+    return view_select(r->r.view, &request, ret_set, why);
 }
 
 /* Writes a series in one of the two forms of answers. */
@@ -161,7 +151,7 @@ static enum err
 check_level(const struct read *r, struct why *why)
 {
     struct why sentence;
-    int64_t resolution_ms = r->only_raw ? thinned_to(&r->control) : 0;
+    int64_t resolution_ms = r->only_raw ? thinned_to(&r->r.control) : 0;
     if (resolution_ms == 0) return OK;
     thinned_say(resolution_ms, &sentence);
     return why_set(why, ERR_INPUT, "level=raw: %s", sentence.text);
@@ -180,7 +170,7 @@ report_level(struct read *r, struct why *why)
     static struct log_gate gate;
     uint64_t held_back;
     struct why sentence;
-    int64_t resolution_ms = thinned_to(&r->control);
+    int64_t resolution_ms = thinned_to(&r->r.control);
     if (resolution_ms == 0) return OK;
     if (sends_notices(r)) {
         char text[TIME_TEXT_BYTES];
@@ -188,8 +178,8 @@ report_level(struct read *r, struct why *why)
         return rr_stream_notice(r->stream, RR_NOTICE_DOWNSAMPLED, bytes_of_text(text), why);
     }
     thinned_say(resolution_ms, &sentence);
-    if (log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
-        log_warn("read: answered with downsampled samples", KV("peer", http_peer(r->request)),
+    if (log_often(&gate, env_monotonic_ns(r->r.api->options.env), NS_PER_S, &held_back)) {
+        log_warn("read: answered with downsampled samples", KV("peer", http_peer(r->r.request)),
                  KV("warning", sentence.text), KV("more_held_back", held_back));
     }
     return OK;
@@ -203,7 +193,7 @@ read_drain(struct read *r, const struct read_form *form, struct series_set *set,
         struct bytes labels;
         enum err e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) return e;
-        usage_note_series(&r->control, r->tenant, labels);
+        usage_note_series(&r->r.control, r->r.query.tenant, labels);
         for (bool named = false; !named || !only_labels; named = true) {
             struct sample_batch b;
             e = series_set_batch(set, &b, why);
@@ -230,7 +220,7 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < query->matcher_count; i++) {
         const struct rr_matcher *m = &query->matchers[i];
-        e = matcher_new((enum matcher_type)m->type, m->name, m->value, &r->budget, &matchers[i],
+        e = matcher_new((enum matcher_type)m->type, m->name, m->value, &r->r.budget, &matchers[i],
                         why);
     }
     const char *left_out;
@@ -280,7 +270,7 @@ answer_streamed(struct read *r, struct why *why)
 {
     struct rr_sink sink = {sink_write, r};
     struct rr_stream *stream;
-    enum err e = rr_stream_new(&sink, r->api->options.read_frame_bytes, &r->budget, &stream);
+    enum err e = rr_stream_new(&sink, r->r.api->options.read_frame_bytes, &r->r.budget, &stream);
     if (e) return why_set(why, e, "not enough memory for the response");
     r->stream = stream;
     struct read_form form = {stream, stream_series, stream_floats, stream_histograms};
@@ -288,7 +278,7 @@ answer_streamed(struct read *r, struct why *why)
         e = rr_stream_query(stream, i, why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
     }
-    if (e == ERR_CORRUPT && r->begun && r->notices != NOTICES_NONE) {
+    if (e == ERR_CORRUPT && r->r.begun && r->notices != NOTICES_NONE) {
         struct why unwanted;
         enum err sent =
             rr_stream_notice(stream, RR_NOTICE_ERROR, bytes_of_text(why->text), &unwanted);
@@ -338,16 +328,16 @@ answer_samples(struct read *r, struct why *why)
 {
     struct rr_sink sink = {sink_write, r};
     struct rr_samples *samples;
-    enum err e = rr_samples_new(&r->budget, &samples);
+    enum err e = rr_samples_new(&r->r.budget, &samples);
     if (e) return why_set(why, e, "not enough memory for the response");
     struct read_form form = {samples, samples_series, samples_floats, samples_histograms};
-    r->control.samples_max = api_limits_now(r->api).read_samples_max;
+    r->r.control.samples_max = api_limits_now(r->r.api).read_samples_max;
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = samples_error(rr_samples_query(samples), why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
     }
-    view_free(r->view); /* the answer is complete: a slow client does not hold parts */
-    r->view = NULL;
+    view_free(r->r.view); /* the answer is complete: a slow client does not hold parts */
+    r->r.view = NULL;
     if (e == OK) e = samples_error(rr_samples_end(samples, &r->content_length), why);
     if (e == OK) e = rr_samples_write(samples, &sink, why);
     rr_samples_free(samples);
@@ -360,16 +350,16 @@ static enum err
 read_decode(struct read *r, struct buf *message, struct why *why)
 {
     size_t size;
-    uint64_t size_max = r->api->options.decoded_bytes_max;
-    enum err e = snappy_size(http_body(r->request), size_max, &size);
+    uint64_t size_max = r->r.api->options.decoded_bytes_max;
+    enum err e = snappy_size(http_body(r->r.request), size_max, &size);
     if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
     if (e == ERR_LIMIT) {
         r->too_large = true;
         return why_set(why, e, "the message is larger than %" PRIu64 " bytes uncompressed",
                        size_max);
     }
-    e = snappy_unpack(http_body(r->request), message, why);
-    if (e == OK) http_body_release(r->request);
+    e = snappy_unpack(http_body(r->r.request), message, why);
+    if (e == OK) http_body_release(r->r.request);
     if (e == OK) e = rr_decode(buf_bytes(message), &r->arena, &r->message, why);
     return e;
 }
@@ -377,7 +367,7 @@ read_decode(struct read *r, struct buf *message, struct why *why)
 static enum err
 read_notices(struct read *r, struct why *why)
 {
-    const char *wanted = http_header(r->request, "X-Firekeep-Notices");
+    const char *wanted = http_header(r->r.request, "X-Firekeep-Notices");
     if (wanted == NULL || wanted[0] == '\0') return OK;
     if (strcasecmp(wanted, "errors") != 0 && strcasecmp(wanted, "partial") != 0) {
         return why_set(why, ERR_INPUT, "invalid X-Firekeep-Notices: expected errors or partial");
@@ -394,7 +384,7 @@ read_notices(struct read *r, struct why *why)
 static enum err
 read_sources(struct read *r, struct why *why)
 {
-    const char *wanted = http_header(r->request, "X-Firekeep-Sources");
+    const char *wanted = http_header(r->r.request, "X-Firekeep-Sources");
     if (wanted == NULL || wanted[0] == '\0') return OK;
     r->stored = strcasecmp(wanted, "none") == 0;
     return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
@@ -406,53 +396,48 @@ read_sources(struct read *r, struct why *why)
 static enum err
 read_parameters(struct read *r, struct why *why)
 {
-    struct buf error;
-    bool given =
-        form_given(&r->form, "dedup") != NULL || form_nth(&r->form, "replicaLabels[]", 0) != NULL;
-    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    enum err e = replica_choice_read(r->api, &r->form, &r->arena, &r->replicas, &error, why);
-    if (e == OK) {
-        e = fence_read(&r->fence, &r->form, &r->budget, &r->control, &error, why);
+    const struct form *form = &r->r.form;
+    const char *level = form_given(form, "level");
+    bool given = form_given(form, "dedup") != NULL || form_nth(form, "replicaLabels[]", 0) != NULL;
+    enum err e = read_request_scope(&r->r);
+    if (e) {
+        const struct buf *error = &r->r.error;
+        *why = r->r.why;
+        return e != ERR_INPUT ? e
+                              : why_set(why, e, "%.*s", (int)error->size, (const char *)error->at);
     }
-    if (e == ERR_INPUT) {
-        e = why_set(why, e, "%.*s", (int)error.size, (const char *)error.at);
-    }
-    if (r->notices != NOTICES_NONE && !given) r->replicas.count = 0;
-    if (r->notices != NOTICES_NONE) r->replicas.counts_usage = false;
-    const char *level = form_given(&r->form, "level");
+    if (r->notices != NOTICES_NONE && !given) r->r.replica_count = 0;
+    if (r->notices != NOTICES_NONE) r->r.counts_usage = false;
     r->only_raw = level != NULL && strcmp(level, "raw") == 0;
-    if (e == OK && level != NULL && !r->only_raw) {
-        e = why_set(why, ERR_INPUT, "invalid parameter \"level\": expected raw");
-    }
-    buf_fini(&error);
-    return e;
+    if (level == NULL || r->only_raw) return OK;
+    return why_set(why, ERR_INPUT, "invalid parameter \"level\": expected raw");
 }
 
 static void
 read_finish(struct read *r, enum err e, const struct why *why)
 {
-    metric_record(&latency,
-                  (uint64_t)(env_monotonic_ns(r->api->options.env) - http_began_ns(r->request)));
-    metric_add(&read_samples, r->control.samples_seen);
+    metric_record(&latency, (uint64_t)(env_monotonic_ns(r->r.api->options.env) -
+                                       http_began_ns(r->r.request)));
+    metric_add(&read_samples, r->r.control.samples_seen);
     if (e) metric_inc(&read_failures);
     /* Logs errors on which an operator may have to act, and those that the client does not get
      * since its answer had begun; limited, for clients that fail all the time. */
     static struct log_gate gate;
     uint64_t held_back;
     bool is_reported =
-        e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun);
+        e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->r.begun);
     if (!is_reported &&
-        log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
-        log_warn("read: query failed", KV("peer", http_peer(r->request)), KV("error", why),
+        log_often(&gate, env_monotonic_ns(r->r.api->options.env), NS_PER_S, &held_back)) {
+        log_warn("read: query failed", KV("peer", http_peer(r->r.request)), KV("error", why),
                  KV("more_held_back", held_back));
     }
-    if (r->begun)
-        http_stream_end(r->request, e == OK || r->error_sent);
+    if (r->r.begun)
+        http_stream_end(r->r.request, e == OK || r->error_sent);
     else if (r->too_large)
-        http_reply_text(r->request, 413, "%s\n", why->text);
+        http_reply_text(r->r.request, 413, "%s\n", why->text);
     else
-        reply_error(r->request, e == ERR_LIMIT ? FOR_ANYTHING : FOR_QUERY,
-                    memory_verdict(e, &r->budget), why);
+        reply_error(r->r.request, e == ERR_LIMIT ? FOR_ANYTHING : FOR_QUERY,
+                    memory_verdict(e, &r->r.budget), why);
 }
 
 static void
@@ -460,39 +445,35 @@ read_answer(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct buf message;
-    struct read r = {
-        .api = api, .request = request, .content_length = UINT64_MAX, .form = {.request = request}};
-    unsigned refused = tenant_named(api, request, &r.tenant, &why);
+    struct bytes tenant;
+    struct read r = {.content_length = UINT64_MAX};
+    unsigned refused = tenant_named(api, request, &tenant, &why);
     if (refused != 0) {
         http_reply_text(request, refused, "%s\n", why.text);
         return;
     }
-    budget_init(&r.budget, "query", 0, &api->read_budget);
-    arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
-    arena_init(&r.form.arena, &r.budget, 0, 0);
-    buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
-    query_control_begin(api, request, &r.budget, &r.control);
+    read_request_begin(&r.r, api, request);
+    arena_init(&r.arena, &r.r.budget, ARENA_BYTES_MAX, 4096);
+    buf_init(&message, &r.r.budget, api->options.decoded_bytes_max + 64);
     /* Views of the request end when the answer begins. */
-    r.tenant = arena_copy(&r.arena, r.tenant);
-    enum err e = r.tenant.at == NULL && r.tenant.size > 0 ? ERR_NOMEM : OK;
+    r.r.query.tenant = arena_copy(&r.arena, tenant);
+    enum err e = r.r.query.tenant.at == NULL && tenant.size > 0 ? ERR_NOMEM : OK;
     if (e) e = why_set(&why, e, "not enough memory for the query");
     if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
     if (e == OK) e = read_sources(&r, &why);
     if (e == OK) e = read_parameters(&r, &why);
-    if (e == OK) {
-        e = replica_choice_open(api, &r.replicas, &r.fence, &r.control, &r.view, &why);
-    }
+    if (e == OK) e = read_request_open(&r.r, &r.r.control, &r.r.view, &why);
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);
     }
-    view_free(r.view);
-    fence_fini(&r.fence);
-    form_fini(&r.form);
     buf_fini(&message);
-    arena_fini(&r.arena);
+    view_free(r.r.view);
+    r.r.view = NULL;
     read_finish(&r, e, &why);
+    arena_fini(&r.arena);
+    read_request_end(&r.r);
 }
 
 void

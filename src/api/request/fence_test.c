@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/request/fence.h"
+#include "api/request/read_request.h"
 #include "lib/api/api_asked.h"
 #include "views/stack.h"
 

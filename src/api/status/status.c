@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/replica_choice.h"
+#include "api/request/read_request.h"
 #include "api/status/pages.h"
 #include "base/text/time_text.h"
 #include "promql/promql.h"
@@ -494,45 +493,25 @@ put_metadata(void *context, const struct metadata *m)
     return OK;
 }
 
+/* Asks for the metadata of what the request permits. */
 static enum err
-ask_metadata(struct status_page *p, struct metadata_page *page, const struct fence *fence,
-             struct query_control *control)
+ask_metadata(struct status_page *p, struct metadata_page *page)
 {
-    static const struct replica_choice no_replicas;
-    struct query_request query = {.tenant = p->tenant, .control = control};
     const char *metric = http_argument(p->request, "metric");
-    struct view *view = NULL;
-    page->control = control;
-    page->why = &p->why;
-    enum err e = replica_choice_open(p->api, &no_replicas, fence, control, &view, &p->why);
-    if (e) return e;
-    e = view_metadata(view, &query, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
-                      &p->why);
-    view_free(view);
+    struct read_request r;
+    read_request_begin(&r, p->api, p->request);
+    r.query.tenant = p->tenant;
+    page->control = &r.control;
+    page->why = &r.why;
+    enum err e = read_request_fence(&r);
+    if (e == ERR_INPUT) why_set(&r.why, e, "%.*s", (int)r.error.size, (const char *)r.error.at);
+    if (e == OK) e = read_request_open(&r, &r.control, &r.view, &r.why);
+    if (e == OK)
+        e = view_metadata(r.view, &r.query, bytes_of_text(metric == NULL ? "" : metric),
+                          put_metadata, page, &r.why);
+    p->why = r.why;
+    read_request_end(&r);
     return e == ERR_CANCELED && page->limited ? OK : e;
-}
-
-/* Does the same with what the request permits. */
-static enum err
-ask_permitted(struct status_page *p, struct metadata_page *page)
-{
-    struct budget *budget = &p->api->page_budget;
-    struct query_control control = {.env = NULL};
-    struct fence fence = {.word = {NULL, 0}};
-    struct form form = {.request = p->request};
-    struct buf error;
-    arena_init(&form.arena, budget, 0, 0);
-    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    query_control_begin(p->api, p->request, budget, &control);
-    enum err e = fence_read(&fence, &form, budget, &control, &error, &p->why);
-    if (e == ERR_INPUT) {
-        e = why_set(&p->why, e, "%.*s", (int)error.size, (const char *)error.at);
-    }
-    if (e == OK) e = ask_metadata(p, page, &fence, &control);
-    fence_fini(&fence);
-    buf_fini(&error);
-    form_fini(&form);
-    return e;
 }
 
 static enum err
@@ -547,7 +526,7 @@ metadata_page(struct status_page *p)
     if (per_metric > 0) page.per_family = (uint64_t)per_metric;
     buf_init(&page.family, &p->api->page_budget, FAMILY_BYTES_MAX);
     json_object_open(p->j);
-    e = ask_permitted(p, &page);
+    e = ask_metadata(p, &page);
     end_family(&page);
     json_object_close(p->j);
     buf_fini(&page.family);

@@ -10,23 +10,13 @@
 #include <strings.h>
 
 #include "api/answer.h"
-#include "api/request/form.h"
-#include "api/request/match.h"
+#include "api/request/read_request.h"
 #include "base/text/quote.h"
-
-struct targets_request {
-    struct api *api;
-    struct form form;
-    struct match match;
-    struct query_control control;
-    struct buf error;
-    struct why why;
-};
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
 static enum err
-check_target_metadata(struct targets_request *q)
+check_target_metadata(struct read_request *q)
 {
     const char *limit = form_given(&q->form, "limit");
     const char *match = form_given(&q->form, "match_target");
@@ -37,15 +27,14 @@ check_target_metadata(struct targets_request *q)
     }
     if (match == NULL) return OK;
     buf_put_text(&q->error, "invalid parameter \"match_target\": ");
-    enum err e = match_add(&q->match, match, promql_parse_selector, &q->form, &q->api->read_budget,
-                           &q->control, &q->error, &q->why);
+    enum err e = read_request_match(q, &q->match, match, promql_parse_selector);
     if (e == OK) buf_clear(&q->error);
     return e;
 }
 
 /* Refuses a request for the relabelling of a pool, since there are no pools. */
 static enum err
-check_relabel_steps(struct targets_request *q)
+check_relabel_steps(struct read_request *q)
 {
     const char *pool = form_given(&q->form, "scrapePool");
     if (pool == NULL) {
@@ -64,7 +53,7 @@ check_relabel_steps(struct targets_request *q)
 
 /* The answer has counts of dropped targets only if these are wanted. */
 static const char *
-targets_data(const struct targets_request *q)
+targets_data(const struct read_request *q)
 {
     const char *state = form_given(&q->form, "state");
     bool dropped =
@@ -76,7 +65,7 @@ targets_data(const struct targets_request *q)
 static const struct targets_answer {
     const char *path;
     const char *data;
-    enum err (*check)(struct targets_request *q); /* NULL: the route has no parameters */
+    enum err (*check)(struct read_request *q); /* NULL: the route has no parameters */
 } answers[] = {
     {"/api/v1/targets", NULL}, /* depends on the state */
     {"/api/v1/targets/metadata", "[]", check_target_metadata},
@@ -105,20 +94,13 @@ targets_run(struct api *api, struct http_request *request)
         a++; /* the table of routes has no others */
         assert(a < answers + sizeof answers / sizeof *answers);
     }
-    struct targets_request q = {.api = api};
-    buf_init(&q.error, NULL, SENTENCE_BYTES_MAX);
-    query_control_begin(api, request, &api->read_budget, &q.control);
-    enum err e = form_read(request, &api->read_budget, &q.form, &q.why);
-    if (e == OK && a->check != NULL) e = a->check(&q);
-    if (e == OK)
-        reply_success(request, a->data != NULL ? a->data : targets_data(&q));
-    else if (e == ERR_INPUT && q.error.size > 0)
-        reply_sentence(request, 400, "bad_data", buf_bytes(&q.error));
-    else
-        reply_problem_of(request, FOR_QUERY, e, &q.why);
-    match_fini(&q.match);
-    form_fini(&q.form);
-    buf_fini(&q.error);
+    struct read_request r;
+    read_request_begin(&r, api, request);
+    enum err e = form_read(request, &r.budget, &r.form, &r.why);
+    if (e == OK && a->check != NULL) e = a->check(&r);
+    if (!read_request_refuse(&r, e))
+        reply_success(request, a->data != NULL ? a->data : targets_data(&r));
+    read_request_end(&r);
 }
 
 /* Answers that there are no notifications, after which clients do not ask again. */

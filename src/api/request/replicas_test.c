@@ -1,4 +1,4 @@
-/* replica_choice_test.c - replicas of a Prometheus are read as one if a request or the setting
+/* replicas_test.c - replicas of a Prometheus are read as one if a request or the setting
  * names their label. */
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
