@@ -4,6 +4,10 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "api/handler.h"
+
+enum { PAGE_BYTES_MAX = 256 * 1024 * 1024 };
+
 /* --- errors ----------------------------------------------------------------------------------- */
 
 /*
@@ -134,4 +138,24 @@ success_begin(struct json *j, struct buf *text)
     json_object_open(j);
     json_member_text(j, "status", "success");
     json_key(j, "data");
+}
+
+void
+json_page_begin(struct json_page *p, struct api *api, struct http_request *request)
+{
+    *p = (struct json_page){.api = api, .request = request, .j = &p->json};
+    buf_init(&p->text, &api->page_budget, PAGE_BYTES_MAX);
+    success_begin(p->j, &p->text);
+}
+
+void
+json_page_send(struct json_page *p, enum purpose purpose, enum err e)
+{
+    if (e == OK) json_object_close(p->j); /* a page that failed may have left no value */
+    if (e == OK) e = why_set(&p->why, buf_error(&p->text), "not enough memory for the page");
+    if (e)
+        reply_problem_of(p->request, purpose, e, &p->why);
+    else
+        reply_json(p->request, 200, &p->text);
+    buf_fini(&p->text);
 }

@@ -36,4 +36,18 @@ void reply_json(struct http_request *request, unsigned status, const struct buf 
 /* Begins the document of a success; the caller writes the value of its "data" next. */
 void success_begin(struct json *j, struct buf *text);
 
+/* A document of a success that is sent when it is complete, so that it may fail at any point. */
+struct json_page {
+    struct api *api;
+    struct http_request *request;
+    struct bytes tenant; /* for pages about data */
+    struct json *j;      /* expects the value of "data" */
+    struct json json;
+    struct buf text; /* charged to the budget of pages */
+    struct why why;
+};
+void json_page_begin(struct json_page *page, struct api *api, struct http_request *request);
+/* Sends the page if `e` is OK, else the error. */
+void json_page_send(struct json_page *page, enum purpose purpose, enum err e);
+
 #endif

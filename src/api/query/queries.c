@@ -358,39 +358,22 @@ put_active(struct json *j, const struct active_query *q, int64_t now_ns,
     json_object_close(j);
 }
 
-/* Ends an answer after its data, and sends it. */
-static void
-send_page(struct http_request *request, struct json *j, struct buf *text)
-{
-    struct why why;
-    json_object_close(j);
-    if (buf_error(text) == OK) {
-        reply_json(request, 200, text);
-        return;
-    }
-    why_set(&why, ERR_NOMEM, "not enough memory for the page");
-    reply_problem_of(request, FOR_ANYTHING, ERR_NOMEM, &why);
-}
-
 void
 active_queries_run(struct api *api, struct http_request *request)
 {
     struct queries_wanted wanted;
-    struct buf text;
-    struct json j;
+    struct json_page p;
     int64_t now_ns = env_monotonic_ns(api->options.env);
     if (!queries_wanted(api, request, &wanted)) return;
-    buf_init(&text, &api->page_budget, (size_t)64 << 20);
-    success_begin(&j, &text);
-    json_array_open(&j);
+    json_page_begin(&p, api, request);
+    json_array_open(p.j);
     lock_take(&api->lock);
     for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
-        if (is_of(q->tenant, q->user, &wanted)) put_active(&j, q, now_ns, &wanted);
+        if (is_of(q->tenant, q->user, &wanted)) put_active(p.j, q, now_ns, &wanted);
     }
     lock_drop(&api->lock);
-    json_array_close(&j);
-    send_page(request, &j, &text);
-    buf_fini(&text);
+    json_array_close(p.j);
+    json_page_send(&p, FOR_ANYTHING, OK);
 }
 
 void
@@ -492,51 +475,31 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit,
 
 /* Reads ?by=time|samples|memory&limit=N. */
 static enum err
-read_top(struct api *api, struct http_request *request, enum rank *ret_by, uint64_t *ret_limit,
-         struct why *why)
+read_top(struct json_page *p, enum rank *ret_by, int64_t *ret_limit)
 {
     static const char *const words[] = {"time", "samples", "memory"};
-    struct form form;
-    enum err e = form_read(request, &api->page_budget, &form, why);
-    if (e == OK) e = form_check_query(&form, why);
-    const char *by = e ? NULL : form_nth(&form, "by", 0);
-    const char *limit = e ? NULL : form_nth(&form, "limit", 0);
+    const char *by = http_argument(p->request, "by"), *limit = http_argument(p->request, "limit");
     unsigned i = 0, count = sizeof words / sizeof *words;
     while (by != NULL && i < count && strcmp(by, words[i]) != 0) {
         i++;
     }
-    if (i == count) e = why_set(why, ERR_INPUT, "by: expected time, samples or memory");
+    if (i == count) return why_set(&p->why, ERR_INPUT, "by: expected time, samples or memory");
     *ret_by = (enum rank)i;
     *ret_limit = TOP_COUNT;
-    if (e == OK && limit != NULL) {
-        char *end;
-        *ret_limit = strtoull(limit, &end, 10);
-        if (limit[0] < '0' || limit[0] > '9' || *end != '\0') {
-            e = why_set(why, ERR_INPUT, "limit: expected a whole number");
-        }
-    }
-    form_fini(&form);
-    return e;
+    if (limit == NULL || (form_whole(limit, 64, ret_limit) == NULL && *ret_limit >= 0)) return OK;
+    return why_set(&p->why, ERR_INPUT, "limit: expected a whole number");
 }
 
 void
 top_queries_run(struct api *api, struct http_request *request)
 {
     struct queries_wanted wanted;
-    enum rank by;
-    uint64_t limit;
-    struct why why;
+    struct json_page p;
+    enum rank by = RANK_TIME;
+    int64_t limit;
     if (!queries_wanted(api, request, &wanted)) return;
-    enum err e = read_top(api, request, &by, &limit, &why);
-    if (e) {
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-        return;
-    }
-    struct buf text;
-    struct json j;
-    buf_init(&text, &api->page_budget, (size_t)64 << 20);
-    success_begin(&j, &text);
-    put_top(api, &j, by, limit, &wanted);
-    send_page(request, &j, &text);
-    buf_fini(&text);
+    json_page_begin(&p, api, request);
+    enum err e = read_top(&p, &by, &limit);
+    if (e == OK) put_top(api, p.j, by, (uint64_t)limit, &wanted);
+    json_page_send(&p, FOR_ANYTHING, e);
 }

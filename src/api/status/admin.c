@@ -52,37 +52,31 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
         const char *key;
         const struct tsdb_stats *stats;
     } moments[] = {{"before", before}, {"after", &after}};
-    struct json j;
-    uint8_t room[16 * 1024];
-    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    if (e) {
-        reply_problem_of(request, FOR_ANYTHING, e, why);
-        return;
-    }
+    struct json_page p;
+    json_page_begin(&p, api, request);
+    p.why = *why;
     tsdb_stats(api->options.tsdb, &after);
-    success_begin(&j, &text);
-    json_object_open(&j);
-    if (name != NULL) json_member_text(&j, "name", name);
+    json_object_open(p.j);
+    if (name != NULL) json_member_text(p.j, "name", name);
     for (unsigned i = 0; i < 2; i++) {
-        json_member_object(&j, moments[i].key);
+        json_member_object(p.j, moments[i].key);
         const struct tsdb_stats *s = moments[i].stats;
-        json_member_uint(&j, "headSamples", s->head_samples);
-        json_member_uint(&j, "headExemplars", s->head_exemplars);
-        json_member_uint(&j, "parts", s->parts);
-        json_member_uint(&j, "partBytes", s->part_bytes);
-        json_member_uint(&j, "partSamples", s->part_samples);
-        json_member_uint(&j, "partExemplars", s->part_exemplars);
-        json_object_close(&j);
+        json_member_uint(p.j, "headSamples", s->head_samples);
+        json_member_uint(p.j, "headExemplars", s->head_exemplars);
+        json_member_uint(p.j, "parts", s->parts);
+        json_member_uint(p.j, "partBytes", s->part_bytes);
+        json_member_uint(p.j, "partSamples", s->part_samples);
+        json_member_uint(p.j, "partExemplars", s->part_exemplars);
+        json_object_close(p.j);
     }
     if (after.parts_left_alone > 0) { /* merges skip damaged parts only */
-        struct alone alone = {.json = &j};
-        json_member_array(&j, "leftAlone");
+        struct alone alone = {.json = p.j};
+        json_member_array(p.j, "leftAlone");
         tsdb_left_alone(api->options.tsdb, put_alone, &alone);
-        json_array_close(&j);
+        json_array_close(p.j);
     }
-    json_object_close(&j);
-    json_object_close(&j);
-    reply_json(request, 200, &text);
+    json_object_close(p.j);
+    json_page_send(&p, FOR_ANYTHING, e);
 }
 
 void
@@ -171,33 +165,22 @@ put_snapshot(struct json *j, const struct tsdb_snapshot_facts *s)
 void
 snapshots_run(struct api *api, struct http_request *request)
 {
-    struct why why = {""};
     struct query_control control = {.env = NULL};
-    struct json j;
-    struct buf text;
+    struct json_page p;
+    json_page_begin(&p, api, request);
     query_control_begin(api, request, &api->page_budget, &control);
-    struct snapshot_list l = {.control = &control, .why = &why};
+    struct snapshot_list l = {.control = &control, .why = &p.why};
     buf_init(&l.found, &api->page_budget, SNAPSHOTS_BYTES_MAX);
-    buf_init(&text, &api->page_budget, 4 * SNAPSHOTS_BYTES_MAX);
-    enum err e = tsdb_snapshots(api->options.tsdb, note_snapshot, &l, &why);
-    if (e == OK) {
-        size_t count = l.found.size / sizeof(struct tsdb_snapshot_facts);
-        struct tsdb_snapshot_facts *found = (void *)l.found.at;
-        if (count > 0) qsort(found, count, sizeof *found, by_newest);
-        success_begin(&j, &text);
-        json_array_open(&j);
-        for (size_t i = 0; i < count; i++) {
-            put_snapshot(&j, &found[i]);
-        }
-        json_array_close(&j);
-        json_object_close(&j);
-        e = why_set(&why, buf_error(&text), "not enough memory to list snapshots");
+    enum err e = tsdb_snapshots(api->options.tsdb, note_snapshot, &l, &p.why);
+    size_t count = l.found.size / sizeof(struct tsdb_snapshot_facts);
+    struct tsdb_snapshot_facts *found = (void *)l.found.at;
+    if (count > 0) qsort(found, count, sizeof *found, by_newest);
+    json_array_open(p.j);
+    for (size_t i = 0; i < count; i++) {
+        put_snapshot(p.j, &found[i]);
     }
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    json_array_close(p.j);
+    json_page_send(&p, FOR_ANYTHING, e);
     buf_fini(&l.found);
 }
 
@@ -293,40 +276,34 @@ put_ids(struct json *j, const struct deletion *d)
 
 /* Answers with the error, if there is one, or with the counts and, for a preview, all of it. */
 static void
-deletion_end(struct http_request *request, enum err e, struct deletion *d,
+deletion_end(struct api *api, struct http_request *request, enum err e, struct deletion *d,
              struct tsdb_deletion counts, const struct tsdb_preview *preview)
 {
-    struct json j;
-    struct buf text;
-    if (d->error.size > 0)
+    struct json_page p;
+    json_page_begin(&p, api, request);
+    p.why = d->why;
+    json_object_open(p.j);
+    json_member_uint(p.j, "series", counts.series);
+    json_member_uint(p.j, "samples", counts.samples);
+    if (preview != NULL) {
+        json_member_uint(p.j, "partBytes", preview->part_bytes);
+        json_member_uint(p.j, "headBytes", preview->head_bytes);
+        json_member_bool(p.j, "exact", preview->exact);
+    } else {
+        json_member_uint(p.j, "windows", counts.windows);
+        put_ids(p.j, d);
+    }
+    json_object_close(p.j);
+    if (d->error.size > 0) {
         reply_sentence(request, 400, "bad_data", buf_bytes(&d->error));
-    else if (e)
-        reply_problem_of(request, e == ERR_LIMIT ? FOR_QUERY : FOR_ANYTHING, e, &d->why);
+        buf_fini(&p.text);
+    } else {
+        json_page_send(&p, e == ERR_LIMIT ? FOR_QUERY : FOR_ANYTHING, e);
+    }
     buf_fini(&d->error);
     for (uint32_t i = 0; i < d->selector_count; i++) {
         selector_fini(&d->selectors[i]);
     }
-    if (e) {
-        form_fini(&d->form);
-        return;
-    }
-    buf_init(&text, NULL, 16 * 1024);
-    success_begin(&j, &text);
-    json_object_open(&j);
-    json_member_uint(&j, "series", counts.series);
-    json_member_uint(&j, "samples", counts.samples);
-    if (preview != NULL) {
-        json_member_uint(&j, "partBytes", preview->part_bytes);
-        json_member_uint(&j, "headBytes", preview->head_bytes);
-        json_member_bool(&j, "exact", preview->exact);
-    } else {
-        json_member_uint(&j, "windows", counts.windows);
-        put_ids(&j, d);
-    }
-    json_object_close(&j);
-    json_object_close(&j);
-    reply_json(request, 200, &text);
-    buf_fini(&text);
     form_fini(&d->form);
 }
 
@@ -352,7 +329,7 @@ delete_run(struct api *api, struct http_request *request)
                  KV("samples", sum.samples), KV("windows", sum.windows),
                  KV("deletions", d.made[0].id == 0 ? 0 : d.selector_count));
     }
-    deletion_end(request, e, &d, sum, NULL);
+    deletion_end(api, request, e, &d, sum, NULL);
 }
 
 /* Asks the index for all selectors at once: a series that several select counts once. */
@@ -386,8 +363,8 @@ delete_preview_run(struct api *api, struct http_request *request)
     if (!one_tenant_of(api, request, &d.tenant)) return;
     enum err e = deletion_read(api, request, &d);
     if (e == OK) e = preview_all(api, request, &d, &p);
-    deletion_end(request, e, &d, (struct tsdb_deletion){.series = p.series, .samples = p.samples},
-                 &p);
+    deletion_end(api, request, e, &d,
+                 (struct tsdb_deletion){.series = p.series, .samples = p.samples}, &p);
 }
 
 /* --- destinations ----------------------------------------------------------------------------- */

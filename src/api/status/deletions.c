@@ -10,8 +10,6 @@
 #include "api/status/pages.h"
 #include "base/log.h"
 
-enum { RECEIPTS_BYTES_MAX = 4 * 1024 * 1024 };
-
 static const char PATH[] = "/api/v1/admin/tsdb/deletions/";
 
 static const char *const states[] = {
@@ -53,14 +51,14 @@ left(uint64_t all, uint64_t hidden)
 /* Reads the samples that one deletion hides, and puts how many are hidden, and how many are gone.
  */
 static enum err
-put_counts(struct api *api, struct http_request *request, struct json *j,
-           const struct tsdb_receipt *r, struct why *why)
+put_counts(struct json_page *p, const struct tsdb_receipt *r)
 {
+    struct json *j = p->j;
     struct query_control control = {.env = NULL};
     struct tsdb_deletion hidden;
     if (r->state == DELETION_UNDONE) return OK;
-    query_control_begin(api, request, &api->read_budget, &control);
-    enum err e = tsdb_deletion_hidden(api->options.tsdb, r->id, &control, &hidden, why);
+    query_control_begin(p->api, p->request, &p->api->read_budget, &control);
+    enum err e = tsdb_deletion_hidden(p->api->options.tsdb, r->id, &control, &hidden, &p->why);
     if (e) return e;
     json_member_uint(j, "hidden", hidden.samples);
     json_member_uint(j, "gone", left(r->selected, hidden.samples));
@@ -69,64 +67,32 @@ put_counts(struct api *api, struct http_request *request, struct json *j,
     return OK;
 }
 
-static enum err
-put_one(struct api *api, struct http_request *request, struct json *j,
-        const struct tsdb_receipt *list, uint32_t count, uint64_t id, struct why *why)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (list[i].id != id) continue;
-        put_receipt(j, &list[i]);
-        enum err e = put_counts(api, request, j, &list[i], why);
-        json_object_close(j);
-        return e;
-    }
-    json_put_null(j);
-    return why_set(why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
-}
-
-/* `id` 0: all, the newest first. */
-static enum err
-put_receipts(struct api *api, struct http_request *request, struct bytes tenant, uint64_t id,
-             struct buf *to, struct why *why)
-{
-    struct arena arena;
-    struct tsdb_receipt *list;
-    struct json j;
-    uint32_t count;
-    arena_init(&arena, &api->page_budget, 0, 0);
-    enum err e = tsdb_deletions(api->options.tsdb, tenant, &arena, &list, &count, why);
-    if (e) {
-        arena_fini(&arena);
-        return e;
-    }
-    success_begin(&j, to);
-    if (id != 0) {
-        e = put_one(api, request, &j, list, count, id, why);
-    } else {
-        json_array_open(&j);
-        while (count-- > 0) {
-            put_receipt(&j, &list[count]);
-            json_object_close(&j);
-        }
-        json_array_close(&j);
-    }
-    json_object_close(&j);
-    arena_fini(&arena);
-    return e ? e : why_set(why, buf_error(to), "not enough memory to list deletions");
-}
-
+/* Answers with one, or with all if `id` is 0, the newest first. */
 static void
 answer(struct api *api, struct http_request *request, struct bytes tenant, uint64_t id)
 {
-    struct why why = {""};
-    struct buf text;
-    buf_init(&text, &api->page_budget, RECEIPTS_BYTES_MAX);
-    enum err e = put_receipts(api, request, tenant, id, &text, &why);
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    struct json_page p;
+    struct arena arena;
+    struct tsdb_receipt *list;
+    uint32_t count = 0;
+    json_page_begin(&p, api, request);
+    arena_init(&arena, &api->page_budget, 0, 0);
+    enum err e = tsdb_deletions(api->options.tsdb, tenant, &arena, &list, &count, &p.why);
+    if (id == 0) json_array_open(p.j);
+    bool found = id == 0;
+    while (e == OK && count-- > 0) {
+        const struct tsdb_receipt *r = &list[count];
+        if (id != 0 && r->id != id) continue;
+        found = true;
+        put_receipt(p.j, r);
+        if (id != 0) e = put_counts(&p, r);
+        json_object_close(p.j);
+    }
+    if (id == 0) json_array_close(p.j);
+    if (e == OK && !found)
+        e = why_set(&p.why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
+    json_page_send(&p, FOR_ANYTHING, e);
+    arena_fini(&arena);
 }
 
 void

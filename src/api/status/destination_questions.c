@@ -13,31 +13,17 @@
 
 #include "api/answer.h"
 
-enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024 };
-
 static void
 answer(struct api *api, struct http_request *request, const char *route,
        struct destination_question *q)
 {
-    struct json j;
-    struct buf text;
-    struct why why = {""};
+    struct json_page p;
     q->name = bytes_of_text(api_path(api, request) + strlen(route));
     q->memory = &api->page_budget;
     q->stop = &api->stopping;
-    buf_init(&text, &api->page_budget, ANSWER_BYTES_MAX);
-    success_begin(&j, &text);
-    enum err e = api->options.ask_destination(api->options.context, q, &j, &why);
-    if (e == OK) {
-        json_object_close(&j);
-        e = buf_error(&text);
-        if (e) why_set(&why, e, "not enough memory for the answer");
-    }
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    json_page_begin(&p, api, request);
+    json_page_send(&p, FOR_ANYTHING,
+                   api->options.ask_destination(api->options.context, q, p.j, &p.why));
 }
 
 void

@@ -9,7 +9,7 @@
 #include "base/metric.h"
 #include "base/text/time_text.h"
 
-enum { PLAN_BYTES_MAX = 4 * 1024 * 1024, LABEL_BYTES_MAX = 512 };
+enum { LABEL_BYTES_MAX = 512 };
 
 /* Stands for all rules that are no longer configured. */
 static const struct series_rule no_rule = {"", NULL, 0, 0};
@@ -254,23 +254,22 @@ put_series_rule_metrics(struct metric_sink *sink, struct tsdb *tsdb)
 /* --- the plan --------------------------------------------------------------------------------- */
 
 static enum err
-put_plan(struct api *api, struct http_request *request, const struct tsdb_limits *limits,
-         struct json *j, struct why *why)
+put_plan(struct json_page *p, const struct tsdb_limits *limits)
 {
     struct query_control control = {.env = NULL};
     struct arena arena;
     uint32_t count = tsdb_limits_rule_count(limits);
-    query_control_begin(api, request, &api->read_budget, &control);
-    arena_init(&arena, &api->page_budget, 0, 0);
+    query_control_begin(p->api, p->request, &p->api->read_budget, &control);
+    arena_init(&arena, &p->api->page_budget, 0, 0);
     struct series_cost *list = arena_alloc(&arena, (count + 1u) * sizeof *list);
-    enum err e = list == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a plan") : OK;
-    if (e == OK) e = tsdb_rules_survey(api->options.tsdb, limits, &control, list, why);
+    enum err e = list == NULL ? why_set(&p->why, ERR_NOMEM, "not enough memory for a plan") : OK;
+    if (e == OK) e = tsdb_rules_survey(p->api->options.tsdb, limits, &control, list, &p->why);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         int64_t resolution_ms;
         const struct series_rule *rule = tsdb_limits_rule(limits, i, &resolution_ms);
-        put_rule(j, rule, resolution_ms > 0, resolution_ms);
-        put_survey(j, &list[i]);
-        json_object_close(j);
+        put_rule(p->j, rule, resolution_ms > 0, resolution_ms);
+        put_survey(p->j, &list[i]);
+        json_object_close(p->j);
     }
     arena_fini(&arena);
     return e;
@@ -279,27 +278,18 @@ put_plan(struct api *api, struct http_request *request, const struct tsdb_limits
 void
 plan_run(struct api *api, struct http_request *request)
 {
-    struct json j;
-    struct buf text;
-    struct why why = {""};
+    struct json_page p;
     struct tsdb_limits limits = {.level_count = 0};
     struct tsdb_stats stats;
-    buf_init(&text, &api->page_budget, PLAN_BYTES_MAX);
-    success_begin(&j, &text);
-    json_object_open(&j);
-    json_member_array(&j, "rules");
-    enum err e = api->options.plan_rules(api->options.context, http_body(request), &limits, &why);
-    if (e == OK) e = put_plan(api, request, &limits, &j, &why);
+    json_page_begin(&p, api, request);
+    json_object_open(p.j);
+    json_member_array(p.j, "rules");
+    enum err e = api->options.plan_rules(api->options.context, http_body(request), &limits, &p.why);
+    if (e == OK) e = put_plan(&p, &limits);
     tsdb_limits_drop_rules(&limits);
-    json_array_close(&j);
+    json_array_close(p.j);
     tsdb_stats(api->options.tsdb, &stats);
-    if (stats.retention_now_ms != INT64_MIN) put_page_time(&j, "now", stats.retention_now_ms);
-    json_object_close(&j);
-    json_object_close(&j);
-    if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    if (stats.retention_now_ms != INT64_MIN) put_page_time(p.j, "now", stats.retention_now_ms);
+    json_object_close(p.j);
+    json_page_send(&p, FOR_ANYTHING, e);
 }

@@ -203,7 +203,7 @@ put_page_time(struct json *j, const char *key, int64_t t_ms)
 }
 
 enum err
-page_number(struct status_page *p, const char *name, int64_t *ret)
+page_number(struct json_page *p, const char *name, int64_t *ret)
 {
     const char *text = http_argument(p->request, name);
     if (text == NULL || text[0] == '\0' || form_whole(text, 64, ret) == NULL) return OK;
@@ -211,11 +211,10 @@ page_number(struct status_page *p, const char *name, int64_t *ret)
 }
 
 /* Reports the version of the Prometheus whose API this is: Grafana and others depend on it. */
-static enum err
-build_info(struct status_page *p)
+static void
+put_build_info(struct json_page *p)
 {
     struct json *j = p->j;
-    json_object_open(j);
     json_member_text(j, "version", PROMETHEUS_VERSION);
     json_member_text(j, "revision", "");
     json_member_text(j, "branch", "");
@@ -235,12 +234,19 @@ build_info(struct status_page *p)
         json_member_text(j, "ruler_config_api", "true");
         json_object_close(j);
     }
-    json_object_close(j);
+}
+
+static enum err
+build_info(struct json_page *p)
+{
+    json_object_open(p->j);
+    put_build_info(p);
+    json_object_close(p->j);
     return OK;
 }
 
 static enum err
-features_page(struct status_page *p)
+features_page(struct json_page *p)
 {
     struct api_limits limits = api_limits_now(p->api);
     features_put(&p->api->options, &limits.query.features, p->j);
@@ -264,7 +270,7 @@ note_retention(void *to, const char *name, const char *value)
 /* Writes Prometheus' members first; of those about Go's runtime only processors and memory have a
  * meaning here. */
 static enum err
-runtime_info(struct status_page *p)
+runtime_info(struct json_page *p)
 {
     char started[PAGE_TIME_BYTES], now[PAGE_TIME_BYTES], reloaded[PAGE_TIME_BYTES];
     char directory[4096] = "", host[256] = "", kept[80];
@@ -314,7 +320,7 @@ runtime_info(struct status_page *p)
 
 /* Reports a complete replay: the log is replayed before the server answers. */
 static enum err
-wal_replay(struct status_page *p)
+wal_replay(struct json_page *p)
 {
     json_put_raw(p->j, bytes_of_text("{\"min\":0,\"max\":0,\"current\":0}"));
     return OK;
@@ -328,7 +334,7 @@ is_wanted_metric(void *pattern, const char *name)
 
 /* Writes the metrics of the process, like /metrics. */
 static enum err
-self_metrics(struct status_page *p)
+self_metrics(struct json_page *p)
 {
     struct matcher *wanted = NULL;
     const char *pattern = http_argument(p->request, "metric_name_pattern");
@@ -351,7 +357,7 @@ put_flag(void *to, const char *name, const char *value)
 }
 
 static enum err
-flags_page(struct status_page *p)
+flags_page(struct json_page *p)
 {
     json_object_open(p->j);
     p->api->options.flags(p->api->options.context, put_flag, p->j);
@@ -360,7 +366,7 @@ flags_page(struct status_page *p)
 }
 
 static enum err
-config_page(struct status_page *p)
+config_page(struct json_page *p)
 {
     struct buf yaml;
     buf_init(&yaml, &p->api->page_budget, PAGE_BYTES_MAX);
@@ -378,43 +384,34 @@ config_page(struct status_page *p)
 void
 config_check_run(struct api *api, struct http_request *request)
 {
-    struct json j;
-    struct buf text;
-    struct why why = {""};
+    struct json_page p;
     const char *encoding = http_header(request, "Content-Encoding");
     if (encoding != NULL && encoding[0] != '\0' && strcmp(encoding, "identity") != 0) {
         reply_problem(request, 415, "bad_data", "content encoding not supported");
         return;
     }
-    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
-    success_begin(&j, &text);
+    json_page_begin(&p, api, request);
     enum err e = api->options.check_config(api->options.context, http_body(request),
-                                           &api->page_budget, &j, &why);
-    if (e == OK) json_object_close(&j);
-    if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+                                           &api->page_budget, p.j, &p.why);
+    json_page_send(&p, FOR_ANYTHING, e);
 }
 
 static enum err
-destinations_page(struct status_page *p)
+destinations_page(struct json_page *p)
 {
     p->api->options.destinations(p->api->options.context, p->j);
     return OK;
 }
 
 static enum err
-sources_page(struct status_page *p)
+sources_page(struct json_page *p)
 {
     p->api->options.sources(p->api->options.context, p->j);
     return OK;
 }
 
 static enum err
-source_names_page(struct status_page *p)
+source_names_page(struct json_page *p)
 {
     p->api->options.source_names(p->api->options.context, p->tenant, p->j);
     return OK;
@@ -422,7 +419,7 @@ source_names_page(struct status_page *p)
 
 /* Says which limits and rules decide about a series. */
 static enum err
-explain_write_page(struct status_page *p)
+explain_write_page(struct json_page *p)
 {
     struct api *api = p->api;
     const char *series = http_argument(p->request, "series");
@@ -495,7 +492,7 @@ put_metadata(void *context, const struct metadata *m)
 
 /* Asks for the metadata of what the request permits. */
 static enum err
-ask_metadata(struct status_page *p, struct metadata_page *page)
+ask_metadata(struct json_page *p, struct metadata_page *page)
 {
     const char *metric = http_argument(p->request, "metric");
     struct read_request r;
@@ -515,7 +512,7 @@ ask_metadata(struct status_page *p, struct metadata_page *page)
 }
 
 static enum err
-metadata_page(struct status_page *p)
+metadata_page(struct json_page *p)
 {
     struct metadata_page page = {.j = p->j, .left = UINT64_MAX, .per_family = UINT64_MAX};
     int64_t limit = -1, per_metric = -1;
@@ -537,7 +534,7 @@ metadata_page(struct status_page *p)
 
 static const struct {
     const char *path;
-    enum err (*put)(struct status_page *page);
+    enum err (*put)(struct json_page *page);
     /* For pages about data; NULL for pages about the process. */
     bool (*find_tenant)(const struct api *api, struct http_request *request,
                         struct bytes *ret_tenant);
@@ -566,20 +563,13 @@ static const struct {
 void
 version_run(struct api *api, struct http_request *request)
 {
-    struct json j;
-    struct buf text;
-    struct status_page page = {.api = api, .request = request, .j = &j};
-    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
-    json_init(&j, &text);
-    enum err e = build_info(&page);
-    if (e == OK && buf_error(&text)) {
-        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
-    }
-    if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &page.why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    struct json_page p;
+    json_page_begin(&p, api, request);
+    buf_clear(&p.text);
+    json_init(p.j, &p.text);
+    json_object_open(p.j);
+    put_build_info(&p);
+    json_page_send(&p, FOR_ANYTHING, OK);
 }
 
 void
@@ -590,21 +580,12 @@ page_run(struct api *api, struct http_request *request)
         i++; /* the table of routes has no others */
         assert(i < sizeof pages / sizeof *pages);
     }
-    struct json j;
-    struct status_page page = {.api = api, .request = request, .j = &j};
-    if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &page.tenant)) return;
-    struct buf text;
-    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
-    success_begin(&j, &text);
-    enum err e = pages[i].put(&page);
-    if (e == OK) json_object_close(&j); /* a page that failed may have left no value */
-    if (e == OK && buf_error(&text)) {
-        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
-    }
-    bool is_query = pages[i].find_tenant == tenant_of; /* other pages show data in memory */
-    if (e)
-        reply_problem_of(request, is_query ? FOR_QUERY : FOR_ANYTHING, e, &page.why);
-    else
-        reply_json(request, 200, &text);
-    buf_fini(&text);
+    struct json_page page;
+    struct bytes tenant = {NULL, 0};
+    if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &tenant)) return;
+    json_page_begin(&page, api, request);
+    page.tenant = tenant;
+    /* Pages with several tenants are queries; others show data in memory. */
+    enum purpose purpose = pages[i].find_tenant == tenant_of ? FOR_QUERY : FOR_ANYTHING;
+    json_page_send(&page, purpose, pages[i].put(&page));
 }

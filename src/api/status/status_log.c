@@ -16,7 +16,7 @@ struct lines_wanted {
 static const char *const levels[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
 
 static enum err
-read_level(struct status_page *p, struct lines_wanted *w)
+read_level(struct json_page *p, struct lines_wanted *w)
 {
     const char *text = http_argument(p->request, "level");
     if (text == NULL || text[0] == '\0') return OK;
@@ -28,7 +28,7 @@ read_level(struct status_page *p, struct lines_wanted *w)
 }
 
 static enum err
-read_arguments_of_log(struct status_page *p, struct lines_wanted *w)
+read_arguments_of_log(struct json_page *p, struct lines_wanted *w)
 {
     const char *since = http_argument(p->request, "since");
     enum err e = read_level(p, w);
@@ -63,7 +63,7 @@ put_line(struct json *j, const struct log_kept_line *line)
 }
 
 enum err
-log_page(struct status_page *p)
+log_page(struct json_page *p)
 {
     struct lines_wanted w = {.since_ms = INT64_MIN, .count = LINES_DEFAULT};
     struct log_kept_line line;

@@ -46,7 +46,7 @@ put_head(struct json *j, const struct tsdb_stats *s, const struct tsdb_top *top)
 }
 
 enum err
-tsdb_page(struct status_page *p)
+tsdb_page(struct json_page *p)
 {
     struct json *j = p->j;
     struct tsdb_stats s;
@@ -128,7 +128,7 @@ put_block(void *context, const struct part_info *part)
 }
 
 enum err
-tsdb_blocks_page(struct status_page *p)
+tsdb_blocks_page(struct json_page *p)
 {
     json_object_open(p->j);
     json_member_array(p->j, "blocks");
@@ -183,7 +183,7 @@ put_merges(struct json *j, const struct tsdb_merge_now *m)
 }
 
 enum err
-storage_page(struct status_page *p)
+storage_page(struct json_page *p)
 {
     struct json *j = p->j;
     struct tsdb_stats s;
@@ -237,7 +237,7 @@ put_sizes(struct json *j, const char *key, const struct tsdb_sizes *s, enum tsdb
 }
 
 static enum err
-put_all_sizes(struct status_page *p, const struct tsdb_sizes *s)
+put_all_sizes(struct json_page *p, const struct tsdb_sizes *s)
 {
     struct json *j = p->j;
     char share[32];
@@ -258,7 +258,7 @@ put_all_sizes(struct status_page *p, const struct tsdb_sizes *s)
 
 /* Reads the times and the selector, of which there is at most one. */
 static enum err
-read_sizes_arguments(struct status_page *p, struct form *form, struct query_request *asked,
+read_sizes_arguments(struct json_page *p, struct form *form, struct query_request *asked,
                      struct selector *selector)
 {
     struct buf error;
@@ -277,7 +277,7 @@ read_sizes_arguments(struct status_page *p, struct form *form, struct query_requ
 }
 
 enum err
-tsdb_bytes_page(struct status_page *p)
+tsdb_bytes_page(struct json_page *p)
 {
     struct query_control control = {.env = NULL};
     struct query_request asked = {.tenant = p->tenant,

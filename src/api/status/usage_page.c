@@ -54,7 +54,7 @@ put_list(struct json *j, const struct usage_list *list, const char *metric, uint
 }
 
 enum err
-metric_usage_page(struct status_page *p)
+metric_usage_page(struct json_page *p)
 {
     const char *metric = http_argument(p->request, "metric");
     int64_t limit = METRICS_SHOWN;

@@ -6,8 +6,7 @@
 
 #include "api/answer.h"
 
-/* A list of tenants is the larger part; the configuration limits it. */
-enum { SESSION_TEXT_BYTES_MAX = 16 << 20, COOKIE_BYTES_MAX = 8192 };
+enum { COOKIE_BYTES_MAX = 8192 };
 
 static void
 put_permissions(struct json *j, unsigned permissions)
@@ -49,31 +48,23 @@ reply_sender(struct api *api, struct http_request *request)
     const struct gate_sessions *sessions = &api->options.sessions;
     const struct user *user = gate_user(request);
     struct gate_rights rights = sessions->rights(sessions->gate, request);
-    struct buf text;
-    struct json j;
-    buf_init(&text, &api->page_budget, SESSION_TEXT_BYTES_MAX);
-    success_begin(&j, &text);
-    json_object_open(&j);
-    json_key(&j, "user");
+    struct json_page p;
+    json_page_begin(&p, api, request);
+    json_object_open(p.j);
+    json_key(p.j, "user");
     if (user == NULL)
-        json_put_null(&j);
+        json_put_null(p.j);
     else
-        json_put_text(&j, user->name);
-    json_member_bool(&j, "session", rights.has_session);
-    put_permissions(&j, rights.permissions);
-    json_member_bool(&j, "tenancy", api->options.tenancy);
-    put_tenants(&j, user);
-    json_member_bool(&j, "restricted", user != NULL && user->read_set_count > 0);
-    json_member_bool(&j, "adminApi", api->options.admin);
-    json_object_close(&j);
-    json_object_close(&j);
-    if (buf_error(&text)) {
-        reply_problem(request, 503, "unavailable", "not enough memory for the answer");
-    } else {
-        http_answer_also(request, "Cache-Control", "no-store");
-        reply_json(request, 200, &text);
-    }
-    buf_fini(&text);
+        json_put_text(p.j, user->name);
+    json_member_bool(p.j, "session", rights.has_session);
+    put_permissions(p.j, rights.permissions);
+    json_member_bool(p.j, "tenancy", api->options.tenancy);
+    put_tenants(p.j, user);
+    json_member_bool(p.j, "restricted", user != NULL && user->read_set_count > 0);
+    json_member_bool(p.j, "adminApi", api->options.admin);
+    json_object_close(p.j);
+    http_answer_also(request, "Cache-Control", "no-store");
+    json_page_send(&p, FOR_ANYTHING, OK);
 }
 
 static void
