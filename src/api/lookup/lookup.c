@@ -3,7 +3,7 @@
  * in Prometheus' API: in its envelope, on a query thread. Small answers are sent as one, large ones
  * as they come.
  */
-#include "api/lookup/lookup.h"
+#include "api/routes.h"
 
 #include <assert.h>
 

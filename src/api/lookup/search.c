@@ -11,7 +11,7 @@
  *
  * Invariant 1: at most `limit` results are written, and at most `batch_size` of them to a line.
  */
-#include "api/lookup/lookup.h"
+#include "api/routes.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* expression.c - /api/v1/format_query and /api/v1/parse_query: an expression in another form. */
-#include "api/query/query.h"
+#include "api/routes.h"
 
 #include "api/answer.h"
 #include "api/request/form.h"

@@ -2,7 +2,7 @@
 #ifndef API_QUERY_QUERIES_H
 #define API_QUERY_QUERIES_H
 
-#include "api/query/query.h"
+#include "api/routes.h"
 
 /* A query that runs. Its thread sets all fields but the first two before queries_begin(); memory
  * that it views stays until queries_end(). */

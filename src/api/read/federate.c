@@ -7,7 +7,7 @@
  * then each name is selected separately. Either way samples are written as they come, and sent in
  * pieces.
  */
-#include "api/read/read.h"
+#include "api/routes.h"
 
 #include "api/answer.h"
 #include "api/read/negotiate.h"

@@ -9,7 +9,7 @@
  * first byte: until then an error gets a status of its own, afterwards the connection is cut, or a
  * last frame reports the error to clients that asked for notices.
  */
-#include "api/read/read.h"
+#include "api/routes.h"
 
 #include <inttypes.h>
 #include <stdio.h>

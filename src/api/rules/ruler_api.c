@@ -12,7 +12,7 @@
  *
  * A name may have slashes, which are escaped in the path.
  */
-#include "api/rules/rules.h"
+#include "api/routes.h"
 
 #include "api/answer.h"
 #include "base/text/hex.h"

@@ -2,7 +2,7 @@
  * rules.c - /api/v1/rules, /api/v1/alerts and /api/v1/alertmanagers: parameters and answers like
  * those of Prometheus; the owner of the rules writes groups and alerts.
  */
-#include "api/rules/rules.h"
+#include "api/routes.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* deletions.c - receipts of deletions, and undoing them, with --web.enable-admin-api. */
-#include "api/status/status.h"
+#include "api/routes.h"
 
 #include <inttypes.h>
 #include <stdio.h>

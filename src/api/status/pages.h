@@ -12,15 +12,13 @@ void put_page_time(struct json *j, const char *key, int64_t t_ms);
 /* Reads an argument that is a whole number; if it is absent *ret stays as it is. ERR_INPUT. */
 MUST_CHECK enum err page_number(struct json_page *page, const char *name, int64_t *ret);
 
-/* Writes the value of the page about features. */
-void features_put(const struct api_options *options, const struct promql_features *chosen,
-                  struct json *j);
-
-/* usage_page.c */
-enum err metric_usage_page(struct json_page *page);
-
-/* status_log.c */
-enum err log_page(struct json_page *page);
+/* series_rules.c */
+/* Puts the members `retention` and `downsampling` of status/storage. */
+void put_series_rules(struct api *api, struct json *j);
+/* Puts an object; the context is a struct json. */
+struct rollup_facts;
+void put_resolution(void *json, const struct rollup_facts *facts);
+void put_series_rule_metrics(struct metric_sink *sink, struct tsdb *tsdb);
 
 /* status_store.c */
 enum err tsdb_page(struct json_page *page);

@@ -2,12 +2,13 @@
  * series_rules.c - rules of retention and of downsampling: what they have done and have still to
  * do, the resolutions that parts have, and, with --web.enable-admin-api, what other rules would do.
  */
-#include "model/series_rules.h"
+#include "api/routes.h"
+
 #include "api/answer.h"
 #include "api/status/pages.h"
-#include "api/status/status.h"
 #include "base/metric.h"
 #include "base/text/time_text.h"
+#include "model/series_rules.h"
 
 enum { LABEL_BYTES_MAX = 512 };
 

@@ -3,7 +3,7 @@
  * that writes the value of "data", and a row in `pages`. It is sent when it is complete, so it may
  * fail at any point.
  */
-#include "api/status/status.h"
+#include "api/routes.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +17,11 @@
 #include "api/answer.h"
 #include "api/request/read_request.h"
 #include "api/status/pages.h"
+#include "base/log_kept.h"
 #include "base/text/time_text.h"
+#include "model/usage.h"
 #include "promql/promql.h"
+#include "template/template.h"
 
 #define PROMETHEUS_VERSION "3.14.0" /* the version that the API follows */
 
@@ -245,14 +248,6 @@ build_info(struct json_page *p)
     return OK;
 }
 
-static enum err
-features_page(struct json_page *p)
-{
-    struct api_limits limits = api_limits_now(p->api);
-    features_put(&p->api->options, &limits.query.features, p->j);
-    return OK;
-}
-
 /* Describes the retention: "10y", "10y or 500GB". */
 struct retention {
     char time[32];
@@ -432,6 +427,248 @@ explain_write_page(struct json_page *p)
         .memory = &api->page_budget,
     };
     return api->options.trace_series(api->options.context, &question, p->j, &p->why);
+}
+
+/* --- features --------------------------------------------------------------------------------- */
+
+/*
+ * The page /api/v1/features: features of Prometheus, and whether they are enabled here. Names and
+ * categories are those of Prometheus 3.14; features of scraping (ways to find targets) are left
+ * out, as in a Prometheus built without them.
+ */
+struct feature {
+    const char *name;
+    bool on;
+};
+
+#define put_category(j, name, ...)                               \
+    put_features(j, name, (const struct feature[]){__VA_ARGS__}, \
+                 sizeof((const struct feature[]){__VA_ARGS__}) / sizeof(struct feature))
+
+static void
+put_features(struct json *j, const char *category, const struct feature *features, size_t count)
+{
+    json_member_object(j, category);
+    for (size_t i = 0; i < count; i++) {
+        json_member_bool(j, features[i].name, features[i].on);
+    }
+    json_object_close(j);
+}
+
+/* Functions of PromQL and of templates, all of which are always enabled. */
+static void
+put_words(struct json *j, const char *category, const char *(*word_at)(uint32_t n))
+{
+    const char *word;
+    json_member_object(j, category);
+    for (uint32_t i = 0; (word = word_at(i)) != NULL; i++) {
+        json_member_bool(j, word, true);
+    }
+    json_object_close(j);
+}
+
+static void
+put_promql(struct json *j, const struct promql_features *chosen)
+{
+    put_category(j, "promql", {"anchored", true}, {"at_modifier", true}, {"bool", true},
+                 {"by", true}, {"delayed_name_removal", chosen->delayed_name_removal},
+                 {"duration_expr", true}, {"fill", true}, {"fill_left", true}, {"fill_right", true},
+                 {"group_left", true}, {"group_right", true}, {"ignoring", true},
+                 {"negative_offset", true}, {"offset", true}, {"on", true},
+                 {"per_query_lookback_delta", true}, {"per_step_stats", true}, {"smoothed", true},
+                 {"subqueries", true}, {"type_and_unit_labels", chosen->type_and_unit_labels},
+                 {"use_start_timestamps", chosen->start_timestamps}, {"without", true});
+    put_words(j, "promql_functions", promql_function_word);
+    put_words(j, "promql_operators", promql_operator_word);
+}
+
+/* Writes the value of the page about features. */
+static enum err
+features_page(struct json_page *p)
+{
+    const struct api_options *options = &p->api->options;
+    struct api_limits limits = api_limits_now(p->api);
+    struct json *j = p->j;
+    json_object_open(j);
+    put_category(j, "api", {"admin", options->admin}, {"exclude_alerts", true},
+                 {"label_values_match", true}, {"lifecycle", options->lifecycle},
+                 {"openapi_3.1", false}, {"openapi_3.2", false}, {"otlp_write_receiver", false},
+                 {"query_stats", true}, {"query_warnings", true}, {"remote_write_receiver", true},
+                 {"search", options->stored}, {"search_fuzz_alg_jarowinkler", true},
+                 {"search_fuzz_alg_subsequence", true}, {"time_range_labels", true},
+                 {"time_range_series", true});
+    put_category(j, "otlp_receiver", {"delta_conversion", false},
+                 {"native_delta_ingestion", false});
+    put_category(j, "prometheus", {"agent_mode", !options->stored}, {"auto_reload_config", false},
+                 {"server_mode", options->stored}, {"stringlabels", false});
+    put_promql(j, &limits.query.features);
+    put_category(j, "rules", {"concurrent_rule_eval", options->rules != NULL},
+                 {"keep_firing_for", options->rules != NULL},
+                 {"query_offset", options->rules != NULL});
+    put_category(j, "scrape", {"extra_scrape_metrics", false},
+                 {"start_timestamp_zero_ingestion", false}, {"type_and_unit_labels", false});
+    put_words(j, "templating_functions", template_function_word);
+    put_category(j, "tsdb", {"delayed_compaction", false}, {"exemplar_storage", options->stored},
+                 {"isolation", true}, {"native_histograms", true}, {"st_storage", true},
+                 {"use_uncached_io", false}, {"xor2_encoding", false});
+    put_category(j, "ui", {"ui_v2", false}, {"ui_v3", false});
+    json_object_close(j);
+    return OK;
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+enum { LINES_DEFAULT = 500, LINES_MAX = 10000 };
+
+struct lines_wanted {
+    int64_t since_ms;
+    int64_t count; /* the newest ones */
+    unsigned level;
+};
+
+static const char *const levels[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
+
+static enum err
+read_level(struct json_page *p, struct lines_wanted *w)
+{
+    const char *text = http_argument(p->request, "level");
+    if (text == NULL || text[0] == '\0') return OK;
+    while (w->level < LOG_LEVEL_COUNT && strcmp(text, levels[w->level]) != 0) {
+        w->level++;
+    }
+    if (w->level < LOG_LEVEL_COUNT) return OK;
+    return why_set(&p->why, ERR_INPUT, "level must be debug, info, warn or error");
+}
+
+static enum err
+read_arguments_of_log(struct json_page *p, struct lines_wanted *w)
+{
+    const char *since = http_argument(p->request, "since");
+    enum err e = read_level(p, w);
+    if (e == OK) e = page_number(p, "limit", &w->count);
+    if (e == OK && (w->count < 1 || w->count > LINES_MAX))
+        e = why_set(&p->why, ERR_INPUT, "limit must be between 1 and %d", LINES_MAX);
+    if (e || since == NULL || since[0] == '\0' ||
+        time_parse_api(bytes_of_text(since), &w->since_ms))
+        return e;
+    return why_set(&p->why, ERR_INPUT, "since must be a time: RFC 3339 or Unix seconds");
+}
+
+static bool
+next_wanted(const struct lines_wanted *w, struct bytes *from, struct log_kept_line *ret)
+{
+    while (log_kept_next(from, ret)) {
+        if (ret->level >= w->level && ret->t_ms >= w->since_ms) return true;
+    }
+    return false;
+}
+
+static void
+put_line(struct json *j, const struct log_kept_line *line)
+{
+    char time[TIME_TEXT_BYTES];
+    json_object_open(j);
+    json_member_uint(j, "number", line->number);
+    json_member_text(j, "time", time_print(line->t_ms, time));
+    json_member_text(j, "level", levels[line->level]);
+    json_member_bytes(j, "line", line->text);
+    json_object_close(j);
+}
+
+static enum err
+log_page(struct json_page *p)
+{
+    struct lines_wanted w = {.since_ms = INT64_MIN, .count = LINES_DEFAULT};
+    struct log_kept_line line;
+    struct buf copy;
+    uint64_t found = 0, most;
+    enum err e = read_arguments_of_log(p, &w);
+    if (e) return e;
+    buf_init(&copy, &p->api->page_budget, LOG_KEPT_BYTES_MAX);
+    e = why_set(&p->why, log_kept_copy(&copy), "not enough memory for the log");
+    for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line);) {
+        found++;
+    }
+    most = (uint64_t)w.count;
+    json_object_open(p->j);
+    json_member_uint(p->j, "leftOff", found > most ? found - most : 0);
+    json_member_array(p->j, "lines");
+    for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line); found--) {
+        if (found <= most) put_line(p->j, &line);
+    }
+    json_array_close(p->j);
+    json_object_close(p->j);
+    buf_fini(&copy);
+    return e;
+}
+
+/* --- use of metrics --------------------------------------------------------------------------- */
+
+enum { METRICS_SHOWN = 1000, METRICS_SHOWN_MAX = 100000 };
+
+static void
+put_time(struct json *j, const char *name, int64_t t_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    json_key(j, name);
+    json_put_raw(j, bytes_of(text, time_print_seconds(t_ms, text)));
+}
+
+static void
+put_metric(struct json *j, const struct metric_usage *m)
+{
+    json_object_open(j);
+    json_member_bytes(j, "metric", m->metric);
+    json_member_uint(j, "queries", m->counts[USAGE_QUERY]);
+    json_member_uint(j, "rules", m->counts[USAGE_RULE]);
+    json_member_uint(j, "lookups", m->counts[USAGE_LOOKUP]);
+    put_time(j, "last", m->last_ms);
+    json_object_close(j);
+}
+
+/* Writes the metrics, or only the one of this name, unless it is NULL. */
+static void
+put_list(struct json *j, const struct usage_list *list, const char *metric, uint32_t limit)
+{
+    uint32_t shown = 0, left_off = 0;
+    json_object_open(j);
+    put_time(j, "begun", list->begun_ms);
+    put_time(j, "since", list->since_ms);
+    json_member_bool(j, "exact", list->since_ms == list->begun_ms);
+    json_member_array(j, "metrics");
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct metric_usage *m = &list->metrics[i];
+        if (metric != NULL && !bytes_equal_text(m->metric, metric)) continue;
+        if (shown < limit) {
+            put_metric(j, m);
+            shown++;
+        } else {
+            left_off++;
+        }
+    }
+    json_array_close(j);
+    json_member_uint(j, "leftOff", left_off);
+    json_object_close(j);
+}
+
+static enum err
+metric_usage_page(struct json_page *p)
+{
+    const char *metric = http_argument(p->request, "metric");
+    int64_t limit = METRICS_SHOWN;
+    if (page_number(p, "limit", &limit) || limit < 1) {
+        return why_set(&p->why, ERR_INPUT, "limit must be a positive number");
+    }
+    if (limit > METRICS_SHOWN_MAX) {
+        return why_set(&p->why, ERR_INPUT, "limit must not exceed %d", METRICS_SHOWN_MAX);
+    }
+    struct usage_list list;
+    struct arena arena;
+    arena_init(&arena, &p->api->page_budget, 0, 0);
+    enum err e = usage_list(p->api->options.usage, p->tenant, &arena, &list);
+    if (e == OK) put_list(p->j, &list, metric, (uint32_t)limit);
+    arena_fini(&arena);
+    return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */

@@ -2,13 +2,14 @@
  * status_store.c - pages about the store: status/tsdb and status/tsdb/blocks like Prometheus',
  * status/storage by partitions.
  */
+#include "api/routes.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "api/status/pages.h"
-#include "api/status/status.h"
 #include "model/selector.h"
 
 enum { TOP_COUNT = 10, TOP_COUNT_MAX = 10000, ULID_BYTES = 26 };

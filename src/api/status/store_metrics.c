@@ -1,7 +1,8 @@
 /* store_metrics.c - metrics of ledger, log, head, parts, memory and HTTP. */
+#include "api/routes.h"
+
 #include "api/queues.h"
-#include "api/status/status.h"
-#include "api/write/write.h"
+#include "api/status/pages.h"
 #include "model/usage.h"
 
 #define COUNTER METRIC_KIND_COUNTER

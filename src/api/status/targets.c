@@ -3,7 +3,7 @@
  * answers are well-formed and empty, as clients of the API expect them, and it refuses the same
  * parameters.
  */
-#include "api/status/status.h"
+#include "api/routes.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* pages.c - see pages.h. */
-#include "api/web/pages.h"
+/* pages.c - the web page: its document, and the files that it loads. */
+#include "api/routes.h"
 
 #include <assert.h>
 

@@ -1,8 +1,9 @@
 /*
- * session.c - see session.h. The gate (auth/gate.h) has judged the credentials of each request,
- * also of one that begins a session: it has a password or a token in the header Authorization.
+ * session.c - the sender of a request, and sessions of browsers. The gate (auth/gate.h) has judged
+ * the credentials of each request, also of one that begins a session: it has a password or a token
+ * in the header Authorization.
  */
-#include "api/web/session.h"
+#include "api/routes.h"
 
 #include "api/answer.h"
 

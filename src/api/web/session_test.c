@@ -1,5 +1,5 @@
 /* session_test.c - /api/v1/session: who is signed in, and the cookie; the gate is a double. */
-#include "api/web/session.h"
+#include "api/routes.h"
 
 #include "auth/gate.h"
 #include "lib/api/api_asked.h"

@@ -25,7 +25,7 @@
  * 6. `handed_count` is the number of HANDED_OVER writes. Each keeps nothing of its request's
  * memory, and may be answered from the moment when hand_over() is called.
  */
-#include "api/write/write.h"
+#include "api/routes.h"
 
 #include <assert.h>
 #include <inttypes.h>
