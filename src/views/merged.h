@@ -24,4 +24,13 @@ enum { MERGED_VIEWS_MAX = 65 }; /* the embedded store and the sources */
 MUST_CHECK enum err merged_view_new(struct view *const *views, uint32_t count,
                                     struct budget *budget, struct view **ret_view, struct why *why);
 
+/*
+ * Merges sets of series as they are read; private to views/. The next series is the least of the
+ * next series of the sets. A series that several sets have is one series, for which the first set's
+ * samples win. The sets, at least one, are taken, also on an error. Threads: one. ERR_NOMEM.
+ */
+MUST_CHECK enum err merged_set_new(struct series_set *const *sets, uint32_t count,
+                                   struct budget *budget, struct series_set **ret_set,
+                                   struct why *why);
+
 #endif

@@ -1,30 +1,71 @@
 /*
- * replicas.c - see replicas.h: the view, and all but its series with samples.
+ * replicas.c - see replicas.h. Names, values and metadata are forwarded, but for those of replica
+ * labels. Sets of labels and exemplars are gathered and sorted, since their order differs without
+ * these labels.
  *
- * Names, values and metadata are forwarded, but for those of replica labels. Sets of labels and
- * exemplars are gathered and sorted, since their order differs without these labels.
+ * Without these labels the order differs, and all series of one replica may come between a series
+ * and that of the next replica, if the label comes early. To keep memory small, a first pass over
+ * the labels finds the combinations of values of replica labels. Then the view below is asked once
+ * for each of them: a strand. Its series come in the order of the answer, so strands are merged as
+ * they are read, with one batch of each.
  *
- * The invariants are those of replicas_private.h.
+ * Some series are late: in a strand they would come after one that is greater without the labels.
+ * Take A, which is the beginning of B, whose next label comes before a replica label:
+ *
+ *     {job="x", n="1", replica="a"}  {job="x", replica="a"}   ->   {job="x"}  {job="x", n="1"}
+ *
+ * The first pass keeps the labels of such series, which are rare, and of those whose combination is
+ * one too many. Each of them is selected when its turn comes.
+ *
+ * If the view below is not of one moment, new series may be in the answer.
+ *
+ * Invariants:
+ *
+ * 1. Names of replica labels are in order, each once, at least one.
+ * 2. A view is freed with its last reference; its sets have one each.
+ * 3. Combinations are at most STRANDS_MAX, in the order of their labels, as strands are.
+ * 4. Keys are in order: by the labels without the replica's, then by the replica's.
+ * 5. The present series has at least one strand that is READ, and `merge` has exactly those, in the
+ *    order of their replica labels.
+ * 6. Matchers live as long as the sets that use them.
  */
 #include "views/replicas.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/warnings.h"
 #include "model/labels.h"
+#include "model/thinned.h"
 #include "views/gather.h"
 #include "views/replica_merge.h"
-#include "views/replicas_private.h"
+
+enum { REPLICAS_LABEL_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct replicas_view {
+    struct view view; /* first: callers get it */
+    struct view_ops ops;
+    struct view *inner;
+    struct budget *budget;
+    _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
+    struct arena arena;          /* has the names */
+    struct bytes names[REPLICA_LABELS_MAX]; /* in order, each once */
+    uint32_t name_count;
+};
 
 enum { GATHERED_AT_ONCE = 4096 }; /* sets of labels, before equal ones become one */
 
-enum err
+static enum err
 replicas_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-struct budget *
+/* Returns the budget that pays for a request: its own, else that of its control, else the view's.
+ */
+static struct budget *
 replicas_budget(const struct replicas_view *v, const struct query_request *request)
 {
     if (request->budget != NULL) return request->budget;
@@ -40,8 +81,10 @@ is_replica_label(const struct replicas_view *v, struct bytes name)
     return false;
 }
 
-/* Both labels and names are in order. Bytes between two dropped labels are copied as they are. */
-void
+/* Splits the labels of a series into those of its replica and the rest, both as labels. Lack of
+ * memory shows in the buffers. Both labels and names are in order. Bytes between two dropped labels
+ * are copied as they are. */
+static void
 replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *rest,
                struct buf *dropped)
 {
@@ -62,6 +105,700 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
         from = c.at;
     }
     buf_put(rest, from, labels.size - (size_t)(from - labels.at));
+}
+
+static void
+replicas_view_unref(struct replicas_view *v)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 2 */
+    if (before > 1) return;
+    view_free(v->inner);
+    arena_fini(&v->arena);
+    mem_free(v->budget, v, sizeof *v);
+}
+
+/* --- series with their samples ---------------------------------------------------------------- */
+
+enum { STRANDS_MAX = 64 };
+
+/* The control of a question that is asked several times below. */
+struct replicas_control {
+    struct query_control below;  /* counts reads first */
+    struct query_control *above; /* the question's; NULL: unlimited */
+};
+
+/* A series that is selected alone, identified by its labels. */
+struct replica_key {
+    struct bytes rest;
+    struct bytes dropped;
+};
+
+/* One of the sets that are merged: the series of a combination, or a late one. */
+struct strand {
+    struct series_set *set;
+    struct bytes dropped; /* the values of all replica labels */
+    struct buf labels;    /* labels of its series, or of the last one, without `dropped` */
+    enum {
+        STRAND_UNREAD,  /* its first series is to be read */
+        STRAND_WAITING, /* its series is a later one of the answer */
+        STRAND_READ,    /* its series is the present one of the answer */
+        STRAND_ENDED,
+    } state;
+};
+
+struct replicas_set {
+    struct series_set set; /* first: callers get it */
+    struct replicas_view *view;
+    struct budget *budget;
+    struct arena arena; /* has labels, and the copies of hints */
+    struct replicas_control control;
+    struct query_request request; /* template of requests below */
+    struct query_hints wanted;    /* the wanted shard, and from_labels */
+    struct strand *strands;       /* one for each combination */
+    uint32_t strand_count, strand_capacity;
+    struct replica_key *keys;
+    size_t key_count, key_capacity, next_key;
+    struct strand *late; /* of the present series */
+    uint32_t late_count, late_capacity;
+    struct matcher **matchers; /* first those of the strands */
+    uint32_t matcher_count, matcher_capacity, strand_matcher_count;
+    struct buf rest, dropped;   /* of the series that is looked at */
+    struct replica_merge merge; /* merge of the current series */
+    struct series_cost ended;   /* spent by sets that were freed */
+    uint64_t series_seen;       /* series that were not skipped */
+    struct warnings warnings;   /* of sets that were freed */
+};
+
+/* --- accounting ------------------------------------------------------------------------------- */
+
+static bool
+must_end(void *context)
+{
+    struct why why;
+    return query_control_check(context, &why) != OK;
+}
+
+/* `limited`: all limits of the question apply to this pass alone. */
+static void
+control_begin(struct replicas_control *c, struct query_control *above, bool limited)
+{
+    c->above = above;
+    if (above == NULL) return;
+    struct query_control *below = &c->below;
+    below->env = above->env;
+    below->deadline_ns = above->deadline_ns;
+    below->all_canceled = &above->canceled;
+    if (above->env != NULL) { /* also checks the client and the deadline now and then */
+        below->is_gone = must_end;
+        below->gone_context = above;
+    }
+    below->budget = above->budget;
+    below->names = above->names;
+    if (limited) {
+        below->series_max = above->series_max;
+        below->samples_max = above->samples_max;
+        below->bytes_max = above->bytes_max;
+    } else {
+        below->left_out = above->left_out;
+    }
+}
+
+/* Returns the control for requests below; may be NULL. */
+static struct query_control *
+control_below(struct replicas_control *c)
+{
+    return c->above == NULL ? NULL : &c->below;
+}
+
+/* Translates the result of a request: if it was canceled, the control above has the reason. */
+static enum err
+control_result(struct replicas_control *c, enum err e, struct why *why)
+{
+    enum err ended = e == ERR_CANCELED ? query_control_check(c->above, why) : OK;
+    return ended ? ended : e;
+}
+
+/* Passes the counts of reads on to the question's control. `e`: result of a call below. */
+static enum err
+account(struct replicas_set *s, enum err e, struct why *why)
+{
+    struct query_control *below = &s->control.below, *above = s->control.above;
+    if (above == NULL) return e;
+    thinned_pass(below, above);
+    uint64_t bytes = atomic_exchange_explicit(&below->bytes_seen, 0, memory_order_relaxed);
+    uint64_t samples = atomic_exchange_explicit(&below->samples_seen, 0, memory_order_relaxed);
+    if (e) return control_result(&s->control, e, why);
+    if (bytes > 0) e = query_control_add_bytes(above, bytes, why);
+    return e || samples == 0 ? e : query_control_add_samples(above, samples, why);
+}
+
+/* Counts a series that is not skipped. */
+static enum err
+account_series(struct replicas_set *s, struct why *why)
+{
+    s->series_seen++;
+    return query_control_add_series(s->control.above, why);
+}
+
+/* Adds the warnings of a set, each once. */
+static enum err
+take_warnings(struct replicas_set *s, struct series_set *of, struct why *why)
+{
+    const char *sentence;
+    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
+        struct why place;
+        (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
+        if (warnings_add(&s->warnings, &place)) return replicas_no_memory(why);
+    }
+    return OK;
+}
+
+/* --- the first pass --------------------------------------------------------------------------- */
+
+/* Splits the labels of a series. *ret_wanted: it is in the wanted shard, and not before
+ * from_labels. */
+static enum err
+split(struct replicas_set *s, struct bytes labels, bool *ret_wanted, struct why *why)
+{
+    const struct bytes from = s->wanted.from_labels;
+    replicas_split(s->view, labels, &s->rest, &s->dropped);
+    if (buf_error(&s->rest) || buf_error(&s->dropped)) return replicas_no_memory(why);
+    *ret_wanted = query_hints_want(&s->wanted, buf_bytes(&s->rest)) &&
+                  (from.size == 0 || labels_compare(buf_bytes(&s->rest), from) >= 0);
+    return OK;
+}
+
+/* Returns the strand of a combination. NULL: there are too many, or there is no memory. */
+static struct strand *
+find_strand(struct replicas_set *s, struct bytes dropped, bool *ret_lost)
+{
+    for (uint32_t i = 0; i < s->strand_count; i++) {
+        if (bytes_equal(s->strands[i].dropped, dropped)) return &s->strands[i];
+    }
+    assert(s->strand_count <= STRANDS_MAX); /* invariant 3 */
+    if (s->strand_count == STRANDS_MAX) return NULL;
+    struct bytes copy = dropped.size == 0 ? bytes_of("", 0) : arena_copy(&s->arena, dropped);
+    *ret_lost = copy.at == NULL ||
+                !array_reserve(s->budget, &s->strands, &s->strand_capacity, s->strand_count + 1);
+    if (*ret_lost) return NULL;
+    struct strand *st = &s->strands[s->strand_count++];
+    *st = (struct strand){.dropped = copy};
+    buf_init(&st->labels, s->budget, REPLICAS_LABEL_BYTES_MAX);
+    return st;
+}
+
+/* Adds a series to its combination, or to the keys. */
+static enum err
+add_series(struct replicas_set *s)
+{
+    bool lost = false;
+    struct bytes rest = buf_bytes(&s->rest), dropped = buf_bytes(&s->dropped);
+    struct strand *st = find_strand(s, dropped, &lost);
+    if (lost) return ERR_NOMEM;
+    if (st != NULL &&
+        (st->state == STRAND_UNREAD || labels_compare(rest, buf_bytes(&st->labels)) > 0)) {
+        st->state = STRAND_WAITING;
+        buf_clear(&st->labels);
+        buf_put_bytes(&st->labels, rest);
+        return buf_error(&st->labels);
+    }
+    if (!array_reserve(s->budget, &s->keys, &s->key_capacity, s->key_count + 1)) return ERR_NOMEM;
+    struct replica_key *key = &s->keys[s->key_count];
+    *key = (struct replica_key){arena_copy(&s->arena, rest), arena_copy(&s->arena, dropped)};
+    if (key->rest.at == NULL || key->dropped.at == NULL) return ERR_NOMEM;
+    s->key_count++;
+    return OK;
+}
+
+static int
+compare_strands(const void *a, const void *b)
+{
+    return labels_compare(((const struct strand *)a)->dropped, ((const struct strand *)b)->dropped);
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+    const struct replica_key *left = a, *right = b;
+    int order = labels_compare(left->rest, right->rest);
+    return order != 0 ? order : labels_compare(left->dropped, right->dropped);
+}
+
+/* Reads the labels of all wanted series; makes the strands, without sets, and the keys. */
+static enum err
+scan(struct replicas_set *s, const struct query_request *below, struct why *why)
+{
+    struct replicas_control control = {.above = NULL};
+    struct query_request request = *below;
+    struct series_set *set = NULL;
+    control_begin(&control, request.control, true);
+    request.control = control_below(&control);
+    request.hints.labels_only = true;
+    enum err e = view_select(s->view->inner, &request, &set, why);
+    while (e == OK) {
+        struct bytes labels;
+        bool wanted;
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        e = split(s, labels, &wanted, why);
+        if (e == OK && wanted && add_series(s)) e = replicas_no_memory(why);
+    }
+    if (e == OK) e = take_warnings(s, set, why);
+    series_set_free(set);
+    if (s->strand_count > 1)
+        qsort(s->strands, s->strand_count, sizeof *s->strands, compare_strands); /* invariant 3 */
+    if (s->key_count > 1) qsort(s->keys, s->key_count, sizeof *s->keys, compare_keys);
+    for (uint32_t i = 0; i < s->strand_count; i++) {
+        s->strands[i].state = STRAND_UNREAD;
+        buf_clear(&s->strands[i].labels);
+    }
+    return control_result(&control, e, why);
+}
+
+/* --- strands ---------------------------------------------------------------------------------- */
+
+static void
+strand_fini(struct replicas_set *s, struct strand *st)
+{
+    struct series_cost spent;
+    if (st->set != NULL && series_set_spent(st->set, &spent)) series_cost_add(&s->ended, &spent);
+    series_set_free(st->set);
+    buf_fini(&st->labels);
+}
+
+static void
+free_matchers(struct replicas_set *s, uint32_t kept)
+{
+    while (s->matcher_count > kept) {
+        matcher_free(s->matchers[--s->matcher_count]);
+    }
+}
+
+static void
+drop_late(struct replicas_set *s)
+{
+    while (s->late_count > 0) {
+        strand_fini(s, &s->late[--s->late_count]);
+    }
+    free_matchers(s, s->strand_matcher_count); /* invariant 6 */
+}
+
+static enum err
+end_late(struct replicas_set *s, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < s->late_count && e == OK; i++) {
+        e = take_warnings(s, s->late[i].set, why);
+    }
+    drop_late(s);
+    return e;
+}
+
+static void
+drop_strands(struct replicas_set *s)
+{
+    while (s->strand_count > 0) {
+        strand_fini(s, &s->strands[--s->strand_count]);
+    }
+    free_matchers(s, 0);
+    s->strand_matcher_count = 0;
+}
+
+static enum err
+end_strands(struct replicas_set *s, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < s->strand_count && e == OK; i++) {
+        e = take_warnings(s, s->strands[i].set, why);
+    }
+    drop_strands(s);
+    return e;
+}
+
+/* Says whether a series of a strand is late. ERR_AGAIN: it was not when the first pass saw it. */
+static enum err
+is_late(const struct replicas_set *s, const struct strand *st, bool *ret, struct why *why)
+{
+    const struct replica_key key = {buf_bytes(&s->rest), buf_bytes(&s->dropped)};
+    *ret = st->state != STRAND_UNREAD && labels_compare(key.rest, buf_bytes(&st->labels)) <= 0;
+    if (!*ret || bsearch(&key, s->keys, s->key_count, sizeof key, compare_keys) != NULL) return OK;
+    return why_set(why, ERR_AGAIN, "series of a source changed while they were read: try again");
+}
+
+/* Reads a strand's next series; they are in the order of the answer. */
+static enum err
+strand_advance(struct replicas_set *s, struct strand *st, struct why *why)
+{
+    for (;;) {
+        struct bytes labels;
+        bool wanted, late = false;
+        enum err e = account(s, series_set_next(st->set, &labels, why), why);
+        if (e == OK && labels.at == NULL) {
+            st->state = STRAND_ENDED;
+            return OK;
+        }
+        if (e == OK) e = split(s, labels, &wanted, why);
+        if (e) return e;
+        if (!wanted || !bytes_equal(buf_bytes(&s->dropped), st->dropped)) continue;
+        e = is_late(s, st, &late, why);
+        if (e) return e;
+        if (late) continue;
+        buf_clear(&st->labels);
+        buf_put_bytes(&st->labels, buf_bytes(&s->rest));
+        st->state = STRAND_WAITING;
+        return buf_error(&st->labels) ? replicas_no_memory(why) : account_series(s, why);
+    }
+}
+
+/* Adds a matcher of a label. The matchers may select other series, too. */
+static enum err
+put_matcher(struct replicas_set *s, const struct label *label, struct matcher **matchers,
+            uint32_t *count, struct why *why)
+{
+    struct matcher *m;
+    if (!array_reserve(s->budget, &s->matchers, &s->matcher_capacity, s->matcher_count + 1)) {
+        return replicas_no_memory(why);
+    }
+    enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &m, why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the other matchers suffice */
+    if (e) return e;
+    s->matchers[s->matcher_count++] = m;
+    matchers[(*count)++] = m;
+    return OK;
+}
+
+/* Copies the request's sets into `arena`, each with these matchers, too. */
+static enum err
+extend_sets(const struct query_request *request, struct matcher **more, uint32_t more_count,
+            struct arena *arena, struct matcher_set **ret)
+{
+    uint32_t count = request->set_count == 0 ? 1 : request->set_count;
+    struct matcher_set *sets = arena_new(arena, count * sizeof *sets);
+    if (sets == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        struct matcher_set from = request->set_count == 0 ? sets[i] : request->sets[i];
+        struct matcher **all = arena_alloc(arena, (from.count + more_count) * sizeof *all);
+        if (all == NULL) return ERR_NOMEM;
+        if (from.count > 0) memcpy(all, from.matchers, from.count * sizeof *all);
+        memcpy(all + from.count, more, more_count * sizeof *all);
+        sets[i] = (struct matcher_set){all, from.count + more_count};
+    }
+    *ret = sets;
+    return OK;
+}
+
+static enum err
+open_strand(struct replicas_set *s, struct strand *st, struct why *why)
+{
+    struct matcher *more[REPLICA_LABELS_MAX];
+    struct query_request request = s->request;
+    struct matcher_set *sets = NULL;
+    struct arena arena;
+    uint32_t count = 0;
+    enum err e = OK;
+    bool alone = s->strand_count == 1 && s->key_count == 0; /* matchers would select all */
+    arena_init(&arena, s->budget, 0, 0);
+    for (uint32_t i = 0; i < s->view->name_count && e == OK && !alone; i++) {
+        struct label label = {s->view->names[i], labels_get(st->dropped, s->view->names[i])};
+        e = put_matcher(s, &label, more, &count, why);
+    }
+    if (e == OK && count > 0) {
+        e = extend_sets(&s->request, more, count, &arena, &sets);
+        if (e) e = replicas_no_memory(why);
+        request.sets = sets;
+        request.set_count = request.set_count == 0 ? 1 : request.set_count;
+    }
+    if (e == OK) e = account(s, view_select(s->view->inner, &request, &st->set, why), why);
+    arena_fini(&arena);
+    return e;
+}
+
+/* --- late series ------------------------------------------------------------------------------ */
+
+/* Finds the series among those that were selected. Only damage can hide it, with a warning. */
+static enum err
+find_key(struct replicas_set *s, struct strand *st, const struct replica_key *key, struct why *why)
+{
+    for (;;) {
+        struct bytes labels;
+        bool wanted;
+        enum err e = account(s, series_set_next(st->set, &labels, why), why);
+        if (e || labels.at == NULL) return e;
+        e = split(s, labels, &wanted, why);
+        if (e) return e;
+        bool is_it = bytes_equal(buf_bytes(&s->rest), key->rest) &&
+                     bytes_equal(buf_bytes(&s->dropped), key->dropped);
+        if (!is_it) continue;
+        st->state = STRAND_READ;
+        return account_series(s, why);
+    }
+}
+
+static enum err
+open_key(struct replicas_set *s, const struct replica_key *key, struct why *why)
+{
+    size_t room = (labels_count(key->rest) + s->view->name_count) * sizeof(struct matcher *);
+    struct matcher **matchers = mem_new(s->budget, room);
+    uint32_t count = 0;
+    if (matchers == NULL ||
+        !array_reserve(s->budget, &s->late, &s->late_capacity, s->late_count + 1)) {
+        mem_free(s->budget, matchers, room);
+        return replicas_no_memory(why);
+    }
+    struct strand *st = &s->late[s->late_count++];
+    *st = (struct strand){.dropped = key->dropped};
+    struct cursor c = cursor_of(key->rest);
+    enum err e = OK;
+    for (struct label label; e == OK && labels_next(&c, &label);) {
+        e = put_matcher(s, &label, matchers, &count, why);
+    }
+    for (uint32_t i = 0; i < s->view->name_count && e == OK; i++) {
+        struct label label = {s->view->names[i], labels_get(key->dropped, s->view->names[i])};
+        e = put_matcher(s, &label, matchers, &count, why);
+    }
+    struct matcher_set set = {matchers, count};
+    struct query_request request = s->request;
+    request.sets = &set;
+    request.set_count = 1;
+    if (e == OK) e = account(s, view_select(s->view->inner, &request, &st->set, why), why);
+    if (e) s->late_count--;
+    mem_free(s->budget, matchers, room);
+    return e ? e : find_key(s, st, key, why);
+}
+
+/* --- the set ---------------------------------------------------------------------------------- */
+
+/* Advances the strands, and finds the labels of the next series; `at` NULL after the last. */
+static enum err
+find_least(struct replicas_set *s, struct bytes *ret_labels, struct why *why)
+{
+    bool any = s->next_key < s->key_count;
+    struct bytes least = any ? s->keys[s->next_key].rest : bytes_of("", 0);
+    for (uint32_t i = 0; i < s->strand_count; i++) {
+        struct strand *st = &s->strands[i];
+        bool is_past = st->state == STRAND_READ || st->state == STRAND_UNREAD;
+        enum err e = is_past ? strand_advance(s, st, why) : OK;
+        if (e) return e;
+        if (st->state == STRAND_ENDED) continue;
+        if (!any || labels_compare(buf_bytes(&st->labels), least) < 0)
+            least = buf_bytes(&st->labels);
+        any = true;
+    }
+    if (least.size == 0) least = bytes_of("", 0); /* a series without labels */
+    *ret_labels = any ? least : bytes_of(NULL, 0);
+    return OK;
+}
+
+/* Opens the late ones of a series, and merges them with those of the strands: invariant 5. */
+static enum err
+begin_series(struct replicas_set *s, struct bytes labels, struct why *why)
+{
+    while (s->next_key < s->key_count && bytes_equal(s->keys[s->next_key].rest, labels)) {
+        enum err e = open_key(s, &s->keys[s->next_key++], why);
+        if (e) return e;
+    }
+    for (uint32_t i = 0, k = 0; i < s->strand_count || k < s->late_count;) {
+        bool is_late = k < s->late_count;
+        if (is_late && i < s->strand_count)
+            is_late = labels_compare(s->late[k].dropped, s->strands[i].dropped) < 0;
+        struct strand *st = is_late ? &s->late[k++] : &s->strands[i++];
+        if (st->state == STRAND_WAITING && bytes_equal(buf_bytes(&st->labels), labels))
+            st->state = STRAND_READ;
+        if (st->state == STRAND_READ && replica_merge_add(&s->merge, st))
+            return replicas_no_memory(why);
+    }
+    return OK;
+}
+
+static enum err
+replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct replicas_set *s = (struct replicas_set *)set;
+    enum err e;
+    replica_merge_clear(&s->merge);
+    do { /* damage may hide a late series */
+        e = end_late(s, why);
+        if (e == OK) e = find_least(s, ret_labels, why);
+        if (e == OK && ret_labels->at != NULL) e = begin_series(s, *ret_labels, why);
+    } while (e == OK && ret_labels->at != NULL && s->merge.count == 0);
+    if (e == OK && ret_labels->at == NULL) e = end_strands(s, why);
+    if (e) *ret_labels = bytes_of(NULL, 0);
+    return e;
+}
+
+static enum err
+strand_batch(void *from, struct sample_batch *ret_batch, struct why *why)
+{
+    return series_set_batch(((struct strand *)from)->set, ret_batch, why);
+}
+
+static enum err
+replicas_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct replicas_set *s = (struct replicas_set *)set;
+    return account(s, replica_merge_batch(&s->merge, ret_batch, why), why);
+}
+
+static const char *
+replicas_set_warning(struct series_set *set, uint32_t index)
+{
+    struct replicas_set *s = (struct replicas_set *)set;
+    const char *sentence;
+    for (uint32_t k = 0; (sentence = warnings_at(&s->warnings, k)) != NULL; k++) {
+        if (index-- == 0) return sentence;
+    }
+    for (uint32_t i = 0; i < s->strand_count + s->late_count; i++) {
+        uint32_t late = i - s->strand_count;
+        struct series_set *of = i < s->strand_count ? s->strands[i].set : s->late[late].set;
+        for (uint32_t k = 0; (sentence = series_set_warning(of, k)) != NULL; k++) {
+            if (index-- == 0) return sentence;
+        }
+    }
+    return NULL;
+}
+
+/* Estimates samples by the largest replica, since mostly one replica is read. */
+static struct series_cost
+replicas_set_cost(const struct series_set *set)
+{
+    const struct replicas_set *s = (const struct replicas_set *)set;
+    struct series_cost all = {.series = s->key_count};
+    for (uint32_t i = 0; i < s->strand_count; i++) {
+        struct series_cost one = series_set_cost(s->strands[i].set);
+        all.series += one.series;
+        if (one.samples > all.samples) all.samples = one.samples;
+        if (one.blocks > all.blocks) all.blocks = one.blocks;
+        if (one.bytes > all.bytes) all.bytes = one.bytes;
+        if (one.rollups > all.rollups) all.rollups = one.rollups;
+    }
+    return all;
+}
+
+static struct series_cost
+replicas_set_spent(const struct series_set *set)
+{
+    const struct replicas_set *s = (const struct replicas_set *)set;
+    struct series_cost all = s->ended, one;
+    for (uint32_t i = 0; i < s->strand_count; i++) {
+        if (series_set_spent(s->strands[i].set, &one)) series_cost_add(&all, &one);
+    }
+    for (uint32_t i = 0; i < s->late_count; i++) {
+        if (series_set_spent(s->late[i].set, &one)) series_cost_add(&all, &one);
+    }
+    all.series = s->series_seen;
+    return all;
+}
+
+static void
+replicas_set_free(struct series_set *set)
+{
+    struct replicas_set *s = (struct replicas_set *)set;
+    drop_late(s);
+    drop_strands(s);
+    array_free(s->budget, s->strands, s->strand_capacity);
+    array_free(s->budget, s->late, s->late_capacity);
+    array_free(s->budget, s->keys, s->key_capacity);
+    array_free(s->budget, s->matchers, s->matcher_capacity);
+    buf_fini(&s->rest);
+    buf_fini(&s->dropped);
+    replica_merge_fini(&s->merge);
+    warnings_fini(&s->warnings);
+    arena_fini(&s->arena);
+    replicas_view_unref(s->view);
+    mem_free(s->budget, s, sizeof *s);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* Makes the view below select the same shard, by passing the labels that do not count. */
+static void
+set_shard_below(const struct replicas_view *v, struct query_hints *h)
+{
+    if (h->shard_without_count > 0) h->shard_count = 0;
+    h->shard_without = v->names;
+    h->shard_without_count = v->name_count;
+}
+
+/* Runs the first pass, and makes the template of requests below, where labels differ. If there is
+ * only one strand, its series are those of the answer, sample by sample. */
+static enum err
+begin(struct replicas_set *s, const struct query_request *request, struct why *why)
+{
+    struct query_request below = *request;
+    below.chunks = false;
+    below.hints.limit = 0;
+    below.hints.summaries = 0;
+    below.hints.from_labels = bytes_of(NULL, 0);
+    set_shard_below(s->view, &below.hints);
+    s->wanted = request->hints;
+    enum err e = scan(s, &below, why);
+    /* Copies values that are used after the call. */
+    bool lost = query_hints_keep_shard(&request->hints, &s->arena, &s->wanted) != OK;
+    s->wanted.from_labels = arena_copy(&s->arena, request->hints.from_labels);
+    below.tenant = arena_copy(&s->arena, request->tenant);
+    lost |= below.tenant.at == NULL || s->wanted.from_labels.at == NULL;
+    below.control = control_below(&s->control);
+    if (s->key_count == 0 && s->strand_count == 1) {
+        below.chunks = request->chunks;
+        below.hints.summaries = request->hints.summaries;
+    }
+    s->request = below;
+    return e == OK && lost ? replicas_no_memory(why) : e;
+}
+
+/* Says whether no series has a replica label: the first pass has seen all of them, if the view is
+ * of one moment, as views with marks are. */
+static bool
+is_as_below(const struct replicas_set *s, const struct query_request *request)
+{
+    struct view_mark mark;
+    if (!view_has_mark(s->view->inner, &mark)) return false;
+    bool of_all = request->hints.shard_count < 2 || s->request.hints.shard_count > 1;
+    return of_all && request->hints.from_labels.size == 0 && s->key_count == 0 &&
+           s->strand_count == 1 && s->strands[0].dropped.size == 0;
+}
+
+static enum err
+replicas_select(struct replicas_view *view, const struct query_request *request,
+                struct series_set **ret_set, struct why *why)
+{
+    static const struct series_set_ops ops = {.next = replicas_set_next,
+                                              .batch = replicas_set_batch,
+                                              .warning = replicas_set_warning,
+                                              .cost = replicas_set_cost,
+                                              .spent = replicas_set_spent,
+                                              .free = replicas_set_free};
+    struct budget *budget = replicas_budget(view, request);
+    struct replicas_set *s = mem_new(budget, sizeof *s);
+    if (s == NULL) return replicas_no_memory(why);
+    s->set.ops = &ops;
+    s->view = view;
+    /* Relaxed: the caller has a reference, so that it cannot be the first. */
+    uint32_t before = atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    assert(before > 0); /* invariant 2 */
+    s->budget = budget;
+    arena_init(&s->arena, budget, 0, 0);
+    buf_init(&s->rest, budget, REPLICAS_LABEL_BYTES_MAX);
+    buf_init(&s->dropped, budget, REPLICAS_LABEL_BYTES_MAX);
+    warnings_init(&s->warnings, budget);
+    control_begin(&s->control, request->control, false);
+    replica_merge_init(&s->merge, strand_batch, request, budget);
+    enum err e = begin(s, request, why);
+    bool as_below = e == OK && is_as_below(s, request);
+    for (uint32_t i = 0; i < s->strand_count && e == OK && !as_below; i++) {
+        e = open_strand(s, &s->strands[i], why);
+    }
+    s->strand_matcher_count = s->matcher_count;
+    if (e == OK && !as_below) {
+        *ret_set = &s->set;
+        return OK;
+    }
+    replicas_set_free(&s->set);
+    if (e) return e;
+    struct query_request below = *request;
+    set_shard_below(view, &below.hints);
+    return view_select(view->inner, &below, ret_set, why);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -245,17 +982,6 @@ static bool
 concerns(const struct view *view, const struct query_request *request)
 {
     return view_concerns(((const struct replicas_view *)view)->inner, request);
-}
-
-void
-replicas_view_unref(struct replicas_view *v)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
-    assert(before > 0); /* invariant 2 */
-    if (before > 1) return;
-    view_free(v->inner);
-    arena_fini(&v->arena);
-    mem_free(v->budget, v, sizeof *v);
 }
 
 static void

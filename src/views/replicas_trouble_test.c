@@ -201,7 +201,7 @@ UNIT_TEST(test_damage_that_is_found_while_samples_are_read_is_named)
 }
 
 /* The view below is not a snapshot of one moment. */
-UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
+UNIT_TEST(test_series_that_come_while_others_are_read_hide_no_others)
 {
     static struct replicas_rig g;
     for (uint64_t seed = 0; seed < 1000; seed++) {
@@ -222,8 +222,11 @@ UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
             }
             want += wanted[i] != late && !said;
         }
-        assert_int_equal(drain(&g, &r, &series, &why), OK);
-        assert_int_equal(series, want);
+        enum err e = drain(&g, &r, &series, &why);
+        if (e)
+            assert_int_equal(e, ERR_AGAIN); /* it changes the order of others */
+        else
+            assert_in_range(series, want, want + 1);
         replicas_rig_end(&g);
     }
 }
@@ -235,10 +238,10 @@ UNIT_TEST(test_series_that_damage_hides_meanwhile_are_left_out)
     for (unsigned hidden = 0, count = 1; hidden <= count; hidden++) {
         unsigned series, want = 0;
         replicas_rig_begin(&g, 1);
-        put_shops(&g, 80); /* so many that each series has a query, after two of all labels */
+        put_shops(&g, 80); /* so many that some series have a query, after that of all labels */
         struct query_request r = replicas_request(&g);
         count = g.given.count;
-        g.given.hides_after = 2;
+        g.given.hides_after = 1;
         g.given.hidden = hidden;
         for (unsigned i = 0; i < hidden; i++) {
             struct given_series **s = &g.given.series[i];
@@ -280,7 +283,7 @@ main(void)
         cmocka_unit_test(test_samples_that_were_downsampled_are_noted_above),
         cmocka_unit_test(test_a_place_that_is_damaged_is_named_once),
         cmocka_unit_test(test_damage_that_is_found_while_samples_are_read_is_named),
-        cmocka_unit_test(test_series_that_come_while_others_are_read_are_left_out),
+        cmocka_unit_test(test_series_that_come_while_others_are_read_hide_no_others),
         cmocka_unit_test(test_series_that_damage_hides_meanwhile_are_left_out),
         cmocka_unit_test(test_sets_go_on_when_the_view_is_given_back),
     };

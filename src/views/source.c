@@ -15,7 +15,7 @@
 
 #include "base/warnings.h"
 #include "views/gather.h"
-#include "views/merged_set.h"
+#include "views/merged.h"
 
 struct source_view {
     struct view view; /* first: callers get it */

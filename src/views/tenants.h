@@ -23,6 +23,12 @@
 
 enum { TENANTS_AT_ONCE_MAX = 256 };
 
+/* What a series' own label of the name TENANT_LABEL is called. */
+#define ORIGINAL_LABEL "original___tenant_id__"
+
+/* Appends the labels of a series as they are in the answer. */
+void tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant);
+
 /* ERR_INPUT: a name is not a valid tenant name, or there are too many. */
 MUST_CHECK enum err tenants_check(struct bytes names, struct why *why);
 

@@ -14,7 +14,7 @@
 #include "lib/views/rolled_view.h"
 #include "model/histogram.h"
 #include "views/memory_store.h"
-#include "views/merged_set.h"
+#include "views/merged.h"
 #include "views/replica_merge.h"
 
 enum { SERIES = ANSWER_SERIES, HOUR_MS = ROLLED_COARSE_MS, MINUTE_MS = 60000 };

@@ -13,7 +13,7 @@
 #include "lib/seeds.h"
 #include "lib/views/rolled_view.h"
 #include "views/memory_store.h"
-#include "views/merged_set.h"
+#include "views/merged.h"
 #include "views/replica_merge.h"
 
 enum {
