@@ -1,14 +1,11 @@
 /*
  * admission.c - see admission.h.
  *
- * The thread looks at the facts of the files each LOOK_NS: inode, size, times. If some have changed
- * it rereads certificates, keys and CAs, and takes them over if all of them are good; a
- * half-written file is an error, logged once a minute, and the old ones stay in force. The same
- * holds for the secrets of access keys and for files with keys of tokens, which are read each time.
- * If the file for web.config.file has changed, it asks for a reload. Facts are looked at before the
- * files are read, and files that have changed are read once more at the next look: a second change
- * within a tick of the file system's clock leaves the facts as they are. Keys of tokens that have a
- * URL are fetched by another thread, which may have to wait.
+ * The thread reads the files each LOOK_NS: certificates, keys and CAs, the secrets of access keys,
+ * and files with keys of tokens. Those that differ are taken over if all of them are good; a
+ * half-written file is an error, logged once a minute, and the old ones stay in force. If the file
+ * for web.config.file has changed, it asks for a reload. Keys of tokens that have a URL are fetched
+ * by another thread, which may have to wait.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
@@ -74,10 +71,6 @@ struct admission {
     _Atomic bool reread_failed; /* relaxed */
     /* Relaxed. There are access keys; their files could not be read the last time. */
     _Atomic bool has_signing_keys, signing_keys_failed;
-
-    /* The thread's. */
-    uint64_t files_facts; /* hash of the facts at the last look */
-    bool is_unsettled;    /* the files had changed at the last look */
 };
 
 /* --- TLS of all listeners --------------------------------------------------------------------- */
@@ -161,38 +154,6 @@ hash_of_file(const char *path)
 }
 
 static void
-add_facts(struct admission *a, const char *path, uint64_t *hash)
-{
-    struct file_facts facts;
-    if (path == NULL || path[0] == '\0') return;
-    memset(&facts, 0, sizeof facts);
-    if (env_facts(a->env, path, &facts, NULL)) memset(&facts, 0, sizeof facts);
-    *hash = hash_bytes(bytes_of((const uint8_t *)&facts, sizeof facts), *hash);
-}
-
-/* Says whether files may have changed since the last look. */
-static bool
-have_files_changed(struct admission *a)
-{
-    uint64_t hash = 1;
-    lock_take(&a->files_lock);
-    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
-        const struct tls_server_settings *tls = &a->lists.listeners.items[i].tls;
-        add_facts(a, tls->cert_file, &hash);
-        add_facts(a, tls->key_file, &hash);
-        add_facts(a, tls->client_ca_file, &hash);
-    }
-    add_facts(a, a->web_config_file, &hash);
-    lock_drop(&a->files_lock);
-    bool has_changed = hash != a->files_facts, was_unsettled = a->is_unsettled;
-    a->files_facts = hash;
-    a->is_unsettled = has_changed;
-    /* A reread that failed for another reason than the files, such as memory, is repeated. */
-    return has_changed || was_unsettled ||
-           atomic_load_explicit(&a->reread_failed, memory_order_relaxed);
-}
-
-static void
 reread_certificates(struct admission *a)
 {
     static struct log_gate often;
@@ -226,20 +187,6 @@ use_users(struct admission *a, struct users *users)
     atomic_store_explicit(&a->signing_keys_failed, false, memory_order_relaxed);
 }
 
-static bool
-same_signing_keys(const struct users *a, const struct users *b)
-{
-    return signing_keys_equal(users_signing_keys(a), users_signing_keys(b));
-}
-
-static enum err
-make_users(struct admission *a, const struct user_list *list, struct users **ret_users,
-           struct why *why)
-{
-    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
-    return users_new(list, a->issuers, a->memory, ret_users, why);
-}
-
 /* Makes new users if a secret has changed. */
 static enum err
 reread_users(struct admission *a, bool *ret_changed, struct why *why)
@@ -248,7 +195,8 @@ reread_users(struct admission *a, bool *ret_changed, struct why *why)
     struct users *users = NULL;
     enum err e = signing_keys_read(&a->lists.users, a->memory, &keys, why);
     *ret_changed = e == OK && !signing_keys_equal(keys, users_signing_keys(a->users));
-    if (*ret_changed) e = make_users(a, &a->lists.users, &users, why);
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
+    if (*ret_changed) e = users_new(&a->lists.users, a->issuers, a->memory, &users, why);
     if (users != NULL) use_users(a, users);
     signing_keys_free(keys);
     return e;
@@ -290,7 +238,6 @@ run(void *context)
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
         issuers_reread_files(a->issuers);
         reread_signing_keys(a);
-        if (!have_files_changed(a)) continue;
         reread_certificates(a);
         look_at_web_config(a);
     }
@@ -448,7 +395,7 @@ admission_prepare(struct admission *a, const struct settings *settings,
     enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
     if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
     lock_take(&a->files_lock);
-    if (e == OK) e = make_users(a, &lists->users, &change->users, why);
+    if (e == OK) e = users_new(&lists->users, a->issuers, a->memory, &change->users, why);
     lock_drop(&a->files_lock);
     if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
     if (e)
@@ -475,8 +422,9 @@ admission_commit(struct admission_change *change)
     bool is_first = a->http == NULL;
     assert(!is_first || a->lists.listeners.count == 0); /* invariant 4 */
     lock_take(&a->files_lock);
-    bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users) ||
-                     !same_signing_keys(a->users, change->users);
+    bool has_users =
+        is_first || !access_users_equal(&a->lists.users, &change->lists->users) ||
+        !signing_keys_equal(users_signing_keys(a->users), users_signing_keys(change->users));
     if (has_users) {
         use_users(a, change->users);
         change->users = NULL;

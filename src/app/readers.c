@@ -13,6 +13,7 @@
 #include "app/readers.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "backend/source.h"
@@ -96,25 +97,6 @@ list_drop(struct source_list *list)
     mem_free(NULL, list, sizeof *list);
 }
 
-/* --- counts ----------------------------------------------------------------------------------- */
-
-/* NULL: no memory. */
-static struct counts *
-counts_new(void)
-{
-    struct counts *c = mem_new(NULL, sizeof *c);
-    if (c != NULL) lock_init(&c->lock, LOCK_RANK_LEAF);
-    return c;
-}
-
-static void
-counts_drop(struct counts *c)
-{
-    if (c == NULL || !drop_user(&c->users)) return;
-    lock_fini(&c->lock);
-    mem_free(NULL, c, sizeof *c);
-}
-
 /* --- a reader --------------------------------------------------------------------------------- */
 
 static void
@@ -129,7 +111,10 @@ reader_drop(void *owner)
     struct source_reader *r = owner;
     if (!drop_user(&r->users)) return;
     source_fini(&r->source);
-    counts_drop(r->counts);
+    if (r->counts != NULL && drop_user(&r->counts->users)) {
+        lock_fini(&r->counts->lock);
+        mem_free(NULL, r->counts, sizeof *r->counts);
+    }
     list_drop(r->list);
     mem_free(NULL, r, sizeof *r);
 }
@@ -172,7 +157,8 @@ make_reader(struct readers *all, struct source_list *list, const struct source_s
     r->list = list;
     r->settings = settings;
     r->env = all->options.env;
-    r->counts = before != NULL ? before->counts : counts_new();
+    r->counts = before != NULL ? before->counts : mem_new(NULL, sizeof *r->counts);
+    if (before == NULL && r->counts != NULL) lock_init(&r->counts->lock, LOCK_RANK_LEAF);
     enum err e = r->counts == NULL ? no_memory(why) : OK;
     if (e == OK) {
         add_user(&r->counts->users);
@@ -384,79 +370,87 @@ value_of(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* The counts of a source: metrics, and members of its status. */
+#define OF_REQUESTS(member) offsetof(struct counts, requests.member)
+#define OF_TALLY(member)    offsetof(struct counts, tally.member)
+static const struct {
+    const char *key, *name, *help;
+    size_t offset; /* of an _Atomic uint64_t in struct counts */
+    enum { OF_ALL, OF_ARCHIVES, OF_TIMESTREAM, OF_CACHES } sources;
+} numbers[] = {
+    {"requests", "firekeep_source_requests_total", "Requests sent to the source.",
+     OF_REQUESTS(requests), OF_ALL},
+    {"retries", "firekeep_source_retries_total", "Requests to the source that were sent again.",
+     OF_REQUESTS(repeats), OF_ALL},
+    {"receivedBytes", "firekeep_source_received_bytes_total",
+     "Bytes of responses of the source, as received.", OF_REQUESTS(bytes), OF_ALL},
+    {"queries", "firekeep_source_queries_total",
+     "Selectors and look-ups that the source was asked for.", OF_TALLY(questions), OF_ALL},
+    {"series", "firekeep_source_series_total", "Series read from the source.", OF_TALLY(series),
+     OF_ALL},
+    {"samples", "firekeep_source_samples_total", "Samples read from the source.", OF_TALLY(samples),
+     OF_ALL},
+    {"filteredSeries", "firekeep_source_filtered_series_total",
+     "Series that the source sent and that were not asked for.", OF_TALLY(filtered), OF_ALL},
+    {"failedQueries", "firekeep_source_failed_queries_total",
+     "Selectors and look-ups that the source did not answer.", OF_TALLY(failed), OF_ALL},
+    {"warnings", "firekeep_source_warnings_total",
+     "Failures of the source that became warnings (on_error: warn).", OF_TALLY(excused), OF_ALL},
+    {"listings", "firekeep_source_listings_total",
+     "Listings of objects, by page, that the source was asked for.", OF_REQUESTS(listings),
+     OF_ARCHIVES},
+    {"objectsRead", "firekeep_source_objects_read_total",
+     "Objects of the source that were read, in whole or in part.", OF_REQUESTS(objects_read),
+     OF_ARCHIVES},
+    {"objectsSkipped", "firekeep_source_objects_skipped_total",
+     "Objects of the source that the cache showed to be of no interest.",
+     OF_REQUESTS(objects_skipped), OF_ARCHIVES},
+    {"junkLines", "firekeep_source_junk_lines_total",
+     "Lines of the source that are not samples and were left out.", OF_REQUESTS(junk_lines),
+     OF_ARCHIVES},
+    {"scannedBytes", "firekeep_source_scanned_bytes_total",
+     "Bytes that the source scanned for queries, which it bills.", OF_REQUESTS(scanned_bytes),
+     OF_TIMESTREAM},
+    {"cacheHits", "firekeep_source_cache_hits_total", "Objects found in the cache of the source.",
+     OF_REQUESTS(cache_hits), OF_CACHES},
+    {"cacheMisses", "firekeep_source_cache_misses_total",
+     "Objects not found in the cache of the source.", OF_REQUESTS(cache_misses), OF_CACHES},
+};
+enum { NUMBERS = sizeof numbers / sizeof *numbers };
+
+/* Returns one of the numbers. False: sources of this kind do not have it. */
+static bool
+number_of(const struct source_reader *r, size_t i, uint64_t *ret)
+{
+    const bool has[] = {
+        [OF_ALL] = true,
+        [OF_ARCHIVES] = r->settings->type == SOURCE_ARCHIVE,
+        [OF_TIMESTREAM] = r->settings->type == SOURCE_TIMESTREAM,
+        [OF_CACHES] = r->settings->cache.path != NULL,
+    };
+    const void *at = (const char *)r->counts + numbers[i].offset;
+    *ret = value_of(at);
+    return has[numbers[i].sources];
+}
+
 static void
 collect_one(struct metric_sink *sink, const struct source_reader *r)
 {
     static const struct metric_family
-        requests = {"firekeep_source_requests_total", "Requests sent to the source.",
-                    METRIC_KIND_COUNTER},
         seconds = {"firekeep_source_request_seconds_total",
                    "Time from requests to the source until their responses began, in seconds.",
-                   METRIC_KIND_COUNTER},
-        retries = {"firekeep_source_retries_total", "Requests to the source that were sent again.",
-                   METRIC_KIND_COUNTER},
-        bytes = {"firekeep_source_received_bytes_total",
-                 "Bytes of responses of the source, as received.", METRIC_KIND_COUNTER},
-        questions = {"firekeep_source_queries_total",
-                     "Selectors and look-ups that the source was asked for.", METRIC_KIND_COUNTER},
-        series = {"firekeep_source_series_total", "Series read from the source.",
-                  METRIC_KIND_COUNTER},
-        samples = {"firekeep_source_samples_total", "Samples read from the source.",
-                   METRIC_KIND_COUNTER},
-        filtered = {"firekeep_source_filtered_series_total",
-                    "Series that the source sent and that were not asked for.",
-                    METRIC_KIND_COUNTER},
-        failed = {"firekeep_source_failed_queries_total",
-                  "Selectors and look-ups that the source did not answer.", METRIC_KIND_COUNTER},
-        warned = {"firekeep_source_warnings_total",
-                  "Failures of the source that became warnings (on_error: warn).",
-                  METRIC_KIND_COUNTER},
-        listings = {"firekeep_source_listings_total",
-                    "Listings of objects, by page, that the source was asked for.",
-                    METRIC_KIND_COUNTER},
-        read = {"firekeep_source_objects_read_total",
-                "Objects of the source that were read, in whole or in part.", METRIC_KIND_COUNTER},
-        skipped = {"firekeep_source_objects_skipped_total",
-                   "Objects of the source that the cache showed to be of no interest.",
-                   METRIC_KIND_COUNTER},
-        hits = {"firekeep_source_cache_hits_total", "Objects found in the cache of the source.",
-                METRIC_KIND_COUNTER},
-        misses = {"firekeep_source_cache_misses_total",
-                  "Objects not found in the cache of the source.", METRIC_KIND_COUNTER},
-        junk = {"firekeep_source_junk_lines_total",
-                "Lines of the source that are not samples and were left out.", METRIC_KIND_COUNTER},
-        scanned = {"firekeep_source_scanned_bytes_total",
-                   "Bytes that the source scanned for queries, which it bills.",
                    METRIC_KIND_COUNTER},
         errors = {"firekeep_source_errors_total",
                   "Selectors and look-ups that the source did not answer, by kind of failure.",
                   METRIC_KIND_COUNTER};
-    const struct source_counts *c = &r->counts->requests;
-    const struct source_tally *t = &r->counts->tally;
     struct metric_pair pairs[] = {{"source", bytes_of_text(r->settings->name)},
                                   {"kind", bytes_of_text("")}};
-    metric_put_u64(sink, &requests, pairs, 1, value_of(&c->requests));
-    metric_put_double(sink, &seconds, pairs, 1, (double)value_of(&c->requests_ns) / NS_PER_S);
-    metric_put_u64(sink, &retries, pairs, 1, value_of(&c->repeats));
-    metric_put_u64(sink, &bytes, pairs, 1, value_of(&c->bytes));
-    metric_put_u64(sink, &questions, pairs, 1, value_of(&t->questions));
-    metric_put_u64(sink, &series, pairs, 1, value_of(&t->series));
-    metric_put_u64(sink, &samples, pairs, 1, value_of(&t->samples));
-    metric_put_u64(sink, &filtered, pairs, 1, value_of(&t->filtered));
-    metric_put_u64(sink, &failed, pairs, 1, value_of(&t->failed));
-    metric_put_u64(sink, &warned, pairs, 1, value_of(&t->excused));
-    if (r->settings->type == SOURCE_ARCHIVE) {
-        metric_put_u64(sink, &listings, pairs, 1, value_of(&c->listings));
-        metric_put_u64(sink, &read, pairs, 1, value_of(&c->objects_read));
-        metric_put_u64(sink, &skipped, pairs, 1, value_of(&c->objects_skipped));
-        metric_put_u64(sink, &junk, pairs, 1, value_of(&c->junk_lines));
-    }
-    if (r->settings->type == SOURCE_TIMESTREAM) {
-        metric_put_u64(sink, &scanned, pairs, 1, value_of(&c->scanned_bytes));
-    }
-    if (r->settings->cache.path != NULL) {
-        metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
-        metric_put_u64(sink, &misses, pairs, 1, value_of(&c->cache_misses));
+    double waited_ns = (double)value_of(&r->counts->requests.requests_ns);
+    metric_put_double(sink, &seconds, pairs, 1, waited_ns / NS_PER_S);
+    for (size_t i = 0; i < NUMBERS; i++) {
+        struct metric_family family = {numbers[i].name, numbers[i].help, METRIC_KIND_COUNTER};
+        uint64_t value;
+        if (number_of(r, i, &value)) metric_put_u64(sink, &family, pairs, 1, value);
     }
     for (unsigned i = TROUBLE_UNSET + 1; i < TROUBLE_COUNT; i++) {
         pairs[1].value = bytes_of_text(trouble_word((enum trouble)i));
@@ -493,33 +487,13 @@ print_last_error(struct counts *c, struct json *j)
 static void
 print_one(const struct source_reader *r, struct json *j)
 {
-    const struct source_counts *c = &r->counts->requests;
-    const struct source_tally *t = &r->counts->tally;
     json_object_open(j);
     json_member_text(j, "name", r->settings->name);
     json_member_text(j, "type", source_type_word(r->settings->type));
     json_member_text(j, "onError", r->settings->on_error == ON_ERROR_WARN ? "warn" : "fail");
-    json_member_uint(j, "requests", value_of(&c->requests));
-    json_member_uint(j, "retries", value_of(&c->repeats));
-    json_member_uint(j, "receivedBytes", value_of(&c->bytes));
-    json_member_uint(j, "queries", value_of(&t->questions));
-    json_member_uint(j, "series", value_of(&t->series));
-    json_member_uint(j, "samples", value_of(&t->samples));
-    json_member_uint(j, "filteredSeries", value_of(&t->filtered));
-    json_member_uint(j, "failedQueries", value_of(&t->failed));
-    json_member_uint(j, "warnings", value_of(&t->excused));
-    if (r->settings->type == SOURCE_ARCHIVE) {
-        json_member_uint(j, "listings", value_of(&c->listings));
-        json_member_uint(j, "objectsRead", value_of(&c->objects_read));
-        json_member_uint(j, "objectsSkipped", value_of(&c->objects_skipped));
-        json_member_uint(j, "junkLines", value_of(&c->junk_lines));
-    }
-    if (r->settings->type == SOURCE_TIMESTREAM) {
-        json_member_uint(j, "scannedBytes", value_of(&c->scanned_bytes));
-    }
-    if (r->settings->cache.path != NULL) {
-        json_member_uint(j, "cacheHits", value_of(&c->cache_hits));
-        json_member_uint(j, "cacheMisses", value_of(&c->cache_misses));
+    for (size_t i = 0; i < NUMBERS; i++) {
+        uint64_t value;
+        if (number_of(r, i, &value)) json_member_uint(j, numbers[i].key, value);
     }
     json_key(j, "errors");
     json_object_open(j);

@@ -6,7 +6,6 @@
  *     of a multiple of the interval.
  *  2. `series` are those of the last scrape that was stored; one that failed leaves them, so that
  *     no marker is missing.
- *  3. A line has at most LABELS_MAX labels of its own, which leaves room for name, instance, job.
  */
 #include "app/self_scrape.h"
 
@@ -17,9 +16,10 @@
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "model/labels.h"
 #include "rules/group/kept_series.h"
-#include "wire/number.h"
 #include "wire/remote/remote_write_build.h"
+#include "wire/text/text_reader.h"
 
 enum { TEXT_BYTES_MAX = 256 << 20, LABELS_MAX = 16 };
 
@@ -40,130 +40,39 @@ struct self_scrape {
 
 /* --- the text --------------------------------------------------------------------------------- */
 
-/* A line of the text, parsed. */
-struct line {
-    struct label labels[LABELS_MAX + 4]; /* also __name__, instance and job */
-    uint32_t count;
-    struct arena arena; /* has the label values whose escapes were replaced */
+struct scraped {
+    const char *instance;
+    int64_t t_ms;
+    struct rw_build *build;
+    struct kept_series *seen;
     struct buf canonical;
 };
 
-static bool
-take_until(struct bytes *text, uint8_t end, struct bytes *ret)
-{
-    const uint8_t *at = text->size == 0 ? NULL : memchr(text->at, end, text->size);
-    if (at == NULL) return false;
-    *ret = bytes_of(text->at, (size_t)(at - text->at));
-    *text = bytes_of(at + 1, text->size - ret->size - 1);
-    return true;
-}
-
-/* A label's value up to its closing quote, which is taken. */
+/* Adds a sample, with the labels of the scrape. */
 static enum err
-take_value(struct line *l, struct bytes *text, struct bytes *ret)
+put(struct scraped *x, const struct label *labels, uint32_t count, uint64_t bits)
 {
-    size_t size = 0, from = 0;
-    uint8_t *to = arena_alloc(&l->arena, text->size + 1);
-    if (to == NULL) return ERR_NOMEM;
-    for (; from < text->size && text->at[from] != '"'; from++) {
-        uint8_t c = text->at[from];
-        if (c == '\\' && from + 1 < text->size) {
-            c = text->at[++from];
-            if (c == 'n') c = '\n';
-        }
-        to[size++] = c;
-    }
-    if (from == text->size) return ERR_INPUT;
-    *ret = bytes_of(to, size);
-    *text = bytes_of(text->at + from + 1, text->size - from - 1);
-    return OK;
-}
-
-/* name="value",...} */
-static enum err
-take_labels(struct line *l, struct bytes *text)
-{
-    for (;;) {
-        struct bytes name, value;
-        if (l->count == LABELS_MAX || !take_until(text, '=', &name)) return ERR_INPUT;
-        if (text->size == 0 || text->at[0] != '"') return ERR_INPUT;
-        *text = bytes_of(text->at + 1, text->size - 1);
-        enum err e = take_value(l, text, &value);
-        if (e) return e;
-        l->labels[l->count++] = (struct label){name, value};
-        if (text->size == 0) return ERR_INPUT;
-        uint8_t c = text->at[0];
-        *text = bytes_of(text->at + 1, text->size - 1);
-        if (c == '}') return OK;
-        if (c != ',') return ERR_INPUT;
-    }
-}
-
-static void
-add_label(struct line *l, const char *name, struct bytes value)
-{
-    assert(l->count < sizeof l->labels / sizeof *l->labels); /* invariant 3 */
-    l->labels[l->count++] = (struct label){bytes_of_text(name), value};
-}
-
-/* The canonical labels of a series: its name, the labels of the line, job and instance. */
-static enum err
-finish_labels(struct line *l, struct bytes name, const char *instance)
-{
-    static const struct labels_limits limits = {LABELS_MAX + 4, 1 << 16, 1 << 16};
-    assert(l->count <= LABELS_MAX); /* invariant 3 */
-    add_label(l, "__name__", name);
-    add_label(l, "instance", bytes_of_text(instance));
-    add_label(l, "job", bytes_of_text(JOB));
-    buf_clear(&l->canonical);
-    if (labels_build(l->labels, l->count, &limits, &l->canonical) != REJECT_NONE) return ERR_INPUT;
-    return buf_error(&l->canonical);
-}
-
-static enum err
-put(struct line *l, struct rw_build *build, struct kept_series *seen, int64_t t_ms, uint64_t bits)
-{
+    static const struct labels_limits limits = {LABELS_MAX + 2, 1 << 16, 1 << 16};
+    struct label all[LABELS_MAX + 2];
     bool is_new;
-    struct bytes labels = buf_bytes(&l->canonical);
-    rw_build_series(build, labels);
-    rw_build_float(build, t_ms, bits, 0);
-    return kept_series_add(seen, labels, &is_new);
-}
-
-/* name value, or name{...} value */
-static enum err
-put_line(struct line *l, struct bytes text, const char *instance, int64_t t_ms,
-         struct rw_build *build, struct kept_series *seen)
-{
-    size_t size = 0;
-    uint64_t bits;
-    enum err e = OK;
-    l->count = 0;
-    arena_reset(&l->arena);
-    while (size < text.size && text.at[size] != '{' && text.at[size] != ' ') {
-        size++;
-    }
-    if (size == 0 || size == text.size) return ERR_INPUT;
-    struct bytes name = bytes_of(text.at, size);
-    bool has_labels = text.at[size] == '{';
-    text = bytes_of(text.at + size + 1, text.size - size - 1);
-    if (has_labels) e = take_labels(l, &text);
-    if (e) return e;
-    if (has_labels && text.size > 0)
-        text = bytes_of(text.at + 1, text.size - 1); /* skips the blank */
-    if (!number_parse((const char *)text.at, text.size, &bits)) return ERR_INPUT;
-    e = finish_labels(l, name, instance);
-    return e ? e : put(l, build, seen, t_ms, bits);
+    if (count > LABELS_MAX) return ERR_INPUT;
+    memcpy(all, labels, count * sizeof *all);
+    all[count++] = (struct label){bytes_of_text("instance"), bytes_of_text(x->instance)};
+    all[count++] = (struct label){bytes_of_text("job"), bytes_of_text(JOB)};
+    buf_clear(&x->canonical);
+    if (labels_build(all, count, &limits, &x->canonical) != REJECT_NONE) return ERR_INPUT;
+    if (buf_error(&x->canonical)) return buf_error(&x->canonical);
+    rw_build_series(x->build, buf_bytes(&x->canonical));
+    rw_build_float(x->build, x->t_ms, bits, 0);
+    return kept_series_add(x->seen, buf_bytes(&x->canonical), &is_new);
 }
 
 /* Adds a sample of the scrape itself, such as `up`. */
 static enum err
-put_own(struct line *l, const char *name, const char *instance, int64_t t_ms, double value,
-        struct rw_build *build, struct kept_series *seen)
+put_own(struct scraped *x, const char *name, double value)
 {
-    l->count = 0;
-    enum err e = finish_labels(l, bytes_of_text(name), instance);
-    return e ? e : put(l, build, seen, t_ms, double_bits(value));
+    struct label label = {bytes_of_text("__name__"), bytes_of_text(name)};
+    return put(x, &label, 1, double_bits(value));
 }
 
 void
@@ -173,95 +82,44 @@ self_scrape_name(const char *host, unsigned port, char *to, size_t to_size)
     snprintf(to, to_size, is_v6 ? "[%s]:%u" : "%s:%u", host[0] == '\0' ? "localhost" : host, port);
 }
 
+static void
+put_metadata(const struct text_item *item, struct buf *to)
+{
+    if (item->has_metadata)
+        rw_build_metadata_v1(to, item->family, item->type, item->help, item->unit);
+}
+
 enum err
 self_scrape_put(struct bytes text, const char *instance, int64_t t_ms, struct rw_build *build,
-                struct kept_series *seen, uint64_t *ret_samples)
+                struct kept_series *seen, struct buf *metadata, uint64_t *ret_samples)
 {
-    struct line l = {.count = 0};
-    struct bytes line;
-    enum err e = OK;
+    struct scraped x = {instance, t_ms, build, seen, .canonical = {NULL}};
+    const struct text_reader_options options = {TEXT_PROMETHEUS, true, t_ms, seen->budget};
+    struct text_reader *reader;
+    struct text_item item;
+    const uint8_t *end;
+    enum err e = text_reader_new(&options, &reader);
+    if (e) return e;
+    buf_init(&x.canonical, seen->budget, TEXT_BYTES_MAX);
     *ret_samples = 0;
-    arena_init(&l.arena, seen->budget, TEXT_BYTES_MAX, 0);
-    buf_init(&l.canonical, seen->budget, TEXT_BYTES_MAX);
-    while (e == OK && take_until(&text, '\n', &line)) {
-        if (line.size == 0 || line.at[0] == '#') continue;
-        e = put_line(&l, line, instance, t_ms, build, seen);
+    while (e == OK && text.size > 0 && (end = memchr(text.at, '\n', text.size)) != NULL) {
+        size_t size = (size_t)(end - text.at);
+        e = text_reader_line(reader, bytes_of(text.at, size), &item, NULL);
+        text = bytes_of(end + 1, text.size - size - 1);
+        if (e) break;
+        put_metadata(&item, metadata);
+        if (item.sample_count == 0) continue;
+        e = put(&x, item.labels, item.label_count, item.bits[0]);
         ++*ret_samples;
     }
     if (e == OK && text.size > 0) e = ERR_INPUT;
-    if (e == OK) e = put_own(&l, "up", instance, t_ms, 1, build, seen);
-    if (e == OK) {
-        e = put_own(&l, "scrape_samples_scraped", instance, t_ms, (double)*ret_samples, build,
-                    seen);
-    }
-    buf_fini(&l.canonical);
-    arena_fini(&l.arena);
-    return e;
-}
-
-/* --- metadata --------------------------------------------------------------------------------- */
-
-static bool
-take_prefix(struct bytes *line, const char *prefix)
-{
-    size_t size = strlen(prefix);
-    if (line->size < size || memcmp(line->at, prefix, size) != 0) return false;
-    *line = bytes_of(line->at + size, line->size - size);
-    return true;
-}
-
-/* Appends a help text without its escapes. */
-static void
-put_help(struct bytes help, struct buf *to)
-{
-    for (size_t i = 0; i < help.size; i++) {
-        uint8_t c = help.at[i];
-        if (c == '\\' && i + 1 < help.size) {
-            c = help.at[++i];
-            if (c == 'n') c = '\n';
-        }
-        buf_put_u8(to, c);
-    }
-}
-
-static bool
-find_type(struct bytes word, enum metric_type *ret_type)
-{
-    for (unsigned i = 0; i < METRIC_TYPE_COUNT; i++) {
-        *ret_type = (enum metric_type)i;
-        if (bytes_equal_text(word, metric_type_word(*ret_type))) return true;
-    }
-    return false;
-}
-
-enum err
-self_scrape_put_metadata(struct bytes text, struct buf *to, uint64_t *ret_hash)
-{
-    struct bytes line, helped = {NULL, 0}, name;
-    struct buf help;
-    enum err e = OK;
-    *ret_hash = 0;
-    buf_init(&help, to->budget, TEXT_BYTES_MAX);
-    while (e == OK && take_until(&text, '\n', &line)) {
-        struct bytes whole = line;
-        enum metric_type type;
-        if (take_prefix(&line, "# HELP ")) {
-            buf_clear(&help);
-            if (!take_until(&line, ' ', &helped)) e = ERR_INPUT;
-            put_help(line, &help);
-        } else if (take_prefix(&line, "# TYPE ")) {
-            if (!take_until(&line, ' ', &name) || !find_type(line, &type)) e = ERR_INPUT;
-            if (e) break;
-            if (!bytes_equal(name, helped)) buf_clear(&help);
-            rw_build_metadata_v1(to, name, type, buf_bytes(&help), (struct bytes){NULL, 0});
-        } else {
-            continue;
-        }
-        *ret_hash = hash_bytes(whole, *ret_hash) | 1;
-        if (e == OK) e = buf_error(&help);
-    }
-    buf_fini(&help);
-    return e ? e : buf_error(to);
+    if (e == OK) e = text_reader_end(reader, &item, NULL);
+    if (e == OK) put_metadata(&item, metadata);
+    if (e == OK) e = put_own(&x, "up", 1);
+    if (e == OK) e = put_own(&x, "scrape_samples_scraped", (double)*ret_samples);
+    buf_fini(&x.canonical);
+    text_reader_free(reader);
+    return e ? e : buf_error(metadata);
 }
 
 /* --- scraping --------------------------------------------------------------------------------- */
@@ -287,17 +145,17 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
     struct bytes message;
     struct buf whole;
     struct rules_written written;
-    uint64_t samples, hash = s->metadata_hash;
+    uint64_t samples, hash = 0;
     buf_init(&whole, s->options.memory, TEXT_BYTES_MAX);
     if (rw_build_new(RW_V1, s->options.memory, &build)) return ERR_NOMEM;
-    enum err e = self_scrape_put(text, s->options.instance, t_ms, build, seen, &samples);
+    enum err e = self_scrape_put(text, s->options.instance, t_ms, build, seen, &whole, &samples);
     if (e == OK) {
         put_stale(&s->series, seen, t_ms, build);
         e = rw_build_end(build, &message);
     }
-    if (e == OK) e = self_scrape_put_metadata(text, &whole, &hash);
-    if (e == OK && hash == s->metadata_hash) buf_clear(&whole);
     if (e == OK) {
+        hash = hash_bytes(buf_bytes(&whole), 1) | 1;
+        if (hash == s->metadata_hash) buf_clear(&whole);
         buf_put(&whole, message.at, message.size);
         e = buf_error(&whole);
     }

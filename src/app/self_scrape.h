@@ -33,12 +33,10 @@ void self_scrape_free(struct self_scrape *scrape);
  * addresses. */
 void self_scrape_name(const char *host, unsigned port, char *to, size_t to_size);
 /* Adds the samples of a text of metric_collect() to a message, all with one time and two more
- * labels, and the labels of each series to `seen`. ERR_INPUT: the text is invalid; ERR_NOMEM. */
+ * labels, and the labels of each series to `seen`; appends the metadata to a 1.0 message.
+ * ERR_INPUT: the text is invalid; ERR_NOMEM. */
 MUST_CHECK enum err self_scrape_put(struct bytes text, const char *instance, int64_t t_ms,
                                     struct rw_build *build, struct kept_series *seen,
-                                    uint64_t *ret_samples);
-/* Appends the metadata of a text of metric_collect() to a 1.0 message: for each TYPE the help of
- * the HELP before it. `ret_hash` is the same for the same metadata. ERR_INPUT, ERR_NOMEM. */
-MUST_CHECK enum err self_scrape_put_metadata(struct bytes text, struct buf *to, uint64_t *ret_hash);
+                                    struct buf *metadata, uint64_t *ret_samples);
 
 #endif

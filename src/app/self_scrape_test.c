@@ -11,9 +11,9 @@ text(const char *chars)
     return bytes_of_text(chars);
 }
 
-/* Writes the labels and values of the message, one line each. */
+/* Writes the labels and values of the message, one line each; the metadata into another one. */
 static enum err
-scrape(const char *from, struct buf *to)
+scrape(const char *from, struct buf *to, struct buf *metadata)
 {
     struct kept_series seen;
     struct rw_build *build = NULL;
@@ -23,7 +23,7 @@ scrape(const char *from, struct buf *to)
     uint64_t samples;
     kept_series_init(&seen, NULL, 0);
     enum err e = rw_build_new(RW_V1, NULL, &build);
-    if (e == OK) e = self_scrape_put(text(from), "h:1", 5000, build, &seen, &samples);
+    if (e == OK) e = self_scrape_put(text(from), "h:1", 5000, build, &seen, metadata, &samples);
     if (e == OK) e = rw_build_end(build, &message);
     if (e == OK) {
         assert_int_equal(rw_request_init(&request, NULL), OK);
@@ -47,11 +47,12 @@ scrape(const char *from, struct buf *to)
 
 UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
 {
-    struct buf to;
+    struct buf to, metadata;
     buf_init(&to, NULL, 1 << 16);
+    buf_init(&metadata, NULL, 1 << 16);
     assert_int_equal(scrape("# HELP a Help.\n# TYPE a counter\na 1\nb{x=\"1\",le=\"+Inf\"} 2.5\n"
                             "c{p=\"a\\\\b\\\"c\\nd\"} NaN\n",
-                            &to),
+                            &to, &metadata),
                      OK);
     buf_put_u8(&to, '\0');
     assert_string_equal(
@@ -62,6 +63,7 @@ UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
         "{__name__=\"up\", instance=\"h:1\", job=\"firekeep-self\"} 1\n"
         "{__name__=\"scrape_samples_scraped\", instance=\"h:1\", job=\"firekeep-self\"} 3\n");
     buf_fini(&to);
+    buf_fini(&metadata);
 }
 
 UNIT_TEST(test_each_family_has_the_type_and_help_of_the_text)
@@ -70,10 +72,10 @@ UNIT_TEST(test_each_family_has_the_type_and_help_of_the_text)
                                "# TYPE b gauge\nb 2\n# HELP c C.\n# TYPE c histogram\n";
     struct rw_request request;
     struct why why;
-    struct buf to;
-    uint64_t hash, again, other;
+    struct buf lines, to;
+    buf_init(&lines, NULL, 1 << 16);
     buf_init(&to, NULL, 1 << 16);
-    assert_int_equal(self_scrape_put_metadata(text(from), &to, &hash), OK);
+    assert_int_equal(scrape(from, &lines, &to), OK);
     assert_int_equal(rw_request_init(&request, NULL), OK);
     assert_int_equal(rw_decode(&request, RW_V1, buf_bytes(&to), 1, &why), OK);
     assert_int_equal(request.metadata_count, 3);
@@ -84,11 +86,7 @@ UNIT_TEST(test_each_family_has_the_type_and_help_of_the_text)
     assert_int_equal(request.metadata[1].help.size, 0);
     assert_int_equal(request.metadata[2].type, METRIC_HISTOGRAM);
     rw_request_fini(&request);
-    assert_int_equal(self_scrape_put_metadata(text("# HELP a B.\n"), &to, &other), OK);
-    assert_int_equal(self_scrape_put_metadata(text("# HELP a B.\na 7\n"), &to, &again), OK);
-    assert_int_equal(other, again);
-    assert_int_not_equal(other, hash);
-    assert_int_equal(self_scrape_put_metadata(text("# TYPE a strange\n"), &to, &hash), ERR_INPUT);
+    buf_fini(&lines);
     buf_fini(&to);
 }
 
@@ -99,10 +97,12 @@ UNIT_TEST(test_malformed_text_is_refused)
         "a{x=\"1\"}\n", "a x\n", " 1\n",         "a{x=\"1\" 1\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct buf to;
+        struct buf to, metadata;
         buf_init(&to, NULL, 1 << 16);
-        if (scrape(texts[i], &to) != ERR_INPUT) fail_msg("taken: %s", texts[i]);
+        buf_init(&metadata, NULL, 1 << 16);
+        if (scrape(texts[i], &to, &metadata) != ERR_INPUT) fail_msg("taken: %s", texts[i]);
         buf_fini(&to);
+        buf_fini(&metadata);
     }
 }
 
@@ -113,17 +113,21 @@ UNIT_TEST(test_a_refused_allocation_is_an_error)
         struct kept_series seen;
         struct rw_build *build;
         struct bytes message;
+        struct buf metadata;
         uint64_t samples;
+        buf_init(&metadata, NULL, 1 << 16);
         kept_series_init(&seen, NULL, 0);
         assert_int_equal(rw_build_new(RW_V1, NULL, &build), OK);
         mem_fail_nth(n, false);
-        enum err e = self_scrape_put(text("a{b=\"c\"} 1\n"), "h:1", 5000, build, &seen, &samples);
+        enum err e =
+            self_scrape_put(text("a{b=\"c\"} 1\n"), "h:1", 5000, build, &seen, &metadata, &samples);
         if (e == OK) e = rw_build_end(build, &message);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);
         rw_build_free(build);
         kept_series_fini(&seen);
+        buf_fini(&metadata);
     }
 }
 

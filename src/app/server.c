@@ -31,8 +31,11 @@
 
 #define OPEN_NS_MAX     (2 * NS_PER_S) /* a start waits so long for destinations to be open */
 #define NEW_STORE_FILES 6              /* so many more are open once a new store is */
+#define LAST_NS         (3 * NS_PER_S) /* for alerts that are queued when the server stops */
 /* A snapshot waits so long for destinations to save, after they have filled their requests. */
 #define SAVE_NS_MAX (3 * NS_PER_S)
+
+enum { STEP_MS = 1000, LAST_STEP_MS = 50 };
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
@@ -446,6 +449,35 @@ start_http(struct server *s, const struct http_place *places, size_t place_count
     return admission_begin(s->admission, s->http, why);
 }
 
+/* --- the thread of alerts --------------------------------------------------------------------- */
+
+/* Steps the notifier. After the stop it ends when no alert is queued any more, or after LAST_NS. */
+static void
+alerts_loop(void *server)
+{
+    struct server *s = server;
+    for (;;) {
+        /* Pairs with the store of stop_alerts(). */
+        int64_t until_ns = atomic_load_explicit(&s->alerts_until_ns, memory_order_acquire);
+        bool is_over = until_ns != 0 &&
+                       (notifier_is_idle(s->notifier) || env_monotonic_ns(s->env) >= until_ns);
+        if (is_over) return;
+        notifier_step(s->notifier, until_ns == 0 ? STEP_MS : LAST_STEP_MS);
+    }
+}
+
+static void
+stop_alerts(struct server *s)
+{
+    if (s->alerts_thread == NULL) return;
+    assert(atomic_load(&s->alerts_until_ns) == 0); /* the thread is stopped once */
+    int64_t until_ns = env_monotonic_ns(s->env) + LAST_NS;
+    atomic_store_explicit(&s->alerts_until_ns, until_ns, memory_order_release);
+    notifier_wake(s->notifier);
+    env_thread_join(s->env, s->alerts_thread);
+    s->alerts_thread = NULL;
+}
+
 /* --- stopping --------------------------------------------------------------------------------- */
 
 bool
@@ -505,7 +537,7 @@ server_free(struct server *s)
     self_scrape_free(s->self_scrape);
     s->self_scrape = NULL;
     ruler_join(s->ruler);
-    notifier_thread_stop(&s->notifier_thread);
+    stop_alerts(s);
     admission_end(s->admission);
     http_server_free(s->http); /* its requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
@@ -531,22 +563,6 @@ server_free(struct server *s)
     lock_fini(&s->reload_lock);
     lock_fini(&s->settings_lock);
     mem_free(NULL, s, sizeof *s);
-}
-
-static enum err
-begin_sources(struct server *s, struct sources *sources, struct why *why)
-{
-    struct readers_change *change;
-    enum err e = readers_prepare(s->readers, sources, &change, why);
-    if (e == OK) readers_commit(change);
-    return e;
-}
-
-static enum err
-begin_usage(struct server *s, struct why *why)
-{
-    enum err e = usage_new(s->env, tsdb_hash_seed(s->tsdb), &s->memory.foreground, &s->usage);
-    return e ? why_set(why, e, "not enough memory to start") : OK;
 }
 
 static enum err
@@ -632,10 +648,9 @@ begin_self_scrape(struct server *s, struct why *why)
 }
 
 static enum err
-flush_for_backup(void *context, struct why *why)
+flush_for_backup(void *server, struct why *why)
 {
-    struct server *s = context;
-    return keeper_flush_now(&s->keeper, why);
+    return keeper_flush_now(&((struct server *)server)->keeper, why);
 }
 
 static enum err
@@ -652,24 +667,6 @@ begin_backups(struct server *s, struct why *why)
     enum err e = backups_start(&options, &s->backups, why);
     if (e == OK) backups_set(s->backups, &s->settings);
     return e;
-}
-
-static void
-find_external_url(struct server *s, const struct listener_list *listeners)
-{
-    char hostname[HOST_NAME_MAX + 1] = "";
-    if (gethostname(hostname, sizeof hostname - 1) != 0) hostname[0] = '\0';
-    settings_external_url(&s->settings, listeners, hostname, s->external_url);
-}
-
-static void
-sweep_tests(struct server *s)
-{
-    struct why why = {""};
-    enum err e = destination_tests_sweep(s->env, s->settings.storage_path, &why);
-    if (e)
-        log_warn("relay: cannot remove files of an earlier test of a destination",
-                 KV("error", why_text(&why, e)));
 }
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -695,7 +692,10 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     keeper_init(&s->keeper, env);
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
-    if (e == OK) find_external_url(s, &lists->access.listeners);
+    char hostname[HOST_NAME_MAX + 1] = "";
+    if (gethostname(hostname, sizeof hostname - 1) != 0) hostname[0] = '\0';
+    if (e == OK)
+        settings_external_url(settings, &lists->access.listeners, hostname, s->external_url);
     memory_init(&s->memory, settings->memory_limit_bytes != 0 ? settings->memory_limit_bytes
                                                               : machine_memory_bytes() / 10 * 6);
     if (e == OK)
@@ -721,15 +721,26 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         .memory_bytes = foreground / 4,
     };
     if (e == OK) e = relays_new(&relays, &s->relays, why);
-    if (e == OK) sweep_tests(s);
+    if (e == OK) {
+        struct why sweeping = {""};
+        enum err swept = destination_tests_sweep(env, s->settings.storage_path, &sweeping);
+        if (swept)
+            log_warn("relay: cannot remove files of an earlier test of a destination",
+                     KV("error", why_text(&sweeping, swept)));
+    }
     struct readers_options readers = {
         .env = env,
         .local = s->is_stored ? tsdb_answerer(s->tsdb) : NULL,
         .memory = &s->memory.foreground,
     };
     if (e == OK) e = readers_new(&readers, &s->readers, why);
-    if (e == OK) e = begin_sources(s, &lists->sources, why);
-    if (e == OK) e = begin_usage(s, why);
+    struct readers_change *reading;
+    if (e == OK) e = readers_prepare(s->readers, &lists->sources, &reading, why);
+    if (e == OK) readers_commit(reading);
+    if (e == OK) {
+        e = usage_new(env, tsdb_hash_seed(s->tsdb), &s->memory.foreground, &s->usage);
+        if (e) why_set(why, e, "not enough memory to start");
+    }
     if (e == OK) e = server_start_api(s, why);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
@@ -761,7 +772,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     }
     if (e == OK) e = begin_self_scrape(s, why);
     if (e == OK && s->is_stored) e = begin_backups(s, why);
-    if (e == OK) e = notifier_thread_start(&s->notifier_thread, s->env, s->notifier, why);
+    if (e == OK && env_thread_start(env, "alerts", alerts_loop, s, &s->alerts_thread))
+        e = why_set(why, ERR_AGAIN, "cannot start the thread that sends alerts");
     if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s)) {
         e = why_set(why, ERR_AGAIN, "cannot start the reload thread");
     }

@@ -2,14 +2,17 @@
  * server_api.c - the server as the API sees it: answers to its questions, and requests that it
  * passes on to the threads of the server.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "app/destinations/destination_answers.h"
-#include "app/rules/rule_edit.h"
 #include "app/series_trace.h"
 #include "app/server_private.h"
+#include "base/log.h"
+#include "base/text/shown.h"
 #include "base/version.h"
 #include "config/config_check.h"
+#include "rules/stored/stored_file.h"
 
 enum { SHOWN_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
 
@@ -178,19 +181,77 @@ show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *
     return e;
 }
 
+/* Refuses a group that a rule file has. */
+static enum err
+check_names(const struct server *s, const struct rules_edit *edit, const char *name,
+            struct why *why)
+{
+    if (!ruler_has_file_group(s->ruler, edit->tenant, edit->namespace, name)) return OK;
+    return why_set(why, ERR_INPUT,
+                   "rule file %s has a group %s, which is in force; use another namespace or name",
+                   shown_of(bytes_of_text(edit->namespace)).text,
+                   shown_of(bytes_of_text(name)).text);
+}
+
+/* Reloads the stored groups only. Rule files are not read, so a half-written file does not make the
+ * edit fail. The evaluated groups change once the edit is durable. */
+static enum err
+change_rules(struct server *s, const struct rules_edit *edit, struct buf *reasons,
+             char ret_group[STORED_NAME_BYTES_MAX + 1], struct why *why)
+{
+    struct stored_limits limits = {s->settings.rules_api_max_groups,
+                                   s->settings.rules_api_max_bytes};
+    struct stored_change *change = NULL;
+    struct ruler_change *ruling = NULL;
+    enum err e = stored_rules_prepare(s->stored_rules, edit, &limits, reasons, &change, why);
+    const char *group = edit->verb == RULES_DELETE ? edit->group : "";
+    if (e == OK && edit->verb == RULES_SET) group = stored_change_name(change);
+    snprintf(ret_group, STORED_NAME_BYTES_MAX + 1, "%s", group);
+    if (e == OK && edit->verb == RULES_SET) e = check_names(s, edit, group, why);
+    if (e == OK) {
+        struct stored_groups groups = stored_change_groups(change);
+        e = ruler_prepare(s->ruler, &s->settings, NULL, &groups, &ruling, why);
+    }
+    if (e == OK) e = stored_rules_write(change, why);
+    if (e) {
+        ruler_abandon(ruling);
+        stored_rules_abandon(change);
+    } else {
+        ruler_commit(ruling);
+        stored_rules_commit(change);
+    }
+    return e;
+}
+
 static enum err
 edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
 {
+    static const char *const verbs[] = {[RULES_SET] = "set a group",
+                                        [RULES_DELETE] = "delete a group",
+                                        [RULES_DELETE_NAMESPACE] = "delete a namespace"};
+    static struct log_gate gate;
     struct server *s = context;
-    const char *trouble = tsdb_dir_trouble(s->tsdb);
+    uint64_t held_back;
+    const char *trouble = tsdb_dir_trouble(s->tsdb), *verb = verbs[edit->verb];
     if (trouble != NULL) return why_set(why, ERR_AGAIN, "%s", trouble);
-    const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
     char group[STORED_NAME_BYTES_MAX + 1];
     /* Held while a file is written: the next reload sees the result. */
     lock_take(&s->reload_lock);
-    enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
+    enum err e = change_rules(s, edit, reasons, group, why);
     lock_drop(&s->reload_lock);
-    rule_edit_log(&editor, edit, group, e, why);
+    bool is_refusal = e == ERR_INPUT || e == ERR_LIMIT || e == ERR_MISSING; /* by the request */
+    if (e == OK) {
+        log_info("stored rules changed", KV("change", verb), KV("tenant", edit->tenant),
+                 KV("namespace", edit->namespace), KV("group", group));
+    } else if (!is_refusal &&
+               log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) {
+        log_error("stored rules cannot be changed", KV("change", verb), KV("tenant", edit->tenant),
+                  KV("namespace", edit->namespace), KV("group", group),
+                  KV("error", why_text(why, e)), KV("more_held_back", held_back));
+    }
+    stored_rules_note(s->stored_rules, e == OK      ? STORED_EDIT_DONE
+                                       : is_refusal ? STORED_EDIT_REFUSED
+                                                    : STORED_EDIT_FAILED);
     return e;
 }
 

@@ -11,7 +11,6 @@
 #include "app/destinations/relays.h"
 #include "app/keeper.h"
 #include "app/merger.h"
-#include "app/notifier_thread.h"
 #include "app/own_writes.h"
 #include "app/readers.h"
 #include "app/rules/ruler.h"
@@ -39,7 +38,8 @@ struct server {
     struct stored_rules *stored_rules;
     struct ruler *ruler;
     struct notifier *notifier;
-    struct notifier_thread notifier_thread;
+    struct env_thread *alerts_thread; /* NULL: it does not run */
+    _Atomic int64_t alerts_until_ns;  /* monotonic: it ends then at the latest; 0: it goes on */
     struct metric_collector notifier_collector;
     struct backups *backups; /* NULL: nothing is stored */
     struct self_scrape *self_scrape;

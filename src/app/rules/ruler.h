@@ -5,8 +5,8 @@
  * to 32, so that groups that wait for a slow source do not delay others. Idle threads evaluate
  * rules of a group that may run together: `rules.max_concurrent_evals` at most.
  *
- * Threads: ruler_each(), ruler_each_tenant(), ruler_totals(), ruler_print...() and ruler_collect()
- * are for any; the others for the thread that owns the server or, one at a time, reloads it.
+ * Threads: ruler_each() and ruler_print...() are for any; the others for the thread that owns the
+ * server or, one at a time, reloads it.
  */
 #ifndef APP_RULES_RULER_H
 #define APP_RULES_RULER_H
@@ -67,19 +67,9 @@ void ruler_join(struct ruler *ruler);
 void ruler_free(struct ruler *ruler);
 
 /* Calls `each` for the groups of a tenant, under the lock that keeps groups alive. See
- * scheduler_each(), and scheduler_each_tenant() for the next one. */
+ * scheduler_each(). */
 void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group, int64_t next_ns), void *context);
-void ruler_each_tenant(struct ruler *ruler,
-                       void (*each)(void *context, struct bytes tenant, enum catch_up state),
-                       void *context);
-/* Returns counts over all tenants, for metrics. Any thread. */
-void ruler_totals(struct ruler *ruler, struct scheduler_totals *ret);
-/* Returns true if the checkpoint could not be read at the start. */
-bool ruler_lost_checkpoint(const struct ruler *ruler);
-/* Returns the budget of rules, for metrics. */
-const struct budget *ruler_memory(const struct ruler *ruler);
-
 /* Prints "groups" and "groupNextToken" into the open object. ERR_MISSING: no group has the token.
  */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
@@ -87,7 +77,4 @@ MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question
 /* Prints active alerts into the open array, those that are permitted; NULL: all. */
 void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, const struct permitted *permitted,
                         struct json *to);
-/* For a metric_collector, whose context is the ruler. */
-void ruler_collect(struct metric_sink *sink, void *ruler);
-
 #endif

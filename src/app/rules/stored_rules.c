@@ -1,6 +1,6 @@
 /*
- * stored_rules.c - see stored_rules.h: files are read at the start, and groups shown. Changes:
- * stored_change.c.
+ * stored_rules.c - see stored_rules.h: files are read at the start, groups are shown and
+ * changed.
  *
  * Invariants:
  *  1. Tenants are in the order of their names, each once; `views` has them in the same order.
@@ -8,28 +8,71 @@
  *  3. `evaluated` has those groups of a tenant that have rules, in their order.
  *  4. A group is owned by the tenants in force, or by one change.
  */
-#include "app/rules/stored_rules_private.h"
+#include "app/rules/stored_rules.h"
 
 #include <assert.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/log.h"
 #include "base/search.h"
+#include "config/config.h"
 #include "model/storage_layout.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
+#include "rules/rules.h"
 #include "rules/stored/stored_file.h"
 
 #define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
 
 enum { GROUP_BLOCK_BYTES = 1024 }; /* groups may be many, and most are small */
 
+#define STORED_NO_MEMORY "not enough memory for rules"
+
+struct kept_group {
+    struct arena arena; /* has all that follows */
+    const char *namespace, *name;
+    struct bytes text;
+    struct rule_group rules; /* zeroed if the group is not evaluated */
+};
+
+struct kept_tenant {
+    char *name;
+    size_t name_bytes;
+    enum err trouble; /* why its file could not be read */
+    struct why why;   /* the sentence */
+    struct kept_group **groups;
+    uint32_t count, capacity;
+    /* The groups that are evaluated, as one array. */
+    struct rule_group *evaluated;
+    uint32_t evaluated_count, evaluated_capacity;
+};
+
+struct tenant_list {
+    struct kept_tenant **items; /* by name */
+    struct rule_set_tenant *views;
+    uint32_t count, capacity, view_capacity;
+};
+
+struct stored_rules {
+    struct env *env;
+    struct budget *memory;
+    struct budget budget; /* the groups' part of `memory`, which also pays for work with them */
+    bool tenancy;
+    bool is_durable; /* the directory exists and is synced */
+    char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
+    struct tenant_list tenants;
+    struct metric_collector collector;
+
+    /* Relaxed: statistics. */
+    _Atomic uint64_t group_count, invalid_count, unreadable_count;
+    _Atomic uint64_t edits[STORED_EDIT_COUNT];
+};
+
 /* --- groups ----------------------------------------------------------------------------------- */
 
-void
+static void
 kept_group_free(struct stored_rules *s, struct kept_group *g)
 {
     if (g == NULL) return;
@@ -48,7 +91,8 @@ keep(struct arena *arena, struct bytes text)
     return copy;
 }
 
-struct kept_group *
+/* Makes a group without text and rules. NULL: no memory. */
+static struct kept_group *
 kept_group_new(struct stored_rules *s, struct bytes namespace)
 {
     struct kept_group *g = mem_new(&s->budget, sizeof *g);
@@ -60,7 +104,8 @@ kept_group_new(struct stored_rules *s, struct bytes namespace)
     return NULL;
 }
 
-void
+/* Takes rules that were parsed into the arena of the group. */
+static void
 kept_group_take(struct kept_group *g, const struct rule_group *rules)
 {
     g->rules = *rules;
@@ -101,7 +146,8 @@ read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-void
+/* Frees a tenant, but not its groups. Accepts NULL. */
+static void
 kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
 {
     if (t == NULL) return;
@@ -111,7 +157,8 @@ kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
     mem_free(s->memory, t, sizeof *t);
 }
 
-struct kept_tenant *
+/* Makes a tenant without groups. NULL: no memory. */
+static struct kept_tenant *
 kept_tenant_new(struct stored_rules *s, struct bytes name)
 {
     struct kept_tenant *t = mem_new(s->memory, sizeof *t);
@@ -133,7 +180,8 @@ compare_names(const struct kept_group *g, const char *namespace, const char *nam
                           bytes_of_text(namespace), bytes_of_text(name == NULL ? "" : name));
 }
 
-bool
+/* Appends a group, in order. False: no memory. */
+static bool
 kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
 {
     bool is_evaluated = g->rules.rule_count > 0;
@@ -150,7 +198,7 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
     return true;
 }
 
-void
+static void
 tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
 {
     array_free(s->memory, list->items, list->capacity);
@@ -158,7 +206,8 @@ tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
     *list = (struct tenant_list){NULL};
 }
 
-bool
+/* Appends a tenant with its groups, in order. False: no memory. */
+static bool
 tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
 {
     if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1) ||
@@ -171,7 +220,8 @@ tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_te
     return true;
 }
 
-struct kept_tenant *
+/* Returns the tenant of that name, NULL if it has no stored rules. */
+static struct kept_tenant *
 stored_rules_find(const struct stored_rules *s, struct bytes name)
 {
     for (uint32_t i = 0; i < s->tenants.count; i++) {
@@ -180,20 +230,25 @@ stored_rules_find(const struct stored_rules *s, struct bytes name)
     return NULL;
 }
 
-uint32_t
+/* Returns the index of the first group that is not before these names. With `name` NULL: of the
+ * first group of the namespace. */
+static uint32_t
 kept_tenant_find(const struct kept_tenant *t, const char *namespace, const char *name)
 {
     return search_first(i, 0u, t->count, compare_names(t->groups[i], namespace, name) >= 0);
 }
 
-bool
+/* Returns true if the group with that index has these names; with `name` NULL, if it is in the
+ * namespace. */
+static bool
 kept_tenant_has(const struct kept_tenant *t, uint32_t at, const char *namespace, const char *name)
 {
     return at < t->count && strcmp(t->groups[at]->namespace, namespace) == 0 &&
            (name == NULL || strcmp(t->groups[at]->name, name) == 0);
 }
 
-void
+/* Updates the numbers for metrics, after each change. */
+static void
 stored_rules_count(struct stored_rules *s)
 {
     uint64_t groups = 0, invalid = 0, unreadable = 0;
@@ -208,8 +263,8 @@ stored_rules_count(struct stored_rules *s)
     atomic_store_explicit(&s->unreadable_count, unreadable, memory_order_relaxed);
 }
 
-/* Invariant 1. */
-void
+/* Asserts invariant 1. */
+static void
 stored_rules_validate(const struct stored_rules *s)
 {
     const struct tenant_list *list = &s->tenants;
@@ -453,4 +508,296 @@ stored_rules_collect(struct metric_sink *sink, void *stored)
                    atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
     metric_put_u64(sink, &unreadable_family, NULL, 0,
                    atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+/*
+ * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
+ * an edit makes another list, which shares the unchanged groups. So the groups in force stay as
+ * they are until the commit, which only exchanges pointers.
+ */
+struct stored_change {
+    struct stored_rules *stored;
+    struct tenant_list tenants; /* all tenants after the change, once it is prepared */
+    struct kept_tenant *next;   /* replaces `before`; a tenant without groups is removed */
+    struct kept_tenant *before; /* NULL if the tenant is new */
+    struct kept_group *added;
+    uint32_t removed_at, removed_count; /* groups of `before` that are removed */
+};
+
+static void
+add_reason(void *context, struct bytes sentence)
+{
+    struct buf *reasons = context;
+    buf_put_bytes(reasons, sentence);
+    buf_put_u8(reasons, '\n');
+}
+
+/* Prints the group in the form in which it is stored, whatever form the client sent. */
+static enum err
+keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
+{
+    struct buf text;
+    buf_init(&text, s->memory, RULE_FILE_BYTES_MAX);
+    rule_group_print(&g->rules, &text);
+    enum err e = buf_error(&text);
+    if (e == OK) g->text = arena_copy(&g->arena, buf_bytes(&text));
+    if (e == OK && g->text.at == NULL) e = ERR_NOMEM;
+    buf_fini(&text);
+    if (e == ERR_LIMIT) {
+        return why_set(why, e, "a group of rules must have at most %d MiB",
+                       RULE_FILE_BYTES_MAX >> 20);
+    }
+    return e ? why_set(why, e, "%s", STORED_NO_MEMORY) : OK;
+}
+
+/* Parses the group that a client sent. */
+static enum err
+read_given(struct stored_rules *s, const struct rules_edit *edit, struct buf *reasons,
+           struct kept_group **ret, struct why *why)
+{
+    const struct rule_file_options options = {.report = add_reason, .context = reasons};
+    struct rule_group rules;
+    struct kept_group *g = kept_group_new(s, bytes_of_text(edit->namespace));
+    if (g == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
+    enum err e = rule_group_parse("body", edit->text, &options, &g->arena, &rules, why);
+    if (e == ERR_NOMEM) why_set(why, e, "%s", STORED_NO_MEMORY);
+    if (e == OK) e = stored_name_check(bytes_of_text(rules.name), "group name", why);
+    if (e == OK) {
+        kept_group_take(g, &rules);
+        g->name = rules.name;
+        e = keep_printed(s, g, why);
+    }
+    if (e)
+        kept_group_free(s, g);
+    else
+        *ret = g;
+    return e;
+}
+
+void
+stored_rules_abandon(struct stored_change *c)
+{
+    if (c == NULL) return;
+    struct stored_rules *s = c->stored;
+    kept_group_free(s, c->added);
+    kept_tenant_free(s, c->next);
+    tenant_list_fini(s, &c->tenants);
+    mem_free(s->memory, c, sizeof *c);
+}
+
+/* Finds the groups that the edit removes. ERR_MISSING: a deletion finds none. */
+static enum err
+find_removed(struct stored_change *c, const struct rules_edit *edit, struct why *why)
+{
+    const struct kept_tenant *t = c->before;
+    const char *name = edit->verb == RULES_SET ? c->added->name : edit->group;
+    if (edit->verb == RULES_DELETE_NAMESPACE) name = NULL;
+    if (t != NULL) {
+        c->removed_at = kept_tenant_find(t, edit->namespace, name);
+        while (kept_tenant_has(t, c->removed_at + c->removed_count, edit->namespace, name)) {
+            c->removed_count++;
+        }
+    }
+    if (c->removed_count > 0 || edit->verb == RULES_SET) return OK;
+    return why_set(why, ERR_MISSING,
+                   name == NULL ? "group namespace does not exist" : "group does not exist");
+}
+
+/* Makes the tenant with the edit applied. False: no memory. */
+static bool
+make_next(struct stored_change *c, struct bytes name)
+{
+    struct stored_rules *s = c->stored;
+    const struct kept_tenant *t = c->before;
+    uint32_t count = t == NULL ? 0 : t->count;
+    c->next = kept_tenant_new(s, name);
+    if (c->next == NULL) return false;
+    for (uint32_t i = 0; i < c->removed_at; i++) {
+        if (!kept_tenant_add(s, c->next, t->groups[i])) return false;
+    }
+    if (c->added != NULL && !kept_tenant_add(s, c->next, c->added)) return false;
+    for (uint32_t i = c->removed_at + c->removed_count; i < count; i++) {
+        if (!kept_tenant_add(s, c->next, t->groups[i])) return false;
+    }
+    assert(c->next->count + c->removed_count == count + (c->added != NULL)); /* invariant 4 */
+    return true;
+}
+
+/* Makes the list of tenants with the edit applied. False: no memory. */
+static bool
+make_list(struct stored_change *c)
+{
+    struct stored_rules *s = c->stored;
+    bool is_placed = c->next->count == 0;
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        struct kept_tenant *t = s->tenants.items[i];
+        if (!is_placed && strcmp(t->name, c->next->name) >= 0) {
+            if (!tenant_list_add(s, &c->tenants, c->next)) return false;
+            is_placed = true;
+        }
+        if (t != c->before && !tenant_list_add(s, &c->tenants, t)) return false;
+    }
+    return is_placed || tenant_list_add(s, &c->tenants, c->next);
+}
+
+static enum err
+check_counts(const struct stored_change *c, const struct stored_limits *limits, struct why *why)
+{
+    uint32_t count = c->before == NULL ? 0 : c->before->count;
+    if (c->added == NULL || c->removed_count > 0) return OK;
+    if (count >= limits->groups_max) {
+        return why_set(why, ERR_INPUT,
+                       "at most %u groups of a tenant can be stored (rules.api_max_groups)",
+                       limits->groups_max);
+    }
+    if (c->before == NULL && c->stored->tenants.count >= STORED_TENANTS_MAX) {
+        return why_set(why, ERR_INPUT, "at most %d tenants can store rules", STORED_TENANTS_MAX);
+    }
+    return OK;
+}
+
+/* A group may be stored where the file cannot be read: it begins a new file. If a newer version
+ * wrote the file, that version can read it, and the edit is refused. */
+static enum err
+check_trouble(const struct kept_tenant *t, enum rules_verb verb, struct why *why)
+{
+    if (t == NULL || t->trouble == OK) return OK;
+    if (verb == RULES_SET && t->trouble != ERR_UNSUPPORTED) return OK;
+    return why_set(why, t->trouble, "%s", t->why.text);
+}
+
+enum err
+stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
+                     const struct stored_limits *limits, struct buf *reasons,
+                     struct stored_change **ret_change, struct why *why)
+{
+    if (edit->text.size > limits->bytes_max) {
+        return why_set(why, ERR_LIMIT,
+                       "a group of rules must have at most %llu bytes "
+                       "(rules.api_max_bytes)",
+                       (unsigned long long)limits->bytes_max);
+    }
+    struct stored_change *c = mem_new(s->memory, sizeof *c);
+    if (c == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
+    c->stored = s;
+    c->before = stored_rules_find(s, edit->tenant);
+    enum err e = stored_name_check(bytes_of_text(edit->namespace), "namespace", why);
+    if (e == OK) e = check_trouble(c->before, edit->verb, why);
+    if (e == OK && edit->verb == RULES_SET) e = read_given(s, edit, reasons, &c->added, why);
+    if (e == OK) e = find_removed(c, edit, why);
+    if (e == OK) e = check_counts(c, limits, why);
+    if (e == OK && (!make_next(c, edit->tenant) || !make_list(c))) {
+        e = why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
+    }
+    if (e)
+        stored_rules_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+struct stored_groups
+stored_change_groups(const struct stored_change *c)
+{
+    return (struct stored_groups){c->tenants.views, c->tenants.count};
+}
+
+const char *
+stored_change_name(const struct stored_change *c)
+{
+    return c->added->name;
+}
+
+/* Makes the directory durable, once. */
+static enum err
+make_dir(struct stored_rules *s, struct why *why)
+{
+    if (s->is_durable) return OK;
+    enum err e = env_mkdir(s->env, s->dir, why);
+    if (e == OK) e = env_syncdir(s->env, s->parent, why);
+    s->is_durable = e == OK;
+    return e;
+}
+
+static enum err
+write_file(struct stored_change *c, struct why *why)
+{
+    struct stored_rules *s = c->stored;
+    const struct kept_tenant *t = c->next;
+    struct buf file;
+    buf_init(&file, s->memory, STORED_FILE_BYTES_MAX);
+    stored_begin(bytes_of_text(t->name), t->count, &file);
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct kept_group *g = t->groups[i];
+        struct stored_text text = {bytes_of_text(g->namespace), bytes_of_text(g->name), g->text};
+        stored_add(&text, &file);
+    }
+    stored_end(&file);
+    enum err e = buf_error(&file);
+    if (e == ERR_LIMIT) {
+        why_set(why, e, "the stored rules of a tenant must have at most %d MiB together",
+                STORED_FILE_BYTES_MAX >> 20);
+    } else if (e) {
+        why_set(why, e, "%s", STORED_NO_MEMORY);
+    } else {
+        e = stored_write(s->env, s->dir, t->name, buf_bytes(&file), why);
+    }
+    buf_fini(&file);
+    return e;
+}
+
+static enum err
+try_write(struct stored_change *c, struct why *why)
+{
+    struct stored_rules *s = c->stored;
+    char aside[FILE_PATH_BYTES] = "";
+    bool is_damaged = c->before != NULL && c->before->trouble != OK;
+    enum err e = make_dir(s, why);
+    if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
+    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the damaged file meanwhile */
+    if (e == OK && c->next->count > 0) {
+        e = write_file(c, why);
+    } else if (e == OK) {
+        e = stored_remove(s->env, s->dir, c->next->name, why);
+    }
+    if (e == OK && aside[0] != '\0') {
+        log_warn("a file of stored rules that cannot be read was set aside",
+                 KV("tenant", c->next->name), KV("path", aside));
+    }
+    return e;
+}
+
+enum err
+stored_rules_write(struct stored_change *c, struct why *why)
+{
+    enum err e = try_write(c, why);
+    if (e == ERR_MISSING) { /* an operator removed the directory */
+        c->stored->is_durable = false;
+        if (why != NULL) why->text[0] = '\0';
+        e = try_write(c, why);
+    }
+    return e == ERR_MISSING ? ERR_IO
+                            : e; /* 404 would be wrong: nothing that the client named is missing */
+}
+
+void
+stored_rules_commit(struct stored_change *c)
+{
+    struct stored_rules *s = c->stored;
+    struct tenant_list before = s->tenants;
+    assert(c->next != NULL); /* the change is prepared */
+    s->tenants = c->tenants;
+    c->tenants = before;
+    stored_rules_validate(s);
+    assert(c->removed_count == 0 || c->removed_at + c->removed_count <= c->before->count);
+    for (uint32_t i = 0; i < c->removed_count; i++) {
+        kept_group_free(s, c->before->groups[c->removed_at + i]);
+    }
+    kept_tenant_free(s, c->before);
+    c->added = NULL;
+    if (c->next->count > 0) c->next = NULL; /* else the tenant is in no list */
+    stored_rules_count(s);
+    stored_rules_abandon(c);
 }
