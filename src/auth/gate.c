@@ -1,5 +1,6 @@
 /*
- * gate.c - see gate.h.
+ * gate.c - see gate.h. Also sessions of browsers at the gate, and requests that pages of other
+ * sites make a browser send.
  *
  * Invariants:
  *  1. A request of a known user has the user as sender, whose set is held until its end. Other
@@ -7,8 +8,13 @@
  * OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
 #include "auth/caller.h"
 #include "auth/gate_private.h"
+#include "auth/origin.h"
 #include "auth/signed.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
@@ -17,9 +23,29 @@
 #include "net/http_server.h"
 #include "net/tls.h"
 
-#include <assert.h>
-#include <string.h>
-#include <strings.h>
+enum gate_cookie { COOKIE_PLAIN, COOKIE_SECURE, COOKIES };
+
+struct gate {
+    struct env *env;
+    struct budget *memory;
+    struct verifier *verifier;
+    struct sessions *sessions;
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards to the next blank line */
+    struct users *users;
+    unsigned allowed[HTTP_LISTENERS_MAX];
+    struct gate_guard guard;
+    char cookies[COOKIES][SESSION_COOKIE_NAME_BYTES]; /* names */
+    struct networks proxies;
+    struct penalties penalties;
+    int64_t lines_from_ns; /* monotonic: a minute begins, in which line_count failures are logged */
+    uint32_t line_count;
+    uint64_t lines_held_back;
+    int64_t rate_interval_ns, rate_burst_ns; /* interval 0: no limit */
+    int64_t rate_ns; /* monotonic: when the bucket would be full again, and all its burst is free */
+
+    _Atomic uint64_t refused[GATE_REFUSALS]; /* relaxed: statistics */
+};
 
 /*
  * The time of a request is that of its first byte, in both stages: a body that takes long to arrive
@@ -308,9 +334,10 @@ note_failure(struct gate *g, const struct http_request *request, const char *rea
              KV("reason", reason), KV("failures", failures), KV("more_held_back", held_back));
 }
 
-enum http_entry
-gate_refuse(struct gate *g, const struct http_request *request, enum gate_refusal refusal,
-            const char *reason, struct http_denial *ret_denial)
+/* Refuses the request. `reason` is for the log; NULL if that is no failure of its address. */
+static enum http_entry
+refuse(struct gate *g, const struct http_request *request, enum gate_refusal refusal,
+       const char *reason, struct http_denial *ret_denial)
 {
     static const struct http_denial denials[] = {
         [GATE_UNKNOWN] = {401, "unauthorized", "Basic realm=\"Firekeep\", charset=\"UTF-8\""},
@@ -335,9 +362,10 @@ is_permitted(const struct http_request *request, const struct user *user)
     return (http_access(request, ACCESS_KNOWN) & (user->permissions | ACCESS_KNOWN)) != 0;
 }
 
-enum http_entry
-gate_let_in(struct gate *g, struct http_request *request, const struct user *user,
-            struct http_denial *ret_denial)
+/* Makes a known user the sender of the request, and checks the permission. */
+static enum http_entry
+let_in(struct gate *g, struct http_request *request, const struct user *user,
+       struct http_denial *ret_denial)
 {
     union {
         const struct user *from;
@@ -346,7 +374,7 @@ gate_let_in(struct gate *g, struct http_request *request, const struct user *use
     users_hold(user->set);
     http_set_sender(request, sender.to, release_sender); /* invariant 1 */
     if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
-    return gate_refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
 }
 
 /* --- passwords -------------------------------------------------------------------------------- */
@@ -371,20 +399,20 @@ on_checked(void *context, enum verifier_result result)
     enum http_entry entry = HTTP_ENTRY_DENIED;
     switch (result) {
     case VERIFIER_GOOD:
-        entry = gate_let_in(g, request, check->user, &denial);
+        entry = let_in(g, request, check->user, &denial);
         break;
     case VERIFIER_BAD:
-        entry = gate_refuse(g, request, GATE_UNKNOWN, "wrong user or password", &denial);
+        entry = refuse(g, request, GATE_UNKNOWN, "wrong user or password", &denial);
         break;
     case VERIFIER_BAD_AGAIN:
-        entry = gate_refuse(g, request, GATE_UNKNOWN, NULL, &denial); /* is counted already */
+        entry = refuse(g, request, GATE_UNKNOWN, NULL, &denial); /* is counted already */
         break;
     case VERIFIER_OUTDATED:
         entry = judge_sender(g, request, SIGNED_HEAD, &denial);
         assert(entry != HTTP_ENTRY_BODY); /* a request with a password has no good signature */
         break;
     case VERIFIER_UNCHECKED:
-        entry = gate_refuse(g, request, GATE_BUSY, NULL, &denial);
+        entry = refuse(g, request, GATE_BUSY, NULL, &denial);
         break;
     }
     check_free(check);
@@ -423,8 +451,8 @@ check_password(struct gate *g, struct http_request *request, struct users *users
                                         caller);
     if (answer == VERIFIER_QUEUED) return HTTP_ENTRY_LATER; /* the check may be over */
     if (check != NULL) check_free(check);
-    if (answer == VERIFIER_KNOWN_GOOD) return gate_let_in(g, request, user, ret_denial);
-    return gate_refuse(g, request, GATE_BUSY, NULL, ret_denial);
+    if (answer == VERIFIER_KNOWN_GOOD) return let_in(g, request, user, ret_denial);
+    return refuse(g, request, GATE_BUSY, NULL, ret_denial);
 }
 
 /* Decodes the credentials of basic authentication: the user and the password, views of `to`. */
@@ -448,41 +476,46 @@ judge_basic(struct gate *g, struct http_request *request, struct users *users, c
     enum http_entry entry;
     buf_init_secret(&decoded, g->memory, CREDENTIALS_BYTES_MAX);
     if (!users_have_passwords(users))
-        entry = gate_refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
+        entry = refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
     else if (decode_basic(text, &decoded, &name, &password))
         entry = check_password(g, request, users, name, password, ret_denial);
     else
-        entry = gate_refuse(g, request, GATE_UNKNOWN, "malformed credentials", ret_denial);
+        entry = refuse(g, request, GATE_UNKNOWN, "malformed credentials", ret_denial);
     buf_fini(&decoded);
     return entry;
 }
 
 /* --- tokens, certificates and signatures ------------------------------------------------------ */
 
-const char *
-gate_after_scheme(const char *header, const char *scheme)
+/* Returns what follows the scheme of a header Authorization, or NULL if the scheme is another. */
+static const char *
+after_scheme(const char *header, const char *scheme)
 {
     size_t size = strlen(scheme);
     if (strncasecmp(header, scheme, size) != 0 || header[size] != ' ') return NULL;
     return header + size + strspn(header + size, " ");
 }
 
-enum jwt_user_verdict
-gate_find_jwt_user(struct gate *g, const struct users *users, struct bytes token,
-                   struct user **ret_user, struct why *why)
+/* Finds the user of a token of an issuer. This takes a worker at most as long as a TLS handshake. A
+ * client that failed often is not refused before: a signature cannot be guessed, and many senders
+ * may share an address. */
+static enum jwt_user_verdict
+find_jwt_user(struct gate *g, const struct users *users, struct bytes token, struct user **ret_user,
+              struct why *why)
 {
     int64_t now_s = env_realtime_ms(g->env) / 1000;
     return jwt_users_judge(users_jwt(users), token, now_s, g->memory, ret_user, why);
 }
 
-enum http_entry
-gate_let_in_jwt_user(struct gate *g, struct http_request *request, struct user *user,
-                     struct http_denial *ret_denial)
+/* Does the same for a user who was made for the request. */
+static enum http_entry
+let_in_jwt_user(struct gate *g, struct http_request *request, struct user *user,
+                struct http_denial *ret_denial)
 {
     users_hold(user->set);
     http_set_sender(request, user, release_jwt_sender); /* invariant 1 */
     if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
-    return gate_refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
 }
 
 static enum http_entry
@@ -491,15 +524,15 @@ judge_jwt(struct gate *g, struct http_request *request, const struct users *user
 {
     struct user *user = NULL;
     struct why why;
-    switch (gate_find_jwt_user(g, users, token, &user, &why)) {
+    switch (find_jwt_user(g, users, token, &user, &why)) {
     case JWT_USER_UNKNOWN:
-        return gate_refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
+        return refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
     case JWT_USER_LATER:
-        return gate_refuse(g, request, GATE_BUSY, NULL, ret_denial);
+        return refuse(g, request, GATE_BUSY, NULL, ret_denial);
     case JWT_USER_KNOWN:
         break;
     }
-    return gate_let_in_jwt_user(g, request, user, ret_denial);
+    return let_in_jwt_user(g, request, user, ret_denial);
 }
 
 static enum http_entry
@@ -508,9 +541,9 @@ judge_token(struct gate *g, struct http_request *request, struct users *users, c
 {
     struct bytes token = bytes_of_text(text);
     const struct user *user = users_by_token(users, token);
-    if (user != NULL) return gate_let_in(g, request, user, ret_denial);
+    if (user != NULL) return let_in(g, request, user, ret_denial);
     if (users_jwt(users) != NULL) return judge_jwt(g, request, users, token, ret_denial);
-    return gate_refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
+    return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
 }
 
 static enum http_entry
@@ -521,10 +554,10 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
     const struct user *user =
         peer == NULL ? NULL
                      : users_by_certificate(users, peer->subject, peer->names, peer->name_count);
-    if (user != NULL) return gate_let_in(g, request, user, ret_denial);
-    return gate_refuse(g, request, GATE_UNKNOWN,
-                       peer == NULL ? "no credentials were sent" : "no user has this certificate",
-                       ret_denial);
+    if (user != NULL) return let_in(g, request, user, ret_denial);
+    return refuse(g, request, GATE_UNKNOWN,
+                  peer == NULL ? "no credentials were sent" : "no user has this certificate",
+                  ret_denial);
 }
 
 /* Judges a request whose caller a gateway has verified. */
@@ -533,8 +566,8 @@ judge_caller(struct gate *g, struct http_request *request, struct users *users, 
              struct http_denial *ret_denial)
 {
     const struct user *user = users_by_caller(users, bytes_of_text(caller));
-    if (user != NULL) return gate_let_in(g, request, user, ret_denial);
-    return gate_refuse(g, request, GATE_UNKNOWN, "no user has this caller", ret_denial);
+    if (user != NULL) return let_in(g, request, user, ret_denial);
+    return refuse(g, request, GATE_UNKNOWN, "no user has this caller", ret_denial);
 }
 
 /* Judges a request that is signed as for AWS. False: it is not, and other ways decide. */
@@ -548,23 +581,277 @@ judge_signature(struct gate *g, struct http_request *request, struct users *user
     case SIGV4_ABSENT:
         return false;
     case SIGV4_GOOD:
-        *ret_entry = gate_let_in(g, request, user, ret_denial);
+        *ret_entry = let_in(g, request, user, ret_denial);
         return true;
     case SIGV4_NEEDS_BODY:
         *ret_entry = HTTP_ENTRY_BODY;
         return true;
     case SIGV4_NO_MEMORY:
-        *ret_entry = gate_refuse(g, request, GATE_BUSY, NULL, ret_denial);
+        *ret_entry = refuse(g, request, GATE_BUSY, NULL, ret_denial);
         return true;
     case SIGV4_CLAIMED:
     case SIGV4_MALFORMED:
     case SIGV4_REFUSED:
         break;
     }
-    *ret_entry = gate_refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
+    *ret_entry = refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
     if (http_header(request, "Authorization") == NULL) /* presigned */
         note_failure(g, request, why.text);
     return true;
+}
+
+/* --- sessions of browsers --------------------------------------------------------------------- */
+
+static const char unknown_host[] =
+    "unknown Host: expected an address, localhost, the host of web.external_url or one of "
+    "web.allowed_hosts";
+
+/* Says whether a session is good. *ret_user is NULL if it has a token of an issuer, which is not
+ * judged. */
+static bool
+is_good_session(struct gate *g, const struct users *users, const struct session *session,
+                const struct user **ret_user)
+{
+    struct bytes secret = bytes_of(NULL, 0);
+    *ret_user = NULL;
+    if (session->kind == SESSION_OF_TOKEN)
+        return users_jwt(users) != NULL && session_is_good(g->sessions, session, secret);
+    const struct user *user = users_by_name(users, session->subject);
+    if (user != NULL) secret = bytes_of(user->secret, sizeof user->secret);
+    *ret_user = user;
+    return user != NULL && session_is_good(g->sessions, session, secret);
+}
+
+/* Puts all lines Cookie as one, as RFC 6265 and 9113 have them, and a NUL. */
+static void
+put_cookies(const struct http_request *request, struct buf *to)
+{
+    const char *name, *value;
+    for (uint32_t i = 0; http_header_at(request, i, &name, &value); i++) {
+        if (strcasecmp(name, "Cookie") != 0) continue;
+        buf_put_text(to, value);
+        buf_put_text(to, "; ");
+    }
+    buf_put_u8(to, '\0');
+}
+
+/* Finds a session that is good, and *ret_user as above; `room` gets its texts. The header
+ * Authorization decides if there is one. */
+static bool
+find_session(struct gate *g, const struct http_request *request, const struct users *users,
+             struct buf *room, struct session *ret_session, const struct user **ret_user)
+{
+    struct buf cookies;
+    char names[COOKIES][SESSION_COOKIE_NAME_BYTES];
+    bool found = false;
+    if (http_header(request, "Cookie") == NULL || http_header(request, "Authorization") != NULL)
+        return false;
+    buf_init_secret(&cookies, g->memory, 2 * HTTP_HEADER_BYTES_CEILING);
+    put_cookies(request, &cookies);
+    lock_take(&g->lock);
+    memcpy(names, g->cookies, sizeof names);
+    lock_drop(&g->lock);
+    /* In clear text the secure one is of a proxy that has taken TLS off. */
+    for (unsigned i = http_has_tls(request) ? COOKIE_SECURE : COOKIE_PLAIN; i < COOKIES; i++) {
+        found = found || (buf_error(&cookies) == OK &&
+                          session_find((const char *)cookies.at, names[i], room, ret_session) &&
+                          is_good_session(g, users, ret_session, ret_user));
+    }
+    buf_fini(&cookies);
+    return found;
+}
+
+/* Returns the reason why a page of another site may have made the browser send the request, or
+ * NULL. */
+static const char *
+foreign_reason(struct gate *g, const struct http_request *request)
+{
+    const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
+    lock_take(&g->lock);
+    bool is_own = origin_host_is_own(host, g->guard.allowed_hosts, g->guard.external_url);
+    bool is_foreign = origin_is_foreign(origin, host, g->guard.external_url);
+    lock_drop(&g->lock);
+    if (!is_own) return unknown_host;
+    if (is_foreign || http_header_count(request, "Origin") > 1)
+        return "pages of other origins are not permitted to use a session; web.external_url is the "
+               "origin of pages behind a proxy";
+    return NULL;
+}
+
+static const char *
+session_refusal(struct gate *g, const struct http_request *request)
+{
+    const char *reason = foreign_reason(g, request);
+    bool changes = access_changes(http_access(request, ACCESS_KNOWN), http_method(request));
+    if (reason == NULL && changes && http_header(request, GATE_PAGE_HEADER) == NULL)
+        reason =
+            "a request with a session that changes something needs the header " GATE_PAGE_HEADER;
+    return reason;
+}
+
+/* The session is good; `user` is NULL if its token has to be judged. False: it is refused, and
+ * other ways decide. */
+static bool
+enter_session(struct gate *g, struct http_request *request, struct users *users,
+              const struct session *session, const struct user *user, enum http_entry *ret_entry,
+              struct http_denial *ret_denial)
+{
+    struct user *jwt_user = NULL;
+    struct why why;
+    enum jwt_user_verdict verdict = JWT_USER_KNOWN;
+    if (user == NULL) verdict = find_jwt_user(g, users, session->subject, &jwt_user, &why);
+    if (verdict == JWT_USER_UNKNOWN) return false;
+    if (verdict == JWT_USER_LATER)
+        *ret_entry = refuse(g, request, GATE_BUSY, NULL, ret_denial);
+    else if (user == NULL)
+        *ret_entry = let_in_jwt_user(g, request, jwt_user, ret_denial);
+    else
+        *ret_entry = let_in(g, request, user, ret_denial);
+    const char *reason = session_refusal(g, request);
+    if (*ret_entry != HTTP_ENTRY_OPEN || reason == NULL) return true;
+    *ret_entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    ret_denial->text = reason;
+    return true;
+}
+
+/* Judges a request by the cookie of a session. False: it has none that is good, and other ways
+ * decide. That is no failure: after the end of a session a page goes on asking. */
+static bool
+judge_session(struct gate *g, struct http_request *request, struct users *users,
+              enum http_entry *ret_entry, struct http_denial *ret_denial)
+{
+    struct session session;
+    const struct user *user;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    bool is_good = find_session(g, request, users, &room, &session, &user) &&
+                   enter_session(g, request, users, &session, user, ret_entry, ret_denial);
+    explicit_bzero(at, room.size);
+    return is_good;
+}
+
+static bool
+has_scheme_of_session(const char *header)
+{
+    return header != NULL &&
+           (after_scheme(header, "Basic") != NULL || after_scheme(header, "Bearer") != NULL);
+}
+
+/* Says whether a browser will send a cookie over TLS: to this server, or to a proxy in front of it,
+ * as the origin of its page shows. */
+static bool
+is_sent_over_tls(const struct http_request *request)
+{
+    const char *origin = http_header(request, "Origin");
+    return http_has_tls(request) || (origin != NULL && strncasecmp(origin, "https://", 8) == 0);
+}
+
+/* Begins Set-Cookie. */
+static void
+put_cookie_name(struct gate *g, bool is_secure, struct buf *to)
+{
+    lock_take(&g->lock);
+    buf_put_text(to, g->cookies[is_secure ? COOKIE_SECURE : COOKIE_PLAIN]);
+    lock_drop(&g->lock);
+    buf_put_u8(to, '=');
+}
+
+static void
+put_cookie_attributes(bool is_secure, int64_t age_s, struct buf *to)
+{
+    buf_printf(to, "; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", (long long)age_s,
+               is_secure ? "; Secure" : "");
+}
+
+static unsigned
+begin_session(struct gate *g, const struct http_request *request, struct buf *to, struct why *why)
+{
+    const struct user *user = gate_user(request);
+    const char *header = http_header(request, "Authorization");
+    const char *reason = foreign_reason(g, request);
+    if (reason != NULL) {
+        why_set(why, ERR_INPUT, "%s", reason);
+        return 403;
+    }
+    if (user == NULL || !has_scheme_of_session(header)) {
+        why_set(why, ERR_INPUT, "a session begins with a password or a token in Authorization");
+        return 400;
+    }
+    if ((user->permissions & ~(unsigned)PERMISSION_WRITE) == 0) {
+        why_set(why, ERR_INPUT, "the user has no permission that a page needs");
+        return 403;
+    }
+    const char *token = after_scheme(header, "Bearer");
+    bool is_jwt = token != NULL && users_by_token(user->set, bytes_of_text(token)) == NULL;
+    bool is_secure = is_sent_over_tls(request);
+    put_cookie_name(g, is_secure, to);
+    enum err e =
+        session_begin(g->sessions, is_jwt ? SESSION_OF_TOKEN : SESSION_OF_USER,
+                      bytes_of_text(is_jwt ? token : user->name), bytes_of_text(user->name),
+                      bytes_of(user->secret, is_jwt ? 0 : sizeof user->secret), to);
+    put_cookie_attributes(is_secure, SESSION_NS / NS_PER_S, to);
+    if (e == ERR_LIMIT) {
+        why_set(why, e, "the token is too long for the cookie of a session");
+        return 400;
+    }
+    if (e || buf_error(to)) why_set(why, ERR_NOMEM, "not enough memory for a session");
+    return e || buf_error(to) ? 503 : 0;
+}
+
+static void
+end_session(struct gate *g, const struct http_request *request, struct buf *to)
+{
+    const struct user *sender = gate_user(request), *user;
+    struct session session;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    bool is_secure = is_sent_over_tls(request);
+    if (sender != NULL && find_session(g, request, sender->set, &room, &session, &user))
+        session_end(g->sessions, &session);
+    explicit_bzero(at, room.size);
+    put_cookie_name(g, is_secure, to);
+    put_cookie_attributes(is_secure, 0, to);
+}
+
+static struct gate_rights
+find_rights(struct gate *g, const struct http_request *request)
+{
+    const struct user *sender = gate_user(request), *user;
+    struct session session;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    lock_take(&g->lock);
+    struct gate_rights rights = {.permissions = g->allowed[http_place_index(request)]};
+    lock_drop(&g->lock);
+    if (sender == NULL) return rights;
+    rights.permissions &= sender->permissions;
+    rights.has_session = find_session(g, request, sender->set, &room, &session, &user);
+    explicit_bzero(at, room.size);
+    return rights;
+}
+
+struct gate_sessions
+gate_sessions_of(struct gate *gate)
+{
+    return (struct gate_sessions){gate, begin_session, end_session, find_rights};
+}
+
+/* --- without users ---------------------------------------------------------------------------- */
+
+/* Judges a request while there are no users. A page under a name that an attacker resolves to our
+ * address is refused: its browser sends that name as Host. */
+static enum http_entry
+judge_host(struct gate *g, const struct http_request *request, struct http_denial *ret_denial)
+{
+    lock_take(&g->lock);
+    bool is_own = !g->guard.is_guarded[http_place_index(request)] ||
+                  origin_host_is_own(http_header(request, "Host"), g->guard.allowed_hosts,
+                                     g->guard.external_url);
+    lock_drop(&g->lock);
+    if (is_own) return HTTP_ENTRY_OPEN;
+    enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    ret_denial->text = unknown_host;
+    return entry;
 }
 
 /* --- judging a request ------------------------------------------------------------------------ */
@@ -575,20 +862,20 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
 {
     const char *header = http_header(request, "Authorization"), *rest;
     enum http_entry entry;
-    if (users_count(users) == 0) return gate_judge_host(g, request, ret_denial);
+    if (users_count(users) == 0) return judge_host(g, request, ret_denial);
     const char *caller = caller_of(http_header(request, CALLER_HEADER));
     if (caller != NULL) return judge_caller(g, request, users, caller, ret_denial);
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
-    if (header == NULL && gate_judge_session(g, request, users, &entry, ret_denial)) return entry;
+    if (header == NULL && judge_session(g, request, users, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
-        return gate_refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
-                           ret_denial);
-    if ((rest = gate_after_scheme(header, "Basic")) != NULL)
+        return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
+                      ret_denial);
+    if ((rest = after_scheme(header, "Basic")) != NULL)
         return judge_basic(g, request, users, rest, ret_denial);
-    if ((rest = gate_after_scheme(header, "Bearer")) != NULL)
+    if ((rest = after_scheme(header, "Bearer")) != NULL)
         return judge_token(g, request, users, rest, ret_denial);
-    return gate_refuse(g, request, GATE_UNKNOWN, "Authorization has another scheme", ret_denial);
+    return refuse(g, request, GATE_UNKNOWN, "Authorization has another scheme", ret_denial);
 }
 
 /* Counts the request; false: there were too many. */
@@ -623,13 +910,13 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     lock_take(&g->lock);
     unsigned allowed = g->allowed[http_place_index(request)];
     lock_drop(&g->lock);
-    if (!is_within_rate(g)) return gate_refuse(g, request, GATE_RATE, NULL, ret_denial);
+    if (!is_within_rate(g)) return refuse(g, request, GATE_RATE, NULL, ret_denial);
     /* Browsers ask with OPTIONS, and send no credentials. Without a route it is a path like others.
      */
     bool is_preflight = http_method(request) == HTTP_OPTIONS && http_access(request, 0) != 0;
     if ((access & ACCESS_OPEN) || is_preflight) return HTTP_ENTRY_ANYONE;
     if ((access & (allowed | ACCESS_KNOWN)) == 0) {
-        enum http_entry entry = gate_refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+        enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
         ret_denial->text = "this is not served at this address";
         return entry;
     }

@@ -4,11 +4,11 @@
  *
  * It checks in this order that the listener serves the route, that the user is known by the
  * caller whom a gateway has verified (caller.h), or without one by the Authorization header, or
- * without one by the cookie of a session (session.h), or by the client's certificate, and that the
- * user has the permission. Without users it lets in all requests except those that gate_set_guard()
- * refuses. Passwords are hashed on another thread, and no worker waits for it. A signature
- * (signed.h) that covers the body is judged as far as possible before the body arrives, and as a
- * whole after it.
+ * without one by the cookie of a session (gate_private.h), or by the client's certificate, and that
+ * the user has the permission. Without users it lets in all requests except those that
+ * gate_set_guard() refuses. Passwords are hashed on another thread, and no worker waits for it. A
+ * signature (signed.h) that covers the body is judged as far as possible before the body arrives,
+ * and as a whole after it.
  *
  * Threads: the functions that set something may be called while requests are judged.
  */
