@@ -1,5 +1,5 @@
 /*
- * session.c - see session.h.
+ * session.c - see gate_private.h.
  *
  * The value is base64 of KIND BEGAN ID MAC (57 bytes, so without padding), a dot, and the subject:
  * a name in base64, or a token as it is. No version is needed, because the process that reads a

@@ -13,7 +13,7 @@
  * Exemplars and sets of labels that become the same are returned once.
  *
  * Series come in label order. A first pass over labels finds the combinations of replica labels;
- * then each is read as a set of its own, and these are merged: replicas_select.c.
+ * then each is read as a set of its own, and these are merged: replicas.c.
  *
  * Answers for times before an earlier view's mark may differ from that view's, if it had begun with
  * another replica; the rules allow both.
