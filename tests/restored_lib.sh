@@ -25,8 +25,12 @@ stats() { # EXPRESSION: whether jq finds it true
     }
 }
 
-keys() { # keys of objects
+all_keys() {
     quiet_curl "$s3/metrics?list-type=2" | awk -v RS='<Key>' 'NR > 1 { sub(/<.*/, ""); print }'
+}
+
+keys() { # keys of objects, without the indexes
+    all_keys | sed '/\/_/d'
 }
 
 objects() { # KEY...: prints their content
@@ -76,6 +80,29 @@ are_of_ids() { # COUNT
     mapfile -t found < <(ids)
     echo "${found[*]}"
     ((${#found[@]} == $1))
+}
+
+# The index of its id lists its own objects, and no index names an object that does not exist.
+indexes_are_right() {
+    local all indexes=() key
+    mapfile -t all < <(all_keys)
+    for key in "${all[@]}"; do
+        [[ $key != */_* ]] || indexes+=("$key")
+    done
+    diff <(objects "${indexes[@]}" | jq -r 'select(.all_objects) | .prefix as $p | .objects[] | $p + .name' | sort -u) \
+        <(printf '%s\n' "${all[@]}" | sed '/\/_/d' | sort)
+}
+
+# An index that claims to list all names every object of its id.
+indexes_do_not_lie() {
+    local index id
+    keys >"$work/keys"
+    for index in $(all_keys | grep '/_'); do
+        quiet_curl "$s3/metrics/$index" >"$work/index.json"
+        jq -e .all_objects "$work/index.json" >"$work/answer" || continue
+        id=$(jq -r .instance "$work/index.json")
+        diff <(jq -r '.prefix as $p | .objects[] | $p + .name' "$work/index.json" | sort) <(grep "/$id-" "$work/keys" | sort) || return 1
+    done
 }
 
 # --- the server -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "backend/own_files.h"
+#include "backend/s3/index.h"
 #include "backend/s3/saved.h"
 #include "lib/test.h"
 #include "sys/sim.h"
@@ -90,7 +91,7 @@ rig_init(struct rig *rig)
     must(s3_object_seal(&rig->store, &rig->object, &rig->why));
     rig->object.first = rig->object.last = (struct s3_place){700, 3};
     s3_object_name(&rig->object, "00112233", true, 0, "");
-    struct s3_saved saved = {.seal_count = 1};
+    struct s3_saved saved = {.seal_count = 1, .has_digest = true};
     s3_saved_put(&saved, &rig->object, &rig->saved);
     must(buf_error(&rig->saved));
 }
@@ -180,14 +181,59 @@ UNIT_TEST(test_undamaged_objects_without_a_destination_are_harmless)
     rig_fini(&rig);
 }
 
+static enum err
+note_name(void *context, const char *name, bool is_dir)
+{
+    assert_false(is_dir);
+    snprintf(context, 128, "d/index/%s", name);
+    return OK;
+}
+
+UNIT_TEST(test_each_changed_byte_of_an_index_is_found)
+{
+    struct rig rig;
+    struct s3_index index;
+    struct buf text;
+    uint8_t content[4096];
+    char path[128];
+    rig_init(&rig);
+    must(env_mkdir(rig.env, "d/index", NULL));
+    s3_index_init(&index, NULL);
+    buf_init(&text, NULL, S3_INDEX_BYTES_MAX);
+    s3_index_begin(&index, "00112233", "m/2026/01/01/00/", 1767225600000);
+    s3_index_print(&index, &text);
+    must(s3_index_store(&index, rig.env, "d/index", buf_bytes(&text), &rig.why));
+    must(env_listdir(rig.env, "d/index", note_name, path, NULL));
+    struct bytes whole = get(&rig, path, content, sizeof content);
+    assert_int_equal(look(&rig, "index"), 1);
+    check_silent(&rig);
+    for (size_t at = 0; at < whole.size; at++) {
+        content[at] ^= 0x04;
+        put(&rig, path, whole);
+        look(&rig, "index");
+        check_finding(&rig, OWN_FILE_DAMAGED, path);
+        content[at] ^= 0x04;
+    }
+    put(&rig, path, whole);
+    put(&rig, "d/index/2026.json.tmp", bytes_of_text("x"));
+    assert_int_equal(look(&rig, "index"), 2);
+    check_finding(&rig, OWN_FILE_HARMLESS,
+                  "2026.json.tmp: unfinished file of an interrupted write, harmless");
+    must(env_unlink(rig.env, "d/index/2026.json.tmp", NULL));
+    must(env_mkdir(rig.env, "d/index/x", NULL));
+    look(&rig, "index");
+    check_finding(&rig, OWN_FILE_UNKNOWN, "d/index/x: unknown");
+    buf_fini(&text);
+    s3_index_fini(&index);
+    rig_fini(&rig);
+}
+
 UNIT_TEST(test_an_unknown_entry_is_reported_as_unknown)
 {
     struct rig rig;
     rig_init(&rig);
     look(&rig, "something");
     check_finding(&rig, OWN_FILE_UNKNOWN, "d/something: unknown");
-    look(&rig, "index");
-    check_finding(&rig, OWN_FILE_HARMLESS, "d/index: written by an earlier version");
     rig_fini(&rig);
 }
 
@@ -197,6 +243,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_changed_byte_of_an_object_is_found),
         cmocka_unit_test(test_undamaged_objects_without_a_destination_are_harmless),
+        cmocka_unit_test(test_each_changed_byte_of_an_index_is_found),
         cmocka_unit_test(test_an_unknown_entry_is_reported_as_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,8 @@ In addition, for tests:
                     headers: of each PutObject and CompleteMultipartUpload, its key and conditions
     POST /-/clear   forgets counts and faults; objects stay
     POST /-/mode    {"conditional": "ignore", "deny": ["GetObject"]}: from now on
-    POST /-/fault   {"operation": "PutObject", "kind": KIND, "times": N}: the next N calls (default 1) of the operation
+    POST /-/fault   {"operation": "PutObject", "kind": KIND, "times": N, "index": false}: the next N calls (default 1) of
+                    the operation; "index" true: only of keys whose name begins with "_", false: only of others.
                     conflict   409 ConditionalRequestConflict, and nothing is stored
                     error      500 InternalError, and nothing is stored
                     cut        it is done, and the connection ends without an answer
@@ -78,9 +79,12 @@ class Store:
     def clear(self):
         self.calls, self.answers, self.overwritten, self.headers, self.faults = {}, {}, [], [], []
 
-    def fault_of(self, operation):
+    def fault_of(self, operation, key):
+        is_index = key.rsplit("/", 1)[-1].startswith("_")
         for fault in self.faults:
             if fault["operation"] != operation or fault["times"] == 0:
+                continue
+            if fault.get("index") is not None and fault["index"] != is_index:
                 continue
             fault["times"] -= 1
             return fault["kind"]
@@ -184,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             body = self.read_body()
             with store.lock:
                 store.calls[operation] = store.calls.get(operation, 0) + 1
-                kind = store.fault_of(operation)
+                kind = store.fault_of(operation, key)
                 denied = operation in store.deny or (operation == "HeadObject" and "GetObject" in store.deny)
                 if kind == "conflict":
                     raise Refusal(409, "ConditionalRequestConflict", "The conditional request cannot succeed due to a conflicting operation.")

@@ -294,7 +294,7 @@ fi
 # --- an object in parts -------------------------------------------------------------------------------
 
 # This comes after readers of Firehose's content, which moto does not return after uploads in parts.
-# Killed between parts, the destination uploads the object again.
+# Killed between parts, the destination continues; the upload begun before is aborted.
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw || " ${all[*]} " != *" plain "* ]]; then
     skip "parts" "no captures beside the project, or no moto"
 else
@@ -309,10 +309,15 @@ else
     # The name is looked for, the upload begun, and a part sent.
     claim "parts: an upload is begun, and the first part there" within 30 told big '.passed >= 3'
     crash parts
+    claim "parts: an upload is left behind" [ "$(client "$aws" uploads delivered | wc -l)" == 1 ]
     claim "parts: starts again" relay_to_all parts
     claim "parts: things go well again" mend big
     claim "parts: everything arrives" within 60 all_settled big
     claim "parts: the account is right" balances big
+    no_uploads() {
+        client "$aws" uploads delivered >"$work/uploads.txt" && [[ ! -s $work/uploads.txt ]]
+    }
+    claim "parts: no upload is left behind" within 20 no_uploads
     claim "parts: SIGTERM ends it with status 0" stop parts
     claim "parts: what arrived is what was sent, in order" arrived big parts "$SAMPLES/node15s.rw" 45
     claim "parts: nothing came twice" [ "$(found repeats big)" == 0 ]

@@ -223,4 +223,25 @@ claim "none: with that reason" grep -q '^firekeep_destination_samples_dropped_to
 claim "none: the bucket has those that are left" has_all more
 claim "none: the log says it" grep -q 'cannot read undelivered samples again from the log' "$work/server.log"
 
+# --- the index that it keeps ------------------------------------------------------------------------
+
+claim "index: starts" begin gzip
+claim "index: the bucket comes" start_bucket
+claim "index: 2000 samples are acknowledged" is_acknowledged "$work/small.rw"
+claim "index: they are delivered" settles 2000
+crash server
+claim "index: a bit of it is flipped" flip "$(find "$dir/relay/bucket/index" -type f)" 200
+claim "index: it starts again" serve
+claim "index: 500 more are acknowledged" is_acknowledged "$work/more.rw"
+claim "index: they are delivered" settles 2500
+index_is_right() { # it lists all, or states that it does not
+    local key
+    key=$(all_keys | grep '/_' | tail -n 1)
+    quiet_curl "$s3/metrics/$key" >"$work/index.json"
+    jq -c . "$work/index.json"
+    jq -e '(.objects | length) == 2 or .all_objects == false' "$work/index.json"
+}
+claim "index: the one in the bucket is right" index_is_right
+claim "index: the log says that it was damaged" grep -q 'level=error msg="s3: the local index' "$work/server.log"
+
 done_testing

@@ -47,6 +47,7 @@ claim "moved: the directory is moved, and its permissions are changed" move_away
 claim "moved: 500 more are delivered" delivers 3
 claim "moved: all have names of one id" are_of_ids 1
 claim "moved: nothing was said" is_alone
+claim "moved: indexes list what is there" indexes_are_right
 claim "moved: SIGTERM ends it with status 0" stop server
 claim "moved: verify and inspect change nothing" are_only_read "$dir"
 dir=$work/data
@@ -118,6 +119,7 @@ for conditional in enforce ignore; do
     claim "$test: other samples are delivered" delivers 7
     claim "$test: no object took the place of another" nothing_was_overwritten
     claim "$test: all that was ever delivered is in the bucket" has_large 5 6 7
+    claim "$test: indexes list what is there" indexes_are_right
 done
 
 roll_age=1s
@@ -130,11 +132,12 @@ claim "$test: other samples are delivered" delivers 3
 claim "$test: no object took the place of another" nothing_was_overwritten
 claim "$test: the bucket may be read now" quiet_curl -o "$work/answer" -X POST "$s3/-/mode" -d '{"deny": []}'
 claim "$test: all that was ever delivered is in the bucket" holds bucket_content 1 2 3
+claim "$test: no index claims to list all and does not" indexes_do_not_lie
 
 # --- answers that do not come, and conflicts ------------------------------------------------------------
 
 fault() { # OPERATION KIND TIMES
-    quiet_curl -o "$work/answer" -X POST "$s3/-/fault" -d "{\"operation\": \"$1\", \"kind\": \"$2\", \"times\": $3}"
+    quiet_curl -o "$work/answer" -X POST "$s3/-/fault" -d "{\"operation\": \"$1\", \"kind\": \"$2\", \"times\": $3, \"index\": false}"
 }
 
 for kind in cut conflict error; do
@@ -142,6 +145,7 @@ for kind in cut conflict error; do
     claim "$kind: three answers are spoilt" fault PutObject "$kind" 3
     claim "$kind: 500 samples are delivered" delivers 1
     claim "$kind: there is one object" [ "$(keys | wc -l)" == 1 ]
+    claim "$kind: and it is listed" indexes_are_right
 done
 
 # --- other names of destinations --------------------------------------------------------------------------
@@ -175,5 +179,6 @@ claim "renamed: all is there" all_is_there 1 2 3
 claim "renamed: also in finished files" holds finished 1 2 3
 claim "renamed: names are of one id as before" are_of_ids 1
 claim "renamed: no object took the place of another" nothing_was_overwritten
+claim "renamed: indexes list what is there" indexes_are_right
 
 done_testing

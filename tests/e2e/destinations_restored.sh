@@ -66,6 +66,7 @@ round() { # CONDITIONAL-WAY
     claim "$test: all that was ever delivered is in the bucket" holds bucket_content 1 2 3
     claim "$test: and in the files" holds file_content 1 2 3
     claim "$test: what came last has names under another id" are_of_ids 2
+    claim "$test: indexes list what is there" indexes_are_right
     claim "$test: a restart keeps the new id" restart
     claim "$test: more is delivered" delivers 4
     claim "$test: the ids are two" are_of_ids 2

@@ -9,7 +9,9 @@ them, with botocore.
     stream NAME                      prints the records, shard after shard: on each line the first and the last hash of its
                                      shard, and the data in base64
     make-bucket NAME
-    bucket NAME [PREFIX]             prints the unpacked content of its objects, in the order in which they were made
+    bucket NAME [PREFIX]             prints the unpacked content of its objects, in the order in which they were made; fails
+                                     if the indexes next to them do not agree with it
+    uploads NAME                     prints the keys of uploads in parts that were neither completed nor aborted
     make-deliveries BUCKET NAME...   delivery streams of Firehose into that bucket, each below its NAME/
     delivered NAME BUCKET            prints the delivered content, unpacked, in the order of arrival (with moto)
     make-role ROLE KEYFILE SECRETFILE STATEMENT...
@@ -98,23 +100,41 @@ def make_bucket(url, name):
     client(url, "s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
+def objects_of(s3, bucket, prefix):
+    found = {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        found.update((each["Key"], each["Size"]) for each in page.get("Contents", ()))
+    return found
+
+
 def body_of(s3, bucket, key):
     return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def place_of(key):
-    """Sorts names <id>-<first>-<last>.ndjson by the hour and by where in the log they begin."""
-    directory, _, base = key.rpartition("/")
-    return directory, [float(part) for part in base.split("-")[1:2] if part[:1].isdigit()], base
-
-
 def bucket(url, name, prefix=""):
     s3 = client(url, "s3")
-    keys = []
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
-        keys += [each["Key"] for each in page.get("Contents", ())]
-    for key in sorted(keys, key=place_of):
-        sys.stdout.buffer.write(unpacked(key, body_of(s3, name, key)))
+    objects = objects_of(s3, name, prefix)
+    listed = {}
+    for key in [key for key in objects if key.rpartition("/")[2].startswith("_")]:
+        index = json.loads(body_of(s3, name, key))
+        if not index["all_objects"]:
+            sys.exit(f"{key} does not list all objects")
+        for each in index["objects"]:
+            listed[index["prefix"] + each["name"]] = each
+        del objects[key]
+    told = {key: each["bytes"] for key, each in listed.items()}
+    if told != objects:
+        sys.exit(f"there are {objects}, and the indexes list {told}")
+    for key in sorted(listed, key=lambda key: listed[key]["number"]):
+        text = unpacked(key, body_of(s3, name, key))
+        if text.count(b"\n") != listed[key]["samples"]:
+            sys.exit(f"{key} has {text.count(10)} lines, and the index says {listed[key]['samples']}")
+        sys.stdout.buffer.write(text)
+
+
+def uploads(url, name):
+    for upload in client(url, "s3").list_multipart_uploads(Bucket=name).get("Uploads", ()):
+        print(upload["Key"])
 
 
 # --- Firehose -------------------------------------------------------------------------------------

@@ -109,15 +109,19 @@ bucket_make_headers(struct s3_bucket *b, const struct s3_request *r, const char 
     static const char *const encryptions[] = {
         [S3_SSE_NONE] = NULL, [S3_SSE_AES256] = "AES256", [S3_SSE_KMS] = "aws:kms"};
     struct http_headers *h = &b->headers;
+    bool makes_object = r->kind == S3_INDEX || r->kind == S3_OBJECT || r->kind == S3_CREATE;
     http_headers_clear(h);
     bucket_put_header(h, "Content-Type", r->content_type);
-    if (r->kind == S3_OBJECT || r->kind == S3_CREATE) {
+    if (makes_object) {
         bucket_put_header(h, "x-amz-server-side-encryption", encryptions[b->s3->sse]);
         bucket_put_header(h, "x-amz-server-side-encryption-aws-kms-key-id", b->s3->kms_key_id);
+    }
+    if (r->kind == S3_OBJECT || r->kind == S3_CREATE) {
         bucket_put_header(h, "x-amz-storage-class", b->s3->storage_class);
         bucket_put_header(h, DIGEST_HEADER, r->digest);
     }
-    if (r->only_new) bucket_put_header(h, "If-None-Match", "*");
+    if (r->only_new && b->conditional != S3_CONDITIONAL_UNSUPPORTED)
+        bucket_put_header(h, "If-None-Match", "*");
     enum err e = OK;
     if (r->kind != S3_PLAIN && r->kind != S3_CREATE) {
         uint8_t digest[MD5_BYTES];

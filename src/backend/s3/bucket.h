@@ -26,6 +26,14 @@ enum {
     S3_WANTED_DIGEST,
 };
 
+/* The store's behaviour for `If-None-Match: *`, learnt from its answers since the start. */
+enum s3_conditional {
+    S3_CONDITIONAL_UNKNOWN,
+    S3_CONDITIONAL_ENFORCED, /* refuses to overwrite */
+    S3_CONDITIONAL_IGNORED,
+    S3_CONDITIONAL_UNSUPPORTED, /* refuses the header */
+};
+
 struct s3_bucket {
     const struct destination_settings *settings;
     const struct s3_settings *s3;
@@ -42,6 +50,7 @@ struct s3_bucket {
                                                */
     bool in_path;                             /* the bucket is part of the path */
     uint32_t generation;                      /* number of the keys that signed the last request */
+    enum s3_conditional conditional;          /* set by the owner */
 };
 
 /*
@@ -62,7 +71,8 @@ void s3_bucket_learnt(const struct s3_bucket *bucket, struct buf *to);
 enum s3_request_kind {
     S3_PLAIN,  /* neither makes an object nor is a part of one */
     S3_PART,   /* Content-MD5 */
-    S3_OBJECT, /* Content-MD5, encryption, and the storage class */
+    S3_INDEX,  /* Content-MD5 and encryption */
+    S3_OBJECT, /* as S3_INDEX, and the storage class */
     S3_CREATE, /* as S3_OBJECT without Content-MD5: the content follows in parts */
 };
 

@@ -49,9 +49,14 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         }
         assert_true(s3_writer.bytes(rig.writer, rig.call) > 0);
         assert_int_equal(s3_rig_add(&rig, 105, 0), WRITER_FULL);
-        assert_int_equal(s3_writer.units(rig.writer, rig.call), 1);
+        assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
         s3_rig_begin(&rig);
         expect_same(&kept, &rig);
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        struct bytes index = rig.step.http.body;
+        assert_non_null(memmem(index.at, index.size, "\"metrics\":[\"up\"]", 16));
+        assert_non_null(memmem(index.at, index.size, "\"all_metrics\":true", 18));
         s3_rig_answer(&rig, 200, "");
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
@@ -86,6 +91,7 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     s3_rig_begin(&rig); /* because of its age, for example */
     expect_same(&kept, &rig);
     s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
     s3_rig_save(&rig);
@@ -96,6 +102,7 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     }
     s3_rig_begin(&rig);
     expect_same(&kept, &rig);
+    s3_rig_answer(&rig, 200, "");
     s3_rig_answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
     for (uint32_t i = 7; i < 10; i++) {
@@ -177,6 +184,10 @@ UNIT_TEST(test_an_unsealed_object_is_removed_after_a_crash)
     s3_rig_must_add(&rig, 101, 0);
     s3_rig_seal_and_save(&rig);
     s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
+    s3_rig_answer(&rig, 200, "");
+    struct bytes index = rig.step.http.body;
+    assert_null(memmem(index.at, index.size, "-100-100.0", 10));
+    assert_non_null(memmem(index.at, index.size, "-100-101.0", 10));
     s3_rig_fini(&rig);
 }
 

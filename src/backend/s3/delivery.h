@@ -8,6 +8,7 @@
 
 #include "backend/common/pack.h"
 #include "backend/s3/bucket.h"
+#include "backend/s3/index.h"
 #include "backend/s3/object.h"
 
 /*
@@ -22,8 +23,8 @@
  *       |                                      COMPARE ---+   it is this object
  *       +---------------------------------------+-+--------> TAKEN, by another one
  *
- * The name is looked for first, for stores that overwrite. With `only_new` a store that supports it
- * refuses to overwrite an object (412); then that object is compared.
+ * With `only_new` a store that supports it refuses to overwrite an object (412); then that object
+ * is compared. With `looks` it is looked for first, for stores that do not refuse.
  *
  * After other failures the upload continues where it was. Memory is that of one part.
  *
@@ -43,11 +44,18 @@ enum s3_upload_phase {
     S3_UPLOAD_TAKEN,
 };
 
+struct s3_upload_how {
+    bool looks;
+    bool only_new;
+};
+
 struct s3_upload {
     enum s3_upload_phase phase;
-    bool only_new; /* reset if the store does not support it */
-    bool unseen;   /* TAKEN by an object that may not be read */
-    uint64_t size; /* size of the object */
+    struct s3_upload_how how; /* `only_new` is reset if the store does not support it */
+    bool refused;             /* a 412 reported an existing object */
+    bool unseen;              /* TAKEN by an object that may not be read */
+    bool leftover;            /* an upload in parts was begun and must not be completed */
+    uint64_t size;            /* size of the object */
     char digest[S3_DIGEST_BYTES];
     char id[S3_UPLOAD_ID_BYTES]; /* "": nothing of it is in the bucket */
     uint32_t part;               /* next part, from 0 */
@@ -63,7 +71,8 @@ void s3_upload_fini(struct s3_upload *upload);
 /* Resets the upload, and frees the memory of a part. */
 void s3_upload_clear(struct s3_upload *upload);
 /* Begins the upload of a sealed object. */
-void s3_upload_begin(struct s3_upload *upload, const struct s3_object *object, bool only_new);
+void s3_upload_begin(struct s3_upload *upload, const struct s3_object *object,
+                     struct s3_upload_how how);
 
 /* Makes the next request; not in DONE or TAKEN. Its texts live until the next one. Errors of
  * s3_object_read(), and ERR_NOMEM. */
@@ -80,10 +89,77 @@ void s3_upload_take(struct s3_upload *upload, const struct http_call_answer *ans
 /* Returns the number of PUT and POST requests left, if nothing fails. */
 uint64_t s3_upload_requests_left(const struct s3_upload *upload);
 
-enum { S3_TENANT_BYTES = 256, S3_INSTANCE_BYTES = 65 };
+/*
+ * Aborts abandoned uploads in parts: a crash leaves them, they cost as much as objects,
+ * and no listing of objects shows them.
+ *
+ *     LIST --> ABORT ... --> LIST (the next page) ... --> done
+ *
+ * Only uploads below the prefix whose base names begin with the instance are aborted, and one more
+ * with a given key.
+ *
+ * Threads: one.
+ */
+
+enum {
+    S3_SWEEP_PAGE = 200, /* uploads per request */
+    S3_SWEEP_PAGES_MAX = 500,
+    S3_SWEEP_LIST_BYTES_MAX = 1024 * 1024,
+    S3_SWEEP_ID_BYTES = 1024,
+};
+
+/* A page of ListMultipartUploads; texts are views until the reading function returns. */
+struct s3_uploads_page {
+    bool is_truncated;
+    char next_key[S3_KEY_BYTES_MAX + 1];
+    char next_id[S3_SWEEP_ID_BYTES];
+};
+
+/* Parses a page, and passes each upload to `each`, which may return an error to stop. ERR_INPUT:
+ * not such a page; ERR_LIMIT: larger or deeper than requested; ERR_NOMEM. */
+MUST_CHECK enum err
+s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *key, const char *id),
+                void *context, struct s3_uploads_page *ret_page);
+
+struct s3_sweep {
+    struct s3_bucket *bucket;
+    const char *prefix;    /* may be NULL, or a template: the part before it is used */
+    const char *instance;  /* may change while no request is pending */
+    const char *other_key; /* an object named with an earlier instance; "": none */
+    bool listing;
+    uint32_t pages;
+    uint32_t agains;
+    uint32_t aborted; /* total */
+    struct s3_uploads_page page;
+    struct buf found; /* uploads of the page: key and id of each, counted */
+    struct cursor left;
+    const char *keep;               /* id of an upload that must not be aborted; NULL: none */
+    char key[S3_KEY_BYTES_MAX + 1]; /* key of the object in the current request */
+    struct buf query;
+};
+
+/* `bucket`, `prefix`, `instance` and `other_key` are borrowed. */
+void s3_sweep_init(struct s3_sweep *sweep, struct s3_bucket *bucket, const char *prefix,
+                   const char *instance, const char *other_key, struct budget *memory);
+void s3_sweep_fini(struct s3_sweep *sweep);
+
+/* Runs as a writer's prepare(): `answer` NULL begins. VERDICT_DELIVERED: all are aborted. With
+ * any other verdict some may remain, without other harm. `keep`: borrowed until done. */
+void s3_sweep_step(struct s3_sweep *sweep, const char *keep, const struct http_call_answer *answer,
+                   struct writer_step *ret_step);
+
+enum { S3_SEEN_SLOTS = 4096, S3_TENANT_BYTES = 256, S3_LOOKED_SLOTS = 256 };
 
 /* Stages of a call. */
-enum s3_stage { S3_FILLING, S3_RENAMED, S3_SEALED, S3_UPLOADING, S3_DELIVERED };
+enum s3_stage {
+    S3_FILLING,
+    S3_RENAMED,
+    S3_SEALED,
+    S3_UPLOADING,
+    S3_INDEX_LOOKING,
+    S3_INDEXING,
+    S3_DELIVERED
+};
 
 struct s3_writer {
     struct writer_base base;
@@ -98,6 +174,7 @@ struct s3_writer {
     uint64_t content;    /* hash of the settings that shape the content of objects */
     uint64_t offered;    /* the last record with an item that was offered */
     uint64_t seal_count; /* objects sealed, counted across restarts */
+    uint64_t void_seal;  /* number of an object that a crash may have left in an index */
 
     struct s3_object adopted; /* object from before a restart; its number is 0 if there is none */
     bool adopted_arrived;
@@ -107,7 +184,22 @@ struct s3_writer {
     struct s3_call *uploading; /* call that uses `upload` */
     struct s3_upload upload;
     uint32_t names_taken; /* consecutive renamings since the last object was uploaded */
-    bool overwrites;      /* the store does not support If-None-Match */
+
+    char index_dir[S3_STORE_DIR_BYTES];
+    struct s3_index index; /* index of the directory used last */
+    struct buf index_text;
+    char index_key[S3_KEY_BYTES_MAX + S3_BASE_BYTES];
+    uint64_t looked[S3_LOOKED_SLOTS]; /* hashes of the keys of some indexes that were looked for */
+    uint64_t index_put;               /* hash of the key of the index written last */
+    uint64_t index_unseen; /* the same for an index that may exist but cannot be read; 0: none */
+    bool index_only_new;   /* the current request must fail if an index exists */
+
+    struct s3_sweep sweep;
+    char sweep_key[S3_KEY_BYTES_MAX + 1]; /* key of an upload that may remain under another id */
+    bool sweep_due;
+    bool sweeping;
+    bool looking;     /* a request that tests the keys is pending */
+    int64_t sweep_ms; /* earliest time; Unix */
     uint32_t check_agains;
 };
 
@@ -119,6 +211,8 @@ struct s3_call {
     bool has_last;   /* the call has the last item of the object */
     struct buf text; /* text of the object before compression */
     char tenant[S3_TENANT_BYTES];
+    struct s3_names names;
+    uint64_t seen[S3_SEEN_SLOTS]; /* hashes of series whose names are noted */
 };
 
 /* --- s3.c ------------------------------------------------------------------------------------- */
@@ -134,5 +228,8 @@ void s3_release_adopted(struct s3_writer *writer);
 void s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
 void s3_judge(struct writer *writer, struct writer_call *call,
               const struct http_call_answer *answer, struct writer_step *ret_step);
+/* Writes the text of the current index, which is that of the object's hour, to the local file. */
+MUST_CHECK enum err s3_store_index(struct s3_writer *writer, const struct s3_object *object,
+                                   struct why *why);
 
 #endif

@@ -10,8 +10,10 @@
 #include "base/log.h"
 #include "lib/backend/s3_rig.h"
 
-#define OTHER "fedcba9876543210fedcba9876543210"
-#define TAKEN "<Error><Code>PreconditionFailed</Code></Error>"
+#define OTHER   "fedcba9876543210fedcba9876543210"
+#define MISSING "<Error><Code>NoSuchKey</Code></Error>"
+#define DENIED  "<Error><Code>AccessDenied</Code></Error>"
+#define TAKEN   "<Error><Code>PreconditionFailed</Code></Error>"
 
 static void
 names_rig_init(struct s3_rig *rig)
@@ -54,15 +56,25 @@ static void
 take_id(const struct s3_rig *rig, char to[33])
 {
     const char *base = strrchr(rig->step.http.url, '/') + 1;
+    base += base[0] == '_';
     assert_true(strlen(base) > 32);
     snprintf(to, 33, "%s", base);
+}
+
+static bool
+index_has(const struct s3_rig *rig, const char *text)
+{
+    return memmem(rig->step.http.body.at, rig->step.http.body.size, text, strlen(text)) != NULL;
 }
 
 /* Delivers an object that waits for its upload, without obstacles. */
 static void
 deliver_new(struct s3_rig *rig)
 {
-    s3_rig_answer(rig, 404, "");
+    if (strcmp(rig->step.http.method, "HEAD") == 0) s3_rig_answer(rig, 404, "");
+    s3_rig_answer(rig, 200, "");
+    if (strcmp(rig->step.http.method, "GET") == 0) s3_rig_answer(rig, 404, MISSING);
+    if (s3_rig_header(rig, "If-None-Match")[0] != 0) s3_rig_answer(rig, 412, TAKEN);
     s3_rig_answer(rig, 200, "");
     s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig->writer, rig->call);
@@ -85,28 +97,53 @@ UNIT_TEST(test_a_new_name_is_looked_for_and_put_only_if_it_is_new)
     digest_of(rig.step.http.body, digest);
     assert_string_equal(s3_rig_header(&rig, "x-amz-meta-firekeep-md5"), digest);
     s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
+    s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_rig_fini(&rig);
 }
 
-/* The name was looked for, so nothing is overwritten. */
-UNIT_TEST(test_a_store_without_the_condition_gets_objects_without_it)
+/* The upload of an existing index shows whether the store refuses. */
+UNIT_TEST(test_where_the_store_refuses_names_are_not_looked_for)
 {
-    struct s3_rig rig;
-    names_rig_init(&rig);
-    for (unsigned i = 0; i < 2; i++) {
-        s3_rig_must_add(&rig, 100 * (i + 1), 0);
+    static const struct {
+        unsigned status; /* answer to the existing index */
+        bool looks;      /* looks for names afterwards */
+        bool asks;
+    } cases[] = {{412, false, true}, {200, true, true}, {501, true, false}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct s3_rig rig;
+        names_rig_init(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
+        deliver_new(&rig);
+        s3_rig_must_add(&rig, 200, 0);
         s3_rig_seal_and_save(&rig);
         s3_rig_answer(&rig, 404, "");
-        if (i == 0) s3_rig_answer(&rig, 501, "<Error><Code>NotImplemented</Code></Error>");
-        assert_string_equal(rig.step.http.method, "PUT");
-        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
         s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT",
+                           HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked for before */
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
+        s3_rig_answer(&rig, cases[i].status, "");
+        if (cases[i].status != 200) {
+            s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
+            assert_true(index_has(&rig, "-100-100.0.ndjson"));
+            assert_true(index_has(&rig, "-200-200.0.ndjson"));
+            s3_rig_answer(&rig, 200, "");
+        }
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        s3_rig_save(&rig);
+        s3_rig_must_add(&rig, 300, 0);
+        s3_rig_seal_and_save(&rig);
+        if (cases[i].looks) s3_rig_answer(&rig, 404, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-300-300.0.ndjson");
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), cases[i].asks ? "*" : "");
+        s3_rig_fini(&rig);
     }
-    s3_rig_fini(&rig);
 }
 
 UNIT_TEST(test_an_object_that_arrived_before_is_not_sent_again)
@@ -131,6 +168,10 @@ UNIT_TEST(test_an_object_that_arrived_before_is_not_sent_again)
             expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
         }
         answer_found(&rig, length, digest);
+        s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+        s3_rig_answer(&rig, 404, MISSING);
+        assert_true(index_has(&rig, "-100-100.0.ndjson"));
+        s3_rig_answer(&rig, 200, "");
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_rig_fini(&rig);
     }
@@ -172,6 +213,16 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
         snprintf(url, sizeof url, HOST "/" HOUR "%s-100-200.0.ndjson", id);
         s3_rig_expect_call(&rig, "PUT", url);
         s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000200", "200"));
+        s3_rig_answer(&rig, 200, "");
+        snprintf(url, sizeof url, HOST "/" HOUR "_%s.json", id);
+        s3_rig_expect_call(&rig, "GET", url);
+        s3_rig_answer(&rig, 404, MISSING);
+        s3_rig_expect_call(&rig, "PUT", url);
+        snprintf(url, sizeof url, "%s-100-200.0.ndjson", id);
+        assert_true(index_has(&rig, url));
+        assert_false(index_has(&rig, INSTANCE));
+        assert_true(index_has(&rig, "\"all_objects\":true"));
+        assert_true(index_has(&rig, "\"metrics\":[\"up\"]"));
         s3_rig_answer(&rig, 200, "");
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
@@ -256,7 +307,10 @@ UNIT_TEST(test_a_copy_of_the_directory_gives_other_names)
     s3_rig_answer(&rig, 404, "");
     s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR OTHER "-200-200.0.ndjson");
     s3_rig_answer(&rig, 200, "");
-    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json");
+    assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
+    assert_false(index_has(&rig, INSTANCE)); /* the other index has it */
     s3_rig_fini(&rig);
 }
 
@@ -277,8 +331,84 @@ UNIT_TEST(test_an_object_sealed_before_the_copy_keeps_its_name)
     s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
     s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
     s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT",
+                       HOST "/" HOUR "_" OTHER ".json"); /* never the name with the other id */
+    assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
+    /* It is still listed when the next object comes, after a crash. */
+    s3_writer.call_clear(rig.writer, rig.call);
+    s3_rig_save(&rig);
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 200, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 404, MISSING);
+    assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
+    assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
+    s3_rig_fini(&rig);
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+#define LISTED                                                                            \
+    "{\"version\":1,\"instance\":\"" INSTANCE "\",\"prefix\":\"" HOUR                     \
+    "\",\"hour\":\"2026-01-01T05:00:00.000Z\",\"all_objects\":true,\"all_metrics\":true," \
+    "\"metrics\":[\"later\"],\"objects\":[{\"name\":\"" INSTANCE                          \
+    "-150-170.ndjson\",\"bytes\":5,\"samples\":1,\"first\":\"150.0\",\"last\":\"170.0\"," \
+    "\"min_time\":1,\"max_time\":2,\"number\":9}]}"
+
+/* Objects do not collide, but their index does: a volume that was rolled back makes
+ * other objects. */
+UNIT_TEST(test_entries_of_the_index_in_the_bucket_are_kept)
+{
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    s3_rig_answer(&rig, 503, "");
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "http_503");
+    s3_rig_begin(&rig);
+    s3_rig_answer(&rig, 200, LISTED);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_true(index_has(&rig, "-150-170.ndjson"));
+    assert_true(index_has(&rig, "-100-100.0.ndjson"));
+    assert_true(index_has(&rig, "\"metrics\":[\"up\",\"later\"]"));
+    assert_true(index_has(&rig, "\"all_objects\":true"));
+    s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_rig_fini(&rig);
+}
+
+UNIT_TEST(test_an_index_after_a_denied_read_is_marked_incomplete)
+{
+    for (unsigned there = 0; there < 2; there++) {
+        struct s3_rig rig;
+        names_rig_init(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 404, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_answer(&rig, 403, DENIED);
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
+        assert_true(index_has(&rig, "\"all_objects\":true"));
+        if (there) {
+            s3_rig_answer(&rig, 412, TAKEN);
+            s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
+            assert_true(index_has(&rig, "\"all_objects\":false"));
+        }
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_fini(&rig);
+    }
 }
 
 /* --- damage ----------------------------------------------------------------------------------- */
@@ -316,6 +446,8 @@ UNIT_TEST(test_an_object_that_changed_on_the_disk_is_rebuilt)
         s3_rig_answer(&rig, 404, "");
         s3_rig_expect_body(&rig, whole);
         s3_rig_answer(&rig, 200, "");
+        s3_rig_answer(&rig, 404, MISSING);
+        s3_rig_answer(&rig, 200, "");
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
         s3_rig_save(&rig);
@@ -337,20 +469,62 @@ UNIT_TEST(test_a_file_that_cannot_be_read_is_made_again)
     s3_rig_fini(&rig);
 }
 
+/* The first version saved neither ids nor checksums. */
+UNIT_TEST(test_an_object_that_an_earlier_version_sealed_is_sent)
+{
+    struct s3_rig rig;
+    struct saved {
+        struct buf v2, v1;
+    } s;
+    names_rig_init(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    buf_init(&s.v1, NULL, SAVED_MAX);
+    struct cursor c = cursor_of(buf_bytes(&rig.saved));
+    assert_int_equal(cursor_u8(&c), 2);
+    buf_put_u8(&s.v1, 1);
+    buf_put_counted(&s.v1, cursor_counted(&c));
+    buf_put_varint(&s.v1, cursor_varint(&c));
+    cursor_counted(&c);
+    cursor_counted(&c);
+    size_t left = cursor_left(&c);
+    buf_put_bytes(&s.v1, bytes_of(cursor_bytes(&c, left - MD5_BYTES).at, left - MD5_BYTES));
+    assert_false(c.bad);
+    buf_clear(&rig.saved);
+    buf_put_bytes(&rig.saved, buf_bytes(&s.v1));
+    s3_rig_close(&rig);
+    struct file file;
+    must(file_open(rig.options.env, "d/objects/0000000001", FILE_UPDATE, &file, NULL));
+    must(file_truncate(&file, strlen(LINE("1700000000100", "100")), NULL));
+    must(file_close(&file));
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_begin(&rig);
+    expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
+    buf_fini(&s.v1);
+    s3_rig_fini(&rig);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_new_name_is_looked_for_and_put_only_if_it_is_new),
-        cmocka_unit_test(test_a_store_without_the_condition_gets_objects_without_it),
+        cmocka_unit_test(test_where_the_store_refuses_names_are_not_looked_for),
         cmocka_unit_test(test_an_object_that_arrived_before_is_not_sent_again),
         cmocka_unit_test(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first),
         cmocka_unit_test(test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one),
         cmocka_unit_test(test_an_answer_that_names_no_object_is_not_one_that_has_the_name),
         cmocka_unit_test(test_a_copy_of_the_directory_gives_other_names),
         cmocka_unit_test(test_an_object_sealed_before_the_copy_keeps_its_name),
+        cmocka_unit_test(test_entries_of_the_index_in_the_bucket_are_kept),
+        cmocka_unit_test(test_an_index_after_a_denied_read_is_marked_incomplete),
         cmocka_unit_test(test_an_object_that_changed_on_the_disk_is_rebuilt),
         cmocka_unit_test(test_a_file_that_cannot_be_read_is_made_again),
+        cmocka_unit_test(test_an_object_that_an_earlier_version_sealed_is_sent),
     };
     log_to_fd(-1);
     return cmocka_run_group_tests(tests, NULL, NULL);

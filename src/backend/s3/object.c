@@ -178,12 +178,12 @@ s3_object_put(const struct s3_object *o, struct buf *to)
 }
 
 bool
-s3_object_get(struct cursor *c, struct s3_object *ret)
+s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret)
 {
     const struct fields fields = {.from = c};
     struct s3_object o = {.file = FILE_CLOSED};
     object_fields(&fields, &o);
-    field_fixed(&fields, o.digest, sizeof o.digest);
+    if (has_digest) field_fixed(&fields, o.digest, sizeof o.digest);
     bool named = o.number != 0 && o.dir[0] != '\0' && o.base[0] != '\0';
     if (c->bad || !named || s3_place_compare(o.first, o.last) > 0) return false;
     *ret = o;
@@ -366,8 +366,32 @@ check_tail(struct budget *memory, struct s3_object *o, bool has_digest, uint64_t
     return e;
 }
 
+/* Adds checksums to a file of an old version, computed from its content. */
+static enum err
+add_tail(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    enum { PIECE_BYTES = 1024 * 1024 };
+    struct buf piece;
+    buf_init(&piece, s->memory, PIECE_BYTES);
+    md5_begin(&o->block);
+    buf_init(&o->sums, s->memory, SUMS_BYTES_MAX);
+    enum err e = buf_reserve(&piece, PIECE_BYTES) ? OK : buf_error(&piece);
+    if (e == OK && !buf_reserve(&o->sums, ((size_t)s3_object_blocks(o) + 1) * MD5_BYTES))
+        e = buf_error(&o->sums);
+    if (e) why_set(why, e, "not enough memory for checksums");
+    for (uint64_t at = 0; at < o->size && e == OK; at += PIECE_BYTES) {
+        size_t part = o->size - at < PIECE_BYTES ? (size_t)(o->size - at) : PIECE_BYTES;
+        e = file_read_at(&o->file, piece.at, part, at, why);
+        if (e == OK) add_sums(o, bytes_of(piece.at, part));
+    }
+    if (e == OK) e = write_tail(s, o, why);
+    buf_fini(&piece);
+    buf_fini(&o->sums);
+    return e;
+}
+
 enum err
-s3_store_adopt(struct s3_store *s, struct s3_object *o, struct why *why)
+s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct why *why)
 {
     char path[256];
     uint64_t size = 0;
@@ -375,7 +399,12 @@ s3_store_adopt(struct s3_store *s, struct s3_object *o, struct why *why)
     if (e == OK) e = file_open(s->env, path, FILE_UPDATE, &o->file, why);
     if (e) return e;
     e = file_size(&o->file, &size, why);
-    if (e == OK) e = check_tail(s->memory, o, true, size, why);
+    /* The file is longer if checksums were added but not saved; they are added again. */
+    if (e == OK && !has_digest && size < o->size) {
+        e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
+                    o->size);
+    }
+    if (e == OK) e = has_digest ? check_tail(s->memory, o, true, size, why) : add_tail(s, o, why);
     if (e) s3_object_fini(o);
     return e;
 }

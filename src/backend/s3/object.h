@@ -89,8 +89,9 @@ void s3_object_print_digest(const struct s3_object *object, char to[S3_DIGEST_BY
 /* Appends what has to be saved for a sealed object: numbers are varints, times zigzag, texts
  * counted, the digest is raw. */
 void s3_object_put(const struct s3_object *object, struct buf *to);
-/* False: the bytes are invalid. The file is not opened. */
-bool s3_object_get(struct cursor *c, struct s3_object *ret_object);
+/* False: the bytes are invalid. The file is not opened. `has_digest`: false for bytes saved by
+ * version 1, see s3_store_adopt(). */
+bool s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret_object);
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -121,10 +122,13 @@ MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, struc
 /* Makes the object's file. */
 MUST_CHECK enum err s3_store_begin(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
-/* Opens the file of an object that was sealed before a restart. ERR_MISSING: it does not exist;
- * ERR_CORRUPT: it is damaged, as far as its end shows. */
+/*
+ * Opens the file of an object that was sealed before a restart. ERR_MISSING: it does not exist;
+ * ERR_CORRUPT: it is damaged, as far as its end shows. `has_digest` false: it was sealed by a
+ * version without checksums; they are computed now, from its content.
+ */
 MUST_CHECK enum err s3_store_adopt(struct s3_store *store, struct s3_object *object,
-                                   struct why *why);
+                                   bool has_digest, struct why *why);
 /*
  * Reads a whole file, while no destination runs, and changes nothing. `want`: the sealed object
  * that it should be; NULL: any. ERR_CORRUPT: it is damaged; ERR_MISSING: it was not sealed, and has

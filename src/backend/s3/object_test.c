@@ -274,7 +274,7 @@ UNIT_TEST(test_blocks_come_back_with_the_checksums_they_were_made_with)
         must(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL));
         must(s3_object_examine(rig.env, NULL, object.file.path, NULL, NULL));
         file_close(&object.file);
-        must(s3_store_adopt(&rig.store, &object, NULL));
+        must(s3_store_adopt(&rig.store, &object, true, NULL));
         for (uint32_t block = 0; block < blocks; block++) {
             must(read_block(&rig, block));
         }
@@ -303,7 +303,7 @@ UNIT_TEST(test_a_flipped_bit_anywhere_is_found_before_it_is_used)
         assert_true(alone == ERR_CORRUPT || alone == ERR_MISSING);
         if (at < 500 + MD5_BYTES) assert_true(found);
         file_close(&object.file);
-        enum err e = s3_store_adopt(&rig.store, &object, NULL);
+        enum err e = s3_store_adopt(&rig.store, &object, true, NULL);
         assert_true(e == OK || e == ERR_CORRUPT);
         found = e == ERR_CORRUPT || read_block(&rig, 0) == ERR_CORRUPT;
         if (!found) fail_msg("a bit at %d of %d", (int)at, (int)size);
@@ -338,7 +338,38 @@ UNIT_TEST(test_a_file_of_another_object_is_not_taken_for_it)
     make_sealed(&rig);
     assert_string_equal(object.file.path, path);
     s3_object_fini(&object);
-    assert_int_equal(s3_store_adopt(&rig.store, &meant, NULL), ERR_CORRUPT);
+    assert_int_equal(s3_store_adopt(&rig.store, &meant, true, NULL), ERR_CORRUPT);
+    rig_fini(&rig);
+}
+
+UNIT_TEST(test_a_file_of_before_there_were_checksums_gets_them)
+{
+    struct rig rig;
+    struct file file;
+    rig_init(&rig, LARGE_BYTES);
+    make_sealed(&rig);
+    struct s3_object old = remembered();
+    memset(old.digest, 0, sizeof old.digest);
+    char path[256];
+    memcpy(path, object.file.path, sizeof path);
+    s3_object_fini(&object);
+    must(file_open(rig.env, path, FILE_UPDATE, &file, NULL));
+    must(file_truncate(&file, LARGE_BYTES, NULL));
+    must(file_close(&file));
+    for (unsigned i = 0; i < 2; i++) { /* again, if that was not saved */
+        object = old;
+        must(s3_store_adopt(&rig.store, &object, false, NULL));
+        for (uint32_t block = 0; block < 3; block++) {
+            must(read_block(&rig, block));
+        }
+        file_close(&object.file);
+    }
+    must(s3_store_adopt(&rig.store, &object, true, NULL));
+    file_close(&object.file);
+    must(file_open(rig.env, path, FILE_UPDATE, &file, NULL));
+    must(file_truncate(&file, LARGE_BYTES - 1, NULL));
+    must(file_close(&file));
+    assert_int_equal(s3_store_adopt(&rig.store, &old, false, NULL), ERR_CORRUPT);
     rig_fini(&rig);
 }
 
@@ -357,6 +388,7 @@ main(void)
         cmocka_unit_test(test_a_flipped_bit_anywhere_is_found_before_it_is_used),
         cmocka_unit_test(test_damage_in_one_block_of_many_is_found_in_that),
         cmocka_unit_test(test_a_file_of_another_object_is_not_taken_for_it),
+        cmocka_unit_test(test_a_file_of_before_there_were_checksums_gets_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,9 @@
  * s3.c - destination type `s3`: objects of NDJSON in a bucket.
  *
  * A call is a whole object. While it is filled its lines are packed, a piece at a time, into a
- * local file; memory holds one piece. delivery.c seals and uploads it. This file does the rest: the
- * saved state, the object that a crash left sealed, and adding items.
+ * local file; memory holds one piece. delivery.c seals, uploads and indexes it. This file does the
+ * rest: the saved state, the object that a crash left sealed, adding items, and the sweep of
+ * abandoned uploads.
  *
  * A sealed object whose settings have changed is made again from the log, because its content is
  * outdated.
@@ -16,6 +17,7 @@
 #include "backend/s3/delivery.h"
 #include "backend/s3/saved.h"
 #include "base/log.h"
+#include "model/labels.h"
 
 enum {
     PIECE_BYTES = 1024 * 1024,          /* size of a piece of text, which is packed at once */
@@ -23,6 +25,7 @@ enum {
     PACKED_KEPT_BYTES = 4 * PIECE_BYTES,
     CHECK_AGAINS_MAX = 4,
 };
+static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
 
 /* --- the saved state -------------------------------------------------------------------------- */
 
@@ -39,7 +42,8 @@ s3_save(const struct writer *writer, struct buf *to)
     if (w->noted != NULL && !replays) pending = &w->noted->own;
     struct s3_saved saved = {
         .learnt = buf_bytes(&learnt),
-        .seal_count = w->seal_count - replays, /* see load_saved() */
+        .seal_count =
+            w->seal_count - replays, /* an object that is not adopted is void: see load_saved() */
         .directory = bytes_of_text(w->base.options.instance),
         .instance = bytes_of_text(w->instance),
         .content = w->content,
@@ -71,7 +75,8 @@ load_saved(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
         memcpy(w->instance, instance.at, instance.size);
         w->instance[instance.size] = 0;
     }
-    /* The next number may be in the name of replayed letters that a crash interrupted. */
+    /* The next number may be in an index, for an object that was never uploaded. */
+    w->void_seal = ret->seal_count + 1;
     w->seal_count = ret->seal_count + 1;
 }
 
@@ -100,8 +105,11 @@ adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
     }
     struct why missing = {""};
     w->adopted = saved->object;
-    e = s3_store_adopt(w->store, &w->adopted, &missing);
-    if (e == OK) return OK;
+    e = s3_store_adopt(w->store, &w->adopted, saved->has_digest, &missing);
+    if (e == OK) {
+        snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", w->adopted.dir, w->adopted.base);
+        return OK;
+    }
     w->adopted.number = 0;
     if (e != ERR_MISSING && e != ERR_CORRUPT) return why_set(why, e, "%s", missing.text);
     log_error("s3: an undelivered object is missing or damaged on disk, rebuilding it from the log",
@@ -118,8 +126,11 @@ s3_fini(struct writer *writer)
     s3_object_fini(&w->adopted);
     s3_bucket_fini(&w->bucket);
     s3_upload_fini(&w->upload);
+    s3_index_fini(&w->index);
+    s3_sweep_fini(&w->sweep);
     packer_free(w->packer);
     buf_fini(&w->packed);
+    buf_fini(&w->index_text);
     mem_free(w->base.options.memory, w->store, sizeof *w->store);
 }
 
@@ -130,7 +141,6 @@ s3_init(struct writer *writer, struct why *why)
     const struct writer_options *options = &w->base.options;
     w->s3 = &options->settings->u.s3;
     w->base.limits = (struct writer_limits){
-        .start_check = 3,
         .one_lane = true,
         .concurrency = 1,
         .samples = UINT32_MAX,
@@ -145,13 +155,22 @@ s3_init(struct writer *writer, struct why *why)
     w->content = s3_content_hash(options->settings);
     w->adopted.file = FILE_CLOSED;
     snprintf(w->instance, sizeof w->instance, "%.64s", options->instance);
+    w->sweep_due = true;
     buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
+    buf_init(&w->index_text, options->memory, S3_INDEX_BYTES_MAX);
     s3_upload_init(&w->upload, options->memory);
+    s3_index_init(&w->index, options->memory);
+    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
     struct s3_saved saved;
     load_saved(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
     if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
+    if (e == OK && !options->settings->dry_run) {
+        e = path_in(w->index_dir, sizeof w->index_dir, options->dir, "index", why);
+        if (e == OK) e = env_mkdir(options->env, w->index_dir, why);
+        if (e == OK) e = env_syncdir(options->env, options->dir, why);
+    }
     return e ? e : adopt(w, &saved, why);
 }
 
@@ -164,7 +183,25 @@ s3_call_init(struct writer *writer, struct writer_call *call)
     struct s3_call *c = (struct s3_call *)call;
     c->own.file = FILE_CLOSED;
     buf_init(&c->text, w->base.options.memory, TEXT_BYTES_MAX);
+    s3_names_init(&c->names, w->base.options.memory);
     return OK;
+}
+
+/* The object was not delivered, and is removed: its items are settled otherwise, or added again. */
+static void
+drop_object(struct s3_writer *w, struct s3_call *c)
+{
+    bool noted = w->noted == c;
+    if (noted) w->noted = NULL;
+    if (noted && strcmp(w->index.dir, c->own.dir) == 0) {
+        s3_index_remove_name(&w->index, c->own.base);
+        buf_clear(&w->index_text);
+        s3_index_print(&w->index, &w->index_text);
+        enum err e = buf_error(&w->index_text);
+        if (e == OK) e = s3_store_index(w, &c->own, NULL);
+        err_ignore(e, "a reader that misses an object lists the hour");
+    }
+    s3_store_let_go(w->store, &c->own, !noted);
 }
 
 static void
@@ -173,19 +210,19 @@ s3_call_clear(struct writer *writer, struct writer_call *call)
     struct s3_writer *w = (struct s3_writer *)writer;
     struct s3_call *c = (struct s3_call *)call;
     if (w->uploading == c) {
+        w->sweep_due |= w->upload.id[0] != 0;
         s3_upload_clear(&w->upload);
         w->uploading = NULL;
     }
-    bool noted = w->noted == c;
-    if (noted) w->noted = NULL;
-    /* An object that was not delivered: its items are settled otherwise, or added again. */
-    if (c->own.number != 0) s3_store_let_go(w->store, &c->own, !noted);
+    if (c->own.number != 0) drop_object(w, c);
     w->adopters -= c->adopts;
     c->stage = S3_FILLING;
     c->count = 0;
     c->own = (struct s3_object){.file = FILE_CLOSED};
     c->adopts = c->has_last = false;
     buf_clear(&c->text);
+    s3_names_clear(&c->names);
+    memset(c->seen, 0, sizeof c->seen);
 }
 
 static void
@@ -197,6 +234,7 @@ s3_call_fini(struct writer *writer, struct writer_call *call)
     if (w->uploading == c) w->uploading = NULL;
     s3_object_fini(&c->own);
     buf_fini(&c->text);
+    s3_names_fini(&c->names);
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
@@ -295,6 +333,11 @@ s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
         if (c->count > 0) return WRITER_FULL;
         return writer_unfit(why, "the line is larger than %d MiB", TEXT_BYTES_MAX >> 20);
     }
+    uint64_t hash = item->series_hash | 1, *seen = &c->seen[(hash >> 1) & (S3_SEEN_SLOTS - 1)];
+    if (*seen != hash) {
+        s3_names_add(&c->names, labels_get(item->labels, bytes_of_text("__name__")));
+        *seen = hash;
+    }
     if (item->t_ms < c->own.t_min_ms) c->own.t_min_ms = item->t_ms;
     if (item->t_ms > c->own.t_max_ms) c->own.t_max_ms = item->t_ms;
     c->own.last = at;
@@ -313,12 +356,12 @@ s3_bytes(const struct writer *writer, const struct writer_call *call)
     return c->own.size + (uint64_t)((double)c->text.size * w->ratio);
 }
 
-/* The number of PUT and POST requests for an object of this size. */
+/* The number of requests for an object of this size, with that of the index. */
 static uint64_t
 requests_of(uint64_t size)
 {
-    if (size <= S3_PART_BYTES) return 1;
-    return (size + S3_PART_BYTES - 1) / S3_PART_BYTES + 2;
+    if (size <= S3_PART_BYTES) return 2;
+    return (size + S3_PART_BYTES - 1) / S3_PART_BYTES + 3;
 }
 
 static uint64_t
@@ -335,7 +378,10 @@ s3_units(const struct writer *writer, const struct writer_call *call)
     case S3_RENAMED:
         return 0;
     case S3_UPLOADING:
-        return s3_upload_requests_left(&w->upload);
+        return s3_upload_requests_left(&w->upload) + 1;
+    case S3_INDEX_LOOKING:
+    case S3_INDEXING:
+        return 1;
     default:
         return 0;
     }
@@ -344,10 +390,73 @@ s3_units(const struct writer *writer, const struct writer_call *call)
 /* --- preparing -------------------------------------------------------------------------------- */
 
 static bool
+is_sweep_due(const struct s3_writer *w)
+{
+    return w->sweep_due && env_realtime_ms(w->base.options.env) >= w->sweep_ms;
+}
+
+static bool
 s3_need_prepare(struct writer *writer)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
-    return aws_credentials_due(w->bucket.credentials);
+    return aws_credentials_due(w->bucket.credentials) || is_sweep_due(w);
+}
+
+/* True if a refusal of the list of uploads holds for all requests: the keys or the bucket are
+ * wrong. If only this list is forbidden, or unknown, uploads can go on. */
+static bool
+refuses_all(const struct writer_step *step)
+{
+    return step->verdict == VERDICT_UNPREPARED ||
+           (step->verdict == VERDICT_BLOCKED &&
+            (strcmp(step->reason, "not_found") == 0 || strcmp(step->reason, "configuration") == 0));
+}
+
+/* Tests the keys with another list: a store that does not know the list of uploads may not have
+ * checked them. */
+static void
+look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const struct s3_request request = {.method = "GET", .query = "list-type=2&max-keys=1"};
+    w->looking = answer == NULL;
+    if (answer == NULL) {
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    s3_bucket_judge(&w->bucket, answer, step);
+    w->sweep_due |= refuses_all(step);
+    if (refuses_all(step)) w->sweep_ms = 0;
+    if (!refuses_all(step)) step_done(step, VERDICT_DELIVERED, "", "");
+}
+
+/* Errors of the sweep do not stop uploads: abandoned ones only cost money. */
+static void
+end_sweep(struct s3_writer *w, struct writer_step *step)
+{
+    const char *name = w->base.options.settings->name;
+    w->sweeping = false;
+    if (w->sweep.aborted > 0) {
+        log_info("s3: aborted uploads left by a crash", KV("destination", name),
+                 KV("uploads", w->sweep.aborted));
+    }
+    if (refuses_all(step)) return; /* it begins again with new keys or another bucket */
+    w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
+    w->sweep_ms = env_realtime_ms(w->base.options.env) + SWEEP_AGAIN_MS;
+    if (step->verdict == VERDICT_DELIVERED) return;
+    log_warn("s3: cannot look for uploads left by a crash, retrying later", KV("destination", name),
+             KV("reason", step->reason), KV("answer", step->answer));
+    bool unknown = strncmp(step->reason, "http_", 5) == 0;
+    step_done(step, VERDICT_DELIVERED, "", "");
+    if (unknown) look_at_keys(w, NULL, step);
+}
+
+static void
+sweep(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    const char *keep = w->upload.id[0] == 0 ? NULL : w->upload.id;
+    w->sweeping = true;
+    s3_sweep_step(&w->sweep, keep, answer, step);
+    if (step->next == WRITER_DONE) end_sweep(w, step);
 }
 
 static void
@@ -355,7 +464,20 @@ s3_prepare(struct writer *writer, const struct http_call_answer *answer,
            struct writer_step *ret_step)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
-    aws_credentials_step(w->bucket.credentials, answer, ret_step);
+    if (answer == NULL) w->sweeping = w->looking = false;
+    if (w->looking) {
+        look_at_keys(w, answer, ret_step);
+        return;
+    }
+    if (!w->sweeping) {
+        bool fetches = answer != NULL || aws_credentials_due(w->bucket.credentials);
+        if (fetches) aws_credentials_step(w->bucket.credentials, answer, ret_step);
+        if (fetches && ret_step->next == WRITER_SEND) return;
+        if (fetches && ret_step->verdict != VERDICT_DELIVERED) return;
+        if (is_sweep_due(w)) sweep(w, NULL, ret_step);
+        return;
+    }
+    sweep(w, answer, ret_step);
 }
 
 /* --- permission check ------------------------------------------------------------------------- */
@@ -401,18 +523,22 @@ check_head(struct s3_writer *w, const struct http_call_answer *answer, struct wr
 /* Refers to an upload that does not exist: this stores nothing, and a missing permission is
  * reported before the upload is looked for. */
 static void
-check_may_put(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
+check_may(struct s3_writer *w, const char *method, const struct http_call_answer *answer,
+          struct writer_step *step)
 {
+    static const char query[] = "uploadId=firekeep-destinations-test";
+    bool puts = strcmp(method, "PUT") == 0;
     const char *prefix = w->s3->prefix == NULL ? "" : w->s3->prefix;
-    char key[S3_KEY_BYTES_MAX];
+    char key[S3_KEY_BYTES_MAX], whole_query[64];
     if (answer == NULL) {
         snprintf(key, sizeof key, "%.*sfirekeep-destinations-test", (int)strcspn(prefix, "$"),
                  prefix);
-        struct s3_request request = {.method = "PUT",
+        snprintf(whole_query, sizeof whole_query, "%s%s", puts ? "partNumber=1&" : "", query);
+        struct s3_request request = {.method = method,
                                      .key = key,
-                                     .query = "partNumber=1&uploadId=firekeep-destinations-test",
-                                     .kind = S3_PART,
-                                     .body = bytes_of_text("test")};
+                                     .query = whole_query,
+                                     .kind = puts ? S3_PART : S3_PLAIN,
+                                     .body = bytes_of_text(puts ? "test" : "")};
         s3_bucket_send(&w->bucket, &request, step);
         return;
     }
@@ -439,8 +565,8 @@ check_needs(const struct s3_writer *w, struct writer_step *step)
     }
     step_done(step, VERDICT_DELIVERED, "", "");
     snprintf(step->answer, sizeof step->answer,
-             "uploads need s3:PutObject and s3:GetObject on arn:aws:s3:::%.80s/%s*, and "
-             "s3:ListBucket on the bucket%s",
+             "uploads need s3:PutObject and s3:AbortMultipartUpload on arn:aws:s3:::%.80s/%s*, "
+             "and s3:ListBucketMultipartUploads on the bucket%s",
              w->s3->bucket, shown, kms);
 }
 
@@ -461,9 +587,14 @@ s3_check(struct writer *writer, uint32_t number, const struct http_call_answer *
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to upload, checked with an upload that does not exist (s3:PutObject)");
-        check_may_put(w, answer, ret_step);
+        check_may(w, "PUT", answer, ret_step);
         return true;
     case 3:
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to abort an upload (s3:AbortMultipartUpload)");
+        check_may(w, "DELETE", answer, ret_step);
+        return true;
+    case 4:
         snprintf(what, WRITER_ANSWER_BYTES, "all required permissions");
         check_needs(w, ret_step);
         return true;

@@ -1,6 +1,7 @@
-/* s3_test.c - names and content of objects, and their locations. */
+/* s3_test.c - names and content of objects, their locations, and the index next to them. */
 #include "lib/test.h"
 
+#include <jansson.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -9,7 +10,7 @@
 
 /* --- names and bytes -------------------------------------------------------------------------- */
 
-UNIT_TEST(test_an_object_is_put)
+UNIT_TEST(test_an_object_and_its_index_are_put)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
@@ -20,7 +21,7 @@ UNIT_TEST(test_an_object_is_put)
     s3_rig_must_add(&rig, 200, 0);
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 0);
     s3_rig_seal_and_save(&rig);
-    assert_int_equal(s3_writer.units(rig.writer, rig.call), 1);
+    assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
     s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-200.0.ndjson");
     s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "100")
                                  LINE("1700000000200", "200"));
@@ -30,6 +31,37 @@ UNIT_TEST(test_an_object_is_put)
     assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption"), "");
     expect_in(s3_rig_header(&rig, "Authorization"), "/eu-west-1/s3/aws4_request");
     expect_in(s3_rig_header(&rig, "Authorization"), "content-md5");
+
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_string_equal(s3_rig_header(&rig, "Content-Type"), "application/json");
+    json_t *index =
+        json_loadb((const char *)rig.step.http.body.at, rig.step.http.body.size, 0, NULL);
+    const char *prefix, *instance, *metric, *name, *first, *last, *hour;
+    json_int_t version, bytes, samples, t_min, t_max;
+    int all_objects, all_metrics;
+    assert_int_equal(
+        json_unpack(index,
+                    "{s:I, s:s, s:s, s:s, s:b, s:b, s:[s], s:[{s:s,s:I,s:I,s:s,s:s,s:I,s:I}]}",
+                    "version", &version, "instance", &instance, "prefix", &prefix, "hour", &hour,
+                    "all_objects", &all_objects, "all_metrics", &all_metrics, "metrics", &metric,
+                    "objects", "name", &name, "bytes", &bytes, "samples", &samples, "first", &first,
+                    "last", &last, "min_time", &t_min, "max_time", &t_max),
+        0);
+    assert_int_equal(version, 1);
+    assert_string_equal(instance, INSTANCE);
+    assert_string_equal(prefix, HOUR);
+    assert_string_equal(hour, "2026-01-01T05:00:00.000Z");
+    assert_true(all_objects && all_metrics);
+    assert_string_equal(metric, "up");
+    assert_string_equal(name, INSTANCE "-100-200.0.ndjson");
+    assert_int_equal(bytes, 3 * strlen(LINE("1700000000100", "100")));
+    assert_int_equal(samples, 3);
+    assert_string_equal(first, "100.0");
+    assert_string_equal(last, "200.0");
+    assert_int_equal(t_min, 1700000000100);
+    assert_int_equal(t_max, 1700000000200);
+    json_decref(index);
 
     s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
@@ -73,6 +105,28 @@ UNIT_TEST(test_names_contain_the_first_and_last_position)
     expect_name(100, 5, 100, 6, false, "100.5-100.6");
 }
 
+/* Readers of the archive skip an object whose times are outside of their range. */
+UNIT_TEST(test_the_times_of_an_object_are_those_of_its_oldest_and_newest_sample)
+{
+    static const int64_t times_ms[] = {1700000000100, 1700000000050, 1700000000070};
+    static const char want[] = "\"min_time\":1700000000050,\"max_time\":1700000000100,";
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct s3_item m;
+        s3_rig_make_item(&m, 100, i, "up", 1);
+        m.item.t_ms = times_ms[i];
+        assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    }
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 200, "");
+    struct bytes body = rig.step.http.body; /* the index */
+    assert_non_null(memmem(body.at, body.size, want, sizeof want - 1));
+    s3_rig_fini(&rig);
+}
+
 /* Adds a dead letter, as the relay does when it is replayed. */
 static void
 add_letter(struct s3_rig *rig, double value)
@@ -105,6 +159,10 @@ UNIT_TEST(test_letters_sent_again_have_names_that_never_come_again)
             assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
             continue;
         }
+        s3_rig_answer(&rig, 200, "");
+        struct bytes index = rig.step.http.body;
+        const char *lost = strrchr(urls[1], '/');
+        if (i == 2) assert_null(memmem(index.at, index.size, lost + 1, strlen(lost + 1)));
         s3_rig_answer(&rig, 200, "");
         s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
@@ -215,6 +273,10 @@ UNIT_TEST(test_encryption_and_class_are_asked_for)
     assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption-aws-kms-key-id"),
                         "arn:aws:kms:eu-west-1:1:key/2");
     assert_string_equal(s3_rig_header(&rig, "x-amz-storage-class"), "STANDARD_IA");
+    s3_rig_answer(&rig, 200, "");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption"), "aws:kms");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-storage-class"),
+                        ""); /* the index is written often */
     s3_rig_fini(&rig);
 }
 
@@ -335,6 +397,58 @@ UNIT_TEST(test_an_endpoint_that_is_not_a_url_is_refused)
     s3_rig_fini(&rig);
 }
 
+/* --- the index -------------------------------------------------------------------------------- */
+
+static size_t
+objects_in_index(const struct s3_rig *rig)
+{
+    json_t *index =
+        json_loadb((const char *)rig->step.http.body.at, rig->step.http.body.size, 0, NULL);
+    assert_non_null(index);
+    size_t count = json_array_size(json_object_get(index, "objects"));
+    json_decref(index);
+    return count;
+}
+
+UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
+{
+    struct s3_rig rig;
+    struct s3_item m;
+    s3_rig_init(&rig, 8);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    for (uint32_t i = 0; i < 6; i++) {
+        if (i == 3) { /* it continues after a restart */
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
+        }
+        s3_rig_must_add(&rig, 100 + i, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        assert_int_equal(objects_in_index(&rig), i + 1);
+        s3_rig_answer(&rig, 200, "");
+        s3_writer.call_clear(rig.writer, rig.call);
+        s3_rig_save(&rig);
+    }
+    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour starts again */
+    m.item.arrival_ms += 3600000;
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/m/2026/01/01/06/_" INSTANCE ".json");
+    assert_int_equal(objects_in_index(&rig), 1);
+    s3_rig_answer(&rig, 200, "");
+    s3_writer.call_clear(rig.writer, rig.call);
+    assert_int_equal(s3_rig_files_in(&rig, "d/index"), 2);
+    s3_rig_make_item(&m, 300, 0, "up", 1); /* hours long past are forgotten here */
+    m.item.arrival_ms += 4 * 3600000;
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/index"), 1);
+    s3_rig_fini(&rig);
+}
+
 /* --- a dry run -------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_dry_run_touches_nothing)
@@ -351,7 +465,7 @@ UNIT_TEST(test_a_dry_run_touches_nothing)
     for (uint32_t i = 0; i < 30000; i++) {
         s3_rig_must_add(&rig, 500 + i, 0);
     }
-    assert_int_equal(s3_writer.units(rig.writer, rig.call), 1);
+    assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
     assert_true(s3_writer.bytes(rig.writer, rig.call) > 2 * MIB);
     s3_writer.call_clear(rig.writer, rig.call);
     assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
@@ -362,8 +476,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_object_is_put),
+        cmocka_unit_test(test_an_object_and_its_index_are_put),
         cmocka_unit_test(test_names_contain_the_first_and_last_position),
+        cmocka_unit_test(test_the_times_of_an_object_are_those_of_its_oldest_and_newest_sample),
         cmocka_unit_test(test_letters_sent_again_have_names_that_never_come_again),
         cmocka_unit_test(test_letters_do_not_make_an_object_of_before_forgotten),
         cmocka_unit_test(test_histograms_and_exemplars_are_lines_of_their_own),
@@ -374,6 +489,7 @@ main(void)
         cmocka_unit_test(test_an_object_is_complete_at_its_size_or_age),
         cmocka_unit_test(test_the_bucket_is_in_the_host_or_in_the_path),
         cmocka_unit_test(test_an_endpoint_that_is_not_a_url_is_refused),
+        cmocka_unit_test(test_the_index_gathers_the_objects_of_an_hour),
         cmocka_unit_test(test_a_dry_run_touches_nothing),
     };
     log_to_fd(-1);

@@ -4,6 +4,7 @@
 #include "base/hash/hash.h"
 
 enum {
+    VERSION_WITHOUT_DIGEST = 1,
     VERSION = 2,
     CONTENT_VERSION = 1, /* changes with the form of a line in objects */
 };
@@ -42,17 +43,18 @@ bool
 s3_saved_get(struct bytes bytes, struct s3_saved *ret)
 {
     struct cursor c = cursor_of(bytes);
-    struct s3_saved s = {.is_pending = false};
-    *ret = s;
-    if (cursor_u8(&c) != VERSION) return false;
+    uint8_t version = bytes.size == 0 ? 0 : cursor_u8(&c);
+    *ret = (struct s3_saved){.has_digest = version == VERSION};
+    if (version != VERSION && version != VERSION_WITHOUT_DIGEST) return false;
+    struct s3_saved s = *ret;
     s.learnt = cursor_counted(&c);
     s.seal_count = cursor_varint(&c);
-    s.directory = cursor_counted(&c);
-    s.instance = cursor_counted(&c);
+    if (s.has_digest) s.directory = cursor_counted(&c);
+    if (s.has_digest) s.instance = cursor_counted(&c);
     bool is_pending = cursor_u8(&c) != 0;
     if (c.bad) return false;
     s.content = is_pending ? cursor_le64(&c) : 0;
-    s.is_pending = is_pending && s3_object_get(&c, &s.object) &&
+    s.is_pending = is_pending && s3_object_get(&c, s.has_digest, &s.object) &&
                    s.object.size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX;
     *ret = s;
     return true;

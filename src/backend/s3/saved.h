@@ -11,8 +11,9 @@ struct s3_saved {
     struct bytes learnt;    /* s3_bucket_learnt() */
     uint64_t seal_count;    /* objects sealed so far */
     struct bytes directory; /* id of the storage directory */
-    struct bytes instance;  /* the beginning of names */
+    struct bytes instance;  /* the beginning of names; both are empty in version 1 */
     bool is_pending;        /* an object is sealed, but not delivered: */
+    bool has_digest;        /* false: version 1 */
     uint64_t content;       /* s3_content_hash() at that time */
     struct s3_object object;
 };

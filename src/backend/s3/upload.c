@@ -46,7 +46,7 @@ s3_upload_clear(struct s3_upload *u)
 {
     u->phase = S3_UPLOAD_DONE;
     u->id[0] = 0;
-    u->unseen = false;
+    u->refused = u->unseen = u->leftover = false;
     buf_fini(&u->etags);
     buf_fini(&u->body);
 }
@@ -62,15 +62,15 @@ begin_again(struct s3_upload *u)
 }
 
 void
-s3_upload_begin(struct s3_upload *u, const struct s3_object *o, bool only_new)
+s3_upload_begin(struct s3_upload *u, const struct s3_object *o, struct s3_upload_how how)
 {
     assert(o->size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
-    u->only_new = only_new;
+    u->how = how;
     u->size = o->size;
-    u->unseen = false;
+    u->refused = u->unseen = u->leftover = false;
     s3_object_print_digest(o, u->digest);
     begin_again(u);
-    u->phase = S3_UPLOAD_LOOK;
+    if (how.looks) u->phase = S3_UPLOAD_LOOK;
 }
 
 static uint32_t
@@ -108,7 +108,7 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
         r.kind = S3_OBJECT;
         r.content_type = content_type;
         r.digest = u->digest;
-        r.only_new = u->only_new;
+        r.only_new = u->how.only_new;
         r.md5 = u->md5;
         e = s3_object_read(o, 0, &u->body, u->md5, why);
         break;
@@ -128,7 +128,7 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
         r.method = "POST";
         r.kind = S3_PLAIN;
         r.content_type = "application/xml";
-        r.only_new = u->only_new;
+        r.only_new = u->how.only_new;
         buf_put_text(&u->body, "<CompleteMultipartUpload>");
         for (uint32_t i = 0; i < part_count(u); i++) {
             /* Besides quotes, an ETag has no special characters of XML: see is_etag(). */
@@ -288,19 +288,22 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
                struct writer_step *judged)
 {
     bool in_parts = u->phase == S3_UPLOAD_COMPLETE;
-    if (!u->only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
+    if (!u->how.only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
     if (answer_says(answer, 412, "PreconditionFailed")) {
+        u->refused = true;
+        u->leftover |= in_parts;
         u->id[0] = 0;
         lead_on(u, S3_UPLOAD_COMPARE, judged);
         return true;
     }
     if (answer_says(answer, 501, "NotImplemented")) {
-        u->only_new = false;
+        u->how.only_new = false;
         lead_on(u, u->phase, judged);
         return true;
     }
     /* S3's documentation: "re-initiate the multipart upload and re-upload each part" */
     if (!in_parts || !answer_says(answer, 409, "ConditionalRequestConflict")) return false;
+    u->leftover = true;
     begin_again(u);
     step_done(judged, VERDICT_RETRY, "conflict", "another request for the same name is running");
     return true;

@@ -37,12 +37,17 @@ teardown(void **state)
     return 0;
 }
 
-/* Begins an upload that looks for its name. */
 static void
-begin_look(uint64_t size)
+begin_as(uint64_t size, struct s3_upload_how how)
 {
     struct s3_object object = {.file = FILE_CLOSED, .size = size, .digest = {0xab, 0xcd}};
-    s3_upload_begin(&upload, &object, true);
+    s3_upload_begin(&upload, &object, how);
+}
+
+static void
+begin(uint64_t size)
+{
+    begin_as(size, (struct s3_upload_how){.only_new = true});
 }
 
 static struct writer_step
@@ -53,14 +58,6 @@ take(enum writer_verdict verdict, unsigned status, const char *body, const char 
     snprintf(answer.wanted[S3_WANTED_ETAG], sizeof answer.wanted[0], "%s", etag);
     s3_upload_take(&upload, &answer, &step);
     return step;
-}
-
-/* Begins an upload whose name is free. */
-static void
-begin(uint64_t size)
-{
-    begin_look(size);
-    assert_int_equal(take(VERDICT_BLOCKED, 404, "", "").verdict, VERDICT_DELIVERED);
 }
 
 static void
@@ -196,6 +193,8 @@ looked(unsigned status, const char *length, const char *etag, const char *digest
     return step;
 }
 
+static const struct s3_upload_how LOOKS = {.looks = true, .only_new = true};
+
 UNIT_TEST(test_a_stored_object_is_ours_if_size_and_checksum_match)
 {
     static const struct {
@@ -217,7 +216,7 @@ UNIT_TEST(test_a_stored_object_is_ours_if_size_and_checksum_match)
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool named = cases[i].etag[0] != 0 || cases[i].digest[0] != 0;
-        begin_look(10);
+        begin_as(10, LOOKS);
         assert_int_equal(upload.phase, S3_UPLOAD_LOOK);
         assert_int_equal(s3_upload_requests_left(&upload), 1);
         struct writer_step step = looked(200, cases[i].length, cases[i].etag, cases[i].digest);
@@ -227,6 +226,7 @@ UNIT_TEST(test_a_stored_object_is_ours_if_size_and_checksum_match)
         step = take(VERDICT_BLOCKED, 412, "<Error><Code>PreconditionFailed</Code></Error>", "");
         assert_int_equal(step.verdict, VERDICT_DELIVERED);
         assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
+        assert_true(upload.refused);
         step = looked(200, cases[i].length, cases[i].etag, cases[i].digest);
         assert_int_equal(upload.phase, cases[i].phase);
         assert_false(upload.unseen);
@@ -236,10 +236,10 @@ UNIT_TEST(test_a_stored_object_is_ours_if_size_and_checksum_match)
 UNIT_TEST(test_where_nothing_can_be_seen_nothing_is_overwritten)
 {
     for (unsigned status = 400; status <= 404; status++) {
-        begin_look(10);
+        begin_as(10, LOOKS);
         assert_int_equal(looked(status, "", "", "").verdict, VERDICT_DELIVERED);
         assert_int_equal(upload.phase, S3_UPLOAD_PUT); /* with the condition */
-        assert_true(upload.only_new);
+        assert_true(upload.how.only_new);
         take(VERDICT_BLOCKED, 412, "", "");
         struct writer_step step = looked(status, "", "", "");
         if (status == 404) { /* it existed a moment ago */
@@ -250,7 +250,7 @@ UNIT_TEST(test_where_nothing_can_be_seen_nothing_is_overwritten)
             assert_true(upload.unseen);
         }
     }
-    begin_look(10);
+    begin_as(10, LOOKS);
     assert_int_equal(looked(503, "", "", "").verdict, VERDICT_RETRY);
     assert_int_equal(upload.phase, S3_UPLOAD_LOOK);
 }
@@ -263,7 +263,7 @@ UNIT_TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it)
     struct writer_step step = take(VERDICT_RETRY, 501, "", "");
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     assert_int_equal(upload.phase, S3_UPLOAD_PUT);
-    assert_false(upload.only_new);
+    assert_false(upload.how.only_new);
     step = take(VERDICT_RETRY, 501, "", ""); /* the answer has another reason */
     assert_int_equal(step.verdict, VERDICT_RETRY);
     begin(S3_PART_BYTES + 1);
@@ -286,8 +286,10 @@ UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
     created("x");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    assert_false(upload.leftover);
     take(VERDICT_BLOCKED, 412, "", "");
     assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
+    assert_true(upload.leftover);
     assert_string_equal(upload.id, ""); /* no upload has to be kept */
     looked(200, "8388609", "\"" DIGEST "-2\"", "");
     assert_int_equal(upload.phase, S3_UPLOAD_DONE);
@@ -299,6 +301,7 @@ UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
     assert_int_equal(step.verdict, VERDICT_RETRY);
     assert_string_equal(step.reason, "conflict");
     assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
+    assert_true(upload.leftover);
     /* The server sent the status before it knew the result. */
     created("x");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");

@@ -238,6 +238,8 @@ MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct
 /* Removes unfinished snapshots. */
 void snapshots_sweep(struct tsdb *db);
 
+/* --- sweep.c ---------------------------------------------------------------------------------- */
+
 /* --- tombstones.c ----------------------------------------------------------------------------- */
 
 /* Reads the tombstones of a manifest. ERR_CORRUPT: a matcher is invalid; ERR_NOMEM. */

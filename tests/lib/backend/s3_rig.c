@@ -136,7 +136,8 @@ static bool
 s3_rig_is_look(const struct s3_rig *rig)
 {
     const char *method = rig->step.http.method;
-    return rig->step.next == WRITER_SEND && strcmp(method, "HEAD") == 0;
+    return rig->step.next == WRITER_SEND &&
+           (strcmp(method, "HEAD") == 0 || strcmp(method, "GET") == 0);
 }
 
 static void
@@ -221,6 +222,10 @@ s3_rig_prepare(struct s3_rig *rig)
     assert_true(s3_writer.need_prepare(rig->writer));
     rig->step = (struct writer_step){.next = WRITER_DONE};
     s3_writer.prepare(rig->writer, NULL, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_SEND);
+    struct http_call_answer a = answer_of(200, NO_UPLOADS);
+    rig->step = (struct writer_step){.next = WRITER_DONE};
+    s3_writer.prepare(rig->writer, &a, &rig->step);
     s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
     assert_false(s3_writer.need_prepare(rig->writer));
 }

@@ -16,6 +16,9 @@
 #define must(call) assert_int_equal((call), OK)
 
 #define INSTANCE "0123456789abcdef0123456789abcdef"
+#define NO_UPLOADS                                                 \
+    "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>" \
+    "</ListMultipartUploadsResult>"
 
 #define HOST "https://our-metrics.s3.eu-west-1.amazonaws.com"
 #define HOUR "m/2026/01/01/05/"
@@ -76,7 +79,7 @@ void s3_rig_answer_etag(struct s3_rig *rig, const char *etag);
 void s3_rig_expect_call(struct s3_rig *rig, const char *method, const char *url);
 const char *s3_rig_header(const struct s3_rig *rig, const char *name);
 void s3_rig_expect_done(struct s3_rig *rig, enum writer_verdict verdict, const char *reason);
-/* Provides keys. */
+/* Provides keys, and finds no uploads to abort. */
 void s3_rig_prepare(struct s3_rig *rig);
 /* Seals and saves; the upload is next. */
 void s3_rig_seal_and_save(struct s3_rig *rig);
