@@ -1,6 +1,7 @@
 /*
  * rule_unit.h - runs one unit test of rules: stores its series in memory, evaluates groups of rules
- * over them step by step, and compares the results with those expected. Verdicts are promtool's.
+ * over them step by step, and compares the results with those expected. Verdicts are promtool's,
+ * and so are the texts of failures for the same conditions.
  */
 #ifndef CLI_RULES_RULE_UNIT_H
 #define CLI_RULES_RULE_UNIT_H

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cli/rules/rule_unit.h"
+#include "cli/rules/rule_unit_private.h"
 #include "rules/load/rule_files.h"
 #include "sys/env.h"
 
@@ -110,15 +110,15 @@ UNIT_TEST(test_expressions_are_compared_with_what_is_expected)
           "input_series: [{series: 'a{b=\"c\"}', values: 1+1x5}, {series: a, values: 5}], "
           "promql_expr_test: [{expr: a, eval_time: 2m, exp_samples: [{labels: a, value: 3}]}]",
           "    expr: \"a\", time: 2m,\n"
-          "        exp: {__name__=\"a\"} 3\n"
-          "        got: {__name__=\"a\", b=\"c\"} 3, {__name__=\"a\"} 5\n");
+          "        exp: {__name__=\"a\"} 3E+00\n"
+          "        got: {__name__=\"a\"} 5E+00, {__name__=\"a\", b=\"c\"} 3E+00\n");
     check("", "promql_expr_test: [{expr: a}, {expr: time(), eval_time: 90s}]",
-          "    expr: \"time()\", time: 1m30s,\n        exp: nil\n        got: {} 90\n");
+          "    expr: \"time()\", time: 1m30s,\n        exp: nil\n        got: {} 9E+01\n");
     check(
         "",
         "promql_expr_test: [{expr: 1, exp_samples: [{value: 1, labels: '{a=\"\"}'}]}, {expr: "
         "'sum('}, {expr: '\"x\"'}, {expr: 1, exp_samples: [{labels: 'a{'}]}]",
-        "    expr: \"1\", time: 0s,\n        exp: {a=\"\"} 1\n        got: {} 1\n"
+        "    expr: \"1\", time: 0s,\n        exp: {a=\"\"} 1E+00\n        got: {} 1E+00\n"
         "    expr: \"sum(\", time: 0s, err: 1:5: parse error: unclosed left parenthesis\n"
         "    expr: \"\\\"x\\\"\", time: 0s, err: rule result is not a vector or scalar\n"
         "    expr: \"1\", time: 0s, err: labels \"a{\": 1:3: parse error: unexpected end of input "
@@ -135,8 +135,8 @@ UNIT_TEST(test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours)
         "    expr: \"NaN\", time: 0s,\n        exp: {} NaN\n        got: {} NaN\n";
     char both[400];
     snprintf(both, sizeof both,
-             "%s    expr: \"0.1 + 0.2\", time: 0s,\n        exp: {} 0.3\n        got: {} "
-             "0.30000000000000004\n",
+             "%s    expr: \"0.1 + 0.2\", time: 0s,\n        exp: {} 3E-01\n        got: {} "
+             "3.0000000000000004E-01\n",
              nan);
     check("", test, both);
     rig_init(&g, "", test);
@@ -164,9 +164,9 @@ UNIT_TEST(test_histograms_are_compared_as_texts)
     check("", test,
           "    expr: \"a\", time: 0s,\n        exp: {__name__=\"a\"} {{count:3 buckets:[1 2]}}\n"
           "        got: {__name__=\"a\"} {{count:3 buckets:[1 2]}}\n"
-          "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got 'NaN'\n"
-          "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got '1x1'\n"
-          "    expr: \"a\", time: 0s, err: labels \"a\": expected one histogram, got '_'\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected histogram, got NaN\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected 1 value, got 2\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected histogram, got _\n"
           "    expr: \"a\", time: 0s, err: labels \"a\": 1:6: parse error: unexpected end of "
           "input in series values, expected a key, e.g. buckets:[5 10 7], or \"}}\"\n");
 }
@@ -202,12 +202,12 @@ UNIT_TEST(test_series_that_cannot_be_stored_end_the_evaluation)
           "promql_expr_test: [{expr: r, eval_time: 2m}]",
           "positive side: bucket 1 has a negative count: -1\n"
           "positive side: bucket 1 has a negative count: -1\n"
-          "    expr: \"r\", time: 2m,\n        exp: nil\n        got: {__name__=\"r\"} 1\n");
+          "    expr: \"r\", time: 2m,\n        exp: nil\n        got: {__name__=\"r\"} 1E+00\n");
     check("", "input_series: [{series: '{}', values: 1}], promql_expr_test: [{expr: x}]",
-          "empty_labels\n");
+          "empty labelset: invalid sample\n");
     check("",
           "input_series: [{series: '{a=\"1\",a=\"2\"}', values: 1}], promql_expr_test: [{expr: x}]",
-          "duplicate_label\n");
+          "label name \"a\" is not unique: invalid sample\n");
     check("",
           "input_series: [{series: 'a{b=\"\\xff\"}', values: 1}], promql_expr_test: [{expr: x}]",
           "t.yml:1:25: series 'a{b=\"\\xff\"}': 1:3: parse error: matcher value is not valid "
@@ -261,23 +261,25 @@ UNIT_TEST(test_rules_that_fail_end_the_test)
         "    rule: s, time: 0s, err: rule result is not a vector or scalar\n");
     check("{record: r, expr: 'vector(1) and vector(time()) > 30'}, {record: r, expr: 2}",
           "promql_expr_test: [{expr: r, eval_time: 3m}]",
-          "    rule: r, time: 1m, err: duplicate sample for timestamp\n");
+          "    rule: r, time: 1m0s, err: duplicate sample for timestamp 60000; overrides not "
+          "allowed: existing 1, new value 2\n");
     check("groups: [{name: g, query_offset: 90s, rules: [{record: a, expr: b}]}]",
           "input_series: [{series: a, values: 1x9}, {series: b, values: 1x9}], promql_expr_test: "
           "[{expr: a, eval_time: 3m}]",
-          "    rule: a, time: 2m, err: out of order sample\n");
+          "    rule: a, time: 2m0s, err: out of order sample\n");
     check("groups: [{name: g, limit: 1, rules: [{record: r, expr: a}]}]",
           "input_series: [{series: a, values: 1x9}, {series: 'a{b=\"c\"}', values: _ 1}], "
           "promql_expr_test: [{expr: a, eval_time: 3m}]",
-          "    rule: r, time: 1m, err: exceeded limit of 1 with 2 series\n");
+          "    rule: r, time: 1m0s, err: exceeded limit of 1 with 2 series\n");
     check("{record: r, expr: a - b}",
           "input_series: [{series: a, values: '_ {{}}'}, {series: b, values: '_ {{count:1 "
           "buckets:[1]}}'}], promql_expr_test: [{expr: r, eval_time: 3m}]",
-          "    rule: r, time: 1m, err: the count -1 is negative\n");
+          "    rule: r, time: 1m0s, err: the count -1 is negative\n");
     check("{record: r, expr: a}, {record: r, expr: b}",
           "input_series: [{series: a, values: '_ {{}}'}, {series: b, values: _ 1}], "
           "promql_expr_test: [{expr: r, eval_time: 3m}]",
-          "    rule: r, time: 1m, err: duplicate sample for timestamp\n");
+          "    rule: r, time: 1m0s, err: duplicate sample for timestamp 60000; overrides not "
+          "allowed: existing is a histogram, new value 1\n");
 }
 
 UNIT_TEST(test_series_that_vanish_are_marked_stale)
@@ -315,13 +317,21 @@ UNIT_TEST(test_alerts_that_fire_are_compared_with_what_is_expected)
     check(DOWN,
           UP ", name: n, alert_rule_test: [{eval_time: 3m, alertname: Down}, " FIRES("2m") "]",
           "    name: n,\n"
-          "    alertname: Down, time: 2m,\n"
-          "        exp: {alertname=\"Down\", j=\"a\", v=\"0\"} {a=\"\", b=\"y http://e/\"}\n"
-          "        got: nil\n"
+          "    alertname: Down, time: 2m, \n"
+          "        exp:[\n"
+          "            0:\n"
+          "              Labels:{alertname=\"Down\", j=\"a\", v=\"0\"}\n"
+          "              Annotations:{a=\"\", b=\"y http://e/\"}\n"
+          "            ], \n"
+          "        got:[]\n"
           "    name: n,\n"
-          "    alertname: Down, time: 3m,\n"
-          "        exp: nil\n"
-          "        got: {alertname=\"Down\", j=\"a\", v=\"0\"} {a=\"\", b=\"y http://e/\"}\n");
+          "    alertname: Down, time: 3m, \n"
+          "        exp:[], \n"
+          "        got:[\n"
+          "            0:\n"
+          "              Labels:{alertname=\"Down\", j=\"a\", v=\"0\"}\n"
+          "              Annotations:{a=\"\", b=\"y http://e/\"}\n"
+          "            ]\n");
 }
 
 UNIT_TEST(test_alerts_of_one_name_are_compared_together)
@@ -382,6 +392,57 @@ UNIT_TEST(test_a_test_must_not_last_too_long)
 
 /* --- output ----------------------------------------------------------------------------------- */
 
+UNIT_TEST(test_numbers_and_durations_are_written_as_in_go)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } numbers[] = {{0, "0E+00"},
+                   {-0.0, "-0E+00"},
+                   {1, "1E+00"},
+                   {-2.5, "-2.5E+00"},
+                   {123456789, "1.23456789E+08"},
+                   {1e21, "1E+21"},
+                   {0.00001, "1E-05"},
+                   {-0.25, "-2.5E-01"},
+                   {0.1 + 0.2, "3.0000000000000004E-01"},
+                   {INFINITY, "+Inf"},
+                   {-INFINITY, "-Inf"},
+                   {NAN, "NaN"}};
+    static const struct {
+        int64_t ms;
+        const char *text, *go;
+    } durations[] = {{0, "0s", "0s"},
+                     {1, "1ms", "1ms"},
+                     {90000, "1m30s", "1m30s"},
+                     {90500, "1m30s500ms", "1m30.5s"},
+                     {3600000, "1h", "1h0m0s"},
+                     {86400000, "1d", "24h0m0s"},
+                     {604800000, "1w", "168h0m0s"},
+                     {691200000, "8d", "192h0m0s"},
+                     {31536000000, "1y", "8760h0m0s"},
+                     {1001, "1s1ms", "1.001s"}};
+    struct buf text;
+    buf_init(&text, NULL, 1000);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        buf_clear(&text);
+        put_scientific(&text, numbers[i].value);
+        buf_put_u8(&text, 0);
+        assert_string_equal((const char *)text.at, numbers[i].text);
+    }
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        char expected[200];
+        buf_clear(&text);
+        put_duration(&text, durations[i].ms);
+        buf_put_u8(&text, ' ');
+        put_go_duration(&text, durations[i].ms);
+        buf_put_u8(&text, 0);
+        snprintf(expected, sizeof expected, "%s %s", durations[i].text, durations[i].go);
+        assert_string_equal((const char *)text.at, expected);
+    }
+    buf_fini(&text);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_each_allocation_may_fail)
@@ -432,6 +493,7 @@ main(void)
         cmocka_unit_test(test_alerts_are_written_as_series),
         cmocka_unit_test(test_a_test_begins_when_it_says),
         cmocka_unit_test(test_a_test_must_not_last_too_long),
+        cmocka_unit_test(test_numbers_and_durations_are_written_as_in_go),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     log_to_fd(-1);

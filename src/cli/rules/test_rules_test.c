@@ -82,7 +82,7 @@ UNIT_TEST(test_failures_are_printed_after_the_name_of_their_file)
     assert_int_equal(RUN(file), EXIT_FAILED);
     int size = snprintf(begin, sizeof begin, "Unit Testing:  %s\n  FAILED:\n", file);
     if (strncmp(cli_out, begin, (size_t)size) != 0) fail_msg("printed: %s", cli_out);
-    expect_printed("exp: {__name__=\"x\"} 4\n");
+    expect_printed("exp: {__name__=\"x\"} 4E+00\n");
     const char *first = strstr(cli_out, "exp:"), *second = first ? strstr(first + 4, "exp:") : NULL;
     assert_non_null(second);
     assert_null(strstr(second + 4, "exp:"));
@@ -94,7 +94,7 @@ UNIT_TEST(test_a_name_that_any_run_matches_is_run)
 {
     write_tests();
     assert_int_equal(RUN("--run=nobody", "--run=ba.", file), EXIT_FAILED);
-    expect_printed("exp: {__name__=\"x\"} 4\n");
+    expect_printed("exp: {__name__=\"x\"} 4E+00\n");
     assert_int_equal(RUN("--run=nobody", "--run=goo", file), EXIT_DONE);
     assert_int_equal(RUN("--run=(", file), EXIT_USAGE);
     expect_printed("--run");
