@@ -23,7 +23,7 @@
 
 enum { TENANTS_AT_ONCE_MAX = 256 };
 
-/* What a series' own label of the name TENANT_LABEL is called. */
+/* The name that a series' own label TENANT_LABEL gets. */
 #define ORIGINAL_LABEL "original___tenant_id__"
 
 /* Appends the labels of a series as they are in the answer. */

@@ -26,7 +26,7 @@ struct part_merge_input {
     uint32_t deletion_count;
 };
 
-/* What a rule of retention removes, or a rule of downsampling replaces. */
+/* Counts of what a rule of retention removes, or a rule of downsampling replaces. */
 struct rule_done {
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t series;  /* of which nothing is left in a part, counted for each part */

@@ -40,8 +40,8 @@ struct manifest_rules {
     uint32_t count;
 };
 
-/* What a rule of retention has removed, or a rule of downsampling has replaced, for all tenants
- * together. */
+/* Totals of what a rule of retention has removed, or a rule of downsampling has replaced, for all
+ * tenants together. */
 struct manifest_done {
     struct bytes match;
     struct bytes tenants;  /* their names with commas */
