@@ -193,6 +193,7 @@ ACTIONS = {
     "stream": stream,
     "make-bucket": make_bucket,
     "bucket": bucket,
+    "uploads": uploads,
     "make-deliveries": make_deliveries,
     "delivered": delivered,
     "make-role": make_role,
