@@ -16,7 +16,7 @@
 #include "lib/tool.h"
 #include "net/http_client.h"
 #include "wire/proto.h"
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
 static const char USAGE[] =

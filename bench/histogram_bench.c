@@ -15,7 +15,7 @@
 
 #include "base/hash/hash.h"
 #include "tsdb/codec/histogram.h"
-#include "wire/chunk/chunk_histogram.h"
+#include "wire/chunk/chunk.h"
 
 enum { SLOTS = 4096, SYMBOLS_MAX = 1 << 16 };
 

@@ -19,7 +19,7 @@
 #include "model/labels.h"
 #include "rules/group/kept_series.h"
 #include "wire/remote/remote_write_build.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 enum { TEXT_BYTES_MAX = 256 << 20, LABELS_MAX = 16 };
 

@@ -27,7 +27,7 @@
 #include "model/storage_layout.h"
 #include "model/usage.h"
 #include "relay/operate/copy_states.h"
-#include "sys/machine_memory.h"
+#include "sys/env.h"
 
 #define OPEN_NS_MAX     (2 * NS_PER_S) /* a start waits so long for destinations to be open */
 #define NEW_STORE_FILES 6              /* so many more are open once a new store is */

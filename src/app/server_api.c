@@ -9,7 +9,7 @@
 #include "app/series_trace.h"
 #include "app/server_private.h"
 #include "base/log.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/version.h"
 #include "config/config_check.h"
 #include "rules/stored/stored_file.h"

@@ -24,11 +24,11 @@
 #include <gnutls/gnutls.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/mem.h"
-#include "base/search.h"
 #include "base/text/base64.h"
 
 enum {

@@ -26,8 +26,8 @@
 #include <strings.h>
 #include <time.h>
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 enum { QUERY_BYTES_MAX = 1 << 20, KEY_ID_BYTES_MAX = 128, HASH_DIGITS = SIGV4_HASH_BYTES - 1 };
 

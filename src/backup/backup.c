@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "model/storage_layout.h"
 
 enum { DIR_BYTES = 200, PATH_BYTES = DIR_BYTES + BACKUP_PATH_BYTES + 2, DEPTH_MAX = 8 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backup/place.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 
 enum { PATH_BYTES = BACKUP_DIR_BYTES + 110, FOLDERS = 256 };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/hex.h"
 
 enum { VERSION = 1, PATHS_BLOCK_BYTES = 16 * 1024, DIGEST_DIGITS = 2 * BACKUP_DIGEST_BYTES };

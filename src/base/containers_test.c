@@ -1,10 +1,8 @@
-/* containers_test.c - array.h, arena_push(), heap.h, search.h and table.h compared with
+/* containers_test.c - array.h, arena_push() and table.h compared with
  * simple models. */
 #include "lib/test.h"
 
 #include "base/array.h"
-#include "base/heap.h"
-#include "base/search.h"
 #include "base/table.h"
 
 UNIT_TEST(test_an_array_grows_keeps_its_items_and_gives_all_memory_back)

@@ -12,13 +12,17 @@
  * the order of lines. After a loss the ring accepts lines again once it is half empty: a reader
  * that is only a little too slow gets a few long gaps, not a report between any two lines.
  *
- * Invariants, under the lock:
- *   1. `used` is the sum of the sizes of whole entries, and at most LOG_WAITING_BYTES_MAX.
+ * A second ring keeps the last lines, whether they were written or not.
+ *
+ * Invariants, each under the lock of its ring:
+ *   1. `used` is the sum of the sizes of whole entries, and at most the size of the ring.
  *   2. `lost` counts the lines that were lost after the last entry of the ring.
  *   3. The thread ends only when the ring is empty and no loss is unreported.
+ *   4. Numbers of kept lines ascend by one, up to `kept.number`.
  *
- * The lock is a plain mutex and not a ranked one: a line may be logged under any lock, and an
- * assertion that fails inside a ranked lock must be able to say so.
+ * The locks are plain mutexes and not ranked ones: a line may be logged under any lock, and an
+ * assertion that fails inside a ranked lock must be able to say so. They are held for a memcpy of a
+ * ring at most.
  */
 #include "base/log.h"
 
@@ -35,13 +39,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log_kept.h"
 #include "base/metric.h"
 #include "base/text/utf8.h"
 
 static _Atomic int min_level = LOG_INFO;
 static _Atomic int line_format = LOG_LOGFMT;
-static _Atomic int out_fd = 2;
+static _Atomic int out_fd = 2; /* -1: none */
 static _Atomic uint64_t counts[LOG_LEVEL_COUNT];
 
 static const char *const level_words[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
@@ -57,13 +60,6 @@ void
 log_to_fd(int fd)
 {
     atomic_store(&out_fd, fd);
-}
-
-/* Returns the file descriptor that lines are written to; -1: none. */
-static int
-log_fd(void)
-{
-    return atomic_load(&out_fd);
 }
 
 uint64_t
@@ -239,6 +235,103 @@ log_format_line(enum log_level level, const char *message, const struct log_kv *
     line->text[line->used++] = '\n';
 }
 
+/* --- rings of bytes, under their locks -------------------------------------------------------- */
+
+struct log_ring {
+    uint8_t *bytes;
+    size_t capacity, begin, used;
+};
+
+static void
+ring_put(struct log_ring *ring, const void *from, size_t size)
+{
+    assert(size <= ring->capacity - ring->used); /* invariant 1 */
+    size_t at = (ring->begin + ring->used) % ring->capacity;
+    size_t first = size < ring->capacity - at ? size : ring->capacity - at;
+    memcpy(ring->bytes + at, from, first);
+    memcpy(ring->bytes, (const uint8_t *)from + first, size - first);
+    ring->used += size;
+}
+
+/* Copies the first bytes. */
+static void
+ring_get(const struct log_ring *ring, void *to, size_t size)
+{
+    assert(size <= ring->used); /* invariant 1 */
+    size_t left = ring->capacity - ring->begin, first = size < left ? size : left;
+    memcpy(to, ring->bytes + ring->begin, first);
+    memcpy((uint8_t *)to + first, ring->bytes, size - first);
+}
+
+static void
+ring_drop(struct log_ring *ring, size_t size)
+{
+    assert(size <= ring->used); /* invariant 1 */
+    ring->begin = (ring->begin + size) % ring->capacity;
+    ring->used -= size;
+}
+
+/* --- the last lines --------------------------------------------------------------------------- */
+
+struct kept_entry {
+    uint64_t number;
+    int64_t t_ms;
+    uint32_t level;
+    uint32_t size; /* size of the text after the entry */
+};
+
+static uint8_t kept_bytes[LOG_KEPT_BYTES_MAX];
+
+static struct {
+    pthread_mutex_t lock;
+    struct log_ring ring;
+    uint64_t number;
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER, .ring = {kept_bytes, sizeof kept_bytes, 0, 0}};
+
+void
+log_kept_put(enum log_level level, int64_t t_ms, const char *line, size_t size)
+{
+    assert(size <= LOG_LINE_BYTES_MAX);
+    if (size > 0 && line[size - 1] == '\n') size--;
+    pthread_mutex_lock(&kept.lock);
+    struct kept_entry entry = {++kept.number, t_ms, (uint32_t)level,
+                               (uint32_t)size}; /* invariant 4 */
+    while (kept.ring.capacity - kept.ring.used < sizeof entry + size) {
+        struct kept_entry oldest;
+        ring_get(&kept.ring, &oldest, sizeof oldest);
+        ring_drop(&kept.ring, sizeof oldest + oldest.size);
+    }
+    ring_put(&kept.ring, &entry, sizeof entry);
+    ring_put(&kept.ring, line, size);
+    pthread_mutex_unlock(&kept.lock);
+}
+
+enum err
+log_kept_copy(struct buf *to)
+{
+    if (!buf_reserve(to, LOG_KEPT_BYTES_MAX)) return buf_error(to);
+    pthread_mutex_lock(&kept.lock);
+    ring_get(&kept.ring, to->at + to->size, kept.ring.used);
+    to->size += kept.ring.used;
+    pthread_mutex_unlock(&kept.lock);
+    return OK;
+}
+
+bool
+log_kept_next(struct bytes *from, struct log_kept_line *ret)
+{
+    struct kept_entry entry;
+    if (from->size == 0) return false;
+    assert(from->size >= sizeof entry);
+    memcpy(&entry, from->at, sizeof entry);
+    size_t size = sizeof entry + entry.size;
+    assert(from->size >= size);
+    *ret = (struct log_kept_line){entry.number, entry.t_ms, (enum log_level)entry.level,
+                                  bytes_of(from->at + sizeof entry, entry.size)};
+    *from = bytes_of(from->at + size, from->size - size);
+    return true;
+}
+
 /* --- the thread that writes ------------------------------------------------------------------- */
 
 enum { RETRY_MS = 5 };
@@ -249,10 +342,12 @@ struct log_entry {
     uint32_t unused;
 };
 
+static uint8_t waiting_bytes[LOG_WAITING_BYTES_MAX];
+
 static struct {
     pthread_mutex_t lock;   /* guards to the next blank line; held for a memcpy at most */
     pthread_cond_t changed; /* something to write, or the end */
-    size_t begin, used;
+    struct log_ring ring;
     uint64_t lost;
     bool ends, has_ended;
 
@@ -261,51 +356,27 @@ static struct {
     /* Lines in the ring or being written. Release when a line is written pairs with acquire in
      * on_crash(). */
     _Atomic uint64_t unwritten;
-} writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-static uint8_t ring[LOG_WAITING_BYTES_MAX];
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER,
+            .changed = PTHREAD_COND_INITIALIZER,
+            .ring = {waiting_bytes, sizeof waiting_bytes, 0, 0}};
 
 static struct metric_counter lost_lines = {
     .name = "firekeep_log_lines_lost_total",
     .help = "Log lines lost because standard error was not read in time or could not be written.",
 };
 
-/* --- the ring, under the lock ----------------------------------------------------------------- */
-
-static void
-ring_put(const void *from, size_t size)
-{
-    assert(size <= sizeof ring - writer.used); /* invariant 1 */
-    size_t at = (writer.begin + writer.used) % sizeof ring;
-    size_t first = size < sizeof ring - at ? size : sizeof ring - at;
-    memcpy(ring + at, from, first);
-    memcpy(ring, (const uint8_t *)from + first, size - first);
-    writer.used += size;
-}
-
-static void
-ring_take(void *to, size_t size)
-{
-    assert(size <= writer.used); /* invariant 1 */
-    size_t first = size < sizeof ring - writer.begin ? size : sizeof ring - writer.begin;
-    memcpy(to, ring + writer.begin, first);
-    memcpy((uint8_t *)to + first, ring, size - first);
-    writer.begin = (writer.begin + size) % sizeof ring;
-    writer.used -= size;
-}
-
 static void
 put_locked(const char *line, size_t size)
 {
     struct log_entry entry = {.lost_before = writer.lost, .size = (uint32_t)size};
-    size_t room = sizeof ring - writer.used;
-    if (sizeof entry + size > room || (writer.lost > 0 && room < sizeof ring / 2)) {
+    size_t room = writer.ring.capacity - writer.ring.used;
+    if (sizeof entry + size > room || (writer.lost > 0 && room < writer.ring.capacity / 2)) {
         writer.lost++;
         metric_inc(&lost_lines);
         return;
     }
-    ring_put(&entry, sizeof entry);
-    ring_put(line, size);
+    ring_put(&writer.ring, &entry, sizeof entry);
+    ring_put(&writer.ring, line, size);
     writer.lost = 0; /* invariant 2 */
     atomic_fetch_add_explicit(&writer.unwritten, 1, memory_order_relaxed);
     pthread_cond_broadcast(&writer.changed);
@@ -316,15 +387,17 @@ static bool
 take(struct log_entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
 {
     pthread_mutex_lock(&writer.lock);
-    while (writer.used == 0 && writer.lost == 0 && !writer.ends) {
+    while (writer.ring.used == 0 && writer.lost == 0 && !writer.ends) {
         pthread_cond_wait(&writer.changed, &writer.lock);
     }
-    bool found = writer.used > 0 || writer.lost > 0;
-    if (writer.used > 0) {
-        ring_take(ret_entry, sizeof *ret_entry);
+    bool found = writer.ring.used > 0 || writer.lost > 0;
+    if (writer.ring.used > 0) {
+        ring_get(&writer.ring, ret_entry, sizeof *ret_entry);
+        ring_drop(&writer.ring, sizeof *ret_entry);
         assert(ret_entry->size > 0);
         assert(ret_entry->size <= LOG_LINE_BYTES_MAX);
-        ring_take(line, ret_entry->size);
+        ring_get(&writer.ring, line, ret_entry->size);
+        ring_drop(&writer.ring, ret_entry->size);
     } else if (found) {
         *ret_entry = (struct log_entry){.lost_before = writer.lost};
         writer.lost = 0;
@@ -342,7 +415,7 @@ take(struct log_entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
 static size_t
 write_all(const char *at, size_t size)
 {
-    int fd = log_fd();
+    int fd = atomic_load(&out_fd);
     size_t done = 0;
     while (done < size && fd >= 0) {
         ssize_t put = write(fd, at + done, size - done);
@@ -404,21 +477,7 @@ run(void *unused)
     return unused;
 }
 
-/* Writes a line of at most LOG_LINE_BYTES_MAX bytes, or leaves it to the thread. */
-static void
-log_writer_put(const char *line, size_t size)
-{
-    if (!atomic_load(&writer.runs)) {
-        (void)write_all(line, size); /* if it fails, there is no other place to report it */
-        return;
-    }
-    pthread_mutex_lock(&writer.lock);
-    put_locked(line, size);
-    pthread_mutex_unlock(&writer.lock);
-}
-
-/* --- the last lines of a process that crashes --------------------------------------------------
- */
+/* --- a process that crashes ------------------------------------------------------------------- */
 
 static void
 pause_ms(long ms)
@@ -437,19 +496,6 @@ on_crash(int signal_number)
     }
     signal(signal_number, SIG_DFL);
     raise(signal_number);
-}
-
-static void
-handle_crashes(void)
-{
-    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction action = {.sa_handler = on_crash}, old;
-        bool is_free = sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL;
-        if (is_free)
-            sigaction(signals[i], &action,
-                      NULL); /* a signal that a sanitizer handles is left to it */
-    }
 }
 
 /*
@@ -484,12 +530,12 @@ __assert_fail(const char *condition, const char *file, unsigned line, const char
     abort();
 }
 
-/* --- start and end -----------------------------------------------------------------------------
- */
+/* --- start and end ---------------------------------------------------------------------------- */
 
 enum err
 log_start(void)
 {
+    static const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     assert(!atomic_load(&writer.runs));
     sigset_t all, old;
     sigfillset(&all);
@@ -499,7 +545,12 @@ log_start(void)
     if (failed) return err_from_errno(failed);
     pthread_setname_np(writer.thread, "log");
     metric_register_counter(&lost_lines);
-    handle_crashes();
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) {
+        struct sigaction action = {.sa_handler = on_crash}, before;
+        bool is_free = sigaction(crashes[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL;
+        /* A signal that a sanitizer handles is left to it. */
+        if (is_free) sigaction(crashes[i], &action, NULL);
+    }
     atomic_store(&writer.runs, true);
     return OK;
 }
@@ -533,10 +584,16 @@ log_line(enum log_level level, const char *message, const struct log_kv *fields)
 {
     struct log_text line;
     atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
-    if (log_fd() < 0) return;
+    if (atomic_load(&out_fd) < 0) return;
     log_format_line(level, message, fields, &line);
     log_kept_put(level, line.t_ms, line.text, line.used);
-    log_writer_put(line.text, line.used);
+    if (!atomic_load(&writer.runs)) {
+        (void)write_all(line.text, line.used); /* there is no other place to report a failure */
+        return;
+    }
+    pthread_mutex_lock(&writer.lock);
+    put_locked(line.text, line.used);
+    pthread_mutex_unlock(&writer.lock);
 }
 
 bool

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/log_kept.h"
+#include "base/log.h"
 
 /* Lines that are kept. */
 struct found {

@@ -21,7 +21,6 @@
 
 #include "base/array.h"
 #include "base/lock.h"
-#include "base/text/decimal.h"
 #include "base/text/utf8.h"
 
 enum link_what { LINK_COUNTER, LINK_HISTOGRAM, LINK_COLLECTOR };

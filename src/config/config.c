@@ -17,7 +17,7 @@
 #include "config/lists/series_rules.h"
 #include "config/schema/text.h"
 #include "config/web.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "config/lists/lists.h"
 #include "wire/yaml/yaml_reader.h"
 

@@ -11,7 +11,7 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "rules/load/rule_files.h"
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 
 #define SET_BYTES_MAX ((uint64_t)2 << 30)
 

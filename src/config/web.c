@@ -6,7 +6,7 @@
 
 #include "auth/networks.h"
 #include "auth/settings.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "config/config.h"
 #include "model/matcher.h"
 

@@ -5,7 +5,7 @@
 
 #include "lib/random.h"
 #include "model/histogram.h"
-#include "model/histogram_roller.h"
+#include "model/rollup.h"
 
 enum { SAMPLES = 24 };
 

@@ -10,17 +10,16 @@
  * every varint minimal. Two label sets are equal exactly if their canonical bytes are, so a request
  * is compared with memcmp() and an answer is written with memcpy(). All functions below but
  * labels_build() take canonical labels, and so do labels_next() and labels_get() of
- * wire/label_bytes.h; bytes from a file pass labels_valid() first.
+ * wire/shape.h; bytes from a file pass labels_valid() first.
  */
 #ifndef MODEL_LABELS_H
 #define MODEL_LABELS_H
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/text/json.h"
 #include "base/text/utf8.h"
 #include "model/sample.h"
-#include "wire/label_bytes.h"
+#include "wire/shape.h"
 
 /* True if `labels` is canonical in every respect named above; UTF-8 is not checked. The empty set
  * is canonical (exemplars may have it). */
@@ -65,5 +64,20 @@ void labels_print_selector(struct buf *to, struct bytes labels);
 void label_print(struct buf *to, const struct label *label, const char *operator);
 /* Writes an object: {"a":"x"}. */
 void labels_put_json(struct json *to, struct bytes labels);
+
+/* --- canonical labels with one more ----------------------------------------------------------- */
+
+/*
+ * Those that a destination or an Alertmanager sees besides those of a series or an alert. The
+ * results are views of the arena, or of the labels that were given. ERR_NOMEM: it is full.
+ */
+
+/* Adds the label unless one of its name exists, or its value is empty. */
+MUST_CHECK enum err labels_complete(struct bytes labels, struct label added, struct arena *arena,
+                                    struct bytes *ret_labels);
+
+/* Adds the label. One of its name is kept as exported_NAME, as Prometheus does. */
+MUST_CHECK enum err labels_impose(struct bytes labels, struct label added, struct arena *arena,
+                                  struct bytes *ret_labels);
 
 #endif

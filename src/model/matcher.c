@@ -3,7 +3,7 @@
  * lists of names, a prefix, or "all". So each matcher becomes one of these, and what RE2 would say
  * of valid UTF-8 is always the same:
  *
- *     RUN_SET     one of some texts: a comparison, or a look-up in a table of hashes (literals.c),
+ *     RUN_SET     one of some texts: a comparison, or a look-up in a table of hashes (pattern.c),
  *                 also where dots in them were not escaped, or case does not matter
  *     RUN_HEADS   begins with one of a few texts; ".*" and ".+" are that with the empty text
  *     RUN_INNER   contains a text, or ends in it
@@ -16,7 +16,6 @@
 
 #include "base/text/utf8.h"
 #include "model/labels.h"
-#include "model/regex/literals.h"
 #include "model/regex/pattern.h"
 #include "model/regex/regex.h"
 

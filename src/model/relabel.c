@@ -1,5 +1,5 @@
 /*
- * relabel.c - rules are compiled once: the regex, and templates cut into pieces (expansion.h). A
+ * relabel.c - rules are compiled once: the regex, and templates cut into pieces (regex.h). A
  * series' labels are an array while the rules change them, and are made canonical at the end.
  *
  * The rules are Prometheus', and which action takes which fields is checked when they are read.
@@ -20,12 +20,11 @@
 
 #include "base/buf.h"
 #include "base/hash/md5.h"
-#include "base/text/ascii.h"
 #include "base/text/utf8.h"
 #include "model/labels.h"
-#include "model/regex/expansion.h"
-#include "model/regex/literals.h"
 #include "model/regex/matcher_re2.h"
+#include "model/regex/pattern.h"
+#include "model/regex/regex.h"
 
 enum { PROGRAM_BYTES_MAX = 8 << 20 };
 

@@ -13,7 +13,6 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/search.h"
 
 enum { SHORT_RUN = 32 };
 

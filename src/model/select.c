@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/hash/hash.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 #include "sys/env.h"
 
@@ -261,4 +262,38 @@ query_windows_keep(const struct query_windows *w, int64_t min_ms, int64_t max_ms
     return !has_edge(w->first_ms, last_ms, w->step_ms, min_ms, max_ms) &&
            !has_edge((__int128)w->first_ms - w->range_ms, (__int128)last_ms - w->range_ms,
                      w->step_ms, min_ms, max_ms);
+}
+
+/* --- downsampled samples; relaxed: the resolution orders nothing ------------------------------ */
+
+int64_t
+thinned_to(const struct query_control *control)
+{
+    return atomic_load_explicit(&control->thinned_to_ms, memory_order_relaxed);
+}
+
+void
+thinned_say(int64_t resolution_ms, struct why *ret)
+{
+    char text[TIME_TEXT_BYTES];
+    why_set(ret, OK, "samples are downsampled to %s; each is the last one of its window",
+            time_print_duration(resolution_ms, text));
+}
+
+void
+thinned_note(struct query_control *control, int64_t resolution_ms)
+{
+    int64_t most_ms = thinned_to(control);
+    while (resolution_ms > most_ms &&
+           !atomic_compare_exchange_weak_explicit(&control->thinned_to_ms, &most_ms, resolution_ms,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+void
+thinned_pass(const struct query_control *from, struct query_control *to)
+{
+    thinned_note(to, thinned_to(from));
+    if (atomic_load_explicit(&from->lacks_late, memory_order_relaxed))
+        atomic_store_explicit(&to->lacks_late, true, memory_order_relaxed);
 }

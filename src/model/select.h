@@ -16,7 +16,6 @@
 #include <stdatomic.h>
 
 #include "model/histogram.h"
-#include "model/histogram_rollup.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/rollup.h"
@@ -583,5 +582,24 @@ answerer_select(struct answerer *answerer, const struct query_request *request,
     view_free(view);
     return e;
 }
+
+/* --- downsampled samples ---------------------------------------------------------------------- */
+
+/*
+ * For readers that did not ask for rollups.
+ */
+
+/* The resolution of which a query was given the last sample of each window; 0: all its samples are
+ * as received. */
+int64_t thinned_to(const struct query_control *control);
+/* All sentences about downsampled samples have these words, also those of infos of queries. */
+#define THINNED_WORDS "samples are downsampled to "
+/* Puts the sentence about it. */
+void thinned_say(int64_t resolution_ms, struct why *ret);
+/* Notes that a query was given the last sample of each window of a resolution. */
+void thinned_note(struct query_control *control, int64_t resolution_ms);
+/* Notes the same, and whether samples that came late are left out, for another control: that of the
+ * question which the first one works for. */
+void thinned_pass(const struct query_control *from, struct query_control *to);
 
 #endif

@@ -2,7 +2,6 @@
 #include "model/selector.h"
 
 #include "base/buf.h"
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 

@@ -1,8 +1,8 @@
 /* tenant_name.c - see tenant_name.h. A name becomes part of paths and headers of destinations. */
 #include "model/tenant_name.h"
 
-#include "base/text/ascii.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 
 static bool
 is_allowed(uint8_t c)

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 void
 http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes)

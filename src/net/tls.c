@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/tls_names.h"
 
 enum { DIGEST_BYTES = 32, CHAIN_MAX = 16, ALERT_RECORD_BYTES = 7 };
 

@@ -1,5 +1,4 @@
-/* tls_names.c - see tls_names.h. */
-#include "net/tls_names.h"
+#include "net/tls.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/tls_names.h"
+#include "net/tls.h"
 
 #define ALL_ECDHE "-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
 #define ALL_AEAD  "-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"

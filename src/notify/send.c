@@ -8,7 +8,7 @@
  */
 #include <assert.h>
 
-#include "model/added_label.h"
+#include "model/labels.h"
 #include "model/relabel.h"
 #include "notify/notify_private.h"
 

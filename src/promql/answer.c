@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "model/labels.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"

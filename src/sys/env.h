@@ -18,6 +18,7 @@
 #define SYS_ENV_H
 
 #include <errno.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/bytes.h"
@@ -245,5 +246,15 @@ void env_shutdown(struct env *env, int socket);
 
 #define NS_PER_MS 1000000LL
 #define NS_PER_S  1000000000LL
+
+/* --- memory of the machine -------------------------------------------------------------------- */
+
+/* Returns the memory of the machine, or the lowest limit of the process's control groups, in bytes.
+ */
+uint64_t machine_memory_bytes(void);
+
+/* Returns the lowest limit of the groups named by a file like /proc/self/cgroup, and of all groups
+ * above them, below a directory like /sys/fs/cgroup; UINT64_MAX without a limit. */
+uint64_t cgroup_memory_limit(const char *groups_file, const char *cgroup_dir);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 #include "sys/sim.h"
 
 /* --- a directory with some names -------------------------------------------------------------- */

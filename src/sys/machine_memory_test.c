@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/machine_memory.h"
+#include "sys/env.h"
 
 static char dir[64];
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/real_path.h"
+#include "sys/paths.h"
 
 static char root[REAL_PATH_BYTES];
 

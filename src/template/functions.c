@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/text/hex.h"
-#include "model/regex/searcher.h"
+#include "model/regex/replacer.h"
 #include "template/run.h"
 
 enum {

@@ -14,7 +14,6 @@
 
 #include <assert.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 

@@ -9,8 +9,8 @@
 #include <assert.h>
 #include <time.h>
 
-#include "base/text/ascii.h"
-#include "base/text/decimal.h"
+#include "base/buf.h"
+#include "base/text/utf8.h"
 #include "template/run.h"
 
 enum { SECOND_NS = 1000000000, FRACTION_DIGITS = 9 };

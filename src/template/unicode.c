@@ -6,7 +6,6 @@
 
 #include <wctype.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 

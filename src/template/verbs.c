@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 #include "template/run.h"

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/search.h"
 #include "model/labels.h"
 
 /* Copies a text, unless it is empty. */

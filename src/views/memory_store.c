@@ -14,7 +14,6 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/search.h"
 
 enum { BATCH_SAMPLES_MAX = 1024 };
 

@@ -17,7 +17,7 @@
 
 #include <assert.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "views/gather.h"
 
 enum {

@@ -36,9 +36,9 @@
 
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "model/labels.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "views/gather.h"
 #include "views/replica_merge.h"
 

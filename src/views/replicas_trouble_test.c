@@ -1,7 +1,7 @@
 /* replicas_trouble_test.c - failures while replicas are read as one: errors of the view below,
  * memory, limits, canceled queries, damage, series added meanwhile. */
 #include "lib/views/replicas_rig.h"
-#include "model/thinned.h"
+#include "model/select.h"
 
 /* Reads everything; returns the error at the end. */
 static enum err

@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "views/gather.h"
 #include "views/merged.h"
 

@@ -35,8 +35,7 @@
 
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/heap.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "model/labels.h"
 #include "model/tenant_name.h"
 #include "views/gather.h"

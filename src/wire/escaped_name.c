@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "wire/record_pack.h"
+#include "wire/snappy.h"
 
 /* Packs `size` bytes of `raw`, which has slack after them, and lets libsnappy unpack the result. */
 static size_t

@@ -1,5 +1,7 @@
-/* shape.c - compares layouts of histograms and makes deep copies. */
+/* shape.c - compares layouts of histograms, makes deep copies, and steps through label bytes. */
 #include "wire/shape.h"
+
+#include "wire/proto.h"
 
 static bool
 same_spans(const struct hist_buckets *a, const struct hist_buckets *b)
@@ -66,4 +68,39 @@ histogram_copy(const struct histogram *h, struct arena *arena, struct histogram 
     if (e) return e;
     *ret_copy = copy;
     return OK;
+}
+
+bool
+labels_next(struct cursor *c, struct label *ret_label)
+{
+    if (c->at == c->end) return false;
+    uint8_t tag = cursor_u8(c);
+    struct bytes rest = cursor_counted(c);
+    if (c->bad) return false;
+    struct cursor inner = cursor_of(rest);
+    uint8_t name_tag = cursor_u8(&inner);
+    struct bytes name = cursor_counted(&inner);
+    uint8_t value_tag = cursor_u8(&inner);
+    struct bytes value = cursor_counted(&inner);
+    bool shaped = tag == PROTO_TAG(1, PROTO_BYTES) && name_tag == PROTO_TAG(1, PROTO_BYTES) &&
+                  value_tag == PROTO_TAG(2, PROTO_BYTES);
+    if (!shaped || inner.bad || inner.at != inner.end) {
+        cursor_fail(c);
+        return false;
+    }
+    *ret_label = (struct label){name, value};
+    return true;
+}
+
+struct bytes
+labels_get(struct bytes labels, struct bytes name)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        int order = bytes_compare(label.name, name);
+        if (order == 0) return label.value;
+        if (order > 0) break;
+    }
+    return (struct bytes){NULL, 0};
 }

@@ -116,4 +116,27 @@ enum metric_type {
     METRIC_TYPE_COUNT
 };
 
+/* --- label bytes ------------------------------------------------------------------------------ */
+
+/*
+ * Reads canonical label bytes, which model/labels.h describes: the `labels` fields of a 1.0
+ * TimeSeries.
+ */
+
+/* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
+bool labels_next(struct cursor *c, struct label *ret_label);
+
+/* Returns the value; an empty view if the label is absent, which equals the empty string. */
+struct bytes labels_get(struct bytes labels, struct bytes name);
+
+/* --- samples for the formats of other systems ------------------------------------------------- */
+
+struct labelled_sample {
+    struct bytes labels; /* canonical label bytes (model/labels.h) */
+    int64_t t_ms;
+    int64_t start_ms; /* 0 if not known */
+    uint64_t bits;
+    const struct histogram *histogram; /* NULL if the sample is a float */
+};
+
 #endif

@@ -19,7 +19,7 @@
 #include "api/request/read_request.h"
 #include "base/log.h"
 #include "base/text/time_text.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "model/usage.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "wire/number.h"
 
 /* Unescapes in place. ERR_INPUT: a % without two digits, or a NUL. */

@@ -16,7 +16,7 @@
 #include "api/request/form.h"
 #include "auth/users.h"
 #include "base/text/json.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "model/permitted.h"
 #include "views/replicas.h"
 

@@ -17,7 +17,7 @@
 #include "api/answer.h"
 #include "api/request/read_request.h"
 #include "api/status/pages.h"
-#include "base/log_kept.h"
+#include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/usage.h"
 #include "promql/promql.h"

@@ -2,7 +2,7 @@
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 
-#include "base/log_kept.h"
+#include "base/log.h"
 
 static const struct asked_line {
     enum log_level level;

@@ -37,8 +37,8 @@
 #include "api/write/refusals.h"
 #include "auth/gate.h"
 #include "base/log.h"
-#include "base/text/shown.h"
-#include "wire/remote/remote_write_overwrite.h"
+#include "base/text/quote.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum {

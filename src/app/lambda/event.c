@@ -17,7 +17,7 @@
 #include "auth/caller.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 
 enum { VALUES_MAX = 4096, TARGET_BYTES_MAX = 64 * 1024, HEADER_BYTES_MAX = 64 * 1024 };

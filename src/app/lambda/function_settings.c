@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { MIB = 1024 * 1024, MEMORY_MIB_LEAST = 128, CONCURRENCY_MAX = 64 };
 

@@ -16,7 +16,6 @@
 
 #include "base/array.h"
 #include "base/log.h"
-#include "base/search.h"
 #include "config/config.h"
 #include "model/storage_layout.h"
 #include "rules/load/rule_files.h"

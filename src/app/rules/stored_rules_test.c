@@ -13,7 +13,7 @@
  * bytes.
  */
 #include "app/rules/stored_rules.h"
-#include "base/framed.h"
+#include "base/fields.h"
 #include "base/log.h"
 #include "lib/failing_memory.h"
 #include "lib/script.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 
 enum { VALUES_MAX = 4096 };

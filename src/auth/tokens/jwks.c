@@ -21,7 +21,7 @@
 #include <gnutls/crypto.h>
 
 #include "auth/tokens/jose.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 
 /* --- algorithms ------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
 #include <strings.h>
 
 #include "auth/tokens/jose.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 
 enum { VALUES_MAX = 2048 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/framed.h"
+#include "base/fields.h"
 #include "base/hash/hash.h"
 
 enum {

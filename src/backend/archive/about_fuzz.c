@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "backend/archive/scan.h"
-#include "base/framed.h"
+#include "base/fields.h"
 #include "base/hash/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "backend/archive/scan.h"
-#include "base/framed.h"
+#include "base/fields.h"
 
 static const struct about_identity identity = {
     {(const uint8_t *)"key", 3}, {(const uint8_t *)"tag", 3}, 10 << 20};

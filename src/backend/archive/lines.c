@@ -7,7 +7,7 @@
  *     |--- name ---|      |--- time, value ---|   |--- tail ---|
  *
  * A line of this form is read here: name and tail are looked up by a hash of 128 bits with a secret
- * seed, and only a new tail, or another form, goes to the JSON reader (text_reader.h). Its result
+ * seed, and only a new tail, or another form, goes to the JSON reader (text_format.h). Its result
  * for a tail holds for every line with the same name and tail, if the tail has only labels:
  * find_known() and remember().
  */
@@ -19,9 +19,9 @@
 #include "base/table.h"
 #include "base/text/hex.h"
 #include "model/sample.h"
-#include "wire/json/json_objects.h"
+#include "wire/json/json_scan.h"
 #include "wire/number.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 struct lines_known {
     XXH128_hash_t hash;

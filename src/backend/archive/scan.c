@@ -18,7 +18,7 @@
 #include "backend/fetch/fetch_reader.h"
 #include "base/array.h"
 #include "base/table.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 
 enum {
     AHEAD_MAX = 8,

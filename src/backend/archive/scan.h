@@ -19,7 +19,7 @@
 #include "wire/shape.h"
 
 /*
- * The samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
+ * The samples of an object's text: one NDJSON object per line (wire/json/sample_json.h),
  * as Firekeep and others write it, or without line feeds between them, as Firehose joins them: then
  * each object counts as a line.
  *

@@ -12,7 +12,7 @@
 #include "backend/clickhouse/table.h"
 #include "base/hash/hash.h"
 #include "model/labels.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 
 enum {
     /* ClickHouse accepts statements of 256 KiB by default. */

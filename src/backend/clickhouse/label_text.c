@@ -1,7 +1,7 @@
 /* label_text.c - see clickhouse_reader.h. */
 #include "backend/clickhouse/clickhouse_reader.h"
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_scan.h"
 
 /* A value as text; empty for null. */

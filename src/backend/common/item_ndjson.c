@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/text/utf8.h"
-#include "wire/json/ndjson_line.h"
+#include "wire/json/sample_json.h"
 
 struct labelled_sample
 item_sample(const struct item *item)

@@ -3,7 +3,7 @@
 #define BACKEND_COMMON_ITEM_NDJSON_H
 
 #include "backend/writer.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 /* Returns the sample that an item is; of an exemplar, its value. */
 struct labelled_sample item_sample(const struct item *item);

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/search.h"
 
 enum {
     TEXT_BYTES_MAX = 1 << 30,

@@ -16,7 +16,7 @@
 #include "backend/common/spool.h"
 #include "backend/writer.h"
 #include "base/hash/hash.h"
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 enum {
     CALL_BYTES = 2 * 1024 * 1024,

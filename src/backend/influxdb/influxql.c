@@ -18,7 +18,7 @@
 #include "backend/common/http_common.h"
 #include "backend/influxdb/influxdb_reader.h"
 #include "base/text/hex.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/time_text.h"
 #include "model/labels.h"
 

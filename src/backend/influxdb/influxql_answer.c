@@ -1,7 +1,7 @@
 /* influxql_answer.c - see influxdb_reader.h. */
 #include "backend/influxdb/influxdb_reader.h"
 
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 
 struct influxql_reading {
     struct scan scan;

@@ -5,9 +5,9 @@
 
 #include "base/array.h"
 #include "base/text/hex.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "model/labels.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 
 enum {
     TEXT_BYTES_MAX = 256 << 20,

@@ -14,7 +14,6 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/hash/md5.h"
-#include "base/search.h"
 #include "wire/json/json_scan.h"
 
 enum { SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };

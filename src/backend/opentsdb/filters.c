@@ -14,8 +14,8 @@
  * after some of them iliteral_or is used instead, which compares texts without regard to case.
  */
 #include "backend/opentsdb/opentsdb_reader.h"
-#include "base/text/ascii.h"
 #include "base/text/json.h"
+#include "base/text/utf8.h"
 #include "wire/escaped_name.h"
 
 enum {

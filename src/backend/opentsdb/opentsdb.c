@@ -21,8 +21,8 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "wire/json/json_scan.h"
-#include "wire/label_bytes.h"
 #include "wire/point/opentsdb_point.h"
+#include "wire/shape.h"
 
 enum {
     POINTS = 50, /* points in a request for each BODY_BYTES that its body may have */

@@ -18,7 +18,7 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/json.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "model/labels.h"
 
 #include <stdio.h>

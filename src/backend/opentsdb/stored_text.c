@@ -6,7 +6,7 @@
  */
 #include "backend/opentsdb/opentsdb_reader.h"
 
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 #include "wire/point/opentsdb_point.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20 };

@@ -13,11 +13,11 @@
 
 #include "backend/reader.h"
 #include "backend/remote/remote_read.h"
+#include "base/text/texts.h"
 #include "base/text/time_text.h"
-#include "base/warnings.h"
 #include "model/labels.h"
-#include "model/thinned.h"
-#include "wire/remote/remote_read_client.h"
+#include "model/select.h"
+#include "wire/remote/remote_read.h"
 
 enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
 

@@ -14,7 +14,6 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/heap.h"
 #include "model/labels.h"
 #include "model/sample_merge.h"
 

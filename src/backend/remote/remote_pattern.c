@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
 enum { REQUEST_BYTES_MAX = 64 << 20 };

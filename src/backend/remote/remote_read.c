@@ -11,7 +11,7 @@
 
 #include "backend/common/http_common.h"
 #include "base/text/time_text.h"
-#include "model/thinned.h"
+#include "model/select.h"
 
 enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30, LIST_BYTES_MAX = 128 << 20 };
 

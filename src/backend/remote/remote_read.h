@@ -12,10 +12,10 @@
 #include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "model/matcher.h"
 #include "model/select.h"
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 
 /* Matchers in a form that all servers read in the same way. */
 

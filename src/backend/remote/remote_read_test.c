@@ -4,8 +4,8 @@
 
 #include "lib/backend/played_source.h"
 #include "lib/wire/random_labels.h"
+#include "model/select.h"
 #include "model/selector.h"
-#include "model/thinned.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

@@ -5,7 +5,7 @@
 #include "backend/remote/remote_read.h"
 #include "lib/backend/sent_series.h"
 #include "wire/proto.h"
-#include "wire/remote/histogram_message.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 static struct why why;

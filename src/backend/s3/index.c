@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "base/array.h"
-#include "base/framed.h"
+#include "base/fields.h"
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "base/text/json.h"

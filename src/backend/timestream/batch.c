@@ -22,7 +22,7 @@
  */
 #include "backend/common/item_ndjson.h"
 #include "backend/timestream/timestream.h"
-#include "wire/label_bytes.h"
+#include "wire/shape.h"
 
 enum {
     KIB = 1024,

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "base/text/hex.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/escaped_name.h"
 #include "wire/point/timestream_record.h"
 

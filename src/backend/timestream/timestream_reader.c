@@ -12,7 +12,7 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/hex.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 
 enum {
     KEY_BYTES_MAX = 1 << 20,

@@ -1,7 +1,6 @@
 /* fingerprint_test.c - fingerprints of texts depend on every bit, the order, and the key. */
 #include "lib/test.h"
 
-#include "base/hash/fingerprint.h"
 #include "base/hash/hash.h"
 
 static struct fingerprint_key key;

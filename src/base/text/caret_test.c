@@ -1,7 +1,7 @@
 /* caret_test.c - the caret is below the position that the sentence names. */
 #include "lib/test.h"
 
-#include "base/text/caret.h"
+#include "base/text/quote.h"
 
 static void
 check(const char *text, const char *sentence, uint32_t width, const char *expected)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/hex.h"
 
 static void

@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/utf8.h"
 
 void

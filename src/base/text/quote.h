@@ -1,9 +1,30 @@
-/* quote.h - writes text in double quotes as Go does, and reads it: printable characters stay, all
- * others are escaped. For string literals, labels and errors. */
+/* quote.h - texts in messages: in double quotes as Go writes and reads them, bounded and harmless
+ * for a terminal, or with a caret at the place of an error. */
 #ifndef BASE_TEXT_QUOTE_H
 #define BASE_TEXT_QUOTE_H
 
 #include "base/buf.h"
+
+/* Text in single quotes, cut to about 60 bytes; characters that could harm a terminal are \xNN or
+ * \uNNNN. */
+struct shown {
+    char text[72];
+};
+struct shown shown_of(struct bytes text);
+
+/* Appends all of the text in the same way, without quotes. */
+void buf_put_shown(struct buf *to, struct bytes text);
+
+/*
+ * If the sentence begins with a place in the text, "1:14: ...", appends that line of the text and a
+ * caret below it, both in at most `width` characters: a long line is cut on both sides.
+ */
+void caret_put(struct buf *to, struct bytes text, struct bytes sentence, uint32_t width);
+
+/* --- string literals -------------------------------------------------------------------------- */
+
+/* Written as in Go: printable characters stay, all others are escaped. For literals, labels and
+ * errors. */
 
 enum { RUNE_NONE = -1, RUNE_BAD = 0xfffd };
 

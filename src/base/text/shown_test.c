@@ -1,7 +1,7 @@
 /* shown_test.c - foreign text in messages. */
 #include "lib/test.h"
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 
 UNIT_TEST(test_foreign_text_in_messages_is_bounded_and_whole)
 {

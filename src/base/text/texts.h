@@ -1,12 +1,12 @@
-/* texts.h - lists of texts, as settings have them. Texts are NUL-terminated; their owner says how
- * long they live. */
+/* texts.h - lists of texts, as settings have them, and of warnings. Texts are NUL-terminated; their
+ * owner says how long they live. */
 #ifndef BASE_TEXT_TEXTS_H
 #define BASE_TEXT_TEXTS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include <string.h>
 
-struct arena;
+#include "base/err.h"
+#include "base/mem.h"
 
 struct text_list {
     const char **items;
@@ -27,5 +27,32 @@ struct named_texts {
 bool text_copy(struct arena *arena, const char *from, const char **ret);
 bool text_list_copy(struct arena *arena, const struct text_list *from, struct text_list *ret);
 bool named_texts_copy(struct arena *arena, const struct named_texts *from, struct named_texts *ret);
+
+/* True if a text ends so, such as the name of a file in its suffix. */
+static inline bool
+text_ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+/* --- warnings --------------------------------------------------------------------------------- */
+
+/* Sentences about data that an answer lacks because it is damaged, each once. */
+enum { WARNINGS_MAX = 16 }; /* kept; a last sentence says that there are more */
+
+struct warnings {
+    struct budget *budget;
+    struct why *items; /* WARNINGS_MAX, allocated for the first one */
+    uint32_t count;
+    bool more;
+};
+
+void warnings_init(struct warnings *warnings, struct budget *budget);
+void warnings_fini(struct warnings *warnings);
+/* ERR_NOMEM: the warning is lost, so the answer must fail. */
+MUST_CHECK enum err warnings_add(struct warnings *warnings, const struct why *why);
+/* Returns a warning, valid until warnings_fini(); NULL after the last one. */
+const char *warnings_at(const struct warnings *warnings, uint32_t index);
 
 #endif

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 
 enum { DIGITS_MAX = 19, EXPONENT_MAX = 100000 };
 #define SECONDS_WITH_MS 0x1p43 /* from here on a double of seconds has no milliseconds */

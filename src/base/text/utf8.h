@@ -1,11 +1,31 @@
 /*
- * utf8.h - steps through UTF-8 text (RFC 3629: no surrogates, nothing above U+10FFFF, shortest
- * forms only).
+ * utf8.h - classifies ASCII characters, independent of the locale, and steps through UTF-8 text
+ * (RFC 3629: no surrogates, nothing above U+10FFFF, shortest forms only).
  */
 #ifndef BASE_TEXT_UTF8_H
 #define BASE_TEXT_UTF8_H
 
 #include "base/bytes.h"
+
+static inline bool
+ascii_is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool
+ascii_is_letter(uint8_t c)
+{
+    uint8_t lower = c | 0x20;
+    return lower >= 'a' && lower <= 'z';
+}
+
+/* Letters, digits, underscore. */
+static inline bool
+ascii_is_word(uint8_t c)
+{
+    return ascii_is_letter(c) || ascii_is_digit(c) || c == '_';
+}
 
 #define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 

@@ -15,7 +15,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
-#include "sys/real_path.h"
+#include "sys/paths.h"
 #include "tsdb/tsdb.h"
 
 /* For lists of files, and for the files that are stored at once. */

@@ -27,7 +27,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
 #include "cli/lib/target/target.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "relay/feed/selection.h"
 #include "relay/relay.h"
 #include "sys/env.h"

@@ -13,7 +13,7 @@
 #include "base/text/time_text.h"
 
 #include "cli/commands.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { PATH_BYTES = 40, DURATION_BYTES = 32 };
 

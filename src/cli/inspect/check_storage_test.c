@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "cli/lib/target/target.h"
 #include "lib/test.h"
 #include "lib/test_dir.h"

@@ -18,7 +18,7 @@
 #include "backend/common/oauth2.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/version.h"
 #include "cli/lib/ask_secret.h"
 #include "cli/lib/query_answer.h"

@@ -9,7 +9,7 @@
 
 #include "cli/lib/target/target.h"
 #include "model/select.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 enum { BATCH_SAMPLES_MAX = 5000, BATCH_BYTES_MAX = 4 << 20 };
 

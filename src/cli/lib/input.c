@@ -17,7 +17,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "wire/json/json_objects.h"
+#include "wire/json/json_scan.h"
 
 enum {
     RAW_BYTES = 256 * 1024,

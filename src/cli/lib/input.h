@@ -34,7 +34,7 @@ MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct byte
                                struct why *why);
 
 /* Does the same for JSON: an object that follows another without a line feed is a line of its own
- * (wire/json/json_objects.h), also for the counts of lines. */
+ * (wire/json/json_scan.h), also for the counts of lines. */
 MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
                                  struct why *why);
 

@@ -1,7 +1,7 @@
 /* query_server.c - runs a query on a server: posts a form, and parses the answer. */
 #include <stdio.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
 #include "cli/lib/client_access.h"

@@ -8,7 +8,7 @@
 #include "base/text/json.h"
 #include "base/version.h"
 #include "config/lists/sources.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "sys/env.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)

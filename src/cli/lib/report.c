@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/text/json.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/time_text.h"
 #include "model/labels.h"
 #include "wire/number.h"

@@ -1,8 +1,8 @@
-/* sample_format.h - the formats of samples in files: those of text_reader.h, and captures. */
+/* sample_format.h - the formats of samples in files: those of text_format.h, and captures. */
 #ifndef CLI_LIB_SAMPLE_FORMAT_H
 #define CLI_LIB_SAMPLE_FORMAT_H
 
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_UNKNOWN };
 

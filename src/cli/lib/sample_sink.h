@@ -7,7 +7,7 @@
 #include "cli/lib/sample_format.h"
 #include "model/select.h"
 #include "model/selector.h"
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 struct sink_counts {
     uint64_t series; /* a series counts again in each slice */

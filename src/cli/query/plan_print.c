@@ -3,7 +3,7 @@
  * printed as rows: the inputs of an operator follow below it, indented.
  */
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/utf8.h"
 #include "cli/lib/report.h"
 #include "cli/query/query_print.h"

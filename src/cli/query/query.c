@@ -14,8 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/text/caret.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "cli/commands.h"
 #include "cli/lib/query_source.h"
 #include "cli/lib/target/target.h"

@@ -8,12 +8,12 @@
 
 #include <math.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/time_text.h"
 #include "cli/lib/report.h"
 #include "model/labels.h"
 #include "wire/number.h"
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20, CELL_BYTES_MAX = 64 };
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/text/quote.h"
-#include "base/text/shown.h"
 #include "cli/cli.h"
 #include "cli/rules/check_rules.h"
 #include "config/config.h"

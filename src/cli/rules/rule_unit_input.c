@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "cli/rules/rule_unit_private.h"
 #include "model/labels.h"
 #include "wire/number.h"

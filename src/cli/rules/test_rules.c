@@ -7,11 +7,11 @@
 
 #include "base/array.h"
 #include "base/log.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "cli/commands.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
-#include "model/regex/searcher.h"
+#include "model/regex/replacer.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_tests.h"
 #include "sys/env.h"

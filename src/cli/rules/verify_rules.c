@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "model/storage_layout.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/checkpoint.h"

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "cli/rules/verify_rules.h"
 #include "rules/schedule/checkpoint.h"
 #include "rules/stored/stored_file.h"

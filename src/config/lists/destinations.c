@@ -22,7 +22,7 @@
 #include "config/lists/shared_checks.h"
 #include "config/lists/shared_keys.h"
 #include "config/schema/typed_list.h"
-#include "sys/real_path.h"
+#include "sys/paths.h"
 
 /* Checks that the tables below cannot express and only destinations have; the rest is in
  * shared_checks.c, which says how checks are written. */

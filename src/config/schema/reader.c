@@ -1,7 +1,7 @@
 /* reader.c - see reader.h. */
 #include "config/schema/reader.h"
 
-#include "base/text/path_from.h"
+#include "sys/paths.h"
 
 static enum err
 expect_value(struct config_reader *r, const struct setting *shape, const char *name)

@@ -5,7 +5,7 @@
 #define CONFIG_SCHEMA_READER_H
 
 #include "config/schema/text.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 /* Reads a value, called `name` in messages, whose kind `shape` says: a number or a choice.
  * ERR_INPUT with the place and the name. */

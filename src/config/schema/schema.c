@@ -14,8 +14,8 @@
 
 #include "base/hash/hash.h"
 #include "base/log.h"
-#include "base/text/path_from.h"
 #include "base/text/suggest.h"
+#include "sys/paths.h"
 
 /* The mapping that is being read. */
 struct schema_place {

@@ -2,7 +2,7 @@
 #ifndef CONFIG_SCHEMA_TEXT_H
 #define CONFIG_SCHEMA_TEXT_H
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "config/config.h"
 
 /* Puts `text` into its field. ERR_INPUT: `why` says what was expected and what was found,

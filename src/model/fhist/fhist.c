@@ -18,7 +18,6 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "model/fhist/fhist_private.h"
 #include "wire/number.h"
 
 /* --- bounds ----------------------------------------------------------------------------------- */
@@ -309,7 +308,7 @@ sides_equal(const struct fhist_side *a, const struct fhist_side *b)
 }
 
 bool
-same_bounds(const struct fhist *a, const struct fhist *b)
+fhist_same_bounds(const struct fhist *a, const struct fhist *b)
 {
     if (a->bound_count != b->bound_count) return false;
     for (uint32_t i = 0; i < a->bound_count; i++) {
@@ -323,7 +322,7 @@ fhist_equal(const struct fhist *a, const struct fhist *b)
 {
     return a->schema == b->schema && same_bits(a->count, b->count) && same_bits(a->sum, b->sum) &&
            a->zero_threshold == b->zero_threshold && same_bits(a->zero_count, b->zero_count) &&
-           same_bounds(a, b) && sides_equal(&a->positive, &b->positive) &&
+           fhist_same_bounds(a, b) && sides_equal(&a->positive, &b->positive) &&
            sides_equal(&a->negative, &b->negative);
 }
 

@@ -10,7 +10,6 @@
 #define MODEL_FHIST_FHIST_H
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "wire/shape.h"
 
 /* The buckets of one sign, by ascending index: away from zero. */
@@ -140,5 +139,20 @@ double fhist_variance(const struct fhist *h);
 
 /* Appends "{count:3, sum:4, [-1,1]:2, ...}", as Prometheus prints histograms in texts. */
 void fhist_print(const struct fhist *h, struct buf *to);
+
+/* --- for the files of this folder ------------------------------------------------------------- */
+
+/* The upper bound of a bucket. */
+double exponential_bound(int32_t schema, int64_t index);
+/* The i-th bucket of one sign, with its own bounds, which may lie within the zero bucket. */
+struct fhist_bucket fhist_side_bucket(const struct fhist *h, bool positive, uint32_t i);
+bool fhist_same_bounds(const struct fhist *a, const struct fhist *b);
+
+/* The index of the bucket that includes another one in a resolution lower by `shift`. */
+static inline int64_t
+coarser_index(int64_t index, unsigned shift)
+{
+    return shift == 0 ? index : ((index - 1) >> shift) + 1;
+}
 
 #endif

@@ -13,7 +13,7 @@
 #include <math.h>
 
 #include "base/precise.h"
-#include "model/fhist/fhist_private.h"
+#include "model/fhist/fhist.h"
 
 /* --- buckets read at a lower resolution ------------------------------------------------------- */
 
@@ -413,7 +413,7 @@ fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double f
     }
     add_number(&to->count, &to->count_lost, factor * h->count, precise);
     add_number(&to->sum, &to->sum_lost, factor * h->sum, precise);
-    if (custom && !same_bounds(to, h)) {
+    if (custom && !fhist_same_bounds(to, h)) {
         ret_outcome->reconciled = true;
         return add_reconciled(arena, to, h, factor);
     }
@@ -597,7 +597,7 @@ fhist_was_reset(const struct fhist *h, const struct fhist *before)
     if (h->count < before->count) return true;
     if (fhist_is_custom(h)) {
         if (!fhist_is_custom(before)) return true;
-        if (!same_bounds(h, before)) return custom_was_reset(h, before);
+        if (!fhist_same_bounds(h, before)) return custom_was_reset(h, before);
     }
     if (h->schema > before->schema || h->zero_threshold < before->zero_threshold) return true;
     if (fhist_is_custom(before) != fhist_is_custom(h)) return true;
@@ -624,7 +624,7 @@ static bool
 may_share_chunk(const struct fhist *h, const struct fhist *before)
 {
     return before->hint != RESET_GAUGE && h->schema == before->schema &&
-           h->zero_threshold == before->zero_threshold && same_bounds(h, before);
+           h->zero_threshold == before->zero_threshold && fhist_same_bounds(h, before);
 }
 
 void

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 
 enum {
     RE2_BYTES_MIN = 512 * 1024,

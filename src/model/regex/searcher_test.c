@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "model/regex/searcher.h"
+#include "model/regex/replacer.h"
 
 static void
 check_replaced(const char *regex, const char *replacement, const char *text, const char *becomes)

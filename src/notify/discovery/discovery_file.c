@@ -11,7 +11,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "notify/discovery/target_groups.h"
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 
 enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
 

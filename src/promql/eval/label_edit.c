@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "base/text/utf8.h"
 
 static int

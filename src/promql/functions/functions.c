@@ -1,7 +1,7 @@
 /* functions.c - see functions.h. */
 #include "promql/functions/functions.h"
 
-#include "base/search.h"
+#include "base/array.h"
 
 #define ARGUMENTS(...) ((enum value_type[]){VALUE_NONE, ##__VA_ARGS__})
 

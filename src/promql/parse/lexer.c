@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"
+#include "base/text/utf8.h"
 #include "wire/number.h"
 
 static const char *const words[TOKEN_TYPE_COUNT] = {

@@ -7,9 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"
 

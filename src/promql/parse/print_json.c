@@ -5,7 +5,7 @@
  */
 #include <math.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/json.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"

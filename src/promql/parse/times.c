@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
+#include "base/text/utf8.h"
 #include "promql/parse/parse_private.h"
 
 /* --- numbers ---------------------------------------------------------------------------------- */

@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/text/ascii.h"
 #include "base/text/quote.h"
+#include "base/text/utf8.h"
 #include "model/histogram.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"

@@ -25,8 +25,8 @@
 
 #include <assert.h>
 
+#include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/search.h"
 #include "relay/feed/fill_walk.h"
 
 /* A chunk that fill_next() has returned. */

@@ -24,7 +24,7 @@
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
-#include "model/thinned.h"
+#include "model/select.h"
 
 enum {
     SCRATCH_KEEP_BYTES = 64 * 1024,

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/search.h"
+#include "base/array.h"
 
 struct series_run {
     uint64_t first_ref;

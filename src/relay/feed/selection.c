@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "model/added_label.h"
+#include "model/labels.h"
 
 struct selection {
     const struct destination_settings *settings;

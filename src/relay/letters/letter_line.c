@@ -12,9 +12,9 @@
 
 #include "backend/archive/unpack.h"
 #include "backend/common/item_ndjson.h"
+#include "base/buf.h"
 #include "base/hash/crc32c.h"
 #include "base/hash/hash.h"
-#include "base/text/decimal.h"
 #include "base/text/hex.h"
 #include "base/text/json.h"
 #include "base/text/time_text.h"
@@ -22,7 +22,7 @@
 #include "model/labels.h"
 #include "relay/state/letter_list.h"
 #include "wire/json/json_scan.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 /* The end of a line: the checksum of all of it before the comma. */
 #define CRC_FORMAT ",\"crc\":\"%08" PRIx32 "\"}\n"

@@ -1,6 +1,6 @@
 /*
  * letter_line.h - a dead letter as a line of NDJSON, and files of such lines. The line is that of
- * an export (wire/json/ndjson_line.h) with further members, so that `firekeep import` reads it too.
+ * an export (wire/json/sample_json.h) with further members, so that `firekeep import` reads it too.
  * Format: docs/format/relay.md.
  *
  * Threads: none of its own; a reader belongs to one at a time.

@@ -15,7 +15,6 @@
 
 #include "base/array.h"
 #include "base/fields.h"
-#include "base/framed.h"
 #include "base/hash/crc32c.h"
 #include "base/log.h"
 #include "base/text/hex.h"

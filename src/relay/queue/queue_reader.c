@@ -16,7 +16,6 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "base/search.h"
 
 enum { SCRATCH_BYTES_MAX = 4 * 1024 * 1024 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 
 enum { PATH_BYTES = FILE_PATH_BYTES, NAMES_BYTES_MAX = 64 * 1024 * 1024 };
 

@@ -16,7 +16,6 @@
 #include <stdio.h>
 
 #include "base/fields.h"
-#include "base/framed.h"
 #include "relay/state/directory.h"
 
 static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,

@@ -1,5 +1,5 @@
 /* ask.c - runs the queries of rules: their expressions, and `query` in templates. */
-#include "model/thinned.h"
+#include "model/select.h"
 #include "rules/group/evaluate.h"
 #include "sys/env.h"
 #include "wire/number.h"

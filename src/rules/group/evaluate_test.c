@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "rules/group/group.h"
 #include "sys/env.h"
 

@@ -12,7 +12,7 @@
  */
 #include <assert.h>
 
-#include "model/thinned.h"
+#include "model/select.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
 #include "sys/env.h"

@@ -14,15 +14,13 @@
 
 #include "base/hash/hash.h"
 #include "base/table.h"
-#include "base/text/ascii.h"
-#include "base/text/caret.h"
+#include "base/text/quote.h"
 #include "base/text/suggest.h"
 #include "base/text/time_text.h"
 #include "base/text/utf8.h"
 #include "promql/promql.h"
 #include "template/template.h"
-#include "wire/yaml/yaml_tree.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum {
     ANCHORED_VALUES_MAX = 500000, /* libyaml takes some 200 bytes for each */

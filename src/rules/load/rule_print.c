@@ -3,9 +3,9 @@
 
 #include <strings.h>
 
-#include "base/text/ascii.h"
 #include "base/text/time_text.h"
-#include "wire/yaml/yaml_values.h"
+#include "base/text/utf8.h"
+#include "wire/yaml/yaml_reader.h"
 
 /* Longer keys get the mark '? ': parsers limit keys without it. */
 enum { SIMPLE_KEY_BYTES_MAX = 128, INDENT = 4 };

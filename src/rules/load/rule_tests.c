@@ -6,17 +6,15 @@
 
 #include <stdlib.h>
 
-#include "base/text/ascii.h"
-#include "base/text/path_from.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/suggest.h"
 #include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "sys/env.h"
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 #include "wire/number.h"
 #include "wire/shape.h"
-#include "wire/yaml/yaml_tree.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
 

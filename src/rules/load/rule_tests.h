@@ -119,7 +119,7 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
 /*
  * Returns the files that match the `patterns` of the test file `file`, relative to its directory,
  * without "." and "..", sorted by name within a pattern, without duplicates. The last element may
- * have wildcards (sys/file_pattern.h). `unmatched` is called for patterns without a match.
+ * have wildcards (sys/paths.h). `unmatched` is called for patterns without a match.
  *
  * ERR_INPUT   a pattern is incomplete, or has wildcards in a directory.
  * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long.

@@ -28,9 +28,8 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "base/search.h"
 #include "base/text/time_text.h"
-#include "model/thinned.h"
+#include "model/select.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
 #include "sys/env.h"

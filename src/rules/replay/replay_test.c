@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "model/thinned.h"
+#include "model/select.h"
 #include "rules/group/group.h"
 #include "rules/replay/replay.h"
 #include "sys/env.h"

@@ -18,7 +18,6 @@
 #include <assert.h>
 
 #include "base/fields.h"
-#include "base/framed.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
 #include "model/tenant_name.h"

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "lib/checkpoint_copy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "lib/checkpoint_copy.h"
 #include "lib/simulated_dir.h"
 

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 

@@ -14,7 +14,7 @@
  */
 #include <assert.h>
 
-#include "base/heap.h"
+#include "base/array.h"
 #include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 

@@ -4,8 +4,7 @@
 #include <stdio.h>
 
 #include "base/fields.h"
-#include "base/framed.h"
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/text/utf8.h"
 #include "model/tenant_name.h"
 #include "rules/rules.h"

@@ -3,7 +3,7 @@
  * make the same file again. */
 #include <assert.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "rules/stored/stored_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

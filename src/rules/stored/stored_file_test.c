@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/framed.h"
+#include "base/fields.h"
 #include "lib/simulated_dir.h"
 #include "rules/stored/stored_file.h"
 

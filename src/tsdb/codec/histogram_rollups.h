@@ -1,6 +1,6 @@
 /*
  * histogram_rollups.h - the encoding of a block of rollups of native histograms
- * (model/histogram_rollup.h), as rollups.h is for floats. Private to tsdb/. Format:
+ * (model/rollup.h), as rollups.h is for floats. Private to tsdb/. Format:
  * docs/format/codec.md.
  *
  * The rows are an ordinary block of histograms: the last one of each window, and the staleness
@@ -10,7 +10,7 @@
 #ifndef TSDB_CODEC_HISTOGRAM_ROLLUPS_H
 #define TSDB_CODEC_HISTOGRAM_ROLLUPS_H
 
-#include "model/histogram_rollup.h"
+#include "model/rollup.h"
 #include "tsdb/codec/codec.h"
 
 /* Returns the number of rows; arrays of 2 * count. The rows are views of the rollups' memory. */

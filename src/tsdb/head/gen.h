@@ -12,9 +12,9 @@
 #ifndef TSDB_HEAD_GEN_H
 #define TSDB_HEAD_GEN_H
 
+#include "base/array.h"
 #include "base/lock.h"
 #include "base/mem.h"
-#include "base/search.h"
 #include "model/sample.h"
 #include "tsdb/head/hchunk.h"
 #include "tsdb/head/registry.h"

@@ -14,7 +14,7 @@
 #ifndef TSDB_HEAD_REGISTRY_H
 #define TSDB_HEAD_REGISTRY_H
 
-#include "base/hash/fingerprint.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "model/labels.h"
 #include "tsdb/head/gmem.h"

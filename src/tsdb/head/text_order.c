@@ -4,7 +4,7 @@
  */
 #include "tsdb/head/text_order.h"
 
-#include "base/radix.h"
+#include "base/array.h"
 
 /* --- by a number ------------------------------------------------------------------------------ */
 

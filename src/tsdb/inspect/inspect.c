@@ -11,7 +11,7 @@
  */
 #include "tsdb/inspect/inspect.h"
 #include "base/hash/hash.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
 #include "tsdb/merge/choose_parts.h"

@@ -18,7 +18,7 @@
  *    window_end_ms.
  * 3. All that waits is of floats, or of histograms: has_histograms. A window has one of them.
  */
-#include "model/histogram_roller.h"
+#include "model/rollup.h"
 #include "tsdb/codec/codec.h"
 #include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"

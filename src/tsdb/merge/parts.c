@@ -24,7 +24,7 @@
  */
 #include "tsdb/merge/parts.h"
 
-#include "base/heap.h"
+#include "base/array.h"
 #include "tsdb/merge/parts_private.h"
 #include "tsdb/part/times.h"
 

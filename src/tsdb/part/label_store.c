@@ -8,7 +8,7 @@
  */
 #include <assert.h>
 
-#include "base/radix.h"
+#include "base/array.h"
 #include "model/labels.h"
 #include "tsdb/part/walk.h"
 

@@ -1,7 +1,7 @@
 /*
  * labels.c - reads the labels of a part: names and values.
  */
-#include "base/search.h"
+#include "base/array.h"
 #include "tsdb/part/walk.h"
 
 /* --- names and label values ------------------------------------------------------------------- */

@@ -5,9 +5,9 @@
 #ifndef TSDB_PART_PART_H
 #define TSDB_PART_PART_H
 
-#include "model/histogram_rollup.h"
 #include "model/ledger.h"
 #include "model/matcher.h"
+#include "model/rollup.h"
 #include "model/select.h"
 #include "tsdb/codec/codec.h"
 #include "tsdb/part/facts.h"
@@ -48,7 +48,7 @@ struct page_place {
  * except that a staleness marker may be the last: nothing is stored at `values`. In other blocks
  * values are stored as differences to k.
  *
- * A block of rollups (model/rollup.h, model/histogram_rollup.h) reads as the last sample of each
+ * A block of rollups (model/rollup.h) reads as the last sample of each
  * window, and the staleness marker after it, at their own times: times and values are those of
  * these rows, and `times` also has the times of first samples. Of histograms, the marker may be in
  * the next block: then both have a rollup of its window, which are joined.

@@ -22,7 +22,7 @@
 #include <inttypes.h>
 #include <roaring/roaring.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
 #include "tsdb/part/walk.h"

@@ -31,7 +31,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/thinned.h"
+#include "model/select.h"
 #include "tsdb/codec/histogram_rollups.h"
 
 enum { OUT_ROLLUPS = 256 };

@@ -4,7 +4,7 @@
 #ifndef TSDB_READ_INTERLEAVE_PRIVATE_H
 #define TSDB_READ_INTERLEAVE_PRIVATE_H
 
-#include "base/search.h"
+#include "base/array.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/part.h"
 #include "tsdb/read/interleave.h"

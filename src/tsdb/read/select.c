@@ -28,7 +28,7 @@
  *  3. A series that is returned comes from at least one source; every source that has it is marked
  *     as consumed, and steps on before the next series is chosen.
  */
-#include "base/heap.h"
+#include "base/array.h"
 #include "base/text/time_text.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/select_private.h"

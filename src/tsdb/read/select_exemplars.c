@@ -7,7 +7,7 @@
 #include <roaring/roaring.h>
 #include <stdlib.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "tsdb/read/select_private.h"
 
 enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };

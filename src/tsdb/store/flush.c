@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/interleave.h"
 #include "tsdb/store/store.h"

@@ -20,8 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/text/ends.h"
 #include "base/text/hex.h"
+#include "base/text/texts.h"
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 

@@ -2,8 +2,8 @@
  * stats.c - numbers of a store, ledgers of tenants, budgets, and rankings of names by series.
  * Callers get nothing under a lock.
  */
+#include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/heap.h"
 #include "base/table.h"
 #include "model/labels.h"
 #include "tsdb/part/live.h"

@@ -17,7 +17,7 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "base/text/time_text.h"
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"

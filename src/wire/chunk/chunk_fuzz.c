@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "wire/chunk/chunk_histogram.h"
+#include "wire/chunk/chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "lib/random.h"
-#include "wire/chunk/chunk_histogram.h"
+#include "wire/chunk/chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

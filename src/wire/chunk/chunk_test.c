@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "wire/chunk/chunk_histogram.h"
+#include "wire/chunk/chunk.h"
 
 enum { SERIES_MAX = 500 };
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "wire/json/json_objects.h"
+#include "wire/json/json_scan.h"
 
 /* Appends the records of a text that is read in pieces, each after a |. */
 static void

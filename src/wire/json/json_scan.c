@@ -8,7 +8,6 @@
  */
 #include "wire/json/json_scan.h"
 
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 
@@ -308,4 +307,30 @@ scan_end(struct scan *s)
 {
     if (s->bad == NULL && scan_peek(s) != 0) scan_fail(s, "unexpected text after the value");
     if (s->bad == NULL && s->at != s->end) scan_fail(s, "unexpected text after the value");
+}
+
+/* --- objects without line feeds between them -------------------------------------------------- */
+
+size_t
+json_objects_end(struct json_objects *o, struct bytes more)
+{
+    struct json_objects s = *o;
+    size_t i = 0;
+    for (; i < more.size && more.at[i] != '\n'; i++) {
+        uint8_t c = more.at[i];
+        if (s.in_string) {
+            s.in_string = c != '"' || s.escaped;
+            s.escaped = c == '\\' && !s.escaped;
+            continue;
+        }
+        if (c == ' ' || c == '\t' || c == '\r') continue;
+        if (c == '{' && s.last == '}') break;
+        /* A quote after another character closes a string whose beginning is lost: if it opened
+         * one, everything up to the next line feed would be read inside out. */
+        bool may_open = s.last == ':' || s.last == ',' || s.last == '{' || s.last == '[';
+        s.in_string = c == '"' && may_open;
+        s.last = c;
+    }
+    *o = i < more.size ? (struct json_objects){0} : s;
+    return i;
 }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "lib/wire/random_labels.h"
-#include "wire/json/ndjson_line.h"
-#include "wire/text/text_reader.h"
+#include "wire/json/sample_json.h"
+#include "wire/text/text_format.h"
 
 static void
 check_exemplar(const struct labelled_sample *sample, const struct bytes *exemplar_labels,

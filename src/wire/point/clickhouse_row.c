@@ -5,8 +5,8 @@
 #include "wire/point/clickhouse_row.h"
 
 #include "base/text/json.h"
-#include "wire/json/histogram_json.h"
-#include "wire/label_bytes.h"
+#include "wire/json/sample_json.h"
+#include "wire/shape.h"
 
 enum { LENGTH_BYTES = 2 };
 

@@ -6,7 +6,7 @@
  *     time        Int64     Unix milliseconds
  *     value       Float64   the float, every bit of it; an ordinary NaN for a histogram
  *     bits        UInt64    the 64 bits of `value` if it is not finite, else 0
- *     histogram   String    histogram_json.h; empty if the sample is a float
+ *     histogram   String    sample_json.h; empty if the sample is a float
  *     start_time  Int64     when counting began, Unix milliseconds; 0 if not known
  *
  * The text of the labels is canonical, because it is part of the key by which ClickHouse collapses
@@ -20,7 +20,7 @@
 #define WIRE_POINT_CLICKHOUSE_ROW_H
 
 #include "base/buf.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 /* ClickHouse's own limit for a string in this format. */
 enum { CLICKHOUSE_TEXT_BYTES_MAX = 0xffffff };

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "lib/wire/clickhouse_row_reader.h"
-#include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
+#include "wire/json/sample_json.h"
 
 enum { ROOM = 1 << 26 };
 

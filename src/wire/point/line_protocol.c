@@ -9,12 +9,12 @@
  */
 #include "wire/point/line_protocol.h"
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
-#include "wire/json/histogram_json.h"
-#include "wire/label_bytes.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
+#include "wire/shape.h"
 
 enum {
     ESCAPED = 1,   /* gets a backslash before it */

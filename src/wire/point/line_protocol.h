@@ -7,7 +7,7 @@
  *
  * The measurement is the metric's name; the tags are all labels including __name__, as written by
  * InfluxDB's own endpoint for Prometheus. A finite float is the field `value`; other values are
- * texts: `bits`, 64 bits as 16 hex digits, or `histogram` (histogram_json.h). Start times and
+ * texts: `bits`, 64 bits as 16 hex digits, or `histogram` (sample_json.h). Start times and
  * exemplars are not written.
  *
  * A name or value that the protocol cannot carry, or that some version misreads, is coded: "~%",
@@ -25,7 +25,7 @@
 #define WIRE_POINT_LINE_PROTOCOL_H
 
 #include "base/buf.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 enum {
     LINE_KEY_BYTES_MAX = 65535,  /* measurement, tags and field key, as InfluxDB 1 counts */

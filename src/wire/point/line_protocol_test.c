@@ -6,7 +6,7 @@
 
 #include "lib/wire/put_text.h"
 #include "lib/wire/random_labels.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"
 

@@ -2,11 +2,11 @@
  * no form for the point. */
 #include "wire/point/opentsdb_point.h"
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/hex.h"
 #include "wire/escaped_name.h"
-#include "wire/label_bytes.h"
 #include "wire/number.h"
+#include "wire/shape.h"
 
 /* OpenTSDB reads 13 digits as milliseconds and at most 10 as seconds; other numbers are invalid. */
 #define MS_MIN INT64_C(1000000000000)

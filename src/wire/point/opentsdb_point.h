@@ -15,7 +15,7 @@
 #define WIRE_POINT_OPENTSDB_POINT_H
 
 #include "base/buf.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 /*
  * Appends one point, a JSON object. `max_tags`: tsd.storage.max_tags of the server.

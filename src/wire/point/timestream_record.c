@@ -11,15 +11,15 @@
  */
 #include "wire/point/timestream_record.h"
 
+#include "base/buf.h"
 #include "base/hash/hash.h"
-#include "base/text/decimal.h"
 #include "base/text/hex.h"
 #include "base/text/json.h"
 #include "base/text/utf8.h"
 #include "wire/escaped_name.h"
-#include "wire/json/histogram_json.h"
-#include "wire/label_bytes.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
+#include "wire/shape.h"
 
 enum {
     PREFIX_BYTES = 3, /* U__, H__, N__, M__ */

@@ -6,7 +6,7 @@
  *
  * Labels are dimensions, the metric's name is the measure name. A finite float is a DOUBLE of
  * shortest exact digits; other values are VARCHAR: 16 hex digits, the float's 64 bits, or a
- * histogram's JSON (histogram_json.h), which begins with a brace.
+ * histogram's JSON (sample_json.h), which begins with a brace.
  *
  * Names that Timestream does not accept are mapped, reversibly:
  * - A name that is time or begins with ts_ or measure_value; dimensions named measure_name or with
@@ -22,7 +22,7 @@
 #define WIRE_POINT_TIMESTREAM_RECORD_H
 
 #include "base/buf.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 enum {
     TIMESTREAM_DIMENSION_NAME_BYTES_MAX = 60,

@@ -9,7 +9,7 @@
 #include "lib/wire/put_text.h"
 #include "lib/wire/random_labels.h"
 #include "lib/wire/timestream_labels.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
 
 static void

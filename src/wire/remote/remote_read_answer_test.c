@@ -11,7 +11,7 @@
 #include "base/hash/crc32c.h"
 #include "lib/random.h"
 #include "remote_read.pb-c.h"
-#include "wire/chunk/chunk_histogram.h"
+#include "wire/chunk/chunk.h"
 #include "wire/remote/remote_read.h"
 
 /* --- content of answers ----------------------------------------------------------------------- */

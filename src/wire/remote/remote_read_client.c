@@ -3,7 +3,7 @@
  * before the rest is read. Three nested cursors hold the position: in the input, in the current
  * frame, in the current series.
  */
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 
 #include <assert.h>
 

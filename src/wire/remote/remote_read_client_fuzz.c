@@ -2,7 +2,7 @@
  * within the range. */
 #include <stdlib.h>
 
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 
 enum { SERIES = 12, SAMPLES = 700, FRAME = 4096 };
 

@@ -20,8 +20,8 @@
 #include <snappy-c.h>
 
 #include "wire/proto.h"
-#include "wire/record_pack.h"
-#include "wire/remote/histogram_message.h"
+#include "wire/remote/remote_write_build.h"
+#include "wire/snappy.h"
 
 enum {
     PIECE_BYTES = 65536, /* input that snappy compresses as one piece */

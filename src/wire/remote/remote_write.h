@@ -19,7 +19,7 @@
 #define WIRE_REMOTE_REMOTE_WRITE_H
 
 #include "base/buf.h"
-#include "base/hash/fingerprint.h"
+#include "base/hash/hash.h"
 #include "wire/shape.h"
 
 enum rw_version { RW_V1 = 1, RW_V2 = 2 };
@@ -149,5 +149,21 @@ struct rw_label_walk {
 struct rw_label_walk rw_labels(const struct rw_request *request, const struct rw_series *series);
 /* False after the last label. */
 bool rw_label_next(struct rw_label_walk *walk, struct label *ret_label);
+
+/* --- labels that the sender has not chosen ---------------------------------------------------- */
+
+enum { RW_OVERWRITE_MAX = 64 };
+
+/*
+ * Adds `labels` to each series, in place of all labels of these names. They are canonical, at most
+ * RW_OVERWRITE_MAX, and stay until the request is cleared. Labels that were sorted are sorted
+ * afterwards, so that the store finds known series as fast as others. Exemplars, metadata, and
+ * series with a bad reference stay as they are.
+ *
+ * The request comes from rw_decode(). *ret_changed is the number of series whose labels differ from
+ * those that were sent. ERR_NOMEM, ERR_LIMIT: as of rw_decode(); the request is cleared.
+ */
+MUST_CHECK enum err rw_overwrite_labels(struct rw_request *request, struct bytes labels,
+                                        uint32_t *ret_changed, struct why *why);
 
 #endif

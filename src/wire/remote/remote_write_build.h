@@ -6,8 +6,8 @@
 #define WIRE_REMOTE_REMOTE_WRITE_BUILD_H
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "wire/remote/remote_write.h"
+#include "wire/shape.h"
 
 enum {
     RW_BUILD_BYTES_MAX = 256 << 20
@@ -53,5 +53,16 @@ MUST_CHECK enum err rw_build_end(struct rw_build *build, struct bytes *ret_messa
 /* Appends one family to a 1.0 WriteRequest. */
 void rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type type,
                           struct bytes help, struct bytes unit);
+
+/* --- the Histogram message -------------------------------------------------------------------- */
+
+/*
+ * Of remote read and write, with the same fields in 1.0 and 2.0.
+ */
+
+/* Appends the message without tag and length. `start_ms` is 0 if unknown, and always in 1.0. Out of
+ * memory shows in buf_error(to), which then may hold a part of the message. */
+void histogram_message_put(struct buf *to, int64_t t_ms, int64_t start_ms,
+                           const struct histogram *h);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "lib/random.h"
 #include "lib/wire/remote_write_validate.h"
-#include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
+#include "wire/shape.h"
 
 enum { SERIES = 200, SAMPLES = 30 };
 

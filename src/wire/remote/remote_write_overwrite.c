@@ -1,16 +1,16 @@
 /*
- * remote_write_overwrite.c - see remote_write_overwrite.h.
+ * remote_write_overwrite.c - labels that the sender has not chosen.
  *
  * The labels of a series and those to add are merged by name. The result is new label bytes in the
  * arena (1.0), or new references (2.0) to symbols, of which the request gets two for each label to
  * add. A series that has these labels already keeps its own.
  */
-#include "wire/remote/remote_write_overwrite.h"
+#include "wire/remote/remote_write.h"
 
 #include <assert.h>
 
-#include "wire/label_bytes.h"
 #include "wire/remote/remote_write_memory.h"
+#include "wire/shape.h"
 
 struct overwrite {
     struct rw_request *request;

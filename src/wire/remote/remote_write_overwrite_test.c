@@ -1,7 +1,7 @@
 /* remote_write_overwrite_test.c - labels that replace those of all series of a request. */
-#include "wire/remote/remote_write_overwrite.h"
+#include "wire/remote/remote_write.h"
 
-#include "base/hash/fingerprint.h"
+#include "base/hash/hash.h"
 #include "lib/failing_memory.h"
 #include "lib/test.h"
 #include "lib/wire/remote_write_text.h"

@@ -5,11 +5,11 @@
  */
 #include "wire/text/family_writer.h"
 
-#include "base/text/decimal.h"
-#include "wire/label_bytes.h"
+#include "base/buf.h"
 #include "wire/number.h"
 #include "wire/proto.h"
-#include "wire/text/text_writer.h"
+#include "wire/shape.h"
+#include "wire/text/text_format.h"
 
 enum { MESSAGE_BYTES = 64 * 1024, BYTES_MAX = 64 << 20 };
 

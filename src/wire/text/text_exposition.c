@@ -9,8 +9,8 @@
  * importing. An escape that neither form defines is kept, backslash included. The metadata of a
  * family is returned when the next family begins, with the item of that line.
  */
-#include "base/text/ascii.h"
 #include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "wire/text/text_reader_private.h"
 
 static bool

@@ -2,7 +2,7 @@
  * text_json.c - the two JSON forms, one object per line.
  *
  *     jsonl    {"metric":{NAME:TEXT,...},"values":[...],"timestamps":[MS,...]}
- *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, see ndjson_line.h
+ *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, see sample_json.h
  *
  * Keys come in any order, unknown ones are skipped. A value is a number, null (an ordinary NaN), or
  * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
@@ -10,7 +10,7 @@
  */
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 #include "wire/text/text_reader_private.h"
 
 static const char TWICE[] = "duplicate key";

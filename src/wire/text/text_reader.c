@@ -1,6 +1,6 @@
 /* text_reader.c - the common part of all forms: the memory of a line, and the detection of a file's
  * form. */
-#include "wire/json/json_objects.h"
+#include "wire/json/json_scan.h"
 #include "wire/text/text_reader_private.h"
 
 enum {

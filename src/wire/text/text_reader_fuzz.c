@@ -7,9 +7,8 @@
 
 #include "base/text/utf8.h"
 #include "lib/wire/random_labels.h"
-#include "wire/json/ndjson_line.h"
-#include "wire/text/text_reader.h"
-#include "wire/text/text_writer.h"
+#include "wire/json/sample_json.h"
+#include "wire/text/text_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

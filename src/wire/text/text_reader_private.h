@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "wire/number.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 struct text_reader {
     struct text_reader_options options;

@@ -1,4 +1,4 @@
-/* text_reader_test.c - results of each text format; and the output of text_writer.h is read back
+/* text_reader_test.c - results of each text format; and the output of text_format.h is read back
  * bit for bit. */
 #include "lib/test.h"
 
@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "wire/json/histogram_json.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
-#include "wire/text/text_reader.h"
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 static struct text_reader *
 reader_of(enum text_format format, bool has_time)

@@ -7,17 +7,17 @@
  * Some forms cannot hold everything: they leave out histograms, and staleness markers if the form
  * has only one NaN; other NaNs become the ordinary one. All of that is counted.
  */
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 #include <assert.h>
 
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/json.h"
 #include "base/text/time_text.h"
 #include "wire/escaped_name.h"
-#include "wire/json/ndjson_line.h"
-#include "wire/label_bytes.h"
+#include "wire/json/sample_json.h"
 #include "wire/number.h"
+#include "wire/shape.h"
 
 enum { HEAD_BYTES_MAX = 64 << 20, SAMPLE_BYTES_MAX = 96 };
 

@@ -1,7 +1,7 @@
 /*
  * yaml_reader.h - reads YAML that people write (settings, rules, lists of targets) as a chain of
  * events, with errors that name their place. Stricter than YAML: one document, no tags; anchors and
- * aliases only for yaml_tree.h.
+ * aliases only with reader_document_expanded().
  *
  * The first error ends the reading, unless reader_collect() requests all of them.
  *
@@ -12,8 +12,8 @@
 
 #include <yaml.h>
 
-#include "base/err.h"
-#include "base/text/shown.h"
+#include "base/buf.h"
+#include "base/text/quote.h"
 
 /* The errors of a text, ordered by place, without duplicates. */
 enum { YAML_ERRORS_MAX = 20, YAML_ERRORS_SEEN_MAX = 1024 };
@@ -32,8 +32,8 @@ struct config_reader {
     const char *file_name;
     struct bytes text;
     struct why *why;
-    bool has_aliases; /* yaml_tree.h reads aliases; an alias in the parser's events has no anchor */
-    struct yaml_tree *tree; /* its events replace the parser's; NULL without yaml_tree.h */
+    bool has_aliases; /* reader_document_expanded(); a parser's alias has no anchor */
+    struct yaml_tree *tree; /* its events replace the parser's; NULL without aliases */
 
     struct yaml_errors *errors; /* NULL: the first error ends the reading */
     uint32_t passed_over;       /* errors after which the reading continued */
@@ -100,5 +100,44 @@ enum err reader_no_memory(struct config_reader *r);
 enum err reader_syntax_error(struct config_reader *r);
 /* Puts the place before the sentence in `why`. */
 enum err reader_at(struct config_reader *r, yaml_mark_t mark);
+
+/* --- texts and durations ---------------------------------------------------------------------- */
+
+/* Reads a text: a copy in the arena that ends with a NUL; null is "". ERR_NOMEM; ERR_INPUT: not a
+ * text, or it contains a NUL. */
+MUST_CHECK enum err reader_text(struct config_reader *r, const char *name, struct arena *arena,
+                                const char **ret_text);
+/* Reads a duration in Prometheus' notation: 90s, 1h30m, 0. ERR_INPUT. */
+MUST_CHECK enum err reader_duration(struct config_reader *r, const char *name, int64_t *ret_ms);
+
+/* Appends a text in YAML's double quotes. UTF-8 is read back unchanged. */
+void yaml_put_quoted(struct buf *to, const char *text);
+
+/* --- aliases and merge keys ------------------------------------------------------------------- */
+
+/*
+ * An alias repeats the value that its anchor names, and a merge key, "<<", the pairs of another
+ * mapping, as in Go's YAML. The user of events sees neither.
+ *
+ *     - &node {expr: up == 0, for: 5m}
+ *     - {<<: *node, alert: Down}           {alert: Down, expr: up == 0, for: 5m}
+ *
+ * Such a document is loaded whole, so its sizes are checked first.
+ */
+
+enum {
+    YAML_NESTED_MAX = 32, /* deeper than any table, and limit of merges */
+    YAML_ANCHORS_MAX = 1000,
+    YAML_MERGED_MAX = 1000, /* pairs of a mapping that has a merge key */
+};
+
+/* Like reader_document(), with aliases and merge keys. `values_max` limits only a document that has
+ * anchors; a value counts once per alias of it. */
+MUST_CHECK enum err
+reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t values_max,
+                         enum err (*root)(struct config_reader *r, void *context), void *context);
+
+/* Called by reader_next() for a reader that has a tree: returns the next event. */
+MUST_CHECK enum err yaml_tree_next(struct config_reader *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* yaml_tree.c - walks the tree in the order of the events. */
-#include "wire/yaml/yaml_tree.h"
+#include "wire/yaml/yaml_reader.h"
 
 #include <string.h>
 

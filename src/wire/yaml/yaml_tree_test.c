@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "wire/yaml/yaml_tree.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20, VALUES_MAX = 1000 };
 

@@ -6,7 +6,7 @@
 #define LIB_TSDB_TSDB_STREAMED_H
 
 #include "lib/tsdb/tsdb_machine.h"
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 
 /* The samples of an answer, each as a few words that differ from those of other samples. */
 struct streamed {

@@ -7,7 +7,7 @@
  */
 #include "lib/views/replicas_rig.h"
 
-#include "model/thinned.h"
+#include "model/select.h"
 
 /* --- a view of what it was given -------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "lib/random.h"
-#include "wire/label_bytes.h"
+#include "wire/shape.h"
 
 enum { RANDOM_LABELS_MAX = 12, RANDOM_TEXT_CHARACTERS = 40 };
 

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "wire/remote/remote_write_overwrite.h"
+#include "wire/remote/remote_write.h"
 
 static void
 validate_range(struct rw_range range, uint32_t *next, uint32_t count)

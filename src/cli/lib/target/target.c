@@ -7,7 +7,6 @@
 #include "cli/lib/target/target.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
-#include "model/thinned.h"
 #include "sys/env.h"
 #include "views/tenants.h"
 

@@ -15,7 +15,7 @@
 #include "config/config.h"
 #include "config/store_options.h"
 #include "model/storage_layout.h"
-#include "sys/machine_memory.h"
+#include "sys/env.h"
 #include "tsdb/tsdb.h"
 #include "views/stack.h"
 

@@ -13,7 +13,7 @@
 #include "base/text/suggest.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
-#include "net/tls_names.h"
+#include "net/tls.h"
 
 /* --- unique texts ----------------------------------------------------------------------------- */
 

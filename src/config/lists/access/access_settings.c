@@ -12,7 +12,7 @@
 #include "config/lists/access/access_checks.h"
 #include "config/lists/access/access_keys.h"
 #include "config/lists/root_keys.h"
-#include "net/tls_names.h"
+#include "net/tls.h"
 
 enum { OF_CONFIG, OF_WEB_FILE, OF_FORCE }; /* the arenas */
 

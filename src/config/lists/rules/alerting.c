@@ -8,11 +8,10 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/text/path_from.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
 #include "notify/settings.h"
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */
 

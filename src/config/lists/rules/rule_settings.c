@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text/path_from.h"
 #include "base/text/utf8.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
-#include "sys/file_pattern.h"
+#include "sys/paths.h"
 
 /* --- checks of values ------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 #include "promql/eval/eval.h"
 

@@ -14,7 +14,6 @@
  */
 #include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/search.h"
 #include "base/text/quote.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/select/window.h"

@@ -19,7 +19,7 @@
  */
 #include <assert.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "base/text/time_text.h"
 #include "model/usage.h"
 #include "promql/eval/select/rolled.h"

@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/precise.h"
-#include "base/search.h"
 
 /* --- rates ------------------------------------------------------------------------------------ */
 

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "base/search.h"
+#include "base/array.h"
 #include "model/labels.h"
 #include "promql/eval/select/window.h"
 

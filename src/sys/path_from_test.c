@@ -1,7 +1,7 @@
 /* path_from_test.c - relative paths in files. */
 #include "lib/test.h"
 
-#include "base/text/path_from.h"
+#include "sys/paths.h"
 
 UNIT_TEST(test_relative_paths_begin_at_the_directory_of_the_file)
 {

@@ -1,5 +1,26 @@
+/* sample_json.h - samples and native histograms as JSON that reads back bit for bit. */
+#ifndef WIRE_JSON_SAMPLE_JSON_H
+#define WIRE_JSON_SAMPLE_JSON_H
+
+#include "base/buf.h"
+#include "wire/json/json_scan.h"
+#include "wire/shape.h"
+
+/* Appends a whole line, line feed included: a sample or, if `exemplar_labels` is not NULL, an
+ * exemplar of the series, with its value and time. `to` is unchanged if the line does not fit. */
+void ndjson_line_put(struct buf *to, const struct labelled_sample *sample,
+                     const struct bytes *exemplar_labels);
+
+/* The pieces of a line, for many lines of one series, which share head and tail. The head ends
+ * before a comma, the tail begins with one. The labels of the sample are not used. */
+void ndjson_head_put(struct buf *to, struct bytes labels);
+void ndjson_sample_put(struct buf *to, const struct labelled_sample *sample);
+void ndjson_tail_put(struct buf *to, struct bytes labels);
+
+/* --- native histograms ------------------------------------------------------------------------ */
+
 /*
- * histogram_json.h - writes a native histogram as a JSON object and reads it back bit for bit.
+ * Writes a native histogram as a JSON object and reads it back bit for bit.
  *
  *     {"count_int":3,"sum":18.4,"schema":3,"zero_threshold":2.938735877055719e-39,
  *      "zero_count_int":1,"positive_spans":[{"offset":0,"length":2}],"positive_deltas":[1,0]}
@@ -10,12 +31,6 @@
  * number; unless 0) and custom_values. Integers of any size are JSON numbers. A double without a
  * JSON number is a text: its 64 bits as 16 hex digits.
  */
-#ifndef WIRE_JSON_HISTOGRAM_JSON_H
-#define WIRE_JSON_HISTOGRAM_JSON_H
-
-#include "base/buf.h"
-#include "wire/json/json_scan.h"
-#include "wire/shape.h"
 
 /* Out of memory shows in buf_error(to), which then may hold a part of it. */
 void histogram_json_put(struct buf *to, const struct histogram *h);
