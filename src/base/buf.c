@@ -15,13 +15,6 @@ buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes)
     *buf = (struct buf){.limit = limit_bytes, .budget = budget};
 }
 
-void
-buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes)
-{
-    buf_init(buf, budget, limit_bytes);
-    buf->secret = true;
-}
-
 static void
 give_back(struct buf *buf)
 {

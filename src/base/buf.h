@@ -23,7 +23,12 @@ struct buf {
 /* Takes no memory before the first byte is put. `limit_bytes` > 0. `budget` may be NULL. */
 void buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes);
 /* Does the same for secrets: memory is overwritten before it is freed, also when it grows. */
-void buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes);
+static inline void
+buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes)
+{
+    buf_init(buf, budget, limit_bytes);
+    buf->secret = true;
+}
 void buf_fini(struct buf *buf);
 /* Overwrites the content and clears the buffer. */
 void buf_wipe(struct buf *buf);

@@ -141,12 +141,6 @@ cond_init(struct cond *cond)
 }
 
 void
-cond_fini(struct cond *cond)
-{
-    pthread_cond_destroy(&cond->cond);
-}
-
-void
 cond_wait(struct cond *cond, struct lock *lock)
 {
     note_dropped(lock);
@@ -166,16 +160,4 @@ cond_wait_until(struct cond *cond, struct lock *lock, int64_t deadline_ns)
     assert(failed == 0 || failed == ETIMEDOUT);
     note_taken(lock);
     return failed == 0;
-}
-
-void
-cond_wake_one(struct cond *cond)
-{
-    pthread_cond_signal(&cond->cond);
-}
-
-void
-cond_wake_all(struct cond *cond)
-{
-    pthread_cond_broadcast(&cond->cond);
 }

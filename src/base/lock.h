@@ -68,13 +68,25 @@ void lock_give_way(struct lock *lock);
 bool lock_is_mine(const struct lock *lock);
 
 void cond_init(struct cond *cond);
-void cond_fini(struct cond *cond);
+static inline void
+cond_fini(struct cond *cond)
+{
+    pthread_cond_destroy(&cond->cond);
+}
 /* `lock` must be the only lock held. Spurious wake-ups happen. */
 void cond_wait(struct cond *cond, struct lock *lock);
 /* False when `deadline_ns` (CLOCK_MONOTONIC) passed. */
 bool cond_wait_until(struct cond *cond, struct lock *lock, int64_t deadline_ns);
 /* Wakes one waiting thread, or all; the caller need not hold the lock. */
-void cond_wake_one(struct cond *cond);
-void cond_wake_all(struct cond *cond);
+static inline void
+cond_wake_one(struct cond *cond)
+{
+    pthread_cond_signal(&cond->cond);
+}
+static inline void
+cond_wake_all(struct cond *cond)
+{
+    pthread_cond_broadcast(&cond->cond);
+}
 
 #endif

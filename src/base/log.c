@@ -134,22 +134,20 @@ put_escaped(struct log_text *line, struct bytes b)
     }
 }
 
-/* Cuts a text to so many bytes, in whole characters. */
-static struct bytes
-cut_to(struct bytes b, size_t size)
-{
-    size_t end = size;
-    while (end > 0 && size - end < UTF8_BYTES_MAX && utf8_is_tail(b.at[end])) {
-        end--;
-    }
-    return bytes_of(b.at, utf8_step(b.at + end, b.size - end) > size - end ? end : size);
-}
-
 static void
 put_string(struct log_text *line, struct bytes b, bool json)
 {
     bool cut = b.size > LOG_VALUE_BYTES_MAX;
-    if (cut) b = cut_to(b, LOG_VALUE_BYTES_MAX);
+    if (cut) {
+        /* in whole characters */
+        size_t end = LOG_VALUE_BYTES_MAX;
+        while (end > 0 && LOG_VALUE_BYTES_MAX - end < UTF8_BYTES_MAX && utf8_is_tail(b.at[end])) {
+            end--;
+        }
+        b = bytes_of(b.at, utf8_step(b.at + end, b.size - end) > LOG_VALUE_BYTES_MAX - end
+                               ? end
+                               : LOG_VALUE_BYTES_MAX);
+    }
     bool quotes = json || needs_quotes(b);
     if (quotes) put_text(line, "\"");
     put_escaped(line, b);

@@ -18,13 +18,20 @@ ledger_rejected(const struct ledger *ledger, enum ledger_kind kind)
     return sum;
 }
 
+/* Items that were accepted and are neither stored nor pending. */
+static uint64_t
+gone(const uint64_t *c)
+{
+    return c[LEDGER_SUPERSEDED] + c[LEDGER_EXPIRED] + c[LEDGER_DELETED] + c[LEDGER_DAMAGED] +
+           c[LEDGER_PASSED_ON] + c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW] +
+           c[LEDGER_MISSED_BY_WINDOW];
+}
+
 uint64_t
 ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind)
 {
     const uint64_t *c = ledger->count[kind];
-    return c[LEDGER_ACCEPTED] - ledger->stored[kind] - c[LEDGER_SUPERSEDED] - c[LEDGER_EXPIRED] -
-           c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON] - c[LEDGER_DOWNSAMPLED] -
-           c[LEDGER_SUPERSEDED_BY_WINDOW] - c[LEDGER_MISSED_BY_WINDOW];
+    return c[LEDGER_ACCEPTED] - ledger->stored[kind] - gone(c);
 }
 
 int64_t
@@ -32,10 +39,7 @@ ledger_difference(const struct ledger *ledger, enum ledger_kind kind)
 {
     const uint64_t *c = ledger->count[kind];
     uint64_t fates = ledger->stored[kind] + ledger->pending[kind] + c[LEDGER_DUPLICATE] +
-                     c[LEDGER_SUPERSEDED] + ledger_rejected(ledger, kind) + c[LEDGER_EXPIRED] +
-                     c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
-                     c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW] +
-                     c[LEDGER_MISSED_BY_WINDOW];
+                     ledger_rejected(ledger, kind) + gone(c);
     return (int64_t)(c[LEDGER_RECEIVED] - fates);
 }
 
@@ -47,11 +51,7 @@ ledger_balances(const struct ledger *ledger)
         uint64_t left =
             c[LEDGER_ACCEPTED] + c[LEDGER_DUPLICATE] + ledger_rejected(ledger, (enum ledger_kind)k);
         if (c[LEDGER_RECEIVED] != left) return false;
-        uint64_t gone = ledger->stored[k] + c[LEDGER_SUPERSEDED] + c[LEDGER_EXPIRED] +
-                        c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
-                        c[LEDGER_DOWNSAMPLED] + c[LEDGER_SUPERSEDED_BY_WINDOW] +
-                        c[LEDGER_MISSED_BY_WINDOW];
-        if (gone > c[LEDGER_ACCEPTED]) return false;
+        if (ledger->stored[k] + gone(c) > c[LEDGER_ACCEPTED]) return false;
     }
     return true;
 }
@@ -74,28 +74,29 @@ ledger_version(const struct ledger *ledger)
     return LEDGER_VERSION_MIN;
 }
 
-void
-ledger_add(struct ledger *to, const struct ledger *change)
+/* `sign` is 1 or, modulo 2^64, -1. */
+static void
+add_times(struct ledger *to, const struct ledger *change, uint64_t sign)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
-            to->count[k][f] += change->count[k][f];
+            to->count[k][f] += sign * change->count[k][f];
         }
-        to->stored[k] += change->stored[k];
-        to->pending[k] += change->pending[k];
+        to->stored[k] += sign * change->stored[k];
+        to->pending[k] += sign * change->pending[k];
     }
+}
+
+void
+ledger_add(struct ledger *to, const struct ledger *change)
+{
+    add_times(to, change, 1);
 }
 
 void
 ledger_subtract(struct ledger *from, const struct ledger *change)
 {
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
-            from->count[k][f] -= change->count[k][f];
-        }
-        from->stored[k] -= change->stored[k];
-        from->pending[k] -= change->pending[k];
-    }
+    add_times(from, change, UINT64_MAX);
 }
 
 static void

@@ -118,19 +118,6 @@ common_prefix(const struct bytes *heads, uint32_t count)
     return bytes_of(first.at, n);
 }
 
-static enum err
-keep_heads(struct matcher *m, const struct bytes *heads, uint32_t count)
-{
-    m->heads = arena_alloc(&m->arena, count * sizeof *m->heads);
-    if (m->heads == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        m->heads[i] = arena_copy(&m->arena, heads[i]);
-        if (m->heads[i].at == NULL) return ERR_NOMEM;
-    }
-    m->head_count = count;
-    return OK;
-}
-
 /* Decides how a regex is run; RUN_RE2 if nothing better is known. */
 static enum err
 choose_run(struct matcher *m, const struct pattern *p)
@@ -153,7 +140,14 @@ choose_run(struct matcher *m, const struct pattern *p)
     if (e || !begins || p->head_count > HEADS_MAX) return e;
     m->run = RUN_HEADS;
     m->tail = p->tail;
-    return keep_heads(m, p->heads, p->head_count);
+    m->heads = arena_alloc(&m->arena, p->head_count * sizeof *m->heads);
+    if (m->heads == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < p->head_count; i++) {
+        m->heads[i] = arena_copy(&m->arena, p->heads[i]);
+        if (m->heads[i].at == NULL) return ERR_NOMEM;
+    }
+    m->head_count = p->head_count;
+    return OK;
 }
 
 static enum err

@@ -9,22 +9,16 @@
 
 #include <assert.h>
 
-static bool
-any_set_matches(const struct permitted_clause *clause, struct bytes labels)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < clause->count && !any; i++) {
-        any = matcher_set_matches(&clause->sets[i], labels);
-    }
-    return any;
-}
-
 bool
 permitted_has(const struct permitted *p, struct bytes labels)
 {
     bool all = true;
     for (uint32_t i = 0; i < p->count && all; i++) {
-        all = any_set_matches(&p->clauses[i], labels);
+        bool any = false;
+        for (uint32_t k = 0; k < p->clauses[i].count && !any; k++) {
+            any = matcher_set_matches(&p->clauses[i].sets[k], labels);
+        }
+        all = any;
     }
     return all;
 }

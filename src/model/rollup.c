@@ -37,18 +37,6 @@ rollup_of_sample(int64_t t_ms, uint64_t bits)
     return r;
 }
 
-/* Counts a reset or a change between the last sample of one rollup and the first of the next. */
-static void
-join_at_border(struct rollup *to, const struct rollup *later)
-{
-    double before = bits_double(to->last_bits), after = bits_double(later->first_bits);
-    if (after < before) {
-        to->resets++;
-        to->correction += before;
-    }
-    if (after != before && !(isnan(after) && isnan(before))) to->changes++;
-}
-
 void
 rollup_join(struct rollup *to, const struct rollup *later)
 {
@@ -59,7 +47,13 @@ rollup_join(struct rollup *to, const struct rollup *later)
     }
     assert(to->last_ms < later->first_ms || later->count == 0);
     if (later->count > 0) {
-        join_at_border(to, later);
+        /* A reset or a change between the last sample of one and the first of the next. */
+        double before = bits_double(to->last_bits), after = bits_double(later->first_bits);
+        if (after < before) {
+            to->resets++;
+            to->correction += before;
+        }
+        if (after != before && !(isnan(after) && isnan(before))) to->changes++;
         to->last_ms = later->last_ms;
         to->last_bits = later->last_bits;
         to->is_stale = false;
@@ -131,12 +125,6 @@ changeable_copy(struct arena *arena, const struct fhist *h)
 }
 
 static bool
-is_custom(const struct histogram *h)
-{
-    return h->schema == HISTOGRAM_SCHEMA_CUSTOM;
-}
-
-static bool
 is_gauge(const struct histogram *h)
 {
     return h->reset_hint == RESET_GAUGE;
@@ -156,7 +144,7 @@ histogram_rollup_of_sample(struct arena *arena, int64_t t_ms, const struct histo
     }
     r.count = 1;
     r.gauge_count = is_gauge(h);
-    r.custom_count = is_custom(h);
+    r.custom_count = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
     if (histogram_copy(h, arena, &r.first)) return ERR_NOMEM;
     r.last = r.first;
     struct fhist *counts = computable(arena, h);
@@ -192,21 +180,17 @@ add_correction(struct arena *arena, struct histogram_rollup *to, struct fhist *h
     return true;
 }
 
-static bool
-layout_differs(const struct histogram *a, const struct histogram *b)
-{
-    return a->kind != b->kind || a->schema != b->schema || is_gauge(a) != is_gauge(b) ||
-           a->zero_threshold_bits != b->zero_threshold_bits || !histogram_same_custom(a, b);
-}
-
 /* Compares the last sample of one rollup with the first of the next. False without memory. */
 static bool
-join_histograms_at_border(struct arena *arena, struct histogram_rollup *to,
-                          const struct histogram_rollup *later)
+join_at_border(struct arena *arena, struct histogram_rollup *to,
+               const struct histogram_rollup *later)
 {
     struct fhist *before = computable(arena, &to->last), *after = computable(arena, &later->first);
     if (before == NULL || after == NULL) return false;
-    to->layout_changes += layout_differs(&to->last, &later->first);
+    const struct histogram *a = &to->last, *b = &later->first;
+    to->layout_changes +=
+        a->kind != b->kind || a->schema != b->schema || is_gauge(a) != is_gauge(b) ||
+        a->zero_threshold_bits != b->zero_threshold_bits || !histogram_same_custom(a, b);
     to->changes += !fhist_equal(before, after);
     if (!fhist_was_reset(after, before)) return true;
     to->resets++;
@@ -250,7 +234,7 @@ histogram_rollup_join(struct arena *arena, struct histogram_rollup *to,
     }
     assert(to->last_ms < later->first_ms || later->count == 0);
     if (later->count > 0) {
-        if (!join_histograms_at_border(arena, to, later) || !join_corrections(arena, to, later) ||
+        if (!join_at_border(arena, to, later) || !join_corrections(arena, to, later) ||
             !join_sums(arena, to, later)) {
             return ERR_NOMEM;
         }

@@ -1,7 +1,5 @@
 /*
- * sample_merge.c - see sample_merge.h.
- *
- * Invariants:
+ * sample_merge.c - invariants:
  *  1. After fill() an input has a current sample, at `at`, or is drained.
  *  2. Current samples are later than all samples that were returned.
  *  3. A run has at least one sample, and ends before the next sample of any other input.
@@ -72,19 +70,14 @@ batch_end(const struct sample_batch *b, uint32_t i)
     return rollup_window_end(rollup_begin_ms(&r), b->resolution_ms);
 }
 
-/* The same with the first time that the window may have. */
-static int64_t
-batch_start(const struct sample_batch *b, uint32_t i)
-{
-    if (!sample_batch_has_windows(b)) return b->times_ms[i];
-    int64_t end_ms = batch_end(b, i);
-    return end_ms < INT64_MIN + b->resolution_ms ? INT64_MIN : end_ms - b->resolution_ms + 1;
-}
-
+/* The same, of the current sample of an input, with the first time that the window may have. */
 static int64_t
 start_of(const struct sample_merge_input *p)
 {
-    return batch_start(&p->batch, p->at);
+    const struct sample_batch *b = &p->batch;
+    int64_t end_ms = batch_end(b, p->at);
+    if (!sample_batch_has_windows(b)) return end_ms;
+    return end_ms < INT64_MIN + b->resolution_ms ? INT64_MIN : end_ms - b->resolution_ms + 1;
 }
 
 /* Says whether the current sample of an input is returned before, or in place of, that of another
@@ -158,18 +151,6 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     return OK;
 }
 
-static void
-gather(struct sample_merge *m, const struct merge_run *r, uint32_t *count)
-{
-    const struct sample_batch *b = &r->of->batch;
-    for (uint32_t i = r->of->at; i < r->of->at + r->count; i++) {
-        m->times_ms[*count] = b->times_ms[i];
-        m->value_bits[*count] = b->value_bits[i];
-        m->starts_ms[(*count)++] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
-    }
-    r->of->at += r->count;
-}
-
 enum err
 sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why *why)
 {
@@ -184,7 +165,13 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
             run.count >= SHORT_RUN) {
             break;
         }
-        gather(m, &run, &gathered);
+        const struct sample_batch *b = &run.of->batch;
+        for (uint32_t i = run.of->at; i < run.of->at + run.count; i++) {
+            m->times_ms[gathered] = b->times_ms[i];
+            m->value_bits[gathered] = b->value_bits[i];
+            m->starts_ms[gathered++] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+        }
+        run.of->at += run.count;
     } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED); /* invariant 4 */
     if (gathered > 0) {
         *ret = (struct sample_batch){.kind = SAMPLE_FLOAT,

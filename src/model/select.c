@@ -53,12 +53,6 @@ const struct limit_names limits_of_reads = {"read.max_series", "read.max_samples
 const struct limit_names limits_of_queries = {"query.max_series", "query.max_samples_read",
                                               "query.max_bytes"};
 
-struct select_limit {
-    uint64_t max;
-    const char *what;
-    const char *name; /* NULL if there is none */
-};
-
 /* Rises with the value; -0 is below 0, and NaNs are at both ends. */
 static uint64_t
 value_rank(uint64_t bits)
@@ -76,47 +70,43 @@ exemplar_compare(const struct exemplar *a, const struct exemplar *b)
     return bytes_compare(a->labels, b->labels);
 }
 
+/* `name` is that of the limit's setting, or NULL. */
 static enum err
-add_to(_Atomic uint64_t *seen, uint64_t count, const struct select_limit *limit, struct why *why)
+add_to(_Atomic uint64_t *seen, uint64_t count, uint64_t max, const char *what, const char *name,
+       struct why *why)
 {
     /* Relaxed: they order nothing, and a thread that is late by a batch does no harm. */
     uint64_t before = atomic_fetch_add_explicit(seen, count, memory_order_relaxed);
-    if (limit->max == 0 || before + count <= limit->max) return OK;
-    bool named = limit->name != NULL;
-    return why_set(
-        why, ERR_LIMIT,
-        "query reads more than %" PRIu64 " %s%s%s%s: use narrower matchers or a shorter time range",
-        limit->max, limit->what, named ? " (" : "", named ? limit->name : "", named ? ")" : "");
+    if (max == 0 || before + count <= max) return OK;
+    bool named = name != NULL;
+    return why_set(why, ERR_LIMIT,
+                   "query reads more than %" PRIu64
+                   " %s%s%s%s: use narrower matchers or a shorter time range",
+                   max, what, named ? " (" : "", named ? name : "", named ? ")" : "");
 }
 
 enum err
-query_control_add_series(struct query_control *control, struct why *why)
+query_control_add_series(struct query_control *c, struct why *why)
 {
-    if (control == NULL) return OK;
-    const struct limit_names *names = control->names;
-    struct select_limit limit = {control->series_max, "series",
-                                 names == NULL ? NULL : names->series};
-    return add_to(&control->series_seen, 1, &limit, why);
+    if (c == NULL) return OK;
+    return add_to(&c->series_seen, 1, c->series_max, "series",
+                  c->names == NULL ? NULL : c->names->series, why);
 }
 
 enum err
-query_control_add_samples(struct query_control *control, uint64_t count, struct why *why)
+query_control_add_samples(struct query_control *c, uint64_t count, struct why *why)
 {
-    if (control == NULL) return OK;
-    const struct limit_names *names = control->names;
-    struct select_limit limit = {control->samples_max, "samples",
-                                 names == NULL ? NULL : names->samples};
-    return add_to(&control->samples_seen, count, &limit, why);
+    if (c == NULL) return OK;
+    return add_to(&c->samples_seen, count, c->samples_max, "samples",
+                  c->names == NULL ? NULL : c->names->samples, why);
 }
 
 enum err
-query_control_add_bytes(struct query_control *control, uint64_t count, struct why *why)
+query_control_add_bytes(struct query_control *c, uint64_t count, struct why *why)
 {
-    if (control == NULL) return OK;
-    const struct limit_names *names = control->names;
-    struct select_limit limit = {control->bytes_max, "bytes of samples",
-                                 names == NULL ? NULL : names->bytes};
-    return add_to(&control->bytes_seen, count, &limit, why);
+    if (c == NULL) return OK;
+    return add_to(&c->bytes_seen, count, c->bytes_max, "bytes of samples",
+                  c->names == NULL ? NULL : c->names->bytes, why);
 }
 
 static bool
@@ -198,15 +188,6 @@ shard_of_labels(struct bytes labels, uint32_t shard_count)
     return shard_count < 2 ? 0 : (uint32_t)(hash_bytes(labels, 0) % shard_count);
 }
 
-static bool
-counts_for_shard(const struct query_hints *hints, struct bytes name)
-{
-    for (uint32_t i = 0; i < hints->shard_without_count; i++) {
-        if (bytes_equal(hints->shard_without[i], name)) return false;
-    }
-    return true;
-}
-
 uint32_t
 query_hints_shard(const struct query_hints *hints, struct bytes labels)
 {
@@ -217,7 +198,10 @@ query_hints_shard(const struct query_hints *hints, struct bytes labels)
     struct label label;
     if (hints->shard_count < 2) return 0;
     for (; hints->shard_without_count > 0 && labels_next(&c, &label); at = c.at) {
-        if (counts_for_shard(hints, label.name)) continue;
+        uint32_t i = 0;
+        while (i < hints->shard_without_count && !bytes_equal(hints->shard_without[i], label.name))
+            i++;
+        if (i == hints->shard_without_count) continue;
         if (whole) hash_begin(&h, 0);
         whole = false;
         hash_add(&h, bytes_of(from, (size_t)(at - from)));
@@ -265,12 +249,6 @@ query_windows_keep(const struct query_windows *w, int64_t min_ms, int64_t max_ms
 }
 
 /* --- downsampled samples; relaxed: the resolution orders nothing ------------------------------ */
-
-int64_t
-thinned_to(const struct query_control *control)
-{
-    return atomic_load_explicit(&control->thinned_to_ms, memory_order_relaxed);
-}
 
 void
 thinned_say(int64_t resolution_ms, struct why *ret)

@@ -591,7 +591,11 @@ answerer_select(struct answerer *answerer, const struct query_request *request,
 
 /* The resolution of which a query was given the last sample of each window; 0: all its samples are
  * as received. */
-int64_t thinned_to(const struct query_control *control);
+static inline int64_t
+thinned_to(const struct query_control *control)
+{
+    return atomic_load_explicit(&control->thinned_to_ms, memory_order_relaxed);
+}
 /* All sentences about downsampled samples have these words, also those of infos of queries. */
 #define THINNED_WORDS "samples are downsampled to "
 /* Puts the sentence about it. */

@@ -2,7 +2,7 @@
 #include "model/selector.h"
 
 #include "base/buf.h"
-#include "base/text/hex.h"
+#include "base/text/quote.h"
 #include "base/text/utf8.h"
 
 struct selector_parser {
@@ -45,55 +45,8 @@ take_word(struct selector_parser *p, bool colon, struct buf *to)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Reads `count` digits of a base; false if there are others. */
-static bool
-digits(struct selector_parser *p, unsigned count, unsigned base, uint32_t *ret)
-{
-    uint32_t v = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (p->c.at == p->c.end) return false;
-        int digit = hex_digit(*p->c.at);
-        if (digit < 0 || (unsigned)digit >= base) return false;
-        v = v * base + (unsigned)digit;
-        p->c.at++;
-    }
-    *ret = v;
-    return true;
-}
-
-/* Reads the rest of an escape after the backslash. Bytes by number (\x, octal) must form UTF-8 in
+/* Reads a text that begins with a quote of any kind. Bytes by number (\x, octal) must form UTF-8 in
  * the end: matcher_new() checks. */
-static bool
-escape(struct selector_parser *p, uint8_t quote, struct buf *to)
-{
-    static const char names[] = "abfnrtv\\", meanings[] = "\a\b\f\n\r\t\v\\";
-    uint32_t v = 0;
-    if (p->c.at == p->c.end) return false;
-    uint8_t c = *p->c.at;
-    if (c >= '0' && c <= '7') {
-        if (!digits(p, 3, 8, &v) || v > 0xff) return false;
-        buf_put_u8(to, (uint8_t)v);
-        return true;
-    }
-    p->c.at++;
-    const char *found = c == 0 ? NULL : strchr(names, c);
-    if (found != NULL || c == quote) {
-        buf_put_u8(to, found != NULL ? (uint8_t)meanings[found - names] : quote);
-        return true;
-    }
-    if (c == 'x') {
-        if (!digits(p, 2, 16, &v)) return false;
-        buf_put_u8(to, (uint8_t)v);
-        return true;
-    }
-    if ((c != 'u' && c != 'U') || !digits(p, c == 'u' ? 4 : 8, 16, &v)) return false;
-    if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
-    uint8_t text[UTF8_BYTES_MAX];
-    buf_put(to, text, utf8_put(text, v));
-    return true;
-}
-
-/* Reads a text that begins with a quote of any kind. */
 static enum err
 take_text(struct selector_parser *p, struct buf *to)
 {
@@ -104,7 +57,7 @@ take_text(struct selector_parser *p, struct buf *to)
         if (c == '\n' && quote != '`') return expected(p, "line feed in a quoted string");
         if (c != '\\' || quote == '`')
             buf_put_u8(to, c);
-        else if (!escape(p, quote, to))
+        else if (!quote_take_escape(&p->c, quote, to))
             return expected(p, "unknown escape sequence");
     }
     if (p->c.at == p->c.end) return expected(p, "unterminated quoted string");

@@ -1,10 +1,10 @@
-/* series_rules.c - see series_rules.h. */
 #include "model/series_rules.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/text/texts.h"
 #include "model/select.h"
 #include "model/selector.h"
 
@@ -34,12 +34,6 @@ series_rule_put_tenants(const struct series_rule *rule, struct buf *to)
     }
 }
 
-static const char *
-copy_text(struct arena *arena, const char *text)
-{
-    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
-}
-
 static enum err
 rule_init(struct series_rules *to, const struct series_rule *from, struct known_rule *ret,
           struct why *why)
@@ -50,8 +44,8 @@ rule_init(struct series_rules *to, const struct series_rule *from, struct known_
     size_t size = sizeof(struct matcher *);
     struct matcher **matchers = arena_alloc(&to->arena, (selector.count + 1u) * size);
     const char **tenants = arena_alloc(&to->arena, (from->tenant_count + 1u) * sizeof *tenants);
-    const char *match = copy_text(&to->arena, from->match);
-    if (matchers == NULL || tenants == NULL || match == NULL) {
+    const char *match;
+    if (!text_copy(&to->arena, from->match, &match) || matchers == NULL || tenants == NULL) {
         selector_fini(&selector);
         return ERR_NOMEM;
     }
@@ -60,8 +54,7 @@ rule_init(struct series_rules *to, const struct series_rule *from, struct known_
     ret->rule = (struct series_rule){match, tenants, from->tenant_count, from->age_ms, from->line};
     to->count++; /* its matchers are freed with the rules from here on */
     for (uint32_t i = 0; i < from->tenant_count; i++) {
-        tenants[i] = copy_text(&to->arena, from->tenants[i]);
-        if (tenants[i] == NULL) return ERR_NOMEM;
+        if (!text_copy(&to->arena, from->tenants[i], &tenants[i])) return ERR_NOMEM;
     }
     return OK;
 }
@@ -171,23 +164,17 @@ series_rules_serial(const struct series_rules *rules)
     return rules == NULL ? 0 : rules->serial;
 }
 
-static bool
-rule_equal(const struct series_rule *a, const struct series_rule *b)
-{
-    bool same = a->age_ms == b->age_ms && a->tenant_count == b->tenant_count &&
-                strcmp(a->match, b->match) == 0;
-    for (uint32_t i = 0; i < a->tenant_count && same; i++) {
-        same = strcmp(a->tenants[i], b->tenants[i]) == 0;
-    }
-    return same;
-}
-
 bool
 series_rules_equal(const struct series_rules *a, const struct series_rules *b)
 {
     bool same = series_rules_count(a) == series_rules_count(b);
     for (uint32_t i = 0; i < series_rules_count(a) && same; i++) {
-        same = rule_equal(&a->items[i].rule, &b->items[i].rule);
+        const struct series_rule *x = &a->items[i].rule, *y = &b->items[i].rule;
+        same = x->age_ms == y->age_ms && x->tenant_count == y->tenant_count &&
+               strcmp(x->match, y->match) == 0;
+        for (uint32_t k = 0; k < x->tenant_count && same; k++) {
+            same = strcmp(x->tenants[k], y->tenants[k]) == 0;
+        }
     }
     return same;
 }

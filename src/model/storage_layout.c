@@ -1,4 +1,3 @@
-/* storage_layout.c - see storage_layout.h. */
 #include "model/storage_layout.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* tenant_name.c - see tenant_name.h. A name becomes part of paths and headers of destinations. */
+/* tenant_name.c - a name becomes part of paths and headers of destinations. */
 #include "model/tenant_name.h"
 
 #include "base/text/quote.h"
@@ -34,12 +34,4 @@ tenants_next(struct bytes *names, struct bytes *ret_name)
     *ret_name = bytes_of(names->at, size);
     *names = bar == NULL ? bytes_of(NULL, 0) : bytes_of(bar + 1, names->size - size - 1);
     return true;
-}
-
-struct bytes
-tenants_first(struct bytes names)
-{
-    struct bytes name = names;
-    (void)tenants_next(&names, &name);
-    return name;
 }

@@ -24,6 +24,12 @@ tenant_name_fits(struct bytes name)
  * False then. */
 bool tenants_next(struct bytes *names, struct bytes *ret_name);
 /* Returns the first name. */
-struct bytes tenants_first(struct bytes names);
+static inline struct bytes
+tenants_first(struct bytes names)
+{
+    struct bytes name = names;
+    (void)tenants_next(&names, &name);
+    return name;
+}
 
 #endif

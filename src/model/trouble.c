@@ -1,4 +1,3 @@
-/* trouble.c - see trouble.h. */
 #include "model/trouble.h"
 
 const char *

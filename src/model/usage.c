@@ -105,27 +105,26 @@ latest_first(const void *a, const void *b)
     return x->last_ms > y->last_ms ? -1 : x->last_ms < y->last_ms;
 }
 
-static void
-forget_half_locked(struct usage *u)
-{
-    qsort(u->items, u->count, sizeof *u->items, latest_first);
-    free_items_from(u, u->count / 2);
-    table_clear(&u->table);
-    for (uint32_t i = 0; i < u->count; i++) {
-        table_add(&u->table, u->items[i].hash, i);
-    }
-}
-
 /* NULL without memory. */
 static struct usage_item *
-add_locked(struct usage *u, struct bytes tenant, struct bytes metric, uint64_t hash)
+find_or_add_locked(struct usage *u, struct bytes tenant, struct bytes metric, uint64_t hash)
 {
     uint8_t *text = NULL;
+    for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
+        struct usage_item *x = &u->items[id];
+        if (bytes_equal(metric_of(x), metric) && bytes_equal(tenant_of(x), tenant)) return x;
+    }
     while (!array_reserve(&u->budget, &u->items, &u->capacity, u->count + 1) ||
            !table_reserve(&u->table, &u->budget, 1) ||
            (text = mem_alloc(&u->budget, tenant.size + metric.size)) == NULL) {
         if (u->count == 0) return NULL;
-        forget_half_locked(u);
+        /* Forgets the half that was not asked for the longest time. */
+        qsort(u->items, u->count, sizeof *u->items, latest_first);
+        free_items_from(u, u->count / 2);
+        table_clear(&u->table);
+        for (uint32_t i = 0; i < u->count; i++) {
+            table_add(&u->table, u->items[i].hash, i);
+        }
     }
     if (tenant.size > 0) memcpy(text, tenant.at, tenant.size);
     memcpy(text + tenant.size, metric.at, metric.size);
@@ -136,16 +135,6 @@ add_locked(struct usage *u, struct bytes tenant, struct bytes metric, uint64_t h
                              .metric_bytes = (uint32_t)metric.size,
                              .hash = hash};
     return x;
-}
-
-static struct usage_item *
-find_locked(struct usage *u, struct bytes tenant, struct bytes metric, uint64_t hash)
-{
-    for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
-        struct usage_item *x = &u->items[id];
-        if (bytes_equal(metric_of(x), metric) && bytes_equal(tenant_of(x), tenant)) return x;
-    }
-    return add_locked(u, tenant, metric, hash);
 }
 
 static void
@@ -159,7 +148,7 @@ note(struct query_control *c, struct bytes tenant, struct bytes metric)
     if (atomic_exchange_explicit(&c->usage_hash, hash, memory_order_relaxed) == hash) return;
     lock_take(&u->lock);
     if (c->usage_id == 0) c->usage_id = ++u->ids;
-    struct usage_item *x = find_locked(u, tenant, metric, hash);
+    struct usage_item *x = find_or_add_locked(u, tenant, metric, hash);
     if (x == NULL) {
         u->since_ms = now_ms;
     } else if (x->last_id != c->usage_id) {

@@ -1,4 +1,3 @@
-/* http_answer.c - see http_answer.h. */
 #include "net/http_answer.h"
 
 #include <assert.h>

@@ -99,17 +99,11 @@ on_piece(void *context, struct bytes piece)
     return true;
 }
 
-static bool
-is_readable(const struct http_client *c)
-{
-    return c->piece.size > 0 || buf_error(&c->piece);
-}
-
 /* Moves the call until there is something to read, or it has ended. */
 static void
 client_move(struct http_client *c)
 {
-    while (c->moving && !is_readable(c)) {
+    while (c->moving && !(c->piece.size > 0 || buf_error(&c->piece))) {
         http_calls_poll(c->calls, POLL_MS);
         int64_t now_ns = env_monotonic_ns(c->options.env);
         uint64_t moved_bytes = http_calls_moved(c->calls);

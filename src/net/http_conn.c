@@ -191,13 +191,6 @@ send_raw(struct http_conn *conn, enum http_raw what)
     (void)!send_text(conn, http_raw_answer(what, text));
 }
 
-/* Says whether bytes of a request have arrived that is not answered. */
-static bool
-has_begun(const struct http_conn *conn)
-{
-    return conn->step == HTTP_STEP_BODY || (conn->step == HTTP_STEP_HEAD && conn->in.size > 0);
-}
-
 /* --- end of a connection ---------------------------------------------------------------------- */
 
 /* Takes the request away from the connection; a producer that streams its answer keeps it. The
@@ -221,18 +214,6 @@ detach(struct http_conn *conn)
 }
 
 static void
-conn_free(struct http_conn *conn)
-{
-    assert(conn->request == NULL);
-    assert(!conn->is_due); /* step invariant 6 */
-    buf_fini(&conn->in);
-    buf_fini(&conn->ahead);
-    http_response_free(conn->response);
-    tls_session_free(conn->tls);
-    mem_free(conn->server->options.budget, conn, sizeof *conn);
-}
-
-static void
 conn_close(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
@@ -240,7 +221,9 @@ conn_close(struct http_conn *conn)
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     bool is_cut = http_clock_phase(word) == HTTP_PHASE_CUT;
     bool linger = conn->linger && !is_cut;
-    if (conn->tls != NULL && is_cut && has_begun(conn)) send_raw(conn, HTTP_RAW_LATE);
+    if (conn->tls != NULL && is_cut &&
+        (conn->step == HTTP_STEP_BODY || (conn->step == HTTP_STEP_HEAD && conn->in.size > 0)))
+        send_raw(conn, HTTP_RAW_LATE);
     detach(conn);
     take_woken(conn->worker);
     due_remove(conn);
@@ -261,7 +244,13 @@ conn_close(struct http_conn *conn)
         http_watch_wake(server);
     else
         close(conn->fd);
-    conn_free(conn);
+    assert(conn->request == NULL);
+    assert(!conn->is_due); /* step invariant 6 */
+    buf_fini(&conn->in);
+    buf_fini(&conn->ahead);
+    http_response_free(conn->response);
+    tls_session_free(conn->tls);
+    mem_free(conn->server->options.budget, conn, sizeof *conn);
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -362,15 +351,6 @@ account(struct http_conn *conn, size_t sent)
     http_stream_consume(conn->request, sent);
 }
 
-/* Makes the peer see an error: to a client of HTTP/1.0 the end of the connection is the end of the
- * answer. Dissolving a TCP association sends RST. */
-static void
-reset(const struct http_conn *conn)
-{
-    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    (void)!connect(conn->fd, &nobody, sizeof nobody);
-}
-
 enum conn_sent { SENT_ALL, SENT_LATER, SENT_NEVER };
 
 /* Sends all that is there, as far as the socket takes it. */
@@ -389,7 +369,10 @@ send_some(struct http_conn *conn)
         }
         if (r->streams) state = add_stream(conn, parts, &count, &over);
         if (state == HTTP_STREAM_ABORTED) {
-            reset(conn);
+            /* The peer has to see an error: to a client of HTTP/1.0 the end of the connection is the
+             * end of the answer. Dissolving a TCP association sends RST. */
+            struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+            (void)!connect(conn->fd, &nobody, sizeof nobody);
             return SENT_NEVER;
         }
         if (count == 0) return over ? SENT_ALL : SENT_LATER;
@@ -404,17 +387,6 @@ send_some(struct http_conn *conn)
     }
     due_add(conn);
     return SENT_LATER;
-}
-
-/* The connection is ready for the next request. */
-static void
-answer_sent(struct http_conn *conn)
-{
-    http_response_free(conn->response);
-    conn->response = NULL;
-    detach(conn);
-    enter_step(conn, HTTP_STEP_HEAD);
-    (void)http_conn_enter(conn, HTTP_PHASE_IDLE); /* if it has been cut, reading fails */
 }
 
 /* --- TLS -------------------------------------------------------------------------------------- */
@@ -441,18 +413,6 @@ log_failed_handshake(struct http_conn *conn, const struct why *why)
              KV("more_held_back", held_back));
 }
 
-/* Answers a client that speaks HTTP where TLS is expected. */
-static void
-refuse_clear_text(struct http_conn *conn)
-{
-    enter_step(conn, HTTP_STEP_HEAD);
-    http_send_raw(conn->fd, HTTP_RAW_NOT_TLS);
-    http_count(&conn->server->handshakes_failed);
-    conn->keeps = false;
-    conn->linger = true;
-    conn->ended = true;
-}
-
 /* Goes on with the handshake. False: it waits for the client. */
 static bool
 shake_hands(struct http_conn *conn)
@@ -464,7 +424,13 @@ shake_hands(struct http_conn *conn)
     ssize_t seen = conn->tls == NULL ? recv(conn->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
     if (seen < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (first >= 'A' && first <= 'Z') {
-        refuse_clear_text(conn);
+        /* a client that speaks HTTP where TLS is expected */
+        enter_step(conn, HTTP_STEP_HEAD);
+        http_send_raw(conn->fd, HTTP_RAW_NOT_TLS);
+        http_count(&conn->server->handshakes_failed);
+        conn->keeps = false;
+        conn->linger = true;
+        conn->ended = true;
         return true;
     }
     if (conn->tls == NULL) {
@@ -886,7 +852,12 @@ turn(struct http_conn *conn)
                 conn_close(conn);
                 return;
             }
-            answer_sent(conn);
+            /* The connection is ready for the next request. */
+            http_response_free(conn->response);
+            conn->response = NULL;
+            detach(conn);
+            enter_step(conn, HTTP_STEP_HEAD);
+            (void)http_conn_enter(conn, HTTP_PHASE_IDLE); /* if it has been cut, reading fails */
         } else if (conn->ended) {
             conn_close(conn);
             return;

@@ -174,43 +174,24 @@ http_path_clean(struct bytes path, struct buf *to)
     return true;
 }
 
-/* Unescapes in place. False: an invalid escape, or a NUL. */
-static bool
-unescape_path(char *path)
-{
-    char *to = path;
-    size_t left = strlen(path);
-    for (size_t step; left > 0; path += step, left -= step) {
-        uint8_t c;
-        step = percent_step((const uint8_t *)path, left, &c);
-        if (step == 0 || c == '\0') return false;
-        *to++ = (char)c;
-    }
-    *to = '\0';
-    return true;
-}
-
-/* --- the query -------------------------------------------------------------------------------- */
-
-/* Unescapes in place. False: *ret_wrong is an invalid escape. */
-static bool
-unescape_argument(char *text, const char **ret_wrong)
+/* Unescapes in place. Returns the invalid escape, or one of a NUL in a path; NULL: all are fine. */
+static const char *
+unescape(char *text, bool in_query)
 {
     char *to = text;
-    if (text[strcspn(text, "%+")] == '\0') return true;
+    if (text[strcspn(text, in_query ? "%+" : "%")] == '\0') return NULL;
     size_t left = strlen(text);
     for (size_t step; left > 0; text += step, left -= step) {
         uint8_t c;
         step = percent_step((const uint8_t *)text, left, &c);
-        if (step == 0) {
-            *ret_wrong = text;
-            return false;
-        }
-        *to++ = *text == '+' ? ' ' : (char)c;
+        if (step == 0 || (c == '\0' && !in_query)) return text;
+        *to++ = in_query && *text == '+' ? ' ' : (char)c;
     }
     *to = '\0';
-    return true;
+    return NULL;
 }
+
+/* --- the query -------------------------------------------------------------------------------- */
 
 /* Reads an argument like Go's net/url: checks for semicolons first, and drops a malformed one, of
  * which the name stays as far as it is well-formed. */
@@ -218,19 +199,18 @@ static void
 read_argument(struct http_head *h, char *text)
 {
     char sentence[HTTP_WRONG_BYTES] = "", *value = strchr(text, '=');
-    const char *wrong = NULL;
     const char *base = (const char *)h->text.at;
     struct http_field field = {.name = (uint32_t)(text - base)};
     if (strchr(text, ';') != NULL) {
         snprintf(sentence, sizeof sentence, "invalid semicolon separator in query");
         if (value != NULL) *value = '\0';
-        (void)unescape_argument(text, &wrong);
+        (void)unescape(text, true);
     } else {
         if (value != NULL) *value++ = '\0';
-        if (!unescape_argument(text, &wrong) ||
-            (value != NULL && !unescape_argument(value, &wrong))) {
+        const char *wrong = unescape(text, true);
+        if (wrong == NULL && value != NULL) wrong = unescape(value, true);
+        if (wrong != NULL)
             snprintf(sentence, sizeof sentence, "invalid URL escape \"%.3s\"", wrong);
-        }
     }
     if (sentence[0] != '\0') {
         if (h->wrong_query[0] == '\0') memcpy(h->wrong_query, sentence, sizeof sentence);
@@ -296,7 +276,7 @@ read_target(struct http_head *h, char *target, const char **ret_why)
         buf_put(&h->sent, path, size + 1);
     }
     h->path = path;
-    if (strchr(path, '%') != NULL && !unescape_path(path)) return 400;
+    if (unescape(path, false) != NULL) return 400;
     if (query != NULL) read_query(h, query);
     *ret_why = "not enough memory";
     bool whole = buf_error(&h->location) == OK && buf_error(&h->sent) == OK &&

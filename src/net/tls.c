@@ -105,20 +105,6 @@ read_pem(const char *text, const char *file, const char *key, struct buf *to, co
     return why_set(why, buf_error(to), "not enough memory for '%s'", key);
 }
 
-static enum err
-pem_read(struct pem *pem, const struct tls_server_settings *s, struct budget *memory,
-         struct why *why)
-{
-    buf_init(&pem->cert, memory, TLS_FILE_BYTES_MAX);
-    buf_init_secret(&pem->key, memory, TLS_FILE_BYTES_MAX);
-    buf_init(&pem->ca, memory, TLS_FILE_BYTES_MAX);
-    enum err e = read_pem(s->cert, s->cert_file, "cert", &pem->cert, &pem->cert_name, why);
-    if (e == OK) e = read_pem(s->key, s->key_file, "key", &pem->key, &pem->key_name, why);
-    if (e == OK)
-        e = read_pem(s->client_ca, s->client_ca_file, "client_ca", &pem->ca, &pem->ca_name, why);
-    return e;
-}
-
 /* --- a generation ----------------------------------------------------------------------------- */
 
 static gnutls_datum_t
@@ -262,7 +248,16 @@ tls_new(const struct tls_server_settings *settings, struct budget *memory, struc
     if (tls == NULL) return why_set(why, ERR_NOMEM, "not enough memory for TLS");
     tls->arena = arena;
     atomic_init(&tls->references, 1);
-    enum err e = pem_read(&pem, settings, memory, why);
+    buf_init(&pem.cert, memory, TLS_FILE_BYTES_MAX);
+    buf_init_secret(&pem.key, memory, TLS_FILE_BYTES_MAX);
+    buf_init(&pem.ca, memory, TLS_FILE_BYTES_MAX);
+    enum err e =
+        read_pem(settings->cert, settings->cert_file, "cert", &pem.cert, &pem.cert_name, why);
+    if (e == OK)
+        e = read_pem(settings->key, settings->key_file, "key", &pem.key, &pem.key_name, why);
+    if (e == OK)
+        e = read_pem(settings->client_ca, settings->client_ca_file, "client_ca", &pem.ca,
+                     &pem.ca_name, why);
     if (e == OK) e = load(tls, settings, &pem, why);
     buf_fini(&pem.cert);
     buf_fini(&pem.key);

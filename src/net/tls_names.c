@@ -178,18 +178,6 @@ offer_named(struct offer *o)
     return count;
 }
 
-static void
-offer_defaults(struct offer *o)
-{
-    for (unsigned i = 0; i < SUITE_COUNT; i++) {
-        const struct suite *s = &suites[i];
-        if (s->exchange != NULL && strcmp(s->exchange, RSA) == 0) continue;
-        if (!is_usable(s, o->settings) || strcmp(s->mac, "SHA256") == 0) continue;
-        bool is_old = strcmp(s->mac, "SHA1") == 0;
-        if (!is_old || o->settings->min_version < TLS_VERSION_12) offer_suite(o, &suites[i]);
-    }
-}
-
 /* Adds the ciphers of TLS 1.3 if the version is allowed and named suites have none of them. */
 static void
 offer_for_version_13(struct offer *o)
@@ -252,7 +240,13 @@ tls_priority(const struct tls_server_settings *settings, struct buf *to, struct 
     if (named == 0) {
         if (settings->cipher_suites.count > 0)
             warn(&o, "cipher_suites:", "no suite remains, the defaults are used");
-        offer_defaults(&o);
+        for (unsigned i = 0; i < SUITE_COUNT; i++) {
+            const struct suite *s = &suites[i];
+            if (s->exchange != NULL && strcmp(s->exchange, RSA) == 0) continue;
+            if (!is_usable(s, o.settings) || strcmp(s->mac, "SHA256") == 0) continue;
+            bool is_old = strcmp(s->mac, "SHA1") == 0;
+            if (!is_old || o.settings->min_version < TLS_VERSION_12) offer_suite(&o, &suites[i]);
+        }
     } else if (o.ciphers.count == 0 && settings->min_version < TLS_VERSION_13) {
         return why_set(why, ERR_INPUT, "no cipher suite can be used with the allowed versions");
     } else {

@@ -16,11 +16,15 @@
 
 enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 5 };
 
-/* Evaluates a raw call until it is not interrupted. */
-#define UNINTERRUPTED(result, call) \
-    do {                            \
-        (result) = (call);          \
-    } while ((result) == -EINTR)
+/* The result of a raw call that is evaluated until it is not interrupted. */
+#define UNINTERRUPTED(call)          \
+    __extension__({                  \
+        __typeof__(call) result_;    \
+        do {                         \
+            result_ = (call);        \
+        } while (result_ == -EINTR); \
+        result_;                     \
+    })
 
 static struct errno_text
 error_text(int64_t errno_value)
@@ -57,7 +61,7 @@ file_open(struct env *env, const char *path, enum file_mode mode, struct file *r
                        sizeof file.path - 1);
     }
     memcpy(file.path, path, size + 1);
-    UNINTERRUPTED(file.handle, env->ops->open(env, path, mode));
+    file.handle = UNINTERRUPTED(env->ops->open(env, path, mode));
     if (file.handle < 0) {
         bool creates = mode == FILE_CREATE || mode == FILE_REPLACE;
         return fail(why, file.handle, creates ? "create" : "open", path);
@@ -91,9 +95,8 @@ file_read_some(struct file *file, void *to, size_t size, uint64_t offset, size_t
     /* No file is that long: the read is beyond the end. */
     if (!range_fits(offset, size)) size = 0;
     while (done < size) {
-        ssize_t got;
-        UNINTERRUPTED(got, file->env->ops->pread(file->env, file->handle, at + done, size - done,
-                                                 offset + done));
+        ssize_t got = UNINTERRUPTED(
+            file->env->ops->pread(file->env, file->handle, at + done, size - done, offset + done));
         if (got < 0) return fail(why, got, "read", file->path);
         if (got == 0) break;
         done += (size_t)got;
@@ -122,9 +125,8 @@ file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why 
     }
     size_t done = 0;
     while (done < from.size) {
-        ssize_t put;
-        UNINTERRUPTED(put, file->env->ops->pwrite(file->env, file->handle, from.at + done,
-                                                  from.size - done, offset + done));
+        ssize_t put = UNINTERRUPTED(file->env->ops->pwrite(file->env, file->handle, from.at + done,
+                                                           from.size - done, offset + done));
         if (put == 0) put = -EIO; /* no progress is an error, and must not loop */
         if (put < 0) return fail(why, put, "write", file->path);
         done += (size_t)put;
@@ -145,17 +147,15 @@ file_make_direct(struct file *file)
 enum err
 file_datasync(struct file *file, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, file->env->ops->datasync(file->env, file->handle));
-    return checked(why, result, "fdatasync", file->path);
+    return checked(why, UNINTERRUPTED(file->env->ops->datasync(file->env, file->handle)),
+                   "fdatasync", file->path);
 }
 
 enum err
 file_sync(struct file *file, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, file->env->ops->sync(file->env, file->handle));
-    return checked(why, result, "fsync", file->path);
+    return checked(why, UNINTERRUPTED(file->env->ops->sync(file->env, file->handle)), "fsync",
+                   file->path);
 }
 
 enum err
@@ -165,16 +165,14 @@ file_truncate(struct file *file, uint64_t size, struct why *why)
         return why_set(why, ERR_LIMIT, "cannot truncate %s: size %llu is out of range", file->path,
                        (unsigned long long)size);
     }
-    int result;
-    UNINTERRUPTED(result, file->env->ops->truncate(file->env, file->handle, size));
-    return checked(why, result, "truncate", file->path);
+    return checked(why, UNINTERRUPTED(file->env->ops->truncate(file->env, file->handle, size)),
+                   "truncate", file->path);
 }
 
 enum err
 file_size(struct file *file, uint64_t *ret_size, struct why *why)
 {
-    int64_t result;
-    UNINTERRUPTED(result, file->env->ops->size(file->env, file->handle));
+    int64_t result = UNINTERRUPTED(file->env->ops->size(file->env, file->handle));
     if (result < 0) return fail(why, result, "stat", file->path);
     *ret_size = (uint64_t)result;
     return OK;
@@ -183,8 +181,7 @@ file_size(struct file *file, uint64_t *ret_size, struct why *why)
 enum err
 file_links(struct file *file, uint64_t *ret_links, struct why *why)
 {
-    int64_t result;
-    UNINTERRUPTED(result, file->env->ops->links(file->env, file->handle));
+    int64_t result = UNINTERRUPTED(file->env->ops->links(file->env, file->handle));
     if (result < 0) return fail(why, result, "stat", file->path);
     *ret_links = (uint64_t)result;
     return OK;
@@ -193,8 +190,7 @@ file_links(struct file *file, uint64_t *ret_links, struct why *why)
 enum err
 file_lock(struct file *file, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, file->env->ops->lock(file->env, file->handle));
+    int result = UNINTERRUPTED(file->env->ops->lock(file->env, file->handle));
     if (result == -EAGAIN) {
         return why_set(why, ERR_AGAIN, "cannot lock %s: another process holds the lock",
                        file->path);
@@ -215,24 +211,21 @@ fail_pair(struct why *why, int result, const char *operation, const char *from, 
 enum err
 env_rename(struct env *env, const char *from, const char *to, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->rename(env, from, to));
+    int result = UNINTERRUPTED(env->ops->rename(env, from, to));
     return result < 0 ? fail_pair(why, result, "rename", from, to) : OK;
 }
 
 enum err
 env_link(struct env *env, const char *from, const char *to, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->link(env, from, to));
+    int result = UNINTERRUPTED(env->ops->link(env, from, to));
     return result < 0 ? fail_pair(why, result, "link", from, to) : OK;
 }
 
 enum err
 env_unlink(struct env *env, const char *path, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->unlink(env, path));
+    int result = UNINTERRUPTED(env->ops->unlink(env, path));
     if (result == -ENOENT) return OK;
     return checked(why, result, "remove", path);
 }
@@ -240,12 +233,10 @@ env_unlink(struct env *env, const char *path, struct why *why)
 enum err
 env_mkdir(struct env *env, const char *path, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->mkdir(env, path));
+    int result = UNINTERRUPTED(env->ops->mkdir(env, path));
     if (result == -EEXIST) { /* fine if it is a directory */
         struct file_facts facts;
-        int found;
-        UNINTERRUPTED(found, env->ops->facts(env, path, &facts));
+        int found = UNINTERRUPTED(env->ops->facts(env, path, &facts));
         if (found >= 0 && facts.kind == FILE_KIND_DIR) return OK;
         if (found >= 0) result = -ENOTDIR;
         if (found == -ENOENT) {
@@ -262,17 +253,13 @@ env_mkdir(struct env *env, const char *path, struct why *why)
 enum err
 env_rmdir(struct env *env, const char *path, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->rmdir(env, path));
-    return checked(why, result, "remove directory", path);
+    return checked(why, UNINTERRUPTED(env->ops->rmdir(env, path)), "remove directory", path);
 }
 
 enum err
 env_syncdir(struct env *env, const char *path, struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->syncdir(env, path));
-    return checked(why, result, "fsync directory", path);
+    return checked(why, UNINTERRUPTED(env->ops->syncdir(env, path)), "fsync directory", path);
 }
 
 struct listing {
@@ -293,8 +280,7 @@ env_listdir(struct env *env, const char *path,
             struct why *why)
 {
     struct listing listing = {each, context};
-    int result;
-    UNINTERRUPTED(result, env->ops->listdir(env, path, listing_each, &listing));
+    int result = UNINTERRUPTED(env->ops->listdir(env, path, listing_each, &listing));
     if (result > 0) return (enum err)result; /* the error of `each`, which has set `why` */
     return checked(why, result, "list directory", path);
 }
@@ -340,8 +326,7 @@ remove_level(struct env *env, const char *path, unsigned levels, struct why *why
         enum err e = env_listdir(env, path, remove_each, &removal, why);
         if (e == ERR_MISSING) return OK;
         if (e) return e;
-        int result;
-        UNINTERRUPTED(result, env->ops->rmdir(env, path));
+        int result = UNINTERRUPTED(env->ops->rmdir(env, path));
         if (result == -ENOENT) return OK;
         if (result == -ENOTEMPTY && removal.removed_count > 0) continue;
         return checked(why, result, "remove directory", path);
@@ -359,8 +344,7 @@ env_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_t
           struct why *why)
 {
     uint64_t free_bytes, total_bytes;
-    int result;
-    UNINTERRUPTED(result, env->ops->space(env, path, &free_bytes, &total_bytes));
+    int result = UNINTERRUPTED(env->ops->space(env, path, &free_bytes, &total_bytes));
     if (result < 0) return fail(why, result, "statvfs", path);
     *ret_free = free_bytes;
     *ret_total = total_bytes;
@@ -371,8 +355,7 @@ enum err
 env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struct why *why)
 {
     struct file_facts facts;
-    int result;
-    UNINTERRUPTED(result, env->ops->facts(env, path, &facts));
+    int result = UNINTERRUPTED(env->ops->facts(env, path, &facts));
     if (result < 0) return fail(why, result, "stat", path);
     *ret_facts = facts;
     return OK;
@@ -473,29 +456,10 @@ path_in(char *to, size_t to_size, const char *a, const char *b, struct why *why)
 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 
-int64_t
-env_realtime_ms(struct env *env)
-{
-    return env->ops->realtime_ms(env);
-}
-
-int64_t
-env_monotonic_ns(struct env *env)
-{
-    return env->ops->monotonic_ns(env);
-}
-
-void
-env_sleep(struct env *env, int64_t ns)
-{
-    env->ops->sleep(env, ns);
-}
-
 enum err
 env_random(struct env *env, void *to, size_t size)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->random(env, to, size));
+    int result = UNINTERRUPTED(env->ops->random(env, to, size));
     return result < 0 ? err_from_errno(-result) : OK;
 }
 
@@ -506,12 +470,6 @@ env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
     int result = env->ops->thread_start(env, name, run, argument, ret_thread);
     if (result == -ENOSYS) return ERR_UNSUPPORTED;
     return result < 0 ? err_from_errno(-result) : OK;
-}
-
-void
-env_thread_join(struct env *env, struct env_thread *thread)
-{
-    env->ops->thread_join(env, thread);
 }
 
 static enum err
@@ -535,8 +493,7 @@ enum err
 env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *ret_socket,
            struct why *why)
 {
-    int result;
-    UNINTERRUPTED(result, env->ops->listen(env, host, port, backlog));
+    int result = UNINTERRUPTED(env->ops->listen(env, host, port, backlog));
     if (result < 0) {
         return why_set(why, listen_error(-result), "cannot listen on %s port %u: %s",
                        host[0] == '\0' ? "any address" : host, (unsigned)port,
@@ -544,10 +501,4 @@ env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *r
     }
     *ret_socket = result;
     return OK;
-}
-
-void
-env_shutdown(struct env *env, int socket)
-{
-    (void)env->ops->shutdown(env, socket); /* fails only if there is nothing to shut down */
 }

@@ -219,11 +219,23 @@ MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 
 /* Unix time; it may jump, also backwards. */
-int64_t env_realtime_ms(struct env *env);
+static inline int64_t
+env_realtime_ms(struct env *env)
+{
+    return env->ops->realtime_ms(env);
+}
 /* Time since an unknown moment; it never goes back. */
-int64_t env_monotonic_ns(struct env *env);
+static inline int64_t
+env_monotonic_ns(struct env *env)
+{
+    return env->ops->monotonic_ns(env);
+}
 /* Sleeps for `ns` on the monotonic clock. Threads that others wake use a condition instead. */
-void env_sleep(struct env *env, int64_t ns);
+static inline void
+env_sleep(struct env *env, int64_t ns)
+{
+    env->ops->sleep(env, ns);
+}
 /* Fills the memory with bytes for keys and identities. */
 MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
@@ -232,7 +244,11 @@ MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 MUST_CHECK enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
                                      void *argument, struct env_thread **ret_thread);
 /* Waits until the thread ends, and frees it. */
-void env_thread_join(struct env *env, struct env_thread *thread);
+static inline void
+env_thread_join(struct env *env, struct env_thread *thread)
+{
+    env->ops->thread_join(env, thread);
+}
 
 /*
  * `host` is a name or a numeric address; "" listens on every address, IPv4 and IPv6.
@@ -241,8 +257,13 @@ void env_thread_join(struct env *env, struct env_thread *thread);
  */
 MUST_CHECK enum err env_listen(struct env *env, const char *host, uint16_t port, int backlog,
                                int *ret_socket, struct why *why);
-/* Ends both directions of a socket, so that threads that wait for it return; does not close it. */
-void env_shutdown(struct env *env, int socket);
+/* Ends both directions of a socket, so that threads that wait for it return; does not close it. It
+ * fails only if there is nothing to shut down. */
+static inline void
+env_shutdown(struct env *env, int socket)
+{
+    (void)env->ops->shutdown(env, socket);
+}
 
 #define NS_PER_MS 1000000LL
 #define NS_PER_S  1000000000LL

@@ -23,6 +23,9 @@
 #include "base/mem.h"
 #include "sys/env.h"
 
+/* There is one machine, so no call looks at `env`. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* The owner may write, the group may read: operators of the group can make backups. */
 enum { FILE_PERMISSIONS = 0640, DIRECTORY_PERMISSIONS = 0750 };
 
@@ -39,7 +42,6 @@ result_of(int result)
 static int
 real_open(struct env *env, const char *path, enum file_mode mode)
 {
-    (void)env;
     static const int flags[] = {
         [FILE_READ] = O_RDONLY,
         [FILE_UPDATE] = O_RDWR,
@@ -63,14 +65,12 @@ real_open(struct env *env, const char *path, enum file_mode mode)
 static int
 real_close(struct env *env, int file)
 {
-    (void)env;
     return result_of(close(file));
 }
 
 static ssize_t
 real_pread(struct env *env, int file, void *to, size_t size, uint64_t offset)
 {
-    (void)env;
     ssize_t got = pread(file, to, size, (off_t)offset);
     return got < 0 ? -errno : got;
 }
@@ -78,7 +78,6 @@ real_pread(struct env *env, int file, void *to, size_t size, uint64_t offset)
 static ssize_t
 real_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t offset)
 {
-    (void)env;
     ssize_t put = pwrite(file, from, size, (off_t)offset);
     return put < 0 ? -errno : put;
 }
@@ -87,7 +86,6 @@ real_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t o
 static int
 real_direct(struct env *env, int file)
 {
-    (void)env;
     struct statx it = {0};
     int flags = fcntl(file, F_GETFL);
     if (flags < 0 || statx(file, "", AT_EMPTY_PATH, STATX_DIOALIGN, &it) != 0) return 0;
@@ -100,28 +98,24 @@ real_direct(struct env *env, int file)
 static int
 real_datasync(struct env *env, int file)
 {
-    (void)env;
     return result_of(fdatasync(file));
 }
 
 static int
 real_sync(struct env *env, int file)
 {
-    (void)env;
     return result_of(fsync(file));
 }
 
 static int
 real_truncate(struct env *env, int file, uint64_t size)
 {
-    (void)env;
     return result_of(ftruncate(file, (off_t)size));
 }
 
 static int64_t
 real_size(struct env *env, int file)
 {
-    (void)env;
     struct stat st;
     return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
@@ -129,7 +123,6 @@ real_size(struct env *env, int file)
 static int64_t
 real_links(struct env *env, int file)
 {
-    (void)env;
     struct stat st;
     return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_nlink;
 }
@@ -139,7 +132,6 @@ real_links(struct env *env, int file)
 static int
 real_lock(struct env *env, int file)
 {
-    (void)env;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int result = result_of(fcntl(file, F_OFD_SETLK, &lock));
     if (result == -EBADF) { /* not open for writing */
@@ -154,35 +146,30 @@ real_lock(struct env *env, int file)
 static int
 real_rename(struct env *env, const char *from, const char *to)
 {
-    (void)env;
     return result_of(renameat(AT_FDCWD, from, AT_FDCWD, to));
 }
 
 static int
 real_link(struct env *env, const char *from, const char *to)
 {
-    (void)env;
     return result_of(linkat(AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 
 static int
 real_unlink(struct env *env, const char *path)
 {
-    (void)env;
     return result_of(unlink(path));
 }
 
 static int
 real_mkdir(struct env *env, const char *path)
 {
-    (void)env;
     return result_of(mkdir(path, DIRECTORY_PERMISSIONS));
 }
 
 static int
 real_rmdir(struct env *env, const char *path)
 {
-    (void)env;
     int result = result_of(rmdir(path));
     return result == -EEXIST ? -ENOTEMPTY : result; /* POSIX allows both */
 }
@@ -190,7 +177,6 @@ real_rmdir(struct env *env, const char *path)
 static int
 real_syncdir(struct env *env, const char *path)
 {
-    (void)env;
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0) return -errno;
     int result = result_of(fsync(dir));
@@ -236,7 +222,6 @@ static int
 real_listdir(struct env *env, const char *path,
              int (*each)(void *context, const char *name, bool is_dir), void *context)
 {
-    (void)env;
     DIR *dir = opendir(path); /* close-on-exec in glibc */
     if (dir == NULL) return -errno;
     int result = list_entries(dir, each, context);
@@ -247,7 +232,6 @@ real_listdir(struct env *env, const char *path,
 static int
 real_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
 {
-    (void)env;
     struct statvfs st;
     if (statvfs(path, &st) < 0) return -errno;
     *ret_free = (uint64_t)st.f_bavail * st.f_frsize; /* without the reserve of root */
@@ -264,7 +248,6 @@ ns_of(const struct statx_timestamp *t)
 static int
 real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
-    (void)env;
     struct statx it = {0};
     unsigned mask = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME | STATX_SIZE;
     if (statx(AT_FDCWD, path, 0, mask, &it) < 0) return -errno;
@@ -287,7 +270,6 @@ real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 static int64_t
 real_realtime_ms(struct env *env)
 {
-    (void)env;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
@@ -296,7 +278,6 @@ real_realtime_ms(struct env *env)
 static int64_t
 real_monotonic_ns(struct env *env)
 {
-    (void)env;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
@@ -305,7 +286,6 @@ real_monotonic_ns(struct env *env)
 static void
 real_sleep(struct env *env, int64_t ns)
 {
-    (void)env;
     struct timespec left = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
     while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
     }
@@ -314,7 +294,6 @@ real_sleep(struct env *env, int64_t ns)
 static int
 real_random(struct env *env, void *to, size_t size)
 {
-    (void)env;
     uint8_t *at = to;
     while (size > 0) {
         ssize_t got = getrandom(at, size, 0);
@@ -346,7 +325,6 @@ static int
 real_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
                   struct env_thread **ret_thread)
 {
-    (void)env;
     struct env_thread *thread = mem_new(NULL, sizeof *thread);
     if (thread == NULL) return -ENOMEM;
     thread->run = run;
@@ -364,7 +342,6 @@ real_thread_start(struct env *env, const char *name, void (*run)(void *argument)
 static void
 real_thread_join(struct env *env, struct env_thread *thread)
 {
-    (void)env;
     int failed = pthread_join(thread->thread, NULL);
     assert(failed == 0);
     mem_free(NULL, thread, sizeof *thread);
@@ -420,7 +397,6 @@ listen_on(const char *host, uint16_t port, int family, int backlog)
 static int
 real_listen(struct env *env, const char *host, uint16_t port, int backlog)
 {
-    (void)env;
     if (host[0] != '\0') return listen_on(host, port, AF_UNSPEC, backlog);
     /* An IPv6 socket also accepts IPv4; a machine without IPv6 needs one of IPv4. */
     int result = listen_on(host, port, AF_INET6, backlog);
@@ -433,7 +409,6 @@ real_listen(struct env *env, const char *host, uint16_t port, int backlog)
 static int
 real_shutdown(struct env *env, int socket)
 {
-    (void)env;
     return result_of(shutdown(socket, SHUT_RDWR));
 }
 

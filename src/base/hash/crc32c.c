@@ -68,18 +68,13 @@ crc32c_sse42(uint32_t crc, struct bytes b)
     return ~narrow;
 }
 
-uint32_t
-crc32c(uint32_t crc, struct bytes b)
-{
-    return __builtin_cpu_supports("sse4.2") ? crc32c_sse42(crc, b) : crc32c_portable(crc, b);
-}
-
-#else
+#endif
 
 uint32_t
 crc32c(uint32_t crc, struct bytes b)
 {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2")) return crc32c_sse42(crc, b);
+#endif
     return crc32c_portable(crc, b);
 }
-
-#endif

@@ -163,12 +163,6 @@ md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_
     }
 }
 
-void
-md5(struct bytes message, uint8_t ret_digest[MD5_BYTES])
-{
-    md5_many(&message, 1, (uint8_t(*)[MD5_BYTES])ret_digest);
-}
-
 /* --- piece by piece --------------------------------------------------------------------------- */
 
 void

@@ -11,10 +11,13 @@
 
 enum { MD5_BYTES = 16 };
 
-/* The digest of one message. */
-void md5(struct bytes message, uint8_t ret_digest[MD5_BYTES]);
 /* A digest for each of `count` messages, of any length. */
 void md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_BYTES]);
+static inline void
+md5(struct bytes message, uint8_t ret_digest[MD5_BYTES])
+{
+    md5_many(&message, 1, (uint8_t(*)[MD5_BYTES])ret_digest);
+}
 
 /* One message that comes piece by piece: begin, add..., end. It may be copied in between. */
 struct md5_stream {

@@ -74,23 +74,6 @@ put_threes_avx2(uint8_t *out, const uint8_t *p, size_t size)
     return n;
 }
 
-static size_t
-put_wide(uint8_t *out, const uint8_t *p, size_t size)
-{
-    return __builtin_cpu_supports("avx2") ? put_threes_avx2(out, p, size) : 0;
-}
-
-#else
-
-static size_t
-put_wide(uint8_t *out, const uint8_t *p, size_t size)
-{
-    (void)out;
-    (void)p;
-    (void)size;
-    return 0;
-}
-
 #endif
 
 void
@@ -99,7 +82,10 @@ base64_put(struct buf *to, struct bytes from)
     size_t size = base64_size(from.size);
     if (size == 0 || !buf_reserve(to, size)) return;
     uint8_t *out = to->at + to->size;
-    size_t wide = put_wide(out, from.at, from.size);
+    size_t wide = 0;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) wide = put_threes_avx2(out, from.at, from.size);
+#endif
     const uint8_t *p = from.at + from.size / 3 * 3;
     put_threes(out + wide / 3 * 4, from.at + wide, p);
     if (from.size % 3 != 0) {

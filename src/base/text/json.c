@@ -12,12 +12,6 @@
 #include "base/buf.h"
 #include "base/text/utf8.h"
 
-void
-json_init(struct json *json, struct buf *to)
-{
-    *json = (struct json){.to = to};
-}
-
 static uint64_t
 level_bit(const struct json *json)
 {
@@ -55,8 +49,8 @@ value_end(struct json *json)
     if (json->depth == 0) json->done = true;
 }
 
-static void
-level_open(struct json *json, bool object)
+void
+json_level_open(struct json *json, bool object)
 {
     value_begin(json);
     assert(json->depth < JSON_DEPTH_MAX);
@@ -67,8 +61,8 @@ level_open(struct json *json, bool object)
     buf_put_u8(json->to, object ? '{' : '[');
 }
 
-static void
-level_close(struct json *json, bool object)
+void
+json_level_close(struct json *json, bool object)
 {
     bool is_object = (json->objects & level_bit(json)) != 0;
     assert(is_object == object);
@@ -76,30 +70,6 @@ level_close(struct json *json, bool object)
     json->depth--;
     buf_put_u8(json->to, object ? '}' : ']');
     value_end(json);
-}
-
-void
-json_object_open(struct json *json)
-{
-    level_open(json, true);
-}
-
-void
-json_object_close(struct json *json)
-{
-    level_close(json, true);
-}
-
-void
-json_array_open(struct json *json)
-{
-    level_open(json, false);
-}
-
-void
-json_array_close(struct json *json)
-{
-    level_close(json, false);
 }
 
 /* True if no byte of eight needs an escape in a string. */
@@ -257,23 +227,11 @@ json_key_bytes(struct json *json, struct bytes key)
 }
 
 void
-json_key(struct json *json, const char *key)
-{
-    json_key_bytes(json, bytes_of_text(key));
-}
-
-void
 json_put_bytes(struct json *json, struct bytes text)
 {
     value_begin(json);
     json_print_string(json->to, text);
     value_end(json);
-}
-
-void
-json_put_text(struct json *json, const char *text)
-{
-    json_put_bytes(json, bytes_of_text(text));
 }
 
 void
@@ -297,65 +255,4 @@ json_put_uint(struct json *json, uint64_t value)
 {
     char text[DECIMAL_BYTES];
     json_put_raw(json, bytes_of(text, decimal_print_uint(value, text)));
-}
-
-void
-json_put_bool(struct json *json, bool value)
-{
-    json_put_raw(json, bytes_of_text(value ? "true" : "false"));
-}
-
-void
-json_put_null(struct json *json)
-{
-    json_put_raw(json, bytes_of_text("null"));
-}
-
-void
-json_member_text(struct json *json, const char *key, const char *value)
-{
-    json_key(json, key);
-    json_put_text(json, value);
-}
-
-void
-json_member_bytes(struct json *json, const char *key, struct bytes value)
-{
-    json_key(json, key);
-    json_put_bytes(json, value);
-}
-
-void
-json_member_int(struct json *json, const char *key, int64_t value)
-{
-    json_key(json, key);
-    json_put_int(json, value);
-}
-
-void
-json_member_uint(struct json *json, const char *key, uint64_t value)
-{
-    json_key(json, key);
-    json_put_uint(json, value);
-}
-
-void
-json_member_bool(struct json *json, const char *key, bool value)
-{
-    json_key(json, key);
-    json_put_bool(json, value);
-}
-
-void
-json_member_object(struct json *json, const char *key)
-{
-    json_key(json, key);
-    json_object_open(json);
-}
-
-void
-json_member_array(struct json *json, const char *key)
-{
-    json_key(json, key);
-    json_array_open(json);
 }

@@ -32,38 +32,111 @@ struct json {
 };
 
 /* `to` is borrowed until the document is complete. */
-void json_init(struct json *json, struct buf *to);
+static inline void
+json_init(struct json *json, struct buf *to)
+{
+    *json = (struct json){.to = to};
+}
 
 /* Levels nest up to JSON_DEPTH_MAX; the last level opened is the first one closed. */
-void json_object_open(struct json *json);
-void json_object_close(struct json *json);
-void json_array_open(struct json *json);
-void json_array_close(struct json *json);
+void json_level_open(struct json *json, bool object);
+void json_level_close(struct json *json, bool object);
+static inline void
+json_object_open(struct json *json)
+{
+    json_level_open(json, true);
+}
+static inline void
+json_object_close(struct json *json)
+{
+    json_level_close(json, true);
+}
+static inline void
+json_array_open(struct json *json)
+{
+    json_level_open(json, false);
+}
+static inline void
+json_array_close(struct json *json)
+{
+    json_level_close(json, false);
+}
 
 /* The name of the next value in an object. */
-void json_key(struct json *json, const char *key);
 void json_key_bytes(struct json *json, struct bytes key);
+static inline void
+json_key(struct json *json, const char *key)
+{
+    json_key_bytes(json, bytes_of_text(key));
+}
 
 /* Writes strings, escaped; each byte that is not part of valid UTF-8 becomes U+FFFD. */
-void json_put_text(struct json *json, const char *text);
 void json_put_bytes(struct json *json, struct bytes text);
+static inline void
+json_put_text(struct json *json, const char *text)
+{
+    json_put_bytes(json, bytes_of_text(text));
+}
 
 void json_put_int(struct json *json, int64_t value);
 void json_put_uint(struct json *json, uint64_t value);
-void json_put_bool(struct json *json, bool value);
-void json_put_null(struct json *json);
 /* Writes a JSON value that the caller has as text, such as a number. It is not checked. */
 void json_put_raw(struct json *json, struct bytes value);
+static inline void
+json_put_bool(struct json *json, bool value)
+{
+    json_put_raw(json, bytes_of_text(value ? "true" : "false"));
+}
+static inline void
+json_put_null(struct json *json)
+{
+    json_put_raw(json, bytes_of_text("null"));
+}
 
 /* Writes a key with its value. */
-void json_member_text(struct json *json, const char *key, const char *value);
-void json_member_bytes(struct json *json, const char *key, struct bytes value);
-void json_member_int(struct json *json, const char *key, int64_t value);
-void json_member_uint(struct json *json, const char *key, uint64_t value);
-void json_member_bool(struct json *json, const char *key, bool value);
+static inline void
+json_member_text(struct json *json, const char *key, const char *value)
+{
+    json_key(json, key);
+    json_put_text(json, value);
+}
+static inline void
+json_member_bytes(struct json *json, const char *key, struct bytes value)
+{
+    json_key(json, key);
+    json_put_bytes(json, value);
+}
+static inline void
+json_member_int(struct json *json, const char *key, int64_t value)
+{
+    json_key(json, key);
+    json_put_int(json, value);
+}
+static inline void
+json_member_uint(struct json *json, const char *key, uint64_t value)
+{
+    json_key(json, key);
+    json_put_uint(json, value);
+}
+static inline void
+json_member_bool(struct json *json, const char *key, bool value)
+{
+    json_key(json, key);
+    json_put_bool(json, value);
+}
 /* Writes a key and opens its object or array. */
-void json_member_object(struct json *json, const char *key);
-void json_member_array(struct json *json, const char *key);
+static inline void
+json_member_object(struct json *json, const char *key)
+{
+    json_key(json, key);
+    json_object_open(json);
+}
+static inline void
+json_member_array(struct json *json, const char *key)
+{
+    json_key(json, key);
+    json_array_open(json);
+}
 
 /* Appends a string with its quotes, for callers without a struct json. False if bytes that are not
  * UTF-8 became U+FFFD, so that it does not read back the same. */

@@ -91,22 +91,6 @@ find_line(struct bytes text, size_t number, struct bytes *ret)
     }
 }
 
-/* Writes each character into one column, unprintable ones as blanks: at most `room`, from `skip`
- * on. */
-static void
-caret_put_line(struct buf *to, struct bytes line, size_t skip, size_t room)
-{
-    for (size_t at = 0, step, n = 0; at < line.size && n < skip + room; at += step, n++) {
-        step = utf8_step(line.at + at, line.size - at);
-        if (step == 0) step = 1;
-        if (n < skip) continue;
-        if (utf8_plain(line.at + at, line.size - at) > 0)
-            buf_put(to, line.at + at, step);
-        else
-            buf_put_u8(to, ' ');
-    }
-}
-
 static size_t
 count_characters(struct bytes text)
 {
@@ -131,7 +115,17 @@ caret_put(struct buf *to, struct bytes text, struct bytes sentence, uint32_t wid
     size_t place = count_characters(bytes_of(line.at, column - 1));
     size_t skip = all < room || place < room / 2 ? 0 : place - room / 2;
     buf_printf(to, "%*s", INDENT, "");
-    caret_put_line(to, line, skip, room);
+    /* Each character goes into one column, unprintable ones as blanks: at most `room`, from
+     * `skip` on. */
+    for (size_t at = 0, step, n = 0; at < line.size && n < skip + room; at += step, n++) {
+        step = utf8_step(line.at + at, line.size - at);
+        if (step == 0) step = 1;
+        if (n < skip) continue;
+        if (utf8_plain(line.at + at, line.size - at) > 0)
+            buf_put(to, line.at + at, step);
+        else
+            buf_put_u8(to, ' ');
+    }
     buf_printf(to, "\n%*s^\n", (int)(INDENT + place - skip), "");
 }
 
@@ -233,8 +227,8 @@ take_digits(struct cursor *c, unsigned count, unsigned base, uint32_t *ret)
     return true;
 }
 
-static bool
-take_escape(struct cursor *c, uint8_t quote, struct buf *to)
+bool
+quote_take_escape(struct cursor *c, uint8_t quote, struct buf *to)
 {
     static const char names[] = "abfnrtv\\", meanings[] = "\a\b\f\n\r\t\v\\";
     uint8_t text[UTF8_BYTES_MAX];
@@ -279,7 +273,7 @@ quote_read(struct bytes literal, struct buf *to)
         if (next == quote || (next == '\n' && quote != '`')) return false;
         if (next != '\\' || quote == '`')
             buf_put_u8(to, next);
-        else if (!take_escape(&c, quote, to))
+        else if (!quote_take_escape(&c, quote, to))
             return false;
     }
     return buf_error(to) == OK;

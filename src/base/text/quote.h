@@ -45,5 +45,8 @@ void quote_code_point(struct buf *to, int32_t rune);
 /* Appends the text of a literal in "", '' or ``. False if it is not a literal. The bytes of \x and
  * octal escapes need not be UTF-8. */
 bool quote_read(struct bytes literal, struct buf *to);
+/* Reads the rest of an escape after its backslash, in a literal in such quotes. False: it is not an
+ * escape; the cursor is where it was noticed. */
+bool quote_take_escape(struct cursor *c, uint8_t quote, struct buf *to);
 
 #endif

@@ -43,12 +43,6 @@ named_texts_copy(struct arena *arena, const struct named_texts *from, struct nam
 /* --- warnings --------------------------------------------------------------------------------- */
 
 void
-warnings_init(struct warnings *w, struct budget *budget)
-{
-    *w = (struct warnings){.budget = budget};
-}
-
-void
 warnings_fini(struct warnings *w)
 {
     mem_free(w->budget, w->items, WARNINGS_MAX * sizeof *w->items);

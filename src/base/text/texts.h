@@ -48,7 +48,11 @@ struct warnings {
     bool more;
 };
 
-void warnings_init(struct warnings *warnings, struct budget *budget);
+static inline void
+warnings_init(struct warnings *warnings, struct budget *budget)
+{
+    *warnings = (struct warnings){.budget = budget};
+}
 void warnings_fini(struct warnings *warnings);
 /* ERR_NOMEM: the warning is lost, so the answer must fail. */
 MUST_CHECK enum err warnings_add(struct warnings *warnings, const struct why *why);

@@ -77,6 +77,14 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
     return value_within(h, &b, within / b.count);
 }
 
+/* The share of a bucket with exponential bounds that is below a value within it. */
+static double
+share_below(const struct fhist_bucket *b, double value)
+{
+    double lower = log2(fabs(b->lower)), upper = log2(fabs(b->upper)), v = log2(fabs(value));
+    return value > 0 ? (v - lower) / (upper - lower) : 1 - (v - upper) / (lower - upper);
+}
+
 /* The number of observations below a value within the bucket; `rank` is the number below the
  * bucket. */
 static double
@@ -87,9 +95,7 @@ rank_within(const struct fhist *h, const struct fhist_bucket *b, bool is_zero, d
         if (b->lower == -INFINITY) return b->count;
         return rank + b->count * (value - b->lower) / (b->upper - b->lower);
     }
-    double lower = log2(fabs(b->lower)), upper = log2(fabs(b->upper)), v = log2(fabs(value));
-    double share = value > 0 ? (v - lower) / (upper - lower) : 1 - (v - upper) / (lower - upper);
-    return rank + b->count * share;
+    return rank + b->count * share_below(b, value);
 }
 
 struct rank_limit {
@@ -187,18 +193,12 @@ middle_of(const struct fhist *h, double lower, double upper, bool positive)
     return positive ? middle : -middle;
 }
 
-static double
-zero_if_infinite(double x)
-{
-    return isinf(x) ? 0 : x;
-}
-
 static struct rest
 rest_of_infinite(const struct fhist_bucket *b, double value, bool above)
 {
     bool bounded = b->upper != INFINITY;
     if (b->lower != -INFINITY) { /* up to +Inf */
-        if (!above || value < b->lower) return (struct rest){0, zero_if_infinite(b->lower)};
+        if (!above || value < b->lower) return (struct rest){0, isinf(b->lower) ? 0 : b->lower};
         return (struct rest){b->count, value};
     }
     if (!above) {
@@ -214,18 +214,16 @@ rest_of_infinite(const struct fhist_bucket *b, double value, bool above)
             return (struct rest){b->count * (1 - value / b->upper), (value + b->upper) / 2};
         }
     }
-    return (struct rest){0, zero_if_infinite(b->upper)};
+    return (struct rest){0, isinf(b->upper) ? 0 : b->upper};
 }
 
 static double
-count_below(const struct fhist *h, const struct fhist_bucket *b, double value, bool positive)
+count_below(const struct fhist *h, const struct fhist_bucket *b, double value)
 {
     if (value <= b->lower) return 0;
     if (value >= b->upper) return b->count;
     if (fhist_is_custom(h)) return b->count * ((value - b->lower) / (b->upper - b->lower));
-    double lower = log2(fabs(b->lower)), upper = log2(fabs(b->upper)), v = log2(fabs(value));
-    double share = positive ? (v - lower) / (upper - lower) : 1 - (v - upper) / (lower - upper);
-    return b->count * share;
+    return b->count * share_below(b, value);
 }
 
 static struct rest
@@ -237,7 +235,7 @@ rest_of_bucket(const struct fhist *h, const struct fhist_bucket *b, double value
     if (whole) return (struct rest){b->count, middle_of(h, b->lower, b->upper, positive)};
     if (!part) return (struct rest){0, 0};
     if (b->lower == -INFINITY || b->upper == INFINITY) return rest_of_infinite(b, value, above);
-    double below = count_below(h, b, value, positive);
+    double below = count_below(h, b, value);
     if (above) return (struct rest){b->count - below, middle_of(h, value, b->upper, positive)};
     return (struct rest){below, middle_of(h, b->lower, value, positive)};
 }

@@ -1,5 +1,5 @@
 /*
- * fhist.c - see fhist.h: making, copying, storing and printing histograms.
+ * fhist.c - making, copying, storing and printing histograms.
  *
  * A histogram that is read only lies in one piece of memory: the struct, bounds, counts, indexes.
  * One that changes (fhist_begin()) has arrays in an arena, with room for more buckets.
@@ -244,13 +244,6 @@ fhist_copy(void *memory, const struct fhist *from)
     h->bounds = bounds;
     h->zero_lost = h->count_lost = h->sum_lost = 0;
     return h;
-}
-
-struct fhist *
-fhist_keep(struct arena *arena, const struct fhist *h)
-{
-    void *memory = arena_alloc(arena, fhist_bytes(h));
-    return memory == NULL ? NULL : fhist_copy(memory, h);
 }
 
 /* --- buckets ---------------------------------------------------------------------------------- */

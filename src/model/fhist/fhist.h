@@ -54,7 +54,12 @@ size_t fhist_bytes(const struct fhist *h);
 /* fhist_of() for another fhist, without the parts that rounding has lost. */
 struct fhist *fhist_copy(void *memory, const struct fhist *h);
 /* Copies to an arena. NULL without memory. */
-struct fhist *fhist_keep(struct arena *arena, const struct fhist *h);
+static inline struct fhist *
+fhist_keep(struct arena *arena, const struct fhist *h)
+{
+    void *memory = arena_alloc(arena, fhist_bytes(h));
+    return memory == NULL ? NULL : fhist_copy(memory, h);
+}
 
 /* Returns the histogram in its stored form, with float counts, in the arena. ERR_NOMEM. */
 MUST_CHECK enum err fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret);

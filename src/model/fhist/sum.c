@@ -618,19 +618,15 @@ fhist_was_reset(const struct fhist *h, const struct fhist *before)
     return false;
 }
 
-/* A chunk of Prometheus has histograms of one layout; nothing is known of resets before its
- * first. */
-static bool
-may_share_chunk(const struct fhist *h, const struct fhist *before)
-{
-    return before->hint != RESET_GAUGE && h->schema == before->schema &&
-           h->zero_threshold == before->zero_threshold && fhist_same_bounds(h, before);
-}
-
 void
 fhist_hint(struct fhist *h, const struct fhist *before)
 {
-    if (h->hint != RESET_UNKNOWN || before == NULL || !may_share_chunk(h, before)) return;
+    /* A chunk of Prometheus has histograms of one layout; nothing is known of resets before its
+     * first. */
+    if (h->hint != RESET_UNKNOWN || before == NULL ||
+        !(before->hint != RESET_GAUGE && h->schema == before->schema &&
+          h->zero_threshold == before->zero_threshold && fhist_same_bounds(h, before)))
+        return;
     if (!fhist_was_reset(h, before)) h->hint = RESET_NO;
 }
 

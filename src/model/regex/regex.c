@@ -60,18 +60,6 @@ copies_at(struct bytes text, size_t at)
     return at == text.size ? 0 : most;
 }
 
-/* A letter after a backslash is not a literal, punctuation is one. */
-static void
-look_at_escape(struct regex_shape *s, uint8_t c)
-{
-    if (c == 'p' || c == 'P')
-        s->unicode++;
-    else if (is_letter(c))
-        s->operators++;
-    else
-        s->letters++;
-}
-
 static struct regex_shape
 shape_of(struct bytes text)
 {
@@ -82,7 +70,9 @@ shape_of(struct bytes text)
         uint8_t c = text.at[i], next = i + 1 < text.size ? text.at[i + 1] : 0;
         uint64_t copies = 0;
         if (c == '\\') {
-            look_at_escape(&s, next);
+            /* A letter after a backslash is not a literal, punctuation is one. */
+            bool is_unicode = next == 'p' || next == 'P';
+            *(is_unicode ? &s.unicode : is_letter(next) ? &s.operators : &s.letters) += 1;
             i++;
             continue;
         }
@@ -115,13 +105,6 @@ parse_bytes(const struct regex_shape *s)
     return 4096 + 32 * s->letters + 320 * s->operators + 128 * 1024 * s->unicode + 160 * s->copies;
 }
 
-/* Memory of the tree after parsing. */
-static uint64_t
-tree_bytes(const struct regex_shape *s)
-{
-    return 2048 + 16 * s->letters + 96 * s->operators + 6 * 1024 * s->unicode;
-}
-
 /* Memory while it is compiled. `instructions` is 0 while it is not known. */
 static uint64_t
 compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_bytes)
@@ -139,7 +122,8 @@ kept_bytes(const struct regex *r, const struct regex_shape *s, enum re2_captures
            int64_t re2_bytes)
 {
     uint64_t instructions = re2_program_instructions(r->program);
-    uint64_t bytes = tree_bytes(s) + instructions * INSTRUCTION_BYTES + (uint64_t)re2_bytes / 3;
+    uint64_t tree = 2048 + 16 * s->letters + 96 * s->operators + 6 * 1024 * s->unicode;
+    uint64_t bytes = tree + instructions * INSTRUCTION_BYTES + (uint64_t)re2_bytes / 3;
     bool has_states = instructions * MATCH_BYTES_OF_INSTRUCTION <= (uint64_t)re2_bytes;
     if (!has_states || captures != RE2_NO_CAPTURES)
         bytes += instructions * MATCH_BYTES_OF_INSTRUCTION;

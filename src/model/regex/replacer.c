@@ -91,6 +91,19 @@ expansion_fill(const struct expansion *t, const struct re2_capture *captures,
     return bytes_of(at, size);
 }
 
+static void
+put_replacement(const struct expansion *e, const struct re2_capture *captures, uint32_t count,
+                struct buf *to)
+{
+    for (uint32_t i = 0; i < e->count; i++) {
+        const struct expansion_piece *p = &e->pieces[i];
+        if (!p->is_group)
+            buf_put_bytes(to, p->text);
+        else if (p->group < count && captures[p->group].size > 0)
+            buf_put(to, captures[p->group].at, captures[p->group].size);
+    }
+}
+
 struct replacer {
     struct budget *budget;
     struct arena arena;
@@ -150,13 +163,7 @@ replacer_apply(const struct replacer *r, struct bytes text, struct buf *to)
                        ? literals_capture(&r->set, text, captures)
                        : re2_program_capture(r->regex.program, text.at, text.size, captures);
     if (!matches) return false;
-    for (uint32_t i = 0; i < r->replacement.count; i++) {
-        const struct expansion_piece *p = &r->replacement.pieces[i];
-        if (!p->is_group)
-            buf_put_bytes(to, p->text);
-        else if (p->group <= r->groups && captures[p->group].size > 0)
-            buf_put(to, captures[p->group].at, captures[p->group].size);
-    }
+    put_replacement(&r->replacement, captures, r->groups + 1, to);
     return buf_error(to) == OK;
 }
 
@@ -227,28 +234,6 @@ searcher_finds(const struct searcher *s, struct bytes text)
     return re2_program_find(s->regex.program, text.at, text.size, 0, captures);
 }
 
-static void
-put_replacement(const struct expansion *e, const struct re2_capture *captures, uint32_t count,
-                struct buf *to)
-{
-    for (uint32_t i = 0; i < e->count; i++) {
-        const struct expansion_piece *p = &e->pieces[i];
-        if (!p->is_group)
-            buf_put_bytes(to, p->text);
-        else if (p->group < count && captures[p->group].size > 0)
-            buf_put(to, captures[p->group].at, captures[p->group].size);
-    }
-}
-
-static bool
-may_search(const struct searcher *s, size_t size_bytes, uint64_t *work_left)
-{
-    uint64_t work = searcher_work(s, size_bytes);
-    bool may = work <= *work_left;
-    *work_left = may ? *work_left - work : 0;
-    return may;
-}
-
 /* An empty match right after another does not count; after an empty one the next character is
  * skipped. */
 static enum err
@@ -259,7 +244,10 @@ replace_all(const struct searcher *s, struct bytes text, const struct expansion 
     uint32_t groups = re2_program_groups(s->regex.program) + 1;
     size_t copied = 0, from = 0;
     while (from <= text.size && buf_error(to) == OK) {
-        if (!may_search(s, text.size - from, work_left)) return ERR_LIMIT;
+        uint64_t work = searcher_work(s, text.size - from);
+        bool may = work <= *work_left;
+        *work_left = may ? *work_left - work : 0;
+        if (!may) return ERR_LIMIT;
         if (!re2_program_find(s->regex.program, text.at, text.size, from, captures)) break;
         size_t begin = text.size == 0 ? 0 : (size_t)(captures[0].at - text.at);
         size_t end = begin + captures[0].size;

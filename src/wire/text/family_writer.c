@@ -318,21 +318,6 @@ next_classic(struct classic_buckets *c, double *ret_le, double *ret_count)
 }
 
 static void
-put_classic_lines(struct family_writer *w, struct bytes labels, int64_t t_ms,
-                  const struct histogram *h)
-{
-    struct classic_buckets c = {.h = h};
-    double le, count, all = number_of(h, h->count);
-    const double infinity = bits_double(0x7ff0000000000000u);
-    while (next_classic(&c, &le, &count)) {
-        family_put_line(w, labels, "_bucket", &le, count, t_ms);
-    }
-    family_put_line(w, labels, "_bucket", &infinity, all, t_ms);
-    family_put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
-    family_put_line(w, labels, "_count", NULL, all, t_ms);
-}
-
-static void
 family_put_histogram(struct buf *to, const struct histogram *h)
 {
     struct classic_buckets c = {.h = h};
@@ -362,7 +347,15 @@ family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_
     begin_sample(w, labels,
                  h->reset_hint == RESET_GAUGE ? FAMILY_GAUGE_HISTOGRAM : FAMILY_HISTOGRAM);
     if (text) {
-        put_classic_lines(w, labels, t_ms, h);
+        struct classic_buckets c = {.h = h};
+        double le, count, all = number_of(h, h->count);
+        const double infinity = bits_double(0x7ff0000000000000u);
+        while (next_classic(&c, &le, &count)) {
+            family_put_line(w, labels, "_bucket", &le, count, t_ms);
+        }
+        family_put_line(w, labels, "_bucket", &infinity, all, t_ms);
+        family_put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
+        family_put_line(w, labels, "_count", NULL, all, t_ms);
         return;
     }
     family_put_labels(w, labels);

@@ -116,18 +116,6 @@ is_before(const struct yaml_error *a, const struct yaml_error *b)
     return a->line < b->line || (a->line == b->line && a->column < b->column);
 }
 
-/* Several passes find the same errors. */
-static bool
-was_seen(struct yaml_errors *errors, const struct why *why)
-{
-    uint64_t hash = hash_bytes(bytes_of(why->text, strlen(why->text)), 0);
-    for (uint32_t i = 0; i < errors->count && i < YAML_ERRORS_SEEN_MAX; i++) {
-        if (errors->seen[i] == hash) return true;
-    }
-    if (errors->count < YAML_ERRORS_SEEN_MAX) errors->seen[errors->count] = hash;
-    return false;
-}
-
 static void
 add_error(struct yaml_errors *errors, const char *file_name, const struct why *why)
 {
@@ -138,7 +126,12 @@ add_error(struct yaml_errors *errors, const char *file_name, const struct why *w
         (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
     }
     uint32_t at = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
-    if (was_seen(errors, why)) return;
+    /* Several passes find the same errors. */
+    uint64_t hash = hash_bytes(bytes_of(why->text, strlen(why->text)), 0);
+    for (uint32_t i = 0; i < errors->count && i < YAML_ERRORS_SEEN_MAX; i++) {
+        if (errors->seen[i] == hash) return;
+    }
+    if (errors->count < YAML_ERRORS_SEEN_MAX) errors->seen[errors->count] = hash;
     errors->count++;
     if (at == YAML_ERRORS_MAX && !is_before(&error, &errors->items[--at])) return;
     for (; at > 0 && is_before(&error, &errors->items[at - 1]); at--) {
