@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "base/hash/hash.h"
-#include "tsdb/codec/histogram.h"
+#include "tsdb/codec/codec.h"
 #include "wire/chunk/chunk.h"
 
 enum { SLOTS = 4096, SYMBOLS_MAX = 1 << 16 };

@@ -121,7 +121,7 @@ struct tsdb_opening {
     char first_damage[256];
     char first_unnamed[256];
     bool unlocked; /* read_only: the file system has no locks */
-    bool watched;  /* watched for servers on other machines: see store/dir_lock.c */
+    bool watched;  /* watched for servers on other machines: see store/identity.c */
     enum tsdb_identity identity;
     char identity_reason[TSDB_REASON_BYTES]; /* for CHANGED and UNKEPT */
 };

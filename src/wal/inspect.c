@@ -1,14 +1,13 @@
 /*
  * inspect.c - describes one segment, or lists all, for people.
  *
- * Walks as recovery does (walk.h), but one file at a time, and continues where recovery would
+ * Walks as recovery does, but one file at a time, and continues where recovery would
  * refuse: if other files of the log are missing, or this one does not belong to the log any more.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "wal/wal_private.h"
-#include "wal/walk.h"
 
 /* --- headers ---------------------------------------------------------------------------------- */
 

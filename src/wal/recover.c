@@ -1,7 +1,7 @@
 /*
  * recover.c - reads the log from front to back: recovery, and verification.
  *
- * Both walk each segment with segment_walk() (walk.h), give its records, and note losses. Damage
+ * Both walk each segment with segment_walk(), give its records, and note losses. Damage
  * is skipped and counted; a torn tail is the end of the log.
  *
  * Invariant: totals never go back, except to those of a header or commit that is read after damage.
@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "wal/wal_private.h"
-#include "wal/walk.h"
 
 enum { REWRITE_PIECE_BYTES = 1024 * 1024 };
 

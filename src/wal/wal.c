@@ -652,7 +652,7 @@ wal_reopen(struct wal *wal, struct why *why)
      * proves nothing about them unless they are written again. The file stays open until that
      * succeeds, or until there is a new segment: if the device takes that, but still not these
      * commits, the log goes on without them, and the caller has to write them elsewhere
-     * (listing.c).
+     * (files.c).
      */
     if (from < wal->file_base_pos) from = wal->file_base_pos;
     enum err rewritten = OK;

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#include "tsdb/codec/int.h"
+#include "tsdb/codec/codec_private.h"
 
 enum err
 codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch)

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "wire/shape.h"
 
 enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
 
@@ -20,7 +21,7 @@ enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
 enum codec {
     CODEC_FLOAT_V1 = 1,           /* decimals, patched bit packing */
     CODEC_TIMES_V1 = 2,           /* an integer stream */
-    CODEC_HISTOGRAM_V1 = 3,       /* integer histograms, in rows: see histogram.h */
+    CODEC_HISTOGRAM_V1 = 3,       /* integer histograms, in rows */
     CODEC_HISTOGRAM_FLOAT_V1 = 4, /* float histograms, in rows */
 };
 
@@ -120,5 +121,43 @@ bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k
 bool codec_scale(double v, unsigned e, int64_t *ret_k);
 /* Returns the bits of (double)k / 10^e, e in 0..15. */
 uint64_t codec_decimal_bits(unsigned e, int64_t k);
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+/*
+ * A block of native histograms is 1..CODEC_SAMPLES_MAX histograms of one layout
+ * (histogram_same_layout() in wire/shape.h), which is written once; the rest is columns over time:
+ * hints, sums, counts, and one column for each bucket. Histograms are decoded as they were encoded,
+ * empty spans and staleness markers included.
+ */
+
+/* Limit of buckets of both signs in all histograms of a block: 8 MiB when decoded. Eight of the
+ * largest histograms that are accepted fit. */
+enum { CODEC_HISTOGRAM_CELLS_MAX = 1 << 20 };
+
+/* True if a block may hold `count` histograms with the layout of `h`. */
+bool codec_histogram_fits(const struct histogram *h, uint32_t count);
+
+/*
+ * Appends the block of h[0..count), which have one layout, passed histogram_check(), and fit.
+ * Without memory, buf_error(out) is set and `out` has the bytes it had before.
+ */
+void codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
+                            uint32_t count, struct buf *out);
+
+/*
+ * Decodes ret_histograms[0..count); their arrays are in `arena`, spans and bounds shared by all. On
+ * an error ret_histograms[] is unspecified. The memory taken is that of the columns, of which there
+ * are fewer than encoded bytes.
+ *
+ * ERR_CORRUPT  not an encoding of exactly `count` histograms.
+ * ERR_LIMIT    the arena is full.
+ */
+MUST_CHECK enum err codec_histogram_decode(struct bytes encoded, uint32_t count,
+                                           struct arena *arena, struct histogram *ret_histograms);
+
+/* Decodes columns; all arrays are in `arena`. */
+MUST_CHECK enum err codec_histogram_columns(struct bytes encoded, uint32_t count,
+                                            struct arena *arena, struct hist_columns *ret_columns);
 
 #endif

@@ -1,5 +1,5 @@
 /* coded_test.c - coded streams of integers come back, and damaged ones are refused. */
-#include "tsdb/codec/coded.h"
+#include "tsdb/codec/codec_private.h"
 
 #include "lib/test.h"
 

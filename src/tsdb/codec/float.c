@@ -17,7 +17,7 @@
  * low bits: no conversion instruction, and two lanes at a time. That holds for |k| < 2^51, more
  * than a decimal of 15 digits needs; integers beyond are converted one by one.
  */
-#include "tsdb/codec/int.h"
+#include "tsdb/codec/codec_private.h"
 
 #include <assert.h>
 

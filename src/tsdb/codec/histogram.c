@@ -1,5 +1,5 @@
 /*
- * histogram.c - see histogram.h. The bytes are docs/format/codec.md.
+ * histogram.c - blocks of histograms. Format: docs/format/codec.md.
  *
  * A bucket over time is a counter like any other, so integer histograms are written as columns of
  * absolute counts (differences between neighbouring buckets, the form on the wire, would change
@@ -7,12 +7,12 @@
  * column is the difference to that sum: two bytes. Everything is mod 2^64: exact even for counts
  * that make no sense.
  */
-#include "tsdb/codec/histogram.h"
+#include "tsdb/codec/codec.h"
 
 #include <assert.h>
 
 #include "model/histogram.h"
-#include "tsdb/codec/int.h"
+#include "tsdb/codec/codec_private.h"
 
 enum {
     FLAG_FLOAT = 1,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "tsdb/codec/histogram.h"
+#include "tsdb/codec/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /*
- * histogram_rollups.c - see histogram_rollups.h. The bytes are docs/format/codec.md.
+ * histogram_rollups.c - see rollups.h. The bytes are docs/format/codec.md.
  *
  * Counts are columns of differences to guesses, as in rollups.c. First histograms and
  * sums nearly always have the layout of the rows: they are blocks of histograms in turn, and those
@@ -7,13 +7,13 @@
  * of a sum. Differences wrap around, which such a block permits. The rest (another layout, a sum
  * that is no integer any more, the rare corrections) are single histograms, as in the log.
  */
-#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/rollups.h"
 
 #include <assert.h>
 
 #include "model/histogram.h"
-#include "tsdb/codec/histogram.h"
-#include "tsdb/codec/rollups_private.h"
+#include "tsdb/codec/codec.h"
+#include "tsdb/codec/codec_private.h"
 
 enum histogram_column {
     HISTOGRAM_COUNT,

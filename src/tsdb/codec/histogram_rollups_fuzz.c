@@ -8,8 +8,8 @@
 #include "lib/random.h"
 #include "model/histogram.h"
 #include "model/rollup.h"
-#include "tsdb/codec/histogram.h"
-#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/codec.h"
+#include "tsdb/codec/rollups.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* histogram_rollups_test.c - blocks of rollups of histograms come back from their bytes, and
  * damaged bytes are refused. */
-#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/rollups.h"
 
 #include "lib/test.h"
 
@@ -10,7 +10,7 @@
 #include "lib/random.h"
 #include "model/histogram.h"
 #include "model/rollup.h"
-#include "tsdb/codec/histogram.h"
+#include "tsdb/codec/codec.h"
 
 enum { WINDOWS = 128, RESOLUTION_MS = 300000, STEP_MS = 15000 };
 

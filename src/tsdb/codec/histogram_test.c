@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "tsdb/codec/histogram.h"
+#include "tsdb/codec/codec.h"
 
 static struct rng rng;
 

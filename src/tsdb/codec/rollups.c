@@ -14,7 +14,7 @@
  * no decimal has a second number, the distance of its bits to those of k / 10^e. Sums and
  * corrections are themselves rounded: they take the nearest decimal without a second number.
  *
- * Distances are frames of one width (int.h) or coded streams (coded.h), whichever is shorter. They
+ * Distances are frames of one width or coded streams (codec_private.h), whichever is shorter. They
  * are too random for more: on the fleet of bench, codes that knew the range of the window, or the
  * distance of the other extreme, would save 1.5 % of a column.
  *
@@ -23,9 +23,7 @@
  */
 #include "tsdb/codec/rollups.h"
 
-#include "tsdb/codec/coded.h"
-#include "tsdb/codec/int.h"
-#include "tsdb/codec/rollups_private.h"
+#include "tsdb/codec/codec_private.h"
 
 #include <assert.h>
 #include <math.h>

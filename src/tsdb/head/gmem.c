@@ -1,13 +1,13 @@
 /*
- * gmem.c - see gmem.h. Blocks are a list, freed pieces a list for each class of sizes; the link to
- * the next freed piece is in its first bytes.
+ * gmem.c - the memory of a generation. Blocks are a list, freed pieces a list for each class of
+ * sizes; the link to the next freed piece is in its first bytes.
  *
  * Invariants:
  *  1. [at, end) is the free rest of one block of the list, or both are NULL.
  *  2. total_bytes is the sum of the sizes of all blocks and the spare.
  *  3. Each piece is aligned to GMEM_STEP, and its size is that of its class or above CLASSED_MAX.
  */
-#include "tsdb/head/gmem.h"
+#include "tsdb/head/registry.h"
 
 #include <assert.h>
 

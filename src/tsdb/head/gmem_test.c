@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "tsdb/head/gmem.h"
+#include "tsdb/head/registry.h"
 
 enum { PIECES = 600 };
 

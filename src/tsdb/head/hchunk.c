@@ -1,5 +1,5 @@
 /*
- * hchunk.c - writes chunks of the head: see hchunk.h for the tokens.
+ * hchunk.c - writes chunks of the head: see gen.h for the tokens.
  *
  * A sample is compressed on arrival, with what its chunk remembers of the sample before; nothing is
  * read back for that. A token is built apart and copied whole, so a refused allocation changes
@@ -13,8 +13,8 @@
  *  4. A chunk of histograms has `extra` with last_histogram, which has the layout of all of them.
  * A sealed chunk is a copy of an open one, and stays as it is but for hchunk_cut_sealed().
  */
-#include "tsdb/head/hchunk.h"
 #include "tsdb/codec/codec.h"
+#include "tsdb/head/gen.h"
 
 #include <assert.h>
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "tsdb/head/hchunk.h"
+#include "tsdb/head/gen.h"
 
 enum { MAX = HCHUNK_SAMPLES_MAX };
 

@@ -49,22 +49,13 @@ struct rules_in_force {
     int64_t kept_ms;          /* the longest of `now` and `former`; 0: all is kept */
 };
 
-void rules_in_force_fini(struct rules_in_force *rules);
-/* Replaces what is configured; takes a reference. False if both hide the same: then kept_ms, which
- * may differ without rules, is in force at once. */
-bool rules_in_force_change(struct rules_in_force *rules, const struct rules_configured *next,
-                           int64_t now_ms, int64_t now_ns);
 /* Sets what is configured, with nothing former. */
 void rules_in_force_begin(struct rules_in_force *rules, const struct rules_configured *first);
 /* Adds a former configuration that is older than the others; takes a reference. The owner calls
  * rules_in_force_combine() afterwards. */
 void rules_in_force_add_former(struct rules_in_force *rules, const struct rules_former *former);
-/* Forgets former configurations from this one on, which are the oldest. */
-void rules_in_force_forget(struct rules_in_force *rules, uint32_t from);
 /* Computes `all` and `kept_ms`. Without memory nothing is hidden until the next change. */
 void rules_in_force_combine(struct rules_in_force *rules);
-/* True if both hide the same. */
-bool rules_configured_equal(const struct rules_configured *a, const struct rules_configured *b);
 
 /*
  * Remembers from which times on samples changed, for caches of

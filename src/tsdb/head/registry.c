@@ -18,9 +18,184 @@
  */
 #include "tsdb/head/registry.h"
 
+#include "base/hash/hash.h"
+
 #include <assert.h>
 
-#include "base/hash/hash.h"
+/*
+ * Invariants: a page, once made, neither moves nor goes; all items of an array filled by
+ * paged_push() that are below `count` are in pages that are made.
+ */
+
+enum { PAGES_MAX = 8192, PAGE_ALIGN = 64 };
+
+_Static_assert(PAGED_FIRST << (PAGED_FULL_FROM - 1) == PAGED_FULL, "pages double up to here");
+
+enum err
+paged_init(struct paged *p, uint32_t item_bytes)
+{
+    p->item_bytes = item_bytes;
+    /* Mostly untouched, so it takes address space rather than memory: not charged to a budget. */
+    p->pages = mem_new(NULL, PAGES_MAX * sizeof *p->pages);
+    return p->pages == NULL ? ERR_NOMEM : OK;
+}
+
+void
+paged_fini(struct paged *p)
+{
+    mem_free(NULL, p->pages, PAGES_MAX * sizeof *p->pages);
+}
+
+static uint32_t
+page_items(uint32_t first)
+{
+    if (first >= PAGED_FULL) return PAGED_FULL;
+    return first == 0 ? PAGED_FIRST : first;
+}
+
+static uint8_t *
+page_new(const struct paged *p, struct gmem *gmem, uint32_t items)
+{
+    uint8_t *memory = gmem_alloc(gmem, (size_t)items * p->item_bytes + PAGE_ALIGN);
+    if (memory == NULL) return NULL;
+    return memory + (PAGE_ALIGN - (uintptr_t)memory % PAGE_ALIGN) % PAGE_ALIGN;
+}
+
+void *
+paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id)
+{
+    uint32_t first, page = paged_page_of(p->count, &first);
+    if (page >= PAGES_MAX) return NULL;
+    assert(page == 0 || p->pages[page - 1] != NULL); /* items below `count` are in pages made */
+    if (p->pages[page] == NULL) p->pages[page] = page_new(p, gmem, page_items(first));
+    if (p->pages[page] == NULL) return NULL;
+    *ret_id = p->count++;
+    void *item = paged_at(p, *ret_id);
+    memset(item, 0, p->item_bytes);
+    return item;
+}
+
+enum err
+paged_touch(struct paged *p, struct gmem *gmem, uint32_t id, void (*begin)(void *item))
+{
+    uint32_t first, page = paged_page_of(id, &first);
+    if (page >= PAGES_MAX) return ERR_NOMEM;
+    if (p->pages[page] != NULL) return OK;
+    uint32_t items = page_items(first);
+    assert(id - first < items);
+    uint8_t *memory = page_new(p, gmem, items);
+    if (memory == NULL) return ERR_NOMEM;
+    memset(memory, 0, (size_t)items * p->item_bytes);
+    for (uint32_t i = 0; i < items; i++) {
+        begin(memory + (size_t)i * p->item_bytes);
+    }
+    p->pages[page] = memory;
+    if (p->count < first + items) p->count = first + items;
+    return OK;
+}
+
+/*
+ * Blocks of varints: each the difference to the id before, so none begins with a zero
+ * byte. Blocks begin zeroed: a zero where a varint should begin, or the block's end, leads to the
+ * next block.
+ *
+ * Invariants:
+ *  1. Ids ascend.
+ *  2. A list of at most one id has no block, or only a reserved one; any other has `last`, of which
+ *     used_bytes are written.
+ *  3. A difference lies in one block: a block takes it only if DIFFERENCE_BYTES_MAX are free.
+ */
+
+enum { PIECE_FIRST = 32, PIECE_MAX = 2048, DIFFERENCE_BYTES_MAX = 5 };
+
+struct id_block {
+    struct id_block *next;
+    uint32_t size_bytes; /* size of `bytes` */
+    uint8_t bytes[];
+};
+
+static size_t
+next_piece_bytes(const struct id_block *last)
+{
+    if (last == NULL) return PIECE_FIRST;
+    size_t piece = 2 * (offsetof(struct id_block, bytes) + last->size_bytes);
+    return piece < PIECE_MAX ? piece : PIECE_MAX;
+}
+
+enum err
+id_list_reserve(struct id_list *list, struct gmem *gmem)
+{
+    if (list->count == 0) return OK;
+    if (list->last != NULL && list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX) {
+        return OK;
+    }
+    size_t piece = next_piece_bytes(list->last);
+    struct id_block *block = gmem_alloc(gmem, piece);
+    if (block == NULL) return ERR_NOMEM;
+    memset(block, 0, piece);
+    block->size_bytes = (uint32_t)(piece - offsetof(struct id_block, bytes));
+    if (list->last == NULL) {
+        list->first = block;
+    } else {
+        list->last->next = block;
+    }
+    list->last = block;
+    list->used_bytes = 0;
+    return OK;
+}
+
+void
+id_list_push(struct id_list *list, uint32_t id)
+{
+    if (list->count++ == 0) {
+        list->first_id = list->last_id = id;
+        return;
+    }
+    assert(id > list->last_id);                                                /* invariant 1 */
+    assert(list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX); /* invariant 3 */
+    uint8_t *at = list->last->bytes + list->used_bytes;
+    list->used_bytes += (uint32_t)varint_put(at, id - list->last_id);
+    assert(list->used_bytes <= list->last->size_bytes); /* invariant 2 */
+    list->last_id = id;
+}
+
+struct id_walk
+id_list_walk(const struct id_list *list)
+{
+    const struct id_block *first = list->first;
+    return (struct id_walk){first, first == NULL ? NULL : first->bytes, list->count,
+                            list->first_id};
+}
+
+static uint32_t
+read_difference(struct id_walk *w)
+{
+    while (w->at == w->block->bytes + w->block->size_bytes || *w->at == 0) {
+        w->block = w->block->next;
+        assert(w->block != NULL); /* w->left says that another id follows */
+        w->at = w->block->bytes;
+    }
+    uint32_t v = 0;
+    unsigned shift = 0;
+    uint8_t b;
+    do {
+        b = *w->at++;
+        v |= (uint32_t)(b & 0x7f) << shift;
+        shift += 7;
+    } while (b >= 0x80);
+    return v;
+}
+
+uint32_t
+id_walk_read(struct id_walk *w, uint32_t *ret_ids, uint32_t max)
+{
+    uint32_t count = w->left < max ? w->left : max;
+    for (uint32_t i = 0; i < count; i++) {
+        ret_ids[i] = w->next_id;
+        if (--w->left > 0) w->next_id += read_difference(w);
+    }
+    return count;
+}
 
 /* Rows of pair ids never move and are never given back: they lie close together. */
 enum { ROWS_BYTES_FIRST = 1024, ROWS_BYTES = 64 * 1024 };

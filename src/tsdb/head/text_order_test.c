@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tsdb/head/text_order.h"
+#include "tsdb/head/series_order.h"
 
 enum { TEXTS_MAX = 20000, TEXT_BYTES_MAX = 64 };
 

@@ -14,7 +14,7 @@
 #include "base/text/texts.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
-#include "tsdb/merge/choose_parts.h"
+#include "tsdb/merge/parts.h"
 #include "tsdb/part/walk.h"
 #include "tsdb/store/store.h"
 

@@ -1,5 +1,5 @@
 /*
- * choose_parts.c - see choose_parts.h.
+ * choose_parts.c - decides which parts are merged next: see parts.h.
  *
  * Write amplification: a sample is written by the flush, by one merge for each factor of sixteen
  * between a flush and a partition, once when its day is over, and once when its month is.
@@ -11,7 +11,7 @@
  *    inputs.
  * 3. partition_of() divides time: each time is in exactly one partition.
  */
-#include "tsdb/merge/choose_parts.h"
+#include "tsdb/merge/parts.h"
 
 #include <assert.h>
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash/hash.h"
-#include "tsdb/merge/choose_parts.h"
+#include "tsdb/merge/parts.h"
 
 #define HOUR_MS  INT64_C(3600000)
 #define DAY_MS   (24 * HOUR_MS)

@@ -20,7 +20,6 @@
  */
 #include "model/rollup.h"
 #include "tsdb/codec/codec.h"
-#include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/merge/parts_private.h"
 

@@ -26,7 +26,7 @@
 
 #include "base/array.h"
 #include "tsdb/merge/parts_private.h"
-#include "tsdb/part/times.h"
+#include "tsdb/part/part.h"
 
 #include <assert.h>
 #include <roaring/roaring.h>

@@ -6,7 +6,7 @@
 #define TSDB_MERGE_PARTS_PRIVATE_H
 
 #include "tsdb/merge/parts.h"
-#include "tsdb/part/times.h"
+#include "tsdb/part/part.h"
 #include "tsdb/part/walk.h"
 
 /* The work of a step on labels, rows and exemplars, in samples. */

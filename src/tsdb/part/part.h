@@ -439,4 +439,17 @@ MUST_CHECK enum err part_verify(struct part *part,
                                                 const struct why *why),
                                 void *context, struct why *why);
 
+/* A cache of decoded time columns, which series that were scraped together share: without it the
+ * same few columns would be decoded for each series. It has `samples` samples, 8 bytes each. Parts
+ * that are read through it stay open until it is freed. One thread at a time. */
+struct times_cache;
+MUST_CHECK enum err times_cache_new(struct budget *budget, uint32_t samples,
+                                    struct times_cache **ret_cache);
+void times_cache_free(struct times_cache *cache);
+
+/* block_read_times() through the cache. */
+MUST_CHECK enum err times_cache_read(struct times_cache *cache, struct part *part,
+                                     const struct block_ref *block, int64_t *ret_times,
+                                     struct why *why);
+
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "sys/sim.h"
-#include "tsdb/part/times.h"
+#include "tsdb/part/part.h"
 
 enum { SERIES = 600, TARGETS = 150, NUMBER = 3 };
 

@@ -105,7 +105,7 @@ struct page_visitor {
 MUST_CHECK enum err pages_walk(struct page_source *source, const struct page_visitor *visitor,
                                struct why *why);
 
-/* --- rows.c ---------------------------------------------------------------------------------- */
+/* --- rows.c ----------------------------------------------------------------------------------- */
 
 /* Walks the list of blocks of histograms that have, or may have, staleness markers. */
 struct stale_walk {
@@ -151,8 +151,6 @@ MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struc
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
-/* --- label_store.c ---------------------------------------------------------------------------- */
-
 /* A label that was noted, and its field of canonical labels once it is read. */
 struct label_entry {
     uint32_t pair;
@@ -193,7 +191,7 @@ MUST_CHECK enum err label_store_read(struct label_store *store, struct why *why)
 MUST_CHECK enum err label_store_put(const struct label_store *store, const uint32_t *entries,
                                     uint32_t count, struct buf *to, struct why *why);
 
-/* --- postings.c ------------------------------------------------------------------------------- */
+/* --- match.c ---------------------------------------------------------------------------------- */
 
 /* Gathers the series of pairs, within a window. */
 struct postings_walk {

@@ -21,12 +21,11 @@
  *  4. No item from next_item on begins before the last time returned, and times returned do not
  *     descend: fill() decodes every item that may hold the next sample first.
  */
+#include "tsdb/read/interleave.h"
 #include "base/array.h"
 #include "base/mem.h"
 #include "tsdb/part/part.h"
-#include "tsdb/part/times.h"
 #include "tsdb/part/walk.h"
-#include "tsdb/read/interleave_private.h"
 #include "wire/remote/remote_read.h"
 
 #include <assert.h>

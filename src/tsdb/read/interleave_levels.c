@@ -25,14 +25,14 @@
  * 2. The rollups among the items are sorted by the start of their first window; those from next on
  *    are not decoded.
  */
-#include "tsdb/read/interleave_private.h"
+#include "tsdb/read/interleave.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "model/select.h"
-#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/rollups.h"
 
 enum { OUT_ROLLUPS = 256 };
 

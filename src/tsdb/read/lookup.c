@@ -12,7 +12,7 @@
  */
 #include "base/array.h"
 #include "base/hash/hash.h"
-#include "tsdb/head/text_order.h"
+#include "tsdb/head/series_order.h"
 #include "tsdb/part/walk.h"
 #include "tsdb/read/select_private.h"
 

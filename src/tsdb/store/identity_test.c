@@ -5,7 +5,7 @@
 
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "tsdb/store/identity.h"
+#include "tsdb/store/store.h"
 
 #define must(call) assert_int_equal((call), OK)
 

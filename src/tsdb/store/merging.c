@@ -23,7 +23,6 @@
  */
 #include "base/hash/hash.h"
 #include "model/series_rules.h"
-#include "tsdb/merge/choose_parts.h"
 #include "tsdb/merge/parts.h"
 #include "tsdb/part/walk.h"
 #include "tsdb/store/store.h"

@@ -8,7 +8,6 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "lib/random.h"
-#include "tsdb/codec/histogram_rollups.h"
 #include "tsdb/codec/rollups.h"
 
 enum { BATCH_MAX = 7 };

@@ -10,8 +10,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "tsdb/codec/histogram.h"
-#include "tsdb/codec/histogram_rollups.h"
+#include "tsdb/codec/codec.h"
 #include "tsdb/codec/rollups.h"
 #include "tsdb/part/write/writer.h"
 

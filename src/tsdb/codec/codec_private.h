@@ -1,11 +1,12 @@
 /*
- * int.h - shared by the files of this folder: the scratch memory, and the integer stream, written
- * to plain memory and read frame by frame. Private to this folder.
+ * codec_private.h - private to this folder: the scratch memory; the streams of integers, written to
+ * plain memory and read piece by piece; times of rollups.
  */
-#ifndef TSDB_CODEC_INT_H
-#define TSDB_CODEC_INT_H
+#ifndef TSDB_CODEC_CODEC_PRIVATE_H
+#define TSDB_CODEC_CODEC_PRIVATE_H
 
 #include "tsdb/codec/codec.h"
+#include "tsdb/codec/rollups.h"
 
 enum {
     CODEC_FRAME = 128, /* values that share a width */
@@ -114,5 +115,74 @@ codec_bit_length(uint64_t u)
 {
     return (unsigned)(63 ^ __builtin_clzll(u | 1)) + (u != 0);
 }
+
+/* --- coded streams ---------------------------------------------------------------------------- */
+
+/*
+ * Each number is a code for its length and second bit, and the bits below. For numbers whose
+ * lengths differ, such a stream is some percent shorter than frames of one width, and takes longer
+ * to read.
+ */
+
+enum { CODED_BITS_MAX = 8 }; /* bits of the longest code */
+
+/* Writes the stream of 1..CODEC_SAMPLES_MAX numbers, if it is shorter than `limit_bytes`; `out` has
+ * that room and CODEC_SLACK more. Returns its size, or 0 if it is not. */
+size_t codec_coded_write(const int64_t *values, uint32_t count, size_t limit_bytes, uint8_t *out);
+
+/* A stream being read. Its codes are views of nothing: it may be copied. */
+struct codec_coded_reader {
+    unsigned sign; /* enum coded_sign */
+    uint64_t at;   /* in bits, from the cursor */
+    struct {
+        uint8_t bits; /* of the code; 0: no code begins so */
+        uint8_t class;
+    } codes[1 << CODED_BITS_MAX];
+};
+
+/* ERR_CORRUPT: not the head of a stream. */
+MUST_CHECK enum err codec_coded_begin(struct codec_coded_reader *reader, struct cursor *cursor);
+/* Reads the next `count` numbers, mod 2^64. ERR_CORRUPT: there are less. */
+MUST_CHECK enum err codec_coded_read(struct codec_coded_reader *reader, const struct cursor *cursor,
+                                     uint32_t count, uint64_t *ret_values);
+/* Moves the cursor past the stream. */
+void codec_coded_end(const struct codec_coded_reader *reader, struct cursor *cursor);
+
+/* --- rollups ---------------------------------------------------------------------------------- */
+
+/* Returns the interval of samples that most windows have, if most have the same. */
+uint64_t rollups_usual_interval_ms(const struct rollup *rollups, uint32_t count);
+
+/* rollup_window_end(), without a division where `end`, the end of any window, is that of the time's
+ * window or of the one before. */
+static inline int64_t
+rollups_next_end(int64_t end, int64_t t_ms, int64_t resolution_ms)
+{
+    uint64_t past = (uint64_t)t_ms - (uint64_t)end, length = (uint64_t)resolution_ms;
+    if (end > INT64_MAX - resolution_ms) return rollup_window_end(t_ms, resolution_ms);
+    if (0 - past < length) return end;
+    return past <= length ? end + resolution_ms : rollup_window_end(t_ms, resolution_ms);
+}
+
+/* Reads the usual interval, and the first times of rollups whose other times are set.
+ * `sampled_count` of them have samples. ERR_CORRUPT: not an encoding of them. */
+MUST_CHECK enum err rollups_read_times(struct bytes encoded, int64_t resolution_ms,
+                                       struct rollup *rollups, uint32_t count,
+                                       uint32_t sampled_count, uint64_t *ret_interval_ms);
+/* Returns the number of regular samples between the first and the last one. */
+uint64_t rollups_guess_count(uint64_t interval_ms, const struct rollup *r);
+
+/* True for a block of a gauge: a counter falls once in a window, or rises three times and more
+ * between falls. Few falls say little. */
+static inline bool
+rollups_fall_often(uint64_t resets, uint64_t changes, uint64_t windows)
+{
+    enum { FEW = 8 };
+    return resets > FEW + windows / 2 + changes / 4;
+}
+
+/* Checks times and count of a window with samples, the last of which is in the one that ends at
+ * `end`. */
+MUST_CHECK enum err rollups_check_times(int64_t end, int64_t resolution_ms, const struct rollup *r);
 
 #endif
