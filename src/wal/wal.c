@@ -161,21 +161,6 @@ begin_first_batch(struct wal *wal, const struct wal_options *o, struct why *why)
     return OK;
 }
 
-static enum err
-check_options(const struct wal_options *o, struct why *why)
-{
-    struct wal *wal = NULL;
-    size_t size = strlen(o->dir);
-    if (size == 0 || size >= sizeof wal->dir) {
-        return why_set(why, ERR_LIMIT, "log path is empty or too long");
-    }
-    if (o->segment_bytes < WAL_SEGMENT_BYTES_MIN || o->segment_bytes > WAL_SEGMENT_BYTES_MAX ||
-        o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "size of log segments or batches is out of range");
-    }
-    return OK;
-}
-
 /*
  * Makes the log's directory, with a durable name. An empty one is removed and made again: the
  * process that made it may have been killed before its name was synced, or when that failed; then
@@ -196,9 +181,16 @@ make_dir(struct wal *wal, struct why *why)
 enum err
 wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
 {
-    enum err e = check_options(o, why);
-    if (e) return e;
-    struct wal *wal = mem_new(o->memory, sizeof *wal);
+    struct wal *wal;
+    const size_t dir_size = strlen(o->dir);
+    if (dir_size == 0 || dir_size >= sizeof wal->dir) {
+        return why_set(why, ERR_LIMIT, "log path is empty or too long");
+    }
+    if (o->segment_bytes < WAL_SEGMENT_BYTES_MIN || o->segment_bytes > WAL_SEGMENT_BYTES_MAX ||
+        o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX) {
+        return why_set(why, ERR_INPUT, "size of log segments or batches is out of range");
+    }
+    wal = mem_new(o->memory, sizeof *wal);
     if (wal == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the write-ahead log");
     wal->env = o->env;
     wal->memory = o->memory;
@@ -219,9 +211,8 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     buf_init(&wal->packed, o->memory, 2 * WAL_RECORD_BYTES_MAX);
     wal->sectors_memory = mem_alloc(o->memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
     uint8_t *sectors = wal->sectors_memory;
-    if (sectors == NULL) {
-        e = ERR_NOMEM;
-    } else {
+    enum err e = ERR_NOMEM;
+    if (sectors != NULL) {
         wal->sectors = sectors + (FILE_DIRECT_BYTES - (uintptr_t)sectors % FILE_DIRECT_BYTES);
         e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
         if (e == ERR_MISSING) e = OK;

@@ -67,24 +67,6 @@ codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms)
     return e;
 }
 
-enum err
-codec_times_describe(struct bytes encoded, uint32_t count, struct codec_facts *ret_facts)
-{
-    uint64_t lead[2];
-    uint32_t got;
-    struct codec_int_reader reader;
-    struct cursor cursor = cursor_of(encoded);
-    if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
-    enum err e = codec_int_head(&reader, &cursor, count, lead, &got);
-    if (e) return e;
-    *ret_facts = (struct codec_facts){
-        .exponent = CODEC_EXPONENT_NONE,
-        .mode = reader.header & CODEC_MODE_MASK,
-        .no_frames = (reader.header & CODEC_ALL_ZERO) != 0 || reader.left == 0,
-    };
-    return OK;
-}
-
 /* --- single values ---------------------------------------------------------------------------- */
 
 enum { DECIMAL_E_MAX = 11 };

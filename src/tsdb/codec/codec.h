@@ -54,8 +54,9 @@ MUST_CHECK enum err codec_float_decode_some(struct bytes encoded, int64_t origin
 
 /* Properties of all values of an encoding. */
 struct codec_shape {
-    bool is_decimal;  /* they are k / 10^e, or close to it */
-    bool is_constant; /* all are k / 10^e, except that a staleness marker may be the last */
+    bool is_decimal;   /* they are k / 10^e, or close to it */
+    bool is_corrected; /* some are only close to it */
+    bool is_constant;  /* all are k / 10^e, except that a staleness marker may be the last */
     uint8_t e;
     int64_t k;
 };
@@ -75,29 +76,6 @@ void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint
                       struct buf *out);
 /* The cursor moves past the stream, which knows its length. */
 MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
-
-/* Properties of encoded bytes that are known without decoding them: for people. */
-enum codec_form {
-    CODEC_FORM_CONSTANT,
-    CODEC_FORM_DECIMAL,
-    CODEC_FORM_CORRECTED, /* decimals with corrections */
-    CODEC_FORM_BITS,
-    CODEC_FORM_COUNT,
-};
-enum { CODEC_STREAM_MODES = 4, CODEC_EXPONENT_NONE = 16 };
-struct codec_facts {
-    enum codec_form form; /* form of floats */
-    uint8_t exponent;     /* CODEC_EXPONENT_NONE if the values are not decimals */
-    uint8_t mode; /* mode of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line; 255
-                     without a stream */
-    bool stale_at_end;
-    bool no_frames; /* the mode alone gives all values */
-};
-/* ERR_CORRUPT: the bytes do not begin like an encoding of `count` values. */
-MUST_CHECK enum err codec_float_describe(struct bytes encoded, uint32_t count,
-                                         struct codec_facts *ret_facts);
-MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
-                                         struct codec_facts *ret_facts);
 
 /* Statistics of the values of a block that are not NaN. */
 struct codec_stats {

@@ -385,6 +385,7 @@ codec_float_shape(struct bytes encoded)
     shape.is_decimal = type != TYPE_BITS && e <= E_MAX && encoded.size > 1;
     if (!shape.is_decimal) return shape;
     shape.e = (uint8_t)e;
+    shape.is_corrected = type == TYPE_CORRECTED;
     shape.is_constant = type == TYPE_CONSTANT;
     if (shape.is_constant) shape.k = cursor_zigzag(&cursor);
     return shape;
@@ -552,28 +553,4 @@ codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count, ui
     enum err e = codec_float_read(&cursor, origin, count, ret_bits);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     return e;
-}
-
-enum err
-codec_float_describe(struct bytes encoded, uint32_t count, struct codec_facts *ret_facts)
-{
-    struct cursor cursor = cursor_of(encoded);
-    if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
-    unsigned first = cursor_u8(&cursor), type = first & TYPE_MASK, e = first >> E_SHIFT;
-    if (cursor.bad) return ERR_CORRUPT;
-    struct codec_facts facts = {.mode = UINT8_MAX, .no_frames = true};
-    if (type != TYPE_CONSTANT) {
-        if (type == TYPE_BITS) (void)cursor_u8(&cursor);
-        struct bytes stream = bytes_of(cursor.at, cursor_left(&cursor));
-        enum err err = codec_times_describe(stream, count - ((first & STALE_AT_END) != 0), &facts);
-        if (err) return err;
-    }
-    facts.form = type == TYPE_CONSTANT    ? CODEC_FORM_CONSTANT
-                 : type == TYPE_DECIMAL   ? CODEC_FORM_DECIMAL
-                 : type == TYPE_CORRECTED ? CODEC_FORM_CORRECTED
-                                          : CODEC_FORM_BITS;
-    facts.stale_at_end = (first & STALE_AT_END) != 0;
-    facts.exponent = type == TYPE_BITS || e > E_MAX ? CODEC_EXPONENT_NONE : (uint8_t)e;
-    *ret_facts = facts;
-    return OK;
 }

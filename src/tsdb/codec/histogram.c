@@ -39,15 +39,6 @@ codec_histogram_fits(const struct histogram *h, uint32_t count)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static bool
-one_hint(const struct histogram *h, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        if (h[i].reset_hint != h[0].reset_hint) return false;
-    }
-    return true;
-}
-
 static void
 put_spans(struct buf *out, const struct hist_buckets *side)
 {
@@ -101,7 +92,10 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
     assert(codec_histogram_fits(h, count));
     size_t size_before = out->size;
     bool is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
-    bool same_hint = one_hint(h, count);
+    bool same_hint = true;
+    for (uint32_t i = 1; i < count; i++) {
+        same_hint &= h[i].reset_hint == h[0].reset_hint;
+    }
     unsigned flags = is_float ? FLAG_FLOAT : 0;
     if (same_hint) flags |= FLAG_ONE_HINT | (unsigned)h->reset_hint << HINT_SHIFT;
     buf_put_u8(out, (uint8_t)flags);

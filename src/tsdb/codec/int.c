@@ -159,18 +159,6 @@ read_frame(struct cursor *cursor, uint32_t count, struct packed_frame *ret_frame
     return cursor->bad ? ERR_CORRUPT : OK;
 }
 
-static enum err
-read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
-{
-    struct packed_frame f;
-    enum err e = read_frame(cursor, count, &f);
-    if (e) return e;
-    int_unpack(f.packed.at, f.w, count, u);
-    if (f.exceptions == 0) return OK;
-    if (f.h == 128) return patch_varints(cursor, f.patch.at, f.w, f.exceptions, u, count);
-    return patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
-}
-
 /* --- from numbers to values ------------------------------------------------------------------- */
 
 typedef uint64_t pair __attribute__((vector_size(16)));
@@ -317,7 +305,16 @@ next_numbers(struct codec_int_reader *reader, uint64_t *u, uint32_t *ret_count)
     uint32_t count = reader->left < CODEC_FRAME ? reader->left : CODEC_FRAME;
     reader->left -= count;
     *ret_count = count;
-    if ((reader->header & CODEC_ALL_ZERO) == 0) return read_numbers(reader->cursor, count, u);
+    if ((reader->header & CODEC_ALL_ZERO) == 0) {
+        struct packed_frame f;
+        enum err e = read_frame(reader->cursor, count, &f);
+        if (e) return e;
+        int_unpack(f.packed.at, f.w, count, u);
+        if (f.exceptions == 0) return OK;
+        if (f.h == 128)
+            return patch_varints(reader->cursor, f.patch.at, f.w, f.exceptions, u, count);
+        return patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
+    }
     memset(u, 0, count * sizeof *u);
     return OK;
 }
@@ -481,13 +478,6 @@ struct int_choice {
     uint32_t zero_count;
     bool any_negative;
 };
-
-/* Returns the number of values in the head, before the frames. */
-static uint32_t
-lead_count(enum codec_mode mode)
-{
-    return mode == CODEC_PLAIN ? 0 : mode == CODEC_DELTA2 ? 2 : 1;
-}
 
 static inline uint64_t
 int_fold(int64_t x, bool zigzagged, int64_t base)
@@ -994,7 +984,7 @@ write_planned(uint8_t *out, const int64_t *values, uint32_t count, const struct 
     if (plan->all_zero) return out;
 
     uint32_t left = differences(values, count, plan->mode, plan->step, x);
-    assert(left == count - lead_count(plan->mode));
+    assert(left == count - (plan->mode == CODEC_PLAIN ? 0 : plan->mode == CODEC_DELTA2 ? 2 : 1));
     for (uint32_t at = 0; at < left; at += CODEC_FRAME) {
         uint32_t size = left - at < CODEC_FRAME ? left - at : CODEC_FRAME;
         uint8_t *end = write_frame(out, x + at, size, plan, left <= CODEC_FRAME);

@@ -460,21 +460,6 @@ rollups_guess_count(uint64_t interval_ms, const struct rollup *r)
     return (duration + interval_ms / 2) / interval_ms + 1;
 }
 
-/* A series whose corrections are kept falls seldom, another one half of the time. */
-static uint64_t
-guess_resets(const struct rollups_form *form, const struct rollup *r)
-{
-    if (form->flags & CORRECTIONS_LOST) return r->changes / 2;
-    return bits_double(r->last_bits) < bits_double(r->first_bits);
-}
-
-static uint64_t
-guess_changes(const struct rollups_form *form, const struct rollup *r)
-{
-    if (r->first_bits == r->last_bits) return 0;
-    return form->changes_guess == 0 ? r->count - 1 : 1;
-}
-
 /* Returns the bits of the decimal next to a guess. */
 static uint64_t
 decimal_near(const struct rollups_form *form, double guess)
@@ -523,9 +508,11 @@ guess_of(const struct rollups_form *form, enum rollup_column column, const struc
     case COLUMN_FIRST:
         return guess_first(form, r, before);
     case COLUMN_CHANGES:
-        return guess_changes(form, r);
+        if (r->first_bits == r->last_bits) return 0;
+        return form->changes_guess == 0 ? r->count - 1 : 1;
     case COLUMN_RESETS:
-        return guess_resets(form, r);
+        /* A series whose corrections are kept falls seldom, another one half of the time. */
+        return form->flags & CORRECTIONS_LOST ? r->changes / 2 : last < first;
     case COLUMN_LEAST:
         return last < first || isnan(first) ? r->last_bits : r->first_bits;
     case COLUMN_GREATEST:
@@ -709,13 +696,11 @@ choose_exponent(struct codec_scratch *scratch, const struct rollup *rollups, uin
     size_t size_before = out->size;
     codec_float_encode(scratch, (const uint64_t *)scratch->column, sampled, out);
     if (buf_error(out)) return 0;
-    struct codec_facts facts;
     struct bytes last = bytes_of(out->at + size_before, out->size - size_before);
-    enum err err = codec_float_describe(last, sampled, &facts);
+    struct codec_shape shape = codec_float_shape(last);
     out->size = size_before;
-    assert(err == OK);
-    unsigned e = facts.exponent;
-    if (e == CODEC_EXPONENT_NONE) return E_ORDERED;
+    unsigned e = shape.e;
+    if (!shape.is_decimal) return E_ORDERED;
     uint32_t moved = 0, failed = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rollup *r = &rollups[i];
@@ -726,8 +711,7 @@ choose_exponent(struct codec_scratch *scratch, const struct rollup *rollups, uin
             failed += !raise_exponent(values[v], &e);
         }
     }
-    bool is_corrected = facts.form == CODEC_FORM_CORRECTED;
-    return !is_corrected && failed > moved / 2 ? E_ORDERED : e;
+    return !shape.is_corrected && failed > moved / 2 ? E_ORDERED : e;
 }
 
 /* True if no correction was kept, or if the series is no counter. */
@@ -822,16 +806,6 @@ put_column(struct codec_scratch *scratch, struct rollups_form *form, enum rollup
     }
 }
 
-/* Returns the bytes of a column's distances. */
-static size_t
-column_cost(struct codec_scratch *scratch, const struct rollups_form *form,
-            enum rollup_column column, const struct rollup *rollups, uint32_t count)
-{
-    uint32_t n = fill_column(scratch, form, column, rollups, count);
-    if (!any_set(scratch->column, n)) return 0;
-    return codec_int_write(scratch, scratch->column, n, false, scratch->out);
-}
-
 /* Keeps the guess with which the column costs least. `guess` is in the form. */
 static void
 choose_guess(struct codec_scratch *scratch, struct rollups_form *form, unsigned *guess,
@@ -841,7 +815,11 @@ choose_guess(struct codec_scratch *scratch, struct rollups_form *form, unsigned 
     size_t least = SIZE_MAX;
     unsigned best = 0;
     for (*guess = 0; *guess < guesses && least > 0; ++*guess) {
-        size_t cost = column_cost(scratch, form, column, rollups, count);
+        uint32_t n = fill_column(scratch, form, column, rollups, count);
+        size_t cost = 0; /* size of the distances */
+        if (any_set(scratch->column, n)) {
+            cost = codec_int_write(scratch, scratch->column, n, false, scratch->out);
+        }
         if (cost >= least) continue;
         least = cost;
         best = *guess;
