@@ -275,19 +275,6 @@ slot_get(struct interleave *m, const struct interleave_item *item,
     return OK;
 }
 
-/* Frees a list of slots. */
-static void
-interleave_slots_free(struct interleave *m, struct interleave_slot *list)
-{
-    while (list != NULL) {
-        struct interleave_slot *s = list;
-        list = s->next;
-        arena_fini(&s->arena);
-        mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
-        mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
-        mem_free(m->budget, s, sizeof *s);
-    }
-}
 /* --- decoding --------------------------------------------------------------------------------- */
 
 /* Reads the times of a block. After some blocks a cache is made: series share times. */
@@ -513,19 +500,6 @@ bundles_new(struct budget *budget, struct bundles **ret_bundles)
     return OK;
 }
 
-static enum err
-add_block(struct bundles *b, struct part *part, const struct block_ref *block)
-{
-    struct hist_columns columns;
-    arena_reset(&b->arena);
-    int64_t *times_ms = arena_alloc(&b->arena, block->count * sizeof *times_ms);
-    if (times_ms == NULL) return ERR_NOMEM;
-    enum err e = block_read_times(part, block, times_ms, NULL);
-    if (e == OK) e = block_read_columns(part, block, &columns, &b->arena, NULL);
-    return e ? e
-             : histogram_chunks_put_columns(b->chunks, &columns, 0, block->count, times_ms, NULL);
-}
-
 /*
  * Gives the chunks (as rr_chunk_put() writes them) of the first->bundled blocks of that row of the
  * part; a view until the next call. After an error, which has no text because reading the blocks
@@ -547,7 +521,14 @@ bundles_get(struct bundles *b, struct part *part, uint32_t row, const struct blo
     buf_clear(&b->made);
     enum err e = OK;
     for (uint32_t i = 0; i < first->bundled && e == OK; i++) {
-        e = add_block(b, part, &first[i]);
+        const struct block_ref *block = &first[i];
+        struct hist_columns columns;
+        arena_reset(&b->arena);
+        int64_t *times_ms = arena_alloc(&b->arena, block->count * sizeof *times_ms);
+        e = times_ms == NULL ? ERR_NOMEM : block_read_times(part, block, times_ms, NULL);
+        if (e == OK) e = block_read_columns(part, block, &columns, &b->arena, NULL);
+        if (e) break;
+        e = histogram_chunks_put_columns(b->chunks, &columns, 0, block->count, times_ms, NULL);
     }
     if (e == OK) e = histogram_chunks_end(b->chunks, NULL);
     if (e) return e;
@@ -724,7 +705,13 @@ interleave_fini(struct interleave *m)
 {
     slots_move(&m->active, &m->idle);
     slots_move(&m->spent, &m->idle);
-    interleave_slots_free(m, m->idle);
+    for (struct interleave_slot *s = m->idle, *next; s != NULL; s = next) {
+        next = s->next;
+        arena_fini(&s->arena);
+        mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
+        mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
+        mem_free(m->budget, s, sizeof *s);
+    }
     array_free(m->budget, m->items, m->item_capacity);
     if (m->out != NULL) {
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);

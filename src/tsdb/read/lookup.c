@@ -179,16 +179,6 @@ texts_add(void *context, struct bytes text)
     return e ? e : keep_first_ones(x);
 }
 
-/* Does the same for a text that is not in the set: one of a registry, which has each once, if the
- * set has texts of that registry only. */
-static MUST_CHECK enum err
-texts_add_another(struct lookup_texts *x, struct bytes text)
-{
-    if (x->slots != NULL || x->wanted > 0) return texts_add(x, text);
-    enum err e = texts_room(x);
-    return e ? e : append(x, text, comes_in_order(x, text));
-}
-
 /*
  * Names and values of labels of the series that a query selects in the head.
  *
@@ -220,7 +210,12 @@ struct head_lookup {
 static enum err
 add_head_value(const struct head_lookup *x, struct bytes value)
 {
-    return x->alone ? texts_add_another(x->texts, value) : texts_add(x->texts, value);
+    /* A text of a registry, which has each once, is not in a set of texts of that registry only. */
+    if (!x->alone || x->texts->slots != NULL || x->texts->wanted > 0) {
+        return texts_add(x->texts, value);
+    }
+    enum err e = texts_room(x->texts);
+    return e ? e : append(x->texts, value, comes_in_order(x->texts, value));
 }
 
 /* --- pair by pair; the head lock is held ------------------------------------------------------ */
@@ -667,31 +662,11 @@ gather_part(struct part_lookup *x, struct value_walk *values, struct why *why)
 
 /* --- all of a part ---------------------------------------------------------------------------- */
 
-static bool
-is_whole(const struct store_query *q, const struct query_source *s)
-{
-    const struct part_info *info = part_info(s->part);
-    return q->request->set_count == 0 && s->deletion_count == 0 && q->rules == NULL &&
-           info->time.min_ms >= q->min_ms && info->time.max_ms <= q->max_ms;
-}
-
 /* Values come in order, so the first one that is not wanted ends the walk. */
 static enum err
 add_value(void *context, struct bytes value)
 {
     return texts_want(context, value) ? texts_add(context, value) : ERR_CANCELED;
-}
-
-static enum err
-add_whole(const struct part_index *index, const struct bytes *name, struct lookup_texts *texts,
-          struct why *why)
-{
-    if (name != NULL) return part_values(index, *name, add_value, texts, why);
-    enum err e = OK;
-    for (uint32_t i = 0; i < index->name_count && e == OK; i++) {
-        e = texts_add(texts, index->names[i].name);
-    }
-    return e;
 }
 
 /* Adds the values that a label has in the source's series that are selected and have samples in the
@@ -702,7 +677,16 @@ lookup_part(struct store_query *q, struct query_source *s, const struct bytes *n
 {
     struct part_lookup x = {.q = q, .s = s, .texts = texts, .found_max = s->index.name_count};
     if (s->at_end || s->matched == NULL) return OK;
-    if (is_whole(q, s)) return add_whole(&s->index, name, texts, why);
+    const struct part_info *info = part_info(s->part);
+    if (q->request->set_count == 0 && s->deletion_count == 0 && q->rules == NULL &&
+        info->time.min_ms >= q->min_ms && info->time.max_ms <= q->max_ms) {
+        if (name != NULL) return part_values(&s->index, *name, add_value, texts, why);
+        enum err e = OK;
+        for (uint32_t i = 0; i < s->index.name_count && e == OK; i++) {
+            e = texts_add(texts, s->index.names[i].name);
+        }
+        return e;
+    }
     if (roaring_bitmap_is_empty(s->matched)) return OK;
     if (name != NULL) {
         x.name = part_find_name(&s->index, *name);

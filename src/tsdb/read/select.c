@@ -39,294 +39,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/*
- * Selects the series of the head that pass matchers, by the index of their
- * registry. The head lock is taken for a few steps at a time, so that writers can go on.
- */
-
-enum {
-    NS_BETWEEN_CHECKS = 2 * 1000 * 1000, /* longest matching between two checks */
-    WALKS_AT_ONCE = 256,
-    IDS_AT_ONCE = 1024,
-    LIST_WORTH =
-        4, /* adding as many series to a set costs as much as looking at the pairs of one */
-};
-
-struct head_match {
-    struct head *head;
-    const struct registry *registry;
-    uint32_t tenant;
-    struct query_control *control; /* may be NULL */
-    struct why *why;
-    uint32_t pairs[WALKS_AT_ONCE]; /* found by the current matcher, to be added to `found` */
-    uint32_t pair_count;
-    roaring_bitmap_t *found; /* pairs found by the current matcher */
-    uint64_t series_total;   /* series of the pairs in `found` */
-};
-
-static void
-add_walk(struct id_walk *walk, roaring_bitmap_t *into)
-{
-    uint32_t ids[IDS_AT_ONCE], count;
-    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0) {
-        roaring_bitmap_add_many(into, count, ids);
-    }
-}
-
-/* Moves `pairs` to `found`, taking the lock once for many of them. */
-static void
-pairs_out(struct head_match *m)
-{
-    lock_take(&m->head->lock);
-    for (uint32_t i = 0; i < m->pair_count; i++) {
-        m->series_total += registry_pair_use(m->registry, m->pairs[i])->series.count;
-    }
-    lock_drop(&m->head->lock);
-    roaring_bitmap_add_many(m->found, m->pair_count, m->pairs);
-    m->pair_count = 0;
-}
-
-static void
-add_pair(struct head_match *m, uint32_t pair)
-{
-    if (m->pair_count == WALKS_AT_ONCE) pairs_out(m);
-    assert(m->pair_count < WALKS_AT_ONCE);
-    m->pairs[m->pair_count++] = pair;
-}
-
-/* Adds the series of the pairs in `found`. */
-static void
-add_series(struct head_match *m, roaring_bitmap_t *into)
-{
-    roaring_uint32_iterator_t it;
-    struct id_walk walks[WALKS_AT_ONCE];
-    uint32_t pairs[WALKS_AT_ONCE], count;
-    roaring_init_iterator(m->found, &it);
-    while ((count = roaring_read_uint32_iterator(&it, pairs, WALKS_AT_ONCE)) > 0) {
-        lock_take(&m->head->lock);
-        for (uint32_t i = 0; i < count; i++) {
-            walks[i] = id_list_walk(&registry_pair_use(m->registry, pairs[i])->series);
-        }
-        lock_drop(&m->head->lock);
-        for (uint32_t i = 0; i < count; i++) {
-            add_walk(&walks[i], into);
-        }
-    }
-}
-
-/* Finds the pairs of all values of the name for which matching gives `want`. */
-static enum err
-collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
-{
-    lock_take(&m->head->lock);
-    const struct registry_name *name =
-        registry_find_name(m->registry, m->tenant, matcher_name(matcher));
-    struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
-    lock_drop(&m->head->lock);
-    uint32_t id;
-    uint64_t work = 0;
-    for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
-        struct bytes value = pair_label(registry_pair(m->registry, id)).value;
-        if (matcher_matches(matcher, value) == want) add_pair(m, id);
-        work += matcher_work(matcher, value);
-        if (i % WALKS_AT_ONCE != 0 && work < NS_BETWEEN_CHECKS) continue;
-        work = 0;
-        enum err e = query_control_check(m->control, m->why);
-        if (e) return e;
-    }
-    return OK;
-}
-
-/* Finds the pairs of known values by look-ups. */
-static enum err
-collect_literals(struct head_match *m, const struct matcher *matcher, const struct bytes *values,
-                 uint32_t count)
-{
-    struct buf scratch;
-    buf_init(&scratch, NULL, 64 * 1024 * 1024);
-    enum err e = OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (values[i].size == 0) continue; /* nothing is stored with an empty value */
-        struct label label = {matcher_name(matcher), values[i]};
-        uint32_t pair;
-        lock_take(&m->head->lock);
-        bool found = registry_find_pair(m->registry, m->tenant, label, &scratch, &pair);
-        lock_drop(&m->head->lock);
-        e = buf_error(&scratch);
-        if (found) add_pair(m, pair);
-        if (e == OK && i % WALKS_AT_ONCE == 0) e = query_control_check(m->control, m->why);
-    }
-    buf_fini(&scratch);
-    return e;
-}
-
-/* Gives the values that a positive matcher selects, or a negative one excludes; 0 if the matcher
- * does not list them. */
-static uint32_t
-known_values(const struct matcher *matcher, const struct bytes **ret_values)
-{
-    enum matcher_type type = matcher_type(matcher);
-    bool negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
-    uint32_t count = matcher_literals(matcher, ret_values);
-    return negative == matcher_matches_empty(matcher) ? count : 0;
-}
-
-/* Adds all series of the tenant: the matchers that follow exclude from them. */
-static void
-match_all(struct head_match *m, roaring_bitmap_t *set)
-{
-    lock_take(&m->head->lock);
-    const struct registry_tenant *t = registry_tenant(m->registry, m->tenant);
-    struct id_walk all = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
-    lock_drop(&m->head->lock);
-    add_walk(&all, set);
-}
-
-/*
- * One step of a selection; `result` is empty before the first one. A matcher that passes the empty
- * string excludes the series with a value it does not pass; any other selects the series with a
- * value it passes.
- */
-static enum err
-select_step(struct head_match *m, const struct matcher *matcher, bool first,
-            roaring_bitmap_t *result)
-{
-    bool excludes = matcher_matches_empty(matcher);
-    if (first && excludes) match_all(m, result);
-    /* The pairs of the values for which it selects a series, or excludes it. */
-    const struct bytes *values;
-    uint32_t count = known_values(matcher, &values);
-    roaring_bitmap_clear(m->found);
-    m->series_total = 0;
-    enum err e = count > 0 ? collect_literals(m, matcher, values, count)
-                           : collect_scan(m, matcher, !excludes);
-    pairs_out(m);
-    if (e) return e;
-    if (first && !excludes) {
-        add_series(m, result);
-        return OK;
-    }
-    if (m->series_total / LIST_WORTH > roaring_bitmap_get_cardinality(result)) {
-        /* Few are left: looks at the pairs of each, and removes those that have, or do not have,
-         * one that was found. */
-        roaring_uint32_iterator_t it;
-        roaring_bitmap_t *gone = roaring_bitmap_create();
-        if (gone == NULL) return ERR_NOMEM;
-        roaring_init_iterator(result, &it);
-        for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
-            const struct series_pairs *row = registry_series(m->registry, it.current_value)->pairs;
-            bool has = false;
-            for (uint32_t p = 0; p < row->count && !has; p++)
-                has = roaring_bitmap_contains(m->found, row->ids[p]);
-            if (has == excludes) roaring_bitmap_add(gone, it.current_value);
-        }
-        roaring_bitmap_andnot_inplace(result, gone);
-        roaring_bitmap_free(gone);
-        return OK;
-    }
-    roaring_bitmap_t *set = roaring_bitmap_create();
-    if (set == NULL) return ERR_NOMEM;
-    add_series(m, set);
-    if (excludes)
-        roaring_bitmap_andnot_inplace(result, set);
-    else
-        roaring_bitmap_and_inplace(result, set);
-    roaring_bitmap_free(set);
-    return OK;
-}
-
-enum turn { TURN_KNOWN, TURN_OTHER, TURN_EXCLUDES, TURNS };
-
-/* Matchers with known values come first, then other values, then those that exclude: mostly each
- * leaves less for the next. */
-static enum turn
-turn_of(const struct matcher *matcher)
-{
-    const struct bytes *values;
-    if (matcher_matches_empty(matcher)) return TURN_EXCLUDES;
-    return known_values(matcher, &values) > 0 ? TURN_KNOWN : TURN_OTHER;
-}
-
-/*
- * Finds the matcher of known values that the fewest series pass: if it comes first, not all series
- * of the others are visited. Only matchers of a few values are compared, since their values are
- * looked up twice. *ret_index is set->count if the order does not matter.
- */
-static enum err
-find_fewest(struct head_match *m, const struct matcher_set *set, uint32_t *ret_index)
-{
-    enum { LOOKED_UP_TWICE_MAX = 64 };
-    uint32_t known = 0;
-    uint64_t fewest = UINT64_MAX;
-    *ret_index = set->count;
-    for (uint32_t i = 0; i < set->count; i++) {
-        known += turn_of(set->matchers[i]) == TURN_KNOWN;
-    }
-    for (uint32_t i = 0; i < set->count && known > 1; i++) {
-        if (turn_of(set->matchers[i]) != TURN_KNOWN) continue;
-        const struct bytes *values;
-        uint32_t count = known_values(set->matchers[i], &values);
-        if (count > LOOKED_UP_TWICE_MAX) continue;
-        m->series_total = 0;
-        enum err e = collect_literals(m, set->matchers[i], values, count);
-        pairs_out(m);
-        if (e) return e;
-        if (m->series_total >= fewest) continue;
-        fewest = m->series_total;
-        *ret_index = i;
-    }
-    return OK;
-}
-
-static enum err
-select_set(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
-{
-    uint32_t fewest;
-    enum err e = find_fewest(m, set, &fewest);
-    bool first = fewest == set->count;
-    if (e == OK && !first) e = select_step(m, set->matchers[fewest], true, result);
-    if (e) return e;
-    for (enum turn turn = 0; turn < TURNS; turn++) {
-        for (uint32_t i = 0; i < set->count; i++) {
-            const struct matcher *matcher = set->matchers[i];
-            if (i == fewest || turn_of(matcher) != turn) continue;
-            if (!first && roaring_bitmap_is_empty(result)) break;
-            e = select_step(m, matcher, first, result);
-            if (e) return e;
-            first = false;
-        }
-    }
-    if (first) match_all(m, result);
-    return OK;
-}
-
-/* The ids of a registry's series that any of the query's sets selects; given. ERR_NOMEM. */
-static MUST_CHECK enum err
-head_select(const struct store_query *q, const struct registry *registry, roaring_bitmap_t **ret,
-            struct why *why)
-{
-    struct head_match m = {.head = q->head,
-                           .registry = registry,
-                           .tenant = q->tenant,
-                           .control = q->control,
-                           .why = why,
-                           .found = roaring_bitmap_create()};
-    roaring_bitmap_t *result = roaring_bitmap_create();
-    enum err e = result == NULL || m.found == NULL ? ERR_NOMEM : OK;
-    if (e == OK && q->request->set_count == 0) match_all(&m, result);
-    for (uint32_t i = 0; i < q->request->set_count && e == OK; i++) {
-        roaring_bitmap_t *set = i == 0 ? result : roaring_bitmap_create();
-        e = set == NULL ? ERR_NOMEM : select_set(&m, &q->request->sets[i], set);
-        if (set == result || set == NULL) continue;
-        roaring_bitmap_or_inplace(result, set);
-        roaring_bitmap_free(set);
-    }
-    if (m.found != NULL) roaring_bitmap_free(m.found);
-    if (e && result != NULL) roaring_bitmap_free(result);
-    *ret = result;
-    return e;
-}
-
 /* --- the first ones --------------------------------------------------------------------------- */
 
 enum { MATCHED_AT_ONCE = 256 };
@@ -645,15 +357,6 @@ hidden_ranges(struct store_query *q, const struct query_source *s,
     return OK;
 }
 
-static bool
-is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (range_holds(hidden[i], block_span(b))) return true;
-    }
-    return false;
-}
-
 enum err
 query_add_blocks(struct store_query *q, const struct query_source *s)
 {
@@ -667,7 +370,11 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
         const struct block_ref *b = &s->blocks[i];
         struct time_range span = block_span(b);
         if (!ranges_meet(span, (struct time_range){q->from_ms, q->max_ms})) continue;
-        if (is_all_hidden(b, hidden, hidden_count)) {
+        bool is_all_hidden = false;
+        for (uint32_t k = 0; k < hidden_count; k++) {
+            is_all_hidden |= range_holds(hidden[k], span);
+        }
+        if (is_all_hidden) {
             if (left_out != NULL) left_out->deleted += block_samples(b);
             continue;
         }
@@ -897,31 +604,26 @@ samples_about(const struct store_query *q, uint64_t series, uint64_t of_series, 
                : (uint64_t)((double)samples * share * (double)series / (double)of_series);
 }
 
-static uint64_t
-head_samples_about(const struct store_query *q, const struct query_source *s, uint64_t series)
+/* Estimates the cost as if all series of a source were alike. */
+static struct series_cost
+query_cost(const struct series_set *set)
 {
-    uint64_t samples = 0;
-    lock_take(&q->head->lock);
-    for (unsigned i = 0; i < 2; i++) {
-        const struct gen *g = s->gens[i];
-        if (g == NULL) continue;
-        uint64_t all = g->sample_count[LEDGER_FLOAT] + g->sample_count[LEDGER_HISTOGRAM];
-        samples += samples_about(q, series, g->series_count, all, g->min_ms, g->max_ms);
-    }
-    lock_drop(&q->head->lock);
-    return samples;
-}
-
-struct series_cost
-query_guess(const struct store_query *q)
-{
+    const struct store_query *q = (const struct store_query *)set;
     struct series_cost cost = {.series = 0};
     for (uint32_t i = 0; i < q->source_count; i++) {
         const struct query_source *s = &q->sources[i];
         uint64_t series = s->id_count;
         if (s->matched != NULL) series = roaring_bitmap_get_cardinality(s->matched);
         if (source_is_head(s)) {
-            cost.samples += head_samples_about(q, s, series);
+            lock_take(&q->head->lock);
+            for (unsigned k = 0; k < 2; k++) {
+                const struct gen *g = s->gens[k];
+                if (g == NULL) continue;
+                uint64_t all = g->sample_count[LEDGER_FLOAT] + g->sample_count[LEDGER_HISTOGRAM];
+                cost.samples +=
+                    samples_about(q, series, g->series_count, all, g->min_ms, g->max_ms);
+            }
+            lock_drop(&q->head->lock);
         } else if (s->matched != NULL) {
             const struct part_tenant *t = s->index.tenant;
             const struct part_info *info = part_info(s->part);
@@ -935,12 +637,6 @@ query_guess(const struct store_query *q)
         if (series > cost.series) cost.series = series; /* most series are in all sources */
     }
     return cost;
-}
-
-static struct series_cost
-query_cost(const struct series_set *set)
-{
-    return query_guess((const struct store_query *)set);
 }
 
 static struct series_cost
@@ -959,18 +655,6 @@ static const struct series_set_ops query_ops = {
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-/* True if the generation has samples, of any tenant. A registry may have a million series of which
- * all samples are flushed. */
-static bool
-gen_counts(const struct store_query *q, const struct gen *gen)
-{
-    if (gen == NULL) return false;
-    lock_take(&q->head->lock);
-    bool counts = gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
-    lock_drop(&q->head->lock);
-    return counts;
-}
 
 /*
  * A part that was set aside may have samples of any tenant: its root, which lists them, cannot be
@@ -1028,7 +712,16 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
         e = query_leave_out(q, e, &reason, why);
     }
     for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
-        if (!gen_counts(q, q->view->gens[i])) continue;
+        /* True if the generation has samples, of any tenant. A registry may have a million series
+         * of which all samples are flushed. */
+
+        const struct gen *gen = q->view->gens[i];
+        if (gen == NULL) continue;
+        lock_take(&q->head->lock);
+        bool counts =
+            gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
+        lock_drop(&q->head->lock);
+        if (!(counts)) continue;
         struct query_source *s = &q->sources[q->source_count++];
         s->order = most + i;
         s->registry = q->view->gens[i]->registry;
@@ -1051,21 +744,6 @@ earlier(int64_t t_ms, int64_t by_ms)
     return t_ms < INT64_MIN + by_ms ? INT64_MIN : t_ms - by_ms;
 }
 
-/* The start of the range for hints.rollups_before. A window that is in the range, or ended less
- * than its resolution before it, has its last sample less than twice that before the range. */
-static int64_t
-begin_with_windows_before(const struct store_query *q)
-{
-    int64_t coarsest_ms = 0;
-    for (uint32_t i = 0; i < q->view->version->part_count; i++) {
-        const struct part_info *info = part_info(q->view->version->parts[i]);
-        int64_t resolution_ms = info->resolution_max_ms;
-        if (resolution_ms <= coarsest_ms || info->time.min_ms > q->max_ms) continue;
-        if (info->time.max_ms > earlier(q->min_ms, 2 * resolution_ms)) coarsest_ms = resolution_ms;
-    }
-    return earlier(q->min_ms, coarsest_ms);
-}
-
 enum err
 query_open(struct store_view *view, const struct query_request *request, enum query_kind kind,
            struct store_query **ret_query, struct why *why)
@@ -1082,7 +760,20 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
-    if (request->hints.rollups_before) q->min_ms = begin_with_windows_before(q);
+    if (request->hints.rollups_before) {
+        /* The start of the range for hints.rollups_before. A window that is in the range, or ended
+         * less than its resolution before it, has its last sample less than twice that before the
+         * range. */
+        int64_t coarsest_ms = 0;
+        for (uint32_t i = 0; i < q->view->version->part_count; i++) {
+            const struct part_info *info = part_info(q->view->version->parts[i]);
+            int64_t resolution_ms = info->resolution_max_ms;
+            if (resolution_ms <= coarsest_ms || info->time.min_ms > q->max_ms) continue;
+            if (info->time.max_ms > earlier(q->min_ms, 2 * resolution_ms))
+                coarsest_ms = resolution_ms;
+        }
+        q->min_ms = earlier(q->min_ms, coarsest_ms);
+    }
     q->from_ms = q->min_ms;
     q->request = request;
     q->partial = request->partial;
@@ -1201,12 +892,12 @@ first_sample(struct store_view *view, const struct query_request *request, int64
 }
 
 enum err
-sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms, struct why *why)
+sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms)
 {
     struct store_view *view;
     struct query_request request = {.min_ms = after_ms + 1, .max_ms = INT64_MAX, .partial = true};
     *ret_ms = INT64_MIN;
-    enum err e = store_view_open(head, VIEW_ALL, NULL, &view, why);
+    enum err e = store_view_open(head, VIEW_ALL, NULL, &view, NULL);
     if (e) return e;
     for (uint32_t i = 0; e == OK && *ret_ms == INT64_MIN; i++) {
         lock_take(&head->lock);
@@ -1214,7 +905,7 @@ sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms, struct why *w
         lock_drop(&head->lock);
         if (tenant == NULL) break; /* tenants stay, in their order */
         request.tenant = tenant->name;
-        e = first_sample(view, &request, ret_ms, why);
+        e = first_sample(view, &request, ret_ms, NULL);
     }
     store_view_unref(view);
     return e;

@@ -87,6 +87,12 @@ source_is_head(const struct query_source *s)
     return s->registry != NULL;
 }
 
+/* --- head_match.c ----------------------------------------------------------------------------- */
+
+/* Gives the ids of a registry's series that any of the query's sets selects. ERR_NOMEM. */
+MUST_CHECK enum err head_select(const struct store_query *q, const struct registry *registry,
+                                roaring_bitmap_t **ret, struct why *why);
+
 /* --- select.c --------------------------------------------------------------------------------- */
 
 /* Returns the first time of the range at which samples of the series are visible: it is not before
@@ -132,8 +138,6 @@ MUST_CHECK enum err query_add_blocks(struct store_query *q, const struct query_s
  * ERR_AGAIN: the view is lost. */
 MUST_CHECK enum err query_add_head(struct store_query *q, const struct query_source *s, uint32_t id,
                                    struct why *why);
-/* Estimates the cost as if all series of a source were alike. */
-struct series_cost query_guess(const struct store_query *q);
 
 /* Moves a source of the head on to its next series. */
 MUST_CHECK enum err query_head_step(struct query_source *s);

@@ -88,24 +88,17 @@ survey_series(const struct rules_survey *s, const struct store_query *q, struct 
 
 /* --- the survey ------------------------------------------------------------------------------- */
 
-/* The least age of a sample that a rule applies to; INT64_MAX if none may. */
-static int64_t
-least_age_ms(const struct tsdb_limits *limits, struct bytes tenant)
-{
-    int64_t least_ms = series_rules_least_age_ms(limits->retention_rules, tenant);
-    for (uint32_t i = 0; i < limits->level_count; i++) {
-        int64_t age_ms = series_rules_least_age_ms(limits->levels[i].rules, tenant);
-        if (age_ms < least_ms) least_ms = age_ms;
-    }
-    return least_ms;
-}
-
 static enum err
 survey_tenant(const struct rules_survey *s, struct store_view *view, struct bytes tenant,
               struct query_control *control, struct why *why)
 {
     struct matcher_set all = {NULL, 0};
-    int64_t age_ms = least_age_ms(s->limits, tenant);
+    /* The least age of a sample that a rule applies to; INT64_MAX if none may. */
+    int64_t age_ms = series_rules_least_age_ms(s->limits->retention_rules, tenant);
+    for (uint32_t i = 0; i < s->limits->level_count; i++) {
+        int64_t of_level_ms = series_rules_least_age_ms(s->limits->levels[i].rules, tenant);
+        if (of_level_ms < age_ms) age_ms = of_level_ms;
+    }
     struct query_request request = {.tenant = tenant,
                                     .sets = &all,
                                     .set_count = 1,
@@ -271,16 +264,6 @@ control_of(const struct query_control *given)
     return control;
 }
 
-static uint64_t
-selected(const struct store_query *q)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < q->source_count; i++) {
-        count += roaring_bitmap_get_cardinality(q->sources[i].matched);
-    }
-    return count;
-}
-
 enum err
 store_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
              struct why *why)
@@ -295,8 +278,12 @@ store_survey(struct view *view, const struct query_request *request, struct seri
     texts.partial = texts.chunks = false;
     enum err e = query_open(of, &texts, QUERY_TEXTS, &q, why);
     if (e) return e;
-    survey.guess = query_guess(q);
-    bool few = texts.set_count == 0 || selected(q) <= SERIES_COUNTED_MAX;
+    survey.guess = series_set_cost(&q->set);
+    uint64_t selected = 0;
+    for (uint32_t i = 0; i < q->source_count && texts.set_count > 0; i++) {
+        selected += roaring_bitmap_get_cardinality(q->sources[i].matched);
+    }
+    bool few = selected <= SERIES_COUNTED_MAX;
     if (!few) {
         /* Most series are in nearly all parts, so the largest source counts: labels are not
          * compared. */

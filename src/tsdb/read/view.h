@@ -51,7 +51,6 @@ MUST_CHECK enum err rules_survey(struct head *head, const struct tsdb_limits *li
 
 /* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
  * found. INT64_MIN without such a sample. Damaged samples do not count. */
-MUST_CHECK enum err sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms,
-                                 struct why *why);
+MUST_CHECK enum err sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms);
 
 #endif

@@ -22,27 +22,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Answers queries from the store. */
-
-/* Makes acknowledged but uncommitted samples visible, too. */
-static void
-commit_acknowledged(struct tsdb *db)
-{
-    if (!db->options.ack_memory || db->options.commit_now == NULL) return;
-    lock_take(&db->head.lock);
-    bool behind =
-        !wal_is_down(db->wal) && wal_filling(db->wal).epoch - 1 != head_visible_epoch(&db->head);
-    lock_drop(&db->head.lock);
-    if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
-}
-
 static enum err
 tsdb_open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
                struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct store_view *v;
-    commit_acknowledged(db);
+    if (db->options.ack_memory && db->options.commit_now != NULL) {
+        /* Makes acknowledged but uncommitted samples visible, too. */
+        lock_take(&db->head.lock);
+        bool behind = !wal_is_down(db->wal) &&
+                      wal_filling(db->wal).epoch - 1 != head_visible_epoch(&db->head);
+        lock_drop(&db->head.lock);
+        if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
+    }
     enum err e =
         store_view_open(&db->head, VIEW_ALL, control == NULL ? NULL : control->budget, &v, why);
     if (e == OK) *ret_view = &v->view;
@@ -82,15 +75,16 @@ free_answerer(struct answerer *answerer)
     (void)answerer;
 }
 
-const struct answerer_ops tsdb_answerer_ops = {tsdb_open_view, tsdb_find_range, free_answerer};
+static const struct answerer_ops tsdb_answerer_ops = {tsdb_open_view, tsdb_find_range,
+                                                      free_answerer};
 
 /*
- * Removes directories in parts/ that the manifest does not list. A crash leaves parts
- * that were being written, that were finished and not listed so far, or that others replaced. Their
- * samples are elsewhere, so they are removed. A whole part whose samples may not be elsewhere is
- * renamed to NUMBER.unnamed and kept: an operator has put it there, or what it was made of is
- * damaged now. NUMBER.lost marks a part that was given up; it is removed when the manifest no
- * longer mentions the part.
+ * Removes directories in parts/ that the manifest does not list. A crash leaves parts that were
+ * being written, that were finished and not listed so far, or that others replaced. Their samples
+ * are elsewhere, so they are removed. A whole part whose samples may not be elsewhere is renamed to
+ * NUMBER.unnamed and kept: an operator has put it there, or what it was made of is damaged now.
+ * NUMBER.lost marks a part that was given up; it is removed when the manifest no longer mentions
+ * the part.
  */
 
 struct parts_sweep {
@@ -127,51 +121,38 @@ is_elsewhere(const struct parts_sweep *s, const struct part_info *info)
     return begins && ends;
 }
 
-static bool
-is_removed(const struct manifest *m, uint64_t number)
-{
-    for (uint32_t i = 0; i < m->removed_count; i++) {
-        if (m->removed[i] == number) return true;
-    }
-    return false;
-}
-
-static enum err
-leave(struct parts_sweep *s, const char *path, uint64_t number)
-{
-    char to[300];
-    enum err e = storage_part_path(to, sizeof to, s->db->parts_dir, number, STORAGE_PART_UNNAMED);
-    if (e == OK) e = env_rename(s->db->env, path, to, NULL);
-    struct tsdb_opening *o = s->opening;
-    if (e == OK && o->parts_unnamed++ == 0) {
-        snprintf(o->first_unnamed, sizeof o->first_unnamed, "%.255s", to);
-    }
-    return e;
-}
-
 static enum err
 sweep_one(void *context, const char *name, bool is_dir)
 {
     struct parts_sweep *s = context;
     struct tsdb *db = s->db;
-    char path[256];
+    char path[256], to[300];
     uint64_t number;
     enum storage_part kind = storage_part_of(name, &number);
-    bool lost = kind == STORAGE_PART_LOST;
-    if (!is_dir || (kind != STORAGE_PART && !lost)) return OK;
+    bool gone = kind == STORAGE_PART_LOST;
+    if (!is_dir || (kind != STORAGE_PART && !gone)) return OK;
     for (uint32_t i = 0; i < s->manifest->part_count; i++) {
         if (s->manifest->parts[i].number == number) return OK;
     }
     struct part *part;
     enum err e = path_join(path, sizeof path, db->parts_dir, name);
     if (e) return e;
-    if (lost || is_removed(s->manifest, number)) return env_remove_tree(db->env, path, NULL);
+    for (uint32_t i = 0; i < s->manifest->removed_count; i++) {
+        gone |= s->manifest->removed[i] == number;
+    }
+    if (gone) return env_remove_tree(db->env, path, NULL);
     e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
     if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING)
         return OK; /* the part is left for a later sweep */
     bool foreign = e == OK && !is_elsewhere(s, part_info(part));
     if (e == OK) part_unref(part);
-    return foreign ? leave(s, path, number) : env_remove_tree(db->env, path, NULL);
+    if (!foreign) return env_remove_tree(db->env, path, NULL);
+    e = storage_part_path(to, sizeof to, db->parts_dir, number, STORAGE_PART_UNNAMED);
+    if (e == OK) e = env_rename(db->env, path, to, NULL);
+    if (e == OK && s->opening->parts_unnamed++ == 0) {
+        snprintf(s->opening->first_unnamed, sizeof s->opening->first_unnamed, "%.255s", to);
+    }
+    return e;
 }
 
 /* Removes directories of parts that are not live, once the log and the live parts are open. */
@@ -186,8 +167,6 @@ parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_openin
 #define LOOK_NS NS_PER_S
 
 enum { VIEWS_SHARE = 8 }; /* share of the head for the notes of open views */
-
-extern const struct answerer_ops tsdb_answerer_ops;
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -927,20 +906,6 @@ tsdb_is_flushed(struct tsdb *db)
 
 #define RESERVE_MAX ((uint64_t)1 << 30)
 
-static void
-look_at_space(struct tsdb *db)
-{
-    uint64_t free_bytes, total_bytes;
-    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) != OK) return;
-    uint64_t reserve = db->options.min_free_bytes;
-    if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
-    atomic_store(&db->free_bytes, free_bytes);
-    atomic_store(&db->reserve_bytes, reserve);
-    lock_take(&db->head.lock);
-    db->head.disk_low = free_bytes < reserve;
-    lock_drop(&db->head.lock);
-}
-
 /* The samples in the future may be gone: deleted, expired, or undone with their commit. They are
  * searched once after each edit, and when the clock has passed the one that was found. */
 static void
@@ -955,7 +920,7 @@ maintain_clock(struct tsdb *db)
     bool look = head->clock == TSDB_CLOCK_BEFORE_SAMPLES && !known;
     lock_drop(&head->lock);
     int64_t found;
-    if (!look || sample_after(head, after, &found, NULL) != OK) return;
+    if (!look || sample_after(head, after, &found) != OK) return;
     db->future_edits = edits;
     db->future_ms = found;
     if (found != INT64_MIN) return;
@@ -1016,7 +981,16 @@ tsdb_look_at_parts(struct tsdb *db, struct why *why)
 enum err
 tsdb_maintain(struct tsdb *db, struct why *why)
 {
-    look_at_space(db);
+    uint64_t free_bytes, total_bytes;
+    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) == OK) {
+        uint64_t reserve = db->options.min_free_bytes;
+        if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
+        atomic_store(&db->free_bytes, free_bytes);
+        atomic_store(&db->reserve_bytes, reserve);
+        lock_take(&db->head.lock);
+        db->head.disk_low = free_bytes < reserve;
+        lock_drop(&db->head.lock);
+    }
     maintain_clock(db);
     enum err looked = tsdb_look_at_dir(db, why);
     if (!dir_lock_may_write(&db->lock)) return looked; /* it would change another server's files */
