@@ -73,7 +73,7 @@ COUNTING = (
     ("src/wal/wal.c src/wal/reader.c src/wal/recover.c", "wal tsdb relay"),
     (
         "src/tsdb/head/tenant.c src/tsdb/head/ingest/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave*.c src/tsdb/store/merging.c"
-        " src/tsdb/merge/parts.c src/tsdb/merge/samples.c src/tsdb/store/log_replay.c src/tsdb/read/select.c src/tsdb/store/stretch.c src/tsdb/store/store.c src/tsdb/store/verify.c",
+        " src/tsdb/merge/parts.c src/tsdb/merge/samples.c src/tsdb/store/log_replay.c src/tsdb/read/select.c src/tsdb/store/stats.c src/tsdb/store/store.c src/tsdb/store/verify.c",
         "tsdb relay",
     ),
     (

@@ -112,13 +112,6 @@ late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *k
     if (x->broken) index_empty(gen, x);
 }
 
-/* False if the series has no index that knows all chunks: search each. `late` may be NULL. */
-static bool
-late_index_is_there(const struct late *late)
-{
-    return late != NULL && late->index != NULL && !late->index->broken;
-}
-
 /* Returns the next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL after the last. */
 static const struct hchunk *
 late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms, uint32_t *at)
@@ -240,7 +233,7 @@ sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64
     enum err e = OK;
     uint32_t at = TABLE_START;
     uint64_t work = 0;
-    bool by_index = late_index_is_there(past->late);
+    bool by_index = past->late != NULL && past->late->index != NULL && !past->late->index->broken;
     const struct hchunk *c = by_index ? late_index_next(gen, past->late, t_ms, &at) : past->sealed;
     while (c != NULL && e == OK && f->presence == PRESENT_NOT) {
         bool inside = t_ms >= c->min_ms && t_ms <= c->max_ms;

@@ -88,19 +88,6 @@ views_meet(const struct views *views, uint32_t from, uint32_t to)
     return views_next(views, from, &epoch) && is_before(epoch, to);
 }
 
-/* Asserts the invariants of the list; O(n). For tests and debug builds. */
-static void
-views_validate(const struct views *views)
-{
-    const struct head_view *last = NULL;
-    for (const struct head_view *v = views->oldest; v != NULL; v = v->newer) {
-        assert(v->older == last);                                  /* invariant 1 */
-        assert(last == NULL || !is_before(v->epoch, last->epoch)); /* invariant 1 */
-        last = v;
-    }
-    assert(views->newest == last); /* invariant 1 */
-}
-
 static void
 lose(struct views *views, struct head_view *view, enum view_loss reason)
 {
@@ -108,27 +95,6 @@ lose(struct views *views, struct head_view *view, enum view_loss reason)
     if (view->lost != VIEW_NOT_LOST) return; /* invariant 2 */
     view->lost = reason;
     views->lost_total++;
-}
-
-/* Loses the view with the oldest epoch, which needs the most notes. False if all are lost. */
-static bool
-lose_oldest(struct views *views)
-{
-    struct head_view *v = views->oldest;
-    while (v != NULL && v->lost != VIEW_NOT_LOST) {
-        v = v->newer;
-    }
-    if (v != NULL) lose(views, v, VIEW_LOST_MEMORY);
-    return v != NULL;
-}
-
-/* Loses all views of other epochs than `epoch`. */
-static void
-views_keep_only(struct views *views, uint32_t epoch)
-{
-    for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
-        if (v->epoch != epoch) lose(views, v, VIEW_LOST_COMMIT);
-    }
 }
 
 /* --- pages of notes --------------------------------------------------------------------------- */
@@ -257,7 +223,13 @@ view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct vi
     if (notes->newest == NULL || notes->newest->count == notes->newest->capacity) {
         view_notes_trim(notes, views); /* perhaps no view needs the full pages any more */
         while (page_fit(notes, views) != OK) {
-            if (!lose_oldest(views)) return;
+            /* Loses the view with the oldest epoch, which needs the most notes. */
+            struct head_view *v = views->oldest;
+            while (v != NULL && v->lost != VIEW_NOT_LOST) {
+                v = v->newer;
+            }
+            if (v == NULL) return; /* all are lost */
+            lose(views, v, VIEW_LOST_MEMORY);
             view_notes_trim(notes, views);
             if (frozen != NULL) view_notes_trim(frozen, views);
             if (!views_meet(views, o->tag - 2, epoch - 2)) return; /* the lost view needed it */
@@ -371,18 +343,6 @@ remove_former(struct rules_in_force *f, uint32_t at)
     memmove(&f->former[at], &f->former[at + 1], (f->former_count - at) * sizeof f->former[0]);
 }
 
-/* Makes room for one more. The two oldest become one that keeps all, as long as the younger. */
-static void
-make_room(struct rules_in_force *f)
-{
-    if (f->former_count < SERIES_RULES_FORMER_MAX) return;
-    struct rules_former *last = &f->former[f->former_count - 2];
-    int64_t kept_ms = longer(last[0].was.kept_ms, last[1].was.kept_ms);
-    remove_former(f, f->former_count - 1);
-    series_rules_unref(last->was.rules);
-    last->was = (struct rules_configured){NULL, kept_ms};
-}
-
 /* Replaces what is configured; takes a reference. False if both hide the same: then kept_ms, which
  * may differ without rules, is in force at once. */
 static bool
@@ -396,7 +356,14 @@ rules_in_force_change(struct rules_in_force *f, const struct rules_configured *n
         if (differs) rules_in_force_combine(f); /* which ends merges, and cached results */
         return false;
     }
-    make_room(f);
+    if (f->former_count == SERIES_RULES_FORMER_MAX) {
+        /* The two oldest become one that keeps all, as long as the younger. */
+        struct rules_former *last = &f->former[f->former_count - 2];
+        int64_t kept_ms = longer(last[0].was.kept_ms, last[1].was.kept_ms);
+        remove_former(f, f->former_count - 1);
+        series_rules_unref(last->was.rules);
+        last->was = (struct rules_configured){NULL, kept_ms};
+    }
     memmove(&f->former[1], &f->former[0], f->former_count * sizeof f->former[0]);
     f->former[0] = left; /* with the reference of `now` */
     f->former_count++;
@@ -595,7 +562,13 @@ head_validate(const struct head *head)
     for (uint32_t i = 0; i < head->tenant_count; i++) {
         assert(head->tenants[i]->id == i); /* invariant 7 */
     }
-    views_validate(&head->views);
+    const struct head_view *last = NULL;
+    for (const struct head_view *v = head->views.oldest; v != NULL; v = v->newer) {
+        assert(v->older == last);                                  /* invariant 1 */
+        assert(last == NULL || !is_before(v->epoch, last->epoch)); /* invariant 1 */
+        last = v;
+    }
+    assert(head->views.newest == last); /* invariant 1 */
     if (head->outage != HEAD_UNDO_DUE) gen_validate(head->active);
     if (head->frozen != NULL) gen_validate(head->frozen);
 }
@@ -626,7 +599,9 @@ void
 head_undo(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
-    views_keep_only(&head->views, (uint32_t)head->durable_epoch);
+    for (struct head_view *v = head->views.oldest; v != NULL; v = v->newer) {
+        if (v->epoch != (uint32_t)head->durable_epoch) lose(&head->views, v, VIEW_LOST_COMMIT);
+    }
     assert(wal_is_down(head->wal)); /* invariant 6 */
     bool undone = gen_undo(head->active, (uint32_t)head->durable_epoch) == OK;
     head->outage = undone ? HEAD_IS_SETTLED : HEAD_UNDO_DUE;

@@ -114,14 +114,6 @@ struct id_block {
     uint8_t bytes[];
 };
 
-static size_t
-next_piece_bytes(const struct id_block *last)
-{
-    if (last == NULL) return PIECE_FIRST;
-    size_t piece = 2 * (offsetof(struct id_block, bytes) + last->size_bytes);
-    return piece < PIECE_MAX ? piece : PIECE_MAX;
-}
-
 enum err
 id_list_reserve(struct id_list *list, struct gmem *gmem)
 {
@@ -129,7 +121,11 @@ id_list_reserve(struct id_list *list, struct gmem *gmem)
     if (list->last != NULL && list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX) {
         return OK;
     }
-    size_t piece = next_piece_bytes(list->last);
+    size_t piece = PIECE_FIRST;
+    if (list->last != NULL) {
+        piece = 2 * (offsetof(struct id_block, bytes) + list->last->size_bytes);
+        if (piece > PIECE_MAX) piece = PIECE_MAX;
+    }
     struct id_block *block = gmem_alloc(gmem, piece);
     if (block == NULL) return ERR_NOMEM;
     memset(block, 0, piece);

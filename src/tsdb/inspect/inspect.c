@@ -154,30 +154,13 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     return OK;
 }
 
-/* --- repeated inspection ---------------------------------------------------------------------- */
-
-/* Returns true if the manifest was edited since it was read. */
-static bool
-inspect_is_edited(const struct inspect_options *options, const char *dir, uint64_t edit)
-{
-    struct manifest now;
-    struct arena arena;
-    arena_init(&arena, options->memory, 0, 0);
-    enum err e = manifest_read(options->env, dir, &arena, &now, NULL);
-    arena_fini(&arena);
-    return e == OK && now.edit != edit;
-}
-
 /* --- remarks ---------------------------------------------------------------------------------- */
 
 /* Returns a copy that ends with a NUL; NULL if memory is refused. */
 static const char *
 arena_text(struct arena *arena, const char *text)
 {
-    size_t size = strlen(text) + 1;
-    char *copy = arena_alloc(arena, size);
-    if (copy != NULL) memcpy(copy, text, size);
-    return copy;
+    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
 }
 
 /* Adds a remark, unless it is damage that is among the last remarks. ERR_NOMEM. */
@@ -206,13 +189,6 @@ remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind, co
     if (copy == NULL) return ERR_NOMEM;
     r->items[r->count++] = (struct inspect_remark){kind == REMARK_DAMAGE, copy};
     return OK;
-}
-
-/* Turns ERR_CORRUPT into a remark and OK; returns other errors. */
-static MUST_CHECK enum err
-remark_if_damage(struct inspect_remarks *r, struct arena *arena, enum err e, const struct why *why)
-{
-    return e == ERR_CORRUPT ? remark(r, arena, REMARK_DAMAGE, "%s", why->text) : e;
 }
 
 /* --- a segment -------------------------------------------------------------------------------- */
@@ -308,7 +284,9 @@ note_record(void *context, const struct wal_record_info *info)
     struct why why;
     x->items = type < WAL_SERIES || type > WAL_LEDGER; /* a record of another type is one item */
     enum err e = record_walk(record, &visitor, &x->scratch, &why);
-    e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &why);
+    if (e == ERR_CORRUPT) {
+        e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", why.text);
+    }
     to->count++;
     to->record_bytes += info->record_bytes;
     to->payload_bytes += info->payload_bytes;
@@ -379,18 +357,26 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
 }
 
 static enum err
-segment_walk(const struct inspect_options *options, const struct inspect_target *target,
-             struct log_pass *x, struct why *why)
+segment_try(const struct inspect_options *options, const struct inspect_target *target,
+            struct inspect_segment *r, struct why *why)
 {
-    struct inspect_segment *r = x->result;
+    struct log_pass x = {.options = options, .result = r};
     struct wal_inspector inspector = {
-        .commit = note_commit, .record = note_record, .damage = note_damage, .context = x};
-    enum err e = wal_inspect(options->env, target->dir, target->number, options->memory, &inspector,
-                             &r->log, why);
-    if (e == OK) e = x->failed;
+        .commit = note_commit, .record = note_record, .damage = note_damage, .context = &x};
+    memset(r, 0, sizeof *r);
+    r->samples = (struct time_range){INT64_MAX, INT64_MIN};
+    x.sizes = mem_new(options->memory, sizeof *x.sizes);
+    arena_init(&r->arena, options->memory, 0, 0);
+    arena_init(&x.scratch, options->memory, 0, 0);
+    enum err e = x.sizes == NULL ? ERR_NOMEM
+                                 : wal_inspect(options->env, target->dir, target->number,
+                                               options->memory, &inspector, &r->log, why);
+    if (e == OK) e = x.failed;
     if (e == OK) e = segment_state_remarks(options, target, r, why);
+    if (e == OK) r->commit_bytes_p50 = sizes_median(x.sizes);
+    arena_fini(&x.scratch);
+    mem_free(options->memory, x.sizes, sizeof *x.sizes);
     if (e) return e;
-    r->commit_bytes_p50 = sizes_median(x->sizes);
     if (r->log.segment.state == WAL_SEGMENT_LIVE || r->log.segment.state == WAL_SEGMENT_VOID) {
         uint64_t file = r->log.segment.file_bytes, header = WAL_SEGMENT_HEADER_BYTES;
         uint64_t used = r->log.end_pos - r->log.segment.base_pos;
@@ -400,22 +386,6 @@ segment_walk(const struct inspect_options *options, const struct inspect_target 
         r->rest_bytes = r->log.segment.file_bytes;
     }
     return OK;
-}
-
-static enum err
-segment_try(const struct inspect_options *options, const struct inspect_target *target,
-            struct inspect_segment *r, struct why *why)
-{
-    struct log_pass x = {.options = options, .result = r};
-    memset(r, 0, sizeof *r);
-    r->samples = (struct time_range){INT64_MAX, INT64_MIN};
-    x.sizes = mem_new(options->memory, sizeof *x.sizes);
-    arena_init(&r->arena, options->memory, 0, 0);
-    arena_init(&x.scratch, options->memory, 0, 0);
-    enum err e = x.sizes == NULL ? ERR_NOMEM : segment_walk(options, target, &x, why);
-    arena_fini(&x.scratch);
-    mem_free(options->memory, x.sizes, sizeof *x.sizes);
-    return e;
 }
 
 /* A damaged segment is read twice, because a commit that is written meanwhile can look damaged. */
@@ -850,10 +820,6 @@ struct listing_pass {
     uint32_t dirs;
 };
 
-static enum err list(struct dir_pass *x, const char *below,
-                     enum err (*each)(void *context, const char *name, bool is_dir),
-                     struct listing_pass *ret_pass);
-
 static enum err
 sum_each(void *context, const char *name, bool is_dir)
 {
@@ -994,44 +960,43 @@ by_name(const void *a, const void *b)
 }
 
 static enum err
-dir_look(struct dir_pass *x)
-{
-    struct inspect_dir *r = x->result;
-    struct listing_pass rules = {.bytes = 0};
-    enum err e = manifest_look(x);
-    for (uint32_t i = 0; i < x->manifest.part_count && e == OK; i++) {
-        e = part_look(x, &x->manifest.parts[i]);
-        if (x->options->progress != NULL) {
-            x->options->progress(x->options->context, i + 1, x->manifest.part_count);
-        }
-    }
-    if (e == OK) e = partitions_sum(x);
-    if (e == OK) e = log_look(x);
-    if (e == OK) e = list(x, "", root_each, NULL);
-    if (e == OK) e = list(x, STORAGE_PARTS, parts_each, NULL);
-    if (e == OK) e = list(x, STORAGE_LOG, wal_each, NULL);
-    if (e == OK) e = list(x, STORAGE_RULES, sum_each, &rules);
-    if (e == OK) e = list(x, STORAGE_SNAPSHOTS, snapshots_each, NULL);
-    r->rules_bytes = rules.bytes;
-    /* The order of a listing is not defined. */
-    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
-    if (r->snapshot_count > 0) {
-        qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
-    }
-    return e;
-}
-
-static enum err
 dir_try(const struct inspect_options *options, const char *dir, struct page_cache *cache, bool last,
         struct inspect_dir *r, bool *ret_again, struct why *why)
 {
     struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
     enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, STORAGE_PARTS, why);
     if (e) return e;
+    struct listing_pass rules = {.bytes = 0};
     arena_init(&r->arena, options->memory, 0, 0);
-    e = dir_look(&x);
-    *ret_again = e == OK && x.missing && r->manifest_whole &&
-                 inspect_is_edited(options, dir, x.manifest.edit);
+    e = manifest_look(&x);
+    for (uint32_t i = 0; i < x.manifest.part_count && e == OK; i++) {
+        e = part_look(&x, &x.manifest.parts[i]);
+        if (options->progress != NULL) {
+            options->progress(options->context, i + 1, x.manifest.part_count);
+        }
+    }
+    if (e == OK) e = partitions_sum(&x);
+    if (e == OK) e = log_look(&x);
+    if (e == OK) e = list(&x, "", root_each, NULL);
+    if (e == OK) e = list(&x, STORAGE_PARTS, parts_each, NULL);
+    if (e == OK) e = list(&x, STORAGE_LOG, wal_each, NULL);
+    if (e == OK) e = list(&x, STORAGE_RULES, sum_each, &rules);
+    if (e == OK) e = list(&x, STORAGE_SNAPSHOTS, snapshots_each, NULL);
+    r->rules_bytes = rules.bytes;
+    /* The order of a listing is not defined. */
+    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
+    if (r->snapshot_count > 0) {
+        qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
+    }
+    *ret_again = false;
+    if (e == OK && x.missing && r->manifest_whole) { /* unless MANIFEST was edited meanwhile */
+        struct manifest now;
+        struct arena arena;
+        arena_init(&arena, options->memory, 0, 0);
+        *ret_again = manifest_read(options->env, dir, &arena, &now, NULL) == OK &&
+                     now.edit != x.manifest.edit;
+        arena_fini(&arena);
+    }
     if (!*ret_again || !last) return e;
     *ret_again = false;
     r->remarks.damage_count = 0;

@@ -56,12 +56,6 @@ arena_restart(struct arena *arena)
     arena_fini(arena);
     arena_init(arena, budget, 0, 0);
 }
-/* Forgets all samples. */
-static inline void
-level_histograms_clear(struct level_histograms *h)
-{
-    arena_restart(&h->samples_arena);
-}
 /* The memory of the samples. */
 static inline uint64_t
 level_histograms_bytes(const struct level_histograms *h)
@@ -96,27 +90,6 @@ level_histograms_new(struct budget *budget, struct level_histograms **ret)
     return OK;
 }
 
-static void
-level_histograms_free(struct budget *budget, struct level_histograms *h)
-{
-    if (h == NULL) return;
-    arena_fini(&h->samples_arena);
-    arena_fini(&h->windows_arena);
-    arena_fini(&h->pending_arena);
-    arena_fini(&h->encoding_arena);
-    histogram_roller_fini(&h->roller);
-    histogram_roller_fini(&h->open);
-    mem_free(budget, h, sizeof *h);
-}
-
-/* Sets a sample of the chunk, which is copied. */
-static MUST_CHECK enum err
-level_histograms_set(struct level_histograms *h, uint32_t at, const struct histogram *sample)
-{
-    assert(at < CHUNK_HISTOGRAMS);
-    return histogram_copy(sample, &h->samples_arena, &h->samples[at]) ? ERR_NOMEM : OK;
-}
-
 /* Rolls up samples from..until of the chunk to a window of it. The first one forgets those of
  * earlier chunks. */
 static MUST_CHECK enum err
@@ -131,16 +104,6 @@ level_histograms_roll_up(struct level_histograms *h, const int64_t *times_ms, ui
     }
     if (e) return e;
     return histogram_rollup_copy(&h->windows_arena, &h->roller.rollup, &h->windows[window]);
-}
-
-/* Appends blocks of the first windows, to measure them. `times_ms` has room for as many. */
-static MUST_CHECK enum err
-level_histograms_encode(struct level_histograms *h, struct codec_scratch *scratch, uint32_t count,
-                        int64_t resolution_ms, int64_t *times_ms, struct buf *out)
-{
-    arena_restart(&h->encoding_arena);
-    return codec_histogram_rollups_encode_blocks(scratch, &h->encoding_arena, h->windows, count,
-                                                 resolution_ms, times_ms, out);
 }
 
 enum {
@@ -210,7 +173,16 @@ merge_levels_free(struct part_merge *m)
     struct merge_levels *l = m->levels;
     if (l == NULL) return;
     codec_scratch_free(l->scratch);
-    level_histograms_free(m->budget, l->histograms);
+    struct level_histograms *h = l->histograms;
+    if (h != NULL) {
+        arena_fini(&h->samples_arena);
+        arena_fini(&h->windows_arena);
+        arena_fini(&h->pending_arena);
+        arena_fini(&h->encoding_arena);
+        histogram_roller_fini(&h->roller);
+        histogram_roller_fini(&h->open);
+        mem_free(m->budget, h, sizeof *h);
+    }
     buf_fini(&l->encoded);
     mem_free(m->budget, l, sizeof *l);
 }
@@ -256,15 +228,6 @@ part_merge_nests(const struct part *part, int64_t resolution_ms)
     return true;
 }
 
-static bool
-all_nest(const struct part_merge *m, int64_t resolution_ms)
-{
-    for (uint32_t i = 0; i < m->source_count; i++) {
-        if (!part_merge_nests(m->sources[i].part, resolution_ms)) return false;
-    }
-    return true;
-}
-
 /* True if the series has a piece of histograms, or of floats, that overlaps a time. */
 static bool
 has_pieces_of(const struct part_merge *m, struct time_range time, bool histograms)
@@ -303,7 +266,11 @@ merge_levels_begin(struct part_merge *m)
         const struct series_rule *rule =
             series_rules_find(level->rules, m->tenant, labels, &age_ms);
         if (rule == NULL) continue;
-        if (!all_nest(m, level->resolution_ms)) continue;
+        bool nests = true;
+        for (uint32_t k = 0; k < m->source_count && nests; k++) {
+            nests = part_merge_nests(m->sources[k].part, level->resolution_ms);
+        }
+        if (!nests) continue;
         int64_t until_ms = m->options.levels_now_ms - age_ms;
         int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
         if (end_ms > until_ms) end_ms -= level->resolution_ms;
@@ -443,36 +410,28 @@ count_saved(struct part_merge *m, uint64_t samples)
     }
 }
 
-/* The end of the samples from `from` on that have one kind. */
-static uint32_t
-same_kind_end(const struct merge_levels *l, uint32_t from, uint32_t until, enum sample_kind *ret)
-{
-    *ret = SAMPLE_FLOAT;
-    if (!l->has_histograms) return until;
-    const struct histogram *samples = l->histograms->samples;
-    uint32_t end = from;
-    *ret = samples[from].kind;
-    while (end < until && samples[end].kind == *ret)
-        end++;
-    return end;
-}
-
 static enum err
-samples_out(struct part_merge *m, uint32_t from, uint32_t until)
+samples_out(struct part_merge *m, uint32_t until)
 {
     struct merge_levels *l = m->levels;
-    if (from == until) return OK;
+    uint32_t from = 0;
+    if (until == 0) return OK;
     enum err e = pending_out(m);
-    m->count.written[kind_of_chunk(l)] += until - from;
+    m->count.written[kind_of_chunk(l)] += until;
     while (from < until && e == OK) {
         struct sample_batch batch = {.times_ms = l->times + from,
                                      .starts_ms = l->has_starts ? l->starts + from : NULL};
-        uint32_t end = same_kind_end(l, from, until, &batch.kind);
-        batch.count = end - from;
-        if (l->has_histograms)
+        uint32_t end = until;
+        if (l->has_histograms) { /* of one kind in each batch */
             batch.histograms = l->histograms->samples + from;
-        else
+            batch.kind = batch.histograms[0].kind;
+            for (end = from; end < until && l->histograms->samples[end].kind == batch.kind;)
+                end++;
+        } else {
+            batch.kind = SAMPLE_FLOAT;
             batch.value_bits = l->bits + from;
+        }
+        batch.count = end - from;
         e = part_write_samples(m->writer, &batch, &m->why);
         from = end;
     }
@@ -554,8 +513,10 @@ find_worth(struct merge_levels *l, uint32_t windows, uint32_t samples, bool *ret
     }
     buf_clear(&l->encoded);
     if (l->has_histograms) {
-        e = level_histograms_encode(l->histograms, l->scratch, windows, l->chunk_resolution_ms,
-                                    l->row_times, &l->encoded);
+        arena_restart(&l->histograms->encoding_arena);
+        e = codec_histogram_rollups_encode_blocks(
+            l->scratch, &l->histograms->encoding_arena, l->histograms->windows, windows,
+            l->chunk_resolution_ms, l->row_times, &l->encoded);
     } else {
         codec_rollups_encode_block(l->scratch, l->windows, windows, l->chunk_resolution_ms,
                                    l->row_times, l->row_bits, &l->encoded);
@@ -577,7 +538,7 @@ drop_samples(struct merge_levels *l, uint32_t count)
     if (l->has_histograms) {
         struct histogram *samples = l->histograms->samples;
         memmove(samples, samples + count, left * sizeof *samples);
-        if (left == 0) level_histograms_clear(l->histograms);
+        if (left == 0) arena_restart(&l->histograms->samples_arena);
     } else {
         memmove(l->bits, l->bits + count, left * sizeof *l->bits);
     }
@@ -603,7 +564,7 @@ chunk_out(struct part_merge *m, uint32_t until)
         count_rolled(m, until, windows);
         count_saved(m, until);
     } else if (e == OK) {
-        e = samples_out(m, 0, until);
+        e = samples_out(m, until);
     }
     drop_samples(l, until);
     return e;
@@ -707,23 +668,13 @@ take_values(struct merge_levels *l, const struct sample_batch *batch, uint32_t f
         return OK;
     }
     for (uint32_t i = 0; i < *count && e == OK; i++) {
-        e = level_histograms_set(l->histograms, n + i, &batch->histograms[from + i]);
+        assert(n + i < CHUNK_HISTOGRAMS);
+        e = histogram_copy(&batch->histograms[from + i], &l->histograms->samples_arena,
+                           &l->histograms->samples[n + i]);
+        if (e) e = ERR_NOMEM;
         if (level_histograms_bytes(l->histograms) >= CHUNK_BYTES) *count = i + 1;
     }
     return e;
-}
-
-/* Adds a sample to the open window. */
-static enum err
-join_sample(struct merge_levels *l, const struct sample_batch *batch, uint32_t i)
-{
-    int64_t t_ms = batch->times_ms[i];
-    if (l->has_histograms) {
-        return histogram_roller_add(&l->histograms->open, t_ms, &batch->histograms[i]);
-    }
-    struct rollup one = rollup_of_sample(t_ms, batch->value_bits[i]);
-    rollup_join(&l->open, &one);
-    return OK;
 }
 
 /* Takes samples of one window from batch[from] on: at least one. */
@@ -743,7 +694,13 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     if (e) return e;
     if (l->has_open) {
         count_rolled(m, 1, 0);
-        return join_sample(l, batch, from);
+        const int64_t joined_ms = batch->times_ms[from];
+        if (l->has_histograms) {
+            return histogram_roller_add(&l->histograms->open, joined_ms, &batch->histograms[from]);
+        }
+        struct rollup one = rollup_of_sample(joined_ms, batch->value_bits[from]);
+        rollup_join(&l->open, &one);
+        return OK;
     }
     int64_t until_ms = l->known_until_ms < l->window_end_ms ? l->known_until_ms : l->window_end_ms;
     uint32_t n = l->sample_count, most = batch->count - from, count = 1;

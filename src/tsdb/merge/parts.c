@@ -746,7 +746,8 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     s->in_window = info->time.max_ms >= window->min_ms && info->time.min_ms <= window->max_ms;
     s->untouched = info->time.min_ms >= window->min_ms && info->time.max_ms <= window->max_ms &&
                    info->time.min_ms >= m->options.expired_before_ms &&
-                   !part_merge_may_expire(&m->options, info) && s->deleted == NULL;
+                   !part_merge_may_expire(m->options.rules, m->options.rules_now_ms, info) &&
+                   s->deleted == NULL;
     return OK;
 }
 

@@ -102,10 +102,11 @@ uint64_t part_merge_memory(const struct part *input);
 
 /* True if the part has samples that are old enough for a rule. Exemplars do not count. */
 static inline bool
-part_merge_may_expire(const struct part_merge_options *options, const struct part_info *part)
+part_merge_may_expire(const struct series_rules *rules, int64_t now_ms,
+                      const struct part_info *part)
 {
-    int64_t age_ms = series_rules_least_age_ms(options->rules, (struct bytes){NULL, 0});
-    return age_ms != INT64_MAX && part->time.min_ms < options->rules_now_ms - age_ms;
+    int64_t age_ms = series_rules_least_age_ms(rules, (struct bytes){NULL, 0});
+    return age_ms != INT64_MAX && part->time.min_ms < now_ms - age_ms;
 }
 
 /* True if windows of the part are parts of windows of the resolution, or the other way round: else

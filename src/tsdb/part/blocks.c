@@ -82,24 +82,19 @@ times_cache_free(struct times_cache *c)
     mem_free(c->budget, c, sizeof *c);
 }
 
-static bool
-is_of(const struct times_cache *c, const struct cached_times *x, const struct part *part,
-      const struct block_ref *b)
-{
-    /* All members are compared, so that a damaged reference does not find another column. */
-    return x->part == part && x->count == b->count && x->place.page == b->times.page &&
-           x->place.at == b->times.at && x->place.size == b->times.size &&
-           c->end - x->at <= c->ring_samples && c->ring[x->at % c->ring_samples] == b->min_ms &&
-           c->ring[(x->at + x->count - 1) % c->ring_samples] == b->max_ms;
-}
-
 enum err
 times_cache_read(struct times_cache *c, struct part *part, const struct block_ref *b,
                  int64_t *ret_times, struct why *why)
 {
     uint64_t hash = hash_mix(part_info(part)->number, hash_mix(b->times.page, b->times.at));
     struct cached_times *x = &c->entries[hash % ENTRIES];
-    if (is_of(c, x, part, b)) {
+    /* All members are compared, so that a damaged reference does not find another column. */
+    bool is_of_block = x->part == part && x->count == b->count && x->place.page == b->times.page &&
+                       x->place.at == b->times.at && x->place.size == b->times.size &&
+                       c->end - x->at <= c->ring_samples &&
+                       c->ring[x->at % c->ring_samples] == b->min_ms &&
+                       c->ring[(x->at + x->count - 1) % c->ring_samples] == b->max_ms;
+    if (is_of_block) {
         memcpy(ret_times, c->ring + x->at % c->ring_samples, b->count * sizeof *ret_times);
         return OK;
     }

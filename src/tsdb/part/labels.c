@@ -99,28 +99,19 @@ label_store_note(struct label_store *s, const uint32_t *pairs, uint32_t count,
 /* --- reading them
  * ---------------------------------------------------------------------------------- */
 
-/* The pairs to be read, ascending: the pair in the high half, its entry in the low half. NULL
- * without memory. */
-static const uint64_t *
-order_missing(struct label_store *s)
-{
-    uint32_t count = s->entry_count - s->read_count;
-    buf_clear(&s->order);
-    if (!buf_reserve(&s->order, 2 * (size_t)count * sizeof(uint64_t))) return NULL;
-    uint64_t *order = (uint64_t *)(void *)s->order.at;
-    for (uint32_t i = 0; i < count; i++) {
-        order[i] = (uint64_t)entry_at(s, s->read_count + i)->pair << 32 | (s->read_count + i);
-    }
-    return radix_sort(order, order + count, count, sizeof *order, 32, RADIX_WORTH);
-}
-
 static enum err
 read_missing(struct label_store *s, struct why *why)
 {
     const struct part_name *name = NULL;
     uint32_t count = s->entry_count - s->read_count;
-    const uint64_t *order = order_missing(s);
-    if (order == NULL) return ERR_NOMEM;
+    /* The pairs to be read, ascending: the pair in the high half, its entry in the low half. */
+    buf_clear(&s->order);
+    if (!buf_reserve(&s->order, 2 * (size_t)count * sizeof(uint64_t))) return ERR_NOMEM;
+    uint64_t *room = (uint64_t *)(void *)s->order.at;
+    for (uint32_t i = 0; i < count; i++) {
+        room[i] = (uint64_t)entry_at(s, s->read_count + i)->pair << 32 | (s->read_count + i);
+    }
+    const uint64_t *order = radix_sort(room, room + count, count, sizeof *room, 32, RADIX_WORTH);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t pair = (uint32_t)(order[i] >> 32);
         if (name == NULL || pair - name->first_pair >= name->pair_count) {

@@ -257,26 +257,19 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
     return w->c.bad || list.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;
 }
 
-static enum err
-postings_enter(struct postings_walk *w, uint32_t pair, struct why *why)
-{
-    struct part *p = w->part;
-    page_release(&p->source, w->page);
-    w->page = NULL;
-    enum err e =
-        part_directory_find(p, &p->postings, pair, &w->offset, &w->next_pair, &w->page_end, why);
-    if (e == OK) e = page_get(&p->source, w->offset, PAGE_POSTINGS, &w->page, why);
-    if (e) return e;
-    w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
-    return OK;
-}
-
 enum err
 postings_add(struct postings_walk *w, uint32_t pair, struct why *why)
 {
     enum err e = OK;
-    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end)
-        e = postings_enter(w, pair, why);
+    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end) {
+        struct part *p = w->part;
+        page_release(&p->source, w->page);
+        w->page = NULL;
+        e = part_directory_find(p, &p->postings, pair, &w->offset, &w->next_pair, &w->page_end,
+                                why);
+        if (e == OK) e = page_get(&p->source, w->offset, PAGE_POSTINGS, &w->page, why);
+        if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
+    }
     while (e == OK && w->next_pair < pair) {
         e = next_list(w, false, why);
     }

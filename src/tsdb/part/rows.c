@@ -238,16 +238,6 @@ skip_ends(struct cursor *c, unsigned shape)
     }
 }
 
-/* Skips the statistics of a block of any kind. True if it is a constant, which has no values in a
- * page. */
-static bool
-row_stats_skip(struct cursor *columns, unsigned shape)
-{
-    bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(columns);
-    skip_ends(columns, shape);
-    return constant;
-}
-
 /* A time column in the head of a group. */
 struct time_column {
     struct page_place place;
@@ -424,18 +414,6 @@ head_times(struct row_reader *r, struct cursor *c)
         at += size;
     }
     return err_first(buf_error(&r->labels), buf_error(&r->time_columns));
-}
-
-static enum err
-head_read(struct row_reader *r)
-{
-    if (r->head_is_read) return OK;
-    struct cursor c = cursor_of(r->columns[ROW_HEAD]);
-    enum err e = head_values(r, &c);
-    if (e == OK) e = head_times(r, &c);
-    if (e == OK && (c.bad || c.at != c.end)) e = ERR_CORRUPT;
-    r->head_is_read = e == OK;
-    return e;
 }
 
 /* --- pairs ------------------------------------------------------------------------------------ */
@@ -671,7 +649,14 @@ static enum err
 rows_read_times(struct row_reader *r)
 {
     assert(r->known == KNOWN_COUNT); /* invariant 2 */
-    enum err e = head_read(r);
+    enum err e = OK;
+    if (!r->head_is_read) {
+        struct cursor head = cursor_of(r->columns[ROW_HEAD]);
+        e = head_values(r, &head);
+        if (e == OK) e = head_times(r, &head);
+        if (e == OK && (head.bad || head.at != head.end)) e = ERR_CORRUPT;
+        r->head_is_read = e == OK;
+    }
     if (e) return e;
     struct cursor *c = &r->c[ROW_TIMES];
     const struct time_column *all = (const void *)r->time_columns.at;
@@ -775,7 +760,9 @@ skip_block(struct row_reader *r)
 {
     struct page_place place;
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]);
-    bool constant = row_stats_skip(r->c, shape);
+    /* A constant has no values in a page. */
+    bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(r->c);
+    skip_ends(r->c, shape);
     if (!constant && !get_item(r, &place)) return ERR_CORRUPT;
     bool third = (shape & SHAPE_STARTS) || shape >> SHAPE_RESOLUTION_SHIFT > 0;
     if (third && !get_item(r, &place)) return ERR_CORRUPT;

@@ -333,19 +333,6 @@ count_part_locked(struct tsdb *db, const struct part *part, bool comes)
     }
 }
 
-/* True if results that readers have cached for the tenant are no longer valid. */
-static bool
-loses_samples(const struct ledger *change)
-{
-    for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM; k++) {
-        if (change->count[k][LEDGER_EXPIRED] != 0 || change->count[k][LEDGER_PASSED_ON] != 0 ||
-            change->count[k][LEDGER_DOWNSAMPLED] != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* `tombstone` is undone by the edit, or one of those added; NULL: none. */
 static void
 note_changes_locked(struct head *head, const struct store_edit *edit,
@@ -353,8 +340,13 @@ note_changes_locked(struct head *head, const struct store_edit *edit,
 {
     head->edits++;
     for (uint32_t i = 0; i < edit->change_count; i++) {
-        if (!loses_samples(&edit->change[i])) continue;
-        changes_add(&head->tenants[i]->edited, head->edits, INT64_MIN);
+        bool loses_samples = false; /* then results that readers have cached are not valid */
+        for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM; k++) {
+            const uint64_t *count = edit->change[i].count[k];
+            loses_samples |= count[LEDGER_EXPIRED] != 0 || count[LEDGER_PASSED_ON] != 0 ||
+                             count[LEDGER_DOWNSAMPLED] != 0;
+        }
+        if (loses_samples) changes_add(&head->tenants[i]->edited, head->edits, INT64_MIN);
     }
     if (tombstone == NULL) return;
     struct tenant *tenant = tenant_find(head, tombstone->tenant);
@@ -403,17 +395,6 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     cut_free(&db->head, &cut);
 }
 
-/* Sets the position of a new tombstone to that of the store if a merge has joined samples from
- * before and after its own. */
-static void
-settle_tombstone(const struct version *v, uint64_t store_pos, struct tombstone *t)
-{
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        const struct part_info *info = part_info(v->parts[i]);
-        if (info->from_pos < t->pos && info->to_pos > t->pos) t->pos = store_pos;
-    }
-}
-
 static void
 saved_free(struct tsdb *db, struct saved *saved)
 {
@@ -446,7 +427,11 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
     for (uint32_t i = 0; i < edit->deletion_count; i++) {
         struct tombstone *t = edit->tombstones[i];
         assert(t->id == db->live.version->tombstones->last_id + 1 + i);
-        settle_tombstone(db->live.version, next.store_pos, t);
+        for (uint32_t k = 0; k < db->live.version->part_count; k++) {
+            /* A merge may have joined samples from before and after its position. */
+            const struct part_info *info = part_info(db->live.version->parts[k]);
+            if (info->from_pos < t->pos && info->to_pos > t->pos) t->pos = next.store_pos;
+        }
         edit->receipts[i]->facts.pos = t->pos;
     }
     enum err e = tsdb_look_before_write(db, why);

@@ -333,15 +333,6 @@ leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
     return OK;
 }
 
-static bool
-must_leave_generation(const struct log_replay *r)
-{
-    const struct head *head = &r->db->head;
-    if (r->db->options.read_only) return false;
-    bool spare = r->disk_low && !r->cut; /* after a first part, the end needs another part anyway */
-    return spare ? head_is_full(head) : head_is_large(head);
-}
-
 static enum err
 cannot_flush(enum err e, struct why *why)
 {
@@ -457,24 +448,6 @@ put_floats(struct log_replay *r, struct bytes payload, struct why *why)
 }
 
 static enum err
-put_histograms(struct log_replay *r, struct bytes payload, struct why *why)
-{
-    enum err e = OK;
-    if (r->series_left) e = record_each_histogram(payload, want_of_histogram, r, &r->scratch);
-    if (e == OK) e = series_again(r, why);
-    return e ? e : record_each_histogram(payload, log_replay_histogram, r, &r->scratch);
-}
-
-static enum err
-put_exemplars(struct log_replay *r, struct bytes payload, struct why *why)
-{
-    enum err e = OK;
-    if (r->series_left) e = record_each_exemplar(payload, want_of_exemplar, r);
-    if (e == OK) e = series_again(r, why);
-    return e ? e : record_each_exemplar(payload, put_exemplar, r);
-}
-
-static enum err
 replay_record(void *context, const struct wal_record *record, struct why *why)
 {
     struct log_replay *r = context;
@@ -489,7 +462,9 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         r->segment = record->segment;
         r->segment_pos = record->pos;
     }
-    if (must_leave_generation(r)) {
+    bool spare = r->disk_low && !r->cut; /* after a first part, the end needs another part anyway */
+    bool leaves = spare ? head_is_full(&db->head) : head_is_large(&db->head);
+    if (leaves && !db->options.read_only) {
         e = leave_generation(r, record->pos, why);
         if (e) return cannot_flush(e, why);
     }
@@ -502,10 +477,16 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         e = put_floats(r, record->payload, why);
         break;
     case WAL_HISTOGRAMS:
-        e = put_histograms(r, record->payload, why);
+        if (r->series_left)
+            e = record_each_histogram(record->payload, want_of_histogram, r, &r->scratch);
+        if (e == OK) e = series_again(r, why);
+        if (e == OK)
+            e = record_each_histogram(record->payload, log_replay_histogram, r, &r->scratch);
         break;
     case WAL_EXEMPLARS:
-        e = put_exemplars(r, record->payload, why);
+        if (r->series_left) e = record_each_exemplar(record->payload, want_of_exemplar, r);
+        if (e == OK) e = series_again(r, why);
+        if (e == OK) e = record_each_exemplar(record->payload, put_exemplar, r);
         break;
     case WAL_METADATA:
         e = record_each_metadata(record->payload, put_metadata, r);

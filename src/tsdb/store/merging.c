@@ -14,8 +14,7 @@
  * this, so check_counts() returns an error.
  *
  * Merges leave out samples past their rule of retention, and roll up samples that are old enough
- * for a level of downsampling. Other merges only write parts again
- * for that.
+ * for a level of downsampling. Other merges only write parts again for that.
  *
  * Invariants:
  * 1. A merge has at most one output for each window of its plan.
@@ -43,8 +42,7 @@ struct merging {
     const struct tsdb_merge_options *options;
     struct shares shares;
     struct version *version;
-    struct tombstones
-        *due; /* those that can no longer be undone; its last_id is that of the last */
+    struct tombstones *due; /* those that can no longer be undone, up to its last_id */
     struct merge_plan plan;
     struct part **live; /* the inputs as objects of the version */
     /* The same files, read through a cache of their own: pages of queries stay cached. */
@@ -73,8 +71,8 @@ struct merging {
 };
 
 /*
- * Plans merges that only write parts again: without samples past their rules of
- * retention, or with levels of downsampling in place of samples.
+ * Plans merges that only write parts again: without samples past their rules of retention, or with
+ * levels of downsampling in place of samples.
  *
  * A part is worth it from a share of its samples or bytes on, or, in a full merge, from any. The
  * share is estimated by the index of some of its series, at most once per hour. A full merge looks
@@ -179,7 +177,6 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
 {
     struct tsdb *db = g->db;
     const struct version *v = g->version;
-    const struct part_merge_options rules = {.rules = g->rules, .rules_now_ms = g->rules_now_ms};
     int64_t now_ns = env_monotonic_ns(db->env);
     uint64_t serial = series_rules_serial(g->rules);
     bool all = g->options->mode == TSDB_MERGE_FULL, looked = db->rules_looked == serial;
@@ -189,7 +186,8 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
     lock_drop(&db->head.lock);
     for (uint32_t i = 0; i < v->part_count; i++) {
         unsigned percent = 0;
-        if (parts[i].fixed || !part_merge_may_expire(&rules, part_info(v->parts[i]))) continue;
+        if (parts[i].fixed) continue;
+        if (!part_merge_may_expire(g->rules, g->rules_now_ms, part_info(v->parts[i]))) continue;
         if (parts[i].bytes > options->bytes_max) continue; /* until there is room for its copy */
         if (part_is_within_rules(v->parts[i], serial, g->rules_now_ms)) continue;
         /* Estimates the percentage of a part's samples that are past their rules, by some of its
@@ -274,17 +272,6 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
     }
 }
 
-static bool
-levels_concern(const struct merging *g, const struct part *part)
-{
-    for (uint32_t i = 0; i < g->level_count; i++) {
-        int64_t age_ms = series_rules_least_age_ms(g->levels[i].rules, (struct bytes){NULL, 0});
-        if (age_ms != INT64_MAX && part_info(part)->time.min_ms < g->levels_now_ms - age_ms)
-            return true;
-    }
-    return false;
-}
-
 /* Plans to write the first partition again of which levels may replace enough. */
 static MUST_CHECK enum err
 merging_plan_levels(struct merging *g, const struct plan_part *parts,
@@ -298,7 +285,12 @@ merging_plan_levels(struct merging *g, const struct plan_part *parts,
     if (g->level_count == 0 || (looked && !full)) return OK;
     for (uint32_t i = 0; i < v->part_count; i++) {
         uint64_t percent;
-        if (parts[i].fixed || !levels_concern(g, v->parts[i])) continue;
+        bool concerned = false;
+        for (uint32_t k = 0; k < g->level_count && !parts[i].fixed; k++) {
+            concerned |=
+                part_merge_may_expire(g->levels[k].rules, g->levels_now_ms, part_info(v->parts[i]));
+        }
+        if (!concerned) continue;
         /* Estimates the percentage of a part's bytes that levels may replace. */
         struct estimate x = {.g = g, .part = v->parts[i]};
         x.partition =
@@ -513,12 +505,19 @@ is_due(void *context, const struct tombstone *tombstone)
     return tombstone->id <= *last;
 }
 
-/* Parts from before and after a deletion that can be undone stay apart: its tombstone hides samples
- * by the position of their part. */
+/* Lists the positions across which no parts are joined: borders that are set, and deletions that
+ * can be undone: a tombstone hides samples by the position of their part. */
 static uint32_t
-add_held_borders(const struct merging *g, uint64_t *borders, uint32_t count)
+list_borders(const struct merging *g, uint64_t *borders)
 {
     const struct tombstones *set = g->version->tombstones;
+    uint32_t count = 0;
+    lock_take(&g->db->live.lock);
+    for (uint32_t i = 0; i < BORDERS_MAX; i++) {
+        const struct border *b = &g->db->borders[i];
+        if (b->used && b->pos > 0) borders[count++] = b->pos;
+    }
+    lock_drop(&g->db->live.lock);
     uint32_t first = count;
     for (uint32_t i = 0; i < set->count; i++) {
         const struct tombstone *t = set->items[i];
@@ -543,7 +542,7 @@ plan(struct merging *g)
         .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),
         .full = g->options->mode == TSDB_MERGE_FULL,
         .borders = borders,
-        .border_count = add_held_borders(g, borders, borders_list(db, borders)),
+        .border_count = list_borders(g, borders),
     };
     enum err e = list_parts(g, &parts);
     if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {
@@ -557,24 +556,9 @@ plan(struct merging *g)
     return merging_plan_levels(g, parts, &options);
 }
 
-/* Adds the ends of the range of a deletion: windows that it cuts stay as samples while it can be
- * undone, since it would hide them whole. */
-static void
-add_cuts(struct merging *g, const struct tombstone *t)
-{
-    bool concerned = false;
-    for (uint32_t i = 0; i < g->plan.input_count && !concerned; i++)
-        concerned = tombstone_concerns(t, g->live[i]);
-    if (!concerned) return;
-    int64_t min_ms = t->range.min_ms, max_ms = t->range.max_ms;
-    if (min_ms > INT64_MIN)
-        g->foreign[g->foreign_count++] = (struct time_range){min_ms - 1, min_ms};
-    if (max_ms < INT64_MAX)
-        g->foreign[g->foreign_count++] = (struct time_range){max_ms, max_ms + 1};
-}
-
 /* Collects times that are not rolled up: those of the parts that are not inputs, and the ends of
- * deletions that can be undone. */
+ * deletions that can be undone: windows that one cuts stay as samples, since it would hide them
+ * whole. */
 static enum err
 list_foreign(struct merging *g)
 {
@@ -583,7 +567,15 @@ list_foreign(struct merging *g)
     g->foreign = arena_alloc(&g->arena, most * sizeof *g->foreign);
     if (g->foreign == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < v->tombstones->count; i++) {
-        if (v->tombstones->items[i]->id > g->due->last_id) add_cuts(g, v->tombstones->items[i]);
+        const struct tombstone *t = v->tombstones->items[i];
+        const int64_t min_ms = t->range.min_ms, max_ms = t->range.max_ms;
+        bool cuts = false;
+        for (uint32_t k = 0; k < g->plan.input_count && t->id > g->due->last_id; k++)
+            cuts |= tombstone_concerns(t, g->live[k]);
+        if (cuts && min_ms > INT64_MIN)
+            g->foreign[g->foreign_count++] = (struct time_range){min_ms - 1, min_ms};
+        if (cuts && max_ms < INT64_MAX)
+            g->foreign[g->foreign_count++] = (struct time_range){max_ms, max_ms + 1};
     }
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
@@ -730,17 +722,6 @@ show_merge(struct merging *g, uint32_t outputs_done)
     lock_drop(&g->db->live.lock);
 }
 
-static bool
-rules_concern_inputs(const struct merging *g)
-{
-    const struct part_merge_options rules = {.rules = g->rules, .rules_now_ms = g->rules_now_ms};
-    bool any = false;
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        any |= part_merge_may_expire(&rules, part_info(g->live[i]));
-    }
-    return any;
-}
-
 /* Once another retention is acknowledged, nothing is removed by the rules, or the shorter time,
  * before it. */
 static enum err
@@ -774,7 +755,11 @@ merge_all(struct merging *g)
     int64_t expired = expired_before_ms(g->db, &g->kept_ms);
     enum err e = take_inputs(g);
     if (e) return e;
-    if (!rules_concern_inputs(g)) { /* and no labels are read for them */
+    bool concerned = false;
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        concerned |= part_merge_may_expire(g->rules, g->rules_now_ms, part_info(g->live[i]));
+    }
+    if (!concerned) { /* and no labels are read for the rules */
         series_rules_unref(g->rules);
         g->rules = NULL;
     }
@@ -894,6 +879,43 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
                           : why_prefix(why, e, "merge");
 }
 
+/* --- borders ---------------------------------------------------------------------------------- */
+
+/* A border is set and freed only between tsdb_border_new() and tsdb_border_free(). */
+enum err
+tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
+{
+    uint32_t i = 0;
+    lock_take(&db->live.lock);
+    while (i < BORDERS_MAX && db->borders[i].used) {
+        i++;
+    }
+    if (i < BORDERS_MAX) db->borders[i] = (struct border){.used = true};
+    lock_drop(&db->live.lock);
+    *ret_border = i;
+    return i < BORDERS_MAX ? OK : ERR_LIMIT;
+}
+
+void
+tsdb_border_free(struct tsdb *db, uint32_t border)
+{
+    assert(border < BORDERS_MAX);
+    lock_take(&db->live.lock);
+    assert(db->borders[border].used);
+    db->borders[border].used = false;
+    lock_drop(&db->live.lock);
+}
+
+void
+tsdb_border_set(struct tsdb *db, uint32_t border, uint64_t pos)
+{
+    assert(border < BORDERS_MAX);
+    lock_take(&db->live.lock);
+    assert(db->borders[border].used);
+    db->borders[border].pos = pos;
+    lock_drop(&db->live.lock);
+}
+
 /* --- retention -------------------------------------------------------------------------------- */
 
 struct expiry {
@@ -964,38 +986,14 @@ merging_choose(struct expiry *x)
     }
 }
 
-static enum err
-expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, struct why *why)
-{
-    struct tsdb *db = x->db;
-    struct ledger *change;
-    uint32_t count;
-    enum err e = ledger_change(db, arena, &change, &count);
-    if (e) return e;
-    for (uint32_t i = 0; i < x->drop_count; i++) {
-        const struct part *p = x->drop[i];
-        ret->input_bytes += part_info(p)->file_bytes;
-        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
-            const struct part_tenant *tenant = part_tenant_at(p, t);
-            struct ledger *l = change_of(db, tenant->name, change, count);
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-                move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
-            }
-            count_kinds(tenant->sample_count, &ret->samples, &ret->exemplars);
-        }
-    }
-    ret->input_count = x->drop_count;
-    struct store_edit edit = {
-        .remove = x->drop, .remove_count = x->drop_count, .change = change, .change_count = count};
-    return store_edit(db, &edit, why);
-}
-
 enum err
-tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *why)
+tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret, struct why *why)
 {
     struct arena arena;
     struct expiry x = {.db = db, .version = live_pin(&db->live)};
-    *ret_result = (struct tsdb_merge_result){0};
+    struct ledger *change;
+    uint32_t count;
+    *ret = (struct tsdb_merge_result){0};
     arena_init(&arena, &db->merge_budget, 0, 0);
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
@@ -1007,8 +1005,28 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
         db->head.metadata_changed = db->head.metadata_due = true;
         lock_drop(&db->head.lock);
     }
-    if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
-    ret_result->bytes_too_many = x.bytes_too_many;
+    if (e == OK) e = ledger_change(db, &arena, &change, &count);
+    for (uint32_t i = 0; i < x.drop_count && e == OK; i++) {
+        const struct part *p = x.drop[i];
+        ret->input_bytes += part_info(p)->file_bytes;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            const struct part_tenant *tenant = part_tenant_at(p, t);
+            struct ledger *l = change_of(db, tenant->name, change, count);
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
+            }
+            count_kinds(tenant->sample_count, &ret->samples, &ret->exemplars);
+        }
+    }
+    if (e == OK && x.drop_count > 0) {
+        struct store_edit edit = {.remove = x.drop,
+                                  .remove_count = x.drop_count,
+                                  .change = change,
+                                  .change_count = count};
+        e = store_edit(db, &edit, why);
+    }
+    ret->input_count = x.drop_count;
+    ret->bytes_too_many = x.bytes_too_many;
     version_unref(x.version);
     arena_fini(&arena);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to drop parts") : e;
@@ -1022,24 +1040,6 @@ by_time(const void *a, const void *b)
     const struct part_info *x = part_info(*(struct part *const *)a);
     const struct part_info *y = part_info(*(struct part *const *)b);
     return (x->time.min_ms > y->time.min_ms) - (x->time.min_ms < y->time.min_ms);
-}
-
-/* Adds up the parts of one partition. */
-static enum err
-partition_sum(struct part *const *parts, uint32_t count, struct time_range time,
-              struct arena *arena, struct tsdb_partition *ret)
-{
-    struct rollup_facts *list;
-    *ret = (struct tsdb_partition){.time = time, .parts = count};
-    for (uint32_t i = 0; i < count; i++) {
-        const struct part_info *info = part_info(parts[i]);
-        count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
-        ret->data_bytes += info->data_bytes;
-        ret->index_bytes += info->file_bytes - info->data_bytes;
-    }
-    enum err e = resolutions_of(parts, count, arena, &list, &ret->resolution_count);
-    ret->resolutions = list;
-    return e;
 }
 
 enum err
@@ -1059,11 +1059,17 @@ tsdb_partitions(struct tsdb *db,
     if (count > 1) qsort(parts, count, sizeof *parts, by_time);
     for (uint32_t i = 0, end; i < count && e == OK; i = end) {
         struct time_range time = partition_of(part_info(parts[i])->time.min_ms, now);
-        struct tsdb_partition sum;
-        for (end = i + 1; end < count && part_info(parts[end])->time.min_ms <= time.max_ms;) {
-            end++;
+        struct tsdb_partition sum = {.time = time};
+        struct rollup_facts *list;
+        for (end = i; end < count && part_info(parts[end])->time.min_ms <= time.max_ms; end++) {
+            const struct part_info *info = part_info(parts[end]);
+            sum.parts++;
+            count_kinds(info->sample_count, &sum.samples, &sum.exemplars);
+            sum.data_bytes += info->data_bytes;
+            sum.index_bytes += info->file_bytes - info->data_bytes;
         }
-        e = partition_sum(parts + i, end - i, time, &arena, &sum);
+        e = resolutions_of(parts + i, end - i, &arena, &list, &sum.resolution_count);
+        sum.resolutions = list;
         if (e == OK) each(context, &sum);
     }
     version_unref(v);

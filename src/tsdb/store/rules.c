@@ -23,9 +23,9 @@
 #include <string.h>
 
 /*
- * What rules of retention and of downsampling have done, and have still to do: for
- * pages, metrics and logs. The first are the counts of rules.c. The second is found by surveys,
- * whose result is kept until the rules change or an hour is over.
+ * Reports say what rules of retention and of downsampling have done, and have still to do: for
+ * pages, metrics and logs. The first are the counts, the second is found by surveys, whose result
+ * is kept until the rules change or an hour is over.
  */
 
 #define SURVEY_PAUSE_NS (3600 * NS_PER_S)
@@ -127,15 +127,6 @@ struct rule_report {
     int64_t surveyed_ms;       /* clock at that survey; INT64_MIN: there was none */
 };
 
-static void
-copy_counts(struct rule_report *report, const struct rule_counts *all, bool downsamples)
-{
-    for (uint32_t i = 0; i < all->count; i++) {
-        const struct rule_count *c = all->items[i];
-        report->copies[report->count++] = (struct count_copy){c, c->done, downsamples, false};
-    }
-}
-
 /* False without memory: the next report has all. */
 static bool
 report_begin(struct tsdb *db, const struct tsdb_limits *limits, struct rule_report *ret)
@@ -149,8 +140,13 @@ report_begin(struct tsdb *db, const struct tsdb_limits *limits, struct rule_repo
     ret->found = arena_new(&ret->arena, bytes + 1);
     if (ret->copies == NULL || ret->found == NULL) return false;
     lock_take(&db->live.lock);
-    copy_counts(ret, &db->removed_counts, false);
-    copy_counts(ret, &db->rolled_counts, true);
+    for (unsigned k = 0; k < RULE_KINDS; k++) {
+        for (uint32_t i = 0; i < db->rule_counts[k].count; i++) {
+            const struct rule_count *c = db->rule_counts[k].items[i];
+            ret->copies[ret->count++] =
+                (struct count_copy){c, c->done, k == RULES_DOWNSAMPLE, false};
+        }
+    }
     if (seen->list != NULL && seen->configured == rules_number(limits)) {
         memcpy(ret->found, seen->list, bytes);
         ret->surveyed_ms = seen->at_ms;
@@ -185,32 +181,6 @@ add_done_by(struct rule_report *report, struct tsdb_rule *to)
     }
 }
 
-/* Adds up the counts of rules for which add_done_by() was not called. Returns false without any. */
-static bool
-add_done_by_others(const struct rule_report *report, struct tsdb_rule *to)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < report->count; i++) {
-        const struct count_copy *c = &report->copies[i];
-        if (c->configured || c->downsamples != to->downsamples) continue;
-        any = true;
-        add_done(to, &c->done);
-    }
-    return any;
-}
-
-static uint64_t
-parts_without(struct tsdb *db, int64_t resolution_ms)
-{
-    struct version *v = live_pin(&db->live);
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        count += !part_merge_nests(v->parts[i], resolution_ms);
-    }
-    version_unref(v);
-    return count;
-}
-
 void
 tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
            void (*each)(void *context, const struct tsdb_rule *rule), void *context)
@@ -229,14 +199,26 @@ tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
         add_done_by(&report, &one);
         if (one.resolution_ms != looked_ms) {
             looked_ms = one.resolution_ms;
-            excluded = parts_without(db, looked_ms);
+            struct version *v = live_pin(&db->live);
+            excluded = 0;
+            for (uint32_t k = 0; k < v->part_count; k++) {
+                excluded += !part_merge_nests(v->parts[k], looked_ms);
+            }
+            version_unref(v);
         }
         one.excluded_parts = excluded;
         each(context, &one);
     }
     for (unsigned i = 0; i < 2 && known; i++) {
         struct tsdb_rule others = {.downsamples = i == 1};
-        if (add_done_by_others(&report, &others)) each(context, &others);
+        bool any = false;
+        for (uint32_t k = 0; k < report.count; k++) {
+            const struct count_copy *c = &report.copies[k];
+            if (c->configured || c->downsamples != others.downsamples) continue;
+            any = true;
+            add_done(&others, &c->done);
+        }
+        if (any) each(context, &others);
     }
     arena_fini(&report.arena);
     buf_fini(&report.tenants);
@@ -418,12 +400,12 @@ counts_read(struct tsdb *db, struct rule_counts *all, const struct manifest_done
 
 /* Notes what the edit adds to the count of a rule. */
 static enum err
-note_done(struct tsdb *db, struct rule_counts *all, const struct series_rule *rule,
+note_done(struct tsdb *db, enum rule_counts_kind kind, const struct series_rule *rule,
           int64_t resolution_ms, const struct rule_done *more)
 {
     static const struct rule_done nothing;
     if (memcmp(more, &nothing, sizeof nothing) == 0) return OK;
-    struct rule_count *c = count_of(db, all, rule, resolution_ms);
+    struct rule_count *c = count_of(db, &db->rule_counts[kind], rule, resolution_ms);
     if (c == NULL) return ERR_NOMEM;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         c->next.samples[k] += more->samples[k];
@@ -434,31 +416,26 @@ note_done(struct tsdb *db, struct rule_counts *all, const struct series_rule *ru
     return OK;
 }
 
-static void
-counts_begin(struct rule_counts *all)
-{
-    for (uint32_t i = 0; i < all->count; i++) {
-        all->items[i]->next = all->items[i]->done;
-    }
-}
-
 /* Notes in each count what the edit adds to it. */
 static enum err
 counts_prepare(struct tsdb *db, const struct store_edit *edit)
 {
     enum err e = OK;
-    counts_begin(&db->removed_counts);
-    counts_begin(&db->rolled_counts);
+    for (unsigned k = 0; k < RULE_KINDS; k++) {
+        for (uint32_t i = 0; i < db->rule_counts[k].count; i++) {
+            struct rule_count *c = db->rule_counts[k].items[i];
+            c->next = c->done;
+        }
+    }
     if (edit == NULL) return OK;
     uint32_t removing = edit->removed == NULL ? 0 : series_rules_count(edit->rules);
     for (uint32_t i = 0; i < removing && e == OK; i++) {
-        e = note_done(db, &db->removed_counts, series_rules_at(edit->rules, i), 0,
-                      &edit->removed[i]);
+        e = note_done(db, RULES_RETAIN, series_rules_at(edit->rules, i), 0, &edit->removed[i]);
     }
     for (uint32_t i = 0; i < edit->level_count; i++) {
         const struct part_merge_level *level = &edit->levels[i];
         for (uint32_t k = 0; k < series_rules_count(level->rules) && e == OK; k++) {
-            e = note_done(db, &db->rolled_counts, series_rules_at(level->rules, k),
+            e = note_done(db, RULES_DOWNSAMPLE, series_rules_at(level->rules, k),
                           level->resolution_ms, &level->rolled[k]);
         }
     }
@@ -482,35 +459,21 @@ counts_write(const struct rule_counts *all, struct arena *arena, struct manifest
 
 /* --- edits ------------------------------------------------------------------------------------ */
 
-static void
-counts_end(struct rule_counts *all)
-{
-    for (uint32_t i = 0; i < all->count; i++) {
-        struct rule_count *c = all->items[i];
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) { /* counts never decrease */
-            assert(c->next.samples[k] >= c->done.samples[k]);
-        }
-        c->done = c->next;
-    }
-}
-
 void
 rules_counted(struct tsdb *db)
 {
     assert(lock_is_mine(&db->edit_lock));
     lock_take(&db->live.lock);
-    counts_end(&db->removed_counts);
-    counts_end(&db->rolled_counts);
-    lock_drop(&db->live.lock);
-}
-
-static void
-counts_free(struct tsdb *db, struct rule_counts *all)
-{
-    for (uint32_t i = 0; i < all->count; i++) {
-        mem_free(&db->cache_budget, all->items[i], all->items[i]->bytes);
+    for (unsigned kind = 0; kind < RULE_KINDS; kind++) {
+        for (uint32_t i = 0; i < db->rule_counts[kind].count; i++) {
+            struct rule_count *c = db->rule_counts[kind].items[i];
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) { /* counts never decrease */
+                assert(c->next.samples[k] >= c->done.samples[k]);
+            }
+            c->done = c->next;
+        }
     }
-    array_free(&db->cache_budget, all->items, all->capacity);
+    lock_drop(&db->live.lock);
 }
 
 void
@@ -518,8 +481,13 @@ rules_free(struct tsdb *db)
 {
     mem_free(&db->cache_budget, db->rules_seen.list,
              db->rules_seen.count * sizeof *db->rules_seen.list);
-    counts_free(db, &db->removed_counts);
-    counts_free(db, &db->rolled_counts);
+    for (unsigned k = 0; k < RULE_KINDS; k++) {
+        struct rule_counts *all = &db->rule_counts[k];
+        for (uint32_t i = 0; i < all->count; i++) {
+            mem_free(&db->cache_budget, all->items[i], all->items[i]->bytes);
+        }
+        array_free(&db->cache_budget, all->items, all->capacity);
+    }
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
@@ -577,8 +545,9 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
     /* In a directory with samples, all were kept before there were rules. */
     if (m->rules_count == 0) to->now.kept_ms = db->head.limits.retention_ms;
     rules_in_force_combine(to);
-    if (e == OK) e = counts_read(db, &db->removed_counts, m->removals, m->removal_count);
-    if (e == OK) e = counts_read(db, &db->rolled_counts, m->rolled, m->rolled_count);
+    if (e == OK) e = counts_read(db, &db->rule_counts[RULES_RETAIN], m->removals, m->removal_count);
+    if (e == OK)
+        e = counts_read(db, &db->rule_counts[RULES_DOWNSAMPLE], m->rolled, m->rolled_count);
     arena_fini(&arena);
     if (e != ERR_INPUT) return e;
     return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
@@ -627,6 +596,9 @@ rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
     }
     lock_drop(&db->head.lock);
     if (e == OK) e = counts_prepare(db, edit);
-    if (e == OK) e = counts_write(&db->removed_counts, arena, &m->removals, &m->removal_count);
-    return e ? e : counts_write(&db->rolled_counts, arena, &m->rolled, &m->rolled_count);
+    if (e == OK)
+        e = counts_write(&db->rule_counts[RULES_RETAIN], arena, &m->removals, &m->removal_count);
+    return e ? e
+             : counts_write(&db->rule_counts[RULES_DOWNSAMPLE], arena, &m->rolled,
+                            &m->rolled_count);
 }

@@ -1,6 +1,6 @@
 /*
- * stats.c - numbers of a store, ledgers of tenants, budgets, and rankings of names by series.
- * Callers get nothing under a lock.
+ * stats.c - numbers of a store, ledgers of tenants, budgets, rankings of names by series, and what
+ * parts have of a stretch of the log. Callers get nothing under a lock.
  */
 #include "base/array.h"
 #include "base/hash/hash.h"
@@ -57,24 +57,18 @@ struct sizing {
     bool left_out; /* some texts were left out, or damaged rows */
 };
 
-static struct sized *
-find_sized(const struct sizing *s, enum tsdb_size_kind kind, struct label label, uint64_t hash)
-{
-    for (uint32_t at = TABLE_START, id; table_next(&s->table, hash, &at, &id);) {
-        struct sized *x = &s->items[id];
-        if (x->kind == kind && bytes_equal(x->name, label.name) &&
-            bytes_equal(x->value, label.value))
-            return x;
-    }
-    return NULL;
-}
-
 static enum err
 add_size(struct sizing *s, enum tsdb_size_kind kind, struct label label, double bytes,
          double samples)
 {
     uint64_t hash = hash_bytes(label.value, hash_bytes(label.name, kind));
-    struct sized *x = find_sized(s, kind, label, hash);
+    struct sized *x = NULL;
+    for (uint32_t at = TABLE_START, id; x == NULL && table_next(&s->table, hash, &at, &id);) {
+        struct sized *known = &s->items[id];
+        if (known->kind == kind && bytes_equal(known->name, label.name) &&
+            bytes_equal(known->value, label.value))
+            x = known;
+    }
     if (x == NULL && s->count == TEXTS_MAX) {
         s->left_out = true;
         return OK;
@@ -241,12 +235,12 @@ rank_sizes(struct sizing *s, uint32_t max, struct tsdb_sizes *ret)
     return OK;
 }
 
-/* tsdb_sizes() for the parts of a version. */
-static MUST_CHECK enum err
-parts_sizes(const struct version *version, const struct query_request *request,
-            const struct tsdb_sizes_options *options, struct arena *arena, struct tsdb_sizes *ret,
-            struct why *why)
+enum err
+tsdb_sizes(struct tsdb *db, const struct query_request *request,
+           const struct tsdb_sizes_options *options, struct arena *arena, struct tsdb_sizes *ret,
+           struct why *why)
 {
+    struct version *version = live_pin(&db->live);
     struct sizing s = {.request = request, .budget = request->budget, .arena = arena};
     struct sized_part *sources = arena_alloc(arena, (version->part_count + 1u) * sizeof *sources);
     uint32_t count = 0;
@@ -268,7 +262,8 @@ parts_sizes(const struct version *version, const struct query_request *request,
     }
     if (e == OK) e = rank_sizes(&s, options->items_max, ret);
     table_fini(&s.table, s.budget);
-    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to add_size up sizes") : e;
+    version_unref(version);
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to add up sizes") : e;
 }
 
 enum { LEDGERS_AT_ONCE = 16 };
@@ -533,13 +528,116 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     return OK;
 }
 
-enum err
-tsdb_sizes(struct tsdb *db, const struct query_request *request,
-           const struct tsdb_sizes_options *options, struct arena *arena, struct tsdb_sizes *ret,
-           struct why *why)
+/* --- stretches of the log --------------------------------------------------------------------- */
+
+uint64_t
+tsdb_store_pos(const struct tsdb *db)
+{
+    return atomic_load(&db->store_pos);
+}
+
+bool
+tsdb_store_totals(struct tsdb *db, uint64_t pos, uint64_t ret_totals[LEDGER_KIND_COUNT])
+{
+    lock_take(&db->head.lock);
+    bool known = db->stored_known && atomic_load(&db->store_pos) == pos;
+    if (known) memcpy(ret_totals, db->stored_totals, sizeof db->stored_totals);
+    lock_drop(&db->head.lock);
+    return known;
+}
+
+bool
+tsdb_lacks(const struct tsdb *db, uint64_t from_pos, uint64_t to_pos)
+{
+    for (uint32_t i = 0; i < db->gaps.count && from_pos >= db->replayed_pos; i++) {
+        if (from_pos >= db->gaps.of[i].from_pos && to_pos <= db->gaps.of[i].to_pos) return true;
+    }
+    return false;
+}
+
+bool
+tsdb_lacks_end(const struct tsdb *db, uint64_t pos)
+{
+    return pos >= db->replayed_pos && pos <= db->opened_pos;
+}
+
+void
+tsdb_want_parts(struct tsdb *db)
+{
+    lock_take(&db->head.lock);
+    db->head.parts_wanted = true;
+    lock_drop(&db->head.lock);
+}
+
+bool
+tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_t from_ms,
+                     int64_t *ret_ms)
 {
     struct version *version = live_pin(&db->live);
-    enum err e = parts_sizes(version, request, options, arena, ret, why);
+    bool found = false;
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part_info *info = part_info(version->parts[i]);
+        if (!stretch_has(stretch, version->parts[i]) || info->time.max_ms < from_ms) continue;
+        int64_t ms = info->time.min_ms > from_ms ? info->time.min_ms : from_ms;
+        if (!found || ms < *ret_ms) *ret_ms = ms;
+        found = true;
+    }
     version_unref(version);
-    return e;
+    return found;
+}
+
+bool
+tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, struct bytes after,
+                         struct buf *ret_name)
+{
+    struct version *version = live_pin(&db->live);
+    struct bytes first = {NULL, 0};
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part *part = version->parts[i];
+        for (uint32_t t = 0; stretch_has(stretch, part) && t < part_tenant_count(part); t++) {
+            struct bytes name = part_tenant_at(part, t)->name;
+            if (bytes_compare(name, after) <= 0) continue;
+            if (first.at == NULL || bytes_compare(name, first) < 0) first = name;
+        }
+    }
+    if (first.at != NULL) buf_put_bytes(ret_name, first);
+    version_unref(version);
+    return first.at != NULL;
+}
+
+enum err
+tsdb_stretch_view(struct tsdb *db, const struct tsdb_stretch *stretch,
+                  struct query_control *control, struct view **ret_view, struct why *why)
+{
+    struct store_view *view;
+    enum err e = store_view_open(&db->head, VIEW_PARTS, control == NULL ? NULL : control->budget,
+                                 &view, why);
+    if (e) return e;
+    view->stretch = *stretch;
+    *ret_view = &view->view;
+    return OK;
+}
+
+static void
+add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    (void)tenant;
+    struct tsdb_gone *const *all = context; /* samples, exemplars */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        struct tsdb_gone *gone = all[kind == LEDGER_EXEMPLAR];
+        const uint64_t *count = ledger->count[kind];
+        gone->deleted += count[LEDGER_DELETED];
+        gone->expired += count[LEDGER_EXPIRED];
+        gone->damaged += count[LEDGER_DAMAGED];
+        gone->superseded += count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE] +
+                            count[LEDGER_SUPERSEDED_BY_WINDOW] + count[LEDGER_MISSED_BY_WINDOW];
+    }
+}
+
+void
+tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
+{
+    struct tsdb_gone *all[] = {ret_samples, ret_exemplars};
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
+    tsdb_ledgers(db, add_gone, all);
 }

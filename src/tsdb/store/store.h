@@ -156,6 +156,7 @@ struct rule_count {
     struct rule_done done, next; /* next: after the edit that is written */
 };
 enum { RULE_COUNTS_MAX = 2 * SERIES_RULES_MAX };
+enum rule_counts_kind { RULES_RETAIN, RULES_DOWNSAMPLE, RULE_KINDS };
 struct rule_counts {
     struct rule_count **items;
     uint32_t count;
@@ -212,9 +213,8 @@ struct tsdb {
         uint32_t count;
         uint64_t final_id; /* deletions up to this one can no longer be undone; never decreases */
     } receipts;
-    struct rule_counts removed_counts; /* of rules of retention */
-    struct rule_counts rolled_counts;  /* of rules of downsampling */
-    uint64_t *removed;                 /* numbers of parts that the manifest lists as removed */
+    struct rule_counts rule_counts[RULE_KINDS];
+    uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
     struct live live; /* changed while both the edit lock and live.lock are held */
@@ -306,8 +306,6 @@ MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct
 /* Removes unfinished snapshots. */
 void snapshots_sweep(struct tsdb *db);
 
-/* --- sweep.c ---------------------------------------------------------------------------------- */
-
 /* --- tombstones.c ----------------------------------------------------------------------------- */
 
 /* Reads the tombstones of a manifest. ERR_CORRUPT: a matcher is invalid; ERR_NOMEM. */
@@ -370,10 +368,5 @@ void log_damage_note(struct env *env, const char *dir, const struct manifest *m,
  * threads start. After an error none of it is live. */
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
-
-/* --- stretch.c -------------------------------------------------------------------------------- */
-
-/* Lists the positions of borders, at most BORDERS_MAX; returns their number. */
-uint32_t borders_list(struct tsdb *db, uint64_t *ret_positions);
 
 #endif

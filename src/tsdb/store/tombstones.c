@@ -12,7 +12,6 @@
  * 2. A tombstone hides no samples that arrived at or after its position, which is not after the
  *    store's.
  * 3. Matchers belong either to the selector or to the tombstone.
- *
  */
 #include "base/text/time_text.h"
 #include "model/storage_layout.h"
@@ -46,10 +45,11 @@ enum { SELECTOR_TEXT_BYTES = 2048, SELECTORS_WAITING_BYTES_MAX = 64 << 20 };
 
 /* --- in memory and in MANIFEST ---------------------------------------------------------------- */
 
+/* NULL is fine. */
 static void
 receipt_free(struct tsdb *db, struct receipt *r)
 {
-    mem_free(&db->cache_budget, r, r->bytes);
+    if (r != NULL) mem_free(&db->cache_budget, r, r->bytes);
 }
 
 static struct receipt *
@@ -198,13 +198,6 @@ receipt_new(struct tsdb *db, const struct tombstone *t, const struct tsdb_deleti
     return *ret == NULL ? why_set(why, ERR_NOMEM, "not enough memory to delete series") : OK;
 }
 
-/* Frees a receipt that no edit has taken. NULL is fine. */
-static void
-receipt_drop(struct tsdb *db, struct receipt *receipt)
-{
-    if (receipt != NULL) receipt_free(db, receipt);
-}
-
 /* The bytes of the selectors of all tombstones: MANIFEST has them twice. */
 static size_t
 selector_bytes(const struct tombstones *set)
@@ -321,20 +314,14 @@ deletions_settle(struct tsdb *db, uint64_t up_to)
     return last;
 }
 
-static struct tsdb_receipt *
-receipt_of(struct tsdb *db, struct bytes tenant, uint64_t id)
-{
-    for (uint32_t i = 0; i < db->receipts.count; i++) {
-        struct tsdb_receipt *r = &db->receipts.items[i]->facts;
-        if (r->id == id && bytes_equal(r->tenant, tenant)) return r;
-    }
-    return NULL;
-}
-
 static enum err
 undelete_locked(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why)
 {
-    const struct tsdb_receipt *r = receipt_of(db, tenant, id);
+    const struct tsdb_receipt *r = NULL;
+    for (uint32_t i = 0; i < db->receipts.count; i++) {
+        const struct tsdb_receipt *known = &db->receipts.items[i]->facts;
+        if (known->id == id && bytes_equal(known->tenant, tenant)) r = known;
+    }
     if (r == NULL) return why_set(why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
     if (r->undone_ms != INT64_MIN) {
         return why_set(why, ERR_INPUT, "deletion %" PRIu64 " was undone before", id);
@@ -363,16 +350,6 @@ tsdb_undelete(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why
 
 /* --- listing ---------------------------------------------------------------------------------- */
 
-static void
-look_at_parts(const struct version *v, const struct tombstone *t, struct tsdb_receipt *to)
-{
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        if (!tombstone_concerns(t, v->parts[i])) continue;
-        to->parts++;
-        to->part_bytes += part_info(v->parts[i])->file_bytes;
-    }
-}
-
 static enum err
 list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct tsdb_receipt *list,
             uint32_t *ret_count)
@@ -393,7 +370,11 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
         if (to->tenant.at == NULL || to->selector.at == NULL) return ERR_NOMEM;
         if (t == NULL) to->state = DELETION_DONE;
         if (r->undone_ms != INT64_MIN) to->state = DELETION_UNDONE;
-        if (t != NULL) look_at_parts(v, t, to);
+        for (uint32_t p = 0; t != NULL && p < v->part_count; p++) {
+            if (!tombstone_concerns(t, v->parts[p])) continue;
+            to->parts++;
+            to->part_bytes += part_info(v->parts[p])->file_bytes;
+        }
         (*ret_count)++;
     }
     return OK;
@@ -459,28 +440,6 @@ tsdb_deletions(struct tsdb *db, struct bytes tenant, struct arena *arena,
 
 /* --- counting --------------------------------------------------------------------------------- */
 
-/* A version of the parts to which the tombstone applies, without any tombstone. */
-static enum err
-version_below(struct tsdb *db, const struct version *v, const struct tombstone *t,
-              struct version **ret)
-{
-    struct version *below;
-    enum err e = version_new(&db->cache_budget, v->part_count, &below);
-    if (e) return e;
-    below->part_count = 0;
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        if (!tombstone_concerns(t, v->parts[i])) continue;
-        part_ref(v->parts[i]);
-        below->parts[below->part_count++] = v->parts[i];
-    }
-    e = tombstones_of(&db->cache_budget, 0, NULL, 0, &below->tombstones);
-    if (e == OK)
-        *ret = below;
-    else
-        version_unref(below);
-    return e;
-}
-
 /* Counts what a tombstone selects in the parts of the version to which it applies, by reading it.
  * Errors of a query. */
 static MUST_CHECK enum err
@@ -496,9 +455,19 @@ deletion_selects(struct tsdb *db, const struct version *v, const struct tombston
                                     .max_ms = t->range.max_ms,
                                     .partial = true,
                                     .control = control};
-    enum err e = version_below(db, v, t, &below);
+    enum err e = version_new(&db->cache_budget, v->part_count, &below);
     if (e) return why_set(why, e, "not enough memory to count deleted samples");
-    e = parts_count(&db->head, below, COUNT_STORED, &request, ret, why);
+    below->part_count = 0;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        if (!tombstone_concerns(t, v->parts[i])) continue;
+        part_ref(v->parts[i]);
+        below->parts[below->part_count++] = v->parts[i];
+    }
+    e = tombstones_of(&db->cache_budget, 0, NULL, 0, &below->tombstones);
+    if (e == OK)
+        e = parts_count(&db->head, below, COUNT_STORED, &request, ret, why);
+    else
+        why_set(why, e, "not enough memory to count deleted samples");
     version_unref(below);
     return e;
 }
@@ -604,57 +573,6 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 
 /* --- deletions -------------------------------------------------------------------------------- */
 
-/* True if no part has samples of the tenant in that time. A part that was set aside may have some,
- * and return. */
-static bool
-is_pointless(struct tsdb *db, const struct version *v, struct bytes tenant, struct time_range range)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < db->live.aside_count; i++) {
-        any |= ranges_meet(range, db->live.aside[i].time);
-    }
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        const struct part_info *info = part_info(v->parts[i]);
-        any |= ranges_meet(range, info->time) && part_tenant(v->parts[i], tenant) != NULL;
-    }
-    return !any;
-}
-
-/* Returns the live parts, and the position before which they have all samples. */
-static struct version *
-pin_parts(struct tsdb *db, uint64_t *ret_pos)
-{
-    lock_take(&db->live.lock);
-    struct version *v = db->live.version;
-    version_ref(v);
-    *ret_pos = atomic_load(&db->store_pos);
-    lock_drop(&db->live.lock);
-    return v;
-}
-
-static bool
-rules_hide(struct tsdb *db)
-{
-    int64_t now_ms;
-    lock_take(&db->head.lock);
-    struct series_rules *rules = retention_rules(&db->head, &now_ms);
-    lock_drop(&db->head.lock);
-    bool any = rules != NULL;
-    series_rules_unref(rules);
-    return any;
-}
-
-/* Counts what the tombstone selects, though other tombstones or rules of retention hide some of it.
- */
-static enum err
-count_selected(struct tsdb *db, const struct version *v, const struct tombstone *t,
-               const struct tsdb_deletion *counted, struct tsdb_deletion *ret, struct why *why)
-{
-    *ret = *counted;
-    if (v->tombstones->count == 0 && !rules_hide(db)) return OK;
-    return deletion_selects(db, v, t, NULL, ret, why);
-}
-
 /* Exchanges the version for one in which the tombstone hides samples, too. */
 static enum err
 hide_in(struct tsdb *db, struct tombstone *tombstone, struct version **version)
@@ -698,7 +616,16 @@ make_deletion(struct tsdb *db, const struct query_request *shown, struct selecto
     *ret_tombstone = t;
     counted->id = t->id;
     t->pos = pos;
-    e = count_selected(db, *v, t, counted, &selected, why);
+    selected = *counted;
+    int64_t now_ms;
+    lock_take(&db->head.lock);
+    struct series_rules *rules = retention_rules(&db->head, &now_ms);
+    lock_drop(&db->head.lock);
+    bool rules_hide = rules != NULL;
+    series_rules_unref(rules);
+    if ((*v)->tombstones->count > 0 || rules_hide) { /* which may hide some of it */
+        e = deletion_selects(db, *v, t, NULL, &selected, why);
+    }
     if (e == OK) e = receipt_new(db, t, counted, &selected, ret_receipt, why);
     return e ? e : hide_in(db, t, v);
 }
@@ -714,11 +641,22 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selectors, ui
     const struct store_edit edit = {
         .tombstones = tombstones, .receipts = receipts, .deletion_count = count};
     enum err e = OK;
-    uint64_t pos;
-    struct version *v = pin_parts(db, &pos);
+    lock_take(&db->live.lock);
+    struct version *v = db->live.version;
+    version_ref(v);
+    const uint64_t pos = atomic_load(&db->store_pos); /* the parts have all samples before it */
+    lock_drop(&db->live.lock);
     assert(count <= DELETIONS_KEPT_MAX);
-    bool is_needed =
-        min_ms <= max_ms && !is_pointless(db, v, tenant, (struct time_range){min_ms, max_ms});
+    const struct time_range range = {min_ms, max_ms};
+    bool is_needed = false;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        is_needed |= ranges_meet(range, part_info(v->parts[i])->time) &&
+                     part_tenant(v->parts[i], tenant) != NULL;
+    }
+    for (uint32_t i = 0; i < db->live.aside_count; i++) { /* one may have some, and return */
+        is_needed |= ranges_meet(range, db->live.aside[i].time);
+    }
+    is_needed &= min_ms <= max_ms;
     memset(ret_deletions, 0, count * sizeof *ret_deletions);
     if (is_needed) e = receipts_have_room(db, count, why);
     for (uint32_t i = 0; is_needed && e == OK && i < count; i++) {
@@ -729,7 +667,7 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selectors, ui
     if (e) memset(ret_deletions, 0, count * sizeof *ret_deletions);
     version_unref(v);
     for (uint32_t i = 0; i < count; i++) {
-        if (e) receipt_drop(db, receipts[i]);
+        if (e) receipt_free(db, receipts[i]); /* no edit has taken it */
         tombstone_unref(tombstones[i]);
         selector_fini(&selectors[i]);
     }

@@ -372,19 +372,6 @@ own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
 }
 
 static enum err
-writer_arrays(struct part_writer *w)
-{
-    w->sample_times = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
-    w->sample_bits = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
-    w->sample_starts = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_starts);
-    if (w->sample_times == NULL || w->sample_bits == NULL || w->sample_starts == NULL) {
-        return ERR_NOMEM;
-    }
-    enum err e = part_columns_begin(w);
-    return e ? e : codec_scratch_new(w->budget, &w->scratch);
-}
-
-static enum err
 writer_begin_file(struct part_writer *w, struct why *why)
 {
     char path[256];
@@ -448,7 +435,12 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
         e = env_random(env, &w->seed, sizeof w->seed);
         if (e) why_set(why, e, "cannot get random bytes to write a part");
     }
-    if (e == OK) e = writer_arrays(w);
+    w->sample_times = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
+    w->sample_bits = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
+    w->sample_starts = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_starts);
+    bool room = w->sample_times != NULL && w->sample_bits != NULL && w->sample_starts != NULL;
+    if (e == OK) e = room ? part_columns_begin(w) : ERR_NOMEM;
+    if (e == OK) e = codec_scratch_new(w->budget, &w->scratch);
     if (e == OK) e = writer_begin_file(w, why);
     if (e) {
         part_write_error(w, e, why);

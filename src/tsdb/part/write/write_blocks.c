@@ -227,18 +227,6 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     return buf_error(&w->blocks);
 }
 
-/* Notes how the values are encoded; a constant has no bytes in a page. */
-static void
-take_shape(const struct part_writer *w, struct block_ref *ref)
-{
-    ref->scale = SCALE_NONE;
-    if (ref->codec != CODEC_FLOAT_V1) return;
-    struct codec_shape shape = codec_float_shape(buf_bytes(&w->encoded));
-    if (shape.is_decimal) ref->scale = shape.e;
-    ref->is_constant = shape.is_constant;
-    ref->k = shape.is_constant ? shape.k : w->origin;
-}
-
 /* The rollups whose rows are the samples that wait. */
 struct rollups_to_write {
     int64_t resolution_ms; /* 0: the samples are no rows */
@@ -274,7 +262,14 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     struct block_ref ref = {.resolution_ms = rollups->resolution_ms};
     enum err e = cut_block(w, &count);
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
-    if (e == OK) take_shape(w, &ref);
+    ref.scale = SCALE_NONE;
+    if (e == OK && ref.codec == CODEC_FLOAT_V1) {
+        /* How the values are encoded; a constant has no bytes in a page. */
+        struct codec_shape shape = codec_float_shape(buf_bytes(&w->encoded));
+        if (shape.is_decimal) ref.scale = shape.e;
+        ref.is_constant = shape.is_constant;
+        ref.k = shape.is_constant ? shape.k : w->origin;
+    }
     if (e == OK && !ref.is_constant) {
         e = blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values,
                          why);
@@ -484,22 +479,6 @@ take_lasts(struct part_writer *w, const struct histogram_rollup *rollups, uint32
     return n;
 }
 
-/* Writes the rows that were taken, as one block or, where they are too large, several. */
-static enum err
-lasts_out(struct part_writer *w, const struct histogram_rollup *rollups, int64_t resolution_ms,
-          struct why *why)
-{
-    enum err e = OK;
-    if (w->sample_count > 0) note_rows(w);
-    while (w->sample_count > 0 && e == OK) {
-        uint32_t left = w->sample_count;
-        struct rollups_to_write these = {.resolution_ms = resolution_ms, .histograms = rollups};
-        e = block_out(w, &these, why);
-        rollups += left - w->sample_count;
-    }
-    return e;
-}
-
 enum err
 part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollup *rollups,
                              uint32_t count, int64_t resolution_ms, struct why *why)
@@ -508,7 +487,15 @@ part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollu
     if (e == OK) e = histograms_room(w, count < CODEC_SAMPLES_MAX ? count : CODEC_SAMPLES_MAX);
     for (uint32_t i = 0; i < count && e == OK;) {
         uint32_t taken = take_lasts(w, rollups + i, count - i);
-        e = lasts_out(w, rollups + i, resolution_ms, why);
+        /* Writes the rows that were taken, as one block or, where they are too large, several. */
+        const struct histogram_rollup *next = rollups + i;
+        if (w->sample_count > 0) note_rows(w);
+        while (w->sample_count > 0 && e == OK) {
+            uint32_t left = w->sample_count;
+            struct rollups_to_write these = {.resolution_ms = resolution_ms, .histograms = next};
+            e = block_out(w, &these, why);
+            next += left - w->sample_count;
+        }
         i += taken;
         const struct histogram_rollup *ended = taken > 0 ? &rollups[i - 1] : &rollups[i++];
         if (e == OK && ended->is_stale) {

@@ -102,19 +102,6 @@ spill(struct part_writer *w, struct why *why)
     return OK;
 }
 
-static enum err
-piece_end(struct part_writer *w, struct why *why)
-{
-    struct row_pairs *r = &w->row_pairs;
-    struct bytes piece = bytes_of(r->packed.at + r->piece_begin, r->packed.size - r->piece_begin);
-    struct row_piece p = {hash_bytes(piece, w->seed), (uint32_t)piece.size};
-    buf_put(&r->pieces, &p, sizeof p);
-    if (buf_error(&r->pieces)) return buf_error(&r->pieces);
-    r->piece_begin = r->packed.size;
-    bool full = r->packed.size + 2 * PIECE_BYTES > w->memory_bytes / 2;
-    return full ? spill(w, why) : OK;
-}
-
 enum err
 part_pairs_put(struct part_writer *w, const uint32_t *pairs, uint32_t count, struct why *why)
 {
@@ -144,7 +131,14 @@ part_pairs_put(struct part_writer *w, const uint32_t *pairs, uint32_t count, str
     buf_clear(&r->pairs);
     buf_put(&r->pairs, pairs, count * sizeof *pairs);
     r->row_count++;
-    return r->packed.size - r->piece_begin >= PIECE_BYTES ? piece_end(w, why) : OK;
+    struct bytes piece = bytes_of(r->packed.at + r->piece_begin, r->packed.size - r->piece_begin);
+    if (piece.size < PIECE_BYTES) return OK;
+    struct row_piece p = {hash_bytes(piece, w->seed), (uint32_t)piece.size};
+    buf_put(&r->pieces, &p, sizeof p);
+    if (buf_error(&r->pieces)) return buf_error(&r->pieces);
+    r->piece_begin = r->packed.size;
+    bool full = r->packed.size + 2 * PIECE_BYTES > w->memory_bytes / 2;
+    return full ? spill(w, why) : OK;
 }
 
 /* --- walking ---------------------------------------------------------------------------------- */
@@ -172,20 +166,6 @@ run_end(const struct row_walk *x, uint32_t column)
     x->each(x->context, c->pair, (struct pair_run){c->since, x->row - c->since});
 }
 
-static inline __attribute__((always_inline)) enum err
-set_count(struct row_walk *x, uint32_t count)
-{
-    assert(count <= PAGE_BYTES_MAX / sizeof *x->columns);
-    for (uint32_t i = count; i < x->count; i++) {
-        run_end(x, i);
-    }
-    struct buf *columns = &x->rows->columns;
-    columns->size = 0;
-    if (!buf_reserve(columns, count * sizeof *x->columns)) return buf_error(columns);
-    x->columns = (struct walk_column *)(void *)columns->at;
-    return OK;
-}
-
 /* Reads a row that put_row() wrote; piece_get() checks what was in the file. */
 static inline __attribute__((always_inline)) enum err
 walk_row(struct row_walk *x, struct cursor *c)
@@ -194,8 +174,14 @@ walk_row(struct row_walk *x, struct cursor *c)
     uint32_t before = x->count;
     if (head & 1) {
         uint32_t count = (uint32_t)cursor_varint(c);
-        enum err e = set_count(x, count);
-        if (e) return e;
+        assert(count <= PAGE_BYTES_MAX / sizeof *x->columns);
+        for (uint32_t i = count; i < x->count; i++) {
+            run_end(x, i);
+        }
+        struct buf *columns = &x->rows->columns;
+        columns->size = 0;
+        if (!buf_reserve(columns, count * sizeof *x->columns)) return buf_error(columns);
+        x->columns = (struct walk_column *)(void *)columns->at;
         x->count = count;
     }
     uint32_t shared = before < x->count ? before : x->count;

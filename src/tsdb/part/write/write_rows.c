@@ -324,18 +324,6 @@ put_head(struct row_filling *r)
     buf_put_bytes(to, buf_bytes(&r->time_columns));
 }
 
-/* The first error of the buffers that are cleared only when the group is complete. */
-static enum err
-rows_error(const struct row_filling *r)
-{
-    enum err e = err_first(buf_error(&r->time_columns), buf_error(&r->values_pages));
-    e = err_first(e, buf_error(&r->times_offsets));
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
-        e = err_first(e, buf_error(&r->columns[i]));
-    }
-    return e;
-}
-
 /* Appends the group to the page. */
 static enum err
 group_out(struct part_writer *w)
@@ -352,7 +340,12 @@ group_out(struct part_writer *w)
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         buf_put_bytes(to, buf_bytes(&r->columns[i]));
     }
-    enum err e = err_first(rows_error(r), buf_error(to));
+    enum err e = err_first(buf_error(&r->time_columns), buf_error(&r->values_pages));
+    e = err_first(e, buf_error(&r->times_offsets));
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        e = err_first(e, buf_error(&r->columns[i]));
+    }
+    e = err_first(e, buf_error(to));
     if (e) return e;
     buf_put_counted(&r->page.payload, buf_bytes(to));
     r->page_rows += r->row_count;
@@ -388,16 +381,6 @@ part_rows_page_out(struct part_writer *w, struct why *why)
     return OK;
 }
 
-static size_t
-rows_bytes(const struct row_filling *r)
-{
-    size_t bytes = r->page.payload.size + r->time_columns.size;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
-        bytes += r->columns[i].size;
-    }
-    return bytes;
-}
-
 /* Turns a running page number into the offset it got. */
 static void
 resolve(struct page_place *place, const struct buf *offsets)
@@ -411,11 +394,15 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
         struct block_ref *blocks, struct why *why)
 {
     struct row_filling *r = &w->rows;
-    size_t about = row->pair_count + (size_t)row->block_count * 12;
+    size_t bytes = r->page.payload.size + r->time_columns.size; /* with about those of the row */
+    bytes += row->pair_count + (size_t)row->block_count * 12;
     bool some = r->page_rows + r->row_count > 0;
-    enum err full = some && rows_bytes(r) + about > w->page_bytes ? part_rows_page_out(w, why)
-                    : r->row_count == GROUP_ROWS_MAX              ? group_out(w)
-                                                                  : OK;
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        bytes += r->columns[i].size;
+    }
+    enum err full = some && bytes > w->page_bytes    ? part_rows_page_out(w, why)
+                    : r->row_count == GROUP_ROWS_MAX ? group_out(w)
+                                                     : OK;
     if (full) return full;
     if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) {
         /* Before the first row of a stretch that is not the group's first. */
@@ -486,15 +473,6 @@ part_waiting_out(struct part_writer *w, struct why *why)
     return e ? e : rows_out(w, why);
 }
 
-/* Writes rows that wait, without ending the page of values if that leaves few enough. */
-static enum err
-some_waiting_out(struct part_writer *w, struct why *why)
-{
-    enum err e = part_placed_flush(w, &w->times, &w->times_offsets, why);
-    if (e == OK) e = rows_out(w, why);
-    return e == OK && w->waiting.size > WAITING_BYTES_MAX / 2 ? part_waiting_out(w, why) : e;
-}
-
 enum err
 part_series_end(struct part_writer *w, struct why *why)
 {
@@ -512,7 +490,11 @@ part_series_end(struct part_writer *w, struct why *why)
     buf_clear(&w->blocks);
     w->in_series = false;
     if (e) return e;
-    return w->waiting.size > WAITING_BYTES_MAX ? some_waiting_out(w, why) : OK;
+    if (w->waiting.size <= WAITING_BYTES_MAX) return OK;
+    /* Writes rows that wait, without ending the page of values if that leaves few enough. */
+    e = part_placed_flush(w, &w->times, &w->times_offsets, why);
+    if (e == OK) e = rows_out(w, why);
+    return e == OK && w->waiting.size > WAITING_BYTES_MAX / 2 ? part_waiting_out(w, why) : e;
 }
 
 enum err
