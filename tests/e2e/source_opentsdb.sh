@@ -212,7 +212,7 @@ claim "faults: a response that is cut fails" eval 'fault '"'"'{"kind":"cut","tim
 stop double
 claim "faults: the double starts once more" start_double
 claim "faults: another program writes into it" put "$adapter"
-claim "faults: half a response is damaged" eval 'fault '"'"'{"kind":"short"}'"'"' && fails_with up "the response cannot be read: expected a number"'
+claim "faults: half a response is damaged" eval 'fault '"'"'{"kind":"short"}'"'"' && fails_with up "the response cannot be read: the response ends too early"'
 claim "faults: what is no JSON is damaged" eval 'fault '"'"'{"kind":"garbage"}'"'"' && fails_with up "the response cannot be read: expected an array"'
 claim "faults: a refusal is told with its words" eval 'fault '"'"'{"kind":"answer","status":400,"body":"{\"error\":{\"code\":400,\"message\":\"no such luck\"}}"}'"'"' && fails_with up "status 400: .*no such luck"'
 claim "faults: a name that was not asked for is no reason to ask again" eval 'fault '"'"'{"kind":"answer","status":400,"body":"{\"error\":{\"message\":\"No such name for '"\\u0027tagv\\u0027: \\u0027z\\u0027"'\"}}","times":9}'"'"' && fails_with up "the refusal names what was not asked for"'

@@ -24,12 +24,13 @@ goes_on(const struct opentsdb_reading *r)
 }
 
 static enum err
-end_reading(struct scan *s, struct why *why)
+end_reading(struct scan *s, struct bytes answer, struct why *why)
 {
     scan_end(s);
     if (s->bad == NULL) return OK;
     if (s->error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for the response");
-    return why_set(why, ERR_CORRUPT, "%s", s->bad);
+    bool is_cut = s->at == answer.at + answer.size; /* a whole one ends in its last bracket */
+    return why_set(why, ERR_CORRUPT, "%s", is_cut ? "the response ends too early" : s->bad);
 }
 
 static void
@@ -143,7 +144,7 @@ opentsdb_read_series(struct bytes answer, struct arena *scratch, const struct op
     while (goes_on(&r) && scan_item(&r.scan)) {
         read_one(&r);
     }
-    return r.error ? r.error : end_reading(&r.scan, why);
+    return r.error ? r.error : end_reading(&r.scan, answer, why);
 }
 
 enum err
@@ -159,7 +160,7 @@ opentsdb_read_names(struct bytes answer, struct arena *scratch,
         struct bytes text = scan_text(&s);
         if (s.bad == NULL) e = name(context, text, why);
     }
-    return e ? e : end_reading(&s, why);
+    return e ? e : end_reading(&s, answer, why);
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
