@@ -12,9 +12,8 @@
 
 #include <cmocka.h>
 
-#include "backend/own_files.h"
-#include "backend/s3/index.h"
-#include "backend/s3/saved.h"
+#include "backend/s3/object.h"
+#include "backend/writer.h"
 #include "lib/test.h"
 #include "sys/sim.h"
 

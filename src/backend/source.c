@@ -1,5 +1,58 @@
-/* source.c - see source.h. */
+/* source.c - sources, their types and settings. */
 #include "backend/source.h"
+
+/* --- settings --------------------------------------------------------------------------------- */
+
+const char *
+source_type_word(enum source_type type)
+{
+    static const char *const words[SOURCE_TYPE_COUNT] = {
+        [SOURCE_ARCHIVE] = "archive",         [SOURCE_CLICKHOUSE] = "clickhouse",
+        [SOURCE_INFLUXDB] = "influxdb",       [SOURCE_OPENTSDB] = "opentsdb",
+        [SOURCE_REMOTE_READ] = "remote_read", [SOURCE_TIMESTREAM] = "timestream",
+    };
+    return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
+}
+
+int64_t
+source_bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open_ms)
+{
+    if (!bound->given) return open_ms;
+    return bound->before_now ? now_ms - bound->ms : bound->ms;
+}
+
+void
+sources_free(struct sources *list)
+{
+    if (list == NULL) return;
+    if (list->arena != NULL) arena_fini(list->arena);
+    mem_free(NULL, list->arena, list->arena == NULL ? 0 : sizeof *list->arena);
+    *list = (struct sources){NULL};
+}
+
+/* --- types ------------------------------------------------------------------------------------ */
+
+enum err
+reader_new(const struct reader_options *options, struct answerer **ret_answerer, struct why *why)
+{
+    static enum err (*const makers[SOURCE_TYPE_COUNT])(
+        const struct reader_options *options, struct answerer **ret_answerer, struct why *why) = {
+        [SOURCE_ARCHIVE] = archive_reader_new,    [SOURCE_CLICKHOUSE] = clickhouse_reader_new,
+        [SOURCE_INFLUXDB] = influxdb_reader_new,  [SOURCE_OPENTSDB] = opentsdb_reader_new,
+        [SOURCE_REMOTE_READ] = remote_reader_new, [SOURCE_TIMESTREAM] = timestream_reader_new,
+    };
+    return makers[options->settings->type](options, ret_answerer, why);
+}
+
+void
+reader_any_time(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
+{
+    (void)answerer;
+    *ret_min_ms = INT64_MIN;
+    *ret_max_ms = INT64_MAX;
+}
+
+/* --- sources ---------------------------------------------------------------------------------- */
 
 static enum err
 source_no_memory(struct why *why)

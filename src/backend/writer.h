@@ -233,4 +233,29 @@ void step_unproven(struct writer_step *step);
 /* Makes the step DONE, to be retried: there is not enough memory for `what`. */
 void step_no_memory(struct writer_step *step, const char *what);
 
+/* --- files ------------------------------------------------------------------------------------ */
+
+enum own_file_verdict {
+    OWN_FILE_HARMLESS, /* leftover or unfinished: nothing is lost with it */
+    OWN_FILE_UNKNOWN,  /* not a file of the type */
+    OWN_FILE_DAMAGED,
+};
+
+struct own_files_options {
+    struct env *env;
+    struct budget *memory;
+    const char *dir;    /* directory of the destination */
+    struct bytes saved; /* the writer's last save() */
+    bool has_saved;     /* false: not known */
+    /* Called for each finding, with the path of the file and its error. */
+    void (*say)(void *context, enum own_file_verdict verdict, const char *text);
+    void *context;
+};
+
+/* Checks the file or directory with this name, which the type keeps besides those of the relay,
+ * while no server runs; writes nothing. `ret_files`: the number of files. Damage is a finding, not
+ * an error. ERR_IO, ERR_NOMEM, ERR_LIMIT. Any thread. */
+MUST_CHECK enum err own_files_examine(const struct own_files_options *options, const char *name,
+                                      bool is_dir, uint64_t *ret_files, struct why *why);
+
 #endif

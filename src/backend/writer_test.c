@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "lib/backend/writer_rig.h"
 #include "lib/test.h"
 

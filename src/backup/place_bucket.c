@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/archive/object_bucket.h"
+#include "backend/archive/store.h"
 #include "backup/place.h"
 #include "base/text/time_text.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "backend/archive/object_bucket.h"
+#include "backend/archive/store.h"
 #include "backup/place.h"
 #include "lib/backend/fetch_rig.h"
 

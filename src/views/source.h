@@ -1,5 +1,5 @@
 /*
- * source.h - reads another system as a source, through its reader (backend/reader.h).
+ * source.h - reads another system as a source, through its reader (backend/source.h).
  *
  *     question --tenant, time, selectors of the source, external labels--> requests to the reader
  *     answer <--filtered again, counted, failures as warnings if they may-- answers of the reader

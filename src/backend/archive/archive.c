@@ -7,9 +7,10 @@
  * Nothing is read before the first series is asked for. Names and values are found out of the
  * series.
  */
+#include "backend/archive/scan.h"
+
 #include <stdio.h>
 
-#include "backend/archive/scan.h"
 #include "backend/fetch/fetch_reader.h"
 
 struct archive_reader {

@@ -8,10 +8,10 @@
  * The ETag of a range is compared with that of the listing: an object that was replaced in between
  * is an error.
  */
+#include "backend/archive/store.h"
+
 #include <stdio.h>
 
-#include "backend/archive/listing.h"
-#include "backend/archive/store.h"
 #include "backend/aws/credentials.h"
 #include "backend/fetch/fetch.h"
 #include "base/array.h"

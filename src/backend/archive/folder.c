@@ -4,11 +4,12 @@
  * Directories are walked depth first, names in order; all names of the current directory and those
  * above it are in memory. Links are followed, at most DEPTH_MAX deep.
  */
+#include "backend/archive/store.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/archive/store.h"
 #include "base/array.h"
 #include "base/buf.h"
 

@@ -229,18 +229,13 @@ make_room(struct archive_gathering *g, struct why *why)
     return OK;
 }
 
-static bool
-is_taken(const struct archive_gathering *g, struct bytes labels)
-{
-    return (g->from.size == 0 || labels_compare(labels, buf_bytes(&g->from)) >= 0) &&
-           (g->bound.size == 0 || labels_compare(labels, buf_bytes(&g->bound)) < 0);
-}
-
 enum err
 gathering_add(struct archive_gathering *g, struct bytes labels, uint32_t *ret_number)
 {
     *ret_number = GATHERING_NONE;
-    if (!is_taken(g, labels)) return OK;
+    if (!((g->from.size == 0 || labels_compare(labels, buf_bytes(&g->from)) >= 0) &&
+          (g->bound.size == 0 || labels_compare(labels, buf_bytes(&g->bound)) < 0)))
+        return OK;
     uint64_t hash = hash_bytes(labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&g->table, hash, &at, &id);) {
         if (!bytes_equal(labels_of(g, &g->series[id]), labels)) continue;

@@ -13,7 +13,7 @@
  */
 #include "backend/archive/scan.h"
 
-#include "backend/common/final_labels.h"
+#include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -198,13 +198,6 @@ read_value(struct line_head *h)
            number_parse((const char *)h->value.at, h->value.size, &h->value_bits);
 }
 
-/* True for lines that others wrote for series without samples. */
-static bool
-is_junk(const struct line_head *h)
-{
-    return h->t_ms == 0 && h->value.size == 0 && h->bits.at == NULL;
-}
-
 static XXH128_hash_t
 hash_of(const struct archive_lines *l, const struct line_head *h)
 {
@@ -329,7 +322,7 @@ read_line(struct archive_lines *l, struct bytes line, struct why *why)
 {
     struct json_objects objects = {0};
     struct line_head h;
-    bool usual = read_head(line, &h) && !is_junk(&h);
+    bool usual = read_head(line, &h) && !(h.t_ms == 0 && h.value.size == 0 && h.bits.at == NULL);
     const struct lines_known *known = usual ? find_known(l, hash_of(l, &h)) : NULL;
     if (known != NULL) return read_known(l, line, &h, known->number, why);
     size_t size = json_objects_end(&objects, line);

@@ -1,7 +1,7 @@
 /* listing_fuzz.c - reads any bytes as a page of a bucket's listing: its content is bounded. */
 #include <stdlib.h>
 
-#include "backend/archive/listing.h"
+#include "backend/archive/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

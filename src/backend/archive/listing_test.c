@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "backend/archive/listing.h"
+#include "backend/archive/store.h"
 
 static char found[4096];
 

@@ -1,11 +1,9 @@
-/* object_bucket.c - see object_bucket.h. */
-#include "backend/archive/object_bucket.h"
+/* object_bucket.c - see store.h. */
+#include "backend/archive/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/archive/listing.h"
-#include "backend/archive/store.h"
 #include "base/buf.h"
 #include "base/text/hex.h"
 

@@ -14,7 +14,7 @@
  */
 #include "backend/archive/scan.h"
 
-#include "backend/archive/unpack.h"
+#include "backend/common/pack.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/array.h"
 #include "base/table.h"
@@ -415,15 +415,6 @@ read_text(struct archive_scan *s, struct why *why)
     }
 }
 
-static void
-begin_span(struct archive_scan *s)
-{
-    archive_unpacker_begin(s->unpacker);
-    archive_lines_begin(s->lines);
-    s->describing = s->current->is_described && about_begin(&s->about) == OK;
-    s->object_number++;
-}
-
 static enum err
 end_span(struct archive_scan *s, struct why *why)
 {
@@ -442,7 +433,12 @@ static enum err
 read_range(struct archive_scan *s, struct why *why)
 {
     const struct scan_ahead *a = s->current;
-    if (a->begins) begin_span(s);
+    if (a->begins) {
+        archive_unpacker_begin(s->unpacker);
+        archive_lines_begin(s->lines);
+        s->describing = s->current->is_described && about_begin(&s->about) == OK;
+        s->object_number++;
+    }
     for (;;) {
         struct bytes piece;
         enum err e = s->options.store->ops->read(a->range, &piece, why);

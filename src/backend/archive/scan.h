@@ -10,7 +10,7 @@
 #define BACKEND_ARCHIVE_SCAN_H
 
 #include "backend/archive/store.h"
-#include "backend/common/final_labels.h"
+#include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"

@@ -16,7 +16,6 @@
 #define BACKEND_AWS_AWS_H
 
 #include "backend/aws/keys.h"
-#include "backend/aws/profile.h"
 #include "backend/writer.h"
 
 enum {
@@ -156,5 +155,96 @@ void aws_json_judge(struct aws_clock *clock, const struct http_call_answer *answ
 /* For S3 and STS. */
 void aws_xml_judge(struct aws_clock *clock, const struct http_call_answer *answer,
                    struct writer_step *ret_step);
+
+/* --- XML -------------------------------------------------------------------------------------- */
+
+/* A text to extract: that of the first element with this name inside one with the parent's name. */
+struct aws_xml_field {
+    const char *parent; /* NULL: any */
+    const char *name;
+    char *to; /* ends in NUL; "": not found; cut to fit */
+    size_t to_bytes;
+};
+
+enum { AWS_XML_BYTES_MAX = 64 << 10, AWS_XML_DEPTH_MAX = 16 };
+
+/* The texts to extract, and how strictly. */
+struct aws_xml_form {
+    const char *const *roots; /* allowed names of the root; ends at a NULL */
+    struct aws_xml_field *fields;
+    uint32_t count;
+    size_t bytes_max;
+    bool is_exact; /* a text that does not fit is ERR_INPUT instead of cut */
+    /* A repeated element; NULL: none. At the end of each, `each` is called with the fields
+     * inside it, which are then emptied; its error stops the reading. */
+    const char *item;
+    enum err (*each)(void *context);
+    void *context;
+};
+
+/*
+ * Fills the fields from a document. ERR_MISSING: its root has another name, nothing was read.
+ * ERR_INPUT: not XML, or with a document type, which no service sends; ERR_LIMIT: longer than
+ * `bytes_max`, or deeper than AWS_XML_DEPTH_MAX; ERR_NOMEM. After these three the fields hold the
+ * texts read before.
+ */
+MUST_CHECK enum err aws_xml_walk(struct bytes body, const struct aws_xml_form *form);
+/* Does the same for at most AWS_XML_BYTES_MAX, with texts that are cut. */
+MUST_CHECK enum err aws_xml_read(struct bytes body, const char *const *roots,
+                                 struct aws_xml_field *fields, uint32_t count);
+
+/* --- calls of a JSON service ------------------------------------------------------------------ */
+
+/* Calls of a destination: endpoint, credentials, signed requests, judged answers. */
+struct aws_caller;
+
+struct aws_caller_options {
+    const struct writer_options *writer; /* copied; the objects it points to outlive the caller */
+    const struct aws_service *service;   /* borrowed, as the next three */
+    const char *endpoint;                /* from the settings; NULL: not given */
+    const char *operations;              /* the beginning of X-Amz-Target: "Kinesis_20131202" */
+    const char *media_type;              /* "application/x-amz-json-1.1" */
+};
+
+/* Sends no request. ERR_NOMEM; errors of aws_region() and aws_endpoint(). */
+MUST_CHECK enum err aws_caller_new(const struct aws_caller_options *options,
+                                   struct aws_caller **ret_caller, struct why *why);
+/* No call may be pending. */
+void aws_caller_free(struct aws_caller *caller);
+
+/* Returns Unix time, corrected if AWS reported a wrong clock. */
+int64_t aws_caller_now_ms(const struct aws_caller *caller);
+
+/* True if credentials have to be fetched; aws_caller_prepare() does that, as a writer's
+ * prepare(). */
+bool aws_caller_is_due(const struct aws_caller *caller);
+void aws_caller_prepare(struct aws_caller *caller, const struct http_call_answer *answer,
+                        struct writer_step *ret_step);
+
+/*
+ * Makes a step that sends `body`, which is borrowed until the call is done; `answer_bytes_max` may
+ * be raised in it. On an error the step is WRITER_DONE with the reason. `ret_keys` is the number of
+ * the keys that signed it, for aws_caller_judge(). The step's other texts live until the next one.
+ */
+void aws_caller_call(struct aws_caller *caller, const char *operation, struct bytes body,
+                     uint32_t *ret_keys, struct writer_step *ret_step);
+/* Does the same for another endpoint; NULL is the service's own. */
+void aws_caller_call_at(struct aws_caller *caller, const char *endpoint, const char *operation,
+                        struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step);
+/* Judges as aws_json_judge(); refused keys become due. */
+void aws_caller_judge(struct aws_caller *caller, uint32_t keys,
+                      const struct http_call_answer *answer, struct writer_step *ret_step);
+
+/* For an empty request that tests permissions: an error that it is invalid counts as success.
+ * After aws_caller_judge(). */
+void aws_judge_empty(struct writer_step *step);
+
+/* True if a name has 1 to `bytes_max` letters, digits and characters of `others`. */
+bool aws_is_name(const char *name, const char *others, size_t bytes_max);
+
+/* Returns a text or number on the second level, {"outer":{"inner":...}}, in `size` bytes with
+ * its NUL; "" if it does not exist. For descriptions. */
+void aws_answer_find(struct bytes answer, const char *outer, const char *inner, char *ret,
+                     size_t size);
 
 #endif

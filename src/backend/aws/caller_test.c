@@ -1,7 +1,7 @@
 /* caller_test.c - requests of calls, missing keys and headers, and reading of answers. */
 #include "lib/test.h"
 
-#include "backend/aws/caller.h"
+#include "backend/aws/aws.h"
 #include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig;

@@ -1,5 +1,5 @@
 /*
- * credentials.c - fetches keys from the source that key_sources.h finds.
+ * credentials.c - fetches keys from the source that keys.h finds.
  *
  *      IDLE -- step(NULL): find --+-- settings, environment, profile ---------->   [keys]
  *                                 +-- PROCESS ------------------------------->   [keys]
@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "backend/aws/key_sources.h"
+#include "backend/aws/keys.h"
 #include "backend/common/http_common.h"
 #include "base/text/hex.h"
 #include "base/text/time_text.h"

@@ -1,7 +1,7 @@
-/* identity.c - see identity.h. */
-#include "backend/aws/identity.h"
+/* identity.c - see credentials.h. */
+#include "backend/aws/credentials.h"
 
-#include "backend/common/oauth2.h"
+#include "backend/common/http_common.h"
 
 enum { ADDRESS_BYTES_MAX = 64 * 1024, TOKEN_BYTES_MAX = 128 * 1024 };
 

@@ -2,7 +2,7 @@
  * of a refusal. */
 #include "lib/test.h"
 
-#include "backend/aws/identity.h"
+#include "backend/aws/credentials.h"
 #include "lib/backend/aws_rig.h"
 
 static const struct http_calls_target target;

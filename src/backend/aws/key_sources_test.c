@@ -1,7 +1,7 @@
 /* key_sources_test.c - the choice of a source of keys, the roles to assume, and refusals. */
 #include "lib/test.h"
 
-#include "backend/aws/key_sources.h"
+#include "backend/aws/keys.h"
 #include "lib/backend/aws_rig.h"
 
 static struct aws_rig rig;

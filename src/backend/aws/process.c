@@ -4,7 +4,7 @@
  * Until waitpid() reaps the child, its process group id cannot be reused, so killing the group is
  * safe.
  */
-#include "backend/aws/key_sources.h"
+#include "backend/aws/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>

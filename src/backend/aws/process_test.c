@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/aws/key_sources.h"
+#include "backend/aws/keys.h"
 
 static struct buf output;
 static struct why why;

@@ -9,7 +9,7 @@
  *
  * A section may be repeated, and so may a key: the last one counts.
  */
-#include "backend/aws/profile.h"
+#include "backend/aws/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>

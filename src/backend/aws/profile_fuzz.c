@@ -2,7 +2,7 @@
  * around them. */
 #include <stdlib.h>
 
-#include "backend/aws/profile.h"
+#include "backend/aws/keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* profile_test.c - shared files as people write them, and invalid ones. */
 #include "lib/test.h"
 
-#include "backend/aws/profile.h"
+#include "backend/aws/keys.h"
 #include "lib/backend/aws_rig.h"
 
 static bool

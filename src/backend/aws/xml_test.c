@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "backend/aws/xml.h"
+#include "backend/aws/aws.h"
 
 static const char *const roots[] = {"A", "B", NULL};
 

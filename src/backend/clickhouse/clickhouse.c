@@ -23,12 +23,11 @@
  * A call has rows of few days, since ClickHouse makes a part for each partition of the table, and
  * refuses too many.
  */
+#include "backend/clickhouse/clickhouse.h"
+
 #include <stdio.h>
 
-#include "backend/clickhouse/clickhouse_answer.h"
-#include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
-#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
 #include "base/hash/hash.h"
 #include "wire/point/clickhouse_row.h"

@@ -1,7 +1,7 @@
-/* clickhouse_answer.c - see clickhouse_answer.h. Codes keep their meaning from version to version,
+/* clickhouse_answer.c - see clickhouse.h. Codes keep their meaning from version to version,
  * status and words do not: 18.16 responds to nearly everything with 500. A code that is not in the
  * list is judged by the status, so that an unknown error is retried rather than given up. */
-#include "backend/clickhouse/clickhouse_answer.h"
+#include "backend/clickhouse/clickhouse.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -4,8 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-#include "backend/clickhouse/clickhouse_answer.h"
-#include "backend/clickhouse/table.h"
+#include "backend/clickhouse/clickhouse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/clickhouse/clickhouse_answer.h"
+#include "backend/clickhouse/clickhouse.h"
 #include "lib/test.h"
 
 static struct writer_step step;

@@ -9,9 +9,7 @@
 #ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 
-#include "backend/clickhouse/table.h"
-#include "backend/common/final_labels.h"
-#include "backend/fetch/fetch_exchange.h"
+#include "backend/clickhouse/clickhouse.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -101,24 +99,6 @@ struct clickhouse_exchange {
     uint32_t code;     /* code of the last error; 0 if the response has no code */
     bool form_changed; /* ClickHouse does not know the table or a column */
 };
-
-void clickhouse_exchange_init(struct clickhouse_exchange *x, struct fetch_question *q);
-void clickhouse_exchange_fini(struct clickhouse_exchange *x);
-
-/* Ends the statement before. If settings are sent, ClickHouse stops when the connection is closed,
- * and omits no rows without an error. */
-void clickhouse_exchange_begin(struct clickhouse_exchange *x);
-/* Sends the statement and waits until its response begins; its rows are of these kinds
- * (clickhouse_reader.h). */
-MUST_CHECK enum err clickhouse_exchange_rows(struct clickhouse_exchange *x, const char *kinds,
-                                             struct why *why);
-/* Does the same for a response that has no rows: reads all of it. */
-MUST_CHECK enum err clickhouse_exchange_text(struct clickhouse_exchange *x, struct buf *to,
-                                             struct why *why);
-/* Ends the request after rows_next() was false: OK if that was after the last row. */
-MUST_CHECK enum err clickhouse_exchange_end(struct clickhouse_exchange *x, struct why *why);
-/* Puts the address before `why` and ends the request. Returns `e`. */
-enum err clickhouse_exchange_failed(struct clickhouse_exchange *x, enum err e, struct why *why);
 
 /* In the order of wire/point/clickhouse_row.h. */
 enum clickhouse_column {

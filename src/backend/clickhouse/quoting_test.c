@@ -1,7 +1,7 @@
 /* quoting_test.c - literals and names end where they should, whatever text they contain. */
 #include "lib/test.h"
 
-#include "backend/clickhouse/table.h"
+#include "backend/clickhouse/clickhouse.h"
 #include "lib/random.h"
 
 enum { ROOM = 1 << 16, ROUNDS = 5000 };

@@ -1,7 +1,9 @@
-/* rows.c - see clickhouse_reader.h. A text or an array is a view of the piece it lies in; one that continues in
- * the next piece is put together in `rest`. */
+/* rows.c - see clickhouse_reader.h. A text or an array is a view of the piece it lies in; one that
+ * continues in the next piece is put together in `rest`. */
 #include "backend/clickhouse/clickhouse_reader.h"
 
+#include "base/text/shown.h"
+#include "wire/json/json_scan.h"
 #include "wire/point/clickhouse_row.h"
 
 enum { TEXT_BYTES_MAX = CLICKHOUSE_TEXT_BYTES_MAX, TEXTS_MAX = 1 << 20 };
@@ -206,4 +208,48 @@ rows_drain(struct rows *r)
     }
     r->failed = ERR_CORRUPT; /* a connection that breaks off does not change that */
     r->why = why;
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* A value as text; empty for null. */
+static struct bytes
+take_value(struct scan *s)
+{
+    uint8_t first = scan_peek(s);
+    if (first == '"') return scan_text(s);
+    if (first == '{' || first == '[') {
+        scan_fail(s, "a label's value is an object or an array");
+        return bytes_of("", 0);
+    }
+    const uint8_t *from = s->at; /* blanks were skipped */
+    scan_skip(s);
+    if (s->bad != NULL || first == 'n') return bytes_of("", 0);
+    return bytes_of(from, (size_t)(s->at - from));
+}
+
+enum err
+label_text_read(struct bytes metric, struct bytes text, struct arena *arena, struct label *labels,
+                uint32_t *ret_count, struct why *why)
+{
+    uint32_t n = 0;
+    struct scan s = scan_of(text, arena);
+    if (metric.size > 0) labels[n++] = (struct label){bytes_of_text("__name__"), metric};
+    *ret_count = n;
+    if (text.size == 0) return OK;
+    scan_expect(&s, '{');
+    for (struct bytes key; scan_key(&s, &key);) {
+        struct bytes value = take_value(&s);
+        if (s.bad != NULL || value.size == 0 || bytes_equal_text(key, "__name__")) continue;
+        if (n == FINAL_LABELS_MAX) {
+            return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
+        }
+        labels[n++] = (struct label){key, value};
+    }
+    scan_end(&s);
+    *ret_count = n;
+    if (s.bad == NULL) return OK;
+    if (s.error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for labels");
+    return why_set(why, ERR_CORRUPT, "the labels of a row cannot be read: %s: %s", s.bad,
+                   shown_of(text).text);
 }

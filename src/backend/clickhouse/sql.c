@@ -15,12 +15,13 @@
  * backslash before them. Other names, regexes that are not lists of texts, and labels that others
  * wrote are filtered by the reader; a regex becomes a condition on the prefix of its values.
  */
+#include "backend/clickhouse/clickhouse_reader.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "backend/clickhouse/clickhouse_reader.h"
-#include "backend/clickhouse/table.h"
+#include "backend/clickhouse/clickhouse.h"
 #include "base/text/json.h"
 
 enum { LITERALS_MAX = 200, LITERALS_BYTES_MAX = 32 * 1024, TEXT_BYTES_MAX = 1 << 20 };
@@ -137,16 +138,6 @@ put_and(struct buf *to, bool *begun)
     *begun = true;
 }
 
-/* Seconds within the range of DateTime. */
-static void
-put_date_time(struct buf *to, int64_t ms, bool is_first)
-{
-    int64_t s = ms / 1000;
-    if (ms < 0 || s > UINT32_MAX) s = ms < 0 ? 0 : UINT32_MAX;
-    if (is_first && ms > 0 && ms % 1000 != 0 && s < UINT32_MAX) s++;
-    buf_printf(to, "toDateTime(%" PRId64 ")", s);
-}
-
 /* Conditions on the time; for a DateTime also in a form that its index supports. */
 static void
 put_times(struct buf *to, const struct clickhouse_form *f, int64_t min_ms, int64_t max_ms,
@@ -162,7 +153,11 @@ put_times(struct buf *to, const struct clickhouse_form *f, int64_t min_ms, int64
         put_and(to, begun);
         put_name(to, f, COLUMN_TIME);
         buf_put_text(to, last ? " <= " : " >= ");
-        put_date_time(to, ms, !last);
+        /* Seconds within the range of DateTime. */
+        int64_t s = ms / 1000;
+        if (ms < 0 || s > UINT32_MAX) s = ms < 0 ? 0 : UINT32_MAX;
+        if (!last && ms > 0 && ms % 1000 != 0 && s < UINT32_MAX) s++;
+        buf_printf(to, "toDateTime(%" PRId64 ")", s);
     }
 }
 

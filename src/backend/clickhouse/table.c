@@ -10,12 +10,38 @@
  * metric names, and parts that are synced before the response to an INSERT. The query uses only
  * what 18.16 knows.
  */
-#include "backend/clickhouse/table.h"
+#include "backend/clickhouse/clickhouse.h"
 
 #include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* --- quoting ---------------------------------------------------------------------------------- */
+
+/* Puts any bytes as the text between quotes of this kind, ' or `.
+ *
+ * All other bytes are written as they are, also line feeds and invalid UTF-8. NUL is written as \0,
+ * since some versions take it for the end of the statement. */
+static void
+clickhouse_escaped_put(struct buf *to, char quote, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == (uint8_t)quote || c == '\\' || c == 0) buf_put_u8(to, '\\');
+        buf_put_u8(to, c == 0 ? '0' : c);
+    }
+}
+
+void
+clickhouse_quoted_put(struct buf *to, char quote, struct bytes text)
+{
+    buf_put_u8(to, (uint8_t)quote);
+    clickhouse_escaped_put(to, quote, text);
+    buf_put_u8(to, (uint8_t)quote);
+}
+
+/* --- table ------------------------------------------------------------------------------------ */
 
 enum { MODERN_MAJOR = 21, MODERN_MINOR = 3, COLUMN_START = CLICKHOUSE_COLUMNS - 1 };
 
@@ -143,52 +169,37 @@ text_at(const json_t *row, size_t at)
 }
 
 static void
-take_version(struct clickhouse_table *t, const char *text)
-{
-    char *end = NULL;
-    unsigned long major = strtoul(text, &end, 10);
-    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-    snprintf(t->version, sizeof t->version, "%s", text);
-    t->is_modern = major > MODERN_MAJOR || (major == MODERN_MAJOR && minor >= MODERN_MINOR);
-}
-
-static void
-take_column(struct clickhouse_table *t, const char *const *names, const json_t *row)
-{
-    const char *kind = text_at(row, 3);
-    for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
-        if (strcmp(names[i], text_at(row, 1)) != 0) continue;
-        snprintf(t->columns[i].type, sizeof t->columns[i].type, "%s", text_at(row, 2));
-        t->columns[i].takes = kind[0] == 0 || strcmp(kind, "DEFAULT") == 0;
-    }
-}
-
-static void
-take_setting(struct clickhouse_table *t, const char *name, const char *value)
-{
-    for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
-        const char *whole = setting_names[i].whole;
-        if (strcmp(setting_names[i].word, name) != 0) continue;
-        t->knows[i] = true;
-        t->omits[i] = whole != NULL && strcmp(value, whole) != 0;
-        if (i == CLICKHOUSE_READONLY) t->is_readonly = strcmp(value, "1") == 0;
-    }
-}
-
-static void
 take_row(struct clickhouse_table *t, const char *const *names, const json_t *row)
 {
     const char *what = text_at(row, 0);
     if (strcmp(what, "version") == 0) {
-        take_version(t, text_at(row, 1));
+        const char *text = text_at(row, 1);
+        char *end = NULL;
+        unsigned long major = strtoul(text, &end, 10);
+        unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+        snprintf(t->version, sizeof t->version, "%s", text);
+        t->is_modern = major > MODERN_MAJOR || (major == MODERN_MAJOR && minor >= MODERN_MINOR);
     } else if (strcmp(what, "setting") == 0) {
-        take_setting(t, text_at(row, 1), text_at(row, 2));
+        const char *name = text_at(row, 1);
+        const char *value = text_at(row, 2);
+        for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
+            const char *whole = setting_names[i].whole;
+            if (strcmp(setting_names[i].word, name) != 0) continue;
+            t->knows[i] = true;
+            t->omits[i] = whole != NULL && strcmp(value, whole) != 0;
+            if (i == CLICKHOUSE_READONLY) t->is_readonly = strcmp(value, "1") == 0;
+        }
     } else if (strcmp(what, "table") == 0) {
         t->found = true;
         snprintf(t->engine, sizeof t->engine, "%s", text_at(row, 1));
         snprintf(t->key, sizeof t->key, "%s", text_at(row, 2));
     } else if (strcmp(what, "column") == 0) {
-        take_column(t, names, row);
+        const char *kind = text_at(row, 3);
+        for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
+            if (strcmp(names[i], text_at(row, 1)) != 0) continue;
+            snprintf(t->columns[i].type, sizeof t->columns[i].type, "%s", text_at(row, 2));
+            t->columns[i].takes = kind[0] == 0 || strcmp(kind, "DEFAULT") == 0;
+        }
     }
 }
 

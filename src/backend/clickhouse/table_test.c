@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/clickhouse/table.h"
+#include "backend/clickhouse/clickhouse.h"
 #include "lib/backend/clickhouse_answers.h"
 #include "lib/test.h"
 

@@ -1,7 +1,7 @@
 /* item_ndjson_test.c - lines of each kind of item; a line that does not fit leaves nothing. */
 #include "lib/test.h"
 
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "model/labels.h"
 
 static struct buf labels, trace, line;

@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "backend/common/oauth2.h"
+#include "backend/common/http_common.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
 #include "wire/json/json_scan.h"

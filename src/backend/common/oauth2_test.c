@@ -2,7 +2,7 @@
  * client's name and password. */
 #include "lib/test.h"
 
-#include "backend/common/oauth2.h"
+#include "backend/common/http_common.h"
 #include "sys/sim.h"
 
 static const char *scopes[] = {"read", "write&more"};

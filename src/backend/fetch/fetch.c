@@ -6,7 +6,8 @@
  * credentials, otherwise after a pause that grows. A throttled request is repeated until the
  * source's timeout, other failures TRIES_MAX times.
  *
- * Turns are given in order of arrival, however many threads of one session wait.
+ * Turns are given in order of arrival, however many threads of one session wait. The first thread
+ * that finds tokens or keys due fetches them, while others wait.
  *
  * Invariants
  *  1. `reading` is the number of sessions with an open fetch.
@@ -17,7 +18,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "backend/fetch/signer.h"
+#include "backend/aws/credentials.h"
 #include "base/lock.h"
 
 enum {
@@ -36,13 +37,14 @@ struct waiter {
 struct fetcher {
     struct fetcher_options options;
     struct http_calls_target target;
-    struct signer *signer;
 
     struct lock lock;    /* LOCK_RANK_SOURCE; guards the rest */
-    struct cond left;    /* a session closed its last fetch, or a waiter left */
+    struct cond changed; /* a waiter left, `reading` fell, or `fetching` became false */
     struct waiter *line; /* for a turn, in order of arrival */
     uint32_t reading;    /* sessions that have a fetch open */
     int64_t free_at_ns;  /* the next request may be sent then */
+    bool fetching;       /* one thread owns the identity, without the lock */
+    struct aws_identity *identity;
 };
 
 struct fetch_session {
@@ -56,7 +58,8 @@ struct fetch {
     struct fetch_session *session;
     struct query_control *control;
     struct fetch_request request;
-    struct signed_request sent;
+    struct http_headers headers; /* with the signature, the texts of the request while it is sent */
+    struct identity_signature signature;
     struct http_pull *pull;
     const struct http_call_answer *answer;
     struct writer_step judged;
@@ -81,13 +84,28 @@ fetcher_new(const struct fetcher_options *options, struct fetcher **ret_fetcher,
     http_target_init(&f->target, &r->settings->http, r->settings->timeout_ms);
     f->target.timeout_ms = 0; /* a response lasts as long as it is read */
     lock_init(&f->lock, LOCK_RANK_SOURCE);
-    cond_init(&f->left);
-    enum err e = signer_new(r, options->signing, &f->target, &f->signer, why);
+    cond_init(&f->changed);
+    const struct fetch_signing *signing = options->signing;
+    const struct identity_options who = {
+        .env = r->env,
+        .memory = r->memory,
+        .name = r->settings->name,
+        .http = &r->settings->http,
+        .basic_auth = &r->settings->basic_auth,
+        .authorization = &r->settings->authorization,
+        .oauth2 = &r->settings->oauth2,
+        .aws = signing == NULL ? NULL : signing->aws,
+        .service = signing == NULL ? NULL : signing->service,
+        .is_s3 = signing != NULL && signing->is_s3,
+        .target = &f->target,
+        .timeout_ms = r->settings->timeout_ms,
+    };
+    enum err e = identity_new(&who, &f->identity, why);
     if (e)
         fetcher_free(f);
     else
         *ret_fetcher = f;
-    return e;
+    return e == ERR_NOMEM ? no_memory(why) : e;
 }
 
 void
@@ -96,8 +114,8 @@ fetcher_free(struct fetcher *f)
     if (f == NULL) return;
     assert(f->reading == 0); /* invariant 2 */
     assert(f->line == NULL); /* invariant 2 */
-    signer_free(f->signer);
-    cond_fini(&f->left);
+    identity_free(f->identity);
+    cond_fini(&f->changed);
     lock_fini(&f->lock);
     mem_free(f->options.reader.memory, f, sizeof *f);
 }
@@ -141,7 +159,7 @@ static enum err
 rest_locked(struct fetcher *f, struct query_control *control, int64_t until_ns, struct why *why)
 {
     int64_t look_ns = env_monotonic_ns(env_of(f)) + LOOK_MS * NS_PER_MS;
-    (void)cond_wait_until(&f->left, &f->lock, until_ns < look_ns ? until_ns : look_ns);
+    (void)cond_wait_until(&f->changed, &f->lock, until_ns < look_ns ? until_ns : look_ns);
     lock_drop(&f->lock); /* the check may take any lock */
     enum err e = query_control_check(control, why);
     lock_take(&f->lock);
@@ -179,7 +197,7 @@ leave_line_locked(struct fetcher *f, const struct waiter *me)
         at = &(*at)->next;
     }
     *at = me->next;
-    if (f->line != NULL) cond_wake_all(&f->left);
+    if (f->line != NULL) cond_wake_all(&f->changed);
 }
 
 static enum err
@@ -216,7 +234,7 @@ give_turn(struct fetch_session *s)
     if (--s->open == 0) {
         assert(f->reading > 0); /* invariant 1 */
         f->reading--;
-        cond_wake_all(&f->left);
+        cond_wake_all(&f->changed);
     }
     lock_drop(&f->lock);
 }
@@ -237,6 +255,172 @@ wait_for_rate(struct fetcher *f, struct query_control *control, struct why *why)
     if (!too_late) return pause_until(f, control, at_ns, why);
     enum err e = why_set(why, ERR_AGAIN, "too many other requests are waiting (max_rate)");
     return trouble_say(why, TROUBLE_LIMIT, e);
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+static void
+take_step(struct fetcher *f, const struct http_call_answer *answer, struct writer_step *step)
+{
+    *step = (struct writer_step){.next = WRITER_SEND};
+    identity_step(f->identity, answer, step);
+}
+
+/* Turns a failed fetch of credentials into an answer, so that the current keys are tried. */
+static enum err
+fail_answer(enum err e, const struct why *why, struct http_call_answer *ret_answer)
+{
+    if (e != ERR_IO && e != ERR_AGAIN) return e;
+    *ret_answer =
+        (struct http_call_answer){.failure = e == ERR_AGAIN ? HTTP_CALL_TIMEOUT : HTTP_CALL_BROKEN};
+    snprintf(ret_answer->error, sizeof ret_answer->error, "%.255s", why->text);
+    return OK;
+}
+
+/* Sends the request of a step. The answer has all of the body, and ends with the buffer. */
+static enum err
+send_step(struct fetcher *f, const struct writer_step *step, const struct http_patience *patience,
+          struct buf *body, struct http_call_answer *ret_answer, struct why *why)
+{
+    const struct http_call_answer *answer;
+    struct http_pull *pull;
+    enum err e =
+        http_pull_open(f->options.reader.puller, &step->http, f->options.reader.memory, &pull, why);
+    if (e) return e;
+    buf_clear(body);
+    e = http_pull_await(pull, patience, &answer, why);
+    if (e == OK) {
+        *ret_answer = *answer;
+        buf_put_bytes(body, answer->body);
+    }
+    bool has_more = e == OK && answer->failure == HTTP_CALL_ANSWERED && answer->status < 300;
+    while (has_more) {
+        struct bytes piece;
+        e = http_pull_read(pull, patience, &piece, why);
+        has_more = e == OK && piece.size > 0 && body->size < step->http.answer_bytes_max;
+        if (e == OK) buf_put_bytes(body, piece);
+    }
+    http_pull_close(pull);
+    if (e) return fail_answer(e, why, ret_answer);
+    ret_answer->body = buf_bytes(body);
+    return buf_error(body) ? no_memory(why) : OK;
+}
+
+static enum err
+fetch_credentials(struct fetcher *f, const struct http_patience *patience, struct why *why)
+{
+    struct writer_step step;
+    struct http_call_answer answer;
+    struct buf body;
+    buf_init_secret(&body, f->options.reader.memory, SIZE_MAX);
+    take_step(f, NULL, &step);
+    enum err e = OK;
+    while (e == OK && step.next == WRITER_SEND) {
+        e = send_step(f, &step, patience, &body, &answer, why);
+        if (e == OK) take_step(f, &answer, &step);
+    }
+    buf_fini(&body);
+    if (e || step.verdict == VERDICT_DELIVERED) return e;
+    bool later = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
+    return why_set(why, later ? ERR_AGAIN : ERR_IO, "cannot get credentials: %s", step.answer);
+}
+
+/* Waits until no other thread fetches credentials. */
+static enum err
+await_credentials_locked(const struct fetch *x, struct why *why)
+{
+    struct fetcher *f = x->session->of;
+    enum err e = OK;
+    while (e == OK && f->fetching) {
+        e = rest_locked(f, x->control, INT64_MAX, why);
+    }
+    return e;
+}
+
+/* Makes sure that there are credentials, or returns an error. */
+static enum err
+prepare_locked(struct fetch *x, const struct http_patience *patience, struct why *why)
+{
+    struct fetcher *f = x->session->of;
+    enum err e = await_credentials_locked(x, why);
+    if (e || !identity_is_due(f->identity)) return e;
+    f->fetching = true;
+    lock_drop(&f->lock);
+    e = fetch_credentials(f, patience, why);
+    lock_take(&f->lock);
+    f->fetching = false;
+    cond_wake_all(&f->changed);
+    return e;
+}
+
+/* *ret_known is true if the settings have credentials. */
+static enum err
+put_headers(struct fetch *x, bool *ret_known, struct why *why)
+{
+    http_headers_clear(&x->headers);
+    for (const char *const *line = x->request.headers; line != NULL && *line != NULL; line++) {
+        char name[128];
+        size_t size = strcspn(*line, ":");
+        size_t begin = size + 1 + strspn(*line + size + 1, " ");
+        if (size >= sizeof name) return why_set(why, ERR_LIMIT, "a header's name is too long");
+        memcpy(name, *line, size);
+        name[size] = '\0';
+        http_headers_put(&x->headers, name, bytes_of_text(*line + begin));
+    }
+    return identity_put_secrets(x->session->of->identity, &x->headers, ret_known, why);
+}
+
+/*
+ * Makes the call of a try, whose texts live until the next one. Fetches credentials first if they
+ * are due, as `patience` allows. ERR_IO: they are missing or refused; ERR_AGAIN: they cannot be
+ * fetched now.
+ */
+static enum err
+make_call(struct fetch *x, const struct http_patience *patience, struct http_call *ret_call,
+          struct why *why)
+{
+    struct fetcher *f = x->session->of;
+    struct why reason = {""};
+    bool is_known = false;
+    *ret_call = (struct http_call){.target = &f->target,
+                                   .method = x->request.method,
+                                   .url = x->request.url,
+                                   .body = x->request.body,
+                                   .wanted = x->request.wanted};
+    /* Secrets may be read from files. */
+    enum err e = put_headers(x, &is_known, &reason);
+    if (e == OK) {
+        lock_take(&f->lock);
+        e = prepare_locked(x, patience, &reason);
+        if (e == OK) e = identity_put_token(f->identity, is_known, &x->headers);
+        if (e == OK) e = http_headers_lines(&x->headers, &ret_call->headers);
+        if (e == OK) e = identity_sign(f->identity, ret_call, &x->signature, &reason);
+        lock_drop(&f->lock);
+    }
+    /* The configured headers cannot be sent. */
+    if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
+    if (e == OK || reason.text[0] != '\0') return e ? why_set(why, e, "%s", reason.text) : OK;
+    return why_set(why, e, "%s",
+                   e == ERR_NOMEM ? "not enough memory for a request"
+                                  : "cannot send a request with these headers");
+}
+
+/* Judges a response as judge() of a writer does. VERDICT_UNPREPARED: the next call fetches
+ * credentials, unless another thread has. */
+static enum err
+judge_answer(struct fetch *x, struct why *why)
+{
+    struct fetcher *f = x->session->of;
+    x->judged = (struct writer_step){.next = WRITER_DONE};
+    http_judge(x->answer, &x->judged);
+    if (x->answer->failure != HTTP_CALL_ANSWERED || x->judged.verdict == VERDICT_DELIVERED) {
+        return OK;
+    }
+    lock_take(&f->lock);
+    enum err e = await_credentials_locked(x, why);
+    if (e == OK) identity_judge(f->identity, x->signature.generation, x->answer, &x->judged);
+    lock_drop(&f->lock);
+    return e;
 }
 
 /* --- a try ------------------------------------------------------------------------------------ */
@@ -280,7 +464,7 @@ send_try(struct fetch *x, struct why *why)
     end_try(x);
     enum err e = wait_for_rate(f, x->control, why);
     if (e == OK) {
-        e = signer_make(f->signer, &x->request, &patience, &x->sent, &call, why);
+        e = make_call(x, &patience, &call, why);
         if (e == ERR_IO) trouble_say(why, TROUBLE_CREDENTIALS, e);
     }
     if (e == OK) {
@@ -379,6 +563,14 @@ next_try_ns(struct fetch *x, uint32_t tries, uint32_t *learnt)
 
 /* --- a fetch ---------------------------------------------------------------------------------- */
 
+static void
+free_fetch(struct fetch *x)
+{
+    http_headers_fini(&x->headers);
+    identity_signature_fini(&x->signature);
+    mem_free(x->session->budget, x, sizeof *x);
+}
+
 enum err
 fetch_open(struct fetch_session *s, struct query_control *control,
            const struct fetch_request *request, struct fetch **ret_fetch, struct why *why)
@@ -388,11 +580,11 @@ fetch_open(struct fetch_session *s, struct query_control *control,
     x->session = s;
     x->control = control;
     x->request = *request;
-    signed_request_init(&x->sent, s->budget);
+    http_headers_init(&x->headers, s->budget);
+    identity_signature_init(&x->signature, s->budget);
     enum err e = take_turn(s, control, why);
     if (e) {
-        signed_request_fini(&x->sent);
-        mem_free(s->budget, x, sizeof *x);
+        free_fetch(x);
         return e;
     }
     x->begun_ns = env_monotonic_ns(env_of(s->of));
@@ -412,8 +604,7 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
     for (uint32_t tries = 1;; tries++) {
         enum err e = await_try(x, why);
         if (e) return e;
-        struct http_patience patience = patience_of(x);
-        e = signer_judge(f->signer, &x->sent, &patience, x->answer, &x->judged, why);
+        e = judge_answer(x, why);
         if (e) return e;
         if (x->judged.verdict == VERDICT_DELIVERED) break;
         bool is_answer = x->answer->failure == HTTP_CALL_ANSWERED;
@@ -427,7 +618,7 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         unsigned status = x->answer->status;
         bool refused = x->judged.verdict == VERDICT_UNPREPARED;
         e = send_try(x, why);
-        /* The reason of the service is better than that of the signer. */
+        /* The reason of the service is better than that of the next try. */
         if (e == ERR_IO && refused) {
             why_prefix(why, e, "%.*s: status %u: %s", address_size(x), x->request.url, status,
                        x->judged.answer);
@@ -508,7 +699,6 @@ fetch_close(struct fetch *x)
 {
     if (x == NULL) return;
     end_try(x);
-    signed_request_fini(&x->sent);
     give_turn(x->session);
-    mem_free(x->session->budget, x, sizeof *x);
+    free_fetch(x);
 }

@@ -10,7 +10,7 @@
 #ifndef BACKEND_FETCH_FETCH_H
 #define BACKEND_FETCH_FETCH_H
 
-#include "backend/reader.h"
+#include "backend/source.h"
 #include "backend/writer.h"
 
 /* The signature of requests to AWS. */

@@ -12,9 +12,11 @@
 
 #include <assert.h>
 
+#include "backend/common/http_common.h"
 #include "base/hash/hash.h"
+#include "wire/proto.h"
 
-enum { LABELS_BYTES_MAX = 64 << 20 };
+enum { LABELS_BYTES_MAX = 64 << 20, URL_BYTES_MAX = 256 * 1024 };
 
 enum err
 fetch_no_memory(struct why *why)
@@ -30,6 +32,76 @@ drop_view(struct fetch_reader_view *v)
     if (users > 1) return;
     fetch_session_close(v->session);
     mem_free(v->budget, v, sizeof *v);
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+enum err
+final_labels_build(const struct external_labels *external, struct label *labels, uint32_t count,
+                   struct buf *to, struct why *why)
+{
+    static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    const struct named_texts *texts = external->texts;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool replaced = false;
+        for (uint32_t k = 0; k < texts->count && !replaced; k++) {
+            replaced = bytes_equal_text(labels[i].name, texts->items[k].name);
+        }
+        if (labels[i].name.size == 0) {
+            return why_set(why, ERR_CORRUPT, "a series has a label without a name");
+        }
+        if (!replaced && labels[i].value.size > 0) labels[kept++] = labels[i];
+    }
+    if (kept + texts->count > FINAL_LABELS_MAX) {
+        return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
+    }
+    for (uint32_t k = 0; k < texts->count; k++) {
+        labels[kept++] = (struct label){bytes_of_text(texts->items[k].name),
+                                        bytes_of_text(texts->items[k].value)};
+    }
+    enum reject reject = labels_build(labels, kept, &none, to);
+    if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
+    /* Empty values may have removed all labels. */
+    if (reject == REJECT_NONE || reject == REJECT_EMPTY_LABELS) return OK;
+    return why_set(why, ERR_CORRUPT, "a series has invalid labels: %s", reject_word(reject));
+}
+
+/* An absent field is empty, as in protobuf. */
+static struct label
+read_label_field(struct bytes message, bool *ret_bad)
+{
+    struct label label = {bytes_of(NULL, 0), bytes_of(NULL, 0)};
+    struct cursor c = cursor_of(message);
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        if (tag == PROTO_TAG(1, PROTO_BYTES))
+            label.name = proto_bytes(&c);
+        else if (tag == PROTO_TAG(2, PROTO_BYTES))
+            label.value = proto_bytes(&c);
+        else
+            proto_skip(&c, tag, PROTO_KNOWN(1) | PROTO_KNOWN(2));
+    }
+    *ret_bad |= c.bad;
+    return label;
+}
+
+enum err
+final_labels_put(const struct external_labels *external, struct bytes fields, struct buf *to,
+                 struct why *why)
+{
+    struct label labels[FINAL_LABELS_MAX];
+    uint32_t count = 0;
+    bool bad = false;
+    struct cursor c = cursor_of(fields);
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        if (tag != PROTO_TAG(1, PROTO_BYTES)) cursor_fail(&c);
+        if (count == FINAL_LABELS_MAX) {
+            return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
+        }
+        labels[count++] = read_label_field(proto_bytes(&c), &bad);
+    }
+    if (c.bad || bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
+    return final_labels_build(external, labels, count, to, why);
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -319,6 +391,83 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
     e = run(q, steps[kind], why);
     set_free(&q->set);
     return e;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+enum err
+fetch_no_request_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+}
+
+void
+fetch_exchange_init(struct fetch_exchange *x, struct fetch_question *q, size_t body_bytes_max)
+{
+    *x = (struct fetch_exchange){.q = q};
+    buf_init(&x->url, q->budget, URL_BYTES_MAX);
+    buf_init(&x->body, q->budget, body_bytes_max);
+}
+
+void
+fetch_exchange_end(struct fetch_exchange *x)
+{
+    fetch_close(x->fetch);
+    x->fetch = NULL;
+}
+
+void
+fetch_exchange_fini(struct fetch_exchange *x)
+{
+    fetch_exchange_end(x);
+    buf_fini(&x->url);
+    buf_fini(&x->body);
+}
+
+void
+fetch_exchange_begin(struct fetch_exchange *x, const char *base, const char *path)
+{
+    fetch_exchange_end(x);
+    x->base = base;
+    buf_clear(&x->url);
+    buf_clear(&x->body);
+    http_url_begin(&x->url, base, path);
+}
+
+enum err
+fetch_exchange_send(struct fetch_exchange *x, const struct fetch_request *how, struct why *why)
+{
+    struct fetch_request request = *how;
+    assert(x->fetch == NULL); /* fetch_exchange_begin() ended the request before */
+    http_url_end(&x->url, x->base);
+    enum err e = err_first(buf_error(&x->url), buf_error(&x->body));
+    if (e == ERR_LIMIT) return why_set(why, e, "the request is too large");
+    if (e) return fetch_no_request_memory(why);
+    request.method = x->body.size > 0 ? "POST" : "GET";
+    request.url = (const char *)x->url.at;
+    request.body = buf_bytes(&x->body);
+    return fetch_open(x->q->view->session, x->q->control, &request, &x->fetch, why);
+}
+
+enum err
+fetch_exchange_await(struct fetch_exchange *x, const struct http_call_answer **ret_answer,
+                     struct why *why)
+{
+    *ret_answer = NULL;
+    enum err e = fetch_await(x->fetch, ret_answer, why);
+    return e ? e : fetch_expect_ok(x->fetch, why);
+}
+
+enum err
+fetch_exchange_more(void *exchange, struct bytes *ret_piece, struct why *why)
+{
+    return fetch_read(((struct fetch_exchange *)exchange)->fetch, ret_piece, why);
+}
+
+enum err
+fetch_exchange_failed(struct fetch_exchange *x, enum err e, struct why *why)
+{
+    return fetch_failed(x->fetch, e, why);
 }
 
 /* --- views and the reader --------------------------------------------------------------------- */

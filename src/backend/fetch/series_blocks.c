@@ -244,17 +244,6 @@ expected_of(const struct series_blocks *b, uint32_t first, uint32_t end)
     return samples;
 }
 
-/* Sets the length of a series' pieces, as if its samples were evenly spread. */
-static void
-expect_pieces(struct series_blocks *b, uint32_t first)
-{
-    uint64_t pieces = expected_of(b, first, group_end(b, first)) / EXPECTED_MAX + 1;
-    uint64_t length = (uint64_t)b->options.max_ms -
-                      (uint64_t)b->options.min_ms; /* end minus begin, one less than the count */
-    uint64_t piece = length / pieces + 1;
-    b->piece_ms = pieces == 1 ? 0 : piece < INT64_MAX / 4 ? (int64_t)piece : INT64_MAX / 4;
-}
-
 /* Returns the next block, from that key and time on. */
 static struct series_block
 next_block(const struct series_blocks *b, uint32_t first, int64_t from_ms)
@@ -316,7 +305,15 @@ load_block(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why 
         return why_set(why, ERR_LIMIT, "more than %u series become one by external labels",
                        b->options.keys_max);
     }
-    if (b->expects && from_ms == b->options.min_ms) expect_pieces(b, first);
+    if (b->expects && from_ms == b->options.min_ms) {
+        /* Sets the length of a series' pieces, as if its samples were evenly spread. */
+        uint64_t pieces = expected_of(b, first, group_end(b, first)) / EXPECTED_MAX + 1;
+        uint64_t length =
+            (uint64_t)b->options.max_ms -
+            (uint64_t)b->options.min_ms; /* end minus begin, one less than the count */
+        uint64_t piece = length / pieces + 1;
+        b->piece_ms = pieces == 1 ? 0 : piece < INT64_MAX / 4 ? (int64_t)piece : INT64_MAX / 4;
+    }
     for (;;) {
         b->block = next_block(b, first, from_ms);
         b->sample_count = 0;
@@ -365,12 +362,6 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
     if (ret_labels->size == 0)
         *ret_labels = bytes_of("", 0); /* a series without labels is not the end */
     return OK;
-}
-
-static bool
-is_held(const struct series_blocks *b)
-{
-    return b->current_first >= b->block.first && b->current_first < b->block.first + b->block.count;
 }
 
 static enum err
@@ -425,7 +416,8 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
     if (!b->has_series) return OK;
     for (;;) {
         enum err e = OK;
-        if (!is_held(b)) {
+        if (!(b->current_first >= b->block.first &&
+              b->current_first < b->block.first + b->block.count)) {
             e = load_block(b, b->current_first, b->options.min_ms, why);
             if (e) return e;
             b->gave = true;

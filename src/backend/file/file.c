@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
 #include "backend/common/spool.h"
 #include "backend/writer.h"

@@ -1,7 +1,7 @@
 /* influxdb_answer_fuzz.c - reads any bytes as a refusal of InfluxDB. */
 #include <stdlib.h>
 
-#include "backend/influxdb/influxdb_answer.h"
+#include "backend/influxdb/influxdb_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* influxdb_answer_test.c - observed answers of InfluxDB 1.6, and documented ones of others. */
 #include "lib/test.h"
 
-#include "backend/influxdb/influxdb_answer.h"
+#include "backend/influxdb/influxdb_private.h"
 
 static struct influxdb_refusal refusal;
 

@@ -13,10 +13,11 @@
  * In version 3 such a tag is NULL, for which no comparison holds, and regexes are another
  * library's: only conditions that a present tag has to meet are sent.
  */
+#include "backend/influxdb/influxdb_private.h"
+
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
-#include "backend/influxdb/influxdb_reader.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
@@ -407,19 +408,6 @@ put_key(struct influx_question *q, const struct influx_metric *metric, struct by
     buf_put_u8(to, ')');
 }
 
-static void
-put_run(struct influx_question *q, const struct series_block *block, const struct influx_run *run)
-{
-    const struct influx_metric *metric = &q->metrics[run->metric];
-    put_select(&q->query, metric, block->min_ms, block->max_ms);
-    buf_put_text(&q->query, " AND (");
-    for (uint32_t i = run->from; i < run->end; i++) {
-        if (i > run->from) buf_put_text(&q->query, " OR ");
-        put_key(q, metric, influx_key_tags(q, i));
-    }
-    buf_put_text(&q->query, ") GROUP BY *");
-}
-
 static enum err
 take_sample_series(void *context, struct influxql_series *series, struct why *why)
 {
@@ -469,7 +457,15 @@ read_runs(struct influx_question *q, const struct series_block *block, uint32_t 
     buf_clear(&q->query);
     while (first + a.statements < q->run_count && a.statements < statements_max(q)) {
         if (a.statements > 0) buf_put_text(&q->query, "; ");
-        put_run(q, block, &q->runs[first + a.statements++]);
+        const struct influx_run *run = &q->runs[first + a.statements++];
+        const struct influx_metric *metric = &q->metrics[run->metric];
+        put_select(&q->query, metric, block->min_ms, block->max_ms);
+        buf_put_text(&q->query, " AND (");
+        for (uint32_t i = run->from; i < run->end; i++) {
+            if (i > run->from) buf_put_text(&q->query, " OR ");
+            put_key(q, metric, influx_key_tags(q, i));
+        }
+        buf_put_text(&q->query, ") GROUP BY *");
         if (q->query.size <= QUERY_BYTES_MAX || block->count == 1) continue;
         return why_set(why, ERR_FULL, "too many labels for a request");
     }

@@ -1,5 +1,5 @@
-/* influxql_answer.c - see influxdb_reader.h. */
-#include "backend/influxdb/influxdb_reader.h"
+/* influxql_answer.c - see influxdb_private.h. */
+#include "backend/influxdb/influxdb_private.h"
 
 #include "base/text/utf8.h"
 

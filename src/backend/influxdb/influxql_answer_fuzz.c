@@ -2,7 +2,7 @@
  * refused, and rows have as many cells as there are columns. */
 #include <stdlib.h>
 
-#include "backend/influxdb/influxdb_reader.h"
+#include "backend/influxdb/influxdb_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

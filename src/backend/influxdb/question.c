@@ -1,5 +1,5 @@
 /* question.c - metrics, keys and values of a question. */
-#include "backend/influxdb/influxdb_reader.h"
+#include "backend/influxdb/influxdb_private.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/influxdb/influxdb_reader.h"
+#include "backend/influxdb/influxdb_private.h"
 #include "lib/test.h"
 
 static const char *const hostile[] = {

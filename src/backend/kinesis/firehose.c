@@ -10,12 +10,12 @@
  * size is known only at the end, so a call being filled is assumed to compress like those before
  * it.
  */
+#include "backend/kinesis/kinesis.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
-#include "backend/kinesis/stream.h"
 
 enum {
     SAMPLES = 50000,

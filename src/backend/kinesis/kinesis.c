@@ -13,12 +13,12 @@
  * outdated list of shards, which AWS stored in another shard, is not delivered: the shards are
  * listed again, and it is made again. Its items with the right shard are stored twice.
  */
+#include "backend/kinesis/kinesis.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/common/item_ndjson.h"
-#include "backend/kinesis/shards.h"
-#include "backend/kinesis/stream.h"
+#include "backend/common/pack.h"
 #include "base/text/hex.h"
 #include "base/text/json.h"
 #include "wire/point/kpl.h"

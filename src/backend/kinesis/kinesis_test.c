@@ -2,7 +2,7 @@
  * and changed. */
 #include "lib/test.h"
 
-#include "backend/aws/records.h"
+#include "backend/kinesis/kinesis.h"
 #include "base/hash/hash.h"
 #include "base/text/hex.h"
 #include "lib/backend/stream_rig.h"

@@ -1,12 +1,12 @@
 /*
- * shards.c - see shards.h.
+ * shards.c - see kinesis.h.
  *
  * There are two lists: the current one, sorted by the beginning of ranges, for a binary search; and
  * the one being read, page by page, in any order. The second replaces the first only if its ranges
  * cover all keys without overlap, and if it differs: callers that grouped lines by shard numbers
  * compare generations.
  */
-#include "backend/kinesis/shards.h"
+#include "backend/kinesis/kinesis.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -71,16 +71,6 @@ void
 kinesis_shards_begin(struct kinesis_shards *s)
 {
     list_fini(s, &s->coming);
-}
-
-static enum err
-add_shard(struct kinesis_shards *s, const struct shard *shard)
-{
-    struct shard_list *list = &s->coming;
-    if (list->count == KINESIS_SHARDS_MAX) return ERR_LIMIT;
-    if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1)) return ERR_NOMEM;
-    list->items[list->count++] = *shard;
-    return OK;
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -165,7 +155,12 @@ read_shard(struct kinesis_shards *all, struct scan *s)
         return OK;
     }
     shard.id = hash_bytes(id, 0);
-    return add_shard(all, &shard);
+    struct shard_list *list = &all->coming;
+    if (list->count == KINESIS_SHARDS_MAX) return ERR_LIMIT;
+    if (!array_reserve(all->memory, &list->items, &list->capacity, list->count + 1))
+        return ERR_NOMEM;
+    list->items[list->count++] = shard;
+    return OK;
 }
 
 static enum err

@@ -2,7 +2,7 @@
  * each key once. */
 #include <stdlib.h>
 
-#include "backend/kinesis/shards.h"
+#include "backend/kinesis/kinesis.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "backend/kinesis/shards.h"
+#include "backend/kinesis/kinesis.h"
 #include "base/hash/hash.h"
 
 #define MIDDLE "170141183460469231731687303715884105728" /* 2 to the power of 127 */

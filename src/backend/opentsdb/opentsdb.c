@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #include "backend/common/http_common.h"
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"

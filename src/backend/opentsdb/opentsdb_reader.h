@@ -7,7 +7,6 @@
 #ifndef BACKEND_OPENTSDB_OPENTSDB_READER_H
 #define BACKEND_OPENTSDB_OPENTSDB_READER_H
 
-#include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/err.h"

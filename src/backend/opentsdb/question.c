@@ -13,15 +13,16 @@
  * If the server refuses a query as too large, it is split into smaller pieces of time. OpenTSDB
  * stores a series by the hour and reads whole hours.
  */
-#include "backend/common/http_common.h"
 #include "backend/opentsdb/opentsdb_reader.h"
+
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/json.h"
 #include "base/text/quote.h"
 #include "model/labels.h"
-
-#include <stdio.h>
 
 /*
  * A source of type opentsdb: see opentsdb_reader.h.
@@ -104,22 +105,6 @@ static const char *
 url_of(const struct opentsdb_exchange *x)
 {
     return x->base.q->of->options.settings->u.opentsdb.server.url;
-}
-
-static void
-opentsdb_exchange_init(struct opentsdb_exchange *x, struct fetch_question *q)
-{
-    fetch_exchange_init(&x->base, q, BODY_BYTES_MAX);
-    buf_init(&x->unknown, q->budget, UNKNOWN_BYTES_MAX);
-    buf_init(&x->answer, q->budget, ANSWER_BYTES_MAX);
-}
-
-static void
-opentsdb_exchange_fini(struct opentsdb_exchange *x)
-{
-    fetch_exchange_fini(&x->base);
-    buf_fini(&x->unknown);
-    buf_fini(&x->answer);
 }
 
 /* Ends the request before. */
@@ -249,14 +234,18 @@ opentsdb_question_init(struct fetch_question *base)
     buf_init(&q->labels, base->budget, FOUND_BYTES_MAX);
     buf_init(&q->filters, base->budget, TEXT_BYTES_MAX);
     buf_init(&q->room, base->budget, TEXT_BYTES_MAX);
-    opentsdb_exchange_init(&q->exchange, base);
+    fetch_exchange_init(&q->exchange.base, base, BODY_BYTES_MAX);
+    buf_init(&q->exchange.unknown, base->budget, UNKNOWN_BYTES_MAX);
+    buf_init(&q->exchange.answer, base->budget, ANSWER_BYTES_MAX);
 }
 
 void
 opentsdb_question_fini(struct fetch_question *base)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
-    opentsdb_exchange_fini(&q->exchange);
+    fetch_exchange_fini(&q->exchange.base);
+    buf_fini(&q->exchange.unknown);
+    buf_fini(&q->exchange.answer);
     array_free(base->budget, q->metrics, q->metric_capacity);
     array_free(base->budget, q->unknown, q->unknown_capacity);
     array_free(base->budget, q->found, q->found_capacity);
@@ -390,21 +379,6 @@ end_body(struct opentsdb_question *q)
     buf_put_text(&q->exchange.base.body, "]}");
 }
 
-static void
-put_sub_query(struct opentsdb_question *q, const struct opentsdb_metric *metric, bool counts)
-{
-    struct buf *to = &q->exchange.base.body;
-    buf_put_text(to, "{\"aggregator\":\"none\",\"metric\":");
-    json_print_bytes(to, metric->stored);
-    if (counts) buf_put_text(to, ",\"downsample\":\"0all-count\"");
-    if (q->filters.size > 0) {
-        buf_put_text(to, ",\"filters\":[");
-        buf_put_bytes(to, buf_bytes(&q->filters));
-        buf_put_u8(to, ']');
-    }
-    buf_put_u8(to, '}');
-}
-
 /* --- names unknown to the server -------------------------------------------------------------- */
 
 static bool
@@ -471,7 +445,16 @@ put_request(struct opentsdb_question *q, uint32_t first, int64_t min_ms, int64_t
         size_t before = body->size;
         if (q->metrics[next].is_unknown) continue;
         if (count > 0) buf_put_u8(body, ',');
-        put_sub_query(q, &q->metrics[next], counts);
+        struct buf *to = &q->exchange.base.body;
+        buf_put_text(to, "{\"aggregator\":\"none\",\"metric\":");
+        json_print_bytes(to, q->metrics[next].stored);
+        if (counts) buf_put_text(to, ",\"downsample\":\"0all-count\"");
+        if (q->filters.size > 0) {
+            buf_put_text(to, ",\"filters\":[");
+            buf_put_bytes(to, buf_bytes(&q->filters));
+            buf_put_u8(to, ']');
+        }
+        buf_put_u8(to, '}');
         if (count > 0 && body->size > OPENTSDB_BODY_BYTES - BODY_END_BYTES) {
             body->size = before;
             break;

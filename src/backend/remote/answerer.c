@@ -6,13 +6,13 @@
  * the current one ends. Label order is checked, since a merge relies on it. The connection of the
  * last response is kept for the next request.
  */
-#include "backend/remote/answerer.h"
+#include "backend/remote/remote_private.h"
 
 #include <assert.h>
 #include <strings.h>
 
-#include "backend/reader.h"
-#include "backend/remote/remote_read.h"
+#include "backend/remote/answerer.h"
+#include "backend/source.h"
 #include "base/text/texts.h"
 #include "base/text/time_text.h"
 #include "model/labels.h"

@@ -2,7 +2,7 @@
  * answer is refused. */
 #include <stdlib.h>
 
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

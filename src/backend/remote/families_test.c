@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/remote/remote_write.h"
+#include "backend/remote/remote_private.h"
 #include "lib/test.h"
 
 #define must(call) assert_int_equal((call), OK)

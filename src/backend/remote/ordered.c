@@ -9,7 +9,7 @@
  * The times that a server gives for a chunk determine only its lane: if they are wrong, samples of
  * a lane do not ascend, and the response is refused.
  */
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* ordered_fuzz.c - reads any bytes as the frames of a streamed answer, whose lengths and checksums
  * are corrected: a byte that says how to read it, then for each frame two bytes of length and its
  * content. */
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 #include <stdlib.h>
 

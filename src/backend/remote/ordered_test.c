@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 #include "lib/backend/sent_series.h"
 #include "lib/test.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 #include "lib/test.h"
 
 static void

@@ -4,16 +4,90 @@
  * A select is one request with one query. It is sent at once, and the response is awaited when the
  * first series is asked for. The form of the response determines which module sorts its series.
  */
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 #include "backend/common/http_common.h"
 #include "base/text/time_text.h"
 #include "model/select.h"
+#include "wire/remote/remote_read_client.h"
+#include "wire/snappy.h"
 
-enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30, LIST_BYTES_MAX = 128 << 20 };
+/* --- patterns --------------------------------------------------------------------------------- */
+
+enum { REQUEST_BYTES_MAX = 64 << 20 };
+
+/* True if the pattern ends after a \Q without its \E. */
+static bool
+is_left_open(struct bytes pattern)
+{
+    bool quoted = false;
+    for (size_t i = 0; i + 1 < pattern.size; i++) {
+        if (pattern.at[i] != '\\') continue;
+        uint8_t escaped = pattern.at[i + 1];
+        if (quoted && escaped != 'E') continue; /* the backslash is literal */
+        if (quoted || escaped == 'Q') quoted = !quoted;
+        i++;
+    }
+    return quoted;
+}
+
+struct bytes
+remote_pattern(const struct matcher *m, struct arena *arena)
+{
+    static const char begin[] = "(?s:", end[] = "\\E)";
+    struct bytes pattern = matcher_pattern(m);
+    if (pattern.size == 0) return bytes_of("", 0);
+    if (matcher_type(m) < MATCH_REGEX) return pattern;
+    bool open = is_left_open(pattern);
+    if (!open && memchr(pattern.at, '.', pattern.size) == NULL) return pattern;
+    uint8_t *text = arena_alloc(arena, pattern.size + sizeof begin + sizeof end);
+    if (text == NULL) return bytes_of(NULL, 0);
+    uint8_t *at = text;
+    memcpy(at, begin, sizeof begin - 1);
+    at += sizeof begin - 1;
+    memcpy(at, pattern.at, pattern.size);
+    at += pattern.size;
+    const char *last = open ? end : end + 2;
+    memcpy(at, last, strlen(last));
+    at += strlen(last);
+    return bytes_of(text, (size_t)(at - text));
+}
+
+enum err
+remote_request_put(struct buf *to, struct matcher *const *matchers, uint32_t count, int64_t min_ms,
+                   int64_t max_ms, bool streamed, bool samples, struct why *why)
+{
+    struct rr_matcher put[RR_MATCHERS_MAX] = {
+        {MATCH_REGEX, bytes_of_text("__name__"), bytes_of_text(".*")}};
+    struct arena patterns;
+    struct buf message;
+    bool fits = true;
+    if (count > RR_MATCHERS_MAX) count = RR_MATCHERS_MAX; /* servers may refuse more matchers */
+    arena_init(&patterns, to->budget, 0, 0);
+    buf_init(&message, to->budget, REQUEST_BYTES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes pattern = remote_pattern(matchers[i], &patterns);
+        put[i] = (struct rr_matcher){(uint8_t)matcher_type(matchers[i]), matcher_name(matchers[i]),
+                                     pattern};
+        fits &= pattern.at != NULL;
+    }
+    if (count == 0) count = 1; /* servers may refuse a query without matchers */
+    rr_request_put_query(&message, min_ms, max_ms, put, count);
+    rr_request_put_accepted(&message, streamed, samples);
+    enum err e = fits ? buf_error(&message) : ERR_NOMEM;
+    if (e == OK) e = snappy_pack(buf_bytes(&message), to);
+    buf_fini(&message);
+    arena_fini(&patterns);
+    return e ? why_set(why, e, "not enough memory for a request") : OK;
+}
+
+/* --- reader ----------------------------------------------------------------------------------- */
+
+enum { ANSWER_BYTES_MAX = 1 << 30, LIST_BYTES_MAX = 128 << 20 };
 
 /* Headers of a response that are read; the first is for signed requests. */
 enum remote_wanted { WANTED_ERROR_TYPE, WANTED_TYPE, WANTED_FINAL, WANTED_LIMITED };
@@ -22,27 +96,24 @@ static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Fire
 
 /* --- a streamed answer ------------------------------------------------------------------------ */
 
-/* Takes a warning of downsampled samples; a caller without warnings finds it in its control. */
-static enum err
-take_downsampled(struct remote_question *q, struct bytes text, struct why *why)
-{
-    struct why sentence;
-    int64_t resolution_ms;
-    struct query_control *control = q->base.request.control;
-    if (!time_parse_duration(text, &resolution_ms)) return OK;
-    if (!q->base.request.shows_warnings) {
-        if (control != NULL) thinned_note(control, resolution_ms);
-        return OK;
-    }
-    thinned_say(resolution_ms, &sentence);
-    return warnings_add(&q->warnings, &sentence) ? fetch_no_memory(why) : OK;
-}
-
 static enum err
 take_notice(struct remote_question *q, const struct rr_piece *piece, struct why *why)
 {
     struct why text;
-    if (piece->notice == RR_NOTICE_DOWNSAMPLED) return take_downsampled(q, piece->text, why);
+    if (piece->notice == RR_NOTICE_DOWNSAMPLED) {
+        /* Takes a warning of downsampled samples; a caller without warnings finds it in its
+         * control. */
+        struct why sentence;
+        int64_t resolution_ms;
+        struct query_control *control = q->base.request.control;
+        if (!time_parse_duration(piece->text, &resolution_ms)) return OK;
+        if (!q->base.request.shows_warnings) {
+            if (control != NULL) thinned_note(control, resolution_ms);
+            return OK;
+        }
+        thinned_say(resolution_ms, &sentence);
+        return warnings_add(&q->warnings, &sentence) ? fetch_no_memory(why) : OK;
+    }
     api_sentence(piece->text, &text);
     if (piece->notice == RR_NOTICE_ERROR) return why_set(why, ERR_CORRUPT, "%s", text.text);
     return warnings_add(&q->warnings, &text) ? fetch_no_memory(why) : OK;

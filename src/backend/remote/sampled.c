@@ -4,7 +4,7 @@
  * A QueryResult is, byte for byte, a remote write 1.0 request: series in a field 1. So each series
  * is decoded as a request of one series, when it is needed.
  */
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* sampled_fuzz.c - reads any bytes as an answer in samples, as they are and as its
  * uncompressed content. */
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 
 #include <stdlib.h>
 

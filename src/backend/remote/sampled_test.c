@@ -2,7 +2,7 @@
  * whatever the server does. */
 #include "lib/test.h"
 
-#include "backend/remote/remote_read.h"
+#include "backend/remote/remote_private.h"
 #include "lib/backend/sent_series.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write_build.h"

@@ -1,5 +1,5 @@
-/* bucket.c - see bucket.h. */
-#include "backend/s3/bucket.h"
+/* bucket.c - see delivery.h. */
+#include "backend/s3/delivery.h"
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "backend/s3/bucket.h"
+#include "backend/s3/delivery.h"
 #include "base/text/hex.h"
 #include "lib/backend/s3_rig.h"
 

@@ -209,20 +209,6 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     c->stage = S3_RENAMED;
 }
 
-/* No other object can have a random name, so the store's answers are wrong. They may become right,
- * so the upload is retried later with another name. */
-static void
-say_names_taken(const struct s3_writer *w, struct writer_step *step)
-{
-    char text[WRITER_ANSWER_BYTES];
-    snprintf(text, sizeof text,
-             "the store reports for %" PRIu32
-             " new random names in a row that an object of that name exists: check that an object "
-             "store answers at %.200s",
-             w->names_taken, w->bucket.endpoint);
-    step_done(step, VERDICT_RETRY, "name_taken", text);
-}
-
 static void
 save_renamed(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
@@ -348,9 +334,17 @@ take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answe
     if (w->upload.phase == S3_UPLOAD_TAKEN) {
         rename_object(w, c, step);
         if (c->stage != S3_RENAMED) return;
-        if (w->names_taken > 1)
-            say_names_taken(w, step);
-        else
+        if (w->names_taken > 1) {
+            /* No other object can have a random name, so the store's answers are wrong. They may
+             * become right, so the upload is retried later with another name. */
+            char text[WRITER_ANSWER_BYTES];
+            snprintf(text, sizeof text,
+                     "the store reports for %" PRIu32 " new random names in a row that an object "
+                                                      "of that name exists: check that an object "
+                     "store answers at %.200s",
+                     w->names_taken, w->bucket.endpoint);
+            step_done(step, VERDICT_RETRY, "name_taken", text);
+        } else
             save_renamed(w, c, step);
         return;
     }

@@ -1,12 +1,12 @@
 /*
- * index.c - see index.h.
+ * index.c - see object.h.
  *
  * Metric names are a set: texts one after another, and a hash table of where they begin. Objects
  * are an array with linear search: an hour has few. Beyond their limits, and after damage, the
  * index is marked as incomplete; a reader then lists the hour. Names are never removed: an index
  * may have more names than its objects, but never fewer.
  */
-#include "backend/s3/index.h"
+#include "backend/s3/object.h"
 
 #include <inttypes.h>
 #include <stdio.h>

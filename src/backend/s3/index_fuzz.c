@@ -2,7 +2,7 @@
  * written again. */
 #include <stdlib.h>
 
-#include "backend/s3/index.h"
+#include "backend/s3/object.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "backend/s3/index.h"
+#include "backend/s3/object.h"
 #include "lib/test.h"
 #include "sys/sim.h"
 

@@ -5,7 +5,7 @@
  */
 #include "lib/test.h"
 
-#include "backend/s3/bucket.h"
+#include "backend/s3/delivery.h"
 #include "base/hash/md5.h"
 #include "base/log.h"
 #include "lib/backend/s3_rig.h"

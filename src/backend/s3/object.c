@@ -17,6 +17,7 @@
 
 #include "base/fields.h"
 #include "base/hash/crc32c.h"
+#include "base/hash/hash.h"
 #include "base/text/hex.h"
 
 enum {
@@ -56,19 +57,6 @@ s3_prefix_names_tenant(const char *prefix)
     return prefix != NULL && strstr(prefix, TENANT_TEMPLATE) != NULL;
 }
 
-/* The tenant's name lies between slashes, and must not change the directory. */
-static bool
-leads_away(struct bytes tenant)
-{
-    if (tenant.size == 0 || bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, "..")) {
-        return true;
-    }
-    for (size_t i = 0; i < tenant.size; i++) {
-        if (tenant.at[i] < 0x20 || tenant.at[i] == 0x7f || tenant.at[i] == '/') return true;
-    }
-    return false;
-}
-
 bool
 s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, int64_t arrival_ms)
 {
@@ -84,7 +72,13 @@ s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, in
     const char *place = strstr(prefix, TENANT_TEMPLATE);
     size_t used = 0;
     while (place != NULL) { /* all occurrences */
-        if (leads_away(tenant)) return false;
+        /* The tenant's name lies between slashes, and must not change the directory. */
+        if (tenant.size == 0 || bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, "..")) {
+            return false;
+        }
+        for (size_t i = 0; i < tenant.size; i++) {
+            if (tenant.at[i] < 0x20 || tenant.at[i] == 0x7f || tenant.at[i] == '/') return false;
+        }
         size_t before = (size_t)(place - prefix);
         if (used + before + tenant.size >= ROOM) return false;
         memcpy(o->dir + used, prefix, before);
@@ -534,4 +528,63 @@ s3_store_saved(struct s3_store *s, struct why *why)
         s->gone[i] = s->gone[--s->gone_count];
     }
     return OK;
+}
+
+/* --- saved state ------------------------------------------------------------------------------ */
+
+enum {
+    VERSION_WITHOUT_DIGEST = 1,
+    VERSION = 2,
+    CONTENT_VERSION = 1, /* changes with the form of a line in objects */
+};
+
+static uint64_t
+mix_text(uint64_t hash, const char *text)
+{
+    return hash_mix(hash, text == NULL ? 0 : hash_bytes(bytes_of_text(text), 0));
+}
+
+uint64_t
+s3_content_hash(const struct destination_settings *d)
+{
+    const struct s3_settings *s3 = &d->u.s3;
+    uint64_t hash = hash_mix(CONTENT_VERSION, (uint64_t)s3->compression);
+    hash = mix_text(hash, s3->bucket);
+    hash = mix_text(hash, s3->endpoint);
+    hash = mix_text(hash, s3->prefix);
+    return hash_mix(hash, destination_selection_hash(d));
+}
+
+void
+s3_saved_put(const struct s3_saved *s, const struct s3_object *pending, struct buf *to)
+{
+    buf_put_u8(to, VERSION);
+    buf_put_counted(to, s->learnt);
+    buf_put_varint(to, s->seal_count);
+    buf_put_counted(to, s->directory);
+    buf_put_counted(to, s->instance);
+    buf_put_u8(to, pending != NULL);
+    if (pending != NULL) buf_put_le64(to, s->content);
+    if (pending != NULL) s3_object_put(pending, to);
+}
+
+bool
+s3_saved_get(struct bytes bytes, struct s3_saved *ret)
+{
+    struct cursor c = cursor_of(bytes);
+    uint8_t version = bytes.size == 0 ? 0 : cursor_u8(&c);
+    *ret = (struct s3_saved){.has_digest = version == VERSION};
+    if (version != VERSION && version != VERSION_WITHOUT_DIGEST) return false;
+    struct s3_saved s = *ret;
+    s.learnt = cursor_counted(&c);
+    s.seal_count = cursor_varint(&c);
+    if (s.has_digest) s.directory = cursor_counted(&c);
+    if (s.has_digest) s.instance = cursor_counted(&c);
+    bool is_pending = cursor_u8(&c) != 0;
+    if (c.bad) return false;
+    s.content = is_pending ? cursor_le64(&c) : 0;
+    s.is_pending = is_pending && s3_object_get(&c, s.has_digest, &s.object) &&
+                   s.object.size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX;
+    *ret = s;
+    return true;
 }

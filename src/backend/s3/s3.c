@@ -9,13 +9,13 @@
  * A sealed object whose settings have changed is made again from the log, because its content is
  * outdated.
  */
+#include "backend/s3/delivery.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
-#include "backend/s3/delivery.h"
-#include "backend/s3/saved.h"
+#include "backend/s3/object.h"
 #include "base/log.h"
 #include "model/labels.h"
 

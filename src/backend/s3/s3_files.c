@@ -1,15 +1,18 @@
-/* s3_files.c - see s3_files.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
-#include "backend/s3/s3_files.h"
+/*
+ * s3_files.c - own_files_examine() of backend/writer.h. Only destinations of type `s3` keep files:
+ * sealed objects, and indexes; other types have all their state in the relay's. Format:
+ * docs/format/relay.md, docs/destinations/s3.md.
+ */
+#include "backend/s3/object.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/s3/index.h"
-#include "backend/s3/saved.h"
-
 enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
+
+static const char UNKNOWN_LEFT[] = "unknown, not written by Firekeep: left alone";
 
 struct s3_files_look {
     const struct own_files_options *o;
@@ -43,7 +46,7 @@ look_at_name(void *context, const char *name, bool is_dir)
         return OK;
     }
     if (is_dir) {
-        say(l, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
+        say(l, OWN_FILE_UNKNOWN, name, UNKNOWN_LEFT);
         return OK;
     }
     enum err e = path_in(path, sizeof path, l->dir, name, l->why);
@@ -93,8 +96,8 @@ look_at_object(struct s3_files_look *l, const char *name, const char *path, stru
     return OK;
 }
 
-enum err
-s3_objects_examine(const struct own_files_options *options, uint64_t *ret_files, struct why *why)
+static enum err
+objects_examine(const struct own_files_options *options, uint64_t *ret_files, struct why *why)
 {
     struct s3_files_look l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
     if (!options->has_saved || !s3_saved_get(options->saved, &l.saved)) l.saved.is_pending = false;
@@ -117,7 +120,7 @@ look_at_index(struct s3_files_look *l, const char *name, const char *path, struc
     struct bytes text;
     size_t size = strlen(name);
     if (size < 5 || strcmp(name + size - 5, ".json") != 0) {
-        say(l, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
+        say(l, OWN_FILE_UNKNOWN, name, UNKNOWN_LEFT);
         return OK;
     }
     s3_index_init(&index, l->o->memory);
@@ -136,8 +139,17 @@ look_at_index(struct s3_files_look *l, const char *name, const char *path, struc
 }
 
 enum err
-s3_indexes_examine(const struct own_files_options *options, uint64_t *ret_files, struct why *why)
+own_files_examine(const struct own_files_options *o, const char *name, bool is_dir,
+                  uint64_t *ret_files, struct why *why)
 {
-    struct s3_files_look l = {.o = options, .name = "index", .look = look_at_index, .why = why};
-    return look(&l, ret_files);
+    *ret_files = !is_dir;
+    if (is_dir && strcmp(name, "objects") == 0) return objects_examine(o, ret_files, why);
+    if (is_dir && strcmp(name, "index") == 0) {
+        struct s3_files_look l = {.o = o, .name = "index", .look = look_at_index, .why = why};
+        return look(&l, ret_files);
+    }
+    char line[512];
+    snprintf(line, sizeof line, "%s/%s: %s", o->dir, name, UNKNOWN_LEFT);
+    o->say(o->context, OWN_FILE_UNKNOWN, line);
+    return OK;
 }

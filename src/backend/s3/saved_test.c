@@ -1,7 +1,7 @@
 /* saved_test.c - the hash depends on everything that determines an object, and on nothing else. */
 #include "lib/test.h"
 
-#include "backend/s3/saved.h"
+#include "backend/s3/object.h"
 
 static struct relabel_spec rules[2];
 static const char *selectors[] = {"{a=\"b\"}", "up"};

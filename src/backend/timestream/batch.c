@@ -20,7 +20,7 @@
  * full, because unsorted series would make calls of a few records. With samples in runs of 40 of
  * one node this saves a third of the bill.
  */
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "backend/timestream/timestream.h"
 #include "wire/shape.h"
 

@@ -10,9 +10,10 @@
  *
  * Source: "Query language reference" of Amazon Timestream.
  */
+#include "backend/timestream/timestream_reader.h"
+
 #include <stdio.h>
 
-#include "backend/timestream/timestream_reader.h"
 #include "wire/point/timestream_record.h"
 
 enum {

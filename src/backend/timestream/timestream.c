@@ -18,7 +18,7 @@
  */
 #include <stdio.h>
 
-#include "backend/aws/caller.h"
+#include "backend/aws/aws.h"
 #include "backend/timestream/timestream.h"
 #include "model/labels.h"
 

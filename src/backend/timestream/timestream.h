@@ -12,7 +12,7 @@
 #ifndef BACKEND_TIMESTREAM_TIMESTREAM_H
 #define BACKEND_TIMESTREAM_TIMESTREAM_H
 
-#include "backend/aws/caller.h"
+#include "backend/aws/aws.h"
 #include "wire/point/timestream_record.h"
 
 enum {

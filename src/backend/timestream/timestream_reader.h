@@ -2,11 +2,10 @@
  * timestream_reader.h - shared by the files of the source type timestream. Private to
  * backend/timestream.
  *
- *     timestream_reader.c    series, samples of blocks of series, look-ups
+ *     timestream_reader.c    queries, series, samples of blocks of series, look-ups
  *     columns.c              the table's columns, and their labels
  *     statement.c            SQL
- *     timestream_exchange.c  queries, page by page
- *     page.c                 a page
+ *     timestream_answer.c    pages of answers
  *
  * A question is answered in three steps: the columns of the table, its series (one row each, with
  * the number of samples), and samples of blocks of series, several pieces of time at once.
@@ -15,7 +14,6 @@
 #define BACKEND_TIMESTREAM_TIMESTREAM_READER_H
 
 #include "backend/aws/credentials.h"
-#include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -110,38 +108,7 @@ MUST_CHECK enum err columns_labels(const struct timestream_columns *columns, str
  * invalid. */
 bool timestream_time_read(struct bytes text, int64_t *ret_ms);
 
-/* --- timestream_exchange.c -------------------------------------------------------------------- */
-
 struct timestream_question;
-
-/* One query, and its response page by page. */
-struct timestream_exchange {
-    struct fetch_exchange base; /* first; open while there is another page to be read */
-    struct buf statement;
-    uint32_t columns; /* number of columns of its rows */
-    char client_token[33];
-    struct buf answer;
-    struct timestream_page page;
-    struct arena scratch;   /* lives as long as a page */
-    uint64_t counted_bytes; /* scanned bytes that are counted */
-};
-void timestream_exchange_init(struct timestream_exchange *x, struct timestream_question *q);
-void timestream_exchange_fini(struct timestream_exchange *x);
-
-/* Sends the statement; waits only for the address. */
-MUST_CHECK enum err timestream_exchange_begin(struct timestream_exchange *x, uint32_t columns,
-                                              struct why *why);
-/* True if there is another page to read. */
-bool timestream_exchange_has_more(const struct timestream_exchange *x);
-/* Reads the next page, and requests the page after it. Errors of fetch.h and timestream_reader.h;
- * ERR_LIMIT: the query scans more than max_bytes. */
-MUST_CHECK enum err timestream_exchange_page(struct timestream_exchange *x,
-                                             const struct page_sink *to, struct why *why);
-/* Sends the statement and reads all pages, one after another. */
-MUST_CHECK enum err timestream_exchange_all(struct timestream_exchange *x, uint32_t columns,
-                                            const struct page_sink *to, struct why *why);
-/* Gives up what was not read; with `cancel` the service stops the query. */
-void timestream_exchange_end(struct timestream_exchange *x, bool cancel);
 
 /* --- statement.c; out of memory shows in buf_error(to) ---------------------------------------- */
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "backend/common/oauth2.h"
+#include "backend/common/http_common.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"

@@ -11,7 +11,7 @@
 
 #include <assert.h>
 
-#include "backend/aws/identity.h"
+#include "backend/aws/credentials.h"
 #include "base/log.h"
 #include "notify/outside/pause.h"
 

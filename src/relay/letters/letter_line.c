@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/archive/unpack.h"
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "base/buf.h"
 #include "base/hash/crc32c.h"
 #include "base/hash/hash.h"

@@ -1,6 +1,6 @@
 /*
  * examine.c - see examine.h. Every name below relay/ belongs to the relay (states, an operator's
- * decisions), to dead letters, or to the destination's type (own_files.h). Other names are reported
+ * decisions), to dead letters, or to the destination's type (backend/writer.h). Other names are reported
  * and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be, then
@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/own_files.h"
+#include "backend/writer.h"
 #include "relay/feed/fill.h"
 #include "relay/feed/log_items.h"
 #include "relay/letters/letters_old.h"

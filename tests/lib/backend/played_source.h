@@ -12,7 +12,7 @@
 #ifndef LIB_BACKEND_PLAYED_SOURCE_H
 #define LIB_BACKEND_PLAYED_SOURCE_H
 
-#include "backend/reader.h"
+#include "backend/source.h"
 #include "base/buf.h"
 #include "lib/net/http_player.h"
 

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "backend/common/final_labels.h"
+#include "backend/fetch/fetch_reader.h"
 #include "lib/wire/random_labels.h"
 #include "model/select.h"
 

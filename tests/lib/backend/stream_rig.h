@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
 #include "backend/writer.h"
 #include "base/text/base64.h"
 #include "model/labels.h"

@@ -5,8 +5,8 @@
  */
 #include <stdlib.h>
 
-#include "backend/aws/caller.h"
-#include "backend/aws/records.h"
+#include "backend/aws/aws.h"
+#include "backend/kinesis/kinesis.h"
 #include "base/text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

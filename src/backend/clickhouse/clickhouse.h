@@ -1,19 +1,18 @@
 /*
- * table.h - properties of a ClickHouse server and of the table of samples, and the statements that
- * query, create and insert.
+ * clickhouse.h - properties of a ClickHouse server and of the table of samples, and the statements
+ * that query, create and insert.
  *
  * Threads: one.
  */
-#ifndef BACKEND_CLICKHOUSE_TABLE_H
-#define BACKEND_CLICKHOUSE_TABLE_H
+#ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_H
+#define BACKEND_CLICKHOUSE_CLICKHOUSE_H
 
 #include "backend/settings.h"
+#include "backend/writer.h"
 #include "base/buf.h"
 
 /* Names and texts in the statements of ClickHouse: 'text', `name`. */
 
-/* Puts any bytes as the text between quotes of this kind, ' or `. */
-void clickhouse_escaped_put(struct buf *to, char quote, struct bytes text);
 /* Does the same and adds the quotes. */
 void clickhouse_quoted_put(struct buf *to, char quote, struct bytes text);
 
@@ -97,5 +96,52 @@ void clickhouse_table_head_put(struct buf *to, const struct clickhouse_table *ta
 /* "default.samples", for people. */
 void clickhouse_table_name(const struct clickhouse_settings *settings,
                            char ret_name[CLICKHOUSE_NAME_BYTES]);
+
+/*
+ * The meaning of ClickHouse's responses, by the codes of its exceptions.
+ *
+ *     Code: 60, e.displayText() = DB::Exception: Table d.t doesn't exist., e.what() = DB::Exception
+ *     Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE) (version 22.8.1.2097)
+ *
+ * The second form is that of newer versions, which also have the code in a header. An exception may
+ * follow after status 200 was sent: then it is in the body, after the output before it.
+ *
+ * Threads: one.
+ */
+
+/* The meaning of a response beyond its verdict. */
+enum clickhouse_meaning {
+    CLICKHOUSE_PLAIN,
+    CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format have changed */
+    CLICKHOUSE_MISREAD,      /* it could not read the rows: some are bad, or the table changed */
+    CLICKHOUSE_NO_ROWS,      /* the request had no rows; all else is right */
+    CLICKHOUSE_EXISTS,       /* the table that the request creates exists */
+};
+
+/* NULL-terminated; for http_call.wanted. */
+extern const char *const clickhouse_wanted_headers[];
+
+/* The code in a response; 0 if there is none. `answer` has the headers that
+ * clickhouse_wanted_headers names. */
+uint32_t clickhouse_answer_code(const struct http_call_answer *answer);
+
+/* The exception at the end of a body with other output, from its code on; empty if there is none. A
+ * view of the body. */
+struct bytes clickhouse_late_exception(struct bytes body);
+/* True if asking for less at a time would help: a limit of memory, rows, bytes or the query's size
+ * was reached, except a limit of all queries together. */
+bool clickhouse_is_too_much(const struct http_call_answer *answer);
+
+/* Judges the response to a request that has an empty response. CLICKHOUSE_UNKNOWN_FORM is
+ * VERDICT_UNPREPARED, CLICKHOUSE_MISREAD is VERDICT_SOME_DEAD, the last two are VERDICT_DELIVERED.
+ */
+enum clickhouse_meaning clickhouse_judge(const struct http_call_answer *answer,
+                                         struct writer_step *ret_step);
+
+/* Does the same for a request whose response has data, if the status is 2xx and the data are
+ * incomplete.
+ */
+enum clickhouse_meaning clickhouse_judge_late(const struct http_call_answer *answer,
+                                              struct writer_step *ret_step);
 
 #endif

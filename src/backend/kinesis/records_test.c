@@ -2,7 +2,7 @@
  * at its edge. */
 #include "lib/test.h"
 
-#include "backend/aws/records.h"
+#include "backend/kinesis/kinesis.h"
 #include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig; /* makes the items */

@@ -1,14 +1,13 @@
 /*
- * influxdb_reader.h - shared by the files of the source type influxdb. Private to backend/influxdb.
+ * influxdb_private.h - refusals of writes, and the source type influxdb.
  *
  * A question is answered in three steps: the metrics that may match, their series, and samples of
  * blocks of series. A metric is a measurement with the fields that the destination writes, or, for
  * Telegraf, a measurement and one field. All versions are asked in InfluxQL (influxql.c).
  */
-#ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
-#define BACKEND_INFLUXDB_INFLUXDB_READER_H
+#ifndef BACKEND_INFLUXDB_INFLUXDB_PRIVATE_H
+#define BACKEND_INFLUXDB_INFLUXDB_PRIVATE_H
 
-#include "backend/fetch/fetch_exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "wire/json/json_scan.h"
@@ -243,5 +242,31 @@ int64_t influx_first_ns(int64_t min_ms);
 int64_t influx_last_ns(int64_t max_ms);
 /* The millisecond of a time in nanoseconds. */
 int64_t influx_ms_of(int64_t t_ns);
+
+/*
+ * The points that a refusal of InfluxDB is about: how many, and which.
+ *
+ *   1  {"error":"partial write: field type conflict: input field \"value\" on measurement \"up\" is
+ *      type float, already exists as type integer dropped=3"}
+ *   2  {"code":"unprocessable entity","message":"failure writing points to database: partial write:
+ *      points beyond retention policy dropped=2"}
+ *   3  {"error":"...","data":{"original_line":"up,job=x value=1 17","line_number":1,...}}
+ *
+ * If a request's points lie in several shards, versions 1 and 2 report one of them: at least so
+ * many points are refused, and the measurement is one of several. The names say only where to look
+ * first.
+ *
+ * Threads: one.
+ */
+
+struct influxdb_refusal {
+    uint64_t dropped; /* at least so many are refused; 0 if unknown */
+    bool by_series;   /* refused because of a limit of series: other points of the request may be
+                         accepted without them */
+    bool passes;      /* refused for a reason that ends by itself */
+};
+
+/* Reads a body; others than those above say nothing. */
+void influxdb_answer_read(struct bytes body, struct influxdb_refusal *ret_refusal);
 
 #endif

@@ -1,15 +1,14 @@
 /*
- * remote_read.h - shared by the files of the source type remote_read. Source:
+ * remote_private.h - shared by the files of the source type remote_read. Source:
  * src/wire/README.md. Private to backend/remote.
  *
  * Samples come by remote read, as streamed chunks if the server supports them; names, values and
  * series by the Prometheus API below `labels_url`, if it is set.
  */
-#ifndef BACKEND_REMOTE_REMOTE_READ_H
-#define BACKEND_REMOTE_REMOTE_READ_H
+#ifndef BACKEND_REMOTE_REMOTE_PRIVATE_H
+#define BACKEND_REMOTE_REMOTE_PRIVATE_H
 
-#include "backend/common/final_labels.h"
-#include "backend/fetch/fetch_exchange.h"
+#include "backend/common/http_common.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/buf.h"
 #include "base/text/texts.h"
@@ -160,5 +159,24 @@ MUST_CHECK enum err remote_tenant_header(struct remote_question *q, unsigned *co
 enum err remote_label_names(struct fetch_question *base, struct why *why);
 enum err remote_label_values(struct fetch_question *base, struct why *why);
 enum err remote_series(struct fetch_question *base, struct why *why);
+
+/* --- remote_write.c: metadata kept for the series of 2.0, which carry it themselves ----------- */
+
+struct families;
+struct sent_family {
+    enum metric_type type;
+    struct bytes help;
+    struct bytes unit;
+};
+MUST_CHECK enum err families_new(struct budget *memory, struct families **ret_families);
+void families_free(struct families *families);
+/* Stores the metadata of a family, and replaces the old. ERR_LIMIT: there is no room for another
+ * family; ERR_NOMEM. */
+MUST_CHECK enum err families_put(struct families *families, struct bytes tenant, struct bytes name,
+                                 const struct sent_family *family);
+/* Finds metadata by the name of a metric: the family itself, or one of its series ("_total",
+ * "_bucket", ...). */
+bool families_find(const struct families *families, struct bytes tenant, struct bytes metric,
+                   struct sent_family *ret_family);
 
 #endif

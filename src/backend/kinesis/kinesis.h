@@ -1,6 +1,18 @@
 /*
- * records.h - the part that destinations kinesis and firehose share: calls of up to 500 records,
- * each with one or more lines of NDJSON, and a verdict for each record.
+ * kinesis.h - the parts that the writers of kinesis and firehose share: calls of records, an AWS
+ * stream that takes them with a verdict on each, and the shards of a stream.
+ *
+ * Threads: one, as for a writer.
+ */
+#ifndef BACKEND_KINESIS_KINESIS_H
+#define BACKEND_KINESIS_KINESIS_H
+
+#include "backend/aws/aws.h"
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+/*
+ * Calls of up to 500 records, each with one or more lines of NDJSON, and a verdict for each record.
  *
  *     aws_call_clear() -> aws_records_add()... -> aws_records_begin(), _put() for each, _end()
  *     -> the body is sent -> aws_records_read(answer) -> aws_records_judge()
@@ -9,14 +21,7 @@
  * in order, or not at all. Once the body is made the lines are dropped. It is made in a buffer that
  * all calls of a writer share, which is then swapped with that of the lines: so a call has only one
  * buffer, and buffers are never freed.
- *
- * Threads: one, as for a writer.
  */
-#ifndef BACKEND_AWS_RECORDS_H
-#define BACKEND_AWS_RECORDS_H
-
-#include "backend/writer.h"
-
 enum {
     AWS_RECORDS_MAX = 500,
     AWS_RECORDS_PLACES = 1024, /* a power of two, at least twice AWS_RECORDS_MAX */
@@ -97,8 +102,6 @@ enum writer_add aws_records_add(struct aws_records *records, uint64_t group,
 /* Returns an upper bound for the bytes sent; exact once the body is made. */
 uint64_t aws_records_bytes(const struct aws_records *records);
 
-/* --- the body --------------------------------------------------------------------------------- */
-
 /* Returns a line as it was added; a view until the call is cleared. */
 struct bytes aws_records_line(const struct aws_records *records, const struct aws_line *line);
 /* Returns all lines of a record; a view of the call, or of `scratch`, which then is overwritten.
@@ -121,8 +124,6 @@ MUST_CHECK enum err aws_records_end(struct aws_records *records, struct buf *bod
 /* Returns the body, once it is made; a view until the call is cleared. */
 struct bytes aws_records_body(const struct aws_records *records);
 
-/* --- answers ---------------------------------------------------------------------------------- */
-
 /*
  * Reads a verdict for each record from {"list":[{...},...]}. ERR_INPUT: not such an answer, or for
  * another number of records; then nothing is known. Records that were stored have an id, others an
@@ -132,4 +133,110 @@ MUST_CHECK enum err aws_records_read(struct aws_records *records, const char *li
                                      const struct http_call_answer *answer);
 /* Makes the verdict on the call from those on the records. */
 void aws_records_judge(const struct aws_records *records, struct writer_step *ret_step);
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+struct stream_writer;
+
+/* The differences between the two. */
+struct stream_type {
+    struct aws_service service;
+    const char *operations; /* the beginning of X-Amz-Target */
+    const char *put;        /* the operation that stores records */
+    const char *list;       /* the list in its answer */
+    const char *what;       /* "stream" */
+    const char *describe;   /* the operation that describes a stream */
+    /* Judges a description, for `destinations test`. */
+    void (*judge_description)(struct bytes answer, struct writer_step *step);
+    /* Makes the body, from aws_records_begin() to aws_records_end(). */
+    enum err (*make_body)(struct stream_writer *writer, struct aws_records *records);
+};
+
+/* The first member of both writers. */
+struct stream_writer {
+    struct writer_base base;
+    const struct stream_type *type;
+    const char *name_key; /* "StreamName" */
+    const char *name;     /* ASCII */
+    struct aws_caller *caller;
+    struct aws_record_limits record_limits;
+    struct buf head;    /* the beginning of a body */
+    struct buf request; /* body of a request outside of calls */
+    uint32_t request_keys;
+    struct buf scratch; /* the lines of one record */
+    struct buf body;    /* in which the body of a call is made */
+};
+
+/* The writer's type, name and record limits are set before. ERR_NOMEM; errors of
+ * aws_caller_new(). */
+MUST_CHECK enum err stream_init(struct stream_writer *writer, const char *endpoint,
+                                struct why *why);
+void stream_fini(struct stream_writer *writer);
+/* Appends "Key":"name". */
+void stream_put_name(const struct stream_writer *writer, struct buf *to);
+
+/* Functions of a writer. */
+MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *call);
+void stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+bool stream_need_prepare(struct writer *writer);
+void stream_prepare(struct writer *writer, const struct http_call_answer *answer,
+                    struct writer_step *ret_step);
+/* Three checks: credentials, the stream, and the permission to write. */
+bool stream_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
+                  struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES]);
+
+/* Judges the answer as a whole. True: it has a verdict on each record, for aws_records_judge(). */
+bool stream_take(struct stream_writer *writer, struct aws_call *call,
+                 const struct http_call_answer *answer, struct writer_step *ret_step);
+
+/* Sends the body in `request`; stream_judge() judges the answer. */
+void stream_ask(struct stream_writer *writer, const char *operation, struct writer_step *ret_step);
+void stream_judge(struct stream_writer *writer, const struct http_call_answer *answer,
+                  struct writer_step *ret_step);
+
+/* --- shards ----------------------------------------------------------------------------------- */
+
+/*
+ * The shards of a stream, and the shard of a partition key: the MD5 of a key is a number
+ * of 128 bits, and each shard has a range of them.
+ *
+ *     kinesis_shards_begin() -> kinesis_shards_read() for each page of ListShards -> _end()
+ *
+ * Until _end() the old list stays in use.
+ */
+enum {
+    KINESIS_TOKEN_BYTES_MAX = 64 << 10,
+    KINESIS_PAGE_SHARDS = 1000,
+    KINESIS_PAGE_BYTES_MAX = 1 << 20, /* for the answer with a page */
+};
+
+struct kinesis_shards;
+/* ERR_NOMEM. */
+MUST_CHECK enum err kinesis_shards_new(struct budget *memory, struct kinesis_shards **ret_shards);
+void kinesis_shards_free(struct kinesis_shards *shards);
+
+/* Begins a new list, and drops an unfinished one. */
+void kinesis_shards_begin(struct kinesis_shards *shards);
+/*
+ * Parses one page. Closed shards are skipped. `ret_token`: the token for the next page is appended;
+ * nothing at the end. ERR_INPUT: not such a page; ERR_LIMIT: too many shards, or a token that is
+ * too long; ERR_NOMEM.
+ */
+MUST_CHECK enum err kinesis_shards_read(struct kinesis_shards *shards, struct bytes answer,
+                                        struct buf *ret_token, struct why *why);
+/* Replaces the known list by the new one. ERR_AGAIN: its shards do not cover all keys without
+ * overlap, which may happen briefly during a resharding. */
+MUST_CHECK enum err kinesis_shards_end(struct kinesis_shards *shards, struct why *why);
+
+/* Returns 0 if the shards are not known. */
+uint32_t kinesis_shards_count(const struct kinesis_shards *shards);
+/* Returns 0 if the shards are not known; the number changes whenever they do. */
+uint32_t kinesis_shards_generation(const struct kinesis_shards *shards);
+/* Returns the number of the key's shard, below the count; 0 if the shards are not known. */
+uint32_t kinesis_shards_find(const struct kinesis_shards *shards, struct bytes key);
+/* Returns the id of a shard: hash_bytes() of its text, with seed 0. */
+uint64_t kinesis_shards_id(const struct kinesis_shards *shards, uint32_t shard);
+/* True if a shard has this id. */
+bool kinesis_shards_knows(const struct kinesis_shards *shards, uint64_t id);
+
 #endif

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backend/common/final_labels.h"
+#include "backend/fetch/fetch_reader.h"
 #include "lib/test.h"
 #include "lib/wire/random_labels.h"
 

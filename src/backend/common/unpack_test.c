@@ -4,7 +4,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "backend/archive/unpack.h"
+#include "backend/common/pack.h"
 #include "base/buf.h"
 
 enum { ROOM = 1 << 20 };
@@ -16,7 +16,7 @@ enum { ROOM = 1 << 20 };
 enum packed_in { IN_GZIP, IN_ZSTD };
 
 static void
-pack(struct buf *to, enum packed_in packing, const char *text)
+pack_as(struct buf *to, enum packed_in packing, const char *text)
 {
     uint8_t packed[1000];
     size_t size;
@@ -74,9 +74,9 @@ check_cuts(enum packed_in packing)
     struct buf packed, text;
     buf_init(&packed, NULL, ROOM);
     buf_init(&text, NULL, ROOM);
-    pack(&packed, packing, FIRST);
+    pack_as(&packed, packing, FIRST);
     size_t first = packed.size;
-    pack(&packed, packing, SECOND);
+    pack_as(&packed, packing, SECOND);
     for (size_t cut = 0; cut <= packed.size; cut++) {
         for (size_t piece = 1; piece <= 1024; piece *= 4) {
             struct why why = {""};
@@ -128,7 +128,7 @@ UNIT_TEST(test_only_members_and_zeros_may_follow_gzip)
         for (size_t piece = 1; piece <= 1024; piece *= 32) {
             struct why why;
             buf_clear(&packed);
-            pack(&packed, IN_GZIP, FIRST);
+            pack_as(&packed, IN_GZIP, FIRST);
             buf_put(&packed, cases[i].tail, cases[i].size);
             assert_int_equal(unpack(buf_bytes(&packed), piece, &text, &why), cases[i].e);
             assert_true(bytes_equal_text(buf_bytes(&text), FIRST));
@@ -146,7 +146,7 @@ UNIT_TEST(test_only_frames_may_follow_zstd)
     struct why why;
     buf_init(&packed, NULL, ROOM);
     buf_init(&text, NULL, ROOM);
-    pack(&packed, IN_ZSTD, FIRST);
+    pack_as(&packed, IN_ZSTD, FIRST);
     buf_put_text(&packed, "xxxx");
     assert_int_equal(unpack(buf_bytes(&packed), 1024, &text, &why), ERR_CORRUPT);
     buf_fini(&packed);
