@@ -1,7 +1,7 @@
 /*
  * builtins.c - functions that Go itself gives to templates: see run.h.
  *
- * `and` and `or` are only named here: evaluate.c executes them.
+ * `and` and `or` are only named here: execute.c executes them.
  */
 #include "base/text/hex.h"
 #include "base/text/quote.h"
@@ -93,50 +93,29 @@ less(struct tmpl_run *run, const struct tmpl_value *a, const struct tmpl_value *
     return run_spend(run, texts ? a->text.size : 0);
 }
 
-/* Compares the first argument with any of the others. */
-static TMPL_FUNCTION(eq)
+enum { ORDER_OR_EQUAL = 1, ORDER_NOT = 2 };
+
+/* eq and ne: compares the first argument with any of the others. */
+static TMPL_FUNCTION(equality)
 {
     bool is_equal = false;
     if (count < 2) return run_fail(run, "missing argument for comparison");
     for (uint32_t i = 1; i < count && !is_equal; i++) {
         if (!equal(run, &args[0], &args[i], &is_equal)) return false;
     }
-    *ret = tmpl_of_bool(is_equal);
+    *ret = tmpl_of_bool(is_equal != (way == ORDER_NOT));
     return true;
 }
 
-static TMPL_FUNCTION(ne)
+/* lt, le, gt and ge. NaN is greater than everything, since it is neither less nor equal. */
+static TMPL_FUNCTION(order)
 {
-    if (!eq(run, args, count, ret)) return false;
-    ret->truth = !ret->truth;
-    return true;
-}
-
-static TMPL_FUNCTION(lt)
-{
-    bool is_less = false;
-    if (!less(run, &args[0], &args[1], &is_less)) return false;
-    *ret = tmpl_of_bool(is_less);
-    return true;
-}
-
-static TMPL_FUNCTION(le)
-{
-    return lt(run, args, count, ret) && (ret->truth || eq(run, args, count, ret));
-}
-
-/* NaN is greater than everything, since it is neither less nor equal. */
-static TMPL_FUNCTION(gt)
-{
-    if (!le(run, args, count, ret)) return false;
-    ret->truth = !ret->truth;
-    return true;
-}
-
-static TMPL_FUNCTION(ge)
-{
-    if (!lt(run, args, count, ret)) return false;
-    ret->truth = !ret->truth;
+    bool holds = false;
+    if (!less(run, &args[0], &args[1], &holds)) return false;
+    if ((way & ORDER_OR_EQUAL) != 0 && !holds && !equal(run, &args[0], &args[1], &holds)) {
+        return false;
+    }
+    *ret = tmpl_of_bool(holds != ((way & ORDER_NOT) != 0));
     return true;
 }
 
@@ -206,18 +185,13 @@ static TMPL_FUNCTION(slice)
 
 /* --- printing --------------------------------------------------------------------------------- */
 
+enum { PRINT_LINE = 1 };
+
 static TMPL_FUNCTION(print)
 {
     buf_clear(&run->text);
-    run_print(run, args, count, false, &run->text);
-    return run_take_text(run, ret);
-}
-
-static TMPL_FUNCTION(println)
-{
-    buf_clear(&run->text);
-    run_print(run, args, count, true, &run->text);
-    buf_put_u8(&run->text, '\n');
+    run_print(run, args, count, way == PRINT_LINE, &run->text);
+    if (way == PRINT_LINE) buf_put_u8(&run->text, '\n');
     return run_take_text(run, ret);
 }
 
@@ -278,11 +252,15 @@ tmpl_escape_query(struct bytes text, struct buf *to)
     }
 }
 
+enum { ESCAPE_HTML, ESCAPE_JS, ESCAPE_QUERY };
+
 /* Escapes the arguments as actions print them. */
-static bool
-builtins_escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                void (*put)(struct bytes text, struct buf *to), struct tmpl_value *ret)
+static TMPL_FUNCTION(escape)
 {
+    static void (*const escapes[])(struct bytes text,
+                                struct buf * to) = {[ESCAPE_HTML] = tmpl_escape_html,
+                                                    [ESCAPE_JS] = tmpl_escape_js,
+                                                    [ESCAPE_QUERY] = tmpl_escape_query};
     struct tmpl_value *shown = arena_alloc(&run->arena, (count + 1) * sizeof *shown);
     if (shown == NULL) return run_no_memory(run);
     for (uint32_t i = 0; i < count; i++) {
@@ -293,23 +271,8 @@ builtins_escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t co
     struct tmpl_value plain;
     if (!run_take_text(run, &plain)) return false;
     buf_clear(&run->text);
-    put(plain.text, &run->text);
+    escapes[way](plain.text, &run->text);
     return run_take_text(run, ret);
-}
-
-static TMPL_FUNCTION(html)
-{
-    return builtins_escape(run, args, count, tmpl_escape_html, ret);
-}
-
-static TMPL_FUNCTION(js)
-{
-    return builtins_escape(run, args, count, tmpl_escape_js, ret);
-}
-
-static TMPL_FUNCTION(urlquery)
-{
-    return builtins_escape(run, args, count, tmpl_escape_query, ret);
 }
 
 /* Fails, since no value is a function. */
@@ -329,23 +292,23 @@ tmpl_builtin_find(struct bytes name)
     static const struct tmpl_function builtins[] = {
         {.name = "and", .count = 2, .is_variadic = true, .parameters = {ANY, ANY}},
         {"call", call_function, 2, true, {ANY, ANY}},
-        {"eq", eq, 2, true, {ANY, ANY}},
-        {"ge", ge, 2, false, {ANY, ANY}},
-        {"gt", gt, 2, false, {ANY, ANY}},
-        {"html", html, 1, true, {ANY}},
+        {"eq", equality, 2, true, {ANY, ANY}},
+        {"ge", order, 2, false, {ANY, ANY}, ORDER_NOT},
+        {"gt", order, 2, false, {ANY, ANY}, ORDER_OR_EQUAL | ORDER_NOT},
+        {"html", escape, 1, true, {ANY}, ESCAPE_HTML},
         {"index", index_function, 2, true, {ANY, ANY}},
-        {"js", js, 1, true, {ANY}},
-        {"le", le, 2, false, {ANY, ANY}},
+        {"js", escape, 1, true, {ANY}, ESCAPE_JS},
+        {"le", order, 2, false, {ANY, ANY}, ORDER_OR_EQUAL},
         {"len", len, 1, false, {ANY}},
-        {"lt", lt, 2, false, {ANY, ANY}},
-        {"ne", ne, 2, false, {ANY, ANY}},
+        {"lt", order, 2, false, {ANY, ANY}},
+        {"ne", equality, 2, false, {ANY, ANY}, ORDER_NOT},
         {"not", not_function, 1, false, {ANY}},
         {.name = "or", .count = 2, .is_variadic = true, .parameters = {ANY, ANY}},
         {"print", print, 1, true, {ANY}},
         {"printf", print_format, 2, true, {STRING, ANY}},
-        {"println", println, 1, true, {ANY}},
+        {"println", print, 1, true, {ANY}, PRINT_LINE},
         {"slice", slice, 2, true, {ANY, ANY}},
-        {"urlquery", urlquery, 1, true, {ANY}},
+        {"urlquery", escape, 1, true, {ANY}, ESCAPE_QUERY},
     };
     return tmpl_find_in(builtins, sizeof builtins / sizeof *builtins, name);
 }

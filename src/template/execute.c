@@ -150,7 +150,7 @@ evaluate_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct t
         values[first + i] = *args->final;
         if (!check_type(run, parameter_type(f, i), &values[first + i])) return false;
     }
-    if (f->call(run, values, first + count, ret)) return true;
+    if (f->call(run, values, first + count, f->way, ret)) return true;
     if (run->failed != ERR_INPUT) return false;
     run->at = at;
     return run_prefix(run, "error calling %s: ", f->name);

@@ -1,14 +1,121 @@
 /* functions.c - the functions that Prometheus gives to templates: see run.h. */
-#include <arpa/inet.h>
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "base/text/ascii.h"
 #include "base/text/hex.h"
+#include "base/text/quote.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "model/regex/replacer.h"
 #include "template/run.h"
+#include "template/tree.h"
+#include "wire/number.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <wctype.h>
+
+/* --- letters and cases ------------------------------------------------------------------------ */
+
+/* The C library knows letters and cases; word boundaries follow the simple cases of Unicode's
+ * rules, as in Prometheus. */
+
+static bool
+has_locale(struct tmpl_unicode *u)
+{
+    if (u->locale == (locale_t)0) u->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (u->locale == (locale_t)0) u->failed = true;
+    return !u->failed;
+}
+
+void
+tmpl_unicode_fini(struct tmpl_unicode *u)
+{
+    if (u->locale != (locale_t)0) freelocale(u->locale);
+    u->locale = (locale_t)0;
+}
+
+bool
+tmpl_is_word(struct tmpl_unicode *u, int32_t c)
+{
+    if (c < 0) return false;
+    if (c < 0x80) return ascii_is_word((uint8_t)c);
+    return c != RUNE_BAD && has_locale(u) && iswalnum_l((wint_t)c, u->locale);
+}
+
+static int32_t
+upper_of(struct tmpl_unicode *u, int32_t c)
+{
+    if (c < 0x80) return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
+    return has_locale(u) ? (int32_t)towupper_l((wint_t)c, u->locale) : c;
+}
+
+static int32_t
+lower_of(struct tmpl_unicode *u, int32_t c)
+{
+    if (c < 0x80) return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+    return has_locale(u) ? (int32_t)towlower_l((wint_t)c, u->locale) : c;
+}
+
+static void
+put_rune(struct buf *to, int32_t c)
+{
+    uint8_t bytes[UTF8_BYTES_MAX];
+    buf_put(to, bytes, utf8_put(bytes, (uint32_t)c));
+}
+
+/* --- the beginnings of words ------------------------------------------------------------------ */
+
+static bool
+has_case(struct tmpl_unicode *u, int32_t c)
+{
+    if (c < 0x80) return ascii_is_letter((uint8_t)c);
+    return has_locale(u) && (iswlower_l((wint_t)c, u->locale) || iswupper_l((wint_t)c, u->locale));
+}
+
+/* Changes the first letter of each word that has a case; others stay. An apostrophe, a dot or a
+ * colon before a letter does not end a word, nor does an accent. */
+static void
+put_titles(struct tmpl_unicode *u, struct bytes text, struct buf *to)
+{
+    bool changed = false;
+    for (size_t i = 0; i < text.size && buf_error(to) == OK;) {
+        unsigned step, next_step;
+        int32_t c = rune_get(text.at + i, text.size - i, &step);
+        i += step;
+        int32_t next = i < text.size ? rune_get(text.at + i, text.size - i, &next_step) : ' ';
+        bool joins = c == '\'' || c == '.' || c == ':' || c == 0xb7 || c == 0x2019;
+        bool accent = c >= 0x300 && c <= 0x36f;
+        put_rune(to, !changed && has_case(u, c) ? upper_of(u, c) : c);
+        if (has_case(u, c))
+            changed = true;
+        else
+            changed &= joins ? tmpl_is_word(u, next) : accent || tmpl_is_word(u, c);
+    }
+}
+
+enum { CASE_TITLE, CASE_UPPER, CASE_LOWER };
+
+/* Changes the case of letters; bytes that are not UTF-8 become U+FFFD. */
+static TMPL_FUNCTION(change_case)
+{
+    struct tmpl_unicode *u = &run->unicode;
+    struct buf *to = &run->text;
+    const struct bytes text = args[0].text;
+    buf_clear(to);
+    if (way == CASE_TITLE) put_titles(u, text, to);
+    for (size_t i = 0; way != CASE_TITLE && i < text.size && buf_error(to) == OK;) {
+        unsigned step;
+        int32_t c = rune_get(text.at + i, text.size - i, &step);
+        put_rune(to, way == CASE_UPPER ? upper_of(u, c) : lower_of(u, c));
+        i += step;
+    }
+    return u->failed ? run_no_memory(run) : run_take_text(run, ret);
+}
 
 enum {
+    SECOND_NS = 1000000000,
     STEP_NS = 1000,     /* as in run.c */
     QUERY_NS = 1000000, /* cost of a query, which allows a template a thousand of them */
 };
@@ -241,30 +348,6 @@ run_searchers_fini(struct tmpl_run *run)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-static bool
-change_case(struct tmpl_run *run, enum tmpl_case as, struct bytes text, struct tmpl_value *ret)
-{
-    buf_clear(&run->text);
-    tmpl_change_case(&run->unicode, as, text, &run->text);
-    if (run->unicode.failed) return run_no_memory(run);
-    return run_take_text(run, ret);
-}
-
-static TMPL_FUNCTION(title)
-{
-    return change_case(run, TMPL_TITLE, args[0].text, ret);
-}
-
-static TMPL_FUNCTION(to_upper)
-{
-    return change_case(run, TMPL_UPPER, args[0].text, ret);
-}
-
-static TMPL_FUNCTION(to_lower)
-{
-    return change_case(run, TMPL_LOWER, args[0].text, ret);
-}
-
 static TMPL_FUNCTION(safe_html)
 {
     *ret = args[0];
@@ -369,30 +452,17 @@ static TMPL_FUNCTION(strip_domain)
     return run_take_text(run, ret);
 }
 
-static bool
-take_escaped(struct tmpl_run *run, const char *before, struct bytes text, const char *after,
-             struct tmpl_value *ret)
+enum { ESCAPED_ONLY, ESCAPED_IN_GRAPH, ESCAPED_IN_TABLE };
+
+static TMPL_FUNCTION(url_escape)
 {
     buf_clear(&run->text);
-    buf_put_text(&run->text, before);
-    tmpl_escape_query(text, &run->text);
-    buf_put_text(&run->text, after);
+    if (way != ESCAPED_ONLY) buf_put_text(&run->text, "/graph?g0.expr=");
+    tmpl_escape_query(args[0].text, &run->text);
+    if (way != ESCAPED_ONLY) {
+        buf_put_text(&run->text, way == ESCAPED_IN_GRAPH ? "&g0.tab=0" : "&g0.tab=1");
+    }
     return run_take_text(run, ret);
-}
-
-static TMPL_FUNCTION(url_query_escape)
-{
-    return take_escaped(run, "", args[0].text, "", ret);
-}
-
-static TMPL_FUNCTION(graph_link)
-{
-    return take_escaped(run, "/graph?g0.expr=", args[0].text, "&g0.tab=0", ret);
-}
-
-static TMPL_FUNCTION(table_link)
-{
-    return take_escaped(run, "/graph?g0.expr=", args[0].text, "&g0.tab=1", ret);
 }
 
 static TMPL_FUNCTION(external_url)
@@ -426,6 +496,191 @@ static TMPL_FUNCTION(now)
     return true;
 }
 
+/* --- numbers for people, and numbers as moments and durations --------------------------------- */
+
+/* Converts numbers, strings, integers and durations (to seconds). */
+static bool
+to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
+{
+    uint64_t bits;
+    switch (v->type) {
+    case TMPL_TYPE_FLOAT:
+        *ret = v->number;
+        return true;
+    case TMPL_TYPE_STRING:
+        if (!number_parse_go((const char *)v->text.at, v->text.size, &bits)) {
+            return run_fail_quoted(run, "strconv.ParseFloat: parsing ", v->text,
+                                   ": invalid syntax");
+        }
+        *ret = bits_double(bits);
+        return true;
+    case TMPL_TYPE_INT:
+        *ret = (double)v->integer;
+        return true;
+    case TMPL_TYPE_DURATION:
+        *ret = (double)(v->integer / SECOND_NS) + (double)(v->integer % SECOND_NS) / SECOND_NS;
+        return true;
+    default:
+        return run_fail(run, "can't convert %s to float", tmpl_type_name(v->type));
+    }
+}
+
+/* A number beyond 64 bits becomes the least integer, as in Go on AMD64. */
+static int64_t
+integer_of(double v)
+{
+    return v >= -0x1p63 && v < 0x1p63 ? (int64_t)v : INT64_MIN;
+}
+
+static bool
+take_short(struct tmpl_run *run, double v, const char *unit, struct tmpl_value *ret)
+{
+    buf_clear(&run->text);
+    if (isnan(v))
+        buf_put_text(&run->text, "NaN");
+    else if (isinf(v))
+        buf_put_text(&run->text, v > 0 ? "+Inf" : "-Inf");
+    else
+        buf_printf(&run->text, "%.4g", v);
+    buf_put_text(&run->text, unit);
+    return run_take_text(run, ret);
+}
+
+enum { UNITS = 8 };
+
+static const char *const thousands[] = {"", "k", "M", "G", "T", "P", "E", "Z", "Y"};
+static const char *const thousandths[] = {"", "m", "u", "n", "p", "f", "a", "z", "y"};
+static const char *const kibis[] = {"", "ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"};
+
+/* Divides until *v is below `base`; returns the index of its unit. */
+static unsigned
+divide(double *v, double base)
+{
+    unsigned unit = 0;
+    for (; unit < UNITS && fabs(*v) >= base; unit++) {
+        *v /= base;
+    }
+    return unit;
+}
+
+static unsigned
+multiply(double *v)
+{
+    unsigned unit = 0;
+    for (; unit < UNITS && fabs(*v) < 1; unit++) {
+        *v *= 1000;
+    }
+    return unit;
+}
+
+static TMPL_FUNCTION(humanize)
+{
+    double v;
+    if (!to_float(run, &args[0], &v)) return false;
+    const char *unit = "";
+    if (v != 0 && isfinite(v)) {
+        unit = fabs(v) >= 1 ? thousands[divide(&v, 1000)] : thousandths[multiply(&v)];
+    }
+    return take_short(run, v, unit, ret);
+}
+
+static TMPL_FUNCTION(humanize1024)
+{
+    double v;
+    if (!to_float(run, &args[0], &v)) return false;
+    const char *unit = isfinite(v) ? kibis[divide(&v, 1024)] : "";
+    return take_short(run, v, unit, ret);
+}
+
+static TMPL_FUNCTION(humanize_percentage)
+{
+    double v;
+    return to_float(run, &args[0], &v) && take_short(run, v * 100, "%", ret);
+}
+
+/* Prints whole seconds from a minute on, and a smaller unit below a second. */
+static TMPL_FUNCTION(humanize_duration)
+{
+    double v;
+    if (!to_float(run, &args[0], &v)) return false;
+    if (!isfinite(v)) return take_short(run, v, "", ret);
+    if (fabs(v) < 60) {
+        char unit[4] = "";
+        bool small = v != 0 && fabs(v) < 1;
+        strcat(strcpy(unit, small ? thousandths[multiply(&v)] : ""), "s");
+        return take_short(run, v, unit, ret);
+    }
+    int64_t all = integer_of(fabs(v));
+    long long days = all / 86400, hours = all / 3600 % 24, minutes = all / 60 % 60, s = all % 60;
+    struct buf *to = &run->text;
+    buf_clear(to);
+    if (v < 0) buf_put_u8(to, '-');
+    if (days != 0) buf_printf(to, "%lldd ", days);
+    if (days != 0 || hours != 0) buf_printf(to, "%lldh ", hours);
+    buf_printf(to, "%lldm %llds", minutes, s);
+    return run_take_text(run, ret);
+}
+
+/* Converts 1d2h to a number of seconds. */
+static TMPL_FUNCTION(parse_duration)
+{
+    int64_t ms = 0;
+    bool zero = bytes_equal_text(args[0].text, "0");
+    if (!zero && !time_parse_duration_api(args[0].text, &ms)) {
+        return run_fail_quoted(run, "not a valid duration string: ", args[0].text, "");
+    }
+    *ret = tmpl_of_float((double)ms / 1000);
+    return true;
+}
+
+static TMPL_FUNCTION(to_duration)
+{
+    double v;
+    if (!to_float(run, &args[0], &v)) return false;
+    *ret = tmpl_of_integer(TMPL_TYPE_DURATION, integer_of(v * SECOND_NS));
+    return true;
+}
+
+/* Converts seconds to a moment with milliseconds. */
+static bool
+moment_of(struct tmpl_run *run, double v, int64_t *ret)
+{
+    enum { MS_NS = 1000000 };
+    double ns = v * 1e9;
+    if (ns > 0x1p63 || ns < -0x1p63) {
+        return run_fail(run,
+                        "%g cannot be represented as a nanoseconds timestamp since it overflows "
+                        "int64",
+                        v);
+    }
+    *ret = integer_of(ns) / MS_NS * MS_NS;
+    return true;
+}
+
+static TMPL_FUNCTION(humanize_timestamp)
+{
+    double v;
+    int64_t ns = 0;
+    if (!to_float(run, &args[0], &v)) return false;
+    if (!isfinite(v)) return take_short(run, v, "", ret);
+    if (!moment_of(run, v, &ns)) return false;
+    const struct tmpl_value moment = tmpl_of_integer(TMPL_TYPE_TIME, ns);
+    buf_clear(&run->text);
+    tmpl_print_own(&moment, &run->text);
+    return run_take_text(run, ret);
+}
+
+static TMPL_FUNCTION(to_time)
+{
+    double v;
+    int64_t ns = 0;
+    if (!to_float(run, &args[0], &v)) return false;
+    if (!isfinite(v)) return run_fail(run, "value is NaN or Inf");
+    if (!moment_of(run, v, &ns)) return false;
+    *ret = tmpl_of_integer(TMPL_TYPE_TIME, ns);
+    return true;
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 #define STRING TMPL_TYPE_STRING
@@ -438,16 +693,16 @@ static const struct tmpl_function functions[] = {
     {"args", args_function, 1, true, {ANY}},
     {.name = "externalURL", .call = external_url},
     {"first", first, 1, false, {RESULT}},
-    {"graphLink", graph_link, 1, false, {STRING}},
-    {"humanize", run_humanize, 1, false, {ANY}},
-    {"humanize1024", run_humanize1024, 1, false, {ANY}},
-    {"humanizeDuration", run_humanize_duration, 1, false, {ANY}},
-    {"humanizePercentage", run_humanize_percentage, 1, false, {ANY}},
-    {"humanizeTimestamp", run_humanize_timestamp, 1, false, {ANY}},
+    {"graphLink", url_escape, 1, false, {STRING}, ESCAPED_IN_GRAPH},
+    {"humanize", humanize, 1, false, {ANY}},
+    {"humanize1024", humanize1024, 1, false, {ANY}},
+    {"humanizeDuration", humanize_duration, 1, false, {ANY}},
+    {"humanizePercentage", humanize_percentage, 1, false, {ANY}},
+    {"humanizeTimestamp", humanize_timestamp, 1, false, {ANY}},
     {"label", label, 2, false, {STRING, SAMPLE}},
     {"match", match, 2, false, {STRING, STRING}},
     {.name = "now", .call = now},
-    {"parseDuration", run_parse_duration, 1, false, {STRING}},
+    {"parseDuration", parse_duration, 1, false, {STRING}},
     {.name = "pathPrefix", .call = path_prefix},
     {"query", query, 1, false, {STRING}},
     {"reReplaceAll", re_replace_all, 3, false, {STRING, STRING, STRING}},
@@ -456,13 +711,13 @@ static const struct tmpl_function functions[] = {
     {"stripDomain", strip_domain, 1, false, {STRING}},
     {"stripPort", strip_port, 1, false, {STRING}},
     {"strvalue", strvalue, 1, false, {SAMPLE}},
-    {"tableLink", table_link, 1, false, {STRING}},
-    {"title", title, 1, false, {STRING}},
-    {"toDuration", run_to_duration, 1, false, {ANY}},
-    {"toLower", to_lower, 1, false, {STRING}},
-    {"toTime", run_to_time, 1, false, {ANY}},
-    {"toUpper", to_upper, 1, false, {STRING}},
-    {"urlQueryEscape", url_query_escape, 1, false, {STRING}},
+    {"tableLink", url_escape, 1, false, {STRING}, ESCAPED_IN_TABLE},
+    {"title", change_case, 1, false, {STRING}, CASE_TITLE},
+    {"toDuration", to_duration, 1, false, {ANY}},
+    {"toLower", change_case, 1, false, {STRING}, CASE_LOWER},
+    {"toTime", to_time, 1, false, {ANY}},
+    {"toUpper", change_case, 1, false, {STRING}, CASE_UPPER},
+    {"urlQueryEscape", url_escape, 1, false, {STRING}, ESCAPED_ONLY},
     {"value", value, 1, false, {SAMPLE}},
 };
 

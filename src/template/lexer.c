@@ -271,18 +271,6 @@ number(struct tmpl_lexer *l)
     return token(l, TMPL_NUMBER);
 }
 
-static struct tmpl_token
-paren(struct tmpl_lexer *l, int32_t c)
-{
-    if (c == '(') {
-        l->parens++;
-        return token(l, TMPL_LEFT_PAREN);
-    }
-    if (l->parens == 0) return tmpl_lexer_fail(l, "unexpected right paren");
-    l->parens--;
-    return token(l, TMPL_RIGHT_PAREN);
-}
-
 /* Takes a literal from after the opening quote. */
 static struct tmpl_token
 literal(struct tmpl_lexer *l, int32_t quote)
@@ -338,7 +326,15 @@ inside(struct tmpl_lexer *l)
         l->at = l->start;
         return identifier(l);
     }
-    if (c == '(' || c == ')') return paren(l, c);
+    if (c == '(' || c == ')') {
+        if (c == '(') {
+            l->parens++;
+            return token(l, TMPL_LEFT_PAREN);
+        }
+        if (l->parens == 0) return tmpl_lexer_fail(l, "unexpected right paren");
+        l->parens--;
+        return token(l, TMPL_RIGHT_PAREN);
+    }
     if (c >= ' ' && c < 0x7f) return token(l, TMPL_CHAR);
     return fail_character(l, "unrecognized character in action: ", c);
 }

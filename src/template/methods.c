@@ -144,16 +144,10 @@ tmpl_time_format(int64_t ns, struct bytes layout, struct buf *to)
     }
 }
 
-void
-tmpl_time_print(int64_t ns, struct buf *to)
-{
-    tmpl_time_format(ns, bytes_of_text("2006-01-02 15:04:05.999999999 -0700 MST"), to);
-}
-
 /* --- texts of durations ----------------------------------------------------------------------- */
 
-void
-tmpl_duration_print(int64_t ns, struct buf *to)
+static void
+duration_print(int64_t ns, struct buf *to)
 {
     uint64_t v = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns, seconds = v / SECOND_NS;
     if (ns < 0) buf_put_u8(to, '-');
@@ -178,11 +172,22 @@ tmpl_duration_print(int64_t ns, struct buf *to)
     buf_put_u8(to, 's');
 }
 
-static bool
-take_int(struct tmpl_value *ret, int64_t v)
+void
+tmpl_print_own(const struct tmpl_value *v, struct buf *to)
 {
-    *ret = tmpl_of_integer(TMPL_TYPE_INT, v);
-    return true;
+    if (v->type == TMPL_TYPE_HISTOGRAM)
+        fhist_print(v->histogram, to);
+    else if (v->type == TMPL_TYPE_DURATION)
+        duration_print(v->integer, to);
+    else
+        tmpl_time_format(v->integer, bytes_of_text("2006-01-02 15:04:05.999999999 -0700 MST"), to);
+}
+
+static TMPL_FUNCTION(string)
+{
+    buf_clear(&run->text);
+    tmpl_print_own(&args[0], &run->text);
+    return run_take_text(run, ret);
 }
 
 /* --- moments ---------------------------------------------------------------------------------- */
@@ -215,36 +220,18 @@ static TMPL_FUNCTION(time_format)
     return run_take_text(run, ret);
 }
 
-static TMPL_FUNCTION(time_string)
-{
-    buf_clear(&run->text);
-    tmpl_time_print(args[0].integer, &run->text);
-    return run_take_text(run, ret);
-}
+enum { PART_YEAR, PART_DAY, PART_HOUR, PART_MINUTE, PART_SECOND };
 
-static TMPL_FUNCTION(time_year)
+static TMPL_FUNCTION(time_part)
 {
-    return take_int(ret, tmpl_time_parts(args[0].integer).tm_year + 1900);
-}
-
-static TMPL_FUNCTION(time_day)
-{
-    return take_int(ret, tmpl_time_parts(args[0].integer).tm_mday);
-}
-
-static TMPL_FUNCTION(time_hour)
-{
-    return take_int(ret, tmpl_time_parts(args[0].integer).tm_hour);
-}
-
-static TMPL_FUNCTION(time_minute)
-{
-    return take_int(ret, tmpl_time_parts(args[0].integer).tm_min);
-}
-
-static TMPL_FUNCTION(time_second)
-{
-    return take_int(ret, tmpl_time_parts(args[0].integer).tm_sec);
+    const struct tm parts = tmpl_time_parts(args[0].integer);
+    const int all[] = {[PART_YEAR] = parts.tm_year + 1900,
+                       [PART_DAY] = parts.tm_mday,
+                       [PART_HOUR] = parts.tm_hour,
+                       [PART_MINUTE] = parts.tm_min,
+                       [PART_SECOND] = parts.tm_sec};
+    *ret = tmpl_of_integer(TMPL_TYPE_INT, all[way]);
+    return true;
 }
 
 /* Returns the moment as it is: every zone is UTC. */
@@ -256,51 +243,26 @@ static TMPL_FUNCTION(time_utc)
 
 static TMPL_FUNCTION(time_unix)
 {
-    return take_int(ret, args[0].integer / SECOND_NS - (args[0].integer % SECOND_NS < 0));
+    int64_t seconds = args[0].integer / SECOND_NS - (args[0].integer % SECOND_NS < 0);
+    *ret = tmpl_of_integer(TMPL_TYPE_INT, seconds);
+    return true;
 }
 
-/* --- durations and histograms ----------------------------------------------------------------- */
+/* --- durations -------------------------------------------------------------------------------- */
 
-/* Converts whole units and the rest apart, so that neither loses digits. */
-static bool
-take_units(int64_t ns, int64_t unit_ns, struct tmpl_value *ret)
+/* Converts to units of `way` seconds: whole ones and the rest apart, so that neither loses digits.
+ */
+static TMPL_FUNCTION(duration_units)
 {
+    int64_t ns = args[0].integer, unit_ns = (int64_t)way * SECOND_NS;
     *ret = tmpl_of_float((double)(ns / unit_ns) + (double)(ns % unit_ns) / (double)unit_ns);
     return true;
 }
 
-static TMPL_FUNCTION(duration_hours)
-{
-    return take_units(args[0].integer, 3600000000000, ret);
-}
-
-static TMPL_FUNCTION(duration_minutes)
-{
-    return take_units(args[0].integer, 60000000000, ret);
-}
-
-static TMPL_FUNCTION(duration_seconds)
-{
-    return take_units(args[0].integer, 1000000000, ret);
-}
-
 static TMPL_FUNCTION(duration_milliseconds)
 {
-    return take_int(ret, args[0].integer / 1000000);
-}
-
-static TMPL_FUNCTION(duration_string)
-{
-    buf_clear(&run->text);
-    tmpl_duration_print(args[0].integer, &run->text);
-    return run_take_text(run, ret);
-}
-
-static TMPL_FUNCTION(histogram_string)
-{
-    buf_clear(&run->text);
-    fhist_print(args[0].histogram, &run->text);
-    return run_take_text(run, ret);
+    *ret = tmpl_of_integer(TMPL_TYPE_INT, args[0].integer / 1000000);
+    return true;
 }
 
 /* --- the tables ------------------------------------------------------------------------------- */
@@ -309,27 +271,27 @@ static TMPL_FUNCTION(histogram_string)
 
 static const struct tmpl_function of_time[] = {
     {"Add", time_add, 1, false, {TMPL_TYPE_DURATION}},
-    {.name = "Day", .call = time_day},
+    {.name = "Day", .call = time_part, .way = PART_DAY},
     {"Format", time_format, 1, false, {TMPL_TYPE_STRING}},
-    {.name = "Hour", .call = time_hour},
-    {.name = "Minute", .call = time_minute},
-    {.name = "Second", .call = time_second},
-    {.name = "String", .call = time_string},
+    {.name = "Hour", .call = time_part, .way = PART_HOUR},
+    {.name = "Minute", .call = time_part, .way = PART_MINUTE},
+    {.name = "Second", .call = time_part, .way = PART_SECOND},
+    {.name = "String", .call = string},
     {"Sub", time_sub, 1, false, {TIME}},
     {.name = "UTC", .call = time_utc},
     {.name = "Unix", .call = time_unix},
-    {.name = "Year", .call = time_year},
+    {.name = "Year", .call = time_part, .way = PART_YEAR},
 };
 
 static const struct tmpl_function of_duration[] = {
-    {.name = "Hours", .call = duration_hours},
+    {.name = "Hours", .call = duration_units, .way = 3600},
     {.name = "Milliseconds", .call = duration_milliseconds},
-    {.name = "Minutes", .call = duration_minutes},
-    {.name = "Seconds", .call = duration_seconds},
-    {.name = "String", .call = duration_string},
+    {.name = "Minutes", .call = duration_units, .way = 60},
+    {.name = "Seconds", .call = duration_units, .way = 1},
+    {.name = "String", .call = string},
 };
 
-static const struct tmpl_function of_histogram[] = {{.name = "String", .call = histogram_string}};
+static const struct tmpl_function of_histogram[] = {{.name = "String", .call = string}};
 
 #define FIND(list) tmpl_find_in(list, sizeof list / sizeof *list, name)
 

@@ -12,10 +12,8 @@
 #include "template/template.h"
 #include "template/tree.h"
 
-/*
- * Values of pipelines, of the few types that templates use. Their
- * names in sentences are those of Go, which users know from Prometheus.
- */
+/* Values of pipelines, of the few types that templates use. Their names in sentences are those of
+ * Go, which users know from Prometheus. */
 
 enum tmpl_type {
     TMPL_TYPE_NIL,
@@ -238,7 +236,8 @@ enum { TMPL_PARAMETERS_MAX = 3 };
 /* The head of a function or method that templates can call. Most do not use all parameters. */
 #define TMPL_FUNCTION(function)                                                                \
     bool function(struct tmpl_run *run TMPL_UNUSED, const struct tmpl_value *args TMPL_UNUSED, \
-                  uint32_t count TMPL_UNUSED, struct tmpl_value *ret TMPL_UNUSED)
+                  uint32_t count TMPL_UNUSED, unsigned way TMPL_UNUSED,                        \
+                  struct tmpl_value *ret TMPL_UNUSED)
 
 /*
  * A function, or a method, whose first argument is the value that it is called on and is not among
@@ -246,11 +245,12 @@ enum { TMPL_PARAMETERS_MAX = 3 };
  */
 struct tmpl_function {
     const char *name;
-    bool (*call)(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
+    bool (*call)(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, unsigned way,
                  struct tmpl_value *ret);
     uint8_t count;    /* number of parameters */
     bool is_variadic; /* the last parameter takes any number of arguments */
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
+    unsigned way; /* which of several functions with the same code */
 };
 
 /* NULL if no function has the name. */
@@ -274,32 +274,17 @@ void run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t cou
 bool run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_value *args,
                 uint32_t count);
 
-/* --- functions.c ------------------------------------------------------------------------------ */
+/* --- functions.c and builtins.c --------------------------------------------------------------- */
 
 /* Frees the regexes of a run. */
 void run_searchers_fini(struct tmpl_run *run);
-
-/* --- builtins.c ------------------------------------------------------------------------------- */
-
 /* Escapes as Go's url.QueryEscape() does. Failure shows in the buffer. */
 void tmpl_escape_query(struct bytes text, struct buf *to);
 
 /* --- methods.c: texts of moments and durations, as in Go -------------------------------------- */
 
-/* A moment is nanoseconds since 1970: years 1677 to 2262. "2015-06-23 13:19:44.128 +0000 UTC" */
-void tmpl_time_print(int64_t ns, struct buf *to);
-/* "1h2m3.5s" */
-void tmpl_duration_print(int64_t ns, struct buf *to);
-
-/* --- humanize.c ------------------------------------------------------------------------------- */
-
-TMPL_FUNCTION(run_humanize);
-TMPL_FUNCTION(run_humanize1024);
-TMPL_FUNCTION(run_humanize_duration);
-TMPL_FUNCTION(run_humanize_percentage);
-TMPL_FUNCTION(run_humanize_timestamp);
-TMPL_FUNCTION(run_to_time);
-TMPL_FUNCTION(run_to_duration);
-TMPL_FUNCTION(run_parse_duration);
+/* Prints a moment, which is nanoseconds since 1970 (years 1677 to 2262), a duration or a histogram:
+ * "2015-06-23 13:19:44.128 +0000 UTC", "1h2m3.5s". */
+void tmpl_print_own(const struct tmpl_value *v, struct buf *to);
 
 #endif

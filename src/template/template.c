@@ -1,6 +1,6 @@
 /*
  * template.c - see template.h. A text is parsed (lexer.c, parser.c) and executed (execute.c); it
- * calls functions of builtins.c, functions.c, humanize.c and methods.c, and verbs.c prints values.
+ * calls functions of builtins.c, functions.c and methods.c, and verbs.c prints values.
  *
  * Declarations of $labels and the others precede each text, as in Prometheus, and columns in the
  * first line of a text count them.

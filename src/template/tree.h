@@ -8,11 +8,8 @@
 
 #include <locale.h>
 
-/* Splits a template into tokens: text, delimiters, and words between delimiters. */
-
-/* Letters of Unicode and their cases, as in Go. */
-
-/* Zeroed at the start. The first character beyond ASCII opens the locale. */
+/* Letters of Unicode and their cases, as in Go. Zeroed at the start. The first character beyond
+ * ASCII opens the locale. */
 struct tmpl_unicode {
     locale_t locale;
     bool failed; /* no memory: the results are wrong */
@@ -23,11 +20,7 @@ void tmpl_unicode_fini(struct tmpl_unicode *u);
 /* True for letters, digits and _. */
 bool tmpl_is_word(struct tmpl_unicode *u, int32_t c);
 
-enum tmpl_case { TMPL_UPPER, TMPL_LOWER, TMPL_TITLE };
-
-/* Appends the text with its letters in that case; with TMPL_TITLE, only the first letter of each
- * word. Bytes that are not UTF-8 become U+FFFD. */
-void tmpl_change_case(struct tmpl_unicode *u, enum tmpl_case as, struct bytes text, struct buf *to);
+/* --- tokens: text, delimiters, and words between delimiters ----------------------------------- */
 
 enum tmpl_token_type {
     TMPL_END_OF_TEXT,

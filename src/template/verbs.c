@@ -298,12 +298,7 @@ put_own_text(struct verb *v, const struct tmpl_value *value)
         return value->type == TMPL_TYPE_DURATION && put_integer(v, value->integer);
     }
     clear_scratch(v);
-    if (value->type == TMPL_TYPE_TIME)
-        tmpl_time_print(value->integer, v->scratch);
-    else if (value->type == TMPL_TYPE_DURATION)
-        tmpl_duration_print(value->integer, v->scratch);
-    else
-        fhist_print(value->histogram, v->scratch);
+    tmpl_print_own(value, v->scratch);
     return put_string(v, buf_bytes(v->scratch));
 }
 
