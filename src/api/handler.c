@@ -4,7 +4,7 @@
 #include "api/answer.h"
 #include "auth/gate.h"
 #include "model/tenant_name.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@
 
 #include "api/answer.h"
 #include "api/handler.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 struct queue_threads {
     struct job_queue queues[QUEUE_COUNT]; /* guarded by api->lock, as are the next three */
@@ -250,8 +250,7 @@ limit_stream(struct api *api, enum queue_name queue, struct http_request *reques
 static const char *const thread_names[QUEUE_COUNT] = {
     [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
     [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
-    [QUEUE_MERGES] = "merges", [QUEUE_CHANGES] = "changes",
-    [QUEUE_DESTINATIONS] = "destinations",
+    [QUEUE_MERGES] = "merges", [QUEUE_CHANGES] = "changes", [QUEUE_DESTINATIONS] = "destinations",
 };
 
 enum err

@@ -22,7 +22,6 @@
 #include "base/version.h"
 #include "config/lists/sources.h"
 #include "model/trouble.h"
-#include "views/merged.h"
 #include "views/stack.h"
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");

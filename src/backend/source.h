@@ -1,5 +1,5 @@
 /*
- * source.h - a source: the interface of its type, its reader, and the options that views/source.h
+ * source.h - a source: the interface of its type, its reader, and the options that views/stack.h
  * needs to query it.
  */
 #ifndef BACKEND_SOURCE_H
@@ -12,7 +12,7 @@
 #include "model/selector.h"
 #include "model/trouble.h"
 #include "net/http_pull.h"
-#include "views/source.h"
+#include "views/stack.h"
 
 /*
  * The reader of a type of source: an answerer (model/select.h) over another system.
@@ -20,7 +20,7 @@
  * It returns the requested series and times, in label order and time order, with the source's
  * external labels on each series: they replace labels of the same name, and are added before series
  * are sorted, because a label may change the order. It never gets matchers on external labels:
- * views/source.h resolves these, limits requests to the source's times, tenants and selectors,
+ * views/stack.h resolves these, limits requests to the source's times, tenants and selectors,
  * counts, and filters results again; so a reader may return more series than requested, but only
  * data of its store. A request has one set of matchers, or none for all series.
  *

@@ -27,7 +27,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/replicas.h */
+enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/stack.h */
 
 static enum err
 replica_labels_check(const char *text, const char **ret_expected)

@@ -5,7 +5,7 @@
  *     clause 1: {team="a"} or {team="b"}      read_matchers of the user
  *     clause 2: {env="prod"}                  extra_filters[] of the request
  *
- * A question is narrowed before it is asked (views/permitted.h), so answerers need not know about
+ * A question is narrowed before it is asked (views/stack.h), so answerers need not know about
  * permissions: their limits, counts, estimates and hints apply to visible series only.
  *
  * Threads: immutable, any.

@@ -202,7 +202,7 @@ struct query_request {
     bool partial;        /* damaged pages become warnings instead of an error */
     bool shows_warnings; /* the caller shows warnings to users: an optional source may fail */
     bool stored;         /* only the local store is asked, not sources */
-    bool unmerged;       /* replicas (views/replicas.h) are separate series with all their labels */
+    bool unmerged;       /* replicas (views/stack.h) are separate series with all their labels */
     bool chunks;         /* histograms may be returned as chunks or as columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */

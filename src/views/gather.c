@@ -12,6 +12,48 @@
 #include "base/array.h"
 #include "model/labels.h"
 
+enum err
+views_no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+struct budget *
+views_budget(const struct query_request *request, struct budget *of_view)
+{
+    if (request->budget != NULL) return request->budget;
+    return request->control == NULL ? of_view : request->control->budget;
+}
+
+enum err
+views_take_warnings(struct warnings *to, struct series_set *of, struct why *why)
+{
+    const char *sentence;
+    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
+        struct why place;
+        (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
+        if (warnings_add(to, &place)) return views_no_memory(why);
+    }
+    return OK;
+}
+
+const char *
+views_warning(struct series_set *of, uint32_t *index)
+{
+    const char *sentence;
+    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
+        if ((*index)-- == 0) return sentence;
+    }
+    return NULL;
+}
+
+void
+views_add_spent(struct series_cost *to, const struct series_set *of)
+{
+    struct series_cost spent;
+    if (of != NULL && series_set_spent(of, &spent)) series_cost_add(to, &spent);
+}
+
 /* Copies a text, unless it is empty. */
 static bool
 copy_text(struct arena *arena, struct bytes *text)
@@ -37,16 +79,27 @@ compare_labels(const void *a, const void *b)
 
 void
 text_gathering_begin(struct text_gathering *g, bool of_labels, uint64_t limit,
-                     struct budget *budget)
+                     const struct text_sink *to, struct budget *budget)
 {
-    *g = (struct text_gathering){
-        .budget = budget, .of_labels = of_labels, .limit = limit < UINT32_MAX ? limit : 0};
+    *g = (struct text_gathering){.to = to,
+                                 .budget = budget,
+                                 .of_labels = of_labels,
+                                 .limit = limit < UINT32_MAX ? limit : 0};
     arena_init(&g->arena, budget, 0, 0);
+    buf_init(&g->labels, budget, GATHERED_LABEL_BYTES_MAX);
 }
 
 enum err
-text_gathering_add(struct text_gathering *g, struct bytes text)
+text_gathering_warn(void *gathering, const char *sentence)
 {
+    const struct text_sink *to = ((const struct text_gathering *)gathering)->to;
+    return to->warning == NULL ? OK : to->warning(to->context, sentence);
+}
+
+enum err
+text_gathering_add(void *gathering, struct bytes text)
+{
+    struct text_gathering *g = gathering;
     int (*compare)(const void *, const void *) = g->of_labels ? compare_labels : compare_texts;
     assert(g->sorted_count <= g->count); /* invariant 1 */
     size_t at = search_first(i, (size_t)0, g->sorted_count, compare(&g->items[i], &text) >= 0);
@@ -76,12 +129,14 @@ text_gathering_sort(struct text_gathering *g)
 }
 
 enum err
-text_gathering_end(struct text_gathering *g, enum err e, const struct text_sink *to)
+text_gathering_end(struct text_gathering *g, enum err e, struct why *why)
 {
+    if (e == ERR_NOMEM) e = views_no_memory(why);
     for (size_t i = 0; i < g->count && e == OK; i++) {
-        e = to->each(to->context, g->items[i]);
+        e = g->to->each(g->to->context, g->items[i]);
     }
     array_free(g->budget, g->items, g->capacity);
+    buf_fini(&g->labels);
     arena_fini(&g->arena);
     return e;
 }
@@ -89,15 +144,25 @@ text_gathering_end(struct text_gathering *g, enum err e, const struct text_sink 
 /* --- exemplars -------------------------------------------------------------------------------- */
 
 void
-exemplar_gathering_begin(struct exemplar_gathering *g, struct budget *budget)
+exemplar_gathering_begin(struct exemplar_gathering *g, const struct exemplar_sink *to,
+                         struct budget *budget)
 {
-    *g = (struct exemplar_gathering){.budget = budget};
+    *g = (struct exemplar_gathering){.to = to, .budget = budget};
     arena_init(&g->arena, budget, 0, 0);
+    buf_init(&g->labels, budget, GATHERED_LABEL_BYTES_MAX);
 }
 
 enum err
-exemplar_gathering_add(struct exemplar_gathering *g, const struct exemplar *exemplar)
+exemplar_gathering_warn(void *gathering, const char *sentence)
 {
+    const struct exemplar_sink *to = ((const struct exemplar_gathering *)gathering)->to;
+    return to->warning == NULL ? OK : to->warning(to->context, sentence);
+}
+
+enum err
+exemplar_gathering_add(void *gathering, const struct exemplar *exemplar)
+{
+    struct exemplar_gathering *g = gathering;
     struct exemplar x = *exemplar;
     const struct exemplar *last = g->count == 0 ? NULL : &g->items[g->count - 1];
     bool same = last != NULL && bytes_equal(last->series_labels, x.series_labels);
@@ -119,15 +184,16 @@ compare_exemplars(const void *a, const void *b)
 }
 
 enum err
-exemplar_gathering_end(struct exemplar_gathering *g, enum err e, bool once,
-                       const struct exemplar_sink *to)
+exemplar_gathering_end(struct exemplar_gathering *g, enum err e, bool once, struct why *why)
 {
+    if (e == ERR_NOMEM) e = views_no_memory(why);
     if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_exemplars);
     for (size_t i = 0; i < g->count && e == OK; i++) {
         bool said = i > 0 && compare_exemplars(&g->items[i - 1], &g->items[i]) == 0;
-        if (!once || !said) e = to->each(to->context, &g->items[i]);
+        if (!once || !said) e = g->to->each(g->to->context, &g->items[i]);
     }
     array_free(g->budget, g->items, g->capacity);
+    buf_fini(&g->labels);
     arena_fini(&g->arena);
     return e;
 }
@@ -142,9 +208,10 @@ metadata_gathering_begin(struct metadata_gathering *g, struct budget *budget)
 }
 
 enum err
-metadata_gathering_add(struct metadata_gathering *g, const struct metadata *m, uint32_t from)
+metadata_gathering_add(void *gathering, const struct metadata *m)
 {
-    struct described_metadata d = {*m, from};
+    struct metadata_gathering *g = gathering;
+    struct described_metadata d = {*m, g->from};
     if (!copy_text(&g->arena, &d.metadata.family) || !copy_text(&g->arena, &d.metadata.help) ||
         !copy_text(&g->arena, &d.metadata.unit) ||
         !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
@@ -181,8 +248,9 @@ was_given(const struct metadata_gathering *g, size_t at)
 enum err
 metadata_gathering_end(struct metadata_gathering *g, enum err e,
                        enum err (*each)(void *context, const struct metadata *metadata),
-                       void *context)
+                       void *context, struct why *why)
 {
+    if (e == ERR_NOMEM) e = views_no_memory(why);
     if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_described);
     for (size_t i = 0; i < g->count && e == OK; i++) {
         if (!was_given(g, i)) e = each(context, &g->items[i].metadata);

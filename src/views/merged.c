@@ -1,24 +1,18 @@
 /*
- * merged.c - see merged.h. Samples of a series that several sets have: model/sample_merge.h.
+ * merged.c - see stack.h. Samples of a series that several sets have: model/sample_merge.h.
  *
  * Invariants of a set:
  *
  * 1. The present series has at least one member that is READ. All of those have its labels.
  * 2. A WAITING member has the labels of a series that was not returned.
  */
-#include "views/merged.h"
+#include "views/stack.h"
 
 #include <assert.h>
 
 #include "model/labels.h"
 #include "model/sample_merge.h"
 #include "views/gather.h"
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
 
 /* A set, with its next series. */
 struct merged_member {
@@ -55,7 +49,7 @@ member_advance(struct merged_member *m, struct why *why)
         return OK;
     }
     buf_put_bytes(&m->labels, labels);
-    return buf_error(&m->labels) ? no_memory(why) : OK;
+    return buf_error(&m->labels) ? views_no_memory(why) : OK;
 }
 
 static enum err
@@ -84,7 +78,7 @@ merged_set_next(struct series_set *set, struct bytes *ret_labels, struct why *wh
         bool is_in = m->state == MEMBER_WAITING && bytes_equal(buf_bytes(&m->labels), *ret_labels);
         if (!is_in) continue;
         m->state = MEMBER_READ;
-        if (sample_merge_add(&s->samples, m)) return no_memory(why);
+        if (sample_merge_add(&s->samples, m)) return views_no_memory(why);
     }
     assert(least->state == MEMBER_READ); /* invariant 1 */
     return OK;
@@ -110,22 +104,20 @@ static const char *
 merged_set_warning(struct series_set *set, uint32_t index)
 {
     struct merged_set *s = (struct merged_set *)set;
-    for (uint32_t i = 0; i < s->count; i++) {
-        const char *sentence;
-        for (uint32_t k = 0; (sentence = series_set_warning(s->members[i].set, k)) != NULL; k++) {
-            if (index-- == 0) return sentence;
-        }
+    const char *sentence = NULL;
+    for (uint32_t i = 0; i < s->count && sentence == NULL; i++) {
+        sentence = views_warning(s->members[i].set, &index);
     }
-    return NULL;
+    return sentence;
 }
 
 static struct series_cost
 merged_set_spent(const struct series_set *set)
 {
     const struct merged_set *s = (const struct merged_set *)set;
-    struct series_cost all = {.series = 0}, one;
+    struct series_cost all = {.series = 0};
     for (uint32_t i = 0; i < s->count; i++) {
-        if (series_set_spent(s->members[i].set, &one)) series_cost_add(&all, &one);
+        views_add_spent(&all, s->members[i].set);
     }
     return all;
 }
@@ -162,7 +154,7 @@ merged_set_new(struct series_set *const *sets, uint32_t count, struct budget *bu
         for (uint32_t i = 0; i < count; i++) {
             series_set_free(sets[i]);
         }
-        return no_memory(why);
+        return views_no_memory(why);
     }
     s->set.ops = &ops;
     s->budget = budget;
@@ -204,13 +196,6 @@ concerned_by(const struct view *view, const struct query_request *request)
     return c;
 }
 
-static struct budget *
-budget_of(const struct view *view, const struct query_request *request)
-{
-    return request->control == NULL ? ((const struct merged_view *)view)->budget
-                                    : request->control->budget;
-}
-
 static enum err
 select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
               struct why *why)
@@ -229,25 +214,9 @@ select_series(struct view *view, const struct query_request *request, struct ser
         }
         return e;
     }
-    return merged_set_new(sets, c.count, budget_of(view, request), ret_set, why);
-}
-
-struct merged_texts {
-    struct text_gathering all;
-    const struct text_sink *to;
-};
-
-static enum err
-gather_text(void *context, struct bytes text)
-{
-    return text_gathering_add(&((struct merged_texts *)context)->all, text);
-}
-
-static enum err
-forward_warning(void *context, const char *sentence)
-{
-    const struct merged_texts *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+    return merged_set_new(sets, c.count,
+                          views_budget(request, ((const struct merged_view *)view)->budget),
+                          ret_set, why);
 }
 
 static enum err
@@ -256,35 +225,16 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_look_up(c.views[0], kind, request, name, to, why);
-    struct merged_texts x = {.to = to};
-    struct text_sink here = {.each = gather_text, .context = &x, .warning = forward_warning};
+    struct text_gathering all;
+    struct text_sink here = {text_gathering_add, &all, text_gathering_warn};
     enum err e = OK;
-    text_gathering_begin(&x.all, kind == LOOKUP_SERIES, request->hints.limit,
-                         budget_of(view, request));
+    text_gathering_begin(&all, kind == LOOKUP_SERIES, request->hints.limit, to,
+                         views_budget(request, ((const struct merged_view *)view)->budget));
     for (uint32_t i = 0; i < c.count && e == OK; i++) {
         e = view_look_up(c.views[i], kind, request, name, &here, why);
-        text_gathering_sort(&x.all);
+        text_gathering_sort(&all);
     }
-    if (e == ERR_NOMEM) e = no_memory(why);
-    return text_gathering_end(&x.all, e, to);
-}
-
-struct merged_exemplars {
-    struct exemplar_gathering all;
-    const struct exemplar_sink *to;
-};
-
-static enum err
-gather_exemplar(void *context, const struct exemplar *exemplar)
-{
-    return exemplar_gathering_add(&((struct merged_exemplars *)context)->all, exemplar);
-}
-
-static enum err
-forward_exemplar_warning(void *context, const char *sentence)
-{
-    const struct merged_exemplars *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+    return text_gathering_end(&all, e, why);
 }
 
 static enum err
@@ -293,27 +243,15 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_exemplars(c.views[0], request, to, why);
-    struct merged_exemplars x = {.to = to};
-    struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
+    struct exemplar_gathering all;
+    struct exemplar_sink here = {exemplar_gathering_add, &all, exemplar_gathering_warn};
     enum err e = OK;
-    exemplar_gathering_begin(&x.all, budget_of(view, request));
+    exemplar_gathering_begin(&all, to,
+                             views_budget(request, ((const struct merged_view *)view)->budget));
     for (uint32_t i = 0; i < c.count && e == OK; i++) {
         e = view_exemplars(c.views[i], request, &here, why);
     }
-    if (e == ERR_NOMEM) e = no_memory(why);
-    return exemplar_gathering_end(&x.all, e, true, to);
-}
-
-struct merged_metadata {
-    struct metadata_gathering all;
-    uint32_t view;
-};
-
-static enum err
-gather_metadata(void *context, const struct metadata *metadata)
-{
-    struct merged_metadata *d = context;
-    return metadata_gathering_add(&d->all, metadata, d->view);
+    return exemplar_gathering_end(&all, e, true, why);
 }
 
 /* Asks all views: metadata depends on neither time nor series. */
@@ -323,14 +261,13 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
          struct why *why)
 {
     const struct merged_view *v = (const struct merged_view *)view;
-    struct merged_metadata d = {.view = 0};
+    struct metadata_gathering all;
     enum err e = OK;
-    metadata_gathering_begin(&d.all, budget_of(view, request));
-    for (; d.view < v->count && e == OK; d.view++) {
-        e = view_metadata(v->views[d.view], request, family, gather_metadata, &d, why);
+    metadata_gathering_begin(&all, views_budget(request, v->budget));
+    for (; all.from < v->count && e == OK; all.from++) {
+        e = view_metadata(v->views[all.from], request, family, metadata_gathering_add, &all, why);
     }
-    if (e == ERR_NOMEM) e = no_memory(why);
-    return metadata_gathering_end(&d.all, e, each, context);
+    return metadata_gathering_end(&all, e, each, context, why);
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
@@ -367,7 +304,7 @@ merged_view_new(struct view *const *views, uint32_t count, struct budget *budget
         for (uint32_t i = 0; i < count; i++) {
             view_free(views[i]);
         }
-        return no_memory(why);
+        return views_no_memory(why);
     }
     v->view.ops = &ops;
     v->budget = budget;

@@ -6,7 +6,7 @@
 
 #include "lib/random.h"
 #include "model/labels.h"
-#include "views/merged.h"
+#include "views/stack.h"
 
 enum { VIEWS_MAX = 4, SERIES_MAX = 6, SAMPLES_MAX = 120, BATCH_MAX = 40 };
 

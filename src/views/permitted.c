@@ -1,5 +1,5 @@
 /*
- * permitted.c - see permitted.h. A question is narrowed by what is permitted and passed on, with
+ * permitted.c - see stack.h. A question is narrowed by what is permitted and passed on, with
  * its hints: the view below selects, counts and limits what is left.
  *
  * An estimate of samples below may use averages of all series, so it is replaced by one that
@@ -13,11 +13,12 @@
  * 1. Each question to the view below is narrowed, except the one for metadata, which has no series.
  * 2. Names of visible series ascend.
  */
-#include "views/permitted.h"
+#include "views/stack.h"
 
 #include <assert.h>
 
 #include "base/array.h"
+#include "model/permitted.h"
 #include "views/gather.h"
 
 enum {
@@ -34,20 +35,6 @@ struct permitted_view {
     struct budget *budget;
 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
-
-static struct budget *
-budget_of(const struct view *view, const struct query_request *request)
-{
-    if (request->budget != NULL) return request->budget;
-    return request->control == NULL ? ((const struct permitted_view *)view)->budget
-                                    : request->control->budget;
-}
-
 /* A question to the view below; it ends before the answer does. */
 struct narrowed {
     struct arena arena;
@@ -61,7 +48,7 @@ narrowed_begin(const struct view *view, const struct query_request *request, str
                struct why *why)
 {
     const struct permitted_view *v = (const struct permitted_view *)view;
-    arena_init(&q->arena, budget_of(view, request), 0, 0);
+    arena_init(&q->arena, views_budget(request, v->budget), 0, 0);
     q->below = v->below;
     return permitted_narrow(v->permitted, request, &q->arena, &q->request, why);
 }
@@ -134,7 +121,7 @@ static struct series_cost
 permitted_series_spent(const struct series_set *set)
 {
     struct series_cost spent = {.series = 0};
-    (void)series_set_spent(((const struct permitted_series *)set)->below, &spent);
+    views_add_spent(&spent, ((const struct permitted_series *)set)->below);
     return spent;
 }
 
@@ -150,9 +137,9 @@ static enum err
 select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
               struct why *why)
 {
-    struct budget *budget = budget_of(view, request);
+    struct budget *budget = views_budget(request, ((struct permitted_view *)view)->budget);
     struct permitted_series *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
+    if (s == NULL) return views_no_memory(why);
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
     if (e == OK) e = view_select(q.below, &q.request, &s->below, why);
@@ -237,12 +224,6 @@ struct visible_metadata {
 };
 
 static enum err
-gather_metadata(void *context, const struct metadata *metadata)
-{
-    return metadata_gathering_add(&((struct visible_metadata *)context)->all, metadata, 0);
-}
-
-static enum err
 keep_name(void *context, struct bytes name)
 {
     struct visible_metadata *m = context;
@@ -298,7 +279,7 @@ find_names(struct view *view, const struct query_request *request, struct visibl
     of_names.partial = true; /* a damaged page hides its names, and not all others */
     of_names.hints = (struct query_hints){.limit = 0};
     enum err e = look_up(view, LOOKUP_VALUES, &of_names, bytes_of_text("__name__"), &to, why);
-    return e == ERR_NOMEM ? no_memory(why) : e;
+    return e == ERR_NOMEM ? views_no_memory(why) : e;
 }
 
 /* Does the same for the names that series of one family may have. */
@@ -313,10 +294,11 @@ find_names_of(struct view *view, const struct query_request *request, struct byt
     enum err e = OK;
     while (count < SUFFIX_COUNT) {
         put_name(&m->name, family, suffixes[count].text);
-        e = buf_error(&m->name) ? no_memory(why) : OK;
+        e = buf_error(&m->name) ? views_no_memory(why) : OK;
         if (e == OK) {
             e = matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), buf_bytes(&m->name),
-                            budget_of(view, request), &matchers[count], why);
+                            views_budget(request, ((struct permitted_view *)view)->budget),
+                            &matchers[count], why);
         }
         if (e) break;
         sets[count] = (struct matcher_set){&matchers[count], 1};
@@ -338,7 +320,7 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
          struct why *why)
 {
     struct view *below = ((struct permitted_view *)view)->below;
-    struct budget *budget = budget_of(view, request);
+    struct budget *budget = views_budget(request, ((struct permitted_view *)view)->budget);
     struct visible_metadata m = {.each = each, .context = context};
     struct query_request all = *request;
     all.sets = NULL; /* they are ignored, and would not be narrowed: invariant 1 */
@@ -346,13 +328,12 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
     metadata_gathering_begin(&m.all, budget);
     arena_init(&m.arena, budget, 0, 0);
     buf_init(&m.name, budget, NAME_BYTES_MAX);
-    enum err e = view_metadata(below, &all, family, gather_metadata, &m, why);
-    if (e == ERR_NOMEM) e = no_memory(why);
+    enum err e = view_metadata(below, &all, family, metadata_gathering_add, &m.all, why);
     if (e == OK && m.all.count > 0) {
         e = family.size > 0 ? find_names_of(view, &all, family, &m, why)
                             : find_names(view, &all, &m, why);
     }
-    e = metadata_gathering_end(&m.all, e, pass_visible, &m);
+    e = metadata_gathering_end(&m.all, e, pass_visible, &m, why);
     buf_fini(&m.name);
     arena_fini(&m.arena);
     return e;
@@ -417,7 +398,7 @@ permitted_view_new(struct view *below, const struct permitted *permitted, struct
     struct permitted_view *v = mem_new(budget, sizeof *v);
     if (v == NULL) {
         view_free(below);
-        return no_memory(why);
+        return views_no_memory(why);
     }
     v->ops = ops_over(below->ops);
     v->view.ops = &v->ops;

@@ -13,7 +13,8 @@
 
 #include "lib/random.h"
 #include "model/labels.h"
-#include "views/permitted.h"
+#include "model/permitted.h"
+#include "views/stack.h"
 
 enum { SERIES_MAX = 60, FAMILIES = 6, NAMES = 4, SAMPLES = 5, TRANSCRIPT_BYTES = 1 << 20 };
 

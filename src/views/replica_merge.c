@@ -621,19 +621,6 @@ find_next(struct replica_merge *m, struct why *why)
     return e;
 }
 
-/* Counts samples from the next one on, up to a marker or a silence. */
-static uint32_t
-find_run(struct replica *r, const struct sample_batch *b, uint32_t from)
-{
-    uint32_t i = from + 1;
-    for (; i < b->count && !is_marker(b, i); i++) {
-        uint64_t gap_ms = time_since(b->times_ms[i - 1], begin_of(b, i));
-        if (r->gap_count == 0 || is_silence(r, gap_ms)) break;
-        note_gap(r, b, i);
-    }
-    return i - from;
-}
-
 /* Says whether the last of `count` samples is less than the one before it of its replica, or the
  * first.
  */
@@ -665,15 +652,6 @@ note_given(struct replica_merge *m, const struct sample_batch *b, uint32_t last,
     c->value_ms = c->last_ms;
     c->value = value_of(b, last);
     c->may_be_new = is_new;
-}
-
-/* Clears the reset hint, which is about the previous histogram of the same replica. */
-static void
-forget_hint(struct replica_merge *m, struct sample_batch *one)
-{
-    m->histogram = *one->histograms;
-    if (m->histogram.reset_hint != RESET_GAUGE) m->histogram.reset_hint = RESET_UNKNOWN;
-    one->histograms = &m->histogram;
 }
 
 /* Finds the same window of another replica, as the item of a batch. *ret is NULL if it has none. */
@@ -792,12 +770,24 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     bool new_hint = m->now.is_changed && b->kind != SAMPLE_FLOAT && !sample_batch_has_windows(b);
     step_over(r);
     if (!alone && !new_hint) {
-        count = find_run(r, b, from);
+        /* Counts samples from the next one on, up to a marker or a silence. */
+        uint32_t i = from + 1;
+        for (; i < b->count && !is_marker(b, i); i++) {
+            uint64_t gap_ms = time_since(b->times_ms[i - 1], begin_of(b, i));
+            if (r->gap_count == 0 || is_silence(r, gap_ms)) break;
+            note_gap(r, b, i);
+        }
+        count = i - from;
         assert(count <= b->count - from); /* invariant 1 */
         r->at = from + count;
     }
     *ret = sample_batch_part(b, from, count);
-    if (new_hint) forget_hint(m, ret);
+    if (new_hint) {
+        /* Clears the reset hint, which is about the previous histogram of the same replica. */
+        m->histogram = *ret->histograms;
+        if (m->histogram.reset_hint != RESET_GAUGE) m->histogram.reset_hint = RESET_UNKNOWN;
+        ret->histograms = &m->histogram;
+    }
     note_given(m, b, from + count - 1, count);
     if (sample_batch_has_windows(ret)) {
         e = choose_windows(m, r, ret, why);

@@ -1,5 +1,5 @@
 /*
- * replicas.c - see replicas.h. Names, values and metadata are forwarded, but for those of replica
+ * replicas.c - see stack.h. Names, values and metadata are forwarded, but for those of replica
  * labels. Sets of labels and exemplars are gathered and sorted, since their order differs without
  * these labels.
  *
@@ -29,7 +29,7 @@
  *    order of their replica labels.
  * 6. Matchers live as long as the sets that use them.
  */
-#include "views/replicas.h"
+#include "views/stack.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -57,21 +57,6 @@ struct replicas_view {
 
 enum { GATHERED_AT_ONCE = 4096 }; /* sets of labels, before equal ones become one */
 
-static enum err
-replicas_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
-
-/* Returns the budget that pays for a request: its own, else that of its control, else the view's.
- */
-static struct budget *
-replicas_budget(const struct replicas_view *v, const struct query_request *request)
-{
-    if (request->budget != NULL) return request->budget;
-    return request->control == NULL ? v->budget : request->control->budget;
-}
-
 static bool
 is_replica_label(const struct replicas_view *v, struct bytes name)
 {
@@ -81,9 +66,9 @@ is_replica_label(const struct replicas_view *v, struct bytes name)
     return false;
 }
 
-/* Splits the labels of a series into those of its replica and the rest, both as labels. Lack of
- * memory shows in the buffers. Both labels and names are in order. Bytes between two dropped labels
- * are copied as they are. */
+/* Splits the labels of a series into those of its replica (`dropped` may be NULL) and the rest,
+ * both as labels. Lack of memory shows in the buffers. Both labels and names are in order. Bytes
+ * between two dropped labels are copied as they are. */
 static void
 replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *rest,
                struct buf *dropped)
@@ -93,7 +78,7 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
     struct label label;
     uint32_t next = 0;
     buf_clear(rest);
-    buf_clear(dropped);
+    if (dropped != NULL) buf_clear(dropped);
     for (; next < v->name_count && labels_next(&c, &label); at = c.at) {
         int order = bytes_compare(v->names[next], label.name);
         while (order < 0 && ++next < v->name_count) {
@@ -101,7 +86,7 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
         }
         if (order != 0 || next == v->name_count) continue;
         buf_put(rest, from, (size_t)(at - from));
-        buf_put(dropped, at, (size_t)(c.at - at));
+        if (dropped != NULL) buf_put(dropped, at, (size_t)(c.at - at));
         from = c.at;
     }
     buf_put(rest, from, labels.size - (size_t)(from - labels.at));
@@ -241,19 +226,6 @@ account_series(struct replicas_set *s, struct why *why)
     return query_control_add_series(s->control.above, why);
 }
 
-/* Adds the warnings of a set, each once. */
-static enum err
-take_warnings(struct replicas_set *s, struct series_set *of, struct why *why)
-{
-    const char *sentence;
-    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
-        struct why place;
-        (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
-        if (warnings_add(&s->warnings, &place)) return replicas_no_memory(why);
-    }
-    return OK;
-}
-
 /* --- the first pass --------------------------------------------------------------------------- */
 
 /* Splits the labels of a series. *ret_wanted: it is in the wanted shard, and not before
@@ -263,7 +235,7 @@ split(struct replicas_set *s, struct bytes labels, bool *ret_wanted, struct why 
 {
     const struct bytes from = s->wanted.from_labels;
     replicas_split(s->view, labels, &s->rest, &s->dropped);
-    if (buf_error(&s->rest) || buf_error(&s->dropped)) return replicas_no_memory(why);
+    if (buf_error(&s->rest) || buf_error(&s->dropped)) return views_no_memory(why);
     *ret_wanted = query_hints_want(&s->wanted, buf_bytes(&s->rest)) &&
                   (from.size == 0 || labels_compare(buf_bytes(&s->rest), from) >= 0);
     return OK;
@@ -342,9 +314,9 @@ scan(struct replicas_set *s, const struct query_request *below, struct why *why)
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = split(s, labels, &wanted, why);
-        if (e == OK && wanted && add_series(s)) e = replicas_no_memory(why);
+        if (e == OK && wanted && add_series(s)) e = views_no_memory(why);
     }
-    if (e == OK) e = take_warnings(s, set, why);
+    if (e == OK) e = views_take_warnings(&s->warnings, set, why);
     series_set_free(set);
     if (s->strand_count > 1)
         qsort(s->strands, s->strand_count, sizeof *s->strands, compare_strands); /* invariant 3 */
@@ -361,8 +333,7 @@ scan(struct replicas_set *s, const struct query_request *below, struct why *why)
 static void
 strand_fini(struct replicas_set *s, struct strand *st)
 {
-    struct series_cost spent;
-    if (st->set != NULL && series_set_spent(st->set, &spent)) series_cost_add(&s->ended, &spent);
+    views_add_spent(&s->ended, st->set);
     series_set_free(st->set);
     buf_fini(&st->labels);
 }
@@ -389,7 +360,7 @@ end_late(struct replicas_set *s, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < s->late_count && e == OK; i++) {
-        e = take_warnings(s, s->late[i].set, why);
+        e = views_take_warnings(&s->warnings, s->late[i].set, why);
     }
     drop_late(s);
     return e;
@@ -410,7 +381,7 @@ end_strands(struct replicas_set *s, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < s->strand_count && e == OK; i++) {
-        e = take_warnings(s, s->strands[i].set, why);
+        e = views_take_warnings(&s->warnings, s->strands[i].set, why);
     }
     drop_strands(s);
     return e;
@@ -447,7 +418,7 @@ strand_advance(struct replicas_set *s, struct strand *st, struct why *why)
         buf_clear(&st->labels);
         buf_put_bytes(&st->labels, buf_bytes(&s->rest));
         st->state = STRAND_WAITING;
-        return buf_error(&st->labels) ? replicas_no_memory(why) : account_series(s, why);
+        return buf_error(&st->labels) ? views_no_memory(why) : account_series(s, why);
     }
 }
 
@@ -458,7 +429,7 @@ put_matcher(struct replicas_set *s, const struct label *label, struct matcher **
 {
     struct matcher *m;
     if (!array_reserve(s->budget, &s->matchers, &s->matcher_capacity, s->matcher_count + 1)) {
-        return replicas_no_memory(why);
+        return views_no_memory(why);
     }
     enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &m, why);
     if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the other matchers suffice */
@@ -505,7 +476,7 @@ open_strand(struct replicas_set *s, struct strand *st, struct why *why)
     }
     if (e == OK && count > 0) {
         e = extend_sets(&s->request, more, count, &arena, &sets);
-        if (e) e = replicas_no_memory(why);
+        if (e) e = views_no_memory(why);
         request.sets = sets;
         request.set_count = request.set_count == 0 ? 1 : request.set_count;
     }
@@ -544,7 +515,7 @@ open_key(struct replicas_set *s, const struct replica_key *key, struct why *why)
     if (matchers == NULL ||
         !array_reserve(s->budget, &s->late, &s->late_capacity, s->late_count + 1)) {
         mem_free(s->budget, matchers, room);
-        return replicas_no_memory(why);
+        return views_no_memory(why);
     }
     struct strand *st = &s->late[s->late_count++];
     *st = (struct strand){.dropped = key->dropped};
@@ -606,7 +577,7 @@ begin_series(struct replicas_set *s, struct bytes labels, struct why *why)
         if (st->state == STRAND_WAITING && bytes_equal(buf_bytes(&st->labels), labels))
             st->state = STRAND_READ;
         if (st->state == STRAND_READ && replica_merge_add(&s->merge, st))
-            return replicas_no_memory(why);
+            return views_no_memory(why);
     }
     return OK;
 }
@@ -648,14 +619,13 @@ replicas_set_warning(struct series_set *set, uint32_t index)
     for (uint32_t k = 0; (sentence = warnings_at(&s->warnings, k)) != NULL; k++) {
         if (index-- == 0) return sentence;
     }
-    for (uint32_t i = 0; i < s->strand_count + s->late_count; i++) {
-        uint32_t late = i - s->strand_count;
-        struct series_set *of = i < s->strand_count ? s->strands[i].set : s->late[late].set;
-        for (uint32_t k = 0; (sentence = series_set_warning(of, k)) != NULL; k++) {
-            if (index-- == 0) return sentence;
-        }
+    for (uint32_t i = 0; i < s->strand_count && sentence == NULL; i++) {
+        sentence = views_warning(s->strands[i].set, &index);
     }
-    return NULL;
+    for (uint32_t i = 0; i < s->late_count && sentence == NULL; i++) {
+        sentence = views_warning(s->late[i].set, &index);
+    }
+    return sentence;
 }
 
 /* Estimates samples by the largest replica, since mostly one replica is read. */
@@ -679,12 +649,12 @@ static struct series_cost
 replicas_set_spent(const struct series_set *set)
 {
     const struct replicas_set *s = (const struct replicas_set *)set;
-    struct series_cost all = s->ended, one;
+    struct series_cost all = s->ended;
     for (uint32_t i = 0; i < s->strand_count; i++) {
-        if (series_set_spent(s->strands[i].set, &one)) series_cost_add(&all, &one);
+        views_add_spent(&all, s->strands[i].set);
     }
     for (uint32_t i = 0; i < s->late_count; i++) {
-        if (series_set_spent(s->late[i].set, &one)) series_cost_add(&all, &one);
+        views_add_spent(&all, s->late[i].set);
     }
     all.series = s->series_seen;
     return all;
@@ -744,7 +714,7 @@ begin(struct replicas_set *s, const struct query_request *request, struct why *w
         below.hints.summaries = request->hints.summaries;
     }
     s->request = below;
-    return e == OK && lost ? replicas_no_memory(why) : e;
+    return e == OK && lost ? views_no_memory(why) : e;
 }
 
 /* Says whether no series has a replica label: the first pass has seen all of them, if the view is
@@ -769,9 +739,9 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
                                               .cost = replicas_set_cost,
                                               .spent = replicas_set_spent,
                                               .free = replicas_set_free};
-    struct budget *budget = replicas_budget(view, request);
+    struct budget *budget = views_budget(request, view->budget);
     struct replicas_set *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return replicas_no_memory(why);
+    if (s == NULL) return views_no_memory(why);
     s->set.ops = &ops;
     s->view = view;
     /* Relaxed: the caller has a reference, so that it cannot be the first. */
@@ -804,36 +774,15 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
 /* --- texts ------------------------------------------------------------------------------------ */
 
 struct replicas_texts {
+    struct text_gathering all; /* first */
     const struct replicas_view *view;
-    const struct text_sink *to;
-    struct text_gathering all;
-    struct buf rest, dropped;
 };
-
-static enum err
-forward_warning(void *context, const char *sentence)
-{
-    const struct replicas_texts *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
-}
 
 static enum err
 forward_name(void *context, struct bytes name)
 {
     const struct replicas_texts *x = context;
-    return is_replica_label(x->view, name) ? OK : x->to->each(x->to->context, name);
-}
-
-static enum err
-label_names(const struct replicas_view *v, const struct query_request *request,
-            const struct text_sink *to, struct why *why)
-{
-    struct replicas_texts x = {.view = v, .to = to};
-    struct text_sink here = {.each = forward_name, .context = &x, .warning = forward_warning};
-    struct query_request below = *request;
-    uint64_t *limit = &below.hints.limit;
-    if (*limit > 0) *limit = *limit > UINT64_MAX - v->name_count ? 0 : *limit + v->name_count;
-    return view_label_names(v->inner, &below, &here, why);
+    return is_replica_label(x->view, name) ? OK : x->all.to->each(x->all.to->context, name);
 }
 
 static enum err
@@ -841,9 +790,9 @@ gather_series(void *context, struct bytes labels)
 {
     struct replicas_texts *x = context;
     struct text_gathering *all = &x->all;
-    replicas_split(x->view, labels, &x->rest, &x->dropped);
-    if (buf_error(&x->rest) || buf_error(&x->dropped)) return ERR_NOMEM;
-    enum err e = text_gathering_add(all, buf_bytes(&x->rest));
+    replicas_split(x->view, labels, &all->labels, NULL);
+    if (buf_error(&all->labels)) return ERR_NOMEM;
+    enum err e = text_gathering_add(all, buf_bytes(&all->labels));
     size_t unsorted = all->count - all->sorted_count;
     if (unsorted > GATHERED_AT_ONCE && unsorted > all->sorted_count) text_gathering_sort(all);
     return e;
@@ -854,21 +803,14 @@ static enum err
 series(const struct replicas_view *v, const struct query_request *request,
        const struct text_sink *to, struct why *why)
 {
-    struct budget *budget = replicas_budget(v, request);
-    struct replicas_texts x = {.view = v, .to = to};
-    struct text_sink here = {.each = gather_series, .context = &x, .warning = forward_warning};
+    struct replicas_texts x = {.view = v};
+    struct text_sink here = {gather_series, &x, text_gathering_warn};
     struct query_request below = *request;
     below.hints.limit = 0;
-    text_gathering_begin(&x.all, true, request->hints.limit, budget);
-    buf_init(&x.rest, budget, GATHERED_LABEL_BYTES_MAX);
-    buf_init(&x.dropped, budget, GATHERED_LABEL_BYTES_MAX);
+    text_gathering_begin(&x.all, true, request->hints.limit, to, views_budget(request, v->budget));
     enum err e = view_series(v->inner, &below, &here, why);
-    if (e == ERR_NOMEM) e = replicas_no_memory(why);
     text_gathering_sort(&x.all);
-    e = text_gathering_end(&x.all, e, to);
-    buf_fini(&x.rest);
-    buf_fini(&x.dropped);
-    return e;
+    return text_gathering_end(&x.all, e, why);
 }
 
 static enum err
@@ -876,7 +818,14 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
         struct bytes name, const struct text_sink *to, struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
-    if (kind == LOOKUP_NAMES) return label_names(v, request, to, why);
+    if (kind == LOOKUP_NAMES) {
+        struct replicas_texts x = {.view = v, .all.to = to};
+        struct text_sink here = {forward_name, &x, text_gathering_warn};
+        struct query_request below = *request;
+        uint64_t *limit = &below.hints.limit;
+        if (*limit > 0) *limit = *limit > UINT64_MAX - v->name_count ? 0 : *limit + v->name_count;
+        return view_label_names(v->inner, &below, &here, why);
+    }
     if (kind == LOOKUP_SERIES) return series(v, request, to, why);
     return is_replica_label(v, name) ? OK : view_label_values(v->inner, request, name, to, why);
 }
@@ -884,10 +833,8 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
 /* --- exemplars and metadata ------------------------------------------------------------------- */
 
 struct replicas_exemplars {
+    struct exemplar_gathering all; /* first */
     const struct replicas_view *view;
-    const struct exemplar_sink *to;
-    struct exemplar_gathering all;
-    struct buf rest, dropped;
 };
 
 static enum err
@@ -895,17 +842,9 @@ gather_exemplar(void *context, const struct exemplar *exemplar)
 {
     struct replicas_exemplars *x = context;
     struct exemplar of_all = *exemplar;
-    replicas_split(x->view, exemplar->series_labels, &x->rest, &x->dropped);
-    if (buf_error(&x->rest) || buf_error(&x->dropped)) return ERR_NOMEM;
-    of_all.series_labels = buf_bytes(&x->rest);
-    return exemplar_gathering_add(&x->all, &of_all);
-}
-
-static enum err
-forward_exemplar_warning(void *context, const char *sentence)
-{
-    const struct replicas_exemplars *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+    replicas_split(x->view, exemplar->series_labels, &x->all.labels, NULL);
+    of_all.series_labels = buf_bytes(&x->all.labels);
+    return buf_error(&x->all.labels) ? ERR_NOMEM : exemplar_gathering_add(&x->all, &of_all);
 }
 
 static enum err
@@ -913,18 +852,11 @@ exemplars(struct view *view, const struct query_request *request, const struct e
           struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
-    struct budget *budget = replicas_budget(v, request);
-    struct replicas_exemplars x = {.view = v, .to = to};
-    struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
-    exemplar_gathering_begin(&x.all, budget);
-    buf_init(&x.rest, budget, GATHERED_LABEL_BYTES_MAX);
-    buf_init(&x.dropped, budget, GATHERED_LABEL_BYTES_MAX);
+    struct replicas_exemplars x = {.view = v};
+    struct exemplar_sink here = {gather_exemplar, &x, exemplar_gathering_warn};
+    exemplar_gathering_begin(&x.all, to, views_budget(request, v->budget));
     enum err e = view_exemplars(v->inner, request, &here, why);
-    if (e == ERR_NOMEM) e = replicas_no_memory(why);
-    e = exemplar_gathering_end(&x.all, e, true, to);
-    buf_fini(&x.rest);
-    buf_fini(&x.dropped);
-    return e;
+    return exemplar_gathering_end(&x.all, e, true, why);
 }
 
 static enum err
@@ -1043,7 +975,7 @@ take_names(struct replicas_view *v, const struct bytes *names, uint32_t count, s
                            REPLICA_LABELS_MAX);
         }
         struct bytes copy = arena_copy(&v->arena, names[i]);
-        if (copy.at == NULL) return replicas_no_memory(why);
+        if (copy.at == NULL) return views_no_memory(why);
         v->names[v->name_count++] = copy;
     }
     qsort(v->names, v->name_count, sizeof *v->names, compare_names);
@@ -1060,7 +992,7 @@ replicas_view_new(struct view *inner, const struct bytes *names, uint32_t count,
     struct replicas_view *v = mem_new(budget, sizeof *v);
     if (v == NULL) {
         view_free(inner);
-        return replicas_no_memory(why);
+        return views_no_memory(why);
     }
     v->ops = ops_over(inner->ops);
     v->view.ops = &v->ops;

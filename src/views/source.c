@@ -1,5 +1,5 @@
 /*
- * source.c - see source.h.
+ * source.c - see stack.h.
  *
  * The reader is asked once for each set of matchers and each of the source's selectors, combined,
  * without matchers of external labels; if one of these does not match, not at all.
@@ -9,13 +9,12 @@
  * 1. A view is freed with its last user: the view itself, and each of its sets.
  * 2. A question has at most one request for each pair of a set and a selector.
  */
-#include "views/source.h"
+#include "views/stack.h"
 
 #include <assert.h>
 
 #include "base/text/texts.h"
 #include "views/gather.h"
-#include "views/merged.h"
 
 struct source_view {
     struct view view; /* first: callers get it */
@@ -26,12 +25,6 @@ struct source_view {
     _Atomic uint64_t samples; /* returned by its sets */
     _Atomic uint32_t users;   /* invariant 1; acquire-release */
 };
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
 
 static void
 view_drop(struct source_view *v)
@@ -166,7 +159,7 @@ add_set(const struct source_limits *x, const struct matcher_set *requested,
     uint32_t a, b;
     if (!may_meet(x, requested, own, &a, &b)) return OK;
     struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
-    if (matchers == NULL) return no_memory(why);
+    if (matchers == NULL) return views_no_memory(why);
     uint32_t put = put_matchers(x, requested, matchers);
     put += put_matchers(x, own, matchers + a);
     assert(put == a + b);
@@ -189,7 +182,7 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     arena_init(&q->arena, v->budget, 0, 0);
     if (!concerns(&v->view, r)) return OK;
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
-    if (q->sets == NULL) return no_memory(why);
+    if (q->sets == NULL) return views_no_memory(why);
     enum err e = OK;
     for (uint32_t i = 0; i < requested.count * own.count && e == OK; i++) {
         e = add_set(x, &requested.items[i / own.count], &own.items[i % own.count], q, why);
@@ -226,14 +219,6 @@ any_matches(struct sets sets, struct bytes labels)
 
 /* --- failures --------------------------------------------------------------------------------- */
 
-/* Says whether an error may become a warning: not if the question caused or ended it. */
-static bool
-is_excused(const struct source_view *v, bool shows_warnings, enum err e)
-{
-    bool of_source = e != ERR_CANCELED && e != ERR_NOMEM && e != ERR_LIMIT;
-    return shows_warnings && of_source && v->options->limits.may_fail;
-}
-
 /* Returns `e`, with the source's name in `why`; or OK if it is excused, with the sentence. */
 static enum err
 judge_failure(struct source_view *v, bool shows_warnings, enum err e, struct why *why)
@@ -243,7 +228,8 @@ judge_failure(struct source_view *v, bool shows_warnings, enum err e, struct why
     if (v->options->failed != NULL) v->options->failed(v->options->owner, e, why);
     why_prefix(why, e, "source %s", v->options->limits.name);
     tally(&t->failed, 1);
-    if (!is_excused(v, shows_warnings, e)) return e;
+    /* An error that the question caused does not become a warning. */
+    if (e == ERR_LIMIT || !shows_warnings || !v->options->limits.may_fail) return e;
     tally(&t->excused, 1);
     return OK;
 }
@@ -275,7 +261,7 @@ set_failed(struct source_set *s, enum err e, struct why *why)
     if (e) return e;
     series_set_free(s->below);
     s->below = NULL;
-    return warnings_add(&s->warnings, why) ? no_memory(why) : OK;
+    return warnings_add(&s->warnings, why) ? views_no_memory(why) : OK;
 }
 
 static bool
@@ -369,14 +355,14 @@ keep_request_sets(struct source_set *s, const struct query_request *r, struct wh
     for (uint32_t i = 0; kept != NULL && i < requested.count; i++) {
         uint32_t count = requested.items[i].count;
         struct matcher **matchers = arena_new(&s->arena, (count + 1) * sizeof *matchers);
-        if (matchers == NULL) return no_memory(why);
+        if (matchers == NULL) return views_no_memory(why);
         for (uint32_t k = 0; k < count; k++) {
             matchers[k] = requested.items[i].matchers[k];
         }
         kept[i] = (struct matcher_set){matchers, count};
     }
     buf_put_bytes(&s->from_labels, r->hints.from_labels);
-    return kept == NULL || buf_error(&s->from_labels) ? no_memory(why) : OK;
+    return kept == NULL || buf_error(&s->from_labels) ? views_no_memory(why) : OK;
 }
 
 static enum err
@@ -385,7 +371,7 @@ select_below(struct source_set *s, struct source_question *q, struct why *why)
     struct source_view *v = s->view;
     struct series_set **sets = arena_new(&q->arena, (q->count + 1) * sizeof *sets);
     uint32_t count = 0;
-    enum err e = sets == NULL ? no_memory(why) : OK;
+    enum err e = sets == NULL ? views_no_memory(why) : OK;
     while (e == OK && count < q->count) {
         e = view_select(v->below, source_question_of(q, count), &sets[count], why);
         if (e == OK) count++;
@@ -409,7 +395,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     struct source_view *v = (struct source_view *)view;
     struct source_set *s = mem_new(v->budget, sizeof *s);
     struct source_question q;
-    if (s == NULL) return no_memory(why);
+    if (s == NULL) return views_no_memory(why);
     s->set.ops = &ops;
     s->view = v;
     s->control = r->control;
@@ -439,12 +425,11 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* A look-up, and the texts gathered for it. */
 struct source_texts {
+    struct text_gathering all; /* first */
     struct source_view *view;
     const struct query_request *request;
     enum lookup_kind kind;
     struct bytes name; /* for LOOKUP_VALUES */
-    const struct text_sink *to;
-    struct text_gathering all;
     struct why *why;
     bool any; /* a series or a text was found */
 };
@@ -455,13 +440,6 @@ gather_text(void *context, struct bytes text)
     struct source_texts *x = context;
     x->any = true;
     return text_gathering_add(&x->all, text);
-}
-
-static enum err
-forward_warning(void *context, const char *sentence)
-{
-    const struct source_texts *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
 /* Gathers the texts of a series that the look-up wants. */
@@ -507,7 +485,7 @@ gather_of_samples(struct source_texts *x, const struct query_request *request, s
         if (e == OK && batch.count > 0) e = gather_series(x, labels);
     } while (e == OK);
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
-        e = forward_warning(x, sentence);
+        e = text_gathering_warn(x, sentence);
     }
     series_set_free(set);
     return e;
@@ -516,7 +494,7 @@ gather_of_samples(struct source_texts *x, const struct query_request *request, s
 static enum err
 gather_of_series(struct source_texts *x, const struct query_request *request, struct why *why)
 {
-    struct text_sink here = {.each = gather_series, .context = x, .warning = forward_warning};
+    struct text_sink here = {.each = gather_series, .context = x, .warning = text_gathering_warn};
     enum err e = view_series(x->view->below, request, &here, why);
     return e == ERR_UNSUPPORTED ? gather_of_samples(x, request, why) : e;
 }
@@ -525,7 +503,7 @@ static enum err
 gather_one(struct source_texts *x, const struct query_request *request, struct why *why)
 {
     const struct source_limits *limits = &x->view->options->limits;
-    struct text_sink here = {.each = gather_text, .context = x, .warning = forward_warning};
+    struct text_sink here = {.each = gather_text, .context = x, .warning = text_gathering_warn};
     bool external = x->kind == LOOKUP_VALUES && external_value(limits, x->name).at != NULL;
     enum err e = ERR_UNSUPPORTED;
     if (x->kind != LOOKUP_SERIES && !external) {
@@ -546,21 +524,19 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
     struct source_view *v = (struct source_view *)view;
     struct source_question q;
     struct why said = {""};
-    struct source_texts x = {
-        .view = v, .request = r, .kind = kind, .name = name, .to = to, .why = &said};
-    text_gathering_begin(&x.all, kind == LOOKUP_SERIES, r->hints.limit, v->budget);
+    struct source_texts x = {.view = v, .request = r, .kind = kind, .name = name, .why = &said};
+    text_gathering_begin(&x.all, kind == LOOKUP_SERIES, r->hints.limit, to, v->budget);
     enum err e = source_question_begin(v, r, &q, &said);
     for (uint32_t i = 0; e == OK && i < q.count; i++) {
         e = gather_one(&x, source_question_of(&q, i), &said);
         text_gathering_sort(&x.all);
     }
     source_question_end(&q);
-    if (e == ERR_NOMEM) no_memory(&said);
     bool failed = e != OK;
     e = judge_failure(v, r->shows_warnings && to->warning != NULL, e, &said);
     if (e == OK && failed) e = to->warning(to->context, said.text);
     if (e && why != NULL) *why = said;
-    return text_gathering_end(&x.all, e, to);
+    return text_gathering_end(&x.all, e, why);
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
@@ -583,7 +559,7 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
     };
     struct budget *budget = control == NULL ? NULL : control->budget;
     struct source_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
+    if (v == NULL) return views_no_memory(why);
     v->view.ops = &ops;
     v->options = options;
     v->budget = budget;

@@ -7,8 +7,8 @@
 
 #include "lib/random.h"
 #include "model/labels.h"
-#include "views/permitted.h"
-#include "views/source.h"
+#include "model/permitted.h"
+#include "views/stack.h"
 
 enum { SERIES_MAX = 24, NAMES = 5, SETS_MAX = 3, MATCHERS_MAX = 3 };
 

@@ -3,11 +3,6 @@
 
 #include <assert.h>
 
-#include "views/merged.h"
-#include "views/permitted.h"
-#include "views/replicas.h"
-#include "views/tenants.h"
-
 enum err
 view_stack_open(const struct view_stack *s, struct query_control *control, struct view **ret_view,
                 struct why *why)

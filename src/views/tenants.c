@@ -1,5 +1,5 @@
 /*
- * tenants.c - lists of tenants, and the question to each of them.
+ * tenants.c - lists of tenants, and the question to each of them: see stack.h.
  *
  * The series of several tenants come in label order, by a heap of the next series of each. One more
  * label in every series keeps the order of a tenant's series, with two exceptions:
@@ -28,7 +28,7 @@
  * 4. An item that waits owns its memory, which `below` ends.
  * 5. `again` is open only while the present item is one that waited.
  */
-#include "views/tenants.h"
+#include "views/stack.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -80,17 +80,6 @@ tenants_check(struct bytes names, struct why *why)
     return OK;
 }
 
-/* Returns true if all names are the same. */
-static bool
-is_one_tenant(struct bytes names)
-{
-    struct bytes name, first = tenants_first(names);
-    while (tenants_next(&names, &name)) {
-        if (!bytes_equal(name, first)) return false;
-    }
-    return true;
-}
-
 static int
 compare_tenants(const void *a, const void *b)
 {
@@ -122,12 +111,6 @@ find_tenants(struct tenants_question *q, struct bytes names)
 
 /* --- the question ----------------------------------------------------------------------------- */
 
-static enum err
-tenants_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
-
 static bool
 is_about_tenant(const struct matcher *m)
 {
@@ -156,11 +139,11 @@ make_sets(struct tenants_question *q, const struct query_request *request, struc
         all += request->sets[i].count;
     }
     q->made = arena_new(&q->arena, (all + 1) * sizeof *q->made);
-    if (q->made == NULL) return tenants_no_memory(why);
+    if (q->made == NULL) return views_no_memory(why);
     for (uint32_t i = 0; i < request->set_count; i++) {
         const struct matcher_set *set = &request->sets[i];
         struct matcher **kept = arena_alloc(&q->arena, (set->count + 1) * sizeof *kept);
-        if (kept == NULL) return tenants_no_memory(why);
+        if (kept == NULL) return views_no_memory(why);
         sets[i] = (struct matcher_set){kept, 0};
         for (uint32_t k = 0; k < set->count; k++) {
             if (is_about_tenant(set->matchers[k])) continue;
@@ -193,7 +176,7 @@ make_requests(struct tenants_question *q, const struct query_request *request,
         struct tenant_request t = {q->tenants[i].name, *request};
         struct matcher_set *of_tenant =
             arena_alloc(&q->arena, (request->set_count + 1) * sizeof *of_tenant);
-        if (of_tenant == NULL) return tenants_no_memory(why);
+        if (of_tenant == NULL) return views_no_memory(why);
         t.request.tenant = t.name;
         t.request.sets = of_tenant;
         t.request.set_count = 0;
@@ -215,11 +198,10 @@ static enum err
 tenants_question_begin(struct tenants_question *q, const struct tenants_view *view,
                        const struct query_request *request, struct why *why)
 {
-    *q = (struct tenants_question){.budget = request->control == NULL ? view->budget
-                                                                      : request->control->budget};
+    *q = (struct tenants_question){.budget = views_budget(request, view->budget)};
     arena_init(&q->arena, q->budget, 0, 0);
     struct matcher_set *sets = arena_new(&q->arena, (request->set_count + 1) * sizeof *sets);
-    if (sets == NULL || find_tenants(q, request->tenant)) return tenants_no_memory(why);
+    if (sets == NULL || find_tenants(q, request->tenant)) return views_no_memory(why);
     enum err e = make_sets(q, request, sets, why);
     return e ? e : make_requests(q, request, sets, why);
 }
@@ -361,14 +343,14 @@ has_to_wait(struct tenants_set *m, struct tenants_source *s, struct bytes labels
     }
     enum err e = s->names_known ? OK : learn_names(m, s, why);
     *ret_waits = s->names_lost || bytes_compare(last, buf_bytes(&s->last_name)) < 0;
-    return e == ERR_NOMEM ? tenants_no_memory(why) : e;
+    return e == ERR_NOMEM ? views_no_memory(why) : e;
 }
 
 static enum err
 keep_waiting(struct tenants_set *m, struct bytes below, struct tenants_item *item, struct why *why)
 {
     uint8_t *copy = mem_alloc(m->budget, item->labels.size + below.size);
-    if (copy == NULL) return tenants_no_memory(why);
+    if (copy == NULL) return views_no_memory(why);
     memcpy(copy, item->labels.at, item->labels.size);
     memcpy(copy + item->labels.size, below.at, below.size);
     item->labels.at = copy;
@@ -447,7 +429,7 @@ ask_again(struct tenants_set *m, struct why *why)
     free_again(m);            /* after an attempt that failed */
     m->again_by_size = labels_count(below) * sizeof(struct matcher *);
     m->again_by = mem_new(m->budget, m->again_by_size);
-    if (m->again_by == NULL) return tenants_no_memory(why);
+    if (m->again_by == NULL) return views_no_memory(why);
     enum err e = make_matchers(below, m->budget, m->again_by, &m->again_by_count, why);
     struct matcher_set set = {m->again_by, m->again_by_count};
     struct query_request request = m->current.source->tenant->request;
@@ -456,28 +438,6 @@ ask_again(struct tenants_set *m, struct why *why)
     request.hints.from_labels = below;
     if (e == OK) e = view_select(m->view->below, &request, &m->again, why);
     return e ? e : find_again(m, why);
-}
-
-/* Adds the warnings of a set, each once. */
-static enum err
-take_warnings(struct tenants_set *m, struct series_set *of, struct why *why)
-{
-    const char *sentence;
-    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
-        struct why place;
-        (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
-        if (warnings_add(&m->warnings, &place)) return tenants_no_memory(why);
-    }
-    return OK;
-}
-
-static enum err
-end_again(struct tenants_set *m, struct why *why)
-{
-    enum err e = m->again == NULL ? OK : take_warnings(m, m->again, why);
-    free_again(m);
-    m->again_state = AGAIN_NOT_ASKED;
-    return e;
 }
 
 /* --- the set ---------------------------------------------------------------------------------- */
@@ -504,7 +464,7 @@ heap_push(struct tenants_set *m, struct tenants_item item, struct why *why)
 {
     if (!array_reserve(m->budget, &m->items, &m->item_capacity, m->item_count + 1)) {
         item_release(m, &item);
-        return tenants_no_memory(why);
+        return views_no_memory(why);
     }
     heap_up(m->items, m->item_count, item, item_compare(a, b) < 0);
     m->item_count++;
@@ -512,13 +472,6 @@ heap_push(struct tenants_set *m, struct tenants_item item, struct why *why)
     tenants_set_validate(m);
 #endif
     return OK;
-}
-
-static bool
-is_wanted(const struct tenants_set *m, struct bytes labels)
-{
-    return query_hints_want(&m->shard, labels) &&
-           (m->from_labels.size == 0 || labels_compare(labels, m->from_labels) >= 0);
 }
 
 /* Puts the next series of a tenant that need not wait into the heap, and those before it that do.
@@ -532,9 +485,10 @@ source_advance(struct tenants_set *m, struct tenants_source *s, struct why *why)
         if (e || below.at == NULL) return e;
         buf_clear(&s->labels);
         tenant_labels_put(&s->labels, below, s->tenant->name);
-        if (buf_error(&s->labels)) return tenants_no_memory(why);
+        if (buf_error(&s->labels)) return views_no_memory(why);
         struct tenants_item item = {s, buf_bytes(&s->labels), bytes_of(NULL, 0)};
-        if (!is_wanted(m, item.labels)) continue;
+        if (!query_hints_want(&m->shard, item.labels)) continue;
+        if (m->from_labels.size > 0 && labels_compare(item.labels, m->from_labels) < 0) continue;
         e = has_to_wait(m, s, below, &waits, why);
         if (e == OK && waits) e = keep_waiting(m, below, &item, why);
         if (e == OK) e = heap_push(m, item, why);
@@ -552,7 +506,10 @@ leave_current(struct tenants_set *m, struct why *why)
     if (item.source == NULL) return OK;
     if (item.below.at == NULL) return source_advance(m, item.source, why);
     item_release(m, &item);
-    return end_again(m, why);
+    enum err e = m->again == NULL ? OK : views_take_warnings(&m->warnings, m->again, why);
+    free_again(m);
+    m->again_state = AGAIN_NOT_ASKED;
+    return e;
 }
 
 static enum err
@@ -560,7 +517,7 @@ end_all(struct tenants_set *m, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < m->question.tenant_count && e == OK && !m->is_at_end; i++) {
-        e = take_warnings(m, m->sources[i].set, why);
+        e = views_take_warnings(&m->warnings, m->sources[i].set, why);
     }
     m->is_at_end = e == OK;
     return e;
@@ -606,22 +563,19 @@ tenants_set_warning(struct series_set *set, uint32_t index)
     for (uint32_t i = 0; (sentence = warnings_at(&m->warnings, i)) != NULL; i++) {
         if (index-- == 0) return sentence;
     }
-    for (uint32_t i = 0; i < m->question.tenant_count && !m->is_at_end; i++) {
-        struct series_set *of = m->sources[i].set;
-        for (uint32_t k = 0; (sentence = series_set_warning(of, k)) != NULL; k++) {
-            if (index-- == 0) return sentence;
-        }
+    for (uint32_t i = 0; i < m->question.tenant_count && !m->is_at_end && sentence == NULL; i++) {
+        sentence = views_warning(m->sources[i].set, &index);
     }
-    return NULL;
+    return sentence;
 }
 
 static struct series_cost
 tenants_set_spent(const struct series_set *set)
 {
     const struct tenants_set *m = (const struct tenants_set *)set;
-    struct series_cost all = m->spent, one;
+    struct series_cost all = m->spent;
     for (uint32_t i = 0; i < m->question.tenant_count; i++) {
-        if (series_set_spent(m->sources[i].set, &one)) series_cost_add(&all, &one);
+        views_add_spent(&all, m->sources[i].set);
     }
     add_spent_again(&all, m->again);
     return all;
@@ -653,7 +607,7 @@ open_sources(struct tenants_set *m, struct why *why)
 {
     uint32_t count = m->question.tenant_count;
     m->sources = arena_new(&m->question.arena, (count + 1) * sizeof *m->sources);
-    if (m->sources == NULL) return tenants_no_memory(why);
+    if (m->sources == NULL) return views_no_memory(why);
     for (uint32_t i = 0; i < count; i++) {
         struct tenants_source *s = &m->sources[i];
         s->tenant = &m->question.tenants[i];
@@ -678,9 +632,9 @@ tenants_select(struct tenants_view *view, const struct query_request *request,
                                               .warning = tenants_set_warning,
                                               .spent = tenants_set_spent,
                                               .free = tenants_set_free};
-    struct budget *budget = request->control == NULL ? view->budget : request->control->budget;
+    struct budget *budget = views_budget(request, view->budget);
     struct tenants_set *m = mem_new(budget, sizeof *m);
-    if (m == NULL) return tenants_no_memory(why);
+    if (m == NULL) return views_no_memory(why);
     m->set.ops = &ops;
     m->view = view;
     /* Relaxed: the caller has a reference, so that it cannot be the first. */
@@ -690,11 +644,11 @@ tenants_select(struct tenants_view *view, const struct query_request *request,
     warnings_init(&m->warnings, budget);
     enum err e = tenants_question_begin(&m->question, view, request, why);
     if (e == OK && query_hints_keep_shard(&request->hints, &m->question.arena, &m->shard)) {
-        e = tenants_no_memory(why);
+        e = views_no_memory(why);
     }
     m->from_labels = arena_copy(&m->question.arena, request->hints.from_labels);
     if (e == OK && request->hints.from_labels.size > 0 && m->from_labels.at == NULL) {
-        e = tenants_no_memory(why);
+        e = views_no_memory(why);
     }
     if (e == OK) e = open_sources(m, why);
     if (e)
@@ -707,12 +661,10 @@ tenants_select(struct tenants_view *view, const struct query_request *request,
 /* --- texts ------------------------------------------------------------------------------------ */
 
 struct tenants_texts {
-    const struct text_sink *to;
+    struct text_gathering all; /* first */
     struct tenants_question question;
-    struct text_gathering all;
     struct bytes tenant; /* the tenant whose answer comes */
     bool of_names;
-    struct buf labels;
 };
 
 static enum err
@@ -721,16 +673,10 @@ gather(void *context, struct bytes text)
     struct tenants_texts *x = context;
     if (x->of_names && bytes_equal_text(text, TENANT_LABEL)) text = bytes_of_text(ORIGINAL_LABEL);
     if (!x->all.of_labels) return text_gathering_add(&x->all, text);
-    buf_clear(&x->labels);
-    tenant_labels_put(&x->labels, text, x->tenant);
-    return buf_error(&x->labels) ? ERR_NOMEM : text_gathering_add(&x->all, buf_bytes(&x->labels));
-}
-
-static enum err
-forward_warning(void *context, const char *sentence)
-{
-    struct tenants_texts *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+    struct buf *labels = &x->all.labels;
+    buf_clear(labels);
+    tenant_labels_put(labels, text, x->tenant);
+    return buf_error(labels) ? ERR_NOMEM : text_gathering_add(&x->all, buf_bytes(labels));
 }
 
 static enum err
@@ -738,10 +684,8 @@ texts_begin(struct tenants_texts *x, const struct tenants_view *view,
             const struct query_request *request, bool of_labels, const struct text_sink *to,
             struct why *why)
 {
-    x->to = to;
     enum err e = tenants_question_begin(&x->question, view, request, why);
-    text_gathering_begin(&x->all, of_labels, request->hints.limit, x->question.budget);
-    buf_init(&x->labels, x->question.budget, GATHERED_LABEL_BYTES_MAX);
+    text_gathering_begin(&x->all, of_labels, request->hints.limit, to, x->question.budget);
     return e;
 }
 
@@ -749,9 +693,7 @@ texts_begin(struct tenants_texts *x, const struct tenants_view *view,
 static enum err
 texts_end(struct tenants_texts *x, enum err e, struct why *why)
 {
-    if (e == ERR_NOMEM) e = tenants_no_memory(why);
-    e = text_gathering_end(&x->all, e, x->to);
-    buf_fini(&x->labels);
+    e = text_gathering_end(&x->all, e, why);
     tenants_question_end(&x->question);
     return e;
 }
@@ -772,7 +714,7 @@ tenant_values(const struct tenants_view *view, const struct query_request *reque
               const struct text_sink *to, struct why *why)
 {
     struct tenants_texts x = {0};
-    struct text_sink here = {.each = note_any, .context = &x, .warning = forward_warning};
+    struct text_sink here = {.each = note_any, .context = &x, .warning = text_gathering_warn};
     enum err e = texts_begin(&x, view, request, false, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
         struct tenant_request *t = &x.question.tenants[i];
@@ -793,7 +735,7 @@ tenants_look_up(const struct tenants_view *view, enum lookup_kind kind,
     if (bytes_equal_text(name, TENANT_LABEL)) return tenant_values(view, request, to, why);
     if (bytes_equal_text(name, ORIGINAL_LABEL)) name = bytes_of_text(TENANT_LABEL);
     struct tenants_texts x = {.of_names = kind == LOOKUP_NAMES};
-    struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
+    struct text_sink here = {.each = gather, .context = &x, .warning = text_gathering_warn};
     enum err e = texts_begin(&x, view, request, kind == LOOKUP_SERIES, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
         x.tenant = x.question.tenants[i].name;
@@ -807,14 +749,11 @@ tenants_look_up(const struct tenants_view *view, enum lookup_kind kind,
     return texts_end(&x, e, why);
 }
 
-/* --- exemplars -------------------------------------------------------------------------------- */
+/* --- exemplars and metadata ------------------------------------------------------------------- */
 
 struct tenants_exemplars_sink {
-    struct exemplar_gathering all;
+    struct exemplar_gathering all; /* first */
     struct bytes tenant;
-    struct buf labels; /* labels of the exemplar's series */
-    const struct exemplar_sink *to;
-    struct why *why;
 };
 
 static enum err
@@ -822,19 +761,11 @@ gather_exemplar(void *context, const struct exemplar *exemplar)
 {
     struct tenants_exemplars_sink *x = context;
     struct exemplar of_tenant = *exemplar;
-    buf_clear(&x->labels);
-    tenant_labels_put(&x->labels, exemplar->series_labels, x->tenant);
-    of_tenant.series_labels = buf_bytes(&x->labels);
-    enum err e = buf_error(&x->labels);
-    if (e == OK) e = exemplar_gathering_add(&x->all, &of_tenant);
-    return e ? tenants_no_memory(x->why) : OK;
-}
-
-static enum err
-forward_exemplar_warning(void *context, const char *sentence)
-{
-    struct tenants_exemplars_sink *x = context;
-    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+    struct buf *labels = &x->all.labels;
+    buf_clear(labels);
+    tenant_labels_put(labels, exemplar->series_labels, x->tenant);
+    of_tenant.series_labels = buf_bytes(labels);
+    return buf_error(labels) ? ERR_NOMEM : exemplar_gathering_add(&x->all, &of_tenant);
 }
 
 static enum err
@@ -842,35 +773,17 @@ tenants_exemplars(const struct tenants_view *view, const struct query_request *r
                   const struct exemplar_sink *to, struct why *why)
 {
     struct tenants_question q;
-    struct tenants_exemplars_sink x = {.to = to, .why = why};
-    struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
+    struct tenants_exemplars_sink x;
+    struct exemplar_sink here = {gather_exemplar, &x, exemplar_gathering_warn};
     enum err e = tenants_question_begin(&q, view, request, why);
-    exemplar_gathering_begin(&x.all, q.budget);
-    buf_init(&x.labels, q.budget, GATHERED_LABEL_BYTES_MAX);
+    exemplar_gathering_begin(&x.all, to, q.budget);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
         x.tenant = q.tenants[i].name;
         e = view_exemplars(view->below, &q.tenants[i].request, &here, why);
     }
-    e = exemplar_gathering_end(&x.all, e, false, to);
-    buf_fini(&x.labels);
+    e = exemplar_gathering_end(&x.all, e, false, why);
     tenants_question_end(&q);
     return e;
-}
-
-/* --- metadata --------------------------------------------------------------------------------- */
-
-struct tenants_metadata_sink {
-    struct metadata_gathering all;
-    uint32_t tenant; /* counted */
-    struct why *why;
-};
-
-static enum err
-gather_metadata(void *context, const struct metadata *metadata)
-{
-    struct tenants_metadata_sink *d = context;
-    enum err e = metadata_gathering_add(&d->all, metadata, d->tenant);
-    return e ? tenants_no_memory(d->why) : OK;
 }
 
 static enum err
@@ -880,14 +793,14 @@ tenants_metadata(const struct tenants_view *view, const struct query_request *re
                  struct why *why)
 {
     struct tenants_question q;
-    struct tenants_metadata_sink d = {.why = why};
+    struct metadata_gathering all;
     enum err e = tenants_question_begin(&q, view, request, why);
-    metadata_gathering_begin(&d.all, q.budget);
-    for (; d.tenant < q.tenant_count && e == OK; d.tenant++) {
-        e = view_metadata(view->below, &q.tenants[d.tenant].request, family, gather_metadata, &d,
-                          why);
+    metadata_gathering_begin(&all, q.budget);
+    for (; all.from < q.tenant_count && e == OK; all.from++) {
+        e = view_metadata(view->below, &q.tenants[all.from].request, family, metadata_gathering_add,
+                          &all, why);
     }
-    e = metadata_gathering_end(&d.all, e, each, context);
+    e = metadata_gathering_end(&all, e, each, context, why);
     tenants_question_end(&q);
     return e;
 }
@@ -900,7 +813,11 @@ asks_one(const struct query_request *request, struct query_request *ret)
 {
     *ret = *request;
     ret->tenant = tenants_first(request->tenant);
-    return is_one_tenant(request->tenant);
+    struct bytes names = request->tenant, name;
+    while (tenants_next(&names, &name)) {
+        if (!bytes_equal(name, ret->tenant)) return false;
+    }
+    return true;
 }
 
 static enum err
@@ -1020,7 +937,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     struct answerer *below = ((struct tenants_answerer *)answerer)->below;
     struct budget *budget = control == NULL ? NULL : control->budget;
     struct tenants_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return tenants_no_memory(why);
+    if (v == NULL) return views_no_memory(why);
     v->view.ops = &ops;
     v->budget = budget;
     v->no_labels = below->no_labels;

@@ -7,7 +7,7 @@
 #include "lib/label_text.h"
 #include "lib/views/asked_matchers.h"
 #include "model/labels.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 enum { SERIES_MAX = 200 };
 

@@ -14,8 +14,8 @@
 #include "lib/views/rolled_view.h"
 #include "model/histogram.h"
 #include "views/memory_store.h"
-#include "views/merged.h"
 #include "views/replica_merge.h"
+#include "views/stack.h"
 
 enum { SERIES = ANSWER_SERIES, HOUR_MS = ROLLED_COARSE_MS, MINUTE_MS = 60000 };
 enum { HOURS = 8, ROUNDS = 40 };

@@ -13,8 +13,8 @@
 #include "lib/seeds.h"
 #include "lib/views/rolled_view.h"
 #include "views/memory_store.h"
-#include "views/merged.h"
 #include "views/replica_merge.h"
+#include "views/stack.h"
 
 enum {
     SERIES = ANSWER_SERIES,

@@ -23,7 +23,7 @@
 #include "base/text/time_text.h"
 #include "base/text/utf8.h"
 #include "model/tenant_name.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 enum {
     TEXT_SHOWN_BYTES = 4096, /* longer expressions are cut */

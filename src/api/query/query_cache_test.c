@@ -9,8 +9,7 @@
 #include "model/selector.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
-#include "views/replicas.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 enum { SERIES = 6, STEP_MS = 30000, SCRAPE_MS = 15000, ROUNDS = 500, SEEDS = 12 };
 

@@ -18,7 +18,7 @@
 #include "base/text/json.h"
 #include "base/text/texts.h"
 #include "model/permitted.h"
-#include "views/replicas.h"
+#include "views/stack.h"
 
 /* Selectors of series. */
 struct match {

@@ -28,7 +28,6 @@
 #include "app/rules/ruler_groups.h"
 #include "base/log.h"
 #include "base/text/hex.h"
-#include "views/replicas.h"
 #include "views/stack.h"
 
 #define LACK_LOG_AGAIN_NS \

@@ -6,7 +6,6 @@
 #include "promql/answer.h"
 #include "promql/explained.h"
 #include "sys/env.h"
-#include "views/replicas.h"
 #include "views/stack.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };

@@ -34,7 +34,6 @@
 #include "cli/rules/rules_private.h"
 #include "rules/replay/replay.h"
 #include "sys/env.h"
-#include "views/replicas.h"
 #include "views/stack.h"
 #include "wire/number.h"
 

@@ -11,7 +11,7 @@
 #include "lib/views/asked_matchers.h"
 #include "model/labels.h"
 #include "views/replica_merge.h"
-#include "views/replicas.h"
+#include "views/stack.h"
 
 enum { SERIES_MAX = 400, LABELS_BYTES = 200, SAMPLES = 40, BATCH_MAX = 16 };
 

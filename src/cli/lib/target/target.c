@@ -8,7 +8,7 @@
 #include "model/select.h"
 #include "model/tenant_name.h"
 #include "sys/env.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 const char *
 target_default_url(void)
