@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "model/labels.h"
-#include "promql/explained.h"
+#include "promql/promql.h"
 
 enum { SERIES = 10, SAMPLES = 40, STEP_MS = 15000 };
 

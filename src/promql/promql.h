@@ -8,6 +8,7 @@
 #define PROMQL_PROMQL_H
 
 #include "base/buf.h"
+#include "base/text/json.h"
 #include "model/fhist/fhist.h"
 #include "model/select.h"
 
@@ -115,7 +116,7 @@ struct promql_options {
     int64_t last_ms;
     int64_t step_ms; /* 0: once, at first_ms */
     int64_t lookback_ms;
-    int64_t subquery_step_ms; /* default of subqueries */
+    int64_t subquery_step_ms;  /* default of subqueries */
     bool limits_resolution;    /* coarser windows of downsampled samples than this are an error: */
     int64_t resolution_max_ms; /* 0: all windows are */
     struct promql_features features;
@@ -216,5 +217,57 @@ uint64_t promql_peak_samples(const struct promql_result *result);
 uint32_t promql_cached_steps(const struct promql_result *result);
 /* Returns a view of the result, with *ret_steps numbers. */
 const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
+
+/* --- answers of the query API, in JSON -------------------------------------------------------- */
+
+struct promql_answer {
+    struct promql_result *result;
+    int64_t t_ms;   /* time of the query, also of a string */
+    uint64_t limit; /* limit of series; 0: no limit */
+    struct json *to;
+    /* Called after each point and each series: it may send and clear what is in the buffer. An
+     * error of it ends the answer. */
+    enum err (*piece)(void *context);
+    void *context;
+    bool limited; /* set if there are more series */
+};
+/* Puts the members "resultType" and "result" of the object that is open. */
+MUST_CHECK enum err promql_answer_put(struct promql_answer *answer);
+
+enum { PROMQL_TIME_BYTES = 32 };
+/* Prints seconds for series, with three decimal digits unless they are 0; no NUL. */
+size_t promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
+/* Prints a time without trailing zeros, as Prometheus prints the times of scalars, strings and
+ * steps. */
+size_t promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
+
+/*
+ * Calls `each` with the sentences of an answer: the first ten of the kind, and one with the number
+ * of the others. With `limited` a sentence about that comes before the warnings.
+ */
+MUST_CHECK enum err promql_answer_notes(const struct promql_result *result, enum promql_note kind,
+                                        bool limited, struct budget *budget,
+                                        void (*each)(void *context, struct bytes sentence),
+                                        void *context, struct why *why);
+
+/* --- answers of the explain API --------------------------------------------------------------- */
+
+struct promql_explained {
+    const struct promql_plan *plan;
+    const struct promql_result *result;  /* result of a measured run; NULL if nothing was run */
+    const struct query_control *control; /* limits of the query, and what it has read */
+    int64_t ran_ns;
+    enum plan_memory memory;
+};
+
+/*
+ * Appends the value of "data": the plan, whose root has "stats" of the run, or else "limits": those
+ * that are set, with what the query needs, if that is known. ERR_NOMEM.
+ */
+MUST_CHECK enum err promql_explained_put(const struct promql_explained *x, struct buf *to);
+
+/* Calls `each` with a sentence for each limit that the query would exceed. */
+void promql_explained_warnings(const struct promql_explained *x,
+                               void (*each)(void *context, struct bytes sentence), void *context);
 
 #endif

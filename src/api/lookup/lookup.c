@@ -12,7 +12,7 @@
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 #include "model/usage.h"
-#include "promql/answer.h"
+#include "promql/promql.h"
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 

@@ -37,8 +37,7 @@
 #include "base/lock.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
-#include "promql/answer.h"
-#include "promql/explained.h"
+#include "promql/promql.h"
 #include "wire/number.h"
 
 enum {

@@ -7,7 +7,6 @@
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
-#include "promql/answer.h"
 #include "promql/promql.h"
 #include "views/stack.h"
 

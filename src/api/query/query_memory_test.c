@@ -8,7 +8,7 @@
 
 #include "lib/random.h"
 #include "lib/tsdb/tsdb_machine.h"
-#include "promql/answer.h"
+#include "promql/promql.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
 #define FIRST_MS (SIM_BEGIN - SAMPLES * STEP_MS)

@@ -3,8 +3,7 @@
 
 #include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
-#include "promql/answer.h"
-#include "promql/explained.h"
+#include "promql/promql.h"
 #include "sys/env.h"
 #include "views/stack.h"
 

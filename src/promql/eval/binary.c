@@ -15,14 +15,267 @@
  *  3. `twice` has the steps at which any group has two columns.
  *  4. Both operands have the steps of the operator.
  */
+#include "base/array.h"
+#include "base/text/quote.h"
+#include "promql/eval/eval.h"
+#include "promql/eval/label_sets.h"
+#include "promql/eval/select/window.h"
+#include "wire/escaped_name.h"
+
 #include <assert.h>
 #include <math.h>
 
-#include "base/array.h"
-#include "base/text/quote.h"
-#include "promql/eval/aggregate/grouping.h"
-#include "promql/eval/eval.h"
-#include "wire/escaped_name.h"
+/* --- two samples, each a float or a histogram ------------------------------------------------- */
+
+/* Samples that cannot be combined give no result, and a note. */
+
+static const char *
+kind_of(const struct operand *x)
+{
+    return x->histogram == NULL ? "float" : "histogram";
+}
+
+static void
+note_types(struct evaluation *ev, const struct node *node, const struct operand *a,
+           const struct operand *b)
+{
+    const char *op = token_word(node->binary.op);
+    notes_add(&ev->notes, NOTE_INFO, node->at,
+              "incompatible sample types encountered for binary operator \"%s\": %s %s %s", op,
+              kind_of(a), op, kind_of(b));
+}
+
+static struct fhist *
+changeable(struct arena *arena, const struct fhist *h)
+{
+    struct fhist *copy = arena_alloc(arena, sizeof *copy);
+    if (copy == NULL || fhist_begin(arena, h, false, copy)) return NULL;
+    return copy;
+}
+
+static enum err
+two_histograms(struct evaluation *ev, const struct node *node, struct arena *arena,
+               const struct fhist *a, const struct fhist *b, struct operand *ret,
+               enum pairing *ret_pairing)
+{
+    enum token_type op = node->binary.op;
+    bool is_sum = op == TOKEN_ADD;
+    struct fhist_outcome outcome;
+    if (op == TOKEN_EQ || op == TOKEN_NE) {
+        *ret = (struct operand){0, a};
+        if (fhist_equal(a, b) != (op == TOKEN_EQ)) *ret_pairing = PAIR_DIFFERS;
+        return OK;
+    }
+    struct fhist *h = changeable(arena, a);
+    if (h == NULL || fhist_add(arena, h, b, is_sum ? 1 : -1, &outcome)) return eval_no_memory(ev);
+    if (outcome.incompatible) {
+        notes_add(&ev->notes, NOTE_WARNING, node->at,
+                  "incompatible bucket layout encountered for binary operator %s", token_word(op));
+        *ret_pairing = PAIR_UNFIT;
+        return OK;
+    }
+    if (outcome.reconciled) note_reconciled(ev, node->at, is_sum ? "addition" : "subtraction");
+    if (outcome.collided) {
+        note_reset_collision(ev, node->at, is_sum ? "addition" : "subtraction");
+    }
+    if (!is_sum) h->hint = RESET_GAUGE;
+    fhist_compact(h);
+    *ret = (struct operand){0, h};
+    return OK;
+}
+
+static enum err
+histogram_and_float(struct evaluation *ev, const struct node *node, struct arena *arena,
+                    const struct fhist *a, double b, struct operand *ret)
+{
+    enum token_type op = node->binary.op;
+    struct fhist *h = changeable(arena, a);
+    if (h == NULL) return eval_no_memory(ev);
+    if (op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER) {
+        fhist_trim(h, b, op == TOKEN_TRIM_LOWER);
+    } else {
+        if (op == TOKEN_MUL)
+            fhist_multiply(h, b);
+        else
+            fhist_divide(h, b);
+        fhist_compact(h);
+    }
+    *ret = (struct operand){0, h};
+    return OK;
+}
+
+enum err
+binary_operands(struct evaluation *ev, const struct node *node, struct arena *arena,
+                struct operand a, struct operand b, struct operand *ret, enum pairing *ret_pairing)
+{
+    enum token_type op = node->binary.op;
+    bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
+    enum err e = OK;
+    *ret_pairing = PAIR_GIVES;
+    if (a.histogram == NULL && b.histogram == NULL && !trims) {
+        double value = binary_number(op, a.value, b.value);
+        bool compares = token_is_comparison(op);
+        if (compares && value == 0) *ret_pairing = PAIR_DIFFERS;
+        *ret = (struct operand){compares ? a.value : value, NULL};
+    } else if (a.histogram != NULL && b.histogram != NULL &&
+               (op == TOKEN_ADD || op == TOKEN_SUB || op == TOKEN_EQ || op == TOKEN_NE)) {
+        e = two_histograms(ev, node, arena, a.histogram, b.histogram, ret, ret_pairing);
+    } else if (a.histogram != NULL && b.histogram == NULL &&
+               (op == TOKEN_MUL || op == TOKEN_DIV || trims)) {
+        e = histogram_and_float(ev, node, arena, a.histogram, b.value, ret);
+    } else if (a.histogram == NULL && b.histogram != NULL && op == TOKEN_MUL) {
+        e = histogram_and_float(ev, node, arena, b.histogram, a.value, ret);
+    } else {
+        note_types(ev, node, &a, &b);
+        *ret_pairing = PAIR_UNFIT;
+    }
+    if (e == OK && node->binary.returns_bool && *ret_pairing != PAIR_UNFIT) {
+        *ret = (struct operand){*ret_pairing == PAIR_GIVES, NULL};
+        *ret_pairing = PAIR_GIVES;
+    }
+    return e;
+}
+
+/* --- and, or, unless -------------------------------------------------------------------------- */
+
+/*
+ * One side is read first, of which only the steps are kept at which each match group has something:
+ * the right side for `and` and `unless`, the left side for `or`, which is passed on meanwhile.
+ * Columns of the other side then keep the steps at which their group has something, or has nothing.
+ *
+ * Invariants:
+ *
+ *  1. The id of a group in `grouping` is its index in `present`.
+ *  2. Both operands have the steps of the operator.
+ */
+
+struct set_vector {
+    struct vector vector; /* first */
+    struct vector *left;
+    struct vector *right;
+    enum token_type op;
+    struct grouping grouping; /* groups of the side that is read first */
+    uint64_t **present;       /* bits of each group: steps with a series */
+    uint32_t present_capacity;
+    struct arena arena;
+    bool first_done; /* the side that is read first was read */
+};
+
+/* Adds the steps of a column to its group. */
+static enum err
+note_present(struct set_vector *s, const struct column *c)
+{
+    struct evaluation *ev = s->vector.ev;
+    uint32_t id, steps = s->vector.grid.count, known = s->grouping.count;
+    if (grouping_find(&s->grouping, c->labels, &id)) return eval_no_memory(ev);
+    assert(id <= known);
+    if (id == known) {                          /* a new group */
+        assert(s->grouping.count == known + 1); /* invariant 1 */
+        if (!array_reserve(ev->budget, &s->present, &s->present_capacity, id + 1)) {
+            return eval_no_memory(ev);
+        }
+        s->present[id] = arena_new(&s->arena, bits_words(steps) * sizeof **s->present);
+        if (s->present[id] == NULL) return eval_no_memory(ev);
+    }
+    bits_add(s->present[id], c->present, steps);
+    return OK;
+}
+
+/* Keeps the steps of a column at which its group has, or lacks, a series. */
+static enum err
+keep_steps(struct set_vector *s, struct column *c, bool where_present)
+{
+    uint32_t id;
+    size_t words = bits_words(s->vector.grid.count);
+    if (grouping_look(&s->grouping, c->labels, &id)) return eval_no_memory(s->vector.ev);
+    if (id == GROUP_NONE) {
+        if (where_present) memset(c->present, 0, words * sizeof *c->present);
+        return OK;
+    }
+    for (size_t w = 0; w < words; w++) {
+        c->present[w] &= where_present ? s->present[id][w] : ~s->present[id][w];
+    }
+    return OK;
+}
+
+static enum err
+or_next(struct set_vector *s, struct column **ret_column)
+{
+    enum err e = OK;
+    if (!s->first_done) {
+        e = vector_next(s->left, ret_column);
+        s->first_done = e == OK && *ret_column == NULL;
+        if (e == OK && *ret_column != NULL) e = note_present(s, *ret_column);
+        if (e || *ret_column != NULL) return e;
+    }
+    do {
+        e = vector_next(s->right, ret_column);
+        if (e == OK && *ret_column != NULL) e = keep_steps(s, *ret_column, false);
+    } while (e == OK && *ret_column != NULL &&
+             bits_count((*ret_column)->present, s->vector.grid.count) == 0);
+    return e;
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct set_vector *s = (struct set_vector *)v;
+    if (s->op == TOKEN_OR) return or_next(s, ret_column);
+    struct column *c;
+    enum err e = OK;
+    while (!s->first_done && (e = vector_next(s->right, &c)) == OK && c != NULL) {
+        e = note_present(s, c);
+        if (e) break;
+    }
+    s->first_done = true;
+    *ret_column = NULL;
+    if (e) return e;
+    do {
+        e = vector_next(s->left, ret_column);
+        if (e == OK && *ret_column != NULL) e = keep_steps(s, *ret_column, s->op == TOKEN_AND);
+    } while (e == OK && *ret_column != NULL &&
+             bits_count((*ret_column)->present, v->grid.count) == 0);
+    return e;
+}
+
+static void
+set_free(struct vector *v)
+{
+    struct set_vector *s = (struct set_vector *)v;
+    vector_free(s->left);
+    vector_free(s->right);
+    grouping_fini(&s->grouping);
+    array_free(v->ev->budget, s->present, s->present_capacity);
+    arena_fini(&s->arena);
+    mem_free(v->ev->budget, s, sizeof *s);
+}
+
+enum err
+vector_set_new(struct evaluation *ev, const struct node *node, struct vector *left,
+               struct vector *right, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, set_free};
+    const struct matching *m = &node->binary.matching;
+    struct set_vector *s = vector_alloc(ev, sizeof *s, &ops, left);
+    if (s == NULL) {
+        vector_free(right);
+        return eval_no_memory(ev);
+    }
+    assert(left->grid.count == right->grid.count); /* invariant 2 */
+    s->op = node->binary.op;
+    s->vector.one_name = left->one_name && s->op != TOKEN_OR;
+    s->vector.each_once = left->each_once && s->op != TOKEN_OR;
+    s->vector.by_labels = left->by_labels && s->op != TOKEN_OR;
+    s->left = left;
+    s->right = right;
+    arena_init(&s->arena, ev->budget, 0, 0);
+    if (grouping_begin(&s->grouping, ev->budget, &m->labels, !m->on)) {
+        set_free(&s->vector);
+        return eval_no_memory(ev);
+    }
+    *ret_vector = &s->vector;
+    return OK;
+}
 
 /* The columns of the kept side with the same labels of those that are matched on. */
 struct match_group {
@@ -141,22 +394,6 @@ put_quoted_labels(struct buf *to, struct bytes labels)
     buf_put_u8(to, '}');
 }
 
-/* Puts the text of both series, the lesser text first, as Prometheus does. */
-static void
-put_ordered(struct buf *to, struct bytes x, struct bytes y)
-{
-    size_t begin = to->size;
-    put_quoted_labels(to, x);
-    size_t end = to->size;
-    put_quoted_labels(to, y);
-    bool swap = bytes_compare(bytes_of(to->at + begin, end - begin),
-                              bytes_of(to->at + end, to->size - end)) > 0;
-    to->size = begin;
-    put_quoted_labels(to, swap ? y : x);
-    buf_put_text(to, ", ");
-    put_quoted_labels(to, swap ? x : y);
-}
-
 /* Finds two columns of a group that both have the step, which is in `twice`. */
 static void
 find_duplicates(const struct binary_vector *b, uint32_t step, const struct column **ret_first,
@@ -191,7 +428,17 @@ check_duplicates(struct binary_vector *b, const struct column *left)
         put_quoted_labels(&ev->error, b->grouping.labels[group]);
         buf_printf(&ev->error, " on the %s hand-side of the operation: [",
                    b->swapped ? "left" : "right");
-        put_ordered(&ev->error, x->labels, y->labels);
+        /* Puts the text of both series, the lesser text first, as Prometheus does. */
+        size_t begin = ev->error.size;
+        put_quoted_labels(&ev->error, x->labels);
+        size_t end = ev->error.size;
+        put_quoted_labels(&ev->error, y->labels);
+        bool swap = bytes_compare(bytes_of(ev->error.at + begin, end - begin),
+                                  bytes_of(ev->error.at + end, ev->error.size - end)) > 0;
+        ev->error.size = begin;
+        put_quoted_labels(&ev->error, swap ? y->labels : x->labels);
+        buf_put_text(&ev->error, ", ");
+        put_quoted_labels(&ev->error, swap ? x->labels : y->labels);
         return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
                              "unique on one side");
     }

@@ -1,5 +1,5 @@
 /*
- * cache.c - see cache.h.
+ * cache.c - see run.h.
  *
  * Results are found by a hash of their key, in chained buckets, and are linked in the order of use:
  * the least recently used one is dropped first. A result is immutable, so that queries read it
@@ -12,7 +12,7 @@
  *  3. At most one result has a given key.
  *  4. The cache is freed after the last query released its results.
  */
-#include "promql/eval/cache.h"
+#include "promql/eval/run.h"
 
 #include <assert.h>
 
@@ -209,18 +209,6 @@ take_out_locked(struct promql_cache *c, struct cached_result *x)
     c->facts.entries--;
 }
 
-static void
-put_in_locked(struct promql_cache *c, struct cached_result *x)
-{
-    struct cached_result **bucket = bucket_of(c, x->hash);
-    assert(lock_is_mine(&c->lock));
-    assert(find_locked(c, x->hash, x->key) == NULL); /* invariant 3 */
-    x->next = *bucket;
-    *bucket = x;
-    link_locked(c, x);
-    c->facts.entries++;
-}
-
 void
 cached_release(struct cached_result *x)
 {
@@ -378,7 +366,15 @@ cache_put(struct promql_cache *c, struct bytes key, const struct view_mark *mark
     struct cached_result *old = find_locked(c, x->hash, key);
     bool is_news = old == NULL || old->mark.epoch <= mark->epoch;
     if (is_news && old != NULL) take_out_locked(c, old);
-    if (is_news) put_in_locked(c, x);
+    if (is_news) {
+        struct cached_result **bucket = bucket_of(c, x->hash);
+        assert(lock_is_mine(&c->lock));
+        assert(find_locked(c, x->hash, x->key) == NULL); /* invariant 3 */
+        x->next = *bucket;
+        *bucket = x;
+        link_locked(c, x);
+        c->facts.entries++;
+    }
     lock_drop(&c->lock);
     cached_release(is_news ? old : x);
     cache_make_room(c, 0);

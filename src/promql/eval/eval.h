@@ -319,7 +319,7 @@ eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64
     ev->step_samples[step] += samples;
 }
 
-/* --- node.c ----------------------------------------------------------------------------------- */
+/* --- build.c: nodes of the syntax ------------------------------------------------------------- */
 
 /* The node within parentheses. */
 const struct node *node_inside(const struct node *node);

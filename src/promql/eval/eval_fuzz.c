@@ -17,8 +17,8 @@
 
 #include "lib/promql/random_store.h"
 #include "lib/views/rolled_view.h"
-#include "promql/answer.h"
 #include "promql/parse/tree.h"
+#include "promql/promql.h"
 #include "sys/env.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

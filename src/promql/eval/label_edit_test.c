@@ -1,7 +1,7 @@
 /* label_edit_test.c - labels that are kept, dropped and set, whose result is sorted. */
 #include "lib/test.h"
 
-#include "promql/eval/label_edit.h"
+#include "promql/eval/label_sets.h"
 
 /* Writes "a=1,b=2" as canonical labels. */
 static void

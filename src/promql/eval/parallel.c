@@ -145,12 +145,6 @@ claim_locked(struct parallel_vector *p, struct lane_batch **ret_batch)
     return best;
 }
 
-static bool
-is_wanted_elsewhere(const struct promql_helpers *helpers)
-{
-    return helpers->others_wait != NULL && helpers->others_wait(helpers->context);
-}
-
 /* Takes turns on another thread, as long as no other query needs that. */
 static void
 help(struct promql_help *task)
@@ -160,7 +154,8 @@ help(struct promql_help *task)
     struct shard_lane *lane;
     struct lane_batch *batch;
     lock_take(&p->lock);
-    while (!p->stopping && !is_wanted_elsewhere(helpers) &&
+    while (!p->stopping &&
+           !(helpers->others_wait != NULL && helpers->others_wait(helpers->context)) &&
            (lane = claim_locked(p, &batch)) != NULL) {
         lock_drop(&p->lock);
         take_turn(p, lane, batch);

@@ -18,10 +18,8 @@
 #include <stdlib.h>
 
 #include "model/labels.h"
-#include "promql/eval/cache.h"
-#include "promql/eval/label_edit.h"
-#include "promql/eval/plan/durations.h"
-#include "promql/eval/plan/share.h"
+#include "promql/eval/label_sets.h"
+#include "promql/eval/plan/plan.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 

@@ -234,14 +234,6 @@ fail_at_rune(struct lexer *x, const char *text, int32_t c)
     return t;
 }
 
-static struct promql_token
-fail_at_text(struct lexer *x, const char *text)
-{
-    struct promql_token t = lexer_fail(x, text);
-    quote_text(x->error, t.text);
-    return t;
-}
-
 /* --- numbers, durations, strings -------------------------------------------------------------- */
 
 /* Passes a decimal or hexadecimal number, which the parser reads. */
@@ -312,7 +304,9 @@ number_or_duration(struct lexer *x)
 {
     if (scan_number(x)) return emit(x, TOKEN_NUMBER);
     if (scan_duration(x)) return emit(x, TOKEN_DURATION);
-    return fail_at_text(x, "bad number or duration syntax: ");
+    struct promql_token t = lexer_fail(x, "bad number or duration syntax: ");
+    quote_text(x->error, t.text);
+    return t;
 }
 
 /* Removes single underscores between digits, and after a prefix. */

@@ -83,14 +83,6 @@ struct node *parse_number(struct promql_parser *p);
 /* Parses offset, @, ranges, anchored and smoothed after an operand. */
 struct node *parse_suffixes(struct promql_parser *p, struct node *n);
 
-/* --- selectors.c ------------------------------------------------------------------------------ */
-
-/* Parses a selector after its name, which has been taken, or NULL. With alternatives the node is
- * that of the last one, and each is a set of the tree. */
-struct node *parse_selector(struct promql_parser *p, const struct promql_token *name);
-/* Parses (a, b). */
-bool parse_labels(struct promql_parser *p, struct labels_named *ret);
-
 /* --- check.c ---------------------------------------------------------------------------------- */
 
 /* Checks the types of a tree, and what else must fit together. */

@@ -5,9 +5,40 @@
 #define PROMQL_PARSE_TREE_H
 
 #include "model/select.h"
-#include "promql/functions/functions.h"
 #include "promql/parse/lexer.h"
 #include "promql/promql.h"
+
+/* --- the functions and their arguments ---------------------------------------------------------
+ */
+
+enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
+
+enum { FUNCTION_ARGUMENTS_MAX = 5 };
+
+enum function_id {
+#define FUNCTION(id, ...) FUNCTION_##id,
+#include "promql/parse/functions.def"
+#undef FUNCTION
+    FUNCTION_COUNT
+};
+
+struct function {
+    const char *name;
+    enum value_type result;
+    /* Number of arguments of the last one's type that may follow those before it; -1: any; 0: the
+     * arguments are those of the list. */
+    int variadic;
+    unsigned argument_count;
+    enum value_type arguments[FUNCTION_ARGUMENTS_MAX];
+};
+
+extern const struct function functions[FUNCTION_COUNT];
+
+/* NULL if the name is unknown. `default_rollup` is last_over_time(). */
+const struct function *function_find(struct bytes name);
+
+/* --- the tree -----------------------------------------------------------------------------------
+ */
 
 /* Bytes [begin, end) of the text. */
 struct text_span {

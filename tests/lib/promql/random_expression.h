@@ -8,7 +8,7 @@
 #define LIB_PROMQL_RANDOM_EXPRESSION_H
 
 #include "base/buf.h"
-#include "promql/functions/functions.h"
+#include "promql/parse/tree.h"
 
 struct choices {
     const uint8_t *at;

@@ -18,7 +18,7 @@
 #include "base/array.h"
 #include "base/precise.h"
 #include "base/text/quote.h"
-#include "promql/eval/aggregate/grouping.h"
+#include "promql/eval/label_sets.h"
 #include "promql/eval/select/window.h"
 
 /* Bits that describe the values that a group has folded at a step. */
@@ -253,21 +253,6 @@ fold_floats(struct fold_group *g, enum token_type op, const struct column *c, ui
     bits_add(g->column.present, c->present, steps);
 }
 
-static enum err
-begin_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i, const struct fhist *h)
-{
-    if (g->sums == NULL) {
-        g->sums =
-            room_list(&a->arena, g->column.kept, NULL, (struct step_room){0, 0}, sizeof *g->sums);
-        if (g->sums == NULL) return eval_no_memory(a->vector.ev);
-    }
-    g->sums[i] = arena_alloc(&a->arena, sizeof **g->sums);
-    if (g->sums[i] == NULL || fhist_begin(&a->arena, h, true, g->sums[i])) {
-        return eval_no_memory(a->vector.ev);
-    }
-    return OK;
-}
-
 /* Folds a histogram into the sum of a group, for sum and avg. */
 static enum err
 add_histogram(struct aggregation_vector *a, struct fold_group *g, uint32_t i, const struct fhist *h,
@@ -284,7 +269,18 @@ add_histogram(struct aggregation_vector *a, struct fold_group *g, uint32_t i, co
     g->had[i] |= HAD_HISTOGRAM;
     if (h->hint == RESET_YES) g->had[i] |= HAD_RESET;
     if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
-    if (n == 1) return begin_sum(a, g, i, h);
+    if (n == 1) {
+        if (g->sums == NULL) {
+            g->sums = room_list(&a->arena, g->column.kept, NULL, (struct step_room){0, 0},
+                                sizeof *g->sums);
+            if (g->sums == NULL) return eval_no_memory(a->vector.ev);
+        }
+        g->sums[i] = arena_alloc(&a->arena, sizeof **g->sums);
+        if (g->sums[i] == NULL || fhist_begin(&a->arena, h, true, g->sums[i])) {
+            return eval_no_memory(a->vector.ev);
+        }
+        return OK;
+    }
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
     if (sum == NULL) return OK; /* the first value was a float: there is no result */
     bool average = a->node->aggregation.op == TOKEN_AVG;

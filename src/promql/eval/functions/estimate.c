@@ -15,9 +15,8 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/quote.h"
-#include "promql/eval/label_edit.h"
+#include "promql/eval/label_sets.h"
 #include "promql/eval/select/window.h"
-#include "promql/histogram/classic.h"
 #include "wire/number.h"
 
 #include <assert.h>
@@ -25,10 +24,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* --- estimates from the buckets of a classic histogram ---------------------------------------- */
+
 /*
- * Estimates first join buckets with the same bound, and make counts
- * cumulative.
+ * Each bucket counts the observations up to its bound, +Inf being the last. Estimates first join
+ * buckets with the same bound, and make counts cumulative.
  */
+
+struct classic_bucket {
+    double bound;
+    double count;
+};
+
+/* Describes counts that fell, although they are cumulative; estimates use the greatest count so
+ * far. */
+struct classic_fix {
+    bool forced;
+    double least_bound;
+    double greatest_bound;
+    double most;
+};
 
 /* Joins buckets with the same bound. */
 static uint32_t

@@ -20,7 +20,7 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "promql/eval/eval.h"
-#include "promql/eval/label_edit.h"
+#include "promql/eval/label_sets.h"
 
 enum {
     IDENTITIES = 2,
@@ -281,25 +281,20 @@ put_signature(struct info_vector *v, struct bytes metric, struct bytes labels)
     return buf_error(&v->signature) ? eval_no_memory(v->vector.ev) : OK;
 }
 
-static enum err
-fail_same_time(struct info_vector *v, const struct column *before, const struct column *c,
-               uint32_t step)
-{
-    struct evaluation *ev = v->vector.ev;
-    buf_put_text(&ev->error, "found duplicate series for info metric: existing ");
-    labels_print(&ev->error, before->labels);
-    buf_printf(&ev->error, " @ %.0f, new ", before->values[step] * 1000);
-    labels_print(&ev->error, c->labels);
-    return eval_fail(ev, " @ %.0f", c->values[step] * 1000);
-}
-
 /* Keeps the newer of two infos with one identity at each step. */
 static enum err
 choose_newer(struct info_vector *v, struct column *before, struct column *c)
 {
     for (bits_each(i, c->present, v->vector.grid.count)) {
         if (!bits_has(before->present, i) || !bits_has(v->any, i)) continue;
-        if (before->values[i] == c->values[i]) return fail_same_time(v, before, c, i);
+        if (before->values[i] == c->values[i]) {
+            struct evaluation *ev = v->vector.ev;
+            buf_put_text(&ev->error, "found duplicate series for info metric: existing ");
+            labels_print(&ev->error, before->labels);
+            buf_printf(&ev->error, " @ %.0f, new ", before->values[i] * 1000);
+            labels_print(&ev->error, c->labels);
+            return eval_fail(ev, " @ %.0f", c->values[i] * 1000);
+        }
         bits_reset(before->values[i] > c->values[i] ? c->present : before->present, i);
     }
     return OK;

@@ -3,7 +3,7 @@
 
 #include "model/regex/replacer.h"
 #include "promql/eval/eval.h"
-#include "promql/eval/label_edit.h"
+#include "promql/eval/label_sets.h"
 
 enum { LABELS_BYTES_MAX = 64 << 20 }; /* of a series */
 
@@ -40,20 +40,6 @@ make_value(struct label_vector *l, struct bytes labels, bool *ret_changes)
     return OK;
 }
 
-/* Labels are too large: nested calls can make each several times as large as the one before. */
-static enum err
-too_large(const struct label_vector *l, struct bytes labels)
-{
-    uint64_t need = l->replacer == NULL ? labels.size : LABELS_BYTES_MAX;
-    for (uint32_t i = 0; i < l->source_count && l->replacer == NULL; i++) {
-        need += labels_get(labels, l->sources[i]).size + l->separator.size;
-    }
-    return why_set(&l->vector.ev->why, ERR_LIMIT,
-                   "%s() makes labels of %.1f MiB or more, and those of a series may have %d MiB",
-                   l->replacer == NULL ? "label_join" : "label_replace", (double)need / (1 << 20),
-                   LABELS_BYTES_MAX >> 20);
-}
-
 static enum err
 label_next(struct vector *v, struct column **ret_column)
 {
@@ -69,8 +55,19 @@ label_next(struct vector *v, struct column **ret_column)
     if (changes) {
         labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
     }
-    if (buf_error(&l->value) == ERR_LIMIT || buf_error(&l->labels) == ERR_LIMIT)
-        return too_large(l, c->labels);
+    if (buf_error(&l->value) == ERR_LIMIT || buf_error(&l->labels) == ERR_LIMIT) {
+        /* Labels are too large: nested calls can make each several times as large as the one
+         * before. */
+        uint64_t need = l->replacer == NULL ? c->labels.size : LABELS_BYTES_MAX;
+        for (uint32_t i = 0; i < l->source_count && l->replacer == NULL; i++) {
+            need += labels_get(c->labels, l->sources[i]).size + l->separator.size;
+        }
+        return why_set(
+            &l->vector.ev->why, ERR_LIMIT,
+            "%s() makes labels of %.1f MiB or more, and those of a series may have %d MiB",
+            l->replacer == NULL ? "label_join" : "label_replace", (double)need / (1 << 20),
+            LABELS_BYTES_MAX >> 20);
+    }
     if (buf_error(&l->value) || buf_error(&l->labels)) return eval_no_memory(v->ev);
     if (!changes) return OK;
     c->labels = buf_bytes(&l->labels);

@@ -13,7 +13,7 @@
  */
 #include <assert.h>
 
-#include "promql/eval/plan/explain.h"
+#include "promql/eval/plan/plan.h"
 #include "sys/env.h"
 
 struct measured_vector {

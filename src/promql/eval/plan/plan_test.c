@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "promql/eval/plan/share.h"
+#include "promql/eval/plan/plan.h"
 
 struct planned {
     struct promql_tree *tree;

@@ -1,5 +1,5 @@
 /*
- * pushdown.c - see pushdown.h.
+ * pushdown.c - see plan.h.
  *
  * Labels that an operator matches on are equal on both sides, so a matcher that all series of one
  * side fulfil can be asked of the other side, too. A matcher is pushed down to a selector only
@@ -15,7 +15,7 @@
  *  2. The matchers that a selector gets are not among its own.
  *  3. A set has at most PUSHED_MAX matchers, none of them twice.
  */
-#include "promql/eval/plan/pushdown.h"
+#include "promql/eval/plan/plan.h"
 
 #include <assert.h>
 
@@ -28,20 +28,17 @@ static const struct pushed nothing;
 
 /* --- sets of matchers ------------------------------------------------------------------------- */
 
-static bool
-same_matcher(const struct node_matcher *a, const struct node_matcher *b)
-{
-    return a == b ||
-           (a->type == b->type && bytes_equal(a->name, b->name) && bytes_equal(a->value, b->value));
-}
-
 /* Adds a matcher unless the set has it, or is full. */
 static void
 pushdown_add(struct pushed *to, const struct node_matcher *m)
 {
     assert(to->count <= PUSHED_MAX); /* invariant 3 */
     for (uint32_t i = 0; i < to->count; i++) {
-        if (same_matcher(to->items[i], m)) return;
+
+        const struct node_matcher *a = to->items[i];
+        if (a == m || (a->type == m->type && bytes_equal(a->name, m->name) &&
+                       bytes_equal(a->value, m->value)))
+            return;
     }
     if (to->count < PUSHED_MAX) to->items[to->count++] = m;
 }

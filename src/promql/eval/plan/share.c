@@ -1,5 +1,5 @@
 /*
- * share.c - see share.h.
+ * share.c - see plan.h.
  *
  * Parts are found by their printed text, with the text of the subqueries around them, since these
  * give the steps. Only the first node of a share has operands in the plan. The first reader that
@@ -18,7 +18,7 @@
  *     the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of vector_share_new() that were not freed; 0 at the end.
  */
-#include "promql/eval/plan/share.h"
+#include "promql/eval/plan/plan.h"
 
 #include <assert.h>
 #include <inttypes.h>

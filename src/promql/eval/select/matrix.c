@@ -1,5 +1,5 @@
 /*
- * matrix.c - see matrix.h.
+ * matrix.c - see window.h.
  *
  * The three lists of a series grow together in the arena. With `anchored` and `smoothed` all
  * samples that may matter are read first, and then replaced by those of the extended range.
@@ -10,15 +10,15 @@
  *  2. The lists of a series have `count` items each.
  *  3. Series of a matrix that was filled have different labels and are in their order.
  */
-#include "promql/eval/select/matrix.h"
+#include "promql/eval/select/window.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/text/time_text.h"
-#include "promql/eval/label_edit.h"
-#include "promql/eval/select/rolled.h"
+#include "promql/eval/label_sets.h"
+#include "promql/eval/select/range.h"
 
 static enum err
 matrix_add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)

@@ -15,9 +15,9 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "promql/eval/label_edit.h"
-#include "promql/eval/select/range_buffer.h"
-#include "promql/eval/select/window_floats.h"
+#include "promql/eval/label_sets.h"
+#include "promql/eval/select/range.h"
+#include "promql/eval/select/window.h"
 
 enum { ARGUMENTS_MAX = 2 };
 

@@ -1,5 +1,5 @@
 /*
- * range_buffer.c - see range_buffer.h.
+ * range_buffer.c - see range.h.
  *
  * Samples of a series are read once, in order. When more are read, those before the window are
  * dropped if they are more than half. Floats and histograms lie in arrays of their own, each with
@@ -17,7 +17,7 @@
  *
  * The order of times in the buffer is that of the store or of a source, and is not asserted.
  */
-#include "promql/eval/select/range_buffer.h"
+#include "promql/eval/select/range.h"
 
 #include <assert.h>
 
@@ -123,22 +123,6 @@ add_summary_sample(struct range_buffer *s, int64_t t_ms, double value, uint32_t 
     s->count++;
 }
 
-/* Adds a summary of many floats, all of which are in a window or none, as two: the least and the
- * greatest, at the time of the last one. */
-static enum err
-read_summary(struct range_buffer *s, const struct sample_batch *b)
-{
-    const struct sample_summary *x = b->summary;
-    s->follows_histogram = false;
-    assert(s->takes_summaries); /* invariant 5: a set gives what was asked for */
-    if (!range_reserve(s, 2) || (s->rolled_end > 0 && !reserve_rolled(s, 2))) {
-        return eval_no_memory(s->ev);
-    }
-    if (b->count > 1) add_summary_sample(s, x->max_ms, x->least, b->count - 1);
-    add_summary_sample(s, x->max_ms, x->greatest, 1);
-    return OK;
-}
-
 static enum err
 read_rollups(struct range_buffer *s, const struct sample_batch *b)
 {
@@ -205,22 +189,6 @@ add_floats(struct range_buffer *s, const struct sample_batch *b)
     }
 }
 
-/* Reads floats after windows of a level. */
-static enum err
-read_after_rollups(struct range_buffer *s, const struct sample_batch *b)
-{
-    uint32_t before = s->count;
-    assert(s->rolled_end > 0); /* invariant 4 */
-    if (!range_reserve(s, b->count) || !reserve_rolled(s, b->count)) {
-        return eval_no_memory(s->ev);
-    }
-    add_floats(s, b);
-    for (uint32_t i = before; i < s->count; i++) {
-        set_rolled(s, i, 0, NULL);
-    }
-    return OK;
-}
-
 static enum err
 read_batch(struct range_buffer *s)
 {
@@ -230,12 +198,34 @@ read_batch(struct range_buffer *s)
     if (e) return e;
     s->at_end = b.count == 0;
     if (s->at_end) return OK;
-    if (b.summary != NULL) return read_summary(s, &b);
+    if (b.summary != NULL) {
+        /* A summary of many floats, all of which are in a window or none, is added as two: the
+         * least and the greatest, at the time of the last one. */
+        const struct sample_summary *x = b.summary;
+        s->follows_histogram = false;
+        assert(s->takes_summaries); /* invariant 5: a set gives what was asked for */
+        if (!range_reserve(s, 2) || (s->rolled_end > 0 && !reserve_rolled(s, 2))) {
+            return eval_no_memory(s->ev);
+        }
+        if (b.count > 1) add_summary_sample(s, x->max_ms, x->least, b.count - 1);
+        add_summary_sample(s, x->max_ms, x->greatest, 1);
+        return OK;
+    }
     if (b.rollups != NULL) return read_rollups(s, &b);
     if (b.histogram_rollups != NULL) return read_histogram_rollups(s, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(s, &b);
     s->follows_histogram = false;
-    if (s->rolled_end > 0) return read_after_rollups(s, &b);
+    if (s->rolled_end > 0) {
+        uint32_t before = s->count;
+        if (!range_reserve(s, b.count) || !reserve_rolled(s, b.count)) {
+            return eval_no_memory(s->ev);
+        }
+        add_floats(s, &b);
+        for (uint32_t i = before; i < s->count; i++) {
+            set_rolled(s, i, 0, NULL);
+        }
+        return OK;
+    }
     if (!range_reserve(s, b.count)) return eval_no_memory(s->ev);
     if (s->looks_at_starts || s->takes_summaries || has_markers(&b)) {
         add_floats(s, &b);
@@ -323,22 +313,6 @@ range_buffer_has_past(const struct range_buffer *s, int64_t t_ms)
            (s->histogram_count > 0 && s->histograms[s->histogram_count - 1].t_ms > t_ms);
 }
 
-/* The first time of an item of the buffer. */
-static int64_t
-first_time(const struct range_buffer *s, uint32_t i)
-{
-    return i < s->rolled_end ? rolled_first_ms(&s->rolled[i], s->times_ms[i]) : s->times_ms[i];
-}
-
-/* Moves the end of the window after the items that begin until then. */
-static void
-slide_end(struct range_buffer *s, int64_t until_ms)
-{
-    while (s->end < s->count && first_time(s, s->end) <= until_ms) {
-        s->end++;
-    }
-}
-
 enum err
 range_buffer_slide(struct range_buffer *s, int64_t from_ms, int64_t until_ms)
 {
@@ -361,7 +335,14 @@ range_buffer_slide(struct range_buffer *s, int64_t from_ms, int64_t until_ms)
         enum err e = range_buffer_read(s);
         if (e) return e;
     }
-    if (s->rolled_end > 0) slide_end(s, until_ms);
+    if (s->rolled_end > 0) {
+        /* Moves the end of the window after the items that begin until then. */
+        for (; s->end < s->count; s->end++) {
+            int64_t first_ms = s->times_ms[s->end];
+            if (s->end < s->rolled_end) first_ms = rolled_first_ms(&s->rolled[s->end], first_ms);
+            if (first_ms > until_ms) break;
+        }
+    }
     while (s->end < s->count && s->times_ms[s->end] <= until_ms) {
         s->end++;
     }

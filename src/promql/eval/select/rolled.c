@@ -1,5 +1,5 @@
 /*
- * rolled.c - see rolled.h.
+ * rolled.c - see range.h.
  *
  * Most functions join what windows keep, and are exact. Functions of the distribution of values
  * take the least and the greatest of a window, and the mean of the others. Functions of lines and
@@ -11,7 +11,7 @@
  *     are cut by the ends of a range.
  *  2. A window has at least one sample.
  */
-#include "promql/eval/select/rolled_private.h"
+#include "promql/eval/select/range.h"
 
 #include <assert.h>
 #include <math.h>
@@ -477,14 +477,6 @@ is_of_distribution(enum function_id id)
            id == FUNCTION_STDDEV_OVER_TIME || id == FUNCTION_STDVAR_OVER_TIME;
 }
 
-/* Functions of lines and of neighbours. */
-static bool
-is_of_points(enum function_id id)
-{
-    return id == FUNCTION_IRATE || id == FUNCTION_IDELTA || id == FUNCTION_DERIV ||
-           id == FUNCTION_PREDICT_LINEAR || id == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
-}
-
 /* At least the ends: the function may be evaluated of the samples that are known. */
 enum rollup_use
 rolled_use(enum function_id id)
@@ -575,7 +567,9 @@ rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work
     if (window_kind_of(id)->floats_only) w->histogram_count = 0; /* they are ignored */
     if (!has_window(w)) return window_kind_of(id)->function(w, ret);
     bool is_plain = w->extent == EXTENT_PLAIN;
-    bool joins = is_plain && !is_of_distribution(id) && !is_of_points(id);
+    bool of_points = id == FUNCTION_IRATE || id == FUNCTION_IDELTA || id == FUNCTION_DERIV ||
+                     id == FUNCTION_PREDICT_LINEAR || id == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
+    bool joins = is_plain && !is_of_distribution(id) && !of_points;
     struct widened range = widen(w);
     struct joined j = {.range = &range, .is_approximate = !joins};
     bool widens = range.coarsest_ms > 0 && is_plain && (!is_presence || !has_known_sample(w));

@@ -1,10 +1,10 @@
 /*
- * rolled_histograms.c - functions of ranges with windows of histograms; see rolled.h.
+ * rolled_histograms.c - functions of ranges with windows of histograms; see range.h.
  *
  * They join what windows keep as the functions of samples would: corrections are those of
  * window_histogram_rate(), which neither subtracts nor adds a first histogram before a reset.
  */
-#include "promql/eval/select/rolled_private.h"
+#include "promql/eval/select/range.h"
 
 #include <assert.h>
 #include <math.h>

@@ -22,7 +22,7 @@
 #include "base/array.h"
 #include "base/text/time_text.h"
 #include "model/usage.h"
-#include "promql/eval/select/rolled.h"
+#include "promql/eval/select/range.h"
 
 /* A sample that later steps may look back to. A histogram is a view of its batch until it
  * is kept. */
@@ -222,20 +222,6 @@ mark_mixed(struct selector_vector *s, const struct last_sample *a, const struct 
     }
 }
 
-static void
-drop_mixed(struct selector_vector *s)
-{
-    size_t words = bits_words(s->vector.grid.count);
-    bool any = false;
-    for (size_t w = 0; w < words; w++) {
-        s->column.present[w] &= ~s->mixed[w];
-        any |= s->mixed[w] != 0;
-        s->mixed[w] = 0;
-    }
-    s->mixed_until = 0;
-    if (any) note_mixed_samples(s->vector.ev, s->node->at, s->labels);
-}
-
 /* Fills the steps from the time of sample `a` to before that of `b`. */
 static enum err
 smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
@@ -349,14 +335,6 @@ smooth_in_window(struct selector_vector *s, const struct sample_batch *b, uint32
     return e;
 }
 
-/* True if the samples of a window, which has some, show that the series is alive. */
-static bool
-is_alive(const struct rollup *r, int64_t lookback_ms, int64_t t_ms)
-{
-    if (t_ms < r->first_ms || r->last_ms <= t_ms - lookback_ms) return false;
-    return !r->is_stale || t_ms < r->stale_ms;
-}
-
 /* Fills the steps before the end of a window, which has samples, with the value before it. */
 static enum err
 fill_in_window(struct selector_vector *s, const struct rollup *r, const struct last_sample *now,
@@ -369,7 +347,9 @@ fill_in_window(struct selector_vector *s, const struct rollup *r, const struct l
     for (; *step < s->vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= now->known_ms) break;
-        if (!is_alive(r, lookback_ms, t)) continue;
+        /* The samples of a window, which has some, must show that the series is alive. */
+        if (t < r->first_ms || r->last_ms <= t - lookback_ms) continue;
+        if (r->is_stale && t >= r->stale_ms) continue;
         if (!last->is_there || last->known_ms <= t - reach_ms) {
             note_hidden(s, now->resolution_ms);
             continue;
@@ -525,7 +505,17 @@ fill_column(struct selector_vector *s)
     }
     if (!is_smoothed(s)) return selector_fill(s, &step, INT64_MAX, &last);
     enum err e = smooth(s, &step, &last, &none);
-    if (e == OK) drop_mixed(s);
+    if (e == OK) {
+        size_t words = bits_words(s->vector.grid.count);
+        bool any = false;
+        for (size_t w = 0; w < words; w++) {
+            s->column.present[w] &= ~s->mixed[w];
+            any |= s->mixed[w] != 0;
+            s->mixed[w] = 0;
+        }
+        s->mixed_until = 0;
+        if (any) note_mixed_samples(s->vector.ev, s->node->at, s->labels);
+    }
     return e;
 }
 

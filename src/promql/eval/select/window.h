@@ -11,7 +11,7 @@ struct histogram_point {
     int64_t start_ms; /* 0: unknown */
     struct fhist *h;
     size_t capacity; /* memory of `h`, in bytes */
-    /* The window of downsampled histograms whose last one this is, in that memory (rolled.h); NULL
+    /* The window of downsampled histograms whose last one this is, in that memory (range.h); NULL
      * if it is a sample. */
     const struct rolled_histogram *rolled;
 };
@@ -24,7 +24,7 @@ struct sample_window {
     const double *values;
     const int64_t *starts_ms;    /* start times of floats, 0 if unknown; NULL if not used */
     const uint32_t *weights;     /* number of samples that each float represents; NULL: one each */
-    const struct rolled *rolled; /* parallel to the floats; NULL if all are samples (rolled.h) */
+    const struct rolled *rolled; /* parallel to the floats; NULL if all are samples (range.h) */
     uint32_t count;
     const struct histogram_point *histograms;
     uint32_t histogram_count;
@@ -173,5 +173,116 @@ void window_check_quantile(const struct sample_window *w, double q);
 /* Returns the quantile of values, which are sorted in place; NaN come first. -Inf or +Inf for a `q`
  * outside of 0 to 1. */
 double quantile_of(double q, double *values, uint32_t count);
+
+/* --- window_floats.c -------------------------------------------------------------------------- */
+
+/*
+ * Functions of windows over floats alone, for many steps at a time. They give the values that the
+ * functions above give for each window.
+ *
+ * A cut has the windows of steps as indexes of the samples of a series. Series that are scraped
+ * together have the same times, so the windows of one of them are those of the others.
+ */
+
+enum { CUT_WINDOWS_MAX = 256, CUT_WORDS = CUT_WINDOWS_MAX / 64 + 1, CUT_SLOTS = 32 };
+
+/* The values that windows depend on, except those that are the same for all series of a vector. */
+struct cut_key {
+    const int64_t *times_ms; /* times of the samples in the buffer */
+    uint32_t time_count;
+    uint32_t begin, end; /* window of the step before */
+    uint32_t step;       /* index of the first step */
+    bool at_end;         /* the series has no samples after those in the buffer */
+};
+
+/* The part of a rate that depends on times alone. */
+struct cut_stretch {
+    double factor; /* factor of the difference between the last and the first value */
+    /* If the first value is less than the difference times this, the counter would begin at about
+     * zero or below, and `factor` does not apply. */
+    double near_zero;
+};
+
+/* Windows from a step on, as long as the buffer has all their samples. */
+struct window_cut {
+    struct cut_key key; /* owns a copy of the times; a count of 0 is never found */
+    int64_t *times_ms;
+    uint32_t time_capacity;
+
+    uint32_t count;
+    uint32_t begins[CUT_WINDOWS_MAX]; /* never less than the one before, nor are the ends */
+    uint32_t ends[CUT_WINDOWS_MAX];
+    uint32_t last_begin,
+        last_end;     /* end of the last window; without windows, start of the next one */
+    uint64_t samples; /* number in all windows */
+    uint32_t most;    /* number in one window */
+    uint64_t present[CUT_WORDS]; /* bits: windows with a result; the first one is bit step % 64 */
+    struct cut_stretch stretches[CUT_WINDOWS_MAX];
+};
+
+struct cuts {
+    struct budget *budget;
+    struct window_cut *slots[CUT_SLOTS]; /* hash table of their keys */
+    struct window_cut *long_one;         /* the last cut with too many samples for a slot */
+    uint64_t bytes;
+    uint32_t next_victim;
+};
+
+/* Cuts are made as they are needed; `budget` outlives them. cuts_fini() frees all. */
+void cuts_init(struct cuts *cuts, struct budget *budget);
+void cuts_fini(struct cuts *cuts);
+/* The cut for a key, valid until the next call. If *ret_known is false the caller finds its
+ * windows. NULL: no memory. */
+struct window_cut *cuts_find(struct cuts *cuts, const struct cut_key *key, bool *ret_known);
+
+struct float_windows {
+    const struct window_cut *cut;
+    const int64_t *times_ms;
+    const double *values;
+    int64_t first_end_ms; /* end of the first window, which began a range before */
+    int64_t step_ms;
+    int64_t range_ms;
+};
+
+struct float_windows_kind {
+    uint32_t least; /* samples that a window must have; 0 if the function has no such form */
+    /* Extrapolates windows of at least two samples. NULL if values are not extrapolated. */
+    struct cut_stretch (*stretch)(const int64_t *times_ms, uint32_t count, int64_t end_ms,
+                                  int64_t range_ms);
+};
+/* Returns a constant. */
+const struct float_windows_kind *float_windows_kind_of(enum function_id id);
+/* Puts a value for each window that has enough samples. */
+void float_windows_evaluate(const struct float_windows *w, enum function_id id, double *to);
+
+/* --- matrix.c: a range vector as the result of a query ---------------------------------------- */
+
+struct matrix_series {
+    struct bytes labels;
+    bool drops_name;
+    uint32_t count;
+    int64_t *times_ms;
+    double *values;
+    const struct fhist **histograms; /* NULL where there is a value */
+};
+
+struct matrix {
+    struct arena arena; /* memory of all series */
+    struct matrix_series *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/*
+ * Fills `m`, which is zeroed, and which the caller ends with matrix_fini() also on an error, with
+ * what a selector with a range, or a subquery, selects at the one time of the evaluation. Series
+ * are in the order of their labels.
+ */
+MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct plan_node *x, struct matrix *m);
+/* The request for the series of a selector with a range, in the evaluation's arena. */
+MUST_CHECK enum err matrix_request(struct evaluation *ev, const struct node *node,
+                                   struct matcher_set *set, struct query_request *ret);
+/* Frees all series; accepts a matrix that is zeroed. */
+void matrix_fini(struct evaluation *ev, struct matrix *m);
 
 #endif

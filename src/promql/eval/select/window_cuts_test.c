@@ -1,7 +1,7 @@
 /* window_cuts_test.c - cached cuts of windows are found only for the same times and steps. */
 #include "lib/test.h"
 
-#include "promql/eval/select/window_floats.h"
+#include "promql/eval/select/window.h"
 
 enum { TIMES = 4 };
 

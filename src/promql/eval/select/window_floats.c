@@ -1,10 +1,9 @@
 /*
- * window_floats.c - see window_floats.h.
+ * window_floats.c - see window.h.
  *
  * Windows overlap: what is known of one is used for the next one if no rounding depends on it.
  * Samples are in the order of steps, so each is looked at once where that is possible.
  */
-#include "promql/eval/select/window_floats.h"
 
 #include "base/hash/hash.h"
 #include "base/precise.h"

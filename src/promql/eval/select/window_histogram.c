@@ -194,19 +194,6 @@ window_instant_histograms(struct sample_window *w, const struct histogram_point 
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-/* Adds the n-th histogram to a running mean. */
-static bool
-move_mean(struct sample_window *w, struct fhist *mean, const struct fhist *h, double n,
-          struct fhist_outcome *outcome)
-{
-    struct fhist *share = window_changeable(w, h);
-    if (share == NULL) return false;
-    fhist_divide(share, n);
-    fhist_multiply(mean, (n - 1) / n);
-    w->failed = fhist_add(w->arena, mean, share, 1, outcome);
-    return w->failed == OK;
-}
-
 bool
 window_sum_histograms(struct sample_window *w, bool average, struct operand *ret)
 {
@@ -231,7 +218,13 @@ window_sum_histograms(struct sample_window *w, bool average, struct operand *ret
             fhist_divide(sum, i);
         }
         if (moves) {
-            if (!move_mean(w, sum, points[i].h, i + 1, &outcome)) return false;
+            double n = i + 1; /* the n-th histogram is added to a running mean */
+            struct fhist *share = window_changeable(w, points[i].h);
+            if (share == NULL) return false;
+            fhist_divide(share, n);
+            fhist_multiply(sum, (n - 1) / n);
+            w->failed = fhist_add(w->arena, sum, share, 1, &outcome);
+            if (w->failed) return false;
         } else {
             w->failed = fhist_add(w->arena, sum, points[i].h, 1, &outcome);
             if (w->failed) return false;

@@ -1,7 +1,7 @@
 /* functions_test.c - each function is found by its name, and no other name is. */
 #include "lib/test.h"
 
-#include "promql/functions/functions.h"
+#include "promql/parse/tree.h"
 
 UNIT_TEST(test_each_function_is_found_by_its_name)
 {
