@@ -129,6 +129,33 @@ vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, 
     return v;
 }
 
+void *
+maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, struct vector *of,
+            const struct grid *grid)
+{
+    struct maker *m = vector_alloc(ev, bytes, ops, of);
+    if (m == NULL) return NULL;
+    m->vector.grid = *grid;
+    m->bytes = bytes;
+    m->of = of;
+    arena_init(&m->arena, ev->budget, 0, 0);
+    buf_init(&m->labels, ev->budget, 64 << 20);
+    if (column_init(&m->column, ev->budget, grid->count) == OK) return m;
+    maker_free(&m->vector);
+    return NULL;
+}
+
+void
+maker_free(struct vector *v)
+{
+    struct maker *m = (struct maker *)v;
+    vector_free(m->of);
+    column_fini(&m->column, v->ev->budget, v->grid.count);
+    arena_fini(&m->arena);
+    buf_fini(&m->labels);
+    mem_free(v->ev->budget, m, m->bytes);
+}
+
 /* Few labels sort before these. */
 static bool
 has_type(struct bytes labels)
@@ -335,16 +362,10 @@ count_for_all_steps(struct evaluation *ev, const struct grid *grid, uint64_t bef
     ev->samples += samples * (grid->count - 1);
 }
 
-struct repeat_vector {
-    struct vector vector; /* first */
-    struct vector *of;
-    struct column column;
-};
-
 static enum err
 repeat_next(struct vector *v, struct column **ret_column)
 {
-    struct repeat_vector *r = (struct repeat_vector *)v;
+    struct maker *r = (struct maker *)v;
     struct column *c;
     uint64_t before = v->ev->samples;
     enum err e = vector_next(r->of, &c);
@@ -367,34 +388,16 @@ repeat_next(struct vector *v, struct column **ret_column)
     return OK;
 }
 
-static void
-repeat_free(struct vector *v)
-{
-    struct repeat_vector *r = (struct repeat_vector *)v;
-    vector_free(r->of);
-    column_fini(&r->column, v->ev->budget, v->grid.count);
-    mem_free(v->ev->budget, r, sizeof *r);
-}
-
 static enum err
 repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
            struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {repeat_next, repeat_free};
+    static const struct vector_ops ops = {repeat_next, maker_free};
     assert(of->grid.count == 1); /* invariant 2, of a part that is evaluated once */
-    struct repeat_vector *r = mem_new(ev->budget, sizeof *r);
-    if (r == NULL || column_init(&r->column, ev->budget, grid->count)) {
-        mem_free(ev->budget, r, sizeof *r);
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
-    r->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = *grid,
-                                .one_name = of->one_name,
-                                .each_once = of->each_once,
-                                .by_labels = of->by_labels};
-    r->of = of;
+    struct maker *r = maker_alloc(ev, sizeof *r, &ops, of, grid);
+    if (r == NULL) return eval_no_memory(ev);
+    r->vector.each_once = of->each_once;
+    r->vector.by_labels = of->by_labels;
     *ret_vector = &r->vector;
     return OK;
 }
@@ -529,15 +532,8 @@ vector_build(struct evaluation *ev, const struct plan_node *x, struct vector **r
 {
     struct vector *of = NULL;
     enum err e = OK;
-    switch (x->kind) {
-    case PLAN_BINARY:
-    case PLAN_SET:
-        return build_pair(ev, x, ret_vector);
-    case PLAN_SCALAR_BINARY:
-        return build_scalar_binary(ev, x, ret_vector);
-    default:
-        break;
-    }
+    if (x->kind == PLAN_BINARY || x->kind == PLAN_SET) return build_pair(ev, x, ret_vector);
+    if (x->kind == PLAN_SCALAR_BINARY) return build_scalar_binary(ev, x, ret_vector);
     if (plan_is_leaf(x->kind))
         e = build_leaf(ev, x, &of);
     else if (x->of != NULL)

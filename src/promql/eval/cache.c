@@ -67,51 +67,29 @@ selector_is_kept(const struct node *n, int64_t *fixed_ms)
     return n->selector.extent != EXTENT_SMOOTHED && shift_is_kept(&n->selector.shift, fixed_ms);
 }
 
-static bool node_is_kept(const struct node *n, int64_t *fixed_ms);
-
-static bool
-call_is_kept(const struct node *n, int64_t *fixed_ms)
-{
-    const struct function *f = n->call.function;
-    bool kept = f != &functions[FUNCTION_START] && f != &functions[FUNCTION_END] &&
-                f != &functions[FUNCTION_RANGE];
-    for (uint32_t i = 0; i < n->call.argument_count && kept; i++) {
-        kept = node_is_kept(n->call.arguments[i], fixed_ms);
-    }
-    return kept;
-}
-
 static bool
 node_is_kept(const struct node *n, int64_t *fixed_ms)
 {
-    if (n == NULL) return true;
-    switch (n->kind) {
-    case NODE_NUMBER:
-    case NODE_STRING:
-        return true;
-    case NODE_SELECTOR:
-        return selector_is_kept(n, fixed_ms);
-    case NODE_RANGE:
-        return duration_is_kept(&n->range.range) && selector_is_kept(n->range.selector, fixed_ms);
-    case NODE_SUBQUERY:
-        return duration_is_kept(&n->subquery.range) && duration_is_kept(&n->subquery.step) &&
-               shift_is_kept(&n->subquery.shift, fixed_ms) &&
-               node_is_kept(n->subquery.expr, fixed_ms);
-    case NODE_CALL:
-        return call_is_kept(n, fixed_ms);
-    case NODE_AGGREGATION:
-        return node_is_kept(n->aggregation.expr, fixed_ms) &&
-               node_is_kept(n->aggregation.param, fixed_ms);
-    case NODE_BINARY:
-        return node_is_kept(n->binary.left, fixed_ms) && node_is_kept(n->binary.right, fixed_ms);
-    case NODE_UNARY:
-        return node_is_kept(n->unary.expr, fixed_ms);
-    case NODE_PAREN:
-        return node_is_kept(n->paren, fixed_ms);
-    case NODE_DURATION:
-        break;
+    const struct node *below;
+    bool kept = true;
+    if (n->kind == NODE_SELECTOR) {
+        kept = selector_is_kept(n, fixed_ms);
+    } else if (n->kind == NODE_RANGE) {
+        kept = duration_is_kept(&n->range.range);
+    } else if (n->kind == NODE_SUBQUERY) {
+        kept = duration_is_kept(&n->subquery.range) && duration_is_kept(&n->subquery.step) &&
+               shift_is_kept(&n->subquery.shift, fixed_ms);
+    } else if (n->kind == NODE_CALL) {
+        const struct function *f = n->call.function;
+        kept = f != &functions[FUNCTION_START] && f != &functions[FUNCTION_END] &&
+               f != &functions[FUNCTION_RANGE];
+    } else if (n->kind == NODE_DURATION) {
+        kept = duration_node_is_kept(n);
     }
-    return duration_node_is_kept(n);
+    for (uint32_t i = 0; kept && (below = node_operand(n, i)) != NULL; i++) {
+        kept = node_is_kept(below, fixed_ms);
+    }
+    return kept;
 }
 
 bool

@@ -296,6 +296,20 @@ struct vector {
 void *vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops,
                    struct vector *of);
 
+/* An operator that makes each of its columns in memory of its own. */
+struct maker {
+    struct vector vector; /* first */
+    size_t bytes;         /* size of the operator, which begins with this */
+    struct vector *of;    /* may be NULL */
+    struct column column;
+    struct arena arena; /* memory of histograms in `column` */
+    struct buf labels;
+};
+/* vector_alloc() for a maker, with columns for the steps of `grid`. */
+void *maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops,
+                  struct vector *of, const struct grid *grid);
+void maker_free(struct vector *v);
+
 static inline enum err
 vector_next(struct vector *v, struct column **ret_column)
 {

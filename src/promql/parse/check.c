@@ -19,6 +19,33 @@
 #include "base/text/quote.h"
 #include "promql/parse/parse_private.h"
 
+struct node *
+node_operand(const struct node *n, uint32_t i)
+{
+    switch (n->kind) {
+    case NODE_CALL:
+        return i < n->call.argument_count ? n->call.arguments[i] : NULL;
+    case NODE_AGGREGATION:
+        return i == 0 ? n->aggregation.expr : i == 1 ? n->aggregation.param : NULL;
+    case NODE_BINARY:
+        return i == 0 ? n->binary.left : i == 1 ? n->binary.right : NULL;
+    case NODE_RANGE:
+        return i == 0 ? n->range.selector : NULL;
+    case NODE_SUBQUERY:
+        return i == 0 ? n->subquery.expr : NULL;
+    case NODE_UNARY:
+        return i == 0 ? n->unary.expr : NULL;
+    case NODE_PAREN:
+        return i == 0 ? n->paren : NULL;
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_SELECTOR:
+    case NODE_DURATION:
+        break;
+    }
+    return NULL;
+}
+
 const char *
 value_type_name(enum value_type type)
 {
@@ -296,57 +323,25 @@ has_time(const struct node *call)
     }
 }
 
-static void
-note_below(struct node *n, const struct node *below)
-{
-    if (below == NULL) return;
-    n->reads_series |= below->reads_series;
-    n->is_same_at_all_steps &= below->is_same_at_all_steps;
-}
-
 /* Sets the facts of a node, from those of the nodes below it. */
 static void
 note(struct node *n)
 {
+    const struct node *below;
     n->is_same_at_all_steps = true;
-    switch (n->kind) {
-    case NODE_NUMBER:
-    case NODE_STRING:
-    case NODE_DURATION:
-        return;
-    case NODE_SELECTOR:
-        n->reads_series = true;
-        n->is_same_at_all_steps = n->selector.shift.at != AT_NONE;
-        return;
-    case NODE_RANGE:
-        note_below(n, n->range.selector);
-        return;
-    case NODE_SUBQUERY:
-        n->reads_series = true; /* an expression is evaluated as if it did */
-        n->is_same_at_all_steps = n->subquery.shift.at != AT_NONE;
-        return;
-    case NODE_AGGREGATION:
-        note_below(n, n->aggregation.expr);
-        note_below(n, n->aggregation.param);
-        n->reads_series = true;
-        return;
-    case NODE_BINARY:
-        note_below(n, n->binary.left);
-        note_below(n, n->binary.right);
-        return;
-    case NODE_UNARY:
-        note_below(n, n->unary.expr);
-        return;
-    case NODE_PAREN:
-        note_below(n, n->paren);
-        return;
-    case NODE_CALL:
-        for (uint32_t i = 0; i < n->call.argument_count; i++) {
-            note_below(n, n->call.arguments[i]);
-        }
-        if (has_time(n)) n->is_same_at_all_steps = false;
+    if (n->kind == NODE_SELECTOR || n->kind == NODE_SUBQUERY) {
+        const struct shift *shift =
+            n->kind == NODE_SELECTOR ? &n->selector.shift : &n->subquery.shift;
+        n->reads_series = true; /* a subquery is evaluated as if it did */
+        n->is_same_at_all_steps = shift->at != AT_NONE;
         return;
     }
+    for (uint32_t i = 0; (below = node_operand(n, i)) != NULL; i++) {
+        n->reads_series |= below->reads_series;
+        n->is_same_at_all_steps &= below->is_same_at_all_steps;
+    }
+    if (n->kind == NODE_AGGREGATION) n->reads_series = true;
+    if (n->kind == NODE_CALL && has_time(n)) n->is_same_at_all_steps = false;
 }
 
 static void
@@ -382,50 +377,20 @@ use_of_call(const struct node *n, enum use around)
 static void
 note_counted(struct node *n, enum use use)
 {
-    struct node *below[2] = {NULL, NULL};
-    switch (n->kind) {
-    case NODE_SELECTOR:
+    if (n->kind == NODE_SELECTOR) {
         n->selector.counted_only = use == USE_COUNTS;
         n->counted_only = use == USE_COUNTS;
         return;
-    case NODE_RANGE:
-        below[0] = n->range.selector;
-        break;
-    case NODE_SUBQUERY:
-        below[0] = n->subquery.expr;
-        use = USE_BUCKETS; /* resets between its steps are found in buckets */
-        break;
-    case NODE_CALL:
-        use = use_of_call(n, use);
-        for (uint32_t i = 0; i < n->call.argument_count; i++) {
-            note_counted(n->call.arguments[i], use);
-            n->counted_only += n->call.arguments[i]->counted_only;
-        }
-        return;
-    case NODE_AGGREGATION:
-        below[0] = n->aggregation.expr;
-        below[1] = n->aggregation.param;
-        break;
-    case NODE_BINARY:
-        below[0] = n->binary.left;
-        below[1] = n->binary.right;
-        if (n->binary.op == TOKEN_TRIM_LOWER || n->binary.op == TOKEN_TRIM_UPPER) use = USE_BUCKETS;
-        break;
-    case NODE_UNARY:
-        below[0] = n->unary.expr;
-        break;
-    case NODE_PAREN:
-        below[0] = n->paren;
-        break;
-    case NODE_NUMBER:
-    case NODE_STRING:
-    case NODE_DURATION:
-        return;
     }
-    for (unsigned i = 0; i < 2; i++) {
-        if (below[i] == NULL) continue;
-        note_counted(below[i], use);
-        n->counted_only += below[i]->counted_only;
+    if (n->kind == NODE_CALL) use = use_of_call(n, use);
+    bool trims = n->kind == NODE_BINARY &&
+                 (n->binary.op == TOKEN_TRIM_LOWER || n->binary.op == TOKEN_TRIM_UPPER);
+    /* Resets between the steps of a subquery are found in buckets. */
+    if (trims || n->kind == NODE_SUBQUERY) use = USE_BUCKETS;
+    struct node *below;
+    for (uint32_t i = 0; (below = node_operand(n, i)) != NULL; i++) {
+        note_counted(below, use);
+        n->counted_only += below->counted_only;
     }
 }
 

@@ -185,6 +185,10 @@ struct promql_tree {
     bool has_range_words; /* start, end, step or range occur, if only as names */
 };
 
+/* The i-th operand of a node, a selector among them; a parameter is after its operand. NULL: it has
+ * fewer. */
+struct node *node_operand(const struct node *n, uint32_t i);
+
 /* Limits of an expression: see promql_parse(). */
 enum {
     TREE_TEXT_BYTES_MAX = 8 << 20,

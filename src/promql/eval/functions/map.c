@@ -18,10 +18,7 @@
 /* --- absent ----------------------------------------------------------------------------------- */
 
 struct absent_vector {
-    struct vector vector; /* first */
-    struct vector *of;
-    struct column column;
-    struct buf labels;
+    struct maker made; /* first */
     bool done;
 };
 
@@ -34,32 +31,22 @@ absent_next(struct vector *v, struct column **ret_column)
     *ret_column = NULL;
     if (a->done) return OK;
     a->done = true;
-    column_clear(&a->column, v->grid.count);
-    while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
-        bits_add(a->column.present, c->present, v->grid.count);
+    column_clear(&a->made.column, v->grid.count);
+    while ((e = vector_next(a->made.of, &c)) == OK && c != NULL) {
+        bits_add(a->made.column.present, c->present, v->grid.count);
     }
     if (e) return e;
     for (uint32_t i = 0; i < v->grid.count; i++) {
-        a->column.values[i] = 1;
-        if (bits_has(a->column.present, i))
-            bits_reset(a->column.present, i);
+        a->made.column.values[i] = 1;
+        if (bits_has(a->made.column.present, i))
+            bits_reset(a->made.column.present, i);
         else
-            bits_set(a->column.present, i);
+            bits_set(a->made.column.present, i);
     }
-    if (bits_count(a->column.present, v->grid.count) == 0) return OK;
-    a->column.labels = buf_bytes(&a->labels);
-    *ret_column = &a->column;
+    if (bits_count(a->made.column.present, v->grid.count) == 0) return OK;
+    a->made.column.labels = buf_bytes(&a->made.labels);
+    *ret_column = &a->made.column;
     return OK;
-}
-
-static void
-absent_free(struct vector *v)
-{
-    struct absent_vector *a = (struct absent_vector *)v;
-    vector_free(a->of);
-    column_fini(&a->column, v->ev->budget, v->grid.count);
-    buf_fini(&a->labels);
-    mem_free(v->ev->budget, a, sizeof *a);
 }
 
 /* Makes labels of the selector's matchers: the first `=` of a name sets the label, any later
@@ -98,20 +85,16 @@ enum err
 vector_absent_new(struct evaluation *ev, const struct node *argument, struct vector *of,
                   struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {absent_next, absent_free};
-    struct absent_vector *a = vector_alloc(ev, sizeof *a, &ops, of);
+    static const struct vector_ops ops = {absent_next, maker_free};
+    struct absent_vector *a = maker_alloc(ev, sizeof *a, &ops, of, &of->grid);
     if (a == NULL) return eval_no_memory(ev);
-    a->vector.one_name = a->vector.each_once = true;
-    a->of = of;
-    buf_init(&a->labels, ev->budget, 64 << 20);
-    enum err e = column_init(&a->column, ev->budget, of->grid.count) ? eval_no_memory(ev) : OK;
-    if (e == OK) e = labels_of_matchers(ev, node_inside(argument), &a->labels);
-    if (e) {
-        absent_free(&a->vector);
-        return e;
-    }
-    *ret_vector = &a->vector;
-    return OK;
+    a->made.vector.one_name = a->made.vector.each_once = true;
+    enum err e = labels_of_matchers(ev, node_inside(argument), &a->made.labels);
+    if (e)
+        maker_free(&a->made.vector);
+    else
+        *ret_vector = &a->made.vector;
+    return e;
 }
 
 /* --- floats ----------------------------------------------------------------------------------- */
@@ -159,15 +142,11 @@ vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_
 enum { SCALARS_MAX = 2 };
 
 struct map_vector {
-    struct vector vector; /* first */
-    struct vector *of;    /* NULL: one series without labels */
-    enum function_id id;  /* FUNCTION_COUNT for unary minus */
+    struct maker made;   /* first; without operand, of one series without labels */
+    enum function_id id; /* FUNCTION_COUNT for unary minus */
     double (*function)(double value);
     bool is_time; /* the values are times of samples */
     const double *scalars[SCALARS_MAX];
-    struct column column;
-    struct arena arena; /* memory of histograms in `column` */
-    struct buf labels;
     bool done; /* the only column was given, without `of` */
 };
 
@@ -325,10 +304,10 @@ map_value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
     } else if (is_date(m->id)) {
         *ret = date_part(m->id, x);
     } else if (m->id == FUNCTION_TIMESTAMP) {
-        *ret = m->is_time ? x : (double)grid_time(&m->vector.grid, step) / 1000;
+        *ret = m->is_time ? x : (double)grid_time(&m->made.vector.grid, step) / 1000;
     } else if (m->id == FUNCTION_START_TIMESTAMP) {
         *ret = x;
-        return m->is_time && m->vector.ev->features.start_timestamps;
+        return m->is_time && m->made.vector.ev->features.start_timestamps;
     } else if (m->id == FUNCTION_CLAMP) {
         if (a > b) return false;
         *ret = number_greatest(a, number_least(b, x));
@@ -349,14 +328,15 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
     *ret_column = NULL;
     if (m->done) return OK;
     m->done = true;
-    column_clear(&m->column, m->vector.grid.count);
-    for (uint32_t i = 0; i < m->vector.grid.count; i++) {
-        double x = is_date(m->id) ? (double)grid_time(&m->vector.grid, i) / 1000 : m->scalars[0][i];
+    column_clear(&m->made.column, m->made.vector.grid.count);
+    for (uint32_t i = 0; i < m->made.vector.grid.count; i++) {
+        double x =
+            is_date(m->id) ? (double)grid_time(&m->made.vector.grid, i) / 1000 : m->scalars[0][i];
         double value;
-        if (map_value_of(m, i, x, &value)) column_set(&m->column, i, value);
+        if (map_value_of(m, i, x, &value)) column_set(&m->made.column, i, value);
     }
-    m->column.labels = bytes_of("", 0);
-    *ret_column = &m->column;
+    m->made.column.labels = bytes_of("", 0);
+    *ret_column = &m->made.column;
     return OK;
 }
 
@@ -364,16 +344,17 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
 static enum err
 map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
 {
-    struct evaluation *ev = m->vector.ev;
+    struct evaluation *ev = m->made.vector.ev;
     if (is_of_histograms(m->id)) {
-        column_set(&m->column, step, number_of_histogram(m->id, h));
+        column_set(&m->made.column, step, number_of_histogram(m->id, h));
     } else if (m->id == FUNCTION_TIMESTAMP) {
-        column_set(&m->column, step, (double)grid_time(&m->vector.grid, step) / 1000);
+        column_set(&m->made.column, step, (double)grid_time(&m->made.vector.grid, step) / 1000);
     } else if (m->id == FUNCTION_COUNT) {
-        struct fhist *opposite = fhist_keep(&m->arena, h);
+        struct fhist *opposite = fhist_keep(&m->made.arena, h);
         if (opposite == NULL) return eval_no_memory(ev);
         fhist_multiply(opposite, -1);
-        if (column_set_histogram(&m->column, ev->budget, m->vector.grid.count, step, opposite)) {
+        if (column_set_histogram(&m->made.column, ev->budget, m->made.vector.grid.count, step,
+                                 opposite)) {
             return eval_no_memory(ev);
         }
     }
@@ -383,10 +364,10 @@ map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
 static enum err
 map_column(struct map_vector *m, const struct column *c)
 {
-    uint32_t steps = m->vector.grid.count;
+    uint32_t steps = m->made.vector.grid.count;
     bool of_histograms = is_of_histograms(m->id);
-    column_clear(&m->column, steps);
-    arena_reset(&m->arena);
+    column_clear(&m->made.column, steps);
+    arena_reset(&m->made.arena);
     for (bits_each(i, c->present, steps)) {
         const struct fhist *h = column_histogram(c, i);
         double value;
@@ -394,7 +375,7 @@ map_column(struct map_vector *m, const struct column *c)
             enum err e = map_histogram(m, i, h);
             if (e) return e;
         } else if (!of_histograms && map_value_of(m, i, c->values[i], &value)) {
-            column_set(&m->column, i, value);
+            column_set(&m->made.column, i, value);
         }
     }
     return OK;
@@ -404,41 +385,30 @@ static enum err
 map_next(struct vector *v, struct column **ret_column)
 {
     struct map_vector *m = (struct map_vector *)v;
-    if (m->of == NULL) return next_of_scalars(m, ret_column);
+    if (m->made.of == NULL) return next_of_scalars(m, ret_column);
     for (;;) {
         struct column *c;
-        enum err e = vector_next(m->of, &c);
+        enum err e = vector_next(m->made.of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
         e = map_column(m, c);
         if (e) return e;
-        if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        *ret_column = &m->column;
+        if (bits_count(m->made.column.present, v->grid.count) == 0) continue;
+        *ret_column = &m->made.column;
         /* Functions of histograms keep the type and the unit, as in Prometheus. */
         bool keeps_type = is_of_histograms(m->id) && !v->ev->features.delayed_name_removal;
-        if (!keeps_type) return eval_other_metric(v->ev, c, &m->labels, &m->column);
-        buf_clear(&m->labels);
-        labels_drop(&m->labels, c->labels, &(struct name_list){NULL, 0}, true);
-        m->column.labels = buf_bytes(&m->labels);
-        return buf_error(&m->labels) ? eval_no_memory(v->ev) : OK;
+        if (!keeps_type) return eval_other_metric(v->ev, c, &m->made.labels, &m->made.column);
+        buf_clear(&m->made.labels);
+        labels_drop(&m->made.labels, c->labels, &(struct name_list){NULL, 0}, true);
+        m->made.column.labels = buf_bytes(&m->made.labels);
+        return buf_error(&m->made.labels) ? eval_no_memory(v->ev) : OK;
     }
-}
-
-static void
-map_free(struct vector *v)
-{
-    struct map_vector *m = (struct map_vector *)v;
-    vector_free(m->of);
-    column_fini(&m->column, v->ev->budget, v->grid.count);
-    arena_fini(&m->arena);
-    buf_fini(&m->labels);
-    mem_free(v->ev->budget, m, sizeof *m);
 }
 
 static enum err
 map_set_up(struct map_vector *m, const struct plan_node *x)
 {
-    struct evaluation *ev = m->vector.ev;
+    struct evaluation *ev = m->made.vector.ev;
     const struct node *node = x->node;
     uint32_t count = 0;
     bool is_call = node->kind == NODE_CALL;
@@ -459,62 +429,56 @@ map_set_up(struct map_vector *m, const struct plan_node *x)
         assert(count < SCALARS_MAX); /* functions.def has no more */
         m->scalars[count++] = values;
     }
-    return column_init(&m->column, ev->budget, m->vector.grid.count) ? eval_no_memory(ev) : OK;
+    return OK;
 }
 
 enum err
 vector_map_new(struct evaluation *ev, const struct plan_node *x, struct vector *of,
                struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {map_next, map_free};
-    struct map_vector *m = vector_alloc(ev, sizeof *m, &ops, of);
-    if (m == NULL) return eval_no_memory(ev);
+    static const struct vector_ops ops = {map_next, maker_free};
     assert(of == NULL || of->grid.count == x->grid.count); /* invariant 1 */
-    m->vector.grid = x->grid;
-    m->vector.one_name = m->vector.each_once = true;
-    m->of = of;
-    arena_init(&m->arena, ev->budget, 0, 0);
-    buf_init(&m->labels, ev->budget, 64 << 20);
+    struct map_vector *m = maker_alloc(ev, sizeof *m, &ops, of, &x->grid);
+    if (m == NULL) return eval_no_memory(ev);
+    struct vector *v = &m->made.vector;
+    v->one_name = v->each_once = true;
     enum err e = map_set_up(m, x);
     if (e) {
-        map_free(&m->vector);
+        maker_free(v);
         return e;
     }
-    *ret_vector = &m->vector;
-    return of == NULL ? OK : vector_other_metric_new(ev, &m->vector, of, false, ret_vector);
+    *ret_vector = v;
+    return of == NULL ? OK : vector_other_metric_new(ev, v, of, false, ret_vector);
 }
 
 /* --- with a scalar ---------------------------------------------------------------------------- */
 
 struct scalar_binary_vector {
-    struct vector vector; /* first */
-    struct vector *of;
+    struct maker made; /* first */
     const struct node *node;
     const double *scalars;
     bool scalar_left;
-    struct column column;
-    struct arena arena; /* memory of histograms in `column` */
-    struct buf labels;
 };
 
 /* Combines a sample that is not a plain float with the scalar. */
 static enum err
 combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operand x)
 {
-    struct evaluation *ev = s->vector.ev;
+    struct evaluation *ev = s->made.vector.ev;
     struct operand y = {s->scalars[step], NULL}, result;
     enum pairing pairing;
-    enum err e = s->scalar_left ? binary_operands(ev, s->node, &s->arena, y, x, &result, &pairing)
-                                : binary_operands(ev, s->node, &s->arena, x, y, &result, &pairing);
+    enum err e = s->scalar_left
+                     ? binary_operands(ev, s->node, &s->made.arena, y, x, &result, &pairing)
+                     : binary_operands(ev, s->node, &s->made.arena, x, y, &result, &pairing);
     if (e || pairing != PAIR_GIVES) return e;
     /* A comparison gives the vector's side, whichever it is. */
     bool compares = token_is_comparison(s->node->binary.op);
     if (compares && !s->node->binary.returns_bool) result = x;
     if (result.histogram == NULL) {
-        column_set(&s->column, step, result.value);
+        column_set(&s->made.column, step, result.value);
         return OK;
     }
-    return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step,
+    return column_set_histogram(&s->made.column, ev->budget, s->made.vector.grid.count, step,
                                 result.histogram)
                ? eval_no_memory(ev)
                : OK;
@@ -526,9 +490,9 @@ combine_column(struct scalar_binary_vector *s, const struct column *c)
     enum token_type op = s->node->binary.op;
     bool filters = token_is_comparison(op) && !s->node->binary.returns_bool;
     bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
-    uint32_t steps = s->vector.grid.count;
-    column_clear(&s->column, steps);
-    arena_reset(&s->arena);
+    uint32_t steps = s->made.vector.grid.count;
+    column_clear(&s->made.column, steps);
+    arena_reset(&s->made.arena);
     for (bits_each(i, c->present, steps)) {
         double x = c->values[i], y = s->scalars[i];
         const struct fhist *h = column_histogram(c, i);
@@ -539,7 +503,7 @@ combine_column(struct scalar_binary_vector *s, const struct column *c)
         }
         double value = s->scalar_left ? binary_number(op, y, x) : binary_number(op, x, y);
         if (filters && value == 0) continue;
-        column_set(&s->column, i, filters ? x : value);
+        column_set(&s->made.column, i, filters ? x : value);
     }
     return OK;
 }
@@ -552,60 +516,40 @@ scalar_binary_next(struct vector *v, struct column **ret_column)
     bool keeps_name = !s->node->binary.returns_bool && !token_changes_metric(op);
     for (;;) {
         struct column *c;
-        enum err e = vector_next(s->of, &c);
+        enum err e = vector_next(s->made.of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
         e = combine_column(s, c);
         if (e) return e;
-        if (bits_count(s->column.present, v->grid.count) == 0) continue;
-        s->column.labels = c->labels;
-        s->column.drops_name = c->drops_name;
+        if (bits_count(s->made.column.present, v->grid.count) == 0) continue;
+        s->made.column.labels = c->labels;
+        s->made.column.drops_name = c->drops_name;
         if (!keeps_name) {
-            e = eval_other_metric(v->ev, c, &s->labels, &s->column);
+            e = eval_other_metric(v->ev, c, &s->made.labels, &s->made.column);
             if (e) return e;
         }
-        *ret_column = &s->column;
+        *ret_column = &s->made.column;
         return OK;
     }
-}
-
-static void
-scalar_binary_free(struct vector *v)
-{
-    struct scalar_binary_vector *s = (struct scalar_binary_vector *)v;
-    vector_free(s->of);
-    column_fini(&s->column, v->ev->budget, v->grid.count);
-    arena_fini(&s->arena);
-    buf_fini(&s->labels);
-    mem_free(v->ev->budget, s, sizeof *s);
 }
 
 enum err
 vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct vector *of,
                          const double *scalars, bool scalar_left, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {scalar_binary_next, scalar_binary_free};
-    struct scalar_binary_vector *s = mem_new(ev->budget, sizeof *s);
-    if (s == NULL || column_init(&s->column, ev->budget, of->grid.count)) {
-        mem_free(ev->budget, s, sizeof *s);
-        vector_free(of);
-        return eval_no_memory(ev);
-    }
+    static const struct vector_ops ops = {scalar_binary_next, maker_free};
+    struct scalar_binary_vector *s = maker_alloc(ev, sizeof *s, &ops, of, &of->grid);
+    if (s == NULL) return eval_no_memory(ev);
     bool keeps_name = !node->binary.returns_bool && !token_changes_metric(node->binary.op);
-    s->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = of->grid,
-                                .one_name = of->one_name || !keeps_name,
-                                .each_once = of->each_once,
-                                .by_labels = of->by_labels};
-    s->of = of;
+    struct vector *v = &s->made.vector;
+    v->one_name = of->one_name || !keeps_name;
+    v->each_once = of->each_once;
+    v->by_labels = of->by_labels;
     s->node = node;
     s->scalars = scalars;
     s->scalar_left = scalar_left;
-    arena_init(&s->arena, ev->budget, 0, 0);
-    buf_init(&s->labels, ev->budget, 64 << 20);
-    *ret_vector = &s->vector;
-    return keeps_name ? OK : vector_other_metric_new(ev, &s->vector, of, false, ret_vector);
+    *ret_vector = v;
+    return keeps_name ? OK : vector_other_metric_new(ev, v, of, false, ret_vector);
 }
 
 /* --- one series a step ------------------------------------------------------------------------ */

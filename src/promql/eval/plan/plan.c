@@ -106,39 +106,21 @@ duration_at(const struct duration *d, bool positive, const struct query_times *t
 bool
 durations_fit(const struct node *n, const struct query_times *times, struct buf *error)
 {
+    const struct node *below;
     int64_t ms;
-    switch (n->kind) {
-    case NODE_NUMBER:
-    case NODE_STRING:
-    case NODE_DURATION:
-        return true;
-    case NODE_SELECTOR:
-        return duration_at(&n->selector.shift.offset, false, times, &ms, error);
-    case NODE_RANGE:
-        return duration_at(&n->range.range, true, times, &ms, error) &&
-               durations_fit(n->range.selector, times, error);
-    case NODE_SUBQUERY:
-        return duration_at(&n->subquery.shift.offset, false, times, &ms, error) &&
-               duration_at(&n->subquery.step, true, times, &ms, error) &&
-               duration_at(&n->subquery.range, true, times, &ms, error) &&
-               durations_fit(n->subquery.expr, times, error);
-    case NODE_AGGREGATION:
-        return durations_fit(n->aggregation.expr, times, error) &&
-               (n->aggregation.param == NULL || durations_fit(n->aggregation.param, times, error));
-    case NODE_BINARY:
-        return durations_fit(n->binary.left, times, error) &&
-               durations_fit(n->binary.right, times, error);
-    case NODE_UNARY:
-        return durations_fit(n->unary.expr, times, error);
-    case NODE_PAREN:
-        return durations_fit(n->paren, times, error);
-    case NODE_CALL:
-        for (uint32_t i = 0; i < n->call.argument_count; i++) {
-            if (!durations_fit(n->call.arguments[i], times, error)) return false;
-        }
-        return true;
+    bool fit = true;
+    if (n->kind == NODE_SELECTOR)
+        fit = duration_at(&n->selector.shift.offset, false, times, &ms, error);
+    else if (n->kind == NODE_RANGE)
+        fit = duration_at(&n->range.range, true, times, &ms, error);
+    else if (n->kind == NODE_SUBQUERY)
+        fit = duration_at(&n->subquery.shift.offset, false, times, &ms, error) &&
+              duration_at(&n->subquery.step, true, times, &ms, error) &&
+              duration_at(&n->subquery.range, true, times, &ms, error);
+    for (uint32_t i = 0; fit && (below = node_operand(n, i)) != NULL; i++) {
+        fit = durations_fit(below, times, error);
     }
-    return true;
+    return fit;
 }
 
 /* Prometheus' default limit of samples in memory. */
