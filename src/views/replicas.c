@@ -338,52 +338,28 @@ strand_fini(struct replicas_set *s, struct strand *st)
     buf_fini(&st->labels);
 }
 
+/* Drops strands, or late series, and the matchers after the first `kept`: invariant 6. */
 static void
-free_matchers(struct replicas_set *s, uint32_t kept)
+drop_strands(struct replicas_set *s, struct strand *list, uint32_t *count, uint32_t kept)
 {
+    while (*count > 0) {
+        strand_fini(s, &list[--*count]);
+    }
     while (s->matcher_count > kept) {
         matcher_free(s->matchers[--s->matcher_count]);
     }
 }
 
-static void
-drop_late(struct replicas_set *s)
-{
-    while (s->late_count > 0) {
-        strand_fini(s, &s->late[--s->late_count]);
-    }
-    free_matchers(s, s->strand_matcher_count); /* invariant 6 */
-}
-
+/* Does the same after their last series, and keeps their warnings. */
 static enum err
-end_late(struct replicas_set *s, struct why *why)
+end_strands(struct replicas_set *s, struct strand *list, uint32_t *count, uint32_t kept,
+            struct why *why)
 {
     enum err e = OK;
-    for (uint32_t i = 0; i < s->late_count && e == OK; i++) {
-        e = views_take_warnings(&s->warnings, s->late[i].set, why);
+    for (uint32_t i = 0; i < *count && e == OK; i++) {
+        e = views_take_warnings(&s->warnings, list[i].set, why);
     }
-    drop_late(s);
-    return e;
-}
-
-static void
-drop_strands(struct replicas_set *s)
-{
-    while (s->strand_count > 0) {
-        strand_fini(s, &s->strands[--s->strand_count]);
-    }
-    free_matchers(s, 0);
-    s->strand_matcher_count = 0;
-}
-
-static enum err
-end_strands(struct replicas_set *s, struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < s->strand_count && e == OK; i++) {
-        e = views_take_warnings(&s->warnings, s->strands[i].set, why);
-    }
-    drop_strands(s);
+    drop_strands(s, list, count, kept);
     return e;
 }
 
@@ -589,11 +565,11 @@ replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *
     enum err e;
     replica_merge_clear(&s->merge);
     do { /* damage may hide a late series */
-        e = end_late(s, why);
+        e = end_strands(s, s->late, &s->late_count, s->strand_matcher_count, why);
         if (e == OK) e = find_least(s, ret_labels, why);
         if (e == OK && ret_labels->at != NULL) e = begin_series(s, *ret_labels, why);
     } while (e == OK && ret_labels->at != NULL && s->merge.count == 0);
-    if (e == OK && ret_labels->at == NULL) e = end_strands(s, why);
+    if (e == OK && ret_labels->at == NULL) e = end_strands(s, s->strands, &s->strand_count, 0, why);
     if (e) *ret_labels = bytes_of(NULL, 0);
     return e;
 }
@@ -664,8 +640,8 @@ static void
 replicas_set_free(struct series_set *set)
 {
     struct replicas_set *s = (struct replicas_set *)set;
-    drop_late(s);
-    drop_strands(s);
+    drop_strands(s, s->late, &s->late_count, s->strand_matcher_count);
+    drop_strands(s, s->strands, &s->strand_count, 0);
     array_free(s->budget, s->strands, s->strand_capacity);
     array_free(s->budget, s->late, s->late_capacity);
     array_free(s->budget, s->keys, s->key_capacity);

@@ -116,16 +116,30 @@ notes_merge(struct eval_notes *notes, const struct eval_notes *of)
     }
 }
 
+/* Puts a note: words, a text in quotes (unless `at` is NULL), and other words with a text (unless
+ * they are NULL). NULL: the note is lost. */
+static struct eval_note *
+put_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *before,
+           struct bytes quoted, const char *between, struct bytes last)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    buf_put_text(&text, before);
+    if (quoted.at != NULL) quote_text(&text, quoted);
+    if (between != NULL) {
+        buf_put_text(&text, between);
+        quote_text(&text, last);
+    }
+    struct eval_note *note = notes_put(notes, kind, at, &text);
+    buf_fini(&text);
+    return note;
+}
+
 void
 notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
                  const char *words, struct bytes quoted)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    buf_put_text(&text, words);
-    quote_text(&text, quoted);
-    notes_put(notes, kind, at, &text);
-    buf_fini(&text);
+    put_quoted(notes, kind, at, "", bytes_of(NULL, 0), words, quoted);
 }
 
 static void
@@ -139,75 +153,57 @@ void
 notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
                  const char *words, double number)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    buf_put_text(&text, words);
-    notes_put_number(&text, number);
-    notes_put(notes, kind, at, &text);
-    buf_fini(&text);
+    char digits[NUMBER_TEXT_BYTES];
+    int size = (int)number_print_sentence(double_bits(number), digits);
+    notes_add(notes, kind, at, "%s%.*s", words, size, digits);
 }
 
 void
 notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                struct bytes metric)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    buf_put_text(&text, "metric might not be a counter, __type__ label is not set to \"counter\" "
-                        "or \"histogram\", got ");
-    quote_text(&text, type);
-    buf_put_text(&text, ": ");
-    quote_text(&text, metric);
-    notes_put(notes, NOTE_INFO, at, &text);
-    buf_fini(&text);
+    struct bytes shown = type.size == 0 ? bytes_of("", 0) : type;
+    put_quoted(notes, NOTE_INFO, at,
+               "metric might not be a counter, __type__ label is not set to \"counter\" or "
+               "\"histogram\", got ",
+               shown, ": ", metric);
 }
 
-static void
-put_metric(struct buf *to, const char *words, struct bytes metric)
+static struct eval_note *
+put_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *words,
+           struct bytes metric)
 {
-    buf_put_text(to, words);
-    if (metric.size == 0) return;
-    buf_put_text(to, " for metric name ");
-    quote_text(to, metric);
+    return put_quoted(notes, kind, at, words, bytes_of(NULL, 0),
+                      metric.size == 0 ? NULL : " for metric name ", metric);
 }
 
 void
 notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
                  const char *words, struct bytes metric)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    put_metric(&text, words, metric);
-    notes_put(notes, kind, at, &text);
-    buf_fini(&text);
+    put_metric(notes, kind, at, words, metric);
 }
 
 void
 notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    buf_put_text(&text, "sample has start time that overlaps with previous sample timestamp for "
-                        "metric ");
-    quote_text(&text, metric);
-    struct eval_note *note = notes_put(notes, NOTE_WARNING, at, &text);
+    struct eval_note *note =
+        put_quoted(notes, NOTE_WARNING, at,
+                   "sample has start time that overlaps with previous sample timestamp for metric ",
+                   bytes_of(NULL, 0), "", metric);
     if (note != NULL) note->occurrences++;
-    buf_fini(&text);
 }
 
 void
 notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric, int64_t t_ms,
                    const struct decrease *d)
 {
-    struct buf text;
-    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
-    put_metric(&text,
-               "input to histogram_quantile needed to be fixed for monotonicity (see "
-               "https://prometheus.io/docs/prometheus/latest/querying/functions/"
-               "#histogram_quantile)",
-               metric);
-    struct eval_note *note = notes_put(notes, NOTE_INFO, at, &text);
-    buf_fini(&text);
+    struct eval_note *note =
+        put_metric(notes, NOTE_INFO, at,
+                   "input to histogram_quantile needed to be fixed for monotonicity (see "
+                   "https://prometheus.io/docs/prometheus/latest/querying/functions/"
+                   "#histogram_quantile)",
+                   metric);
     if (note == NULL) return;
     assert(note->kind == NOTE_INFO); /* invariant 2 */
     struct forced *f = note->forced;

@@ -333,19 +333,6 @@ bound_aggregation(struct plan_figures *f, const struct node *n, const struct pla
 }
 
 static void
-bound_set(struct plan_figures *f, const struct node *n, const struct plan_figures *left,
-          const struct plan_figures *right)
-{
-    if (n->binary.op == TOKEN_OR) {
-        f->way = "holds where the left has something";
-        gives(f, left->series_known && right->series_known, left->series + right->series);
-    } else {
-        f->way = "holds where the right has something";
-        gives_as(f, left);
-    }
-}
-
-static void
 bound_binary(struct plan_figures *f, const struct node *n, const struct plan_figures *left,
              const struct plan_figures *right)
 {
@@ -370,16 +357,21 @@ bound(struct plan_figures *f, const struct plan_node *x)
 {
     const struct node *n = x->node;
     const struct plan_figures *of = x->of == NULL ? NULL : x->of->figures;
+    const struct plan_figures *right = x->right == NULL ? NULL : x->right->figures;
     switch (x->kind) {
     case PLAN_AGGREGATION:
     case PLAN_CHOICE:
         bound_aggregation(f, n, of);
         return;
     case PLAN_BINARY:
-        bound_binary(f, n, of, x->right->figures);
+        bound_binary(f, n, of, right);
         return;
     case PLAN_SET:
-        bound_set(f, n, of, x->right->figures);
+        f->way = "holds where the right has something";
+        gives_as(f, of);
+        if (n->binary.op != TOKEN_OR) return;
+        f->way = "holds where the left has something";
+        gives(f, of->series_known && right->series_known, of->series + right->series);
         return;
     case PLAN_INFO:
         gives(f, false, 0); /* a series is split where its labels change */

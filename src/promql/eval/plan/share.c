@@ -331,21 +331,6 @@ share_give(struct reading_vector *r, const struct column *c, struct column **ret
     return OK;
 }
 
-/* Counts the samples as if the part were evaluated again. */
-static void
-count_again(struct reading_vector *r)
-{
-    struct evaluation *ev = r->vector.ev;
-    const struct share *s = r->share;
-    if (r->plan == s->plan || r->counted) return;
-    assert(s->steps == ev->grid.count);
-    r->counted = true;
-    ev->samples += s->samples;
-    for (uint32_t i = 0; i < s->steps; i++) {
-        ev->step_samples[i] += s->step_samples[i];
-    }
-}
-
 /* Builds the operator of a reader's own node. */
 static enum err
 build_alone(struct evaluation *ev, const struct plan_node *reader, struct vector **ret_vector)
@@ -371,7 +356,15 @@ reading_next(struct vector *v, struct column **ret_column)
     }
     if (e) return e;
     if (r->own != NULL) return vector_next(r->own, ret_column);
-    count_again(r);
+    if (r->plan != s->plan && !r->counted) {
+        /* Counts the samples as if the part were evaluated again. */
+        assert(s->steps == ev->grid.count);
+        r->counted = true;
+        ev->samples += s->samples;
+        for (uint32_t i = 0; i < s->steps; i++) {
+            ev->step_samples[i] += s->step_samples[i];
+        }
+    }
     if (r->next < s->kept.count) return share_give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;
     struct visit visit; /* the share did not keep the rest */
