@@ -20,7 +20,7 @@
 #include "backup/backup.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "cli/backup/repository_place.h"
+#include "cli/backup/backup_ends.h"
 #include "model/storage_layout.h"
 
 #define LOOK_MS      (60 * 1000) /* between looks at the clock, which may be set */

@@ -1,6 +1,6 @@
 /* main.c - the list of commands, and symbols that libraries and the loader look up. */
 #include "app/begin.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 
 __attribute__((section(".preinit_array"),
                used)) static void (*const begin)(int, char **, char **) = process_begin;

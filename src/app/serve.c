@@ -18,7 +18,7 @@
 #include "app/process_metrics.h"
 #include "app/server.h"
 #include "base/log.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 
 enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, CANCELED_SECONDS = 12, TICK_MS = 250 };
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "app/begin.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 
 /* Starts, raises a signal after the settings were read, and returns how the start ended. */
 static int

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backup/backup.h"
-#include "backup/place.h"
+#include "backup/repository.h"
 #include "base/text/hex.h"
 #include "model/storage_layout.h"
 #include "sys/fault.h"

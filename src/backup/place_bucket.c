@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "backend/archive/store.h"
-#include "backup/place.h"
+#include "backup/repository.h"
 #include "base/text/time_text.h"
 
 enum { KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "backend/archive/store.h"
-#include "backup/place.h"
+#include "backup/repository.h"
 #include "lib/backend/fetch_rig.h"
 
 #define ANSWER(status, headers) "HTTP/1.1 " status "\r\nConnection: close\r\n" headers "\r\n"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backup/place.h"
+#include "backup/repository.h"
 #include "base/text/texts.h"
 
 enum { PATH_BYTES = BACKUP_DIR_BYTES + 110, FOLDERS = 256 };

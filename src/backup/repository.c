@@ -10,7 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "backup/place.h"
 #include "base/array.h"
 #include "base/text/hex.h"
 

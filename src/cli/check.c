@@ -1,16 +1,16 @@
 /* check.c - `firekeep check FILE`: reports everything in a configuration file that would keep
- * `serve` from starting. check_rules.c checks rule files. */
-#include "cli/check.h"
+ * `serve` from starting. */
+#include "cli/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "auth/users.h"
-#include "cli/commands.h"
 #include "cli/lib/target/target.h"
-#include "cli/rules/check_rules.h"
+#include "cli/rules/rules.h"
 #include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "net/tls.h"
 #include "wire/yaml/yaml_reader.h"

@@ -35,11 +35,30 @@ int cli_usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2,
 /* Prints "firekeep CMD: ..." to stderr, after flushing stdout, and returns EXIT_FAILED. */
 int cli_failed(const char *command, enum err e, const struct why *why);
 
+struct config_lists;
+struct settings;
+
+/*
+ * Reads and checks a whole configuration file, for commands that take one: its settings over the
+ * defaults; flags of its server are not known here. The lists are given, for config_lists_free().
+ * ERR_INPUT and others as of settings_load() and config_lists_check(), with the file's name.
+ */
+MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
+                               struct config_lists *ret_lists, struct why *why);
+
 /* Returns the ending of a noun after a number: "s", or "" after 1. */
 static inline const char *
 plural(uint64_t count)
 {
     return count == 1 ? "" : "s";
 }
+
+/* The commands of firekeep; main.c lists them. */
+extern const struct command command_backup, command_check, command_copy, command_dead_letters,
+    command_deletions, command_destinations, command_export, command_hash, command_health,
+    command_import, command_inspect, command_kinesis_adapter, command_lambda, command_plan,
+    command_query, command_remote_storage_adapter, command_restore, command_rules, command_serve,
+    command_sources, command_test, command_timestream_connector, command_token, command_undelete,
+    command_verify, command_version;
 
 #endif

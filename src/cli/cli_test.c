@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "base/version.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "config/config.h"
 #include "lib/cli_run.h"
 #include "lib/texts.h"

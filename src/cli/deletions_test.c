@@ -1,7 +1,7 @@
 /* deletions_test.c - receipts of deletions are printed as a server's responses have them. */
 #include "lib/test.h"
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"
 #include "lib/net/http_player.h"

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"
 #include "lib/texts.h"

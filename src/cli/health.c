@@ -2,7 +2,7 @@
  * load balancers. */
 #include <stdio.h>
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/target/target.h"
 #include "sys/env.h"

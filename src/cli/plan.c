@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/text/time_text.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"

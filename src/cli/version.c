@@ -9,8 +9,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "cli/commands.h"
-#include "cli/inspect/check_storage.h"
+#include "cli/cli.h"
+#include "cli/inspect/inspect.h"
 
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__

@@ -23,7 +23,7 @@
 #include "auth/caller.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 
 enum {
     CONFIG_BYTES_MAX = 64 * 1024,

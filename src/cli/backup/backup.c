@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "backup/backup.h"
-#include "backup/place.h"
+#include "backup/repository.h"
 #include "base/log.h"
-#include "cli/backup/repository_place.h"
-#include "cli/backup/server_snapshot.h"
-#include "cli/commands.h"
-#include "cli/lib/progress.h"
+#include "cli/backup/backup_ends.h"
+#include "cli/cli.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
+#include "cli/lib/terminal.h"
 #include "sys/paths.h"
 #include "tsdb/tsdb.h"
 

@@ -1,6 +1,6 @@
-/* repository_place.c - see repository_place.h. A bucket is described as a source in YAML, so that
+/* repository_place.c - see backup_ends.h. A bucket is described as a source in YAML, so that
  * its keys, their checks and their messages are those of a configuration file. */
-#include "cli/backup/repository_place.h"
+#include "cli/backup/backup_ends.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "cli/backup/repository_place.h"
+#include "cli/backup/backup_ends.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* server_snapshot.c - takes a snapshot of a running server whose storage directory is on this
  * machine, and removes it. */
-#include "cli/backup/server_snapshot.h"
+#include "cli/backup/backup_ends.h"
 
 #include <jansson.h>
 #include <stdio.h>

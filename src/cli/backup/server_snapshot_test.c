@@ -1,5 +1,5 @@
 /* server_snapshot_test.c - snapshots of a server that plays scripted answers. */
-#include "cli/backup/server_snapshot.h"
+#include "cli/backup/backup_ends.h"
 
 #include "lib/net/http_player.h"
 #include "lib/test.h"

@@ -1,5 +1,5 @@
 /*
- * copy_check.c - see copy_check.h.
+ * copy_check.c - see copy.h.
  *
  * The other place is read first, into a table of counts and checksums by a 128-bit hash of the
  * labels; then the first, and each of its series is compared with the table. All samples of a
@@ -7,7 +7,7 @@
  * places: the other may have more samples, which is not a fault. So memory is 56 bytes for each
  * series of a slice, however many samples they have.
  */
-#include "cli/copy/copy_check.h"
+#include "cli/copy/copy.h"
 
 #include <inttypes.h>
 #include <stdio.h>

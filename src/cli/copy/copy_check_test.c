@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/copy/copy_check.h"
+#include "cli/copy/copy.h"
 #include "cli/lib/import_batch.h"
 #include "lib/random.h"
 #include "lib/seeds.h"

@@ -9,7 +9,7 @@
 
 #include <sys/stat.h>
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/cli_run.h"
 #include "lib/net/http_player.h"
 #include "lib/test_dir.h"
@@ -241,7 +241,7 @@ UNIT_TEST(test_a_copy_of_nothing_that_is_verified_ends_with_0)
 
 /* --- continuing ------------------------------------------------------------------------------- */
 
-/* Leaves a work directory with slices in these states (slice_state.h), as after a killed copy of
+/* Leaves a work directory with slices in these states (resume.h), as after a killed copy of
  * the archive. */
 static void
 leave_killed(const char *states)

@@ -2,7 +2,7 @@
 #include "lib/cli_run.h"
 
 #include "auth/password.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/terminal.h"
 
 static const struct command *const commands[] = {&command_hash, &command_token, NULL};

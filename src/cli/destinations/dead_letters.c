@@ -11,7 +11,7 @@
 
 #include "backend/settings.h"
 #include "base/text/time_text.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"

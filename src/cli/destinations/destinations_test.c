@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/commands.h"
 
 enum { WORDS_MAX = 8 };
 

@@ -14,9 +14,9 @@
 #include "base/text/suggest.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
-#include "cli/check.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/report.h"
+#include "config/lists/lists.h"
 #include "model/trouble.h"
 #include "sys/file_cache.h"
 

@@ -1,4 +1,8 @@
-/* dropin.c - see dropin.h. */
+/*
+ * dropin.c - see dropin.h: `firekeep kinesis-adapter` takes the place of prometheus_remote_kinesis,
+ * `remote-storage-adapter` that of the adapter among Prometheus' examples, `timestream-connector`
+ * that of AWS' connector for Amazon Timestream.
+ */
 #include "cli/dropin/dropin.h"
 
 #include <limits.h>
@@ -11,11 +15,33 @@
 
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
-
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "wire/yaml/yaml_reader.h"
 
-enum { PATH_BYTES = 40, DURATION_BYTES = 32 };
+/* Flags that all of them have. */
+struct dropin_flags {
+    const char *listen;
+    const char *telemetry_path; /* NULL: the old program has no such flag */
+    const char *log_level;
+    const char *log_format;
+    const char *storage; /* NULL: $STATE_DIRECTORY, ./firekeep, or no log */
+};
+
+#define DROPIN_STORAGE_FLAG(s, f)                                                          \
+    {                                                                                      \
+        "storage.path", 0, FLAG_TEXT, offsetof(s, f.storage), "DIRECTORY",                 \
+            "of Firekeep, not of the old program: where samples wait for the destination " \
+            "(default $STATE_DIRECTORY, or ./firekeep if it can be written)"               \
+    }
+
+enum { PATH_BYTES = 40, DURATION_BYTES = 32, CONFIG_BYTES = 64 * 1024 };
+
+/* The old programs take an empty flag for one that is not given. */
+static bool
+is_set(const char *flag)
+{
+    return flag != NULL && flag[0] != '\0';
+}
 
 static const char no_effect[] = "has no effect: ";
 
@@ -183,7 +209,8 @@ has_flag(int argc, char **argv, const char *name)
     return false;
 }
 
-void
+/* Prints a line for each flag among the words whose help says that it has no effect. */
+static void
 dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv)
 {
     for (const struct flag *f = flags; f->name != NULL; f++) {
@@ -290,7 +317,9 @@ put_settings(const char *command, const struct dropin_flags *f, struct buf *conf
     dropin_put(config, "  ", "format", f->log_format);
 }
 
-int
+/* Starts the server, and returns its exit code. `config` has the destinations and sources; `note`
+ * says on one line what the old program did otherwise. */
+static int
 dropin_serve(const char *command, const struct dropin_flags *f, struct buf *config,
              const char *note)
 {
@@ -313,3 +342,327 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
     char *words[] = {name, flag, NULL};
     return command_serve.run(2, words);
 }
+
+/* --- kinesis-adapter -------------------------------------------------------------------------- */
+
+struct kinesis_adapter {
+    struct dropin_flags f;
+    bool firehose;
+    const char *stream, *region, *interval;
+};
+
+#define KINESIS_TEXT(name, field, what, help)                                   \
+    {                                                                           \
+        name, 0, FLAG_TEXT, offsetof(struct kinesis_adapter, field), what, help \
+    }
+
+static const struct flag kinesis_flags[] = {
+    {"firehose", 0, FLAG_SWITCH, offsetof(struct kinesis_adapter, firehose), NULL,
+     "write to a delivery stream of Firehose instead of a data stream"},
+    KINESIS_TEXT("stream-name", stream, "NAME", "name of the stream (default $STREAM_NAME)"),
+    KINESIS_TEXT("region", region, "REGION", "AWS region (default $AWS_REGION, or ap-northeast-1)"),
+    KINESIS_TEXT("write-interval", interval, "TIME",
+                 "how long records may wait for more (default 10s)"),
+    KINESIS_TEXT("listen-addr", f.listen, "ADDRESS", "address to listen on (default :9501)"),
+    DROPIN_STORAGE_FLAG(struct kinesis_adapter, f),
+    {0},
+};
+
+static const char kinesis_notes[] =
+    "\nRuns a server with the flags of prometheus_remote_kinesis, with one hyphen or two, which "
+    "it\n"
+    "replaces without a change of prometheus.yml (/receive). It prints the configuration that "
+    "they\n"
+    "mean: take it over for `firekeep serve`, which can do more. A write is answered when its\n"
+    "samples are on disk, and they wait there as long as the stream does not take them. Records\n"
+    "are JSON objects, one for each sample (docs/destinations/codings.md).\n"
+    "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
+
+static int
+run_kinesis_adapter(int argc, char **argv)
+{
+    struct kinesis_adapter a = {.f = {.listen = ":9501"},
+                                .stream = dropin_environment("STREAM_NAME", NULL),
+                                .region = dropin_environment("AWS_REGION", "ap-northeast-1"),
+                                .interval = "10s"};
+    struct why why = {""};
+    struct buf config;
+    int count = 0;
+    static const char *const switches[] = {"firehose", NULL};
+    argc = dropin_words(argc, argv, switches);
+    enum err e = flags_parse(kinesis_flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
+    if (e == OK && (a.stream == NULL || a.stream[0] == '\0'))
+        e = why_set(&why, ERR_INPUT, "expected --stream-name or STREAM_NAME");
+    if (e == OK) e = dropin_duration("write-interval", &a.interval, &why);
+    if (e) return cli_usage_error("kinesis-adapter", "%s", why.text);
+    buf_init(&config, NULL, CONFIG_BYTES);
+    buf_put_text(&config, "destinations:\n");
+    dropin_put(&config, "- ", "name", a.firehose ? "firehose" : "kinesis");
+    dropin_put(&config, "  ", "type", a.firehose ? "firehose" : "kinesis");
+    dropin_put(&config, "  ", a.firehose ? "delivery_stream" : "stream", a.stream);
+    dropin_put(&config, "  ", "region", a.region);
+    if (!a.firehose) dropin_put(&config, "  ", "format", "ndjson");
+    buf_put_text(&config, "  batch:\n");
+    dropin_put(&config, "    ", "max_age", a.interval);
+    return dropin_serve("kinesis-adapter", &a.f, &config,
+                        "records that the service refuses are sent again, NaN and Inf are kept, "
+                        "and a crash loses nothing that was answered with 2xx");
+}
+
+const struct command command_kinesis_adapter = {
+    "kinesis-adapter",   "[flags]",     "run in place of prometheus_remote_kinesis, with its flags",
+    run_kinesis_adapter, kinesis_flags, kinesis_notes};
+
+/* --- remote-storage-adapter ------------------------------------------------------------------- */
+
+struct storage_adapter {
+    struct dropin_flags f;
+    const char *influxdb_url, *retention_policy, *username, *database;
+    const char *bucket, *organization; /* of version 2 */
+    const char *opentsdb_url, *opentsdb_timeout;
+    const char *send_timeout;
+    const char *graphite_address, *graphite_transport, *graphite_prefix;
+};
+
+#define STORAGE_TEXT(name, field, what, help)                                   \
+    {                                                                           \
+        name, 0, FLAG_TEXT, offsetof(struct storage_adapter, field), what, help \
+    }
+
+static const struct flag storage_flags[] = {
+    STORAGE_TEXT("influxdb-url", influxdb_url, "URL", "InfluxDB to write to and read from"),
+    STORAGE_TEXT("influxdb.retention-policy", retention_policy, "NAME",
+                 "retention policy to write to (default autogen)"),
+    STORAGE_TEXT("influxdb.username", username, "NAME",
+                 "user; the password is in the environment variable INFLUXDB_PW"),
+    STORAGE_TEXT("influxdb.database", database, "NAME", "database (default prometheus)"),
+    STORAGE_TEXT(
+        "influxdb.bucket", bucket, "NAME",
+        "bucket of InfluxDB 2; the token is in the environment variable INFLUXDB_AUTH_TOKEN"),
+    STORAGE_TEXT("influxdb.organization", organization, "NAME", "organization of InfluxDB 2"),
+    STORAGE_TEXT("opentsdb-url", opentsdb_url, "URL", "OpenTSDB to write to and read from"),
+    STORAGE_TEXT("opentsdb-timeout", opentsdb_timeout, "TIME",
+                 "maximum time for a request to OpenTSDB (default that of --send-timeout)"),
+    STORAGE_TEXT("send-timeout", send_timeout, "TIME", "maximum time for a request (default 30s)"),
+    STORAGE_TEXT("web.listen-address", f.listen, "ADDRESS", "address to listen on (default :9201)"),
+    STORAGE_TEXT("web.telemetry-path", f.telemetry_path, "PATH",
+                 "path of metrics, besides /metrics"),
+    STORAGE_TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
+    STORAGE_TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
+    STORAGE_TEXT("graphite-address", graphite_address, "ADDRESS",
+                 "is refused: Graphite is not supported"),
+    STORAGE_TEXT("graphite-transport", graphite_transport, "NAME", "is refused, too"),
+    STORAGE_TEXT("graphite-prefix", graphite_prefix, "TEXT", "is refused, too"),
+    DROPIN_STORAGE_FLAG(struct storage_adapter, f),
+    {0},
+};
+
+static const char storage_notes[] =
+    "\nRuns a server with the flags of remote_storage_adapter, which it replaces without a change\n"
+    "of prometheus.yml. It prints the configuration that they mean: take it over for `firekeep\n"
+    "serve`, which can do more. A write is answered when its samples are on disk, and they wait\n"
+    "there as long as the store is away.\n"
+    "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
+
+static void
+put_influxdb(const struct storage_adapter *a, struct buf *to)
+{
+    dropin_put(to, "- ", "name", "influxdb");
+    buf_put_text(to, "  type: influxdb\n");
+    dropin_put(to, "  ", "timeout", a->send_timeout);
+    if (is_set(a->bucket)) {
+        buf_put_text(to, "  version: 2\n");
+        dropin_put(to, "  ", "bucket", a->bucket);
+        dropin_put(to, "  ", "org", a->organization);
+        dropin_put(to, "  ", "token",
+                   is_set(getenv("INFLUXDB_AUTH_TOKEN")) ? "${INFLUXDB_AUTH_TOKEN}" : NULL);
+        dropin_put_server(to, a->influxdb_url, NULL, NULL);
+        return;
+    }
+    buf_put_text(to, "  version: 1\n");
+    dropin_put(to, "  ", "database", a->database);
+    dropin_put(to, "  ", "retention_policy", a->retention_policy);
+    dropin_put_server(to, a->influxdb_url, a->username,
+                      is_set(getenv("INFLUXDB_PW")) ? "${INFLUXDB_PW}" : NULL);
+}
+
+static void
+put_opentsdb(const struct storage_adapter *a, struct buf *to)
+{
+    dropin_put(to, "- ", "name", "opentsdb");
+    buf_put_text(to, "  type: opentsdb\n");
+    dropin_put(to, "  ", "timeout",
+               a->opentsdb_timeout != NULL ? a->opentsdb_timeout : a->send_timeout);
+    dropin_put_server(to, a->opentsdb_url, NULL, NULL);
+}
+
+static void
+put_lists(const struct storage_adapter *a, struct buf *to)
+{
+    buf_put_text(to, "destinations:\n");
+    if (is_set(a->influxdb_url)) put_influxdb(a, to);
+    if (is_set(a->opentsdb_url)) put_opentsdb(a, to);
+    buf_put_text(to, "sources:\n");
+    if (is_set(a->influxdb_url)) buf_put_text(to, "- use: influxdb\n");
+    if (is_set(a->opentsdb_url)) buf_put_text(to, "- use: opentsdb\n");
+}
+
+static int
+run_storage_adapter(int argc, char **argv)
+{
+    struct storage_adapter a = {.f = {.listen = ":9201", .telemetry_path = "/metrics"},
+                                .retention_policy = "autogen",
+                                .database = "prometheus",
+                                .send_timeout = "30s"};
+    struct why why = {""};
+    struct buf config;
+    int count = 0;
+    static const char *const switches[] = {NULL};
+    argc = dropin_words(argc, argv, switches);
+    enum err e = flags_parse(storage_flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
+    if (e == OK &&
+        (is_set(a.graphite_address) || is_set(a.graphite_transport) || is_set(a.graphite_prefix))) {
+        e = why_set(&why, ERR_INPUT, "--graphite-...: Firekeep does not write to Graphite");
+    }
+    if (e == OK && !is_set(a.influxdb_url) && !is_set(a.opentsdb_url))
+        e = why_set(&why, ERR_INPUT, "expected --influxdb-url or --opentsdb-url");
+    if (e == OK) e = dropin_duration("send-timeout", &a.send_timeout, &why);
+    if (e == OK) e = dropin_duration("opentsdb-timeout", &a.opentsdb_timeout, &why);
+    if (e) return cli_usage_error("remote-storage-adapter", "%s", why.text);
+    buf_init_secret(&config, NULL, CONFIG_BYTES);
+    put_lists(&a, &config);
+    return dropin_serve("remote-storage-adapter", &a.f, &config,
+                        "errors of the store are no longer answered with 200: samples wait until "
+                        "it takes them, and several stores are read together");
+}
+
+const struct command command_remote_storage_adapter = {
+    "remote-storage-adapter",
+    "[flags]",
+    "run in place of Prometheus' remote_storage_adapter, with its flags",
+    run_storage_adapter,
+    storage_flags,
+    storage_notes};
+
+/* --- timestream-connector --------------------------------------------------------------------- */
+
+struct connector {
+    struct dropin_flags f;
+    const char *database, *table, *region;
+    const char *query_endpoint, *write_endpoint;
+    const char *certificate, *key;
+    const char *ignored; /* of flags that have no meaning here, */
+    bool is_ignored;     /* and of those without a value */
+};
+
+#define CONNECTOR_TEXT(name, field, what, help)                           \
+    {                                                                     \
+        name, 0, FLAG_TEXT, offsetof(struct connector, field), what, help \
+    }
+
+static const struct flag connector_flags[] = {
+    CONNECTOR_TEXT("default-database", database, "NAME", "database of Timestream"),
+    CONNECTOR_TEXT("default-table", table, "NAME", "table of Timestream"),
+    CONNECTOR_TEXT("region", region, "REGION", "AWS region (default us-east-1)"),
+    CONNECTOR_TEXT("query-base-endpoint", query_endpoint, "URL", "endpoint of queries"),
+    CONNECTOR_TEXT("write-base-endpoint", write_endpoint, "URL", "endpoint of writes"),
+    CONNECTOR_TEXT("tls-certificate", certificate, "FILE", "certificate of the server"),
+    CONNECTOR_TEXT("tls-key", key, "FILE", "key of the certificate"),
+    CONNECTOR_TEXT("web.listen-address", f.listen, "ADDRESS",
+                   "address to listen on (default :9201)"),
+    CONNECTOR_TEXT("web.telemetry-path", f.telemetry_path, "PATH",
+                   "path of metrics, besides /metrics"),
+    CONNECTOR_TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
+    CONNECTOR_TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
+    CONNECTOR_TEXT("max-retries", ignored, "N", "has no effect: a flag of older releases"),
+    CONNECTOR_TEXT("max-read-retries", ignored, "N",
+                   "has no effect: reads are repeated as AWS advises"),
+    CONNECTOR_TEXT("max-write-retries", ignored, "N",
+                   "has no effect: writes are repeated until they succeed"),
+    {"fail-on-long-label", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
+     "has no effect: names beyond limits of Timestream are written in a coding"},
+    {"fail-on-invalid-sample-value", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
+     "has no effect: NaN and Inf are stored, as text"},
+    CONNECTOR_TEXT("enable-logging", ignored, "BOOL", "has no effect: see --log.level"),
+    CONNECTOR_TEXT(
+        "enable-sigv4-auth", ignored, "BOOL",
+        "has no effect: credentials are those of the environment, files, container or machine"),
+    DROPIN_STORAGE_FLAG(struct connector, f),
+    {0},
+};
+
+static const char connector_notes[] =
+    "\nRuns a server with the flags of timestream-prometheus-connector, which it replaces without\n"
+    "a change of prometheus.yml (/write and /read). It prints the configuration that they mean:\n"
+    "take it over for `firekeep serve`, which can do more. AWS credentials are found as AWS tools\n"
+    "find them; a user and password that Prometheus sends are not used as AWS keys. A write is\n"
+    "answered when its samples are on disk, and they wait there as long as Timestream does not\n"
+    "take them.\n"
+    "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
+
+/* Relative paths begin at the working directory, as in the old program. A link is not resolved: the
+ * file behind it is another one after a renewal. */
+static void
+put_file(struct buf *to, const char *key, const char *path)
+{
+    char here[PATH_MAX], whole[2 * PATH_MAX];
+    bool is_relative = path[0] != '/' && getcwd(here, sizeof here) != NULL;
+    snprintf(whole, sizeof whole, "%s%s%s", is_relative ? here : "", is_relative ? "/" : "", path);
+    dropin_put(to, "  ", key, whole);
+}
+
+static void
+put_config(const struct connector *c, struct buf *to)
+{
+    if (is_set(c->certificate)) {
+        buf_put_text(to, "tls_server_config:\n");
+        put_file(to, "cert_file", c->certificate);
+        put_file(to, "key_file", c->key);
+    }
+    buf_put_text(to, "destinations:\n");
+    dropin_put(to, "- ", "name", "timestream");
+    buf_put_text(to, "  type: timestream\n");
+    dropin_put(to, "  ", "database", c->database);
+    dropin_put(to, "  ", "table", c->table);
+    dropin_put(to, "  ", "region", c->region);
+    dropin_put(to, "  ", "write_endpoint", c->write_endpoint);
+    buf_put_text(to, "sources:\n- use: timestream\n");
+    dropin_put(to, "  ", "query_endpoint", c->query_endpoint);
+}
+
+static int
+run_connector(int argc, char **argv)
+{
+    struct connector c = {.f = {.listen = ":9201", .telemetry_path = "/metrics"},
+                          .region = "us-east-1"};
+    static const char *const switches[] = {"fail-on-long-label", "fail-on-invalid-sample-value",
+                                           NULL};
+    struct why why = {""};
+    struct buf config;
+    int count = 0;
+    argc = dropin_words(argc, argv, switches);
+    enum err e = flags_parse(connector_flags, &c, argc - 1, argv + 1, &count, &why);
+    if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
+    if (e == OK && (!is_set(c.database) || !is_set(c.table)))
+        e = why_set(&why, ERR_INPUT, "expected --default-database and --default-table");
+    if (e == OK && is_set(c.certificate) != is_set(c.key))
+        e = why_set(&why, ERR_INPUT, "expected both --tls-certificate and --tls-key");
+    if (e) return cli_usage_error("timestream-connector", "%s", why.text);
+    dropin_print_ignored("timestream-connector", connector_flags, argc, argv);
+    buf_init(&config, NULL, CONFIG_BYTES);
+    put_config(&c, &config);
+    return dropin_serve(
+        "timestream-connector", &c.f, &config,
+        "values keep all their digits, NaN and Inf are stored as text, and throttled "
+        "writes are sent again; keys of AWS that Prometheus sends as basic_auth are not used");
+}
+
+const struct command command_timestream_connector = {
+    "timestream-connector",
+    "[flags]",
+    "run in place of the Timestream connector of AWS, with its flags",
+    run_connector,
+    connector_flags,
+    connector_notes};

@@ -13,22 +13,6 @@
 
 enum { DROPIN_DIR_BYTES = PATH_MAX + 80 };
 
-/* Flags that all of them have. */
-struct dropin_flags {
-    const char *listen;
-    const char *telemetry_path; /* NULL: the old program has no such flag */
-    const char *log_level;
-    const char *log_format;
-    const char *storage; /* NULL: $STATE_DIRECTORY, ./firekeep, or no log */
-};
-
-#define DROPIN_STORAGE_FLAG(s, f)                                                          \
-    {                                                                                      \
-        "storage.path", 0, FLAG_TEXT, offsetof(s, f.storage), "DIRECTORY",                 \
-            "of Firekeep, not of the old program: where samples wait for the destination " \
-            "(default $STATE_DIRECTORY, or ./firekeep if it can be written)"               \
-    }
-
 /* Writes a key and a quoted text on a line; nothing for NULL and for "". */
 void dropin_put(struct buf *config, const char *indent, const char *key, const char *text);
 
@@ -57,15 +41,5 @@ MUST_CHECK enum err dropin_duration(const char *flag, const char **value, struct
  */
 bool dropin_find_storage(const char *command, const char *given,
                          char ret_dir[static DROPIN_DIR_BYTES]);
-
-/* Prints a line for each flag among the words whose help says that it has no effect. */
-void dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv);
-
-/*
- * Starts the server, and returns its exit code. `config` has the destinations and sources; `note`
- * says on one line what the old program did otherwise.
- */
-int dropin_serve(const char *command, const struct dropin_flags *f, struct buf *config,
-                 const char *note);
 
 #endif

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "base/text/time_text.h"
-#include "cli/commands.h"
-#include "cli/lib/import_resume.h"
-#include "cli/lib/sample_sink.h"
+#include "cli/cli.h"
+#include "cli/lib/resume.h"
+#include "cli/lib/sample_files.h"
 #include "cli/lib/target/target.h"
 #include "sys/env.h"
 

@@ -16,12 +16,11 @@
 #include <unistd.h>
 
 #include "base/text/time_text.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/import_batch.h"
-#include "cli/lib/import_resume.h"
-#include "cli/lib/input.h"
-#include "cli/lib/progress.h"
-#include "cli/lib/sample_format.h"
+#include "cli/lib/resume.h"
+#include "cli/lib/sample_files.h"
+#include "cli/lib/terminal.h"
 #include "sys/env.h"
 
 enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };

@@ -10,7 +10,7 @@
 #include <glob.h>
 
 #include "base/buf.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/lib/target/target.h"
 #include "lib/cli_dir.h"
 #include "lib/cli_run.h"

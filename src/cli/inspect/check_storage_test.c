@@ -1,5 +1,5 @@
 /* check_storage_test.c - the versions of each file of a storage directory. */
-#include "cli/inspect/check_storage.h"
+#include "cli/inspect/inspect.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/text/time_text.h"
-#include "cli/commands.h"
-#include "cli/inspect/inspect_print.h"
-#include "cli/lib/progress.h"
+#include "cli/cli.h"
+#include "cli/inspect/inspect.h"
+#include "cli/lib/terminal.h"
 #include "rules/schedule/checkpoint.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)

@@ -3,7 +3,7 @@
  * makes a section or a table; tables whose rows are bytes add up to the file, with a row for
  * everything else in it.
  */
-#include "cli/inspect/inspect_print.h"
+#include "cli/inspect/inspect.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "cli/inspect/inspect_print.h"
+#include "cli/inspect/inspect.h"
 #include "lib/checkpoint_copy.h"
 
 #define AT(s) (1767225600000000000 + (s)*NS_PER_S)

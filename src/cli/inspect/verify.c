@@ -6,12 +6,216 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/check.h"
-#include "cli/commands.h"
-#include "cli/rules/verify_rules.h"
+#include "base/text/shown.h"
+#include "cli/cli.h"
+#include "cli/inspect/inspect.h"
+#include "cli/lib/target/target.h"
+#include "config/lists/lists.h"
 #include "model/storage_layout.h"
 #include "relay/operate/examine.h"
+#include "relay/state/directory.h"
+#include "relay/state/state.h"
+#include "rules/load/rule_files.h"
+#include "rules/schedule/checkpoint.h"
+#include "rules/stored/stored_file.h"
 #include "tsdb/tsdb.h"
+
+#define STATES_BYTES_MAX ((uint64_t)1 << 30) /* for the states of destinations and rules */
+
+enum { STATE_BYTES_MAX = 64 << 20 };
+
+struct storage_check {
+    struct env *env;
+    const char *dir;
+    struct budget memory;
+    char rules_dir[FILE_PATH_BYTES];
+    struct why *why;
+};
+
+/* Returns the errors that say something about the version or the machine, and OK for those that
+ * say something about one file. */
+static enum err
+without_damage(enum err e)
+{
+    return e == ERR_UNSUPPORTED || e == ERR_NOMEM ? e : OK;
+}
+
+static enum err
+check_samples(struct storage_check *c)
+{
+    struct target_options options = {.storage = c->dir};
+    struct target *target = NULL;
+    enum err e = target_open(&options, &target, c->why);
+    if (e == OK) target_free(target);
+    if (e == ERR_AGAIN)
+        return why_set(c->why, e, "a running server or command uses %s; stop it", c->dir);
+    return e;
+}
+
+static enum err
+check_destinations(struct storage_check *c)
+{
+    char relay_dir[FILE_PATH_BYTES], dir[FILE_PATH_BYTES];
+    struct relay_names names = {0};
+    struct relay_state state;
+    struct buf file;
+    enum err e = path_in(relay_dir, sizeof relay_dir, c->dir, STORAGE_RELAY, c->why);
+    if (e) return e;
+    e = relay_names_read(&names, c->env, relay_dir, &c->memory, c->why);
+    buf_init(&file, &c->memory, STATE_BYTES_MAX);
+    const struct relay_name *name;
+    for (size_t i = 0; e == OK && (name = relay_name_at(&names, i)) != NULL; i++) {
+        if (!name->is_dir) continue;
+        e = path_in(dir, sizeof dir, relay_dir, name->text, c->why);
+        if (e == OK) e = relay_state_read(c->env, dir, &file, &state, c->why);
+        e = without_damage(e);
+    }
+    buf_fini(&file);
+    buf_fini(&names.all);
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+check_stored_rules(void *context, const char *tenant)
+{
+    struct storage_check *c = context;
+    struct stored_texts texts;
+    struct arena arena;
+    struct buf file;
+    arena_init(&arena, &c->memory, 0, 0);
+    buf_init(&file, &c->memory, STORED_FILE_BYTES_MAX);
+    enum err e = stored_read(c->env, c->rules_dir, tenant, &file, c->why);
+    if (e == OK) {
+        e = stored_decode(buf_bytes(&file), bytes_of_text(tenant), &arena, &texts, c->why);
+        if (e) why_prefix(c->why, e, "%s/%s.groups", c->rules_dir, tenant);
+    }
+    buf_fini(&file);
+    arena_fini(&arena);
+    return without_damage(e);
+}
+
+static enum err
+check_state_of_rules(struct storage_check *c)
+{
+    struct checkpoint_reader state;
+    enum err e = checkpoint_read(c->env, c->dir, &c->memory, &state, c->why);
+    if (e == OK) checkpoint_fini(&state);
+    e = without_damage(e);
+    if (e == OK) e = path_in(c->rules_dir, sizeof c->rules_dir, c->dir, STORAGE_RULES, c->why);
+    if (e == OK) e = stored_each(c->env, c->rules_dir, check_stored_rules, c, c->why);
+    return e == ERR_MISSING ? OK : e;
+}
+
+enum err
+check_storage(const char *dir, struct why *why)
+{
+    struct storage_check c = {.env = env_real(), .dir = dir, .why = why};
+    budget_init(&c.memory, "check", STATES_BYTES_MAX, NULL);
+    enum err e = check_samples(&c);
+    if (e == OK) e = check_destinations(&c);
+    if (e == OK) e = check_state_of_rules(&c);
+    return e;
+}
+
+enum { FINDING_BYTES_MAX = 1024 };
+
+struct verifying_rules {
+    const struct verify_rules_options *options;
+    char dir[FILE_PATH_BYTES];
+    struct verify_rules_report report;
+    const char *tenant; /* tenant whose file is being read */
+};
+
+static void PRINTF_LIKE(2, 3) add_finding(struct verifying_rules *v, const char *format, ...)
+{
+    char line[FINDING_BYTES_MAX];
+    int used = snprintf(line, sizeof line, "stored rules of tenant %s: ", v->tenant);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
+    va_end(args);
+    v->report.wrong++;
+    v->options->say(v->options->context, line);
+}
+
+static enum err
+check_group(struct verifying_rules *v, const struct stored_text *text)
+{
+    const struct rule_file_options options = {.report = NULL};
+    struct rule_group group;
+    struct arena arena;
+    struct why why = {""};
+    arena_init(&arena, v->options->memory, 0, 0);
+    enum err e = rule_group_parse("group", text->text, &options, &arena, &group, &why);
+    if (e == OK && !bytes_equal_text(text->name, group.name)) {
+        e = why_set(&why, ERR_INPUT, "its text is that of %s",
+                    shown_of(bytes_of_text(group.name)).text);
+    }
+    arena_fini(&arena);
+    v->report.groups++;
+    if (e == OK || e == ERR_NOMEM) return e;
+    add_finding(v, "namespace %s, group %s: %s", shown_of(text->namespace).text,
+                shown_of(text->name).text, why_text(&why, e));
+    return OK;
+}
+
+static enum err
+check_stored_groups(void *context, const char *tenant)
+{
+    struct verifying_rules *v = context;
+    struct stored_texts texts = {NULL};
+    struct arena arena;
+    struct buf file;
+    struct why why = {""};
+    v->tenant = tenant;
+    v->report.tenants++;
+    arena_init(&arena, v->options->memory, 0, 0);
+    buf_init(&file, v->options->memory, STORED_FILE_BYTES_MAX);
+    enum err e = stored_read(v->options->env, v->dir, tenant, &file, &why);
+    if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(tenant), &arena, &texts, &why);
+    if (e != OK && e != ERR_NOMEM) {
+        add_finding(v, "%s/%s.groups: %s", v->dir, tenant, why_text(&why, e));
+        e = OK;
+    }
+    for (uint32_t i = 0; e == OK && i < texts.count; i++) {
+        e = check_group(v, &texts.items[i]);
+    }
+    buf_fini(&file);
+    arena_fini(&arena);
+    return e;
+}
+
+static enum err
+check_state(struct verifying_rules *v, struct why *why)
+{
+    const struct verify_rules_options *options = v->options;
+    char line[FINDING_BYTES_MAX];
+    struct checkpoint_reader state;
+    struct why reason = {""};
+    enum err e = checkpoint_read(options->env, options->dir, options->memory, &state, &reason);
+    if (e == OK) checkpoint_fini(&state);
+    if (e == OK || e == ERR_MISSING) return OK;
+    if (e == ERR_NOMEM) return why_set(why, e, "%s", why_text(&reason, e));
+    snprintf(line, sizeof line, "state of rules: %s", why_text(&reason, e));
+    v->report.wrong++;
+    options->say(options->context, line);
+    return OK;
+}
+
+enum err
+verify_rules(const struct verify_rules_options *options, struct verify_rules_report *ret,
+             struct why *why)
+{
+    struct verifying_rules v = {.options = options};
+    struct why listing = {""};
+    enum err e = path_in(v.dir, sizeof v.dir, options->dir, STORAGE_RULES, why);
+    if (e) return e;
+    e = stored_each(options->env, v.dir, check_stored_groups, &v, &listing);
+    if (e != OK && e != ERR_MISSING) return why_set(why, e, "%s", why_text(&listing, e));
+    e = check_state(&v, why);
+    if (e == OK) *ret = v.report;
+    return e;
+}
 
 #define MEMORY_BYTES_MAX ((uint64_t)2 << 30) /* the state of rules may have half of it */
 

@@ -1,6 +1,6 @@
 /* ask_secret_test.c - a secret that is typed on a terminal, in a process with a terminal of its
  * own. */
-#include "cli/lib/ask_secret.h"
+#include "cli/lib/terminal.h"
 
 #include "lib/terminal.h"
 

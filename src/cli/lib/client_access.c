@@ -20,9 +20,9 @@
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "base/version.h"
-#include "cli/lib/ask_secret.h"
-#include "cli/lib/query_answer.h"
+#include "cli/lib/query.h"
 #include "cli/lib/target/target.h"
+#include "cli/lib/terminal.h"
 #include "sys/env.h"
 
 enum {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/lib/import_resume.h"
+#include "cli/lib/resume.h"
 #include "lib/test_dir.h"
 #include "lib/texts.h"
 

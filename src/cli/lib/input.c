@@ -6,7 +6,7 @@
  * The first bytes show the compression. Gzip files may have several members and zstd files several
  * frames, one after the other, as `cat` makes them.
  */
-#include "cli/lib/input.h"
+#include "cli/lib/sample_files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,11 @@
-/* input_test.c - files with every compression give the lines that were written; output.h makes
+/* input_test.c - files with every compression give the lines that were written; output.c makes
  * some of them. */
 #include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/lib/input.h"
-#include "cli/lib/output.h"
+#include "cli/lib/sample_files.h"
 #include "lib/test_dir.h"
 
 static void

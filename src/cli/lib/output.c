@@ -2,7 +2,7 @@
  * output.c - each MiB, and what precedes a checkpoint, is a gzip member or a zstd frame of its own,
  * so that a file cut there is complete. Readers accept several in sequence.
  */
-#include "cli/lib/output.h"
+#include "cli/lib/sample_files.h"
 
 #include <errno.h>
 #include <fcntl.h>

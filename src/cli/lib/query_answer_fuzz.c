@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "cli/lib/query_answer.h"
+#include "cli/lib/query.h"
 #include "model/labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

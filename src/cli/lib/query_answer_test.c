@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/lib/query_answer.h"
+#include "cli/lib/query.h"
 #include "model/labels.h"
 #include "wire/number.h"
 

@@ -1,5 +1,5 @@
 /* query_server_test.c - a query does not wait for a server that is gone. */
-#include "cli/lib/query_source.h"
+#include "cli/lib/query.h"
 
 #include "lib/net/http_player.h"
 

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/lib/input.h"
-#include "cli/lib/sample_sink.h"
+#include "cli/lib/sample_files.h"
 #include "lib/test_dir.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"

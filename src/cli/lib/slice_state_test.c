@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/lib/import_resume.h"
-#include "cli/lib/slice_state.h"
+#include "cli/lib/resume.h"
 #include "lib/test_dir.h"
 
 static const char question[] = "firekeep copy 1\nfrom a\nto b\n";

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/text/quote.h"
-#include "cli/commands.h"
-#include "cli/lib/query_source.h"
+#include "cli/cli.h"
+#include "cli/lib/query.h"
 #include "cli/lib/target/target.h"
 #include "cli/query/query_print.h"
 #include "sys/env.h"

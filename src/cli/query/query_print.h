@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "cli/lib/query_sink.h"
+#include "cli/lib/query.h"
 
 enum query_form { QUERY_TABLE, QUERY_CSV, QUERY_JSON };
 

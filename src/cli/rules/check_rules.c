@@ -8,7 +8,7 @@
 
 #include "base/text/quote.h"
 #include "cli/cli.h"
-#include "cli/rules/check_rules.h"
+#include "cli/rules/rules.h"
 #include "config/config.h"
 #include "rules/load/rule_files.h"
 

@@ -30,4 +30,10 @@ struct rule_unit_options {
 MUST_CHECK enum err rule_unit_run(const struct rule_unit_options *options,
                                   const struct rule_test *test, struct why *why);
 
+/* The first writes 1m30s as in files, the second as Go does. */
+void put_duration(struct buf *to, int64_t ms);
+void put_go_duration(struct buf *to, int64_t ms);
+/* Writes the fewest digits that read back the same: 1.5E+00. */
+void put_scientific(struct buf *to, double value);
+
 #endif

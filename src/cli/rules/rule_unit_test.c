@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cli/rules/rule_unit_private.h"
+#include "cli/rules/rule_unit.h"
 #include "rules/load/rule_files.h"
 #include "sys/env.h"
 

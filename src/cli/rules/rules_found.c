@@ -6,8 +6,9 @@
 
 #include "base/array.h"
 #include "base/text/hex.h"
-#include "cli/check.h"
-#include "cli/rules/rules_private.h"
+#include "cli/cli.h"
+#include "cli/rules/rules.h"
+#include "config/lists/lists.h"
 #include "model/select.h"
 #include "model/selector.h"
 #include "model/storage_layout.h"

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
 #include "lib/texts.h"
@@ -118,7 +118,7 @@ UNIT_TEST(test_a_rule_that_fails_ends_with_1)
                   EXIT_USAGE);
 }
 
-/* Leaves a progress file with the slices in these states (slice_state.h). */
+/* Leaves a progress file with the slices in these states (resume.h). */
 static void
 leave_killed(const char *states, const char *overwrite)
 {

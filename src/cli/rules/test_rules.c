@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "base/text/quote.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
 #include "model/regex/replacer.h"

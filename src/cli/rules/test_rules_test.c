@@ -1,7 +1,7 @@
 /* test_rules_test.c - `firekeep test rules`: exit status, order of what it prints, --run. */
 #include "lib/test.h"
 
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
 #include "lib/texts.h"

@@ -2,9 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/check.h"
-#include "cli/lib/sample_sink.h"
+#include "cli/cli.h"
+#include "cli/lib/sample_files.h"
 #include "cli/lib/target/target.h"
+#include "config/lists/lists.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
 #include "sys/env.h"

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/version.h"
-#include "cli/lib/progress.h"
 #include "cli/lib/target/target.h"
+#include "cli/lib/terminal.h"
 #include "model/storage_layout.h"
 #include "relay/relay.h"
 #include "tsdb/tsdb.h"

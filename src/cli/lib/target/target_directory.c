@@ -10,16 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/lib/query_source.h"
+#include "cli/lib/query.h"
 #include "cli/lib/target/target.h"
 #include "config/config.h"
 #include "config/store_options.h"
 #include "model/storage_layout.h"
+#include "promql/answer.h"
+#include "promql/explained.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
+#include "views/replicas.h"
 #include "views/stack.h"
 
-enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
+enum {
+    REQUESTS_PER_LOOK = 64,
+    TRIES_MAX = 100,
+    TEXT_BYTES = 64 * 1024,
+    TEXT_BYTES_MAX = 1 << 30,
+};
 
 #define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
 
@@ -164,29 +172,189 @@ directory_delete(struct target *target, const struct bytes *selectors, uint32_t 
 
 /* --- a query ---------------------------------------------------------------------------------- */
 
+/* A query in this process, as the server's API runs it. */
+struct directory_query {
+    struct target_directory *directory;
+    const struct query_parameters *parameters;
+    struct query_sink *sink;
+    struct budget budget;
+    struct query_control control;
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct promql_plan *plan;
+    int64_t ran_ns;
+    struct buf text; /* JSON */
+    bool limited;    /* more series exist */
+    struct why *why;
+};
+
+/* Passes the text on as it is, or what it means: an answer of the API is made in both cases. */
+static enum err
+pass_text(struct directory_query *q)
+{
+    enum err e = buf_error(&q->text);
+    if (e) return why_set(q->why, e, "not enough memory for the output");
+    e = q->sink->ops->data != NULL ? q->sink->ops->data(q->sink, buf_bytes(&q->text), q->why)
+                                   : query_answer_data(buf_bytes(&q->text), q->sink, q->why);
+    buf_clear(&q->text);
+    return e;
+}
+
+static enum err
+pass_if_large(void *context)
+{
+    struct directory_query *q = context;
+    return q->sink->ops->data == NULL || q->text.size < TEXT_BYTES ? OK : pass_text(q);
+}
+
+static enum err
+give_result(struct directory_query *q)
+{
+    struct json j;
+    struct promql_answer answer = {.result = q->result,
+                                   .t_ms = q->parameters->first_ms,
+                                   .limit = q->parameters->limit,
+                                   .to = &j,
+                                   .piece = pass_if_large,
+                                   .context = q};
+    json_init(&j, &q->text);
+    json_object_open(&j);
+    enum err e = promql_answer_put(&answer);
+    if (e) return e;
+    json_object_close(&j);
+    q->limited = answer.limited;
+    return pass_text(q);
+}
+
+static void
+give_warning(void *context, struct bytes sentence)
+{
+    struct directory_query *q = context;
+    q->sink->ops->note(q->sink, PROMQL_WARNING, sentence);
+}
+
+static void
+give_info(void *context, struct bytes sentence)
+{
+    struct directory_query *q = context;
+    q->sink->ops->note(q->sink, PROMQL_INFO, sentence);
+}
+
+static enum err
+give_plan(struct directory_query *q)
+{
+    struct promql_explained x = {
+        .plan = q->plan, .result = q->result, .control = &q->control, .ran_ns = q->ran_ns};
+    enum err e = promql_explained_put(&x, &q->text);
+    if (e) return why_set(q->why, e, "not enough memory for the plan");
+    promql_explained_warnings(&x, give_warning, q);
+    return pass_text(q);
+}
+
+static enum err
+query_give(struct directory_query *q)
+{
+    enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
+    if (q->result == NULL) return e;
+    if (e == OK) {
+        e = promql_answer_notes(q->result, PROMQL_WARNING, q->limited, &q->budget, give_warning, q,
+                                q->why);
+    }
+    return e ? e
+             : promql_answer_notes(q->result, PROMQL_INFO, false, &q->budget, give_info, q, q->why);
+}
+
+static enum err
+read_question(struct directory_query *q, struct query_failure *failure)
+{
+    const struct query_parameters *a = q->parameters;
+    struct buf *sentence = &failure->sentence;
+    uint64_t steps_max = q->directory->settings.query_max_points;
+    uint64_t steps = a->step_ms == 0 ? 0 : (uint64_t)((a->last_ms - a->first_ms) / a->step_ms);
+    failure->bad_question = true;
+    if (steps > steps_max) {
+        buf_printf(sentence,
+                   "the range has more than %" PRIu64
+                   " steps (query.max_points); use a longer --step",
+                   steps_max);
+        return ERR_INPUT;
+    }
+    enum err e = promql_parse(a->expression, &q->budget, NULL, &q->tree, sentence);
+    if (e == OK && a->step_ms > 0 && !promql_has_range(q->tree, sentence)) e = ERR_INPUT;
+    failure->bad_question = e == ERR_INPUT || e == ERR_LIMIT;
+    if (e == ERR_NOMEM) why_set(q->why, e, "not enough memory for the expression");
+    return e;
+}
+
+static enum err
+directory_query_run(struct directory_query *q, struct query_failure *failure)
+{
+    const struct query_parameters *a = q->parameters;
+    struct target *target = &q->directory->target;
+    const struct settings *s = &q->directory->settings;
+    struct promql_options options = {
+        .tenant = target_tenant(target),
+        .first_ms = a->first_ms,
+        .last_ms = a->step_ms == 0 ? a->first_ms : a->last_ms,
+        .step_ms = a->step_ms,
+        .lookback_ms = a->lookback_ms == 0 ? s->query_lookback_delta_ms : a->lookback_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
+        .features = promql_features_of(s->query_features),
+        .held_max = s->query_max_samples,
+        .control = &q->control,
+        .budget = &q->budget,
+    };
+    struct view *view;
+    struct buf *sentence = &failure->sentence;
+    struct bytes names[REPLICA_LABELS_MAX];
+    struct view_stack stack = {.replicas = names,
+                               .replica_count = replica_labels_of(s->query_replica_labels, names)};
+    if (view_stack_tenants(target->answerer, &stack.answerer)) {
+        return why_set(q->why, ERR_NOMEM, "not enough memory");
+    }
+    enum err e = view_stack_open(&stack, &q->control, &view, q->why);
+    if (e) goto out;
+    if (a->mode != QUERY_RESULT) {
+        e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
+        options.plan = q->plan;
+    }
+    int64_t begun_ns = env_monotonic_ns(q->control.env);
+    if (e == OK && a->mode != QUERY_EXPLAIN) {
+        e = promql_run(q->tree, view, &options, &q->result, sentence, q->why);
+    }
+    q->ran_ns = env_monotonic_ns(q->control.env) - begun_ns;
+    view_free(view);
+out:
+    stack.answerer->ops->free(stack.answerer);
+    return e;
+}
+
 static enum err
 directory_query(struct target *target, const struct query_parameters *parameters,
                 struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    const struct settings *s = &directory_of(target)->settings;
-    struct query_store store = {
-        .tenant = target_tenant(target),
-        .memory = target->read_memory,
-        .lookback_ms = s->query_lookback_delta_ms,
-        .subquery_step_ms = s->global_evaluation_interval_ms,
-        .features = promql_features_of(s->query_features),
-        .points_max = s->query_max_points,
-        .samples_max = s->query_max_samples,
-        .samples_read_max = s->query_max_samples_read,
-        .series_max = s->query_max_series,
-        .bytes_max = s->query_max_bytes,
-        .replica_labels = s->query_replica_labels,
-    };
-    if (view_stack_tenants(target->answerer, &store.answerer)) {
-        return why_set(why, ERR_NOMEM, "not enough memory");
+    struct directory_query q = {
+        .directory = directory_of(target), .parameters = parameters, .sink = sink, .why = why};
+    const struct settings *s = &q.directory->settings;
+    struct env *env = env_real();
+    budget_init(&q.budget, "query", 0, target->read_memory);
+    buf_init(&q.text, NULL, TEXT_BYTES_MAX);
+    q.control.env = env;
+    q.control.budget = &q.budget;
+    q.control.series_max = s->query_max_series;
+    q.control.samples_max = s->query_max_samples_read;
+    q.control.bytes_max = s->query_max_bytes;
+    q.control.names = &limits_of_queries;
+    if (parameters->timeout_ms > 0) {
+        q.control.deadline_ns = env_monotonic_ns(env) + parameters->timeout_ms * NS_PER_MS;
     }
-    enum err e = query_store(&store, parameters, sink, failure, why);
-    store.answerer->ops->free(store.answerer);
+    enum err e = read_question(&q, failure);
+    if (e == OK) e = directory_query_run(&q, failure);
+    if (e == OK) e = query_give(&q);
+    promql_result_free(q.result);
+    promql_plan_free(q.plan);
+    if (q.tree != NULL) promql_free(q.tree);
+    buf_fini(&q.text);
     return e;
 }
 

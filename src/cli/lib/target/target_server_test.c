@@ -2,8 +2,7 @@
  * plays scripted answers. */
 #include "cli/lib/target/target.h"
 
-#include "cli/lib/query_sink.h"
-#include "cli/lib/query_source.h"
+#include "cli/lib/query.h"
 #include "lib/net/http_player.h"
 #include "model/select.h"
 

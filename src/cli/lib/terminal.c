@@ -1,17 +1,23 @@
 /*
- * ask_secret.c - see ask_secret.h. A signal that ends or stops the process must not leave a
- * terminal that shows nothing: handlers without SA_RESTART interrupt the read, the terminal is
- * restored, and then the signal is raised again for the handler that was there before.
+ * terminal.c - see terminal.h. A signal that ends or stops the process while a secret is typed must
+ * not leave a terminal that shows nothing: handlers without SA_RESTART interrupt the read, the
+ * terminal is restored, and then the signal is raised again for the handler that was there before.
  */
-#include "cli/lib/ask_secret.h"
+#include "cli/lib/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "sys/env.h"
+
+/* --- a password or token ---------------------------------------------------------------------- */
 
 static const int caught_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGALRM};
 enum { CAUGHT_COUNT = sizeof caught_signals / sizeof *caught_signals };
@@ -19,7 +25,7 @@ enum { CAUGHT_COUNT = sizeof caught_signals / sizeof *caught_signals };
 static volatile sig_atomic_t caught; /* the last signal; 0: none came */
 
 static void
-note_signal(int number)
+catch_signal(int number)
 {
     caught = number;
 }
@@ -27,7 +33,7 @@ note_signal(int number)
 static void
 catch_signals(struct sigaction old[CAUGHT_COUNT])
 {
-    struct sigaction action = {.sa_handler = note_signal};
+    struct sigaction action = {.sa_handler = catch_signal};
     sigemptyset(&action.sa_mask);
     caught = 0;
     for (int i = 0; i < CAUGHT_COUNT; i++) {
@@ -116,4 +122,99 @@ secret_from_stdin(struct buf *to, struct why *why)
     }
     bool one = to->size == begin || memchr(to->at + begin, '\n', to->size - begin) == NULL;
     return one ? OK : why_set(why, ERR_INPUT, "standard input has more than one line");
+}
+
+/* --- progress --------------------------------------------------------------------------------- */
+
+enum { EVERY_MS = 250 };
+
+void
+progress_begin(struct progress *p, const char *unit)
+{
+    *p = (struct progress){.on_terminal = isatty(STDERR_FILENO) == 1, .unit = unit};
+    p->began_ns = p->last_ns = env_monotonic_ns(env_real());
+    lock_init(&p->lock, LOCK_RANK_LEAF);
+}
+
+double
+progress_seconds(const struct progress *p)
+{
+    return (double)(env_monotonic_ns(env_real()) - p->began_ns) / (double)NS_PER_S;
+}
+
+static void
+show_locked(struct progress *p, int64_t now, uint64_t units, uint64_t done, uint64_t all)
+{
+    p->last_ns = now;
+    double seconds = (double)(now - p->began_ns) / (double)NS_PER_S;
+    fprintf(stderr, "\r\033[K%" PRIu64 " %s, %.0f/s", units, p->unit, (double)units / seconds);
+    if (all > 0 && done <= all) {
+        double part = (double)done / (double)all;
+        fprintf(stderr, ", %.1f %%", part * 100);
+        if (part > 0.001) {
+            uint64_t left = (uint64_t)(seconds / part * (1 - part)) + 1;
+            fprintf(stderr, ", %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " left", left / 3600,
+                    left / 60 % 60, left % 60);
+        }
+    }
+    fflush(stderr);
+    p->shown = true;
+}
+
+void
+progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all)
+{
+    int64_t now = env_monotonic_ns(env_real());
+    if (!p->on_terminal) return;
+    lock_take(&p->lock);
+    if (now - p->last_ns >= EVERY_MS * NS_PER_MS) show_locked(p, now, units, done, all);
+    lock_drop(&p->lock);
+}
+
+static void
+clear_locked(struct progress *p)
+{
+    if (p->shown) fputs("\r\033[K", stderr);
+    p->shown = false;
+}
+
+void
+progress_clear(struct progress *p)
+{
+    lock_take(&p->lock);
+    clear_locked(p);
+    lock_drop(&p->lock);
+}
+
+void
+progress_say(struct progress *p, const char *format, ...)
+{
+    va_list args;
+    lock_take(&p->lock);
+    clear_locked(p);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    lock_drop(&p->lock);
+}
+
+static atomic_bool interrupted; /* relaxed: orders nothing */
+
+static void
+note_signal(int number)
+{
+    atomic_store_explicit(&interrupted, true, memory_order_relaxed);
+    signal(number, SIG_DFL);
+}
+
+const atomic_bool *
+interrupt_watch(void)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return &interrupted;
 }

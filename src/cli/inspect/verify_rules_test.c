@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/fields.h"
-#include "cli/rules/verify_rules.h"
+#include "cli/inspect/inspect.h"
 #include "rules/schedule/checkpoint.h"
 #include "rules/stored/stored_file.h"
 #include "sys/sim.h"

@@ -1,5 +1,5 @@
 /* reading_test.c - a source is asked for the tenant that is given, or for its own. */
-#include "cli/lib/reading.h"
+#include "cli/copy/copy.h"
 
 #include "lib/net/http_player.h"
 

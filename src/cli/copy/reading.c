@@ -1,5 +1,5 @@
-/* reading.c - see reading.h. A URL becomes a source of type remote_read with default settings. */
-#include "cli/lib/reading.h"
+/* reading.c - see copy.h. A URL becomes a source of type remote_read with default settings. */
+#include "cli/copy/copy.h"
 
 #include <stdio.h>
 #include <string.h>

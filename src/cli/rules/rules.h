@@ -1,15 +1,20 @@
-/* rules_private.h - the request of `firekeep rules`, and the rules that it finds; for rules*.c
- * only. */
-#ifndef CLI_RULES_RULES_PRIVATE_H
-#define CLI_RULES_RULES_PRIVATE_H
+/* rules.h - `firekeep check rules`; and for rules*.c the request of `firekeep rules`, and the rules
+ * that it finds. */
+#ifndef CLI_RULES_RULES_H
+#define CLI_RULES_RULES_H
 
 #include "cli/lib/flags.h"
-#include "cli/lib/progress.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
+#include "cli/lib/terminal.h"
 #include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "rules/rules.h"
+
+/* `firekeep check rules`: argv[0] is "rules". Returns an exit code. */
+int check_rules(int argc, char **argv);
+/* The flags of `firekeep check rules`, for help. */
+extern const struct flag check_rules_flags[];
 
 struct rules_command {
     struct target_options target; /* without the configuration if the target is a server */
@@ -55,8 +60,6 @@ MUST_CHECK enum err rules_find(struct rules_command *command, struct target *tar
                                struct found_rules *ret, struct why *why);
 void rules_found_fini(struct found_rules *found);
 
-MUST_CHECK enum err rules_list(struct rules_command *command, struct target *target,
-                               struct why *why);
 /* *ret_well: nothing failed, differs from stored samples, or was refused. */
 MUST_CHECK enum err rules_replay(struct rules_command *command, struct target *target,
                                  bool *ret_well, struct why *why);
