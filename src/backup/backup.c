@@ -531,23 +531,6 @@ kept_choose(const struct kept_policy *policy, const struct backup_id *ids, size_
     keep(ids, count, PERIOD_MONTH, policy->monthly, ret_keep);
 }
 
-static enum err
-prune_records(struct backup_repository *r, const struct backup_id *ids, size_t count,
-              const bool *keep, bool dry_run, void (*removed)(void *context, const char *id),
-              void *context, size_t *ret_kept, struct why *why)
-{
-    enum err e = OK;
-    for (size_t i = 0; i < count && e == OK; i++) {
-        if (keep[i]) {
-            (*ret_kept)++;
-            continue;
-        }
-        if (!dry_run) e = backup_record_remove(r, ids[i].text, why);
-        if (e == OK) removed(context, ids[i].text);
-    }
-    return e;
-}
-
 enum err
 kept_prune(struct backup_repository *r, const struct kept_policy *policy, bool dry_run,
            void (*removed)(void *context, const char *id), void *context, size_t *ret_kept,
@@ -562,9 +545,12 @@ kept_prune(struct backup_repository *r, const struct kept_policy *policy, bool d
     size_t count = ids.size / sizeof *all, bytes = (count + 1) * sizeof(bool);
     bool *keep = e ? NULL : mem_new(r->memory, bytes);
     if (e == OK && keep == NULL) e = why_set(why, ERR_NOMEM, "not enough memory");
-    if (e == OK) {
-        kept_choose(policy, all, count, keep);
-        e = prune_records(r, all, count, keep, dry_run, removed, context, ret_kept, why);
+    if (e == OK) kept_choose(policy, all, count, keep);
+    for (size_t i = 0; e == OK && i < count; i++) {
+        *ret_kept += keep[i];
+        if (keep[i]) continue;
+        if (!dry_run) e = backup_record_remove(r, all[i].text, why);
+        if (e == OK) removed(context, all[i].text);
     }
     if (e == OK && !dry_run) e = backup_prune_objects(r, ret_pruned, why);
     mem_free(r->memory, keep, bytes);

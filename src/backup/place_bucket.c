@@ -80,7 +80,7 @@ remove_object(struct backup_place *place, const char *name, struct why *why)
 /* --- lists ------------------------------------------------------------------------------------ */
 
 struct record_keys {
-    enum err (*each)(void *context, const char *name);
+    enum err (*each)(void *context, const char *name, bool is_dir);
     void *context;
 };
 
@@ -88,11 +88,11 @@ static enum err
 pass_record(void *context, const struct found_object *object)
 {
     const struct record_keys *l = context;
-    return l->each(l->context, object->key + sizeof RECORDS - 1);
+    return l->each(l->context, object->key + sizeof RECORDS - 1, false);
 }
 
 static enum err
-records(struct backup_place *place, enum err (*each)(void *context, const char *name),
+records(struct backup_place *place, enum err (*each)(void *context, const char *name, bool is_dir),
         void *context, struct why *why)
 {
     struct record_keys list = {each, context};
@@ -108,21 +108,13 @@ struct key_walk {
 
 enum { FIRST_NAME_BYTES = BACKUP_OBJECT_NAME_BYTES - 1 };
 
-/* Returns true for the other pieces of a file whose first one is young: they follow it in the list,
- * and may be older. */
-static bool
-is_of_young(const struct key_walk *l, const char *key)
-{
-    return l->young[0] != '\0' && strncmp(key, l->young, FIRST_NAME_BYTES) == 0;
-}
-
 static enum err
 pass_object(void *context, const struct found_object *object)
 {
     struct key_walk *l = context;
     int64_t written_ms;
     bool is_known = time_parse_rfc3339(bytes_of_text(object->modified), &written_ms);
-    if (is_of_young(l, object->key)) return OK;
+    if (l->young[0] != '\0' && strncmp(object->key, l->young, FIRST_NAME_BYTES) == 0) return OK;
     if (is_known && written_ms <= l->until_ms)
         return l->each(l->context, object->key, object->size);
     if (strlen(object->key) == FIRST_NAME_BYTES)

@@ -165,27 +165,14 @@ remove_file(struct backup_place *place, const char *name, struct why *why)
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-struct record_names {
-    enum err (*each)(void *context, const char *name);
-    void *context;
-};
-
 static enum err
-pass_record(void *context, const char *name, bool is_dir)
-{
-    const struct record_names *l = context;
-    return is_dir ? OK : l->each(l->context, name);
-}
-
-static enum err
-records(struct backup_place *place, enum err (*each)(void *context, const char *name),
+records(struct backup_place *place, enum err (*each)(void *context, const char *name, bool is_dir),
         void *context, struct why *why)
 {
     struct dir_place *d = dir_of(place);
-    struct record_names list = {each, context};
     char path[PATH_BYTES];
     enum err e = path_of(d, path, RECORDS, why);
-    return e ? e : env_listdir(d->env, path, pass_record, &list, why);
+    return e ? e : env_listdir(d->env, path, each, context, why);
 }
 
 struct object_names {

@@ -129,13 +129,6 @@ content_begin(struct backup_content *c, struct backup_repository *r, struct file
     return OK;
 }
 
-static bool
-is_zero(struct bytes piece)
-{
-    return piece.size == 0 ||
-           (piece.at[0] == 0 && memcmp(piece.at, piece.at + 1, piece.size - 1) == 0);
-}
-
 /* Zeros become holes: a log that is mostly free space takes none in a backup. */
 enum err
 content_take(void *content, struct bytes piece)
@@ -143,7 +136,9 @@ content_take(void *content, struct bytes piece)
     struct backup_content *c = content;
     enum err e = take_bytes(c->repository, piece.size);
     if (e == OK && gnutls_hash(c->hash, piece.at, piece.size) < 0) e = ERR_NOMEM;
-    if (e == OK && c->to != NULL && !is_zero(piece)) {
+    if (e == OK && c->to != NULL &&
+        !(piece.size == 0 ||
+          (piece.at[0] == 0 && memcmp(piece.at, piece.at + 1, piece.size - 1) == 0))) {
         e = file_write_at(c->to, piece, c->size_bytes, c->why);
     }
     c->size_bytes += piece.size;
@@ -274,11 +269,11 @@ backup_id_is(const char *id)
 }
 
 static enum err
-note_id(void *context, const char *name)
+note_id(void *context, const char *name, bool is_dir)
 {
     struct buf *to = context;
     struct backup_id id = {""};
-    if (!backup_id_is(name)) return OK;
+    if (is_dir || !backup_id_is(name)) return OK;
     snprintf(id.text, sizeof id.text, "%s", name);
     buf_put(to, &id, sizeof id);
     return buf_error(to);

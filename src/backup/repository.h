@@ -188,10 +188,11 @@ struct backup_place_ops {
                       struct why *why);
     /* Removes a small file, or an object of objects(). */
     enum err (*remove)(struct backup_place *place, const char *name, struct why *why);
-    /* Calls `each` with the names of all records, without their directory. */
+    /* Calls `each`, as env_listdir() does, with the names of all records, without their
+     * directory. */
     enum err (*records)(struct backup_place *place,
-                        enum err (*each)(void *context, const char *name), void *context,
-                        struct why *why);
+                        enum err (*each)(void *context, const char *name, bool is_dir),
+                        void *context, struct why *why);
     /* Calls `each` with the names of objects that may be removed, those of a digest perhaps in
      * pieces: after "objects/AB/" come its digits, and '.' and a number. */
     enum err (*objects)(struct backup_place *place,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/users.h"
+#include "base/text/suggest.h"
 #include "cli/lib/target/target.h"
 #include "cli/rules/rules.h"
 #include "config/lists/access/access_settings.h"
@@ -43,19 +44,41 @@ check_file(const char *path, struct settings *ret_settings, struct config_lists 
     return e;
 }
 
-/* Reads the file for web.config.file, which only this command and servers do. */
 static enum err
-check_web_file(const char *path, const struct settings *settings, struct config_lists *lists,
-               struct why *why)
+not_found(const char *file, const char *what, const char *name, const struct suggestion *near,
+          struct why *why)
 {
-    enum err e = access_settings_complete(&lists->access, settings, why);
-    bool has_place = e == ERR_INPUT; /* in this file or in that of web.config_file */
-    if (e && !has_place) err_ignore(why_prefix(why, e, "%s", path), "only adds to the sentence");
-    if (e) {
-        config_lists_free(lists);
-        reader_note(path, why);
+    if (file == NULL) {
+        return why_set(why, ERR_INPUT, "%s %.64s: --config.file is required for names", what, name);
     }
-    return e;
+    return why_set(why, ERR_MISSING, "%s: %s '%.64s' not found%s", file, what, name,
+                   suggest_hint(near, "").text);
+}
+
+enum err
+config_find_destination(const struct config_lists *lists, const char *file, const char *name,
+                        const struct destination_settings **ret, struct why *why)
+{
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(name));
+    for (uint32_t i = 0; i < lists->destinations.count; i++) {
+        suggest_try(&near, lists->destinations.items[i].name);
+    }
+    *ret = destinations_find(&lists->destinations, name);
+    return *ret == NULL ? not_found(file, "destination", name, &near, why) : OK;
+}
+
+enum err
+config_find_source(const struct config_lists *lists, const char *file, const char *name,
+                   const struct source_settings **ret, struct why *why)
+{
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(name));
+    for (uint32_t i = 0; i < lists->sources.count; i++) {
+        suggest_try(&near, lists->sources.items[i].name);
+    }
+    *ret = sources_find(&lists->sources, name);
+    return *ret == NULL ? not_found(file, "source", name, &near, why) : OK;
 }
 
 /* Returns false if the file has errors, which were printed in the order of their places. */
@@ -67,7 +90,15 @@ check_and_print(const char *path, struct settings *settings, struct config_lists
     memset(&errors, 0, sizeof errors);
     reader_collect(&errors);
     enum err e = check_file(path, settings, lists, &why);
-    if (e == OK) e = check_web_file(path, settings, lists, &why);
+    if (e == OK) { /* the file of web.config_file, which only this command and servers read */
+        e = access_settings_complete(&lists->access, settings, &why);
+        /* ERR_INPUT has a place in this file or in that one. */
+        if (e && e != ERR_INPUT) err_ignore(why_prefix(&why, e, "%s", path), "only adds to it");
+        if (e) {
+            config_lists_free(lists);
+            reader_note(path, &why);
+        }
+    }
     reader_collect(NULL);
     if (e == OK) return true;
     uint32_t shown = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
@@ -171,45 +202,6 @@ print_count(const char *before, uint32_t count, const char *what)
     if (count > 0) printf("%s%u %s%s", before, count, what, plural(count));
 }
 
-/* Prints "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 1 listener, 2 users, 3 rule
- * files with 1 rule". */
-static void
-print_ok(const char *path, const struct config_lists *lists, uint32_t file_count,
-         uint32_t rule_count)
-{
-    printf("%s: ok", path);
-    print_count(", ", lists->destinations.count, "destination");
-    print_count(", ", lists->sources.count, "source");
-    print_count(", ", lists->alerting.count, "Alertmanager");
-    print_count(", ", lists->access.given.listeners.count, "listener");
-    print_count(", ", lists->access.users.count, "user");
-    print_count(", ", file_count, "rule file");
-    print_count(" with ", rule_count, "rule");
-    printf("\n");
-}
-
-/* Warns about rules without effect, which do not keep a server from starting. */
-static void
-warn_rules_lack(const struct settings *settings, const struct config_lists *lists,
-                uint32_t rule_count)
-{
-    const char *lack =
-        settings_rules_lack(settings, lists->destinations.count, lists->sources.count);
-    if (lack == NULL || rule_count == 0) return;
-    fflush(stdout);
-    fprintf(stderr, "warning: %s\n", lack);
-}
-
-static void
-warn_tenants_alike(const struct settings *settings, const struct alerting *alerting)
-{
-    if (!settings->tenancy_enabled || alerting->count == 0 || alerting->tenant_label != NULL)
-        return;
-    fflush(stdout);
-    fprintf(stderr, "warning: without alerting.tenant_label, equal alerts of two tenants are one "
-                    "alert for Alertmanager\n");
-}
-
 /* Warns about Alertmanagers whose configuration can never have members. */
 static void
 warn_without_members(const struct alerting *alerting)
@@ -221,22 +213,11 @@ warn_without_members(const struct alerting *alerting)
             found += a->static_configs[k].targets.count;
         }
         if (found > 0) continue;
-        fflush(stdout);
         fprintf(stderr,
                 "warning: the Alertmanager on line %" PRIu32
                 " has no targets and no discovery: no alerts are sent to it\n",
                 a->line);
     }
-}
-
-static void
-warn_unset_variable(const struct rule_settings *rules)
-{
-    if (rules->unset_variable == NULL) return;
-    fflush(stdout);
-    fprintf(stderr,
-            "warning: global.external_labels: environment variable %s is not set, or empty\n",
-            rules->unset_variable);
 }
 
 /* Warns about TLS and users that are weaker than they look, and about rules that never apply. */
@@ -249,7 +230,6 @@ warn_lists(const char *path, const struct settings *settings, const struct confi
     access_settings_warn(&lists->access, &found);
     downsampling_rules_warn(path, &lists->downsampling, &lists->retention,
                             settings->retention_time_ms, &found);
-    fflush(stdout);
     for (size_t at = 0; at < found.size;) {
         const uint8_t *end = memchr(found.at + at, '\n', found.size - at);
         size_t size = end == NULL ? found.size - at : (size_t)(end - (found.at + at));
@@ -330,11 +310,29 @@ run_check(int argc, char **argv)
             return EXIT_FAILED;
         }
     }
-    print_ok(argv[1], &lists, file_count, rule_count);
-    warn_rules_lack(&settings, &lists, rule_count);
-    warn_tenants_alike(&settings, &lists.alerting);
+    /* Prints "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 1 listener, 2 users, 3 rule
+     * files with 1 rule". */
+    printf("%s: ok", argv[1]);
+    print_count(", ", lists.destinations.count, "destination");
+    print_count(", ", lists.sources.count, "source");
+    print_count(", ", lists.alerting.count, "Alertmanager");
+    print_count(", ", lists.access.given.listeners.count, "listener");
+    print_count(", ", lists.access.users.count, "user");
+    print_count(", ", file_count, "rule file");
+    print_count(" with ", rule_count, "rule");
+    printf("\n");
+    fflush(stdout);
+    const char *lack =
+        settings_rules_lack(&settings, lists.destinations.count, lists.sources.count);
+    if (lack != NULL && rule_count > 0) fprintf(stderr, "warning: %s\n", lack);
+    if (settings.tenancy_enabled && lists.alerting.count > 0 && lists.alerting.tenant_label == NULL)
+        fprintf(stderr, "warning: without alerting.tenant_label, equal alerts of two tenants are "
+                        "one alert for Alertmanager\n");
     warn_without_members(&lists.alerting);
-    warn_unset_variable(&lists.rules);
+    if (lists.rules.unset_variable != NULL)
+        fprintf(stderr,
+                "warning: global.external_labels: environment variable %s is not set, or empty\n",
+                lists.rules.unset_variable);
     warn_lists(argv[1], &settings, &lists);
     config_lists_free(&lists);
     return EXIT_DONE;

@@ -46,6 +46,19 @@ struct settings;
 MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
                                struct config_lists *ret_lists, struct why *why);
 
+struct destination_settings;
+struct source_settings;
+
+/* Finds a destination or source by its name. ERR_INPUT: there is no file; ERR_MISSING: it has none
+ * of that name. */
+MUST_CHECK enum err config_find_destination(const struct config_lists *lists, const char *file,
+                                            const char *name,
+                                            const struct destination_settings **ret,
+                                            struct why *why);
+MUST_CHECK enum err config_find_source(const struct config_lists *lists, const char *file,
+                                       const char *name, const struct source_settings **ret,
+                                       struct why *why);
+
 /* Returns the ending of a noun after a number: "s", or "" after 1. */
 static inline const char *
 plural(uint64_t count)

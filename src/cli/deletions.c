@@ -10,12 +10,8 @@
 #include "cli/lib/target/target.h"
 #include "model/tenant_name.h"
 #include "sys/env.h"
-#include "wire/json/json_tree.h"
 
-#define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
-
-enum { VALUES_MAX = 16384 };
 
 struct deletions_command {
     /* Command line. */
@@ -33,8 +29,7 @@ static const struct flag flags[] = {
     HTTP_CONFIG_FLAG(struct deletions_command, http_config_file),
     {"tenant", 0, FLAG_TEXT, offsetof(struct deletions_command, tenant), "ID",
      "tenant, sent in the header X-Scope-OrgID"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct deletions_command, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct deletions_command),
     {0},
 };
 
@@ -102,41 +97,15 @@ report_all(struct report *r, const json_t *list)
     report_table_end(r, 0);
 }
 
-/* Prints the answer of the API. ERR_UNSUPPORTED: the text is not such an answer. */
-static enum err
-print(struct deletions_command *a, struct bytes text, struct why *why)
-{
-    struct json_tree json;
-    struct report *report;
-    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
-    struct why reason = {""};
-    enum err e = json_tree_read(&a->memory, text, VALUES_MAX, &json, &reason);
-    const json_t *data = e ? NULL : json_object_get(json.root, "data");
-    bool is_answer = a->id == NULL ? json_is_array(data) : json_is_object(data);
-    if (e || !is_answer) {
-        if (e == OK) json_tree_fini(&json);
-        return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
-    }
-    e = report_new(form, stdout, &a->memory, &report);
-    if (e == OK) {
-        if (a->id == NULL)
-            report_all(report, data);
-        else
-            report_one(report, data);
-        e = report_end(report);
-        report_free(report);
-    }
-    json_tree_fini(&json);
-    return e ? why_set(why, e, "not enough memory for the report") : OK;
-}
-
 /* --- the request ------------------------------------------------------------------------------ */
 
 static enum err
 ask_server(struct deletions_command *a, struct why *why)
 {
     char path[128], tenant[TENANT_NAME_BYTES_MAX + 32];
-    struct buf text;
+    struct json_tree json;
+    const json_t *data;
+    struct report *report;
     struct client_call call = {.url = a->url, .config_file = a->http_config_file, .path = path};
     snprintf(path, sizeof path, "/api/v1/admin/tsdb/deletions%s%s%s", a->id == NULL ? "" : "/",
              a->id == NULL ? "" : a->id, a->undo ? "/undo" : "");
@@ -145,21 +114,25 @@ ask_server(struct deletions_command *a, struct why *why)
         snprintf(tenant, sizeof tenant, "X-Scope-OrgID: %s", a->tenant);
         call.header = tenant;
     }
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
-    enum err e = client_call(&call, &text, why);
-    if (e == OK) e = print(a, buf_bytes(&text), why);
-    buf_fini(&text);
+    enum err e = client_call_json(&call, &a->memory, &json, &data, why);
+    if (e) return e;
+    if (a->id == NULL ? !json_is_array(data) : !json_is_object(data)) {
+        e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    }
+    if (e == OK) e = report_new(a->form, stdout, &a->memory, &report, why);
+    if (e == OK) {
+        if (a->id == NULL)
+            report_all(report, data);
+        else
+            report_one(report, data);
+        e = report_end(report, why);
+        report_free(report);
+    }
+    json_tree_fini(&json);
     return e;
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
-
-static bool
-is_number(const char *text)
-{
-    size_t size = strspn(text, "0123456789");
-    return size > 0 && size < 20 && text[size] == '\0' && text[0] != '0';
-}
 
 static int
 run(const char *name, bool undo, int argc, char **argv)
@@ -171,7 +144,9 @@ run(const char *name, bool undo, int argc, char **argv)
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && (count > 1 || (undo && count == 0)))
         e = why_set(&why, ERR_INPUT, undo ? "expected one ID" : "expected at most one ID");
-    if (e == OK && count == 1 && !is_number(argv[1]))
+    size_t digits = e == OK && count == 1 ? strspn(argv[1], "0123456789") : 0;
+    if (e == OK && count == 1 &&
+        (digits == 0 || digits >= 20 || argv[1][digits] != '\0' || argv[1][0] == '0'))
         e = why_set(&why, ERR_INPUT, "'%.64s' is not the number of a deletion", argv[1]);
     if (e == OK && a.tenant != NULL) {
         e = tenant_name_check(bytes_of_text(a.tenant), &why);

@@ -14,10 +14,9 @@
 #include "tsdb/tsdb.h"
 #include "wire/json/json_tree.h"
 
-#define ANSWER_BYTES_MAX ((uint64_t)8 << 20)
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
 
-enum { VALUES_MAX = 65536, TENANTS_BYTES = 1024, TENANTS_MAX = 1000, DAY_MS = 86400 * 1000 };
+enum { TENANTS_BYTES = 1024, TENANTS_MAX = 1000, DAY_MS = 86400 * 1000 };
 
 struct plan {
     /* Command line. */
@@ -36,8 +35,7 @@ static const struct flag flags[] = {
     HTTP_CONFIG_FLAG(struct plan, http_config_file),
     {"storage.path", 0, FLAG_TEXT, offsetof(struct plan, storage), "DIRECTORY",
      "instead of a server: storage directory of a stopped server"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct plan, form), "FORM", "text or json (default text)",
-     report_forms},
+    REPORT_FLAG(struct plan),
     {0},
 };
 
@@ -129,14 +127,20 @@ report_answer(struct report *r, const json_t *x)
     report_rule(r, &rule, (int64_t)resolution * 1000, &found);
 }
 
-/* ERR_UNSUPPORTED: the text is not an answer of the API. */
 static enum err
-read_answer(struct plan *a, struct bytes text, struct why *why)
+ask_server(struct plan *a, struct why *why)
 {
     struct json_tree json;
-    enum err e = json_tree_read(&a->memory, text, VALUES_MAX, &json, NULL);
-    if (e) return why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
-    const json_t *data = json_object_get(json.root, "data");
+    const json_t *data;
+    struct client_call call = {
+        .url = a->url,
+        .config_file = a->http_config_file,
+        .path = "/api/v1/admin/tsdb/plan",
+        .header = "Content-Type: application/yaml",
+        .body = buf_bytes(&a->text),
+    };
+    enum err e = client_call_json(&call, &a->memory, &json, &data, why);
+    if (e) return e;
     const json_t *rules = json_object_get(data, "rules");
     struct bytes now = json_tree_text(json_object_get(data, "now"));
     if (!json_is_array(rules))
@@ -149,49 +153,19 @@ read_answer(struct plan *a, struct bytes text, struct why *why)
     return e;
 }
 
-static enum err
-ask_server(struct plan *a, struct why *why)
-{
-    struct buf text;
-    struct client_call call = {
-        .url = a->url,
-        .config_file = a->http_config_file,
-        .path = "/api/v1/admin/tsdb/plan",
-        .header = "Content-Type: application/yaml",
-        .body = buf_bytes(&a->text),
-    };
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
-    enum err e = client_call(&call, &text, why);
-    if (e == OK) e = read_answer(a, buf_bytes(&text), why);
-    buf_fini(&text);
-    return e;
-}
-
 /* --- the command ------------------------------------------------------------------------------ */
-
-/* Notes a time that ages count back from and that is long before the clock, so that rules concern
- * less than they will. */
-static void
-note_now(const struct plan *a)
-{
-    char text[TIME_TEXT_BYTES];
-    if (a->now_ms == INT64_MIN || a->now_ms > env_realtime_ms(env_real()) - DAY_MS) return;
-    fprintf(stderr, "note: ages count back from %s, as those of retention.time do\n",
-            time_print(a->now_ms, text));
-}
 
 static enum err
 report_plan(struct plan *a, const char *file, struct why *why)
 {
-    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
-    enum err e = report_new(form, stdout, &a->memory, &a->report);
-    if (e) return why_set(why, e, "not enough memory for the report");
+    enum err e = report_new(a->form, stdout, &a->memory, &a->report, why);
+    if (e) return e;
     report_table(a->report, "rules", NULL,
                  "rule|match|tenants|age|resolution|series|samples|bytes");
     e = a->storage != NULL ? survey_directory(a, file, why) : ask_server(a, why);
     if (e == OK) {
         report_table_end(a->report, 0);
-        e = why_set(why, report_end(a->report), "not enough memory for the report");
+        e = report_end(a->report, why);
     }
     report_free(a->report);
     return e;
@@ -212,7 +186,12 @@ run_plan(int argc, char **argv)
     if (e) return cli_usage_error("plan", "%s", why.text);
     e = config_read(argv[1], CONFIG_BYTES_MAX, &a.text, &why);
     if (e == OK) e = report_plan(&a, argv[1], &why);
-    if (e == OK) note_now(&a);
+    /* Rules concern less than they will if ages count back from a time long before the clock. */
+    if (e == OK && a.now_ms != INT64_MIN && a.now_ms <= env_realtime_ms(env_real()) - DAY_MS) {
+        char now[TIME_TEXT_BYTES];
+        fprintf(stderr, "note: ages count back from %s, as those of retention.time do\n",
+                time_print(a.now_ms, now));
+    }
     buf_fini(&a.text);
     return e ? cli_failed("plan", e, &why) : EXIT_DONE;
 }

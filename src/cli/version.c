@@ -41,17 +41,6 @@ static const char notes[] =
     "directory that a newer version wrote may be unreadable for this one.\n"
     "\nExit status: 0 done, or this version can open it, 1 it cannot, 2 wrong usage.\n";
 
-/* The version of a library found at run time is printed: it may not be the one compiled against. */
-static void
-print_versions(void)
-{
-    printf("firekeep %s (%s, %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
-           "jansson %s, libcurl %s)\n",
-           FIREKEEP_VERSION, COMPILER, ARCHITECTURE, gnutls_check_version(NULL),
-           ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str(),
-           curl_version_info(CURLVERSION_NOW)->version);
-}
-
 static int
 run_version(int argc, char **argv)
 {
@@ -62,7 +51,13 @@ run_version(int argc, char **argv)
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e) return cli_usage_error("version", "%s", why.text);
     if (v.storage == NULL) {
-        print_versions();
+        /* The version of a library found at run time is printed: it may not be the one compiled
+         * against. */
+        printf("firekeep %s (%s, %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
+               "jansson %s, libcurl %s)\n",
+               FIREKEEP_VERSION, COMPILER, ARCHITECTURE, gnutls_check_version(NULL),
+               ZSTD_versionString(), zlibVersion(), yaml_get_version_string(),
+               jansson_version_str(), curl_version_info(CURLVERSION_NOW)->version);
         return EXIT_DONE;
     }
     e = check_storage(v.storage, &why);

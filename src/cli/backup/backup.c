@@ -65,8 +65,7 @@ static const struct flag flags[] = {
      "number of files that are read at once (default 4)"},
     {"rate", 0, FLAG_COUNT, offsetof(struct backup_command, rate_mib), "MIB",
      "read at most this many MiB per second (default: no limit)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct backup_command, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct backup_command),
     {0},
 };
 
@@ -96,8 +95,7 @@ static const struct flag restore_flags[] = {
      "number of files that are written at once (default 4)"},
     {"rate", 0, FLAG_COUNT, offsetof(struct backup_command, rate_mib), "MIB",
      "read at most this many MiB per second (default: no limit)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct backup_command, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct backup_command),
     {0},
 };
 
@@ -137,18 +135,8 @@ open_repository(struct backup_command *a, enum backup_use use, struct why *why)
 static enum err
 begin_report(struct backup_command *a, struct why *why)
 {
-    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
     progress_clear(&a->progress);
-    enum err e = report_new(form, stdout, &a->memory, &a->report);
-    return e ? why_set(why, e, "not enough memory for the report") : OK;
-}
-
-static enum err
-end_report(struct backup_command *a, struct why *why)
-{
-    enum err e = report_end(a->report);
-    report_free(a->report);
-    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
+    return report_new(a->form, stdout, &a->memory, &a->report, why);
 }
 
 static enum err
@@ -172,21 +160,6 @@ id_at(const struct buf *ids, size_t i)
 
 /* --- backup ----------------------------------------------------------------------------------- */
 
-static enum err
-report_stored(struct backup_command *a, const char *id, const struct backup_report *done,
-              struct why *why)
-{
-    enum err e = begin_report(a, why);
-    if (e) return e;
-    report_field(a->report, "id", "backup", value_text(id));
-    report_field(a->report, "files", "files", value_count(done->files));
-    report_field(a->report, "bytes", "size", value_size(done->bytes));
-    report_field(a->report, "newObjects", "new files", value_count(done->new_objects));
-    report_field(a->report, "newBytes", "size of new files", value_size(done->new_bytes));
-    report_field(a->report, "unchanged", "parts not read again", value_count(done->unchanged));
-    return end_report(a, why);
-}
-
 /* Backs up the directory of a stopped server, or a snapshot of a running one. */
 static enum err
 store_locked(struct backup_command *a, const char *dir, struct why *why)
@@ -200,7 +173,15 @@ store_locked(struct backup_command *a, const char *dir, struct why *why)
         e = backup_store(&a->repository, dir, id, (uint32_t)a->threads, &done, why);
     }
     tsdb_reading_lock_drop(&lock);
-    return e ? e : report_stored(a, id, &done, why);
+    if (e == OK) e = begin_report(a, why);
+    if (e) return e;
+    report_field(a->report, "id", "backup", value_text(id));
+    report_field(a->report, "files", "files", value_count(done.files));
+    report_field(a->report, "bytes", "size", value_size(done.bytes));
+    report_field(a->report, "newObjects", "new files", value_count(done.new_objects));
+    report_field(a->report, "newBytes", "size of new files", value_size(done.new_bytes));
+    report_field(a->report, "unchanged", "parts not read again", value_count(done.unchanged));
+    return report_end(a->report, why);
 }
 
 static enum err
@@ -233,12 +214,6 @@ run_store(struct backup_command *a, struct why *why)
 
 /* --- list ------------------------------------------------------------------------------------- */
 
-static void
-say_damaged(struct backup_command *a, const char *sentence)
-{
-    progress_say(&a->progress, "firekeep backup: %s", sentence);
-}
-
 static enum err
 list_one(struct backup_command *a, const char *id, struct why *why)
 {
@@ -251,7 +226,7 @@ list_one(struct backup_command *a, const char *id, struct why *why)
                    value_size(backup_record_bytes(&record)));
     } else if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) {
         a->wrong++;
-        say_damaged(a, reason.text);
+        progress_say(&a->progress, "firekeep backup: %s", reason.text);
         e = OK;
     }
     backup_record_fini(&record);
@@ -271,8 +246,7 @@ run_list(struct backup_command *a, struct why *why)
         for (size_t i = 0; i < id_count(&ids) && e == OK; i++)
             e = list_one(a, id_at(&ids, i), why);
         report_table_end(a->report, 0);
-        enum err ended = end_report(a, e ? NULL : why);
-        if (e == OK) e = ended;
+        e = err_first(e, report_end(a->report, e ? NULL : why));
     }
     buf_fini(&ids);
     return e;
@@ -414,7 +388,7 @@ run_restore_files(struct backup_command *a, struct why *why)
     report_field(a->report, "id", "backup", value_text(id));
     report_field(a->report, "files", "files", value_count(done.files));
     report_field(a->report, "bytes", "size", value_size(done.bytes));
-    return end_report(a, why);
+    return report_end(a->report, why);
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -460,18 +434,10 @@ check_verb(const struct backup_command *a, enum backup_verb verb, struct why *wh
     return OK;
 }
 
-static enum backup_verb
-verb_of(const char *word)
-{
-    for (enum backup_verb v = VERB_LIST; v < VERB_COUNT; v++) {
-        if (strcmp(word, verbs[v]) == 0) return v;
-    }
-    return VERB_STORE;
-}
-
 static int
 finish(struct backup_command *a, const char *command, enum err e, const struct why *why)
 {
+    report_free(a->report);
     backup_close(&a->repository);
     place_needs_fini(&a->needs);
     progress_clear(&a->progress);
@@ -491,7 +457,9 @@ run_backup(int argc, char **argv)
     log_configure(LOG_ERROR, LOG_LOGFMT);
     budget_init(&a.memory, "backup", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK && count > 0) verb = verb_of(argv[1]);
+    for (enum backup_verb v = VERB_LIST; e == OK && count > 0 && v < VERB_COUNT; v++) {
+        if (strcmp(argv[1], verbs[v]) == 0) verb = v;
+    }
     bool has_dir = count == (verb == VERB_STORE ? 1 : 2) && argv[count][0] != '\0';
     if (e == OK && !has_dir) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e == OK) e = check_numbers(&a, &why);

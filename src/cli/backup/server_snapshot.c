@@ -71,14 +71,6 @@ find_directory(struct snapshot_request *a, struct why *why)
     return e;
 }
 
-/* A name, not a path. */
-static bool
-is_name(const char *text)
-{
-    size_t size = strspn(text, "0123456789abcdefTZ-");
-    return size > 0 && size < SNAPSHOT_BYTES && text[size] == '\0';
-}
-
 /* Removes a snapshot as the server does: it has its name only while it is whole. */
 static enum err
 remove_snapshot(const char *all, const char *dir, struct why *why)
@@ -110,15 +102,6 @@ remove_left(void *context, const char *name, bool is_dir)
     return e ? e : remove_snapshot(s->all, dir, l->why);
 }
 
-/* Removes snapshots that a killed process left. */
-static enum err
-remove_all_left(struct snapshot_request *a, struct why *why)
-{
-    struct leftovers l = {a, why};
-    enum err e = env_listdir(env_real(), a->snapshot->all, remove_left, &l, why);
-    return e == ERR_MISSING ? OK : e;
-}
-
 /* Has the server remove the snapshot, which is not on this machine. Returns the error. */
 static enum err
 give_back(struct snapshot_request *a, const char *name, struct why *why)
@@ -143,11 +126,14 @@ take(struct snapshot_request *a, struct why *why)
     json_t *answer = NULL;
     char page[80];
     snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshot?suffix=%.16s", a->options->suffix);
-    enum err e = remove_all_left(a, why);
+    struct leftovers l = {a, why}; /* snapshots that a killed process left */
+    enum err e = env_listdir(env_real(), a->snapshot->all, remove_left, &l, why);
+    if (e == ERR_MISSING) e = OK;
     if (e == OK) e = fetch(a, "POST", page, &answer, why);
     if (e) return e;
     const char *name = text_of(answer, "name");
-    if (!is_name(name)) {
+    size_t size = strspn(name, "0123456789abcdefTZ-"); /* a name, not a path */
+    if (size == 0 || size >= SNAPSHOT_BYTES || name[size] != '\0') {
         e = why_set(why, ERR_UNSUPPORTED, "%s: the response is not from Firekeep",
                     client_access_name(a->access));
     }

@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/text/json.h"
-#include "base/text/suggest.h"
 #include "base/text/time_text.h"
 #include "cli/cli.h"
 #include "cli/copy/copy.h"
@@ -30,6 +28,7 @@
 #include "relay/feed/selection.h"
 #include "relay/relay.h"
 #include "sys/env.h"
+#include "wire/yaml/yaml_values.h"
 
 #define DAY_NS           (86400 * NS_PER_S)
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
@@ -167,24 +166,6 @@ take_url(const struct copying *c, const char *word, const char *page, struct cop
 }
 
 static enum err
-not_found(const struct copying *c, const char *what, const char *word, bool source, struct why *why)
-{
-    struct suggestion near;
-    if (c->config_file == NULL) {
-        return why_set(why, ERR_INPUT, "%s %.64s: --config.file is required for names", what, word);
-    }
-    suggest_begin(&near, bytes_of_text(word));
-    for (uint32_t i = 0; source && i < c->lists.sources.count; i++) {
-        suggest_try(&near, c->lists.sources.items[i].name);
-    }
-    for (uint32_t i = 0; !source && i < c->lists.destinations.count; i++) {
-        suggest_try(&near, c->lists.destinations.items[i].name);
-    }
-    return why_set(why, ERR_INPUT, "%s: %s '%.64s' not found%s", c->config_file, what, word,
-                   suggest_hint(&near, "").text);
-}
-
-static enum err
 find_readable(struct copying *c, const char *word, struct copy_endpoint *p, struct why *why)
 {
     p->word = word;
@@ -192,8 +173,8 @@ find_readable(struct copying *c, const char *word, struct copy_endpoint *p, stru
         p->directory = true;
     else if (strcmp(word, "local") == 0 || client_url_is(word))
         return take_url(c, word, "/api/v1/read", p, why);
-    else if ((p->source = sources_find(&c->lists.sources, word)) == NULL)
-        return not_found(c, "source", word, true, why);
+    else if (config_find_source(&c->lists, c->config_file, word, &p->source, why) != OK)
+        return ERR_INPUT;
     return OK;
 }
 
@@ -202,7 +183,6 @@ static enum err
 make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
 {
     struct buf text;
-    struct json json;
     struct settings settings;
     const char *url = client_url_for_requests(p->url), *path = strchr(strstr(url, "://") + 3, '/');
     int size = snprintf(p->url_text, sizeof p->url_text, "%s%s%s", url, path == NULL ? "/" : "",
@@ -210,24 +190,10 @@ make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
     if (size >= (int)sizeof p->url_text) return why_set(why, ERR_INPUT, "TO: URL is too long");
     settings_default(&settings);
     buf_init(&text, NULL, 8 * URL_BYTES);
-    json_init(&json, &text);
-    json_object_open(&json);
-    json_key(&json, "destinations");
-    json_array_open(&json);
-    json_object_open(&json);
-    json_key(&json, "name");
-    json_put_text(&json, "to");
-    json_key(&json, "type");
-    json_put_text(&json, "remote_write");
-    json_key(&json, "url");
-    json_put_text(&json, p->url_text);
-    if (c->to_tenant != NULL) {
-        json_key(&json, "tenant_header");
-        json_put_text(&json, "X-Scope-OrgID");
-    }
-    json_object_close(&json);
-    json_array_close(&json);
-    json_object_close(&json);
+    buf_printf(&text, "destinations: [{name: to, type: remote_write, %surl: ",
+               c->to_tenant != NULL ? "tenant_header: X-Scope-OrgID, " : "");
+    yaml_put_quoted(&text, p->url_text);
+    buf_put_text(&text, "}]");
     enum err e = buf_error(&text);
     if (e) why_set(why, e, "TO: URL is too long");
     if (e == OK) e = destinations_yaml("TO", buf_bytes(&text), &settings, &c->made, why);
@@ -248,8 +214,8 @@ find_writable(struct copying *c, const char *word, struct copy_endpoint *p, stru
         enum err e = take_url(c, word, "/api/v1/write", p, why);
         return e ? e : make_destination(c, p, why);
     }
-    p->destination = destinations_find(&c->lists.destinations, word);
-    return p->destination == NULL ? not_found(c, "destination", word, false, why) : OK;
+    enum err e = config_find_destination(&c->lists, c->config_file, word, &p->destination, why);
+    return e ? ERR_INPUT : OK;
 }
 
 /* Finds where TO can be read again; if nowhere, sets `unverified`. */
@@ -275,17 +241,6 @@ find_back(struct copying *c, struct why *why)
     return OK;
 }
 
-/* A server holds each tenant in a place of its own; a directory is opened only once. */
-static bool
-is_same_place(const struct copying *c)
-{
-    const char *from = c->tenant, *to = c->to_tenant;
-    if (c->from.directory) return c->to.directory;
-    if (from != to && (from == NULL || to == NULL || strcmp(from, to) != 0)) return false;
-    if (c->from.url == NULL || c->to.url == NULL) return false;
-    return strcmp(c->from.word, c->to.word) == 0 || strcmp(c->from.url, c->to.url) == 0;
-}
-
 static enum err
 find_places(struct copying *c, char *const *words, struct why *why)
 {
@@ -306,7 +261,12 @@ find_places(struct copying *c, char *const *words, struct why *why)
     if (e == OK) e = find_writable(c, words[1], &c->to, why);
     if (e == OK) e = find_back(c, why);
     if (e) return e;
-    if (is_same_place(c)) {
+    /* A server holds each tenant in a place of its own; a directory is opened only once. */
+    const char *from = c->tenant, *to = c->to_tenant;
+    bool same_tenant = from == to || (from != NULL && to != NULL && strcmp(from, to) == 0);
+    bool same_url = c->from.url != NULL && c->to.url != NULL &&
+                    (strcmp(c->from.word, c->to.word) == 0 || strcmp(c->from.url, c->to.url) == 0);
+    if (c->from.directory ? c->to.directory : same_tenant && same_url) {
         return why_set(why, ERR_INPUT, "FROM and TO are the same");
     }
     if (c->verify_only && c->unverified != NULL)
@@ -318,8 +278,15 @@ find_places(struct copying *c, char *const *words, struct why *why)
 /* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
-settle_time(struct copying *c, struct why *why)
+copy_check_flags(struct copying *c, struct why *why)
 {
+    if (c->url != NULL && c->storage != NULL) {
+        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
+    }
+    if (c->verify_only && c->no_verify) {
+        return why_set(why, ERR_INPUT, "--verify-only and --no-verify cannot be used together");
+    }
+    if (c->to_tenant == NULL) c->to_tenant = c->tenant;
     if (c->start.word == NULL) return why_set(why, ERR_INPUT, "--start is required");
     if (c->end.word == NULL) c->end.ms = env_realtime_ms(env_real());
     if (c->start.ms > c->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
@@ -327,12 +294,6 @@ settle_time(struct copying *c, struct why *why)
         return why_set(why, ERR_INPUT, "--start or --end is too far from now");
     }
     if (c->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
-    return OK;
-}
-
-static enum err
-settle_selectors(struct copying *c, struct why *why)
-{
     c->selectors = mem_new(NULL, FLAG_TEXTS_MAX * sizeof *c->selectors);
     if (c->selectors == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     if (c->select.count == 0) c->select.at[c->select.count++] = "{__name__=~\".+\"}";
@@ -343,20 +304,6 @@ settle_selectors(struct copying *c, struct why *why)
         c->sets[c->set_count++] = (struct matcher_set){s->matchers, s->count};
     }
     return OK;
-}
-
-static enum err
-copy_check_flags(struct copying *c, struct why *why)
-{
-    if (c->url != NULL && c->storage != NULL) {
-        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
-    }
-    if (c->verify_only && c->no_verify) {
-        return why_set(why, ERR_INPUT, "--verify-only and --no-verify cannot be used together");
-    }
-    if (c->to_tenant == NULL) c->to_tenant = c->tenant;
-    enum err e = settle_time(c, why);
-    return e ? e : settle_selectors(c, why);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -433,24 +380,19 @@ open_access(struct copy_endpoint *p, struct why *why)
 }
 
 static enum err
-open_accesses(struct copying *c, struct why *why)
-{
-    enum err e = open_access(&c->from, why);
-    if (e == OK) e = open_access(&c->to, why);
-    if (e == OK && c->unverified == NULL) e = open_access(&c->back, why);
-    if (e || c->to.access == NULL) return e;
-    struct destination_settings *d = &c->made.items[0];
-    struct remote_write_settings *rw = &d->u.remote_write;
-    client_access_copy(c->to.access, &d->http, &rw->basic_auth, &rw->authorization, &rw->oauth2);
-    return OK;
-}
-
-static enum err
 open_places(struct copying *c, struct why *why)
 {
     struct target_options from = {
         .storage = c->storage, .config_file = c->config_file, .tenant = c->tenant, .stop = c->stop};
-    enum err e = open_accesses(c, why);
+    enum err e = open_access(&c->from, why);
+    if (e == OK) e = open_access(&c->to, why);
+    if (e == OK && c->unverified == NULL) e = open_access(&c->back, why);
+    if (e == OK && c->to.access != NULL) {
+        struct destination_settings *d = &c->made.items[0];
+        struct remote_write_settings *rw = &d->u.remote_write;
+        client_access_copy(c->to.access, &d->http, &rw->basic_auth, &rw->authorization,
+                           &rw->oauth2);
+    }
     if (e == OK) e = open_target(c, why);
     if (e == OK && c->from.directory) e = target_open(&from, &c->from_store, why);
     if (e == OK) {
@@ -527,31 +469,10 @@ say_left_out(void *context, const char *sentence)
     }
 }
 
-static void
-say_thinned(struct copying *c)
-{
-    struct why sentence;
-    int64_t resolution_ms = reading_thinned_to(c->reading);
-    if (resolution_ms <= c->thinned_to_ms) return;
-    c->thinned_to_ms = resolution_ms;
-    thinned_say(resolution_ms, &sentence);
-    progress_say(&c->progress, "%s: %s", c->from.word, sentence.text);
-}
-
 struct slice_counts {
     uint64_t of[SLICE_COUNTS];
     uint64_t left_out;
 };
-
-static void
-copy_show_progress(struct copying *c, const struct slice_counts *here)
-{
-    const struct slice_state *s = &c->state;
-    progress_show(&c->progress,
-                  s->counts[COPIED_SAMPLES] + s->counts[COPIED_HISTOGRAMS] +
-                      here->of[COPIED_SAMPLES] + here->of[COPIED_HISTOGRAMS],
-                  s->count - slice_state_in(s, ".d"), s->count);
-}
 
 static enum err
 copy_series(struct copying *c, struct series_set *set, struct bytes labels,
@@ -584,14 +505,24 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
         if (e || labels.at == NULL) break;
         e = copy_series(c, set, labels, counts, why);
         if (e == OK && copy_is_stopped(c)) e = why_set(why, ERR_CANCELED, "stopped");
-        copy_show_progress(c, counts);
+        const struct slice_state *s = &c->state;
+        progress_show(&c->progress,
+                      s->counts[COPIED_SAMPLES] + s->counts[COPIED_HISTOGRAMS] +
+                          counts->of[COPIED_SAMPLES] + counts->of[COPIED_HISTOGRAMS],
+                      s->count - slice_state_in(s, ".d"), s->count);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
         say_left_out(c, sentence);
         counts->left_out++;
     }
-    say_thinned(c);
+    int64_t resolution_ms = reading_thinned_to(c->reading);
+    if (resolution_ms > c->thinned_to_ms) {
+        struct why thinned;
+        c->thinned_to_ms = resolution_ms;
+        thinned_say(resolution_ms, &thinned);
+        progress_say(&c->progress, "%s: %s", c->from.word, thinned.text);
+    }
     series_set_free(set);
     return e ? e : batch_send(c->batch, why);
 }
@@ -651,10 +582,7 @@ copy_slices(struct copying *c, char from, char to, struct why *why)
             e = slice_state_save(&c->state, false, why);
         }
     }
-    struct why saved = {""};
-    enum err of_save = slice_state_save(&c->state, true, &saved);
-    if (e == OK && of_save) *why = saved;
-    e = err_first(e, of_save);
+    e = err_first(e, slice_state_save(&c->state, true, e ? NULL : why));
     return e ? e : target_finish(c->target, why);
 }
 
@@ -685,27 +613,21 @@ left_out_again(void *context, const char *sentence)
     if (c->verify_only) say_left_out(c, sentence);
 }
 
-/* True if series keep their labels in TO. */
-static bool
-keeps_labels(const struct copying *c)
-{
-    const struct destination_settings *d = c->to.destination;
-    return d == NULL ||
-           (d->relabel_count == 0 && d->external_labels.count == 0 && d->tenant_label == NULL);
-}
-
 static enum err
 verify_slice(struct copying *c, uint32_t slice, bool *ret_all, struct why *why)
 {
     int64_t min_ms, max_ms, began_ns = 0, pause_ns = 0;
     struct check_counts counts = {0};
+    const struct destination_settings *d = c->to.destination;
+    bool keeps_labels = d == NULL || (d->relabel_count == 0 && d->external_labels.count == 0 &&
+                                      d->tenant_label == NULL);
     struct check_options options = {
         .from = c->reading,
         .to = c->reading_back,
         .from_sets = c->sets,
         .from_count = c->set_count,
         .to_sets = c->sets,
-        .to_count = keeps_labels(c) ? c->set_count : 0,
+        .to_count = keeps_labels ? c->set_count : 0,
         .selection = c->selection,
         .tenant = bytes_of_text(c->to_tenant == NULL ? "anonymous" : c->to_tenant),
         .report = c->report,
@@ -744,10 +666,7 @@ verify_slices(struct copying *c, char from, char to, char else_to, struct why *w
             e = slice_state_save(&c->state, false, why);
         }
     }
-    struct why saved = {""};
-    enum err of_save = slice_state_save(&c->state, true, &saved);
-    if (e == OK && of_save) *why = saved;
-    return err_first(e, of_save);
+    return err_first(e, slice_state_save(&c->state, true, e ? NULL : why));
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -852,19 +771,6 @@ print_result(struct copying *c)
     return all && differing == 0;
 }
 
-static enum err
-open_report(struct copying *c, struct why *why)
-{
-    if (c->report_path == NULL || c->unverified != NULL) return OK;
-    /* For a complete report, slices verified by an earlier run are verified again. */
-    for (uint32_t i = 0; i < c->state.count; i++) {
-        char *state = &c->state.slices[i];
-        if (*state == 'v' || *state == 'd') *state = 'c';
-        if (*state == 'x') *state = 'C';
-    }
-    return output_open(c->report_path, output_packing_of(c->report_path), 0, &c->report, why);
-}
-
 /* Once the first slices are stored, the server that is written to may consider its source older
  * than the whole copy. */
 static void
@@ -895,7 +801,15 @@ copy_run(struct copying *c, char *const *words, bool *ret_usage, struct why *why
     if (e == OK && c->target != NULL && !c->verify_only) {
         e = batch_new(c->target, RW_V2, rejected, c, &c->batch, why);
     }
-    if (e == OK) e = open_report(c, why);
+    if (e == OK && c->report_path != NULL && c->unverified == NULL) {
+        /* For a complete report, slices verified by an earlier run are verified again. */
+        for (uint32_t i = 0; i < c->state.count; i++) {
+            char *state = &c->state.slices[i];
+            if (*state == 'v' || *state == 'd') *state = 'c';
+            if (*state == 'x') *state = 'C';
+        }
+        e = output_open(c->report_path, output_packing_of(c->report_path), 0, &c->report, why);
+    }
     if (e) return e;
     if (slice_state_in(&c->state, ".") < c->state.count && !c->verify_only) {
         progress_say(&c->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are copied",

@@ -198,20 +198,6 @@ report_differing(struct check *c, struct bytes given, const struct copy_found *f
     return report(c, given, f, why);
 }
 
-/* Keeps the labels of a series for recheck_series(). */
-static void
-keep_differing(struct check *c, struct bytes labels, struct bytes given)
-{
-    struct bytes *to = &c->differing[2 * c->differing_count];
-    c->counts.series_differing++;
-    c->counts.not_looked_at++; /* both are undone when it is looked at */
-    if (c->differing_count == CHECK_DIFFERING_MAX) return;
-    to[0] = arena_copy(&c->labels, labels);
-    to[1] = arena_copy(&c->labels, given);
-    if (to[0].at == NULL || to[1].at == NULL) return;
-    c->differing_count++;
-}
-
 /* Compares a series of the first place, which the other should have under the labels `given`. */
 static enum err
 compare_with_known(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
@@ -228,7 +214,13 @@ compare_with_known(struct check *c, struct bytes labels, struct bytes given, str
     k->in_first = true;
     f.to = k->held;
     if (f.to.samples == held.samples && f.to.sum == held.sum) return report(c, given, &f, why);
-    keep_differing(c, labels, given);
+    c->counts.series_differing++;
+    c->counts.not_looked_at++; /* both are undone when it is looked at */
+    if (c->differing_count == CHECK_DIFFERING_MAX) return OK;
+    struct bytes *to = &c->differing[2 * c->differing_count]; /* for recheck_series() */
+    to[0] = arena_copy(&c->labels, labels);
+    to[1] = arena_copy(&c->labels, given);
+    c->differing_count += to[0].at != NULL && to[1].at != NULL;
     return OK;
 }
 
@@ -387,16 +379,6 @@ recheck_series(struct check *c, struct bytes labels, struct bytes given, struct 
 
 /* --- the slice -------------------------------------------------------------------------------- */
 
-static void
-count_beside(struct check *c)
-{
-    for (uint32_t i = 0; i < c->known_count; i++) {
-        if (c->known[i].in_first) continue;
-        c->counts.series_beside++;
-        c->counts.samples_beside += c->known[i].held.samples;
-    }
-}
-
 void
 check_counts_add(struct check_counts *to, const struct check_counts *more)
 {
@@ -430,7 +412,11 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
         e = recheck_series(c, c->differing[2 * i], c->differing[2 * i + 1], why);
     }
     if (e == OK) {
-        count_beside(c);
+        for (uint32_t i = 0; i < c->known_count; i++) {
+            if (c->known[i].in_first) continue;
+            c->counts.series_beside++;
+            c->counts.samples_beside += c->known[i].held.samples;
+        }
         check_counts_add(add_to, &c->counts);
     }
     arena_fini(&c->labels);

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "backend/source.h"
-#include "base/text/json.h"
 #include "base/version.h"
 #include "config/lists/sources.h"
 #include "model/select.h"
 #include "sys/env.h"
+#include "wire/yaml/yaml_values.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
@@ -50,34 +50,20 @@ reading_is_stopped(void *context)
 static enum err
 make_settings(struct reading *r, struct why *why)
 {
-    const char *url = client_url_for_requests(r->options.url), *path;
+    const char *url = client_url_for_requests(r->options.url);
+    const char *path = strchr(strstr(url, "://") + 3, '/');
     struct settings settings;
     struct buf text, whole;
-    struct json json;
-    path = strchr(strstr(url, "://") + 3, '/');
     settings_default(&settings);
     buf_init(&text, NULL, YAML_BYTES_MAX);
     buf_init(&whole, NULL, YAML_BYTES_MAX);
     bool bare = path == NULL || path[1] == '\0';
     buf_printf(&whole, "%s%s%s", url, path == NULL ? "/" : "", bare ? "api/v1/read" : "");
-    json_init(&json, &text); /* JSON is also YAML */
-    json_object_open(&json);
-    json_key(&json, "sources");
-    json_array_open(&json);
-    json_object_open(&json);
-    json_key(&json, "name");
-    json_put_text(&json, "url");
-    json_key(&json, "type");
-    json_put_text(&json, "remote_read");
-    json_key(&json, "url");
-    json_put_bytes(&json, buf_bytes(&whole));
-    if (r->options.tenant != NULL) {
-        json_key(&json, "tenant_header");
-        json_put_text(&json, "X-Scope-OrgID");
-    }
-    json_object_close(&json);
-    json_array_close(&json);
-    json_object_close(&json);
+    buf_put_u8(&whole, '\0');
+    buf_printf(&text, "sources: [{name: url, type: remote_read, %surl: ",
+               r->options.tenant != NULL ? "tenant_header: X-Scope-OrgID, " : "");
+    yaml_put_quoted(&text, buf_error(&whole) ? "" : (const char *)whole.at);
+    buf_put_text(&text, "}]");
     enum err e = err_first(buf_error(&text), buf_error(&whole));
     if (e) why_set(why, e, "%s: URL is too long", r->options.name);
     if (e == OK) e = sources_yaml(r->options.name, buf_bytes(&text), &settings, &r->made, why);
@@ -133,16 +119,6 @@ reading_tenant(const struct source_settings *source)
     return known->count == 0 || strcmp(known->items[0], "all") == 0 ? NULL : known->items[0];
 }
 
-/* Sets the tenant to read. */
-static void
-settle_tenant(struct reading *r)
-{
-    const char *tenant = r->options.tenant;
-    if (tenant == NULL) tenant = reading_tenant(&r->settings);
-    if (tenant == NULL || strcmp(tenant, "all") == 0) tenant = "anonymous";
-    r->tenant = bytes_of_text(tenant);
-}
-
 enum err
 reading_open(const struct reading_options *options, struct reading **ret_reading, struct why *why)
 {
@@ -158,7 +134,11 @@ reading_open(const struct reading_options *options, struct reading **ret_reading
         reading_free(r);
         return e;
     }
-    settle_tenant(r);
+    /* Sets the tenant to read. */
+    const char *tenant = r->options.tenant;
+    if (tenant == NULL) tenant = reading_tenant(&r->settings);
+    if (tenant == NULL || strcmp(tenant, "all") == 0) tenant = "anonymous";
+    r->tenant = bytes_of_text(tenant);
     *ret_reading = r;
     return OK;
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "backend/settings.h"
-#include "base/text/time_text.h"
 #include "cli/cli.h"
 #include "cli/lib/client_access.h"
 #include "cli/lib/report.h"
@@ -18,7 +17,6 @@
 #include "model/storage_layout.h"
 #include "relay/operate/dead_letters_command.h"
 #include "relay/state/directory.h"
-#include "wire/json/json_tree.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
@@ -29,8 +27,6 @@ enum {
     REASON_BYTES = 64,
     ANSWER_BYTES = 512,
     GROUPS_MAX = 4096,
-    API_BYTES_MAX = 8 << 20,
-    VALUES_MAX = 65536,
 };
 
 /* Letters of one destination with the same reason. */
@@ -71,8 +67,7 @@ static const struct flag flags[] = {
      "only dead letters of this destination (default: all; required with --url)"},
     {"reason", 0, FLAG_TEXT, offsetof(struct letters_request, reason), "REASON",
      "list and show only dead letters with this reason (default: all)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct letters_request, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct letters_request),
     {0},
 };
 
@@ -104,15 +99,6 @@ destination_path(const struct letters_request *a, const char *name, char to[PATH
     return e == OK ? OK : why_set(why, e, "%s: path is too long", a->storage);
 }
 
-static enum err
-note_nothing(void *context, const char *text, bool is_dir)
-{
-    (void)context;
-    (void)text;
-    (void)is_dir;
-    return OK;
-}
-
 /* Keeps the names of destinations, including dangling links, but not those of files. */
 static void
 keep_destinations(struct letters_request *a)
@@ -137,6 +123,7 @@ find_destinations(struct letters_request *a, struct why *why)
 {
     char path[PATH_BYTES];
     struct relay_name name = {.is_dir = true};
+    struct file_facts facts;
     enum err e = storage_check_restored(env_real(), a->storage, why);
     if (e == OK) e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
     if (e) return e;
@@ -152,7 +139,7 @@ find_destinations(struct letters_request *a, struct why *why)
         buf_put(&a->names.all, &name, sizeof name);
         return buf_error(&a->names.all);
     }
-    if (e == ERR_MISSING) return env_listdir(env_real(), a->storage, note_nothing, NULL, why);
+    if (e == ERR_MISSING) return env_facts(env_real(), a->storage, &facts, why);
     if (e == OK) e = relay_names_read(&a->names, env_real(), path, &a->memory, why);
     if (e == OK) keep_destinations(a);
     return e;
@@ -361,14 +348,6 @@ decide(struct letters_request *a)
 
 /* --- a running server ------------------------------------------------------------------------- */
 
-static struct report_value
-time_of(const json_t *one, const char *key)
-{
-    int64_t ms;
-    struct bytes text = json_tree_text(json_object_get(one, key));
-    return text.at != NULL && time_parse_rfc3339(text, &ms) ? value_time(ms) : value_none();
-}
-
 static uint64_t
 count_of(const json_t *one, const char *key)
 {
@@ -387,7 +366,7 @@ list_answer(struct letters_request *a, const json_t *data)
         if (a->reason != NULL && !bytes_equal_text(reason, a->reason)) continue;
         report_row(a->report, value_text(a->destination), value_view(reason),
                    value_count(count_of(x, "kept")), value_count(count_of(x, "replaying")),
-                   time_of(x, "first"), time_of(x, "last"),
+                   value_json(x, "first", VALUE_TIME), value_json(x, "last", VALUE_TIME),
                    value_view(json_tree_text(json_object_get(x, "answer"))));
     }
     report_table_end(a->report, count_of(data, "others"));
@@ -397,19 +376,16 @@ static enum err
 ask_server(struct letters_request *a, bool decides, struct why *why)
 {
     char path[DESTINATION_NAME_BYTES_MAX + 64];
-    struct buf text;
     struct json_tree json;
+    const json_t *data;
     struct client_call call = {.url = a->url, .config_file = a->http_config_file, .path = path};
     const char *action = !decides                    ? ""
                          : a->wish == LETTERS_REPLAY ? "?action=replay"
                                                      : "?action=drop";
     snprintf(path, sizeof path, "/api/v1/admin/dead_letters/%s%s", a->destination, action);
     if (decides) call.body = bytes_of("", 0);
-    buf_init(&text, &a->memory, API_BYTES_MAX);
-    enum err e = client_call(&call, &text, why);
-    if (e) goto out;
-    e = json_tree_read(&a->memory, buf_bytes(&text), VALUES_MAX, &json, NULL);
-    const json_t *data = e ? NULL : json_object_get(json.root, "data");
+    enum err e = client_call_json(&call, &a->memory, &json, &data, why);
+    if (e) return e;
     if (!json_is_object(data)) {
         e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
     } else if (decides) {
@@ -420,8 +396,6 @@ ask_server(struct letters_request *a, bool decides, struct why *why)
         list_answer(a, data);
     }
     json_tree_fini(&json);
-out:
-    buf_fini(&text);
     return e;
 }
 
@@ -476,8 +450,7 @@ letters_run(struct letters_request *a, const struct letter_verb *verb, struct wh
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
     enum err e = a->url != NULL ? OK : find_destinations(a, why);
     if (e == OK && verb->reports) {
-        e = report_new((enum report_form)a->form, stdout, &a->memory, &a->report);
-        if (e) why_set(why, e, "not enough memory for the report");
+        e = report_new(a->form, stdout, &a->memory, &a->report, why);
     }
     if (e) goto out;
     a->wish = verb->wish;
@@ -485,8 +458,7 @@ letters_run(struct letters_request *a, const struct letter_verb *verb, struct wh
         e = ask_server(a, verb->decides, why);
     else
         verb->run(a);
-    if (e == OK && a->report != NULL && report_end(a->report) != OK)
-        e = why_set(why, ERR_NOMEM, "the report is incomplete: not enough memory");
+    if (e == OK && a->report != NULL) e = report_end(a->report, why);
     fflush(stdout);
 out:
     report_free(a->report);

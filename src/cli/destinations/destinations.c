@@ -13,7 +13,6 @@
 
 #include "backend/settings.h"
 #include "base/text/hex.h"
-#include "base/text/suggest.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
 #include "cli/cli.h"
@@ -209,8 +208,7 @@ static const struct flag flags[] = {
      "reset: storage directory of the server, running or stopped"},
     {"from", 0, FLAG_TEXT, offsetof(struct destinations_command, from_word), "TIME",
      "reset: previous, oldest, now or a time"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct destinations_command, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct destinations_command),
     {0},
 };
 
@@ -253,23 +251,11 @@ find_and_test(struct destinations_command *a, const char *name, bool *ret_well, 
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
-    const struct destinations *list = &a->lists.destinations;
-    a->destination = destinations_find(list, name);
-    struct suggestion near;
-    suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < list->count; i++) {
-        suggest_try(&near, list->items[i].name);
-    }
-    if (a->destination == NULL) {
-        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found%s", a->config_file,
-                       name, suggest_hint(&near, "").text);
-    }
-    e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
-    if (e) return why_set(why, e, "not enough memory for the report");
-    e = test_destination(a, ret_well, why);
+    e = config_find_destination(&a->lists, a->config_file, name, &a->destination, why);
     if (e) return e;
-    e = report_end(a->report);
-    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
+    e = report_new(a->form, stdout, NULL, &a->report, why);
+    if (e == OK) e = test_destination(a, ret_well, why);
+    return e ? e : report_end(a->report, why);
 }
 
 static int

@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "backend/source.h"
-#include "base/text/suggest.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
 #include "cli/cli.h"
@@ -54,8 +53,7 @@ static const struct flag flags[] = {
      "before `time: {to: ...}` of the source)"},
     {"tenant", 0, FLAG_TEXT, offsetof(struct sources_command, tenant), "NAME",
      "tenant to ask for (default: the first of the source's, or anonymous)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct sources_command, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct sources_command),
     {0},
 };
 
@@ -114,16 +112,6 @@ read_samples(struct first_series *first, struct series_set *set, struct why *why
     return OK;
 }
 
-static void
-put_first_series(struct sources_command *a, struct first_series *first)
-{
-    char time[TIME_TEXT_BYTES];
-    buf_printf(&first->text, ", %" PRIu64 " samples until %s%s", first->samples,
-               time_print(first->last_ms, time), first->more ? ", and perhaps more" : "");
-    buf_put_u8(&first->text, '\0');
-    put_finding(a, "series", true, "", buf_error(&first->text) ? "" : (const char *)first->text.at);
-}
-
 static enum err
 find_first_series(struct sources_command *a, const struct source_settings *settings,
                   struct series_set *set, struct first_series *first, struct why *why)
@@ -140,9 +128,14 @@ find_first_series(struct sources_command *a, const struct source_settings *setti
     } while (e == OK && first->samples == 0);
     if (e) return e;
     put_finding(a, "query", true, "", "the response can be read");
-    if (labels.at != NULL)
-        put_first_series(a, first);
-    else
+    if (labels.at != NULL) {
+        char time[TIME_TEXT_BYTES];
+        buf_printf(&first->text, ", %" PRIu64 " samples until %s%s", first->samples,
+                   time_print(first->last_ms, time), first->more ? ", and perhaps more" : "");
+        buf_put_u8(&first->text, '\0');
+        put_finding(a, "series", true, "",
+                    buf_error(&first->text) ? "" : (const char *)first->text.at);
+    } else
         put_finding(a, "series", true, "",
                     settings->select.count == 0
                         ? "none at this time; try an earlier --from"
@@ -280,8 +273,8 @@ try_source(struct sources_command *a, const struct source_settings *settings, st
 static enum err
 report_source(struct sources_command *a, const struct source_settings *settings, struct why *why)
 {
-    enum err e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
-    if (e) return why_set(why, e, "not enough memory for the report");
+    enum err e = report_new(a->form, stdout, NULL, &a->report, why);
+    if (e) return e;
     if (a->form == REPORT_JSON) {
         report_field(a->report, "name", "name", value_text(settings->name));
         report_field(a->report, "type", "type", value_text(source_type_word(settings->type)));
@@ -295,8 +288,7 @@ report_source(struct sources_command *a, const struct source_settings *settings,
     } else {
         printf("%s: %s\n", settings->name, a->failed == 0 ? "ok" : "failed");
     }
-    e = report_end(a->report);
-    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
+    return report_end(a->report, why);
 }
 
 static enum err
@@ -304,16 +296,9 @@ sources_run(struct sources_command *a, const char *name, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
-    const struct sources *list = &a->lists.sources;
-    const struct source_settings *settings = sources_find(list, name);
-    if (settings != NULL) return report_source(a, settings, why);
-    struct suggestion near;
-    suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < list->count; i++) {
-        suggest_try(&near, list->items[i].name);
-    }
-    return why_set(why, ERR_MISSING, "%s: source '%.64s' not found%s", a->config_file, name,
-                   suggest_hint(&near, "").text);
+    const struct source_settings *settings;
+    e = config_find_source(&a->lists, a->config_file, name, &settings, why);
+    return e ? e : report_source(a, settings, why);
 }
 
 static int

@@ -197,26 +197,20 @@ dropin_duration(const char *flag, const char **value, struct why *why)
     return OK;
 }
 
-static bool
-has_flag(int argc, char **argv, const char *name)
-{
-    size_t size = strlen(name);
-    for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
-        if (strncmp(word, "--", 2) != 0 || strncmp(word + 2, name, size) != 0) continue;
-        if (word[2 + size] == '\0' || word[2 + size] == '=') return true;
-    }
-    return false;
-}
-
 /* Prints a line for each flag among the words whose help says that it has no effect. */
 static void
 dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv)
 {
     for (const struct flag *f = flags; f->name != NULL; f++) {
         if (strncmp(f->help, no_effect, sizeof no_effect - 1) != 0) continue;
-        if (has_flag(argc, argv, f->name))
-            fprintf(stderr, "# firekeep %s: --%s %s\n", command, f->name, f->help);
+        size_t size = strlen(f->name);
+        bool given = false;
+        for (int i = 1; i < argc && !given; i++) {
+            const char *word = argv[i];
+            given = strncmp(word, "--", 2) == 0 && strncmp(word + 2, f->name, size) == 0 &&
+                    (word[2 + size] == '\0' || word[2 + size] == '=');
+        }
+        if (given) fprintf(stderr, "# firekeep %s: --%s %s\n", command, f->name, f->help);
     }
 }
 
@@ -487,27 +481,6 @@ put_influxdb(const struct storage_adapter *a, struct buf *to)
                       is_set(getenv("INFLUXDB_PW")) ? "${INFLUXDB_PW}" : NULL);
 }
 
-static void
-put_opentsdb(const struct storage_adapter *a, struct buf *to)
-{
-    dropin_put(to, "- ", "name", "opentsdb");
-    buf_put_text(to, "  type: opentsdb\n");
-    dropin_put(to, "  ", "timeout",
-               a->opentsdb_timeout != NULL ? a->opentsdb_timeout : a->send_timeout);
-    dropin_put_server(to, a->opentsdb_url, NULL, NULL);
-}
-
-static void
-put_lists(const struct storage_adapter *a, struct buf *to)
-{
-    buf_put_text(to, "destinations:\n");
-    if (is_set(a->influxdb_url)) put_influxdb(a, to);
-    if (is_set(a->opentsdb_url)) put_opentsdb(a, to);
-    buf_put_text(to, "sources:\n");
-    if (is_set(a->influxdb_url)) buf_put_text(to, "- use: influxdb\n");
-    if (is_set(a->opentsdb_url)) buf_put_text(to, "- use: opentsdb\n");
-}
-
 static int
 run_storage_adapter(int argc, char **argv)
 {
@@ -532,7 +505,18 @@ run_storage_adapter(int argc, char **argv)
     if (e == OK) e = dropin_duration("opentsdb-timeout", &a.opentsdb_timeout, &why);
     if (e) return cli_usage_error("remote-storage-adapter", "%s", why.text);
     buf_init_secret(&config, NULL, CONFIG_BYTES);
-    put_lists(&a, &config);
+    buf_put_text(&config, "destinations:\n");
+    if (is_set(a.influxdb_url)) put_influxdb(&a, &config);
+    if (is_set(a.opentsdb_url)) {
+        dropin_put(&config, "- ", "name", "opentsdb");
+        buf_put_text(&config, "  type: opentsdb\n");
+        dropin_put(&config, "  ", "timeout",
+                   a.opentsdb_timeout != NULL ? a.opentsdb_timeout : a.send_timeout);
+        dropin_put_server(&config, a.opentsdb_url, NULL, NULL);
+    }
+    buf_put_text(&config, "sources:\n");
+    if (is_set(a.influxdb_url)) buf_put_text(&config, "- use: influxdb\n");
+    if (is_set(a.opentsdb_url)) buf_put_text(&config, "- use: opentsdb\n");
     return dropin_serve("remote-storage-adapter", &a.f, &config,
                         "errors of the store are no longer answered with 200: samples wait until "
                         "it takes them, and several stores are read together");

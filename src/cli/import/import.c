@@ -134,8 +134,9 @@ early_time(struct importing *im, const struct text_item *item)
     progress_say(&im->progress,
                  "%s:%" PRIu64 ": warning: \"%.*s\" is before 1980: %s; it is read as Unix "
                  "milliseconds%s",
-                 im->file->path, input_line_begin(im->input), (int)item->early_column.size,
-                 (const char *)item->early_column.at, time_print(item->early_ms, time), hint);
+                 im->file->path, input_position(im->input)->line_begin,
+                 (int)item->early_column.size, (const char *)item->early_column.at,
+                 time_print(item->early_ms, time), hint);
 }
 
 static uint64_t
@@ -152,7 +153,7 @@ static void
 import_show_progress(struct importing *im)
 {
     struct batch_counts c = batch_counts(im->batch);
-    uint64_t here = input_read_bytes(im->input);
+    uint64_t here = input_position(im->input)->read_bytes;
     progress_show(&im->progress, c.taken.of[LEDGER_FLOAT] + c.taken.of[LEDGER_HISTOGRAM],
                   im->done_bytes + here, im->all_bytes);
 }
@@ -233,28 +234,13 @@ import_is_stopped(const struct importing *im)
     return atomic_load_explicit(im->target_options.stop, memory_order_relaxed);
 }
 
-/* Returns the next line, record or object; `at` NULL at the end. */
-static enum err
-import_next_line(struct importing *im, struct bytes *ret_line, struct why *why)
-{
-    enum err e = OK;
-    *ret_line = (struct bytes){NULL, 0};
-    if (im->format == TEXT_CSV)
-        e = input_record(im->input, TEXT_CSV_BYTES_MAX, ret_line, why);
-    else if (im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON)
-        e = input_object(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
-    else
-        e = input_line(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
-    im->lines = input_lines(im->input) - input_line_is_last(im->input);
-    return e;
-}
-
 static enum err
 import_take_line(struct importing *im, struct bytes line, struct why *why)
 {
     struct text_item item;
-    enum err e = input_line_is_last(im->input) ? text_reader_last_line(im->reader, line, &item, why)
-                                               : text_reader_line(im->reader, line, &item, why);
+    enum err e = input_position(im->input)->line_is_last
+                     ? text_reader_last_line(im->reader, line, &item, why)
+                     : text_reader_line(im->reader, line, &item, why);
     if (e) return e;
     im->junk += item.junk;
     if (item.early_column.at != NULL) early_time(im, &item);
@@ -267,9 +253,19 @@ read_lines(struct importing *im, struct why *why)
     for (uint64_t i = 1;; i++) {
         struct bytes line;
         if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        enum err e = import_next_line(im, &line, why);
+        /* Returns the next line, record or object; `at` NULL at the end. */
+        struct bytes *ret_line = &line;
+        enum err e = OK;
+        *ret_line = (struct bytes){NULL, 0};
+        if (im->format == TEXT_CSV)
+            e = input_record(im->input, TEXT_CSV_BYTES_MAX, ret_line, why);
+        else if (im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON)
+            e = input_object(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+        else
+            e = input_line(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+        im->lines = input_position(im->input)->lines - input_position(im->input)->line_is_last;
         if (e == OK && line.at == NULL) return OK;
-        bool is_last = input_line_is_last(im->input);
+        bool is_last = input_position(im->input)->line_is_last;
         bool was_read = !is_last && im->lines <= im->file->lines;
         if (e == OK && was_read)
             e = text_reader_skip(im->reader, line, why);
@@ -278,7 +274,7 @@ read_lines(struct importing *im, struct why *why)
         bool of_line = (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
         if (e && !of_line) return e;
         im->cut = e && is_last;
-        if (e && !was_read) bad_line(im, input_line_begin(im->input), why);
+        if (e && !was_read) bad_line(im, input_position(im->input)->line_begin, why);
         if (batch_is_full(im->batch)) {
             e = import_send(im, why);
             if (e) return e;
@@ -302,7 +298,7 @@ import_text(struct importing *im, struct why *why)
         bool ended = text_reader_end(im->reader, &item, &end) == OK;
         if (!ended && !im->cut) { /* the line may end in the next run */
             im->cut = true;
-            bad_line(im, input_lines(im->input) + 1, &end);
+            bad_line(im, input_position(im->input)->lines + 1, &end);
         }
         e = batch_item(im->batch, &item, why);
     }
@@ -370,15 +366,13 @@ import_file(struct importing *im, struct why *why)
     e = settle_format(im, why);
     if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : import_text(im, why);
     if (!batch_failed(im->batch)) {
-        enum err sent = import_send(im, &later);
-        if (sent && e == OK) *why = later;
-        e = err_first(e, sent);
+        e = err_first(e, import_send(im, e ? &later : why));
     }
     if (e == OK) {
         im->file->done = !im->cut;
         e = resume_save(&im->resume, true, why);
     }
-    im->done_bytes += input_file_bytes(im->input);
+    im->done_bytes += input_position(im->input)->file_bytes;
     input_free(im->input);
     im->input = NULL;
     return e;
@@ -467,11 +461,8 @@ import_run(struct importing *im, struct why *why)
         batch_new(im->target, im->protocol == 1 ? RW_V1 : RW_V2, rejected, im, &im->batch, why);
     if (e) return e;
     e = read_files(im, why);
-    enum err saved = resume_save(&im->resume, true, &last);
-    if (saved && e == OK) *why = last;
-    e = err_first(e, saved);
+    e = err_first(e, resume_save(&im->resume, true, e ? NULL : why));
     if (im->target != NULL) {
-        last.text[0] = '\0';
         enum err finished = target_finish(im->target, &last);
         if (finished && e == OK) {
             progress_say(&im->progress, "everything is in the log, but writing a part failed: %s",

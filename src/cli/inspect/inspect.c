@@ -23,8 +23,7 @@ struct inspect {
 };
 
 static const struct flag flags[] = {
-    {"format", 0, FLAG_CHOICE, offsetof(struct inspect, form), "FORM",
-     "text or json (default text)", report_forms},
+    REPORT_FLAG(struct inspect),
     {0},
 };
 
@@ -80,8 +79,8 @@ run(struct inspect *x, const char *path, struct why *why)
     struct inspect_segment segment;
     struct report *r;
     progress_begin(&x->progress, units[x->target.kind]);
-    enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &r);
-    if (e) return why_set(why, e, "not enough memory for the report");
+    enum err e = report_new(x->form, stdout, &x->memory, &r, why);
+    if (e) return e;
     if (x->form == REPORT_JSON) {
         report_field(r, "kind", "kind", value_text(kinds[x->target.kind]));
         report_field(r, "path", "path", value_text(path));
@@ -107,8 +106,7 @@ run(struct inspect *x, const char *path, struct why *why)
         e = verdict(&segment.remarks, why);
         inspect_segment_fini(&segment);
     }
-    enum err ended = report_end(r);
-    if (e == OK && ended) e = why_set(why, ended, "the report is incomplete: not enough memory");
+    e = err_first(e, report_end(r, e ? NULL : why));
     report_free(r);
     return e;
 }

@@ -215,21 +215,6 @@ print_commits(struct report *r, const struct inspect_segment *s)
     report_section_end(r);
 }
 
-static void
-print_room(struct report *r, const struct inspect_segment *s)
-{
-    uint64_t records = 0;
-    for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
-        records += s->types[t].record_bytes;
-    }
-    report_section(r, "bytes", "The file");
-    report_field(r, "header", "header", value_size(s->header_bytes));
-    report_field(r, "records", "records", value_size(records));
-    report_field(r, "damaged", "damaged", value_size(s->log.damaged_bytes));
-    report_field(r, "rest", "after the end", value_size(s->rest_bytes));
-    report_section_end(r);
-}
-
 void
 inspect_print_segment(struct report *r, const struct inspect_segment *s)
 {
@@ -237,7 +222,16 @@ inspect_print_segment(struct report *r, const struct inspect_segment *s)
     if (s->header_bytes > 0) {
         print_records(r, s);
         print_commits(r, s);
-        print_room(r, s);
+        uint64_t records = 0;
+        for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
+            records += s->types[t].record_bytes;
+        }
+        report_section(r, "bytes", "The file");
+        report_field(r, "header", "header", value_size(s->header_bytes));
+        report_field(r, "records", "records", value_size(records));
+        report_field(r, "damaged", "damaged", value_size(s->log.damaged_bytes));
+        report_field(r, "rest", "after the end", value_size(s->rest_bytes));
+        report_section_end(r);
     }
     inspect_print_remarks(r, &s->remarks);
 }
@@ -480,21 +474,6 @@ print_rejected(struct report *r, const struct inspect_dir *d)
 }
 
 static void
-print_tombstones(struct report *r, const struct inspect_dir *d)
-{
-    report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
-                 "number|made|from|to|position=hides positions before|tenant|selector=series");
-    for (uint32_t i = 0; i < d->tombstone_count; i++) {
-        const struct tsdb_receipt *t = &d->tombstones[i];
-        report_row(r, value_count(t->id), value_time(t->made_ms),
-                   time_or_none(t->range.min_ms, INT64_MIN),
-                   time_or_none(t->range.max_ms, INT64_MAX), value_count(t->pos),
-                   value_view(t->tenant), value_view(t->selector));
-    }
-    report_table_end(r, 0);
-}
-
-static void
 print_receipts(struct report *r, const struct inspect_dir *d)
 {
     report_table(r, "receipts", "Receipts of deletions",
@@ -531,28 +510,6 @@ print_segments(struct report *r, const struct inspect_dir *d)
     report_table_end(r, 0);
 }
 
-static void
-print_snapshots(struct report *r, const struct inspect_dir *d)
-{
-    report_table(r, "snapshots", "Snapshots", "name|parts|bytes=linked|finished");
-    for (uint32_t i = 0; i < d->snapshot_count; i++) {
-        const struct inspect_snapshot *s = &d->snapshots[i];
-        report_row(r, value_text(s->name), value_count(s->parts), value_size(s->bytes),
-                   value_bool(s->finished));
-    }
-    report_table_end(r, 0);
-}
-
-static void
-print_others(struct report *r, const struct inspect_dir *d)
-{
-    report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
-    for (uint32_t i = 0; i < d->other_count; i++) {
-        report_row(r, value_size(d->others[i].bytes), value_text(d->others[i].path));
-    }
-    report_table_end(r, 0);
-}
-
 void
 inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoint_reader *rules)
 {
@@ -568,11 +525,30 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoi
     print_rules(r, d);
     print_ledgers(r, d);
     print_rejected(r, d);
-    print_tombstones(r, d);
+    report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
+                 "number|made|from|to|position=hides positions before|tenant|selector=series");
+    for (uint32_t i = 0; i < d->tombstone_count; i++) {
+        const struct tsdb_receipt *t = &d->tombstones[i];
+        report_row(r, value_count(t->id), value_time(t->made_ms),
+                   time_or_none(t->range.min_ms, INT64_MIN),
+                   time_or_none(t->range.max_ms, INT64_MAX), value_count(t->pos),
+                   value_view(t->tenant), value_view(t->selector));
+    }
+    report_table_end(r, 0);
     print_receipts(r, d);
     print_segments(r, d);
     if (rules != NULL) inspect_print_rules(r, rules);
-    print_snapshots(r, d);
-    print_others(r, d);
+    report_table(r, "snapshots", "Snapshots", "name|parts|bytes=linked|finished");
+    for (uint32_t i = 0; i < d->snapshot_count; i++) {
+        const struct inspect_snapshot *s = &d->snapshots[i];
+        report_row(r, value_text(s->name), value_count(s->parts), value_size(s->bytes),
+                   value_bool(s->finished));
+    }
+    report_table_end(r, 0);
+    report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
+    for (uint32_t i = 0; i < d->other_count; i++) {
+        report_row(r, value_size(d->others[i].bytes), value_text(d->others[i].path));
+    }
+    report_table_end(r, 0);
     inspect_print_remarks(r, &d->remarks);
 }

@@ -44,9 +44,9 @@ UNIT_TEST(test_groups_and_alerts_are_counted_for_each_tenant)
     struct report *r;
     FILE *to = open_memstream(&text, &size);
     assert_non_null(to);
-    assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r), OK);
+    assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r, NULL), OK);
     inspect_print_rules(r, &reader);
-    assert_int_equal(report_end(r), OK);
+    assert_int_equal(report_end(r, NULL), OK);
     report_free(r);
     fclose(to);
     assert_string_equal(

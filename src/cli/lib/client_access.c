@@ -209,17 +209,6 @@ ask_password(const struct client_access *a, const char *flag, struct bytes user,
     return e ? why_prefix(why, e, "password") : OK;
 }
 
-/* Makes the value of the header, by RFC 7617. */
-static enum err
-put_basic(struct client_access *a, struct buf *pair, struct why *why)
-{
-    buf_put_text(&a->basic, "Basic ");
-    base64_put(&a->basic, buf_bytes(pair));
-    buf_put_u8(&a->basic, 0);
-    enum err e = err_first(buf_error(pair), buf_error(&a->basic));
-    return e ? why_set(why, e, "not enough memory for a password") : OK;
-}
-
 static enum err
 take_user(struct client_access *a, const char *flag, const struct url_parts *parts, struct why *why)
 {
@@ -241,7 +230,13 @@ take_user(struct client_access *a, const char *flag, const struct url_parts *par
         if (e == ERR_INPUT) why_set(why, e, "%s: invalid password", flag);
         buf_put_u8(&pair, ':');
         buf_put_bytes(&pair, buf_bytes(&password));
-        if (e == OK) e = put_basic(a, &pair, why);
+        if (e == OK) { /* the value of the header, by RFC 7617 */
+            buf_put_text(&a->basic, "Basic ");
+            base64_put(&a->basic, buf_bytes(&pair));
+            buf_put_u8(&a->basic, 0);
+            e = err_first(buf_error(&pair), buf_error(&a->basic));
+            if (e) why_set(why, e, "not enough memory for a password");
+        }
         buf_fini(&password);
     }
     buf_fini(&pair);
@@ -249,21 +244,6 @@ take_user(struct client_access *a, const char *flag, const struct url_parts *par
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-static void
-take_headers(struct client_access *a)
-{
-    const struct named_secrets *given = &a->settings.http.headers;
-    uint32_t count = 0;
-    for (; count < given->count && count < HTTP_CALLS_HEADERS_MAX; count++) {
-        a->all[count] = given->items[count];
-    }
-    if (a->basic.size > 0) {
-        const char *value = (const char *)a->basic.at;
-        a->all[count++] = (struct named_secret){"Authorization", {.text = value}};
-    }
-    a->settings.http.headers = (struct named_secrets){a->all, count};
-}
 
 enum err
 client_access_new(const struct client_access_options *options, struct client_access **ret_access,
@@ -289,7 +269,16 @@ client_access_new(const struct client_access_options *options, struct client_acc
     const char *url = client_url_for_requests(a->name);
     snprintf(a->url, sizeof a->url, "%.*s", (int)base_size(url), url);
     if (parts.scheme_size == 0) a->settings.http.unix_path = a->name + sizeof unix_prefix - 1;
-    take_headers(a);
+    const struct named_secrets *given = &a->settings.http.headers;
+    uint32_t count = 0;
+    for (; count < given->count && count < HTTP_CALLS_HEADERS_MAX; count++) {
+        a->all[count] = given->items[count];
+    }
+    if (a->basic.size > 0) {
+        const char *value = (const char *)a->basic.at;
+        a->all[count++] = (struct named_secret){"Authorization", {.text = value}};
+    }
+    a->settings.http.headers = (struct named_secrets){a->all, count};
     http_target_init(&a->target, &a->settings.http, 0);
     *ret_access = a;
     return OK;
@@ -408,7 +397,7 @@ client_access_copy(const struct client_access *a, struct http_settings *http,
 #define CONNECT_NS (10 * NS_PER_S)
 #define ANSWER_NS  (600 * NS_PER_S)
 
-enum { HEADERS_MAX = 16 };
+enum { HEADERS_MAX = 16, JSON_BYTES_MAX = 8 << 20, JSON_VALUES_MAX = 65536 };
 
 static enum err
 fetch(const struct client_call *call, struct client_access *access, struct http_client *client,
@@ -456,5 +445,21 @@ client_call(const struct client_call *call, struct buf *to, struct why *why)
     if (e == OK) e = fetch(call, access, client, to, why);
     http_client_free(client);
     if (call->access == NULL) client_access_free(access);
+    return e;
+}
+
+enum err
+client_call_json(const struct client_call *call, struct budget *memory, struct json_tree *ret_json,
+                 const json_t **ret_data, struct why *why)
+{
+    struct buf text;
+    buf_init(&text, memory, JSON_BYTES_MAX);
+    enum err e = client_call(call, &text, why);
+    if (e == OK) {
+        e = json_tree_read(memory, buf_bytes(&text), JSON_VALUES_MAX, ret_json, NULL);
+        if (e) e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
+    }
+    if (e == OK) *ret_data = json_object_get(ret_json->root, "data");
+    buf_fini(&text);
     return e;
 }

@@ -16,6 +16,7 @@
 
 #include "config/lists/client_settings.h"
 #include "net/http_client.h"
+#include "wire/json/json_tree.h"
 
 enum { CLIENT_URL_BYTES = 1024 };
 
@@ -92,6 +93,12 @@ struct client_call {
 /* Appends the body of an answer with status 2xx to `to`. ERR_UNSUPPORTED, ERR_AGAIN: another
  * status, with the server's words; errors of client_access_new() and of sending. */
 MUST_CHECK enum err client_call(const struct client_call *call, struct buf *to, struct why *why);
+
+/* Does the same for JSON, of which it returns the member "data"; for json_tree_fini() after OK.
+ * ERR_UNSUPPORTED: the answer is not from Firekeep. */
+MUST_CHECK enum err client_call_json(const struct client_call *call, struct budget *memory,
+                                     struct json_tree *ret_json, const json_t **ret_data,
+                                     struct why *why);
 
 /* Writes the settings over those of a source or destination, whose requests then send the same
  * credentials; they live as long as the access. */

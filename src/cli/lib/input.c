@@ -38,8 +38,7 @@ struct input {
     enum err broken; /* sticky error that ended the input */
     struct why reason;
     enum input_packing packing;
-    uint64_t read_bytes;
-    uint64_t file_bytes;
+    struct input_position position;
 
     uint8_t *raw;
     size_t raw_at;
@@ -51,9 +50,6 @@ struct input {
 
     struct buf window;
     size_t start; /* the first byte not taken */
-    uint64_t lines;
-    uint64_t line_begin;
-    bool line_is_last;
 };
 
 /* The characters that end a line. */
@@ -78,7 +74,7 @@ input_open(const char *path, const atomic_bool *stop, struct input **ret_input, 
         e = why_set(why, ERR_INPUT, "%s is a directory", in->name);
     } else {
         in->may_wait = !S_ISREG(st.st_mode);
-        if (!in->may_wait) in->file_bytes = (uint64_t)st.st_size;
+        if (!in->may_wait) in->position.file_bytes = (uint64_t)st.st_size;
         in->raw = mem_alloc(NULL, RAW_BYTES);
         if (in->raw == NULL) e = why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
     }
@@ -130,7 +126,7 @@ read_raw(struct input *in, struct why *why)
     }
     if (got == 0) in->file_end = true;
     in->raw_end += (size_t)got;
-    in->read_bytes += (uint64_t)got;
+    in->position.read_bytes += (uint64_t)got;
     return OK;
 }
 
@@ -316,7 +312,7 @@ static enum err
 step_over(struct input *in, enum ending ending, struct json_objects *objects, const uint8_t *end,
           size_t size_max, struct why *why)
 {
-    in->line_begin = ++in->lines;
+    in->position.line_begin = ++in->position.lines;
     while (end == NULL) {
         input_take(in, 0, available(in));
         if (in->end) break;
@@ -324,7 +320,7 @@ step_over(struct input *in, enum ending ending, struct json_objects *objects, co
         if (e) return e;
         end = find_line_end(in, ending, objects, 0);
     }
-    in->line_is_last = end == NULL;
+    in->position.line_is_last = end == NULL;
     if (end != NULL) input_take_line(in, end);
     return why_set(why, ERR_LIMIT, "the line must be at most %zu bytes", size_max);
 }
@@ -335,8 +331,8 @@ last_line(struct input *in, struct bytes *ret_line)
     size_t size = available(in);
     *ret_line = (struct bytes){NULL, 0};
     if (size == 0) return OK;
-    in->line_begin = ++in->lines;
-    in->line_is_last = true;
+    in->position.line_begin = ++in->position.lines;
+    in->position.line_is_last = true;
     *ret_line = input_take(in, size, size);
     return OK;
 }
@@ -352,7 +348,7 @@ input_next_line(struct input *in, enum ending ending, size_t size_max, struct by
         looked = end == NULL ? available(in) : (size_t)(end - in->window.at) - in->start;
         if (looked > size_max) return step_over(in, ending, &objects, end, size_max, why);
         if (end != NULL) {
-            in->line_begin = ++in->lines;
+            in->position.line_begin = ++in->position.lines;
             *ret_line = input_take_line(in, end);
             return OK;
         }
@@ -398,8 +394,8 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
         return quoted ? why_set(why, ERR_LIMIT, "a quoted field is not closed") : OK;
     }
     if (looked > size_max) return input_line(in, size_max, ret_record, why);
-    in->line_begin = in->lines + 1;
-    in->lines += feeds + 1;
+    in->position.line_begin = in->position.lines + 1;
+    in->position.lines += feeds + 1;
     *ret_record = input_take(in, looked, looked + 1);
     return OK;
 }
@@ -418,32 +414,8 @@ input_piece(struct input *in, size_t size, struct bytes *ret_piece, struct why *
     return OK;
 }
 
-uint64_t
-input_lines(const struct input *in)
+const struct input_position *
+input_position(const struct input *in)
 {
-    return in->lines;
-}
-
-uint64_t
-input_line_begin(const struct input *in)
-{
-    return in->line_begin;
-}
-
-bool
-input_line_is_last(const struct input *in)
-{
-    return in->line_is_last;
-}
-
-uint64_t
-input_read_bytes(const struct input *in)
-{
-    return in->read_bytes;
-}
-
-uint64_t
-input_file_bytes(const struct input *in)
-{
-    return in->file_bytes;
+    return &in->position;
 }

@@ -60,13 +60,13 @@ UNIT_TEST(test_lines_are_given_one_by_one)
     write_file("a\n\nb c\r\nlast", 12);
     struct input *in = open_input();
     expect_line(in, "a");
-    assert_int_equal(input_line_begin(in), 1);
+    assert_int_equal(input_position(in)->line_begin, 1);
     expect_line(in, "");
     expect_line(in, "b c\r");
-    assert_false(input_line_is_last(in));
+    assert_false(input_position(in)->line_is_last);
     expect_line(in, "last");
-    assert_true(input_line_is_last(in));
-    assert_int_equal(input_lines(in), 4);
+    assert_true(input_position(in)->line_is_last);
+    assert_int_equal(input_position(in)->lines, 4);
     expect_line(in, NULL);
     expect_line(in, NULL);
     input_free(in);
@@ -91,8 +91,8 @@ UNIT_TEST(test_packed_files_may_have_several_pieces)
         expect_line(in, "two");
         expect_line(in, "three");
         expect_line(in, NULL);
-        assert_int_equal(input_read_bytes(in), bytes);
-        assert_int_equal(input_file_bytes(in), bytes);
+        assert_int_equal(input_position(in)->read_bytes, bytes);
+        assert_int_equal(input_position(in)->file_bytes, bytes);
         input_free(in);
     }
 }
@@ -256,10 +256,10 @@ UNIT_TEST(test_a_line_that_is_too_long_costs_only_itself)
     struct why why = {""};
     expect_line(in, "first");
     assert_int_equal(input_line(in, 100, &line, &why), ERR_LIMIT);
-    assert_int_equal(input_line_begin(in), 2);
+    assert_int_equal(input_position(in)->line_begin, 2);
     assert_non_null(strstr(why.text, "100"));
     expect_line(in, "last");
-    assert_int_equal(input_line_begin(in), 3);
+    assert_int_equal(input_position(in)->line_begin, 3);
     expect_line(in, NULL);
     input_free(in);
     in = open_input();
@@ -270,9 +270,9 @@ UNIT_TEST(test_a_line_that_is_too_long_costs_only_itself)
     write_file(text, 6 + LONG); /* without a line feed at the end */
     in = open_input();
     expect_line(in, "first");
-    assert_false(input_line_is_last(in));
+    assert_false(input_position(in)->line_is_last);
     assert_int_equal(input_line(in, 100, &line, &why), ERR_LIMIT);
-    assert_true(input_line_is_last(in));
+    assert_true(input_position(in)->line_is_last);
     expect_line(in, NULL);
     input_free(in);
     free(text);
@@ -313,8 +313,8 @@ expect_object(struct input *in, const char *wanted, uint64_t begin, bool is_last
     if (e) fail_msg("%s", why.text);
     assert_non_null(line.at);
     assert_true(bytes_equal_text(line, wanted));
-    assert_int_equal(input_line_begin(in), begin);
-    assert_int_equal(input_line_is_last(in), is_last);
+    assert_int_equal(input_position(in)->line_begin, begin);
+    assert_int_equal(input_position(in)->line_is_last, is_last);
 }
 
 UNIT_TEST(test_objects_without_line_feeds_are_lines)
@@ -328,7 +328,7 @@ UNIT_TEST(test_objects_without_line_feeds_are_lines)
     expect_object(in, "{}\r", 4, false);
     expect_object(in, "{} ", 5, false);
     expect_object(in, "{\"b\"", 6, true);
-    assert_int_equal(input_lines(in), 6);
+    assert_int_equal(input_position(in)->lines, 6);
     expect_line(in, NULL);
     input_free(in);
 }
@@ -348,7 +348,7 @@ UNIT_TEST(test_an_object_that_is_too_long_costs_only_itself)
         struct input *in = open_input();
         expect_object(in, "{}", 1, false);
         assert_int_equal(input_object(in, 100, &line, &why), ERR_LIMIT);
-        assert_int_equal(input_line_begin(in), 2);
+        assert_int_equal(input_position(in)->line_begin, 2);
         expect_object(in, "{\"c\":1}", 3, false);
         expect_object(in, "{", 4, true);
         input_free(in);
@@ -370,7 +370,7 @@ expect_record(struct input *in, const char *wanted, uint64_t begin)
         return;
     }
     assert_true(bytes_equal_text(record, wanted));
-    assert_int_equal(input_line_begin(in), begin);
+    assert_int_equal(input_position(in)->line_begin, begin);
 }
 
 UNIT_TEST(test_quoted_fields_may_hold_line_feeds)
@@ -380,10 +380,10 @@ UNIT_TEST(test_quoted_fields_may_hold_line_feeds)
     struct input *in = open_input();
     expect_record(in, "a,\"b\nc\",d", 1);
     expect_record(in, "e,\"f \"\"\n\"\" g\"", 3);
-    assert_false(input_line_is_last(in));
+    assert_false(input_position(in)->line_is_last);
     expect_record(in, "h", 5);
-    assert_true(input_line_is_last(in));
-    assert_int_equal(input_lines(in), 5);
+    assert_true(input_position(in)->line_is_last);
+    assert_int_equal(input_position(in)->lines, 5);
     expect_record(in, NULL, 0);
     input_free(in);
 }
@@ -400,7 +400,7 @@ UNIT_TEST(test_a_lost_quote_costs_one_line)
     struct why why = {""};
     expect_record(in, "a,b", 1);
     assert_int_equal(input_record(in, 100, &record, &why), ERR_LIMIT);
-    assert_int_equal(input_line_begin(in), 2);
+    assert_int_equal(input_position(in)->line_begin, 2);
     for (int i = 0; i < 50; i++) {
         expect_record(in, "more,rows", (uint64_t)i + 3);
     }

@@ -528,13 +528,6 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
     return e;
 }
 
-static const char *
-query_path(const struct query_parameters *parameters)
-{
-    if (parameters->mode != QUERY_RESULT) return "/api/v1/explain";
-    return parameters->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
-}
-
 enum err
 query_server(const struct query_server *server, const struct query_parameters *parameters,
              struct query_sink *sink, struct query_failure *failure, struct why *why)
@@ -542,6 +535,9 @@ query_server(const struct query_server *server, const struct query_parameters *p
     struct http_client_options http = server->http;
     struct http_client *client = NULL;
     struct buf form, refusal;
+    const char *path = parameters->mode != QUERY_RESULT ? "/api/v1/explain"
+                       : parameters->step_ms == 0       ? "/api/v1/query"
+                                                        : "/api/v1/query_range";
     /* A server sends nothing while it computes. */
     http.idle_timeout_ns =
         parameters->timeout_ms > 0 ? (parameters->timeout_ms + PATIENCE_MS) * NS_PER_MS : DAY_NS;
@@ -552,8 +548,7 @@ query_server(const struct query_server *server, const struct query_parameters *p
     if (e) why_set(why, e, "the expression is too long");
     if (e == OK) e = http_client_new(&http, &client, why);
     if (e == OK) {
-        e = query_server_ask(server, client, buf_bytes(&form), &refusal, query_path(parameters),
-                             sink, failure, why);
+        e = query_server_ask(server, client, buf_bytes(&form), &refusal, path, sink, failure, why);
     }
     http_client_free(client);
     buf_fini(&refusal);

@@ -79,11 +79,11 @@ value_json(const json_t *object, const char *key, enum value_kind kind)
 }
 
 enum err
-report_new(enum report_form form, FILE *to, struct budget *budget, struct report **ret_report)
+report_new(int form, FILE *to, struct budget *budget, struct report **ret_report, struct why *why)
 {
     struct report *r = mem_new(budget, sizeof *r);
-    if (r == NULL) return ERR_NOMEM;
-    r->form = form;
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the report");
+    r->form = form == REPORT_JSON ? REPORT_JSON : REPORT_TEXT;
     r->to = to;
     r->budget = budget;
     buf_init(&r->out, budget, BUF_BYTES_MAX);
@@ -96,14 +96,15 @@ report_new(enum report_form form, FILE *to, struct budget *budget, struct report
 }
 
 enum err
-report_end(struct report *r)
+report_end(struct report *r, struct why *why)
 {
     if (r->form == REPORT_JSON) {
         json_object_close(&r->json);
         buf_put_u8(&r->out, '\n');
     }
     report_flush(r);
-    return r->failed;
+    if (r->failed == OK) return OK;
+    return why_set(why, r->failed, "the report is incomplete: not enough memory");
 }
 
 void

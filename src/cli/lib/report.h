@@ -22,6 +22,12 @@
 enum report_form { REPORT_TEXT, REPORT_JSON };
 /* The words of the forms, for a flag with choices; ends at a NULL. */
 extern const char *const report_forms[];
+/* The flag of the form, for a table of struct flag: of the field `form` of struct `s`. */
+#define REPORT_FLAG(s)                                                                      \
+    {                                                                                       \
+        "format", 0, FLAG_CHOICE, offsetof(s, form), "FORM", "text or json (default text)", \
+            report_forms                                                                    \
+    }
 
 enum value_kind {
     VALUE_NONE,
@@ -117,11 +123,12 @@ struct report_value value_json(const json_t *object, const char *key, enum value
 enum { REPORT_COLUMNS_MAX = 24 };
 
 struct report;
-/* `to` is borrowed until report_free(). */
-MUST_CHECK enum err report_new(enum report_form form, FILE *to, struct budget *budget,
-                               struct report **ret_report);
+/* `form` is an enum report_form; a negative one, of a flag that was not given, is text. `to` is
+ * borrowed until report_free(). */
+MUST_CHECK enum err report_new(int form, FILE *to, struct budget *budget,
+                               struct report **ret_report, struct why *why);
 /* Ends the object and writes buffered rows. ERR_NOMEM, ERR_LIMIT: the output is incomplete. */
-MUST_CHECK enum err report_end(struct report *report);
+MUST_CHECK enum err report_end(struct report *report, struct why *why);
 void report_free(struct report *report);
 
 /* `title` NULL: not shown in text. */

@@ -49,9 +49,9 @@ printed_as(enum report_form form, uint64_t rows)
     FILE *to = open_memstream(&p.text, &p.size);
     assert_non_null(to);
     budget_init(&budget, "report", 0, NULL);
-    assert_int_equal(report_new(form, to, &budget, &r), OK);
+    assert_int_equal(report_new(form, to, &budget, &r, NULL), OK);
     print(r, rows);
-    assert_int_equal(report_end(r), OK);
+    assert_int_equal(report_end(r, NULL), OK);
     report_free(r);
     fclose(to);
     assert_int_equal(budget_used(&budget), 0);
@@ -84,12 +84,12 @@ UNIT_TEST(test_a_column_without_values_is_aligned_as_text)
     struct report *r;
     FILE *to = open_memstream(&text, &size);
     assert_non_null(to);
-    assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r), OK);
+    assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r, NULL), OK);
     report_table(r, "rules", NULL, "state|count|error");
     report_row(r, value_none(), value_none(), value_none());
     report_row(r, value_none(), value_count(7), value_none());
     report_table_end(r, 0);
-    assert_int_equal(report_end(r), OK);
+    assert_int_equal(report_end(r, NULL), OK);
     report_free(r);
     fclose(to);
     assert_string_equal(text, "state  count  error\n"
@@ -140,10 +140,10 @@ UNIT_TEST(test_refused_memory_shows_at_the_end)
         struct report *r = NULL;
         FILE *to = open_memstream(&at, &size);
         mem_fail_nth(nth, true);
-        enum err e = report_new(nth % 2 == 0 ? REPORT_TEXT : REPORT_JSON, to, NULL, &r);
+        enum err e = report_new(nth % 2 == 0 ? REPORT_TEXT : REPORT_JSON, to, NULL, &r, NULL);
         if (e == OK) {
             print(r, 3);
-            e = report_end(r);
+            e = report_end(r, NULL);
         }
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);

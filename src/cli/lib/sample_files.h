@@ -59,15 +59,15 @@ MUST_CHECK enum err input_record(struct input *input, size_t size_max, struct by
 MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *ret_piece,
                                 struct why *why);
 
-/* The number of lines taken, and the number, from 1, of the first line of the line or record
- * just returned. */
-uint64_t input_lines(const struct input *input);
-uint64_t input_line_begin(const struct input *input);
-/* True if the last line taken ends with the input, without a line feed: it may be cut short. */
-bool input_line_is_last(const struct input *input);
-/* Bytes read of the compressed file, and its size (0: not known). */
-uint64_t input_read_bytes(const struct input *input);
-uint64_t input_file_bytes(const struct input *input);
+struct input_position {
+    uint64_t lines;      /* taken */
+    uint64_t line_begin; /* number, from 1, of the first line of the line or record just returned */
+    bool line_is_last;   /* it ends with the input, without a line feed: it may be cut short */
+    uint64_t read_bytes; /* of the compressed file */
+    uint64_t file_bytes; /* its size; 0: not known */
+};
+/* Valid until input_free(). */
+const struct input_position *input_position(const struct input *input);
 
 /* --- output ----------------------------------------------------------------------------------- */
 

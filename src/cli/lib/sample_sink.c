@@ -234,19 +234,6 @@ take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why
     return e;
 }
 
-static enum err
-sink_take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
-{
-    if (s->writer != NULL) {
-        text_writer_histogram(s->writer, t_ms, h, &s->text);
-        return pass_on(s, TEXT_BYTES, why);
-    }
-    s->counts.histograms++;
-    name_series(s);
-    rw_build_histogram(s->build, t_ms, 0, h);
-    return end_full_request(s, why);
-}
-
 enum err
 sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *set,
                  struct why *why)
@@ -259,7 +246,15 @@ sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *
         if (e == OK && s->skip) continue;
         if (e == OK && b.kind == SAMPLE_FLOAT) e = take_floats(s, &b, why);
         for (uint32_t i = 0; b.kind != SAMPLE_FLOAT && i < b.count && e == OK; i++) {
-            e = sink_take_histogram(s, b.times_ms[i], &b.histograms[i], why);
+            if (s->writer != NULL) {
+                text_writer_histogram(s->writer, b.times_ms[i], &b.histograms[i], &s->text);
+                e = pass_on(s, TEXT_BYTES, why);
+                continue;
+            }
+            s->counts.histograms++;
+            name_series(s);
+            rw_build_histogram(s->build, b.times_ms[i], 0, &b.histograms[i]);
+            e = end_full_request(s, why);
         }
         if (e) return e;
     }

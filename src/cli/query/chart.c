@@ -95,19 +95,6 @@ chart_series(struct query_sink *sink, struct bytes labels, struct why *why)
     return buf_error(&c->text) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
 }
 
-/* Keeps at most as many characters of a name as a line has room for. */
-static void
-keep_name(const struct chart *c, char *name)
-{
-    struct bytes text = buf_bytes(&c->text);
-    size_t size = 0;
-    for (uint32_t shown = 0; size < text.size; size++) {
-        if ((text.at[size] & 0xc0) != 0x80 && ++shown > c->width + MARGIN - 4) break;
-    }
-    snprintf(name, sizeof c->names[0], "%.*s%s", (int)size, (const char *)text.at,
-             size < text.size ? "..." : "");
-}
-
 static enum err
 chart_point(struct query_sink *sink, const struct query_point *p, struct why *why)
 {
@@ -116,7 +103,16 @@ chart_point(struct query_sink *sink, const struct query_point *p, struct why *wh
     const struct chart_options *o = &c->options;
     c->histograms |= p->histogram != NULL;
     if (p->histogram != NULL) return OK;
-    if (!c->has_value && c->count < SERIES_MAX) keep_name(c, c->names[c->count]);
+    if (!c->has_value && c->count < SERIES_MAX) {
+        /* Keeps at most as many characters of a name as a line has room for. */
+        struct bytes text = buf_bytes(&c->text);
+        size_t size = 0;
+        for (uint32_t shown = 0; size < text.size; size++) {
+            if ((text.at[size] & 0xc0) != 0x80 && ++shown > c->width + MARGIN - 4) break;
+        }
+        snprintf(c->names[c->count], sizeof c->names[0], "%.*s%s", (int)size, (const char *)text.at,
+                 size < text.size ? "..." : "");
+    }
     if (!c->has_value) c->count++;
     c->has_value = true;
     if (c->count > SERIES_MAX || p->t_ms < o->first_ms || p->t_ms > o->last_ms) return OK;

@@ -67,7 +67,6 @@ static const struct chart_options ten_minutes = {.width = 60,
                                                  .is_range = true,
                                                  .first_ms = 1700000040000,
                                                  .last_ms = 1700000640000,
-                                                 .step_ms = 60000,
                                                  .gap_ms = 60000};
 
 static int64_t
@@ -182,7 +181,6 @@ UNIT_TEST(test_whatever_comes_stays_within_its_room)
         options.last_ms = times[rand() % TIMES];
         if (options.first_ms > options.last_ms) options.last_ms = options.first_ms;
         options.is_range = true;
-        options.step_ms = 1;
         begin(&d, options);
         for (int series = rand() % 14; series > 0; series--) {
             put_series(&d,

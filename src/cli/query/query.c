@@ -141,7 +141,6 @@ make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *wh
         .is_range = a->step_ms > 0,
         .first_ms = a->first_ms,
         .last_ms = a->last_ms,
-        .step_ms = a->step_ms,
         .gap_ms = a->step_ms > 0       ? a->step_ms
                   : a->lookback_ms > 0 ? a->lookback_ms
                                        : HOUR_MS / 12,

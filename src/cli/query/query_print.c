@@ -76,7 +76,7 @@ print_plan(struct query_sink *sink, struct why *why)
         return why_set(why, ERR_UNSUPPORTED,
                        "the response is not a query plan; is it a Firekeep that --url names?");
     }
-    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
+    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report, why);
     if (e == OK) {
         const json_t *stats = json_object_get(root, "stats");
         struct report_value peak = value_json(stats, "peak_bytes", VALUE_SIZE);
@@ -94,11 +94,10 @@ print_plan(struct query_sink *sink, struct why *why)
             if (peak.count > 0) /* a server may hide it */
                 report_field(p->report, "peakBytes", "memory at most", peak);
         }
-        e = report_end(p->report);
+        e = report_end(p->report, why);
     }
     json_decref(root);
-    if (e) return why_set(why, e, "not enough memory for the output");
-    return ferror(p->to) ? ERR_IO : OK;
+    return e == OK && ferror(p->to) ? ERR_IO : e;
 }
 
 static enum err
@@ -249,8 +248,8 @@ table_begin(struct query_sink *sink, enum promql_type type, struct why *why)
     p->type = type;
     p->begun = true;
     if (type == PROMQL_MATRIX) return OK;
-    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
-    if (e) return why_set(why, e, "not enough memory for the output");
+    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report, why);
+    if (e) return e;
     report_table(p->report, "result", NULL,
                  type == PROMQL_VECTOR ? "series|value|time" : "value|time");
     return OK;
@@ -309,9 +308,8 @@ table_end(struct query_sink *sink, struct why *why)
     if (p->begun && !p->any) query_print_empty();
     if (p->report == NULL) return query_print_out(&p->text, p->to, why);
     report_table_end(p->report, 0);
-    enum err e = report_end(p->report);
-    if (e) return why_set(why, e, "not enough memory for the output");
-    return ferror(p->to) ? ERR_IO : OK;
+    enum err e = report_end(p->report, why);
+    return e == OK && ferror(p->to) ? ERR_IO : e;
 }
 
 /* --- CSV -------------------------------------------------------------------------------------- */
@@ -355,13 +353,6 @@ csv_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct why 
     return e;
 }
 
-static enum err
-csv_end(struct query_sink *sink, struct why *why)
-{
-    struct printer *p = printer_of(sink);
-    return query_print_out(&p->text, p->to, why);
-}
-
 /* --- JSON ------------------------------------------------------------------------------------- */
 
 static enum err
@@ -373,11 +364,12 @@ json_data(struct query_sink *sink, struct bytes piece, struct why *why)
     return write_if_large(p, why);
 }
 
+/* Also ends CSV. */
 static enum err
 json_end(struct query_sink *sink, struct why *why)
 {
     struct printer *p = printer_of(sink);
-    if (p->any) buf_put_u8(&p->text, '\n');
+    if (p->form == QUERY_JSON && p->any) buf_put_u8(&p->text, '\n');
     return query_print_out(&p->text, p->to, why);
 }
 
@@ -411,7 +403,7 @@ query_printer_new(enum query_form form, FILE *to, struct query_sink **ret_sink, 
                        .point = csv_point,
                        .string = csv_string,
                        .note = query_note_print,
-                       .end = csv_end,
+                       .end = json_end,
                        .free = printer_free},
         [QUERY_JSON] = {.data = json_data,
                         .note = query_note_print,
@@ -421,6 +413,7 @@ query_printer_new(enum query_form form, FILE *to, struct query_sink **ret_sink, 
     struct printer *p = mem_new(NULL, sizeof *p);
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     p->sink.ops = &ops[form];
+    p->form = form;
     p->to = to;
     buf_init(&p->text, NULL, TEXT_BYTES_MAX);
     buf_init(&p->series, NULL, TEXT_BYTES_MAX);

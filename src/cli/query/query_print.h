@@ -36,8 +36,7 @@ struct chart_options {
     bool is_range; /* the axis extends from first to last */
     int64_t first_ms;
     int64_t last_ms;
-    int64_t step_ms; /* a range query's; otherwise 0 */
-    int64_t gap_ms;  /* points further apart than this are not joined */
+    int64_t gap_ms; /* points further apart than this are not joined */
 };
 
 /* The sink is given; its end() prints the chart. begin() returns ERR_INPUT for results of one

@@ -390,8 +390,11 @@ write_sample(struct testing *t, struct bytes labels, const struct memory_sample 
 
 /* Stores results of a rule, as described by struct rules_host. */
 static MUST_CHECK enum err
-input_write(struct testing *t, struct bytes message, struct rules_written *ret, struct why *why)
+input_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+            struct why *why)
 {
+    struct testing *t = context;
+    (void)tenant;
     struct rw_request *request = &t->decoded;
     enum err e = rw_decode(request, RW_V1, message, 0, why);
     *ret = (struct rules_written){.ticket = 0};
@@ -903,14 +906,6 @@ compare_expression(struct testing *t, const struct rule_test_expression *x)
 /* --- the host of groups ----------------------------------------------------------------------- */
 
 static enum err
-host_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
-           struct why *why)
-{
-    (void)tenant;
-    return input_write(context, message, ret, why);
-}
-
-static enum err
 host_settle(void *context, uint64_t ticket, struct why *why)
 {
     (void)context;
@@ -942,7 +937,7 @@ begin_terms(struct testing *t)
     t->host = (struct rules_host){
         .env = t->options->env,
         .memory = t->memory,
-        .write = host_write,
+        .write = input_write,
         .settle = host_settle,
         .context = t,
     };
@@ -1013,20 +1008,6 @@ compare_alert_times(const void *a, const void *b)
     return (x > y) - (x < y); /* the order in the file */
 }
 
-static enum err
-sort_alerts(struct testing *t, const struct rule_test_alerts ***ret)
-{
-    uint32_t count = t->test->alerts.count;
-    const struct rule_test_alerts **order = arena_alloc(&t->arena, (count + 1) * sizeof *order);
-    if (order == NULL) return testing_no_memory(t);
-    for (uint32_t i = 0; i < count; i++) {
-        order[i] = &t->test->alerts.items[i];
-    }
-    if (count > 1) qsort(order, count, sizeof *order, compare_alert_times);
-    *ret = order;
-    return OK;
-}
-
 static int64_t
 last_time(const struct rule_test *test)
 {
@@ -1044,16 +1025,21 @@ last_time(const struct rule_test *test)
 static enum err
 run_steps(struct testing *t, bool *ret_fine)
 {
-    const struct rule_test_alerts **alerts = NULL;
+    uint32_t count = t->test->alerts.count;
+    const struct rule_test_alerts **alerts = arena_alloc(&t->arena, (count + 1) * sizeof *alerts);
     int64_t interval_ms = t->options->evaluation_interval_ms, last_ms = last_time(t->test);
     uint32_t next = 0;
-    enum err e = sort_alerts(t, &alerts);
+    enum err e = OK;
+    if (alerts == NULL) return testing_no_memory(t);
+    for (uint32_t i = 0; i < count; i++) {
+        alerts[i] = &t->test->alerts.items[i];
+    }
+    if (count > 1) qsort(alerts, count, sizeof *alerts, compare_alert_times);
     *ret_fine = true;
     for (int64_t ms = 0; e == OK && ms <= last_ms; ms += interval_ms) {
         e = unit_step(t, ms, ret_fine);
         if (e || !*ret_fine) break;
-        for (; e == OK && next < t->test->alerts.count && alerts[next]->at_ms < ms + interval_ms;
-             next++) {
+        for (; e == OK && next < count && alerts[next]->at_ms < ms + interval_ms; next++) {
             e = compare_alerts(t, alerts[next]);
         }
     }
@@ -1061,20 +1047,6 @@ run_steps(struct testing *t, bool *ret_fine)
 }
 
 /* --- the test --------------------------------------------------------------------------------- */
-
-/* Reports invalid rule files as failures. *ret_fine false: there were any. */
-static enum err
-report_wrong_files(struct testing *t, bool *ret_fine)
-{
-    const struct text_list *wrong = &t->options->wrong;
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < wrong->count; i++) {
-        *ret_fine = false;
-        buf_put_text(&t->text, wrong->items[i]);
-        e = testing_fail(t);
-    }
-    return e;
-}
 
 /* *ret_fine false: an expected alert has no name, which is a failure. */
 static enum err
@@ -1125,7 +1097,12 @@ unit_run(struct testing *t)
     if (e == OK) e = rw_request_init(&t->decoded, t->memory);
     if (e) return testing_no_memory(t);
     e = input_begin(t, &fine);
-    if (e == OK && fine) e = report_wrong_files(t, &fine);
+    /* Invalid rule files are failures. */
+    for (uint32_t i = 0; e == OK && fine && i < t->options->wrong.count; i++) {
+        buf_put_text(&t->text, t->options->wrong.items[i]);
+        e = testing_fail(t);
+    }
+    fine &= t->options->wrong.count == 0;
     if (e == OK && fine) e = begin_terms(t);
     if (e == OK && fine) e = begin_groups(t);
     if (e == OK && fine) e = check_names(t, &fine);

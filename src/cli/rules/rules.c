@@ -25,21 +25,6 @@ json_text_of(const json_t *object, const char *key)
 }
 
 static void
-put_rule(struct report *report, const json_t *group, const json_t *rule)
-{
-    bool alerts = strcmp(json_text_of(rule, "type"), "alerting") == 0;
-    struct report_value last = value_json(rule, "lastEvaluation", VALUE_TIME);
-    double seconds = json_number_value(json_object_get(rule, "evaluationTime"));
-    report_row(report, value_json(group, "file", VALUE_TEXT), value_json(group, "name", VALUE_TEXT),
-               value_json(rule, "name", VALUE_TEXT), value_json(rule, "type", VALUE_TEXT),
-               value_json(rule, "health", VALUE_TEXT),
-               alerts ? value_json(rule, "state", VALUE_TEXT) : value_none(),
-               (int64_t)last.count > 0 ? last : value_none(), /* of the year 1: never */
-               value_count((uint64_t)llround(seconds * 1000)),
-               value_json(rule, "lastError", VALUE_TEXT));
-}
-
-static void
 put_groups(struct report *report, json_t *groups, const struct rules_command *a)
 {
     json_t *group, *rule;
@@ -52,7 +37,16 @@ put_groups(struct report *report, json_t *groups, const struct rules_command *a)
         if (!rules_is_wanted(a, json_text_of(group, "file"), json_text_of(group, "name"))) continue;
         json_array_foreach(json_object_get(group, "rules"), k, rule)
         {
-            put_rule(report, group, rule);
+            bool alerts = strcmp(json_text_of(rule, "type"), "alerting") == 0;
+            struct report_value last = value_json(rule, "lastEvaluation", VALUE_TIME);
+            double seconds = json_number_value(json_object_get(rule, "evaluationTime"));
+            report_row(report, value_json(group, "file", VALUE_TEXT),
+                       value_json(group, "name", VALUE_TEXT), value_json(rule, "name", VALUE_TEXT),
+                       value_json(rule, "type", VALUE_TEXT), value_json(rule, "health", VALUE_TEXT),
+                       alerts ? value_json(rule, "state", VALUE_TEXT) : value_none(),
+                       (int64_t)last.count > 0 ? last : value_none(), /* of the year 1: never */
+                       value_count((uint64_t)llround(seconds * 1000)),
+                       value_json(rule, "lastError", VALUE_TEXT));
         }
     }
     report_table_end(report, 0);
@@ -75,20 +69,19 @@ static enum err
 print_list(const struct rules_command *a, const char *name, json_t *groups, struct why *why)
 {
     struct report *report = NULL;
-    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
     enum err e = rules_check_wanted(a, lists_called, groups, why);
     if (e) return e;
-    e = report_new(form, stdout, NULL, &report);
-    if (e) return why_set(why, e, "not enough memory for the report");
-    if (form == REPORT_TEXT && json_array_size(groups) == 0) {
+    e = report_new(a->form, stdout, NULL, &report, why);
+    if (e) return e;
+    if (a->form != REPORT_JSON && json_array_size(groups) == 0) {
         fprintf(stderr, "%s evaluates no rules%s%s\n", name,
                 a->target.tenant == NULL ? "" : " of tenant ",
                 a->target.tenant == NULL ? "" : a->target.tenant);
     }
     put_groups(report, groups, a);
-    e = report_end(report);
+    e = report_end(report, why);
     report_free(report);
-    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
+    return e;
 }
 
 static MUST_CHECK enum err
@@ -192,21 +185,6 @@ rules_check_wanted(const struct rules_command *a, bool (*has)(void *context, con
 /* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
-settle_list(const struct rules_command *a, struct why *why)
-{
-    bool others = a->config_file != NULL || a->target.storage != NULL || a->start.word != NULL ||
-                  a->end.word != NULL || a->overwrite || a->allow_approximate || a->slice_ns != 0 ||
-                  a->concurrency != 0 || a->resume != NULL;
-    if (a->file_count > 0) return why_set(why, ERR_INPUT, "list takes no files");
-    if (others) {
-        return why_set(
-            why, ERR_INPUT,
-            "list takes --url, --http.config.file, --tenant, --group, --format and --retry only");
-    }
-    return OK;
-}
-
-static enum err
 settle_replay(struct rules_command *a, struct why *why)
 {
     if (a->form >= 0) return why_set(why, ERR_INPUT, "--format is only valid with list");
@@ -253,7 +231,15 @@ rules_check_flags(struct rules_command *a, int count, char **words, bool *ret_re
     if (a->target.url != NULL) a->target.config_file = NULL;
     a->target.writing = a->target.existing = *ret_replays;
     if (a->target.retry_ns < 0) a->target.retry_ns = *ret_replays ? RETRY_NS : 0;
-    return *ret_replays ? settle_replay(a, why) : settle_list(a, why);
+    if (*ret_replays) return settle_replay(a, why);
+    if (a->file_count > 0) return why_set(why, ERR_INPUT, "list takes no files");
+    if (a->config_file == NULL && a->target.storage == NULL && a->start.word == NULL &&
+        a->end.word == NULL && !a->overwrite && !a->allow_approximate && a->slice_ns == 0 &&
+        a->concurrency == 0 && a->resume == NULL)
+        return OK;
+    return why_set(why, ERR_INPUT,
+                   "list takes --url, --http.config.file, --tenant, --group, --format and --retry "
+                   "only");
 }
 
 static int

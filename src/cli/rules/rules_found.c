@@ -78,21 +78,6 @@ read_files(const struct rules_command *a, struct found_rules *f, struct why *why
     return e;
 }
 
-static enum err
-add_files(const struct rules_command *a, struct bytes tenant, struct found_rules *f,
-          struct why *why)
-{
-    enum err e = read_files(a, f, why);
-    for (uint32_t i = 0; e == OK && i < f->set.tenant_count; i++) {
-        const struct rule_set_tenant *t = &f->set.tenants[i];
-        if (t->tenant[0] != '\0' && !bytes_equal_text(tenant, t->tenant)) continue;
-        for (uint32_t k = 0; e == OK && k < t->group_count; k++) {
-            e = add_group(f, &t->groups[k], why);
-        }
-    }
-    return e;
-}
-
 /* --- stored through the ruler API ------------------------------------------------------------- */
 
 static enum err
@@ -330,17 +315,6 @@ has_called(void *context, const char *wanted)
     return false;
 }
 
-/* Without tenancy, rules belong to one tenant. */
-static enum err
-check_tenant(const struct rules_command *a, const struct found_rules *f, struct why *why)
-{
-    const struct rule_settings *rules = &f->lists.rules;
-    bool by_tenant = rules->tenant_count > 0 && rules->tenants[0].tenant[0] != '\0';
-    if (!by_tenant || a->target.tenant != NULL || a->file_count > 0) return OK;
-    return why_set(why, ERR_INPUT, "%s has rules of several tenants: --tenant is required",
-                   a->config_file);
-}
-
 enum err
 rules_find(struct rules_command *a, struct target *target, struct found_rules *f, struct why *why)
 {
@@ -349,8 +323,21 @@ rules_find(struct rules_command *a, struct target *target, struct found_rules *f
     settings_default(&f->settings);
     enum err e = OK;
     if (a->config_file != NULL) e = check_file(a->config_file, &f->settings, &f->lists, why);
-    if (e == OK) e = check_tenant(a, f, why);
-    if (e == OK) e = add_files(a, target_tenant(target), f, why);
+    /* Without tenancy, rules belong to one tenant. */
+    const struct rule_settings *rules = &f->lists.rules;
+    bool by_tenant = rules->tenant_count > 0 && rules->tenants[0].tenant[0] != '\0';
+    if (e == OK && by_tenant && a->target.tenant == NULL && a->file_count == 0) {
+        e = why_set(why, ERR_INPUT, "%s has rules of several tenants: --tenant is required",
+                    a->config_file);
+    }
+    if (e == OK) e = read_files(a, f, why);
+    for (uint32_t i = 0; e == OK && i < f->set.tenant_count; i++) {
+        const struct rule_set_tenant *t = &f->set.tenants[i];
+        if (t->tenant[0] != '\0' && !bytes_equal_text(target_tenant(target), t->tenant)) continue;
+        for (uint32_t k = 0; e == OK && k < t->group_count; k++) {
+            e = add_group(f, &t->groups[k], why);
+        }
+    }
     if (e == OK && a->target.url != NULL) {
         e = add_stored_of_server(a, target, f, why);
     } else if (e == OK && a->file_count == 0) {

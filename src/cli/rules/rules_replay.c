@@ -98,17 +98,6 @@ struct replaying {
 /* --- the host of the rules -------------------------------------------------------------------- */
 
 static enum err
-collect(struct replay_worker *w, struct bytes message, struct why *why)
-{
-    uint32_t size = (uint32_t)message.size;
-    buf_put(&w->results, &size, sizeof size);
-    buf_put_bytes(&w->results, message);
-    if (buf_error(&w->results) == OK) return OK;
-    return why_set(why, ERR_NOMEM,
-                   "not enough memory for the results of a group: replay less time");
-}
-
-static enum err
 write_message(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
               struct why *why)
 {
@@ -116,7 +105,14 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     struct target_result result;
     (void)tenant;
     *ret = (struct rules_written){.ticket = 0};
-    if (w->replay.overwrites) return collect(w, message, why);
+    if (w->replay.overwrites) {
+        uint32_t size = (uint32_t)message.size;
+        buf_put(&w->results, &size, sizeof size);
+        buf_put_bytes(&w->results, message);
+        if (buf_error(&w->results) == OK) return OK;
+        return why_set(why, ERR_NOMEM,
+                       "not enough memory for the results of a group: replay less time");
+    }
     enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* for the counts */
     struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
     rw_request_clear(&w->request);
@@ -324,18 +320,6 @@ open_workers(struct replaying *r, struct why *why)
         w->is_own = e == OK;
     }
     return e;
-}
-
-static void
-close_workers(struct replaying *r)
-{
-    for (uint32_t i = 0; r->workers != NULL && i < r->worker_count; i++) {
-        struct replay_worker *w = &r->workers[i];
-        if (w->of != NULL) rw_request_fini(&w->request);
-        if (w->of != NULL) buf_fini(&w->results);
-        if (w->is_own) target_free(w->target);
-    }
-    mem_free(&r->command->memory, r->workers, r->worker_count * sizeof *r->workers);
 }
 
 /* --- overwriting a group ---------------------------------------------------------------------- */
@@ -758,30 +742,10 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
         s->slices[i] = 'c';
         e = slice_state_save(s, false, why);
     }
-    struct why saved = {""};
-    enum err of_save = slice_state_save(s, true, &saved);
-    if (e == OK && of_save) *why = saved;
-    return err_first(e, of_save);
+    return err_first(e, slice_state_save(s, true, e ? NULL : why));
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
-
-/* Frees the groups that are not replayed. */
-static void
-keep_replayed(struct replaying *r, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct group *group = r->groups[i];
-        const struct rule_group *text = &group->text;
-        r->groups[i] = NULL;
-        if (group->records && rules_is_wanted(r->command, text->file, text->name)) {
-            r->rounds[r->count] = r->rounds[i];
-            r->groups[r->count++] = group;
-        } else {
-            group_free(group);
-        }
-    }
-}
 
 /* Orders all groups that were found: results of groups that are not replayed may be stored. */
 static enum err
@@ -806,7 +770,16 @@ make_groups(struct replaying *r, struct why *why)
     if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
-    keep_replayed(r, made);
+    for (uint32_t i = 0; i < made; i++) { /* frees those that are not replayed */
+        struct group *group = r->groups[i];
+        r->groups[i] = NULL;
+        if (group->records && rules_is_wanted(a, group->text.file, group->text.name)) {
+            r->rounds[r->count] = r->rounds[i];
+            r->groups[r->count++] = group;
+        } else {
+            group_free(group);
+        }
+    }
     if (e) return e;
     return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
 }
@@ -947,7 +920,13 @@ rules_replay(struct rules_command *a, struct target *target, bool *ret_well, str
     bool is_refused = e == ERR_INPUT || e == ERR_UNSUPPORTED || e == ERR_LIMIT;
     if (e && r.begun && (slice_state_in(&r.state, "d") > 0 || !is_refused))
         fprintf(stderr, "run the same command again to continue\n");
-    close_workers(&r);
+    for (uint32_t i = 0; r.workers != NULL && i < r.worker_count; i++) {
+        struct replay_worker *w = &r.workers[i];
+        if (w->of != NULL) rw_request_fini(&w->request);
+        if (w->of != NULL) buf_fini(&w->results);
+        if (w->is_own) target_free(w->target);
+    }
+    mem_free(&r.command->memory, r.workers, r.worker_count * sizeof *r.workers);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
         group_free(r.groups[i]);
     }

@@ -117,19 +117,6 @@ note_wrong(void *context, struct bytes sentence)
     tests_keep_text(r, &r->wrong, sentence);
 }
 
-static enum err
-add_groups(struct running *r, const struct rule_groups *groups)
-{
-    for (uint32_t i = 0; i < groups->count; i++) {
-        const struct rule_group **items =
-            arena_push(&r->arena, r->groups, r->group_count, sizeof(const struct rule_group *));
-        if (items == NULL) return ERR_NOMEM;
-        r->groups = items;
-        items[r->group_count++] = &groups->items[i];
-    }
-    return OK;
-}
-
 /* Notes the errors of the file. */
 static enum err
 read_rule_file(struct running *r, const char *path, struct why *why)
@@ -145,7 +132,13 @@ read_rule_file(struct running *r, const char *path, struct why *why)
     enum err e = config_read(path, RULE_FILE_BYTES_MAX, &text, why);
     if (e == OK) e = rule_file_parse(path, buf_bytes(&text), &reading, &r->arena, &groups, why);
     buf_fini(&text);
-    if (e == OK) e = add_groups(r, &groups);
+    for (uint32_t i = 0; e == OK && i < groups.count; i++) {
+        const struct rule_group **items =
+            arena_push(&r->arena, r->groups, r->group_count, sizeof(const struct rule_group *));
+        if (items == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", path);
+        r->groups = items;
+        items[r->group_count++] = &groups.items[i];
+    }
     if (e == ERR_NOMEM) return why_set(why, e, "%s: not enough memory", path);
     if (e && r->wrong.count == wrong) note_wrong(r, bytes_of_text(why_text(why, e)));
     return OK;
@@ -206,8 +199,13 @@ read_rule_files(struct running *r, struct why *why)
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static enum err
-run_test(struct running *r, const struct rule_test *test, struct why *why)
+run_tests(struct running *r, struct why *why)
 {
+    struct buf text;
+    enum err e = config_read(r->path, RULE_TESTS_BYTES_MAX, &text, why);
+    if (e == OK) e = rule_tests_parse(r->path, buf_bytes(&text), &r->arena, &r->tests, why);
+    buf_fini(&text);
+    if (e == OK) e = read_rule_files(r, why);
     const struct rule_unit_options options = {
         .env = r->env,
         .memory = &r->memory,
@@ -222,36 +220,12 @@ run_test(struct running *r, const struct rule_test *test, struct why *why)
         .warn = print_warning,
         .context = r,
     };
-    return rule_unit_run(&options, test, why);
-}
-
-static enum err
-run_tests(struct running *r, struct why *why)
-{
-    struct buf text;
-    enum err e = config_read(r->path, RULE_TESTS_BYTES_MAX, &text, why);
-    if (e == OK) e = rule_tests_parse(r->path, buf_bytes(&text), &r->arena, &r->tests, why);
-    buf_fini(&text);
-    if (e == OK) e = read_rule_files(r, why);
     for (uint32_t i = 0; e == OK && i < r->tests.tests.count; i++) {
         const struct rule_test *test = &r->tests.tests.items[i];
         if (r->names != NULL && !searcher_finds(r->names, bytes_of_text(test->name))) continue;
-        e = run_test(r, test, why);
+        e = rule_unit_run(&options, test, why);
     }
     return e;
-}
-
-/* Failures go to stderr, and the empty lines after them to stdout, as with promtool. */
-static void
-print_failures(const struct text_list *failures)
-{
-    fflush(stdout);
-    fprintf(stderr, "  FAILED:\n");
-    for (uint32_t i = 0; i < failures->count; i++) {
-        fprintf(stderr, "%s\n", failures->items[i]);
-        printf("\n");
-        fflush(stdout);
-    }
 }
 
 /* Returns true if all tests passed. */
@@ -277,8 +251,16 @@ run_file(struct running *r, const char *path)
     bool passed = e == OK && r->failures.count == 0;
     if (passed)
         printf("  SUCCESS\n");
-    else
-        print_failures(&r->failures);
+    else {
+        /* Failures go to stderr, and the empty lines after them to stdout, as with promtool. */
+        fflush(stdout);
+        fprintf(stderr, "  FAILED:\n");
+        for (uint32_t i = 0; i < r->failures.count; i++) {
+            fprintf(stderr, "%s\n", r->failures.items[i]);
+            printf("\n");
+            fflush(stdout);
+        }
+    }
     printf("\n");
     arena_fini(&r->arena);
     return passed;

@@ -141,17 +141,6 @@ target_tenant(const struct target *target)
     return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
 }
 
-/* Warns on stderr of downsampled samples, once for each resolution. */
-static void
-warn_thinned(struct target *target, int64_t resolution_ms)
-{
-    struct why sentence;
-    if (resolution_ms <= target->thinned_to_ms) return;
-    target->thinned_to_ms = resolution_ms;
-    thinned_say(resolution_ms, &sentence);
-    fprintf(stderr, "warning: %s: %s\n", target->name, sentence.text);
-}
-
 enum err
 target_read(struct target *target, const struct selector *selector, int64_t min_ms, int64_t max_ms,
             struct sample_sink *sink, struct why *why)
@@ -184,7 +173,13 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
         target->options.left_out(target->options.context, left_out);
     }
     series_set_free(set);
-    warn_thinned(target, thinned_to(&control));
+    int64_t resolution_ms = thinned_to(&control);
+    if (resolution_ms > target->thinned_to_ms) { /* warns once for each resolution */
+        struct why sentence;
+        target->thinned_to_ms = resolution_ms;
+        thinned_say(resolution_ms, &sentence);
+        fprintf(stderr, "warning: %s: %s\n", target->name, sentence.text);
+    }
     if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
     return e;
 }

@@ -183,18 +183,6 @@ static const struct target_ops destination_ops = {
     .free = destination_free,
 };
 
-/* Adapts the settings: delivers everything in the log from the beginning, paused or not. */
-static void
-adapt_settings(struct target_destination *d)
-{
-    d->settings = *d->target.options.destination;
-    d->settings.start = START_BEGINNING;
-    d->settings.on_full = ON_FULL_BLOCK;
-    d->settings.log_budget_bytes = LOG_BUDGET_BYTES;
-    d->settings.paused = d->settings.dry_run = false;
-    d->settings.batch.max_age_ms = CALL_AGE_MS; /* a batch that is not full is the last */
-}
-
 static enum err
 destination_open_log(struct target_destination *d, struct why *why)
 {
@@ -229,7 +217,13 @@ target_destination_open(const struct target_options *options, struct target **re
     if (d == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     d->target.ops = &destination_ops;
     d->target.options = *options;
-    adapt_settings(d);
+    /* Adapts the settings: delivers everything in the log from the beginning, paused or not. */
+    d->settings = *d->target.options.destination;
+    d->settings.start = START_BEGINNING;
+    d->settings.on_full = ON_FULL_BLOCK;
+    d->settings.log_budget_bytes = LOG_BUDGET_BYTES;
+    d->settings.paused = d->settings.dry_run = false;
+    d->settings.batch.max_age_ms = CALL_AGE_MS; /* a batch that is not full is the last */
     d->target.name = d->settings.name;
     enum err e = destination_open_log(d, why);
     if (e == OK) e = open_relay(d, why);

@@ -252,19 +252,6 @@ give_plan(struct directory_query *q)
 }
 
 static enum err
-query_give(struct directory_query *q)
-{
-    enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
-    if (q->result == NULL) return e;
-    if (e == OK) {
-        e = promql_answer_notes(q->result, PROMQL_WARNING, q->limited, &q->budget, give_warning, q,
-                                q->why);
-    }
-    return e ? e
-             : promql_answer_notes(q->result, PROMQL_INFO, false, &q->budget, give_info, q, q->why);
-}
-
-static enum err
 read_question(struct directory_query *q, struct query_failure *failure)
 {
     const struct query_parameters *a = q->parameters;
@@ -350,7 +337,13 @@ directory_query(struct target *target, const struct query_parameters *parameters
     }
     enum err e = read_question(&q, failure);
     if (e == OK) e = directory_query_run(&q, failure);
-    if (e == OK) e = query_give(&q);
+    if (e == OK) e = q.plan != NULL ? give_plan(&q) : give_result(&q);
+    if (e == OK && q.result != NULL) {
+        e = promql_answer_notes(q.result, PROMQL_WARNING, q.limited, &q.budget, give_warning, &q,
+                                why);
+    }
+    if (e == OK && q.result != NULL)
+        e = promql_answer_notes(q.result, PROMQL_INFO, false, &q.budget, give_info, &q, why);
     promql_result_free(q.result);
     promql_plan_free(q.plan);
     if (q.tree != NULL) promql_free(q.tree);
@@ -359,17 +352,6 @@ directory_query(struct target *target, const struct query_parameters *parameters
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-/* Sets the limits for the log of a destination, which takes everything until it is delivered. */
-static void
-settle_log(struct settings *s)
-{
-    s->storage_mode = STORAGE_NONE;
-    s->retention_time_ms = INT64_MAX;
-    s->write_max_future_ms = INT64_MAX / 2;
-    s->write_max_labels = UINT32_MAX;
-    s->write_max_name_bytes = s->write_max_value_bytes = UINT32_MAX;
-}
 
 static enum err
 read_settings(struct target_directory *d, struct why *why)
@@ -386,7 +368,13 @@ read_settings(struct target_directory *d, struct why *why)
     e = settings_validate(s, 1, 0, why); /* the actual destinations do not matter here */
     if (e) return e;
     if (o->destination != NULL) {
-        settle_log(s);
+        /* Sets the limits for the log of a destination, which takes everything until it is
+         * delivered. */
+        s->storage_mode = STORAGE_NONE;
+        s->retention_time_ms = INT64_MAX;
+        s->write_max_future_ms = INT64_MAX / 2;
+        s->write_max_labels = UINT32_MAX;
+        s->write_max_name_bytes = s->write_max_value_bytes = UINT32_MAX;
     } else if (s->storage_mode == STORAGE_NONE) {
         return why_set(why, ERR_INPUT, "%s: nothing is stored in %s with storage.mode=none",
                        o->config_file, o->storage);

@@ -56,13 +56,6 @@ server_free(struct target *target)
     mem_free(NULL, s, sizeof *s);
 }
 
-/* Appends the headers of all requests, and NULL. */
-static void
-put_common(const struct target_server *s, const char **to)
-{
-    memcpy(to, s->common, sizeof s->common);
-}
-
 static const char *
 advice(const struct http_client_answer *answer)
 {
@@ -146,7 +139,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     }
     e = client_url_of_page("--url", s->base, "/api/v1/write", s->url, why);
     if (e) return e;
-    put_common(s, headers + 3);
+    memcpy(headers + 3, s->common, sizeof s->common);
     struct http_client_request request = {
         .url = s->url, .headers = headers, .wanted = wanted, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);
@@ -189,15 +182,6 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     return e;
 }
 
-/* Returns the number of samples in an answer, or 0. */
-static uint64_t
-deleted_samples(const char *answer)
-{
-    static const char key[] = "\"samples\":";
-    const char *at = strstr(answer, key);
-    return at == NULL ? 0 : strtoull(at + sizeof key - 1, NULL, 10);
-}
-
 static enum err
 server_delete(struct target *target, const struct bytes *selectors, uint32_t count, int64_t min_ms,
               int64_t max_ms, uint64_t *ret_samples, struct why *why)
@@ -233,7 +217,9 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
         return refused(s, &answer, answer.status == 422 ? ERR_LIMIT : ERR_INPUT, why);
     }
     if (e) return e;
-    *ret_samples = deleted_samples(answer.text);
+    static const char key[] = "\"samples\":";
+    const char *at = strstr(answer.text, key);
+    *ret_samples = at == NULL ? 0 : strtoull(at + sizeof key - 1, NULL, 10);
     return OK;
 }
 
@@ -260,18 +246,6 @@ static void
 retrying(void *progress, const char *reason, int64_t wait_ns)
 {
     progress_say(progress, "%s; retrying in %.1f s", reason, (double)wait_ns / 1e9);
-}
-
-static enum err
-name_tenant(struct target_server *s, const char *tenant, struct why *why)
-{
-    static const char name[] = "X-Scope-OrgID: ";
-    if (tenant == NULL) return OK;
-    size_t size = sizeof name + strlen(tenant);
-    s->tenant_header = mem_alloc(NULL, size);
-    if (s->tenant_header == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
-    snprintf(s->tenant_header, size, "%s%s", name, tenant);
-    return OK;
 }
 
 /* Takes the URL and the headers of the access. */
@@ -308,7 +282,15 @@ target_server_open(const struct target_options *options, struct target **ret_tar
         s->access = like->access;
     else
         e = client_access_new(&reach, &s->access, why);
-    if (e == OK) e = name_tenant(s, options->tenant, why);
+    if (e == OK && options->tenant != NULL) {
+        static const char name[] = "X-Scope-OrgID: ";
+        size_t size = sizeof name + strlen(options->tenant);
+        s->tenant_header = mem_alloc(NULL, size);
+        if (s->tenant_header == NULL)
+            e = why_set(why, ERR_NOMEM, "not enough memory");
+        else
+            snprintf(s->tenant_header, size, "%s%s", name, options->tenant);
+    }
     if (e == OK) e = put_access(s, why);
     s->http = (struct http_client_options){.env = env_real(),
                                            .user_agent = "firekeep/" FIREKEEP_VERSION,
