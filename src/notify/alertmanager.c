@@ -14,9 +14,19 @@
 #include "model/relabel.h"
 #include "notify/discovery/discovery.h"
 #include "notify/notify_private.h"
+#include "notify/settings.h"
 
 #include <assert.h>
 #include <stdio.h>
+
+void
+alerting_free(struct alerting *alerting)
+{
+    if (alerting == NULL) return;
+    if (alerting->arena != NULL) arena_fini(alerting->arena);
+    mem_free(NULL, alerting->arena, alerting->arena == NULL ? 0 : sizeof *alerting->arena);
+    *alerting = (struct alerting){NULL};
+}
 
 /* Members that the configuration names. */
 
@@ -191,23 +201,16 @@ complete_labels(struct members_finding *f, struct bytes target, struct bytes *re
     return failed ? ERR_NOMEM : OK;
 }
 
-static bool
-is_there(const struct members *m, const char *url)
-{
-    uint64_t hash = hash_bytes(bytes_of_text(url), 0);
-    for (uint32_t i = 0; i < m->count; i++) {
-        if (m->items[i]->url_hash == hash && strcmp(m->items[i]->url, url) == 0) return true;
-    }
-    return false;
-}
-
 static enum err
 add_member(struct members_finding *f, const char *url)
 {
     struct members *m = f->members;
     struct member *member;
     assert(m->count <= MEMBERS_MAX); /* invariant 1 */
-    if (is_there(m, url)) return OK;
+    uint64_t hash = hash_bytes(bytes_of_text(url), 0);
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->items[i]->url_hash == hash && strcmp(m->items[i]->url, url) == 0) return OK;
+    }
     if (m->count == MEMBERS_MAX) {
         f->left_out++;
         return OK;
@@ -227,17 +230,6 @@ add_dropped(struct members *m, const char *url)
     if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, text.size)) return;
     buf_put_bytes(&m->dropped, text);
     m->dropped_count++;
-}
-
-static void
-note_invalid(struct members_finding *f, struct bytes address)
-{
-    struct bytes shown = shown_address(address);
-    if (f->invalid++ == 0) {
-        snprintf(f->invalid_address, sizeof f->invalid_address, "%.*s", (int)shown.size,
-                 (const char *)shown.at);
-    }
-    f->invalid_hash += hash_bytes(address, 0);
 }
 
 static enum err
@@ -268,7 +260,14 @@ take_target(struct members_finding *f, struct bytes target)
         e = add_member(f, (const char *)url.at);
     }
     buf_fini(&url);
-    if (!is_valid && !is_dropped && e == OK) note_invalid(f, address);
+    if (!is_valid && !is_dropped && e == OK) {
+        struct bytes shown = shown_address(address);
+        if (f->invalid++ == 0) {
+            snprintf(f->invalid_address, sizeof f->invalid_address, "%.*s", (int)shown.size,
+                     (const char *)shown.at);
+        }
+        f->invalid_hash += hash_bytes(address, 0);
+    }
     return e;
 }
 
@@ -324,16 +323,6 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* Removes the last element; the root stays. */
-static void
-cut_element(struct buf *path)
-{
-    while (path->size > 0 && path->at[path->size - 1] != '/') {
-        path->size--;
-    }
-    if (path->size > 0) path->size--;
-}
-
 /* Appends the elements of a path without empty ones and dots, like Go's path.Join. */
 static void
 put_elements(struct buf *to, const char *path)
@@ -343,7 +332,11 @@ put_elements(struct buf *to, const char *path)
         struct bytes element = bytes_of(path, size);
         if (size == 0 || bytes_equal_text(element, ".")) continue;
         if (bytes_equal_text(element, "..")) {
-            cut_element(to);
+            /* Removes the last element; the root stays. */
+            while (to->size > 0 && to->at[to->size - 1] != '/') {
+                to->size--;
+            }
+            if (to->size > 0) to->size--;
             continue;
         }
         buf_put_u8(to, '/');

@@ -22,8 +22,7 @@
 #include "base/table.h"
 #include "notify/discovery/discovery.h"
 #include "notify/notify.h"
-#include "notify/outside/access.h"
-#include "notify/outside/pause.h"
+#include "notify/outside/outside.h"
 
 /*
  * One entry of `alertmanagers`: its settings, its discoveries and its members.
@@ -89,7 +88,6 @@ struct alert_encoding {
 MUST_CHECK enum err encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
                                       const struct alert_notice *notice, struct buf *scratch,
                                       struct encoded_alert **ret_alert);
-struct encoded_alert *encoded_alert_ref(struct encoded_alert *alert);
 /* NULL is fine. */
 void encoded_alert_unref(struct encoded_alert *alert);
 

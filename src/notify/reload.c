@@ -22,14 +22,6 @@ struct notifier_change {
     struct notify_config *config;
 };
 
-static struct notify_config *
-config_ref(struct notify_config *config)
-{
-    uint32_t before = atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
-    assert(before > 0);
-    return config;
-}
-
 void
 config_unref(struct notify_config *config)
 {
@@ -53,7 +45,9 @@ struct notify_config *
 notifier_config(struct notifier *n)
 {
     lock_take(&n->lock);
-    struct notify_config *config = config_ref(n->config);
+    uint32_t before = atomic_fetch_add_explicit(&n->config->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    struct notify_config *config = n->config;
     lock_drop(&n->lock);
     return config;
 }
@@ -81,6 +75,15 @@ copy_external(struct notify_config *config, const struct named_texts *labels)
     return buf_error(&config->external_text);
 }
 
+static bool
+has_item(const struct notify_config *config, const struct alertmanager *a)
+{
+    for (uint32_t i = 0; i < config->count; i++) {
+        if (config->items[i] == a) return true;
+    }
+    return false;
+}
+
 /* Finds an Alertmanager with the same settings in the current configuration, which `config` does
  * not have; or NULL. */
 static struct alertmanager *
@@ -88,11 +91,7 @@ find_same(const struct notify_config *before, const struct notify_config *config
 {
     for (uint32_t i = 0; i < before->count; i++) {
         struct alertmanager *a = before->items[i];
-        bool is_taken = false;
-        for (uint32_t k = 0; k < config->count && !is_taken; k++) {
-            is_taken = config->items[k] == a;
-        }
-        if (!is_taken && a->settings->hash == hash) return a;
+        if (a->settings->hash == hash && !has_item(config, a)) return a;
     }
     return NULL;
 }
@@ -201,18 +200,6 @@ notifier_abandon(struct notifier_change *change)
 
 /* --- replacing -------------------------------------------------------------------------------- */
 
-/* Ends a member, and drops its alerts. */
-static void
-end_member_locked(struct notifier *n, struct member *member)
-{
-    assert(member->state != MEMBER_GONE); /* invariant 1 */
-    n->dropped_gone += member->dropped + queue_clear(&member->queue);
-    if (member->state == MEMBER_SENDING)
-        member->state = MEMBER_GONE; /* its request frees it: invariant 2 */
-    else
-        member_free(member);
-}
-
 /* Says that alerts may be queued for a member. */
 static void
 member_put_in_force(struct member *member)
@@ -247,20 +234,18 @@ pass_members_locked(struct notifier *n, struct members *old, struct members *now
     old->count = left;
 }
 
-static bool
-has_item(const struct notify_config *config, const struct alertmanager *a)
-{
-    for (uint32_t i = 0; i < config->count; i++) {
-        if (config->items[i] == a) return true;
-    }
-    return false;
-}
-
+/* Ends members, and drops their alerts. */
 static void
 end_members_locked(struct notifier *n, struct members *members)
 {
     for (uint32_t i = 0; i < members->count; i++) {
-        end_member_locked(n, members->items[i]);
+        struct member *member = members->items[i];
+        assert(member->state != MEMBER_GONE); /* invariant 1 */
+        n->dropped_gone += member->dropped + queue_clear(&member->queue);
+        if (member->state == MEMBER_SENDING)
+            member->state = MEMBER_GONE; /* its request frees it: invariant 2 */
+        else
+            member_free(member);
     }
     members->count = 0;
 }

@@ -277,24 +277,13 @@ next_request(struct notifier *n, const struct notify_config *config, struct aler
     return r;
 }
 
-static int64_t
-due_ns_of(struct notifier *n, const struct alertmanager *of)
-{
-    int64_t due_ns = INT64_MAX;
-    lock_take(&n->lock);
-    for (uint32_t i = 0; i < of->members.count; i++) {
-        int64_t member_ns = member_due_ns(of->members.items[i]);
-        if (member_ns < due_ns) due_ns = member_ns;
-    }
-    lock_drop(&n->lock);
-    return due_ns;
-}
-
 int64_t
 requests_begin(struct notifier *n, struct notify_config *config, struct alertmanager *of)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
-    int64_t due_ns = due_ns_of(n, of);
+    int64_t due_ns;
+    struct request *none = next_request(n, config, of, INT64_MIN, &due_ns);
+    assert(none == NULL);
     if (due_ns > now_ns) return due_ns;
     if (!access_is_ready(of->access)) {
         due_ns = access_step(of->access);

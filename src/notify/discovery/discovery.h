@@ -67,6 +67,17 @@ MUST_CHECK enum err discovery_http_new(const struct outside_context *options,
                                        const struct http_members *settings,
                                        struct discovery **ret_discovery, struct why *why);
 
+/* Replaces the targets of a place by `found`, which is taken; on the error `e` they stay. */
+static inline enum err
+discovery_found(struct discovery *d, struct targets *targets, struct targets *found, enum err e)
+{
+    targets_fini(e ? found : targets);
+    if (e) return e;
+    *targets = *found;
+    d->has_changed = true;
+    return OK;
+}
+
 static inline void
 discovery_step(struct discovery *d)
 {
@@ -85,5 +96,25 @@ discovery_free(struct discovery *d)
 {
     if (d != NULL) d->class->free(d);
 }
+
+/*
+ * Reads lists of targets in files and answers of servers:
+ *
+ *     [{"targets": ["host:port", ...], "labels": {"name": "value", ...}}, ...]
+ *
+ * Source: Prometheus' documentation, "file_sd_config" and "http_sd_config". Equally strict: no
+ * other keys, no other types instead of texts; in YAML neither anchors, aliases nor tags.
+ */
+
+/*
+ * Appends the targets of all groups: each has __address__, the labels of its group, and `meta`,
+ * which names the place it was found in and replaces a label of the same name. `name` begins error
+ * texts. ERR_INPUT: malformed; ERR_LIMIT: too long, too many targets, labels or bytes of them;
+ * ERR_NOMEM. After an error some targets may have been appended.
+ */
+MUST_CHECK enum err target_groups_json(const char *name, struct bytes text, struct label meta,
+                                       struct targets *to, struct why *why);
+MUST_CHECK enum err target_groups_yaml(const char *name, struct bytes text, struct label meta,
+                                       struct targets *to, struct why *why);
 
 #endif

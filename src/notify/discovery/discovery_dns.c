@@ -109,14 +109,7 @@ take_records(struct found_name *name, const struct dns_answer *answer, struct wh
     for (uint32_t i = 0; i < answer->count && e == OK; i++) {
         e = add_record(name, &answer->records[i], &found, why);
     }
-    if (e) {
-        targets_fini(&found);
-        return e;
-    }
-    targets_fini(&name->targets);
-    name->targets = found;
-    name->of->base.has_changed = true;
-    return OK;
+    return discovery_found(&name->of->base, &name->targets, &found, e);
 }
 
 static void

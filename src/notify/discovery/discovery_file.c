@@ -10,7 +10,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
-#include "notify/discovery/target_groups.h"
+#include "notify/discovery/discovery.h"
 #include "sys/paths.h"
 
 enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
@@ -91,14 +91,7 @@ read_found_file(struct file_discovery *f, struct found_file *file, struct why *w
                      : why_set(why, ERR_INPUT, "%s: not a regular file", file->path);
     if (e == OK) e = parse_file(file, buf_bytes(&text), &found, why);
     buf_fini(&text);
-    if (e) {
-        targets_fini(&found);
-        return e;
-    }
-    targets_fini(&file->targets);
-    file->targets = found;
-    f->base.has_changed = true;
-    return OK;
+    return discovery_found(&f->base, &file->targets, &found, e);
 }
 
 static void

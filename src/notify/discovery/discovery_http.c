@@ -7,8 +7,8 @@
 #include <strings.h>
 
 #include "base/log.h"
-#include "notify/discovery/target_groups.h"
-#include "notify/outside/access.h"
+#include "notify/discovery/discovery.h"
+#include "notify/outside/outside.h"
 
 enum { TIMEOUT_MS = 30 * 1000, REFRESH_MS = 60 * 1000 };
 
@@ -130,14 +130,7 @@ take_list(struct http_discovery *h, const struct http_call_answer *answer, struc
     }
     targets_init(&found, h->base.options.memory);
     enum err e = target_groups_json("response", answer->body, meta, &found, why);
-    if (e) {
-        targets_fini(&found);
-        return e;
-    }
-    targets_fini(&h->targets);
-    h->targets = found;
-    h->base.has_changed = true;
-    return OK;
+    return discovery_found(&h->base, &h->targets, &found, e);
 }
 
 static void

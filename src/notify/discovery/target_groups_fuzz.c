@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "base/text/utf8.h"
-#include "notify/discovery/target_groups.h"
+#include "notify/discovery/discovery.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

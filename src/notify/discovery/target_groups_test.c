@@ -6,7 +6,7 @@
 #include "lib/notify/notify_alerts.h"
 #include "lib/script.h"
 #include "lib/test.h"
-#include "notify/discovery/target_groups.h"
+#include "notify/discovery/discovery.h"
 
 enum format { JSON, YAML };
 

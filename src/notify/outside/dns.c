@@ -369,18 +369,6 @@ question_answered(struct dns_question *q)
     if (q->has_failed && q->answer.e == OK) q->answer.e = ERR_AGAIN;
 }
 
-static void
-dns_note_failed(struct dns_question *q, int status)
-{
-    q->has_failed = true;
-    if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
-    /* c-ares then tries the next server, and 1.18 reports only the last error. */
-    const char *error = status == ARES_ECONNREFUSED || status == ARES_ESERVFAIL
-                            ? "no name server can be reached, or all answer that they failed"
-                            : ares_strerror(status);
-    snprintf(q->answer.error, sizeof q->answer.error, "%s", error);
-}
-
 static void ask_next(struct dns_question *q);
 
 static void
@@ -391,7 +379,15 @@ on_status(struct dns_question *q, int status)
         question_answered(q);
         return;
     }
-    if (status != ARES_ENOTFOUND) dns_note_failed(q, status);
+    if (status != ARES_ENOTFOUND) {
+        q->has_failed = true;
+        if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
+        /* c-ares then tries the next server, and 1.18 reports only the last error. */
+        const char *error = status == ARES_ECONNREFUSED || status == ARES_ESERVFAIL
+                                ? "no name server can be reached, or all answer that they failed"
+                                : ares_strerror(status);
+        snprintf(q->answer.error, sizeof q->answer.error, "%s", error);
+    }
     ask_next(q);
 }
 
