@@ -1,5 +1,5 @@
 /* series_trace.c - see series_trace.h. The limits are those of model/labels.h, the steps those of
- * relay/operate/trace.h. */
+ * relay/feed/selection.h. */
 #include "app/series_trace.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "config/lists/relabel_text.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "relay/operate/trace.h"
+#include "relay/feed/selection.h"
 
 enum { SERIES_BYTES_MAX = 1 << 20, RULE_BYTES_MAX = 1 << 16, TOP_MAX = 10000 };
 #define ARENA_BYTES_MAX ((uint64_t)16 << 20)

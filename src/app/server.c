@@ -26,7 +26,7 @@
 #include "base/version.h"
 #include "model/storage_layout.h"
 #include "model/usage.h"
-#include "relay/operate/copy_states.h"
+#include "relay/state/directory.h"
 #include "sys/env.h"
 
 #define OPEN_NS_MAX     (2 * NS_PER_S) /* a start waits so long for destinations to be open */

@@ -1,15 +1,15 @@
 /*
  * begin.c - chooses the position at which a destination begins: that of its state; if it is new,
- * that of its settings; and if its state cannot be read, where an operator says (reset.h), or
- * nowhere. A guess would lose queued items, or send all of them again.
+ * that of its settings; and if its state cannot be read, where an operator says
+ * (state/directory.h), or nowhere. A guess would lose queued items, or send all of them again.
  */
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "relay/letters/letters_old.h"
-#include "relay/operate/reset.h"
+#include "relay/letters/letters.h"
 #include "relay/relay_private.h"
-#include "relay/state/guard.h"
+#include "relay/state/directory.h"
+#include "relay/state/state.h"
 
 /* Takes over a state. The writer's state of another destination type is dropped. */
 static void
@@ -197,20 +197,6 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 
 /* --- the saved state at the start ------------------------------------------------------------- */
 
-/* The log goes on with these totals. Items that are expected up to there may be fewer than they
- * say. */
-static void
-expect_as_many(struct relay_expected *expected, const struct wal_stats *log)
-{
-    struct log_count *count = &expected->log_count;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known; kind++) {
-        uint64_t *margin = &expected->margin[kind];
-        if (log->totals[kind] > count->of[kind] && *margin != UINT64_MAX)
-            *margin += log->totals[kind] - count->of[kind];
-        count->of[kind] = log->totals[kind];
-    }
-}
-
 /* Items that the log accepted after the cursor, besides those that were counted: as many may come
  * in addition. UINT64_MAX if their number is not known. */
 static uint64_t
@@ -309,7 +295,15 @@ fit_to_log(struct relay *r)
         if (s->expected.until_pos > end_pos) {
             s->expected.until_pos = end_pos;
             s->expected.log_count.known &= !other;
-            expect_as_many(&s->expected, &log);
+            /* The log goes on with these totals. Items that are expected up to there may be fewer
+             * than they say. */
+            struct log_count *count = &s->expected.log_count;
+            for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known; kind++) {
+                uint64_t *margin = &s->expected.margin[kind];
+                if (log.totals[kind] > count->of[kind] && *margin != UINT64_MAX)
+                    *margin += log.totals[kind] - count->of[kind];
+                count->of[kind] = log.totals[kind];
+            }
         }
         s->log_lost = true;
     }

@@ -6,7 +6,7 @@
 #include "lib/test.h"
 
 #include "lib/relay/relay_rig.h"
-#include "relay/operate/reset.h"
+#include "relay/state/directory.h"
 
 /* Begins without a store: some samples are delivered, more are queued, and the server
  * is stopped. */

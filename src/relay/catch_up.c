@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "relay/relay_private.h"
-#include "relay/state/guard.h"
+#include "relay/state/state.h"
 
 /* --- position in the log ---------------------------------------------------------------------- */
 
@@ -133,7 +133,7 @@ give_again(struct relay *r)
     }
     begin_with(r, &next);
     if (!r->state.fill.active) return; /* the state could not be saved: tried again later */
-    watch_given_again(&r->watch);
+    r->watch.gives_again = false;      /* the request was carried out */
     log_info("relay: sending stored samples again", KV("destination", r->context.settings->name),
              KV("to", next.fill.to_pos));
 }

@@ -144,16 +144,10 @@ pass_saves(struct relay *r)
 int
 direct_step(struct relay *r)
 {
-    struct http_call_answer answer;
     assert(r->phase == RUN_ON);
     watch_take_wish(r);
     prepare_hold(&r->preparation, relay_is_paused(r) || r->stopping);
-    while (http_calls_done(r->context.http, &answer)) { /* answers that were read before a look */
-        if (answer.context == &r->preparation)
-            prepare_answered(&r->preparation, &answer);
-        else
-            lanes_answered(&r->lanes, answer.context, &answer);
-    }
+    relay_take_answers(r); /* those that were read before a look */
     queue_reader_release(&r->direct.reader);
     look(r);
     bool more = !relay_is_paused(r) && !r->stopping && pump(r);

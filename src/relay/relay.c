@@ -14,13 +14,373 @@
  * 1. A run has a writer, a window and open dead letters; in RUN_NONE there are none of these.
  * 2. A run ends only while no request is pending, since responses name attempts of its lanes.
  */
-#include <assert.h>
-
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "relay/relay_private.h"
 #include "relay/state/directory.h"
-#include "relay/state/guard.h"
+#include "relay/state/state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+/*
+ * Makes settled items durable: builds the next state from what the parts know, writes it, and
+ * replaces r->state by it. At most once per second, but at once if a lane waits for it.
+ *
+ * r->state is durable, except for what was changed since and the next state will say (see
+ * relay_private.h). In a dry run it is never written.
+ *
+ * Invariants of states:
+ * 1. During a run the cursor does not move back.
+ * 2. The fates of items after the cursor are those of the window without those before the cursor.
+ */
+
+/* Notes what the store has lost, while the log is followed and nothing of it is expected. */
+static void
+note_gone(const struct relay *r, struct relay_state *s)
+{
+    const struct relay_options *o = &r->context.options;
+    if (feed_reads_store(&r->feed) || o->tsdb == NULL || r->account.ahead.lasting) return;
+    tsdb_gone(o->tsdb, &s->gone, &s->gone_exemplars);
+    bool waits = r->feed.hole_pos > 0 || r->feed.reload_pos > 0;
+    if (!waits && feed_read_pos(&r->feed) >= wal_end(o->wal)) return;
+    /* Items of the log that were not read may be among those that the store lost. */
+    s->gone.damaged = r->state.gone.damaged;
+    s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;
+}
+
+/* Builds the next state; its bytes are in next_writer and next_place. */
+static enum err
+next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
+{
+    struct fates before;
+    struct relay_state *s = ret_state;
+    account_found(&r->account, &r->state);
+    *s = r->state;
+    s->cursor = window_saved_cursor(r->window, &before);
+    assert(s->cursor.pos >= r->state.cursor.pos); /* invariant 1 of states */
+    s->fates = r->account.base;
+    fates_add(&s->fates, &before);
+    const struct fates *all = window_fates(r->window);
+    memset(&s->ahead, 0, sizeof s->ahead);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = account_taken_before(&r->account, kind);
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            assert(before.count[kind][fate] <= all->count[kind][fate]); /* invariant 2 of states */
+            if (!fate_is_term(fate)) continue;
+            s->ahead.count[kind][fate] = all->count[kind][fate] - before.count[kind][fate];
+        }
+    }
+    account_expected(&r->account, &before, &s->expected);
+    account_remember(&r->account, s);
+    if (feed_reads_log(&r->feed)) { /* else the count is still that of the cursor */
+        s->log_count = feed_read_count(&r->feed);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            s->log_count.of[kind] -= window_held(r->window, kind);
+        }
+    }
+    note_gone(r, s);
+    buf_clear(&r->saving.next_letters);
+    letter_list_put(&r->letters.list, &r->saving.next_letters);
+    s->letters = buf_bytes(&r->saving.next_letters);
+    enum err e = buf_error(&r->saving.next_letters);
+    if (e) return why_set(why, e, "not enough memory for the state");
+    e = saving_ask_writer(&r->saving, r->writer, why);
+    s->writer = buf_bytes(&r->saving.next_writer);
+    if (e || !feed_reads_store(&r->feed)) return e;
+    return saving_ask_place(&r->saving, &r->feed, s, why);
+}
+
+enum err
+relay_save(struct relay *r, struct why *why)
+{
+    const struct writer_class *class = r->context.class;
+    struct relay_state state;
+    struct saving *saving = &r->saving;
+    assert(r->phase != RUN_NONE);
+    enum err e = letters_write(&r->letters, window_saved_cursor(r->window, NULL), why);
+    if (e == OK) e = next_state(r, &state, why);
+    if (e == OK) shown_keep(&state, &r->state);
+    if (e == OK) e = saving_put(saving, &state, why);
+    if (e) return e;
+    bool lanes_wait = saving->need == SAVE_NOW;
+    r->state = state;
+    saving_done(saving, &r->state);
+    letters_saved(&r->letters);
+    watch_letters_saved(r);
+    account_saved(&r->account, &r->state);
+    /* Nothing before the cursor is needed any more. */
+    guard_follow(r->context.options.guard, &r->state);
+    feed_forget(&r->feed, r->state.cursor.pos, window_segment(r->window));
+    e = class->saved == NULL ? OK : class->saved(r->writer, why);
+    if (e == OK)
+        lanes_saved(&r->lanes);
+    else if (lanes_wait)
+        save_want(saving, SAVE_NOW);
+    return e;
+}
+
+/*
+ * Makes removed directories again. Without its state a destination would begin as a new one at the
+ * next start, and forget what is queued for it. A directory without a state is safe: it keeps the
+ * destination closed.
+ */
+static enum err
+make_dirs_again(struct relay *r, struct why *why)
+{
+    struct env *env = r->context.options.env;
+    char parent[256];
+    const char *slash = strrchr(r->context.options.dir, '/');
+    snprintf(parent, sizeof parent, "%.*s",
+             slash == NULL ? 1 : (int)(slash - r->context.options.dir),
+             slash == NULL ? "." : r->context.options.dir);
+    log_error(
+        "relay: the state of a destination was removed while the server runs, writing it again",
+        KV("destination", r->context.settings->name));
+    enum err e = env_mkdir(env, r->context.options.dir, why);
+    if (e == OK) e = env_syncdir(env, parent, why);
+    if (e == OK) e = env_mkdir(env, r->context.dir, why);
+    return e ? e : env_syncdir(env, r->context.options.dir, why);
+}
+
+/* Moves the cursor past records of the log that have nothing for this destination. */
+static void
+skip_ahead(struct relay *r)
+{
+    uint64_t pos = feed_given_pos(&r->feed);
+    if (window_records(r->window) > 0 || pos <= r->state.cursor.pos) return;
+    window_skip(r->window, (struct relay_cursor){.pos = pos});
+}
+
+/* True if the cursor, the counts or anything else has changed that the next state says. */
+static bool
+has_news(struct relay *r)
+{
+    const struct relay_cursor *saved = &r->state.cursor;
+    struct relay_cursor cursor = window_saved_cursor(r->window, NULL);
+    uint64_t counted[ITEM_KIND_COUNT];
+    account_counted(&r->account, &r->state, counted);
+    return cursor.pos != saved->pos || cursor.index != saved->index ||
+           memcmp(counted, r->state.counted, sizeof counted) != 0 || saving_has_news(&r->saving);
+}
+
+/* Does the same, if a second has passed or a lane waits, and something has changed. */
+static void
+save_if_due(struct relay *r)
+{
+    const struct relay_context *c = &r->context;
+    struct why why = {""}, letters_why = {""};
+    skip_ahead(r);
+    if (!saving_is_due(&r->saving)) return;
+    watch_take_letters(r);
+    enum err e = letters_tend(&r->letters, &letters_why);
+    if (e) breaker_failed(&r->breaker, "update dead letters", "dead_letters", letters_why.text);
+    e = c->class->tend == NULL ? OK : c->class->tend(r->writer, false, &why);
+    if (e == OK) e = saving_ask_writer(&r->saving, r->writer, &why);
+    bool removed = !c->settings->dry_run && relay_state_is_missing(c->options.env, c->dir);
+    if (e == OK && removed) e = make_dirs_again(r, &why);
+    if (e == OK) account_found(&r->account, &r->state);
+    if (e == OK && (removed || has_news(r))) e = relay_save(r, &why);
+    if (e) breaker_failed(&r->breaker, "save the state", "state", why.text);
+}
+
+/* --- moving items ----------------------------------------------------------------------------- */
+
+/*
+ * Moves items from the feed, and dead letters that are sent again, into the lanes: record by
+ * record, item by item, until a lane has no room. The item that had no room is the first one of the
+ * next call, so that the order is kept.
+ *
+ * Invariants of moving items:
+ * 1. An item is passed in the feed exactly when it is in a call or settled in the window.
+ */
+
+enum {
+    ITEMS_AT_ONCE = 32 * 1024, /* items of one call, so that responses do not wait */
+    LETTERS_AT_ONCE = 4096,
+};
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+/* Counts the lost items of the log before the record that was read. False if that must be repeated.
+ */
+static bool
+count_lost(struct relay *r)
+{
+    const struct chunk *c = r->feed.chunk;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (c->lost[kind] == 0) continue;
+        if (account_lost(&r->account, c, kind) != OK) return false;
+        feed_hole_counted(&r->feed, kind);
+    }
+    return true;
+}
+
+/* True if no item before a hole is open, or does not matter, without a store: invariant 7 of
+ * account.c. */
+static bool
+is_settled(struct relay *r)
+{
+    if (r->context.options.tsdb == NULL) return true;
+    window_saved_cursor(r->window, NULL); /* removes settled records */
+    return window_records(r->window) == 0;
+}
+
+/*
+ * Handles a hole of the log before the record that is read next, or was read. That record is opened
+ * only after the store has given the items of the hole (catch_up.c), or they were counted as lost.
+ * False if it has to wait.
+ */
+static bool
+pass_hole(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    if (f->hole.begin_pos == 0) return true;
+    if (feed_wait_at_hole(f)) return false;
+    if (!f->is_read) return true; /* the next record shows what is lost */
+    return is_settled(r) && account_is_ahead(&r->account, f->chunk) && count_lost(r);
+}
+
+static void
+note_unread(struct relay *r, enum err e, const struct why *why)
+{
+    if (e == ERR_MISSING) return; /* catch_up() handles it */
+    breaker_failed(&r->breaker, "read the next samples", "storage", why->text);
+}
+
+/* Opens the next chunk. False if there is none now, or it has to wait. */
+static bool
+next_chunk(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    struct why why = {""};
+    uint64_t record;
+    enum err e = feed_read(f, &why);
+    if (e == ERR_AGAIN) return false;
+    if (e == ERR_CORRUPT && !feed_reads_store(f)) {
+        log_error("relay: cannot read part of the log, skipping it",
+                  KV("destination", r->context.settings->name), KV("error", &why));
+        return pass_hole(r);
+    }
+    if (e) {
+        note_unread(r, e, &why);
+        return false;
+    }
+    if (!feed_reads_store(f) && !pass_hole(r)) return false;
+    if (window_push(r->window, f->chunk, &record) != OK) return false;
+    feed_open_chunk(f, record);
+    feed_note_untaken(f, account_chunk(&r->account));
+    return true;
+}
+
+/* --- items ------------------------------------------------------------------------------------ */
+
+/* Settles the next `count` items without handing them to a lane. */
+static enum err
+settle_next(struct relay *r, uint32_t count, unsigned fate)
+{
+    const struct feed *f = &r->feed;
+    assert(count <= f->count - f->next);
+    return window_settle(r->window, f->record, f->next, count, (uint8_t)fate);
+}
+
+/* Does the same, and passes the items. */
+static bool
+pass_over(struct relay *r, uint32_t count, unsigned fate)
+{
+    if (settle_next(r, count, fate) != OK) return false;
+    feed_pass(&r->feed, count);
+    return true;
+}
+
+/* Offers an item to its lane, or settles it if it cannot be sent. False if it has to wait. */
+static bool
+offer(struct relay *r, const struct item *item, struct call_item *at)
+{
+    struct why why = {""};
+    switch (lanes_offer(&r->lanes, item, at, &why)) {
+    case LANE_TOOK:
+        return true;
+    case LANE_UNFIT:
+        return settle_bury(&r->settling, at, item, BURY_UNREPRESENTABLE, "unrepresentable",
+                           why.text) == OK;
+    case LANE_TOO_OLD: /* only samples of the store may be */
+        return settle_item(&r->settling, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION) == OK;
+    default:
+        return false;
+    }
+}
+
+/* Hands on the next item. False if it has to wait. */
+static bool
+hand_on(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    struct why why = {""};
+    struct item item;
+    enum err e = feed_item(f, &item, &why);
+    if (e == ERR_CORRUPT)
+        return !feed_wait_at_damage(f, &why) && pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED);
+    if (e) {
+        note_unread(r, e, &why);
+        return false;
+    }
+    struct call_item at = {.record = f->record, .index = f->next, .count = 1};
+    if (!offer(r, &item, &at)) return false;
+    feed_pass(f, 1); /* invariant 1 of moving items */
+    return true;
+}
+
+/* Moves items into calls as long as lanes have room. False if there is nothing more to read, or no
+ * room. */
+static bool
+pump_items(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    const struct relay_state *s = &r->state;
+    for (uint32_t items = 0; items < ITEMS_AT_ONCE && f->hole_pos == 0; items++) {
+        while (f->next == f->count) {
+            if (!next_chunk(r)) return false;
+        }
+        if (f->over > 0) {
+            if (!pass_over(r, f->over, FATE_PASSED)) return false;
+            continue;
+        }
+        uint32_t unwanted = feed_count_alike(f, false);
+        if (unwanted > 0) {
+            if (settle_next(r, unwanted, FATE_NOT_TAKEN) != OK) return false;
+            feed_pass_untaken(f, unwanted);
+            continue;
+        }
+        if (!feed_reads_store(f) && f->chunk->pos < s->drop_pos) {
+            uint32_t dropped = feed_count_alike(f, true);
+            if (!pass_over(r, dropped, FATE_DROPPED + s->drop_reason)) return false;
+            continue;
+        }
+        if (!hand_on(r)) return false;
+    }
+    return f->hole_pos == 0;
+}
+
+/* --- letters ---------------------------------------------------------------------------------- */
+
+/* Does the same for dead letters that are sent again. */
+static void
+pump_letters(struct relay *r)
+{
+    struct letters *l = &r->letters;
+    for (unsigned i = 0; i < LETTERS_AT_ONCE; i++) {
+        struct dead_letter letter;
+        struct call_item at = {.record = REPLAY_RECORD, .count = 1};
+        struct why why = {""};
+        if (letters_replay_next(l, &letter, &at.index, &why) != OK) return;
+        if (!offer(r, &letter.item, &at)) return;
+        letters_replay_handed_on(l);
+    }
+}
 
 enum {
     POLL_MS = 100, /* new samples are seen after at most this time */
@@ -77,7 +437,7 @@ relay_end_run(struct relay *r)
     lanes_end(&r->lanes);
     prepare_end(&r->preparation);
     if (r->writer != NULL) writer_free(r->context.class, r->writer);
-    settle_end(&r->settling);
+    r->settling.window = NULL;
     watch_letters_lost(r);
     letters_end(&r->letters);
     window_free(r->window);
@@ -112,7 +472,7 @@ relay_begin_run(struct relay *r, struct why *why)
     r->phase = RUN_ON;
     enum err e = window_new(r->context.options.memory, r->state.cursor, &r->window);
     account_begin(&r->account, &r->state, r->window);
-    settle_begin(&r->settling, r->window);
+    r->settling.window = r->window;
     if (e == OK) e = letters_begin(&r->letters, &r->state, why);
     if (e == OK) e = open_writer(r, why);
     if (e == OK) e = open_feed(r, why);
@@ -167,7 +527,7 @@ join_parts(struct relay *r)
 {
     const struct relay_context *c = &r->context;
     saving_init(&r->saving, c);
-    watch_init(&r->watch);
+    lock_init(&r->watch.lock, LOCK_RANK_RELAY);
     rates_init(&r->rates, c->settings, relay_now_ns(c));
     breaker_init(&r->breaker, c->options.env, c->settings->name);
     feed_init(&r->feed, c);
@@ -232,7 +592,7 @@ relay_free(struct relay *r)
     if (r->phase != RUN_NONE) relay_end_run(r);
     selection_free(r->context.selection);
     saving_fini(&r->saving);
-    watch_fini(&r->watch);
+    lock_fini(&r->watch.lock);
     mem_free(r->context.options.memory, r, sizeof *r);
 }
 
@@ -273,20 +633,26 @@ relay_idle_ms(const struct relay *r)
     return next_ns <= now_ns ? 0 : (int)((next_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-int
-relay_step(struct relay *r)
+void
+relay_take_answers(struct relay *r)
 {
-    if (relay_is_direct(r)) return direct_step(r);
-    watch_take_wish(r);
-    if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
     struct http_call_answer answer;
-    prepare_hold(&r->preparation, relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING);
     while (http_calls_done(r->context.http, &answer)) {
         if (answer.context == &r->preparation)
             prepare_answered(&r->preparation, &answer);
         else
             lanes_answered(&r->lanes, answer.context, &answer);
     }
+}
+
+int
+relay_step(struct relay *r)
+{
+    if (relay_is_direct(r)) return direct_step(r);
+    watch_take_wish(r);
+    if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
+    prepare_hold(&r->preparation, relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING);
+    relay_take_answers(r);
     bool more = read_on(r);
     lanes_hurry(&r->lanes, r->draining && !more);
     if (!r->preparation.looked) prepare_early(&r->preparation, lanes_busy(&r->lanes));

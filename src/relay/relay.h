@@ -22,8 +22,7 @@
 #define RELAY_RELAY_H
 
 #include "relay/options.h"
-#include "relay/state/fate.h"
-#include "relay/state/guard.h"
+#include "relay/state/state.h"
 
 struct relay;
 

@@ -206,7 +206,7 @@ UNIT_TEST(test_who_begins_at_a_time_is_given_what_is_not_older)
 UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
 {
     struct world *w = &the_world;
-    world_init(w, 3);
+    world_init(w, 8);
     w->refusal |= REFUSAL_OF_CALL;
     w->may_repeat = true; /* the part with the last arrived sample */
     w->settings.log_budget_bytes = BUDGET_BYTES;

@@ -8,7 +8,7 @@
 #include "lib/test.h"
 
 #include "lib/relay/relay_rig.h"
-#include "relay/operate/copy_states.h"
+#include "relay/state/directory.h"
 
 enum { FILES_MAX = 16, NAME_BYTES = 40, REQUESTS_MAX = 90, TURNS_MAX = 30000, ZEROS = 4096 };
 

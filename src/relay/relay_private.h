@@ -2,7 +2,7 @@
  * relay_private.h - a destination put together: the parts, and the files that work on several of
  * them. A part's fields are written by its own functions only; its header says which others read.
  *
- * The state is written by the files of this folder: what was saved last by begin.c and save.c, and
+ * The state is written by the files of this folder: what was saved last by begin.c and relay.c, and
  * what belongs into the next one where it changes: an operator's wish (watch.c), the position of
  * the oldest record of the log (relay.c), that the log is lost (catch_up.c). account.c changes the
  * state that it is passed.
@@ -10,15 +10,44 @@
 #ifndef RELAY_RELAY_PRIVATE_H
 #define RELAY_RELAY_PRIVATE_H
 
-#include "relay/context.h"
+#include "base/lock.h"
 #include "relay/feed/feed.h"
 #include "relay/lane/lane.h"
 #include "relay/letters/letters.h"
+#include "relay/options.h"
 #include "relay/queue/queue_reader.h"
 #include "relay/relay.h"
 #include "relay/state/account.h"
 #include "relay/state/saving.h"
-#include "relay/watch.h"
+#include "relay/state/state.h"
+
+/*
+ * The status that other threads see, and the requests that they leave.
+ *
+ * Owner: the relay. Only watch.c writes the fields; the stepping thread reads those of the first
+ * group.
+ */
+struct watch {
+    struct relay_status now;
+    struct relay_shown left; /* the destination's account, which a dry run does not change */
+    uint64_t left_repeats;
+    int64_t logged_difference[ITEM_KIND_COUNT]; /* the difference that was logged last */
+    int64_t unread_ms; /* Unix time since which the log has more and nothing of it was read; or 0 */
+    bool gives_again;  /* stored samples are to be sent again */
+    int64_t again_from_ms;  /* Unix time of the oldest of them */
+    bool letters_decided;   /* a request about dead letters waits for the next state */
+    uint64_t letters_lines; /* the letters that it is about */
+
+    struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
+    struct relay_status status;
+    enum relay_wish wish; /* the last wish that was not taken so far; or RELAY_WISH_NONE */
+    bool again_wanted;    /* the same for gives_again, from wanted_from_ms */
+    int64_t wanted_from_ms;
+    bool letters_wanted;                   /* a request about dead letters was not taken so far, */
+    bool letters_drop;                     /* which is to drop them */
+    uint64_t letters_number, letters_done; /* the last request, and the last that is durable */
+    uint64_t done_lines;                   /* letters of that one */
+};
 
 enum run_phase {
     RUN_NONE,
@@ -71,19 +100,15 @@ void relay_leave_run(struct relay *r, bool leaves);
 void relay_run_again(struct relay *r);
 /* The time until something is due, in milliseconds; new samples may come earlier. */
 int relay_idle_ms(const struct relay *r);
+/* Makes settled items durable; then lanes that wait for the state may go on. */
+MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
+/* Takes the responses that have come. */
+void relay_take_answers(struct relay *r);
 
 /* --- begin.c ---------------------------------------------------------------------------------- */
 
 /* Loads the state, or makes the first one. It is durable on return, except in a dry run. */
 MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
-
-/* --- pump.c ----------------------------------------------------------------------------------- */
-
-/* Moves items into calls as long as lanes have room. False if there is nothing more to read, or no
- * room. */
-bool pump_items(struct relay *r);
-/* Does the same for dead letters that are sent again. */
-void pump_letters(struct relay *r);
 
 /* --- direct.c --------------------------------------------------------------------------------- */
 
@@ -100,13 +125,6 @@ void direct_end(struct relay *r);
 /* As relay_step() and relay_wait(). */
 int direct_step(struct relay *r);
 void direct_wait(struct relay *r, int wait_ms);
-
-/* --- save.c ----------------------------------------------------------------------------------- */
-
-/* Makes settled items durable; then lanes that wait for the state may go on. */
-MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
-/* Does the same, if a second has passed or a lane waits, and something has changed. */
-void save_if_due(struct relay *r);
 
 /* --- watch.c ---------------------------------------------------------------------------------- */
 

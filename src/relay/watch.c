@@ -18,18 +18,6 @@ relay_state_text(enum relay_state_word state)
     return words[state];
 }
 
-void
-watch_init(struct watch *w)
-{
-    lock_init(&w->lock, LOCK_RANK_RELAY);
-}
-
-void
-watch_fini(struct watch *w)
-{
-    lock_fini(&w->lock);
-}
-
 /* --- published status ------------------------------------------------------------------------- */
 
 /* The number of samples that the store gave once more. */
@@ -320,10 +308,4 @@ watch_letters_saved(struct relay *r)
     w->letters_done = w->letters_number;
     w->done_lines = w->letters_lines;
     lock_drop(&w->lock);
-}
-
-void
-watch_given_again(struct watch *w)
-{
-    w->gives_again = false;
 }

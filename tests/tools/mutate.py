@@ -77,10 +77,10 @@ COUNTING = (
         "tsdb relay",
     ),
     (
-        "src/relay/state/account.c src/relay/state/fate.c src/relay/state/window.c src/relay/save.c src/relay/state/saving.c src/relay/letters/letters_replay.c"
-        " src/relay/letters/letters.c src/relay/letters/letters_tend.c src/relay/letters/letters_old.c src/relay/state/letter_list.c"
-        " src/relay/catch_up.c src/relay/begin.c src/relay/operate/examine.c src/relay/operate/examine_log.c"
-        " src/relay/feed/log_items.c src/relay/feed/feed.c src/relay/pump.c src/relay/lane/settle.c src/relay/feed/fill.c src/relay/feed/fill_walk.c",
+        "src/relay/state/account.c src/relay/state/window.c src/relay/relay.c src/relay/state/saving.c"
+        " src/relay/letters/letters.c src/relay/letters/letters_tend.c src/relay/letters/letters_old.c src/relay/state/state.c"
+        " src/relay/catch_up.c src/relay/begin.c src/relay/operate/examine.c"
+        " src/relay/feed/log_items.c src/relay/feed/feed.c src/relay/lane/lane_verdict.c src/relay/feed/fill.c",
         "relay",
     ),
 )
@@ -103,11 +103,11 @@ NOT_TERMS = (
     ("src/relay/feed/fill(_walk)?.c", r"w->|rest|^c->count", "a place"),
     ("src/relay/operate/examine.c", r"report->(files|destinations)", "how much was looked at"),
     ("src/relay/letters/letters(_old|_tend)?.c", r"^lost \+=|^back \+=|^lines \+=", "what is logged"),
-    ("src/relay/letters/letters_replay.c", r"->count\+\+|p->first", "a place"),
-    ("src/relay/save.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
-    ("src/relay/save.c", r"^account_counted", "how often is saved, not what"),
+    ("src/relay/letters/letters.c", r"->count\+\+|p->first", "a place"),
+    ("src/relay/relay.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
+    ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/store/store.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
-    ("src/relay/state/letter_list.c|src/relay/feed/log_items.c|src/tsdb/(head/tenant|store/edit).c", r"^n->count|^index->count|^s->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
+    ("src/relay/state/state.c|src/relay/feed/log_items.c|src/tsdb/(head/tenant|store/edit).c", r"^n->count|^index->count|^s->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
 )
 
 # Arrays whose elements are counts: what is assigned to them counts, too.

@@ -18,8 +18,8 @@
 #include "config/lists/destinations.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
-#include "relay/operate/dead_letters_command.h"
-#include "relay/operate/trial.h"
+#include "relay/letters/letters.h"
+#include "relay/operate/operate.h"
 #include "relay/state/state.h"
 #include "wire/number.h"
 

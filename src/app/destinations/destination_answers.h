@@ -25,7 +25,7 @@ struct destination_answers_options {
  * "advice"}]}.
  *
  * ERR_MISSING: unknown name; ERR_INPUT, ERR_LIMIT, ERR_CANCELED, ERR_AGAIN, ERR_NOMEM, ERR_IO:
- * those of dead_letters_command.h and trial.h.
+ * those of letters.h and operate.h.
  */
 MUST_CHECK enum err destination_answer(const struct destination_answers_options *options,
                                        const struct destination_question *question, struct json *to,

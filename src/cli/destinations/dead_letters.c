@@ -15,7 +15,7 @@
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
 #include "model/storage_layout.h"
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters.h"
 #include "relay/state/directory.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)

@@ -20,8 +20,8 @@
 #include "cli/lib/terminal.h"
 #include "config/lists/lists.h"
 #include "model/storage_layout.h"
-#include "relay/operate/reset.h"
-#include "relay/operate/trial.h"
+#include "relay/operate/operate.h"
+#include "relay/state/directory.h"
 #include "relay/state/state.h"
 #include "sys/env.h"
 

@@ -12,7 +12,7 @@
 #include "cli/lib/target/target.h"
 #include "config/lists/lists.h"
 #include "model/storage_layout.h"
-#include "relay/operate/examine.h"
+#include "relay/operate/operate.h"
 #include "relay/state/directory.h"
 #include "relay/state/state.h"
 #include "rules/load/rule_files.h"

@@ -13,9 +13,9 @@
 
 #include <assert.h>
 
-#include "relay/context.h"
 #include "relay/feed/fill.h"
 #include "relay/feed/log_items.h"
+#include "relay/options.h"
 
 /* The diagram at the top of feed.c has the transitions. */
 enum feed_state {

@@ -13,8 +13,7 @@
 #ifndef RELAY_FEED_FILL_H
 #define RELAY_FEED_FILL_H
 
-#include "relay/feed/chunk.h"
-#include "relay/feed/selection.h"
+#include "relay/feed/log_items.h"
 #include "tsdb/tsdb.h"
 
 /* The position of the first item of a fill. */

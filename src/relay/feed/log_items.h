@@ -2,8 +2,8 @@
  * log_items.h - reads the log for a destination: record by record of samples, each with the labels
  * under which it is sent, if it is.
  *
- * It remembers where series are defined (log_series.h), for every segment from the one passed last
- * to the newest; labels are in a cache of few records. Records can be loaded again by their
+ * It remembers where series are defined (struct log_series), for every segment from the one passed
+ * last to the newest; labels are in a cache of few records. Records can be loaded again by their
  * position until they are passed, so pending samples need not be kept.
  *
  * Threads: one.
@@ -11,9 +11,81 @@
 #ifndef RELAY_FEED_LOG_ITEMS_H
 #define RELAY_FEED_LOG_ITEMS_H
 
-#include "relay/feed/chunk.h"
+#include "backend/item.h"
 #include "relay/feed/selection.h"
+#include "tsdb/tsdb.h"
 #include "wal/wal.h"
+
+/* --- chunks ----------------------------------------------------------------------------------- */
+
+/* A series of a chunk that has the labels of its items. */
+struct chunk_series {
+    struct bytes labels; /* labels as they are sent */
+    struct bytes stored; /* labels as they were received */
+    uint64_t hash;       /* hash of tenant and labels as they were received */
+};
+
+/* The number of items of each kind that the log had accepted before a position, without metadata.
+ */
+struct log_count {
+    bool known;
+    uint64_t of[LEDGER_KIND_COUNT];
+};
+
+/* Position at which reading resumes after a restart: everything before it is settled. */
+struct relay_cursor {
+    uint64_t pos;   /* position of the first record that has an open item */
+    uint32_t index; /* index of its first open item */
+};
+
+/* A group of items of one kind: a record of the log, or items read from the store. */
+struct chunk {
+    uint64_t pos;
+    uint64_t segment;
+    uint64_t end_pos;    /* position of the next chunk; not set by log_items_load() */
+    int64_t realtime_ms; /* Unix time of its commit; 0 if unknown */
+    enum item_kind kind;
+    uint32_t count;
+    bool filled; /* read from the store: each item has a position of its own, from `pos` on */
+    /* Set by log_items_next(): lost items of the log between the previous chunk and this one. */
+    uint64_t lost[LEDGER_KIND_COUNT];
+
+    /* The items; for log_items.c and fill.c. */
+    struct arena arena;
+    struct record_columns floats;
+    struct record_histogram *histograms;
+    struct record_exemplar *exemplars;
+    struct metadata *families;
+    struct bytes tenant;         /* tenant of families, and of all items if filled */
+    struct chunk_series *series; /* if filled; references are indexes of it */
+    uint32_t series_count;
+};
+
+void chunk_init(struct chunk *chunk, struct budget *memory);
+void chunk_fini(struct chunk *chunk);
+/* Empties the chunk. */
+void chunk_clear(struct chunk *chunk);
+/* Makes room for one more element in an array of `count` in the chunk's arena. NULL if memory is
+ * refused. */
+void *chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size);
+
+/* The series reference of item `i`, which is not metadata. */
+uint64_t chunk_ref(const struct chunk *chunk, uint32_t i);
+/* Position and index that identify item `i`. */
+static inline uint64_t
+chunk_item_pos(const struct chunk *chunk, uint32_t i)
+{
+    return chunk->filled ? chunk->pos + i : chunk->pos;
+}
+static inline uint32_t
+chunk_item_index(const struct chunk *chunk, uint32_t i)
+{
+    return chunk->filled ? 0 : i;
+}
+/* Gives item `i`; unless the chunk is filled, without tenant, labels and their hash. */
+void chunk_item(const struct chunk *chunk, uint32_t i, struct item *ret_item);
+
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct log_items_options {
     struct wal *wal;
@@ -65,5 +137,41 @@ bool log_items_takes(struct log_items *log, const struct chunk *chunk, uint32_t 
  */
 MUST_CHECK enum err log_items_item(struct log_items *log, const struct chunk *chunk, uint32_t i,
                                    struct item *ret_item, struct why *why);
+
+/* --- series of a segment ---------------------------------------------------------------------- */
+
+/*
+ * Finds the labels of a series in one segment of the log, and remembers whether the destination
+ * takes it: for each series a bit and a fraction of a run, however long its labels are.
+ *
+ * Each segment names its series before their first sample, a request's worth in a record, with
+ * references that mostly follow one another. So a run of references is all there is to remember;
+ * labels are read again out of the record when they are needed.
+ */
+struct log_series;
+/* Begins without series, for the segment of that number. ERR_NOMEM. */
+MUST_CHECK enum err log_series_new(struct budget *memory, uint64_t segment,
+                                   struct log_series **ret_series);
+void log_series_free(struct log_series *series);
+uint64_t log_series_segment(const struct log_series *series);
+
+/*
+ * A record of series at `pos`: begin, its references in their order, end. After an error the record
+ * may be begun again. ERR_NOMEM; ERR_LIMIT: more than 2^32 series.
+ */
+MUST_CHECK enum err log_series_begin(struct log_series *series, uint64_t pos);
+MUST_CHECK enum err log_series_add(struct log_series *series, uint64_t ref, bool taken);
+MUST_CHECK enum err log_series_end(struct log_series *series);
+
+struct log_series_place {
+    uint64_t record_pos;
+    uint32_t record; /* its number in the segment */
+    uint32_t index;  /* within the record */
+    bool taken;
+};
+/* False: the segment has not named it. Quick for references in the order of their records. */
+bool log_series_find(struct log_series *series, uint64_t ref, struct log_series_place *ret_place);
+/* The number of records that were added. */
+uint32_t log_series_records(const struct log_series *series);
 
 #endif

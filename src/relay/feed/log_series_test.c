@@ -4,7 +4,7 @@
 #include "base/bytes.h"
 #include "lib/random.h"
 #include "lib/seeds.h"
-#include "relay/feed/log_series.h"
+#include "relay/feed/log_items.h"
 
 #define must(call) assert_int_equal((call), OK)
 

@@ -2,7 +2,7 @@
  * requests are kept. */
 #include "lib/test.h"
 
-#include "relay/lane/backoff.h"
+#include "relay/lane/pace.h"
 #include "sys/sim.h"
 
 static const struct retry_settings RETRY = {.min_backoff_ms = 100, .max_backoff_ms = 10000};

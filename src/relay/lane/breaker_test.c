@@ -1,7 +1,7 @@
 /* breaker_test.c - when refused calls open the breaker, and what closes it. */
 #include "lib/test.h"
 
-#include "relay/lane/breaker.h"
+#include "relay/lane/pace.h"
 
 static void
 refuse(struct breaker *b, unsigned calls, uint32_t samples)

@@ -10,17 +10,174 @@
 #ifndef RELAY_LANE_LANE_H
 #define RELAY_LANE_LANE_H
 
-#include "relay/context.h"
-#include "relay/lane/backoff.h"
-#include "relay/lane/bounds.h"
-#include "relay/lane/breaker.h"
+#include "base/table.h"
+#include "relay/feed/feed.h"
 #include "relay/lane/isolate.h"
-#include "relay/lane/prepare.h"
-#include "relay/lane/rates.h"
-#include "relay/lane/sent.h"
-#include "relay/lane/series_seen.h"
-#include "relay/lane/settle.h"
-#include "relay/lane/throttle.h"
+#include "relay/lane/pace.h"
+#include "relay/letters/letters.h"
+#include "relay/options.h"
+#include "relay/queue/queue_reader.h"
+#include "relay/state/account.h"
+
+/*
+ * Reads and settles the items of calls, wherever they come from: the log, the store, dead letters
+ * that are sent again, or the queue of writes whose senders wait. Lanes reach feed, window, letters
+ * and queue only through it.
+ *
+ * Owner: the relay. Only lane_verdict.c writes the fields.
+ */
+
+/* call_item.record of replayed letters; their index is that of letters_replay_next(). */
+#define REPLAY_RECORD UINT64_MAX
+
+struct settling {
+    const struct relay_context *context;
+    struct feed *feed;
+    struct letters *letters;
+    struct saving *saving;
+    struct breaker *breaker;
+    struct sent *sent;
+    struct queue_reader *queue; /* all items are from it, and the next is not used; or NULL */
+    struct window *window;      /* window of the run; NULL between runs */
+};
+
+/* True if items are read from the store, and not from the log. */
+static inline bool
+settle_reads_store(const struct settling *settling)
+{
+    return feed_reads_store(settling->feed);
+}
+
+/* True if senders wait for what becomes of their items: refusals go to them, and an item is given
+ * up only when its write is over. */
+static inline bool
+settle_answers(const struct settling *settling)
+{
+    return settling->queue != NULL;
+}
+
+/* Reads again item `index` of a record. ERR_MISSING: the log no longer has it, or the letter is
+ * gone. Errors as feed_load(). */
+MUST_CHECK enum err settle_load(struct settling *settling, uint64_t record, uint32_t index,
+                                struct item *ret_item, struct why *why);
+/* True if an item that cannot be read again, for this error, is lost. False if it stays open: it is
+ * to be read later, or by another run. */
+bool settle_is_lost(struct settling *settling, const struct call_item *at, enum err e);
+/* Settles items of a call. ERR_NOMEM: they are still open. */
+MUST_CHECK enum err settle_item(struct settling *settling, const struct call_item *at,
+                                uint8_t fate);
+
+enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
+/* Keeps an item as a dead letter or drops it, as the settings say for this kind of failure. On an
+ * error it is still open. `item` is not used for a replayed letter, which is a letter again. */
+MUST_CHECK enum err settle_bury(struct settling *settling, const struct call_item *at,
+                                const struct item *item, enum bury_why why_buried,
+                                const char *reason, const char *answer);
+
+/*
+ * Fetches what a writer needs before anything can be sent, and checks at the start whether
+ * credentials are accepted.
+ *
+ * Owner: the relay. Only prepare.c writes the fields.
+ */
+
+enum { AGAIN_MAX = 4 }; /* times that something is sent again at once */
+
+/* The pending request of a preparation. */
+enum prepare_request {
+    PREPARE_NONE,
+    PREPARE_FETCH, /* fetches what the writer needs */
+    PREPARE_CHECK, /* checks credentials */
+};
+
+struct preparation {
+    const struct relay_context *context;
+    struct breaker *breaker;
+    struct throttle *throttle;
+
+    /* The run; cleared at its end from here on. */
+    struct writer *writer;
+    const struct writer_limits *limits;
+    bool is_held; /* nothing is sent: the relay is paused or ends */
+    enum prepare_request pending;
+    bool has_failed;        /* the last request failed */
+    bool looked;            /* the destination accepted a check or a call, or is never checked */
+    bool is_doubted;        /* a call was refused before that: the check comes first */
+    struct backoff pause;   /* before the next request that fetches */
+    uint32_t refused_count; /* times in a row that fetched credentials were refused */
+    uint32_t check_agains;  /* times in a row that the check was repeated at once */
+};
+
+/* The arguments outlive it. */
+void prepare_init(struct preparation *preparation, const struct relay_context *context,
+                  struct breaker *breaker, struct throttle *throttle);
+/* Begins a run with this writer. */
+void prepare_begin(struct preparation *preparation, struct writer *writer,
+                   const struct writer_limits *limits);
+void prepare_end(struct preparation *preparation);
+/* The process was suspended: a pending request is given up, and pauses are over. */
+void prepare_again(struct preparation *preparation);
+/* From now on nothing may be sent, or something may. */
+void prepare_hold(struct preparation *preparation, bool is_held);
+/* True if calls may be sent: nothing holds them, and nothing must be prepared first. Begins a
+ * preparation that is due. */
+bool prepare_is_ready(struct preparation *preparation);
+/* Prepares once after the start, even if nothing is to be sent, so that wrong credentials are
+ * reported then and not with the first call. While no lane is busy, or a refusal is doubted, makes
+ * the check of writer_limits.start_check. Called until `looked`. */
+void prepare_early(struct preparation *preparation, uint32_t lanes_busy);
+/* A call was refused for its content. False if the refusal must not be applied, because nothing was
+ * accepted before: the check is made first, and then the call is due again. */
+bool prepare_trusts_refusals(struct preparation *preparation);
+/* Takes the response to the pending request, whose context is `preparation`; NULL begins a
+ * preparation. */
+void prepare_answered(struct preparation *preparation, const struct http_call_answer *answer);
+
+/*
+ * The set of series that a call has, where it may have one sample of each only. Two series whose
+ * hashes differ in bit 32 alone count as one: then a call is sent earlier than needed.
+ */
+
+/* Zeroed memory is an empty set. */
+struct series_seen {
+    struct table hashes; /* the low half is the table's hash, 31 bits of the high half are the id */
+};
+
+static inline bool
+series_seen_has(const struct series_seen *seen, uint64_t hash)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&seen->hashes, hash, &at, &id);) {
+        if (id == hash >> 33) return true;
+    }
+    return false;
+}
+
+/* Makes room for one more. False if memory is refused. */
+static inline bool
+series_seen_reserve(struct series_seen *seen, struct budget *memory)
+{
+    return table_reserve(&seen->hashes, memory, 1);
+}
+
+/* Adds a series that is not in the set; there is room for it. */
+static inline void
+series_seen_add(struct series_seen *seen, uint64_t hash)
+{
+    table_add(&seen->hashes, hash, (uint32_t)(hash >> 33));
+}
+
+/* Empties the set and keeps the memory. */
+static inline void
+series_seen_clear(struct series_seen *seen)
+{
+    table_clear(&seen->hashes);
+}
+
+static inline void
+series_seen_fini(struct series_seen *seen, struct budget *memory)
+{
+    table_fini(&seen->hashes, memory);
+}
 
 enum {
     ATTEMPTS_MAX = 8, /* attempts of a lane */

@@ -32,7 +32,7 @@ void lane_piece_gone(struct lanes *lanes, struct attempt *a, bool delivered);
 
 /* Returns the number of samples in a piece. */
 uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
-/* Makes the lane pause (backoff.h); other lanes are not affected. */
+/* Makes the lane pause (pace.h); other lanes are not affected. */
 void lane_back_off(struct lanes *lanes, struct lane *lane, int64_t retry_after_ms);
 /* Halves a piece of which some items are refused. False if memory is refused. */
 bool lane_halve(struct lanes *lanes, struct lane *lane, struct call_piece *piece);

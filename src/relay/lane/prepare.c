@@ -20,7 +20,7 @@
  * 1. At most one request is pending, and `pending` says which.
  * 2. Calls are sent only while `pending` is PREPARE_NONE.
  */
-#include "relay/lane/prepare.h"
+#include "relay/lane/lane.h"
 
 #include <assert.h>
 

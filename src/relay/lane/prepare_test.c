@@ -1,5 +1,5 @@
 /* prepare_test.c - what a preparation keeps of the responses to its requests. */
-#include "relay/lane/prepare.h"
+#include "relay/lane/lane.h"
 
 #include "lib/net/http_player.h"
 

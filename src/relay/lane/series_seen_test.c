@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "base/hash/hash.h"
-#include "relay/lane/series_seen.h"
+#include "relay/lane/lane.h"
 
 static struct budget memory;
 

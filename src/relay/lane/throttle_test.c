@@ -1,7 +1,7 @@
 /* throttle_test.c - the number of allowed calls follows the share of calls that are throttled. */
 #include "lib/test.h"
 
-#include "relay/lane/throttle.h"
+#include "relay/lane/pace.h"
 #include "sys/sim.h"
 
 static int64_t now_ns;

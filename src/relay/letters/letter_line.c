@@ -1,9 +1,9 @@
 /*
- * letter_line.c - see letter_line.h. The sample is written and read by the code of exports, bit for
+ * letter_line.c - see letters.h. The sample is written and read by the code of exports, bit for
  * bit; the other members are read by a second scan of the line. A checksum ends it, as files lie on
  * disks for months.
  */
-#include "relay/letters/letter_line.h"
+#include "relay/letters/letters.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #include "base/text/time_text.h"
 #include "base/text/utf8.h"
 #include "model/labels.h"
-#include "relay/state/letter_list.h"
+#include "relay/state/state.h"
 #include "wire/json/json_scan.h"
 #include "wire/text/text_format.h"
 
@@ -150,26 +150,6 @@ scan_uint(struct bytes digits, size_t *at)
     return v;
 }
 
-/* Reads "POS.INDEX". */
-static void
-scan_id(struct scan *s, struct item *item)
-{
-    struct bytes text = scan_text(s);
-    size_t at = 0;
-    item->pos = scan_uint(text, &at);
-    at++;
-    item->index = (uint32_t)scan_uint(text, &at);
-}
-
-static int64_t
-scan_ms(struct scan *s)
-{
-    int64_t ms = 0;
-    struct bytes digits = scan_number(s);
-    if (s->bad == NULL && !time_parse_ms(digits, &ms)) scan_fail(s, "time is not an integer");
-    return ms;
-}
-
 /* Texts, which are in hex in a member of another name if they are not UTF-8. */
 enum letter_text_member { TENANT, REASON, ANSWER, FAMILY, HELP, UNIT, TEXT_COUNT };
 enum letter_member { FAILED_MS = 2 * TEXT_COUNT, ID, TYPE, MEMBER_COUNT };
@@ -194,18 +174,27 @@ read_members(struct letter_reader *r, struct bytes line, struct dead_letter *let
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
         unsigned i = scan_which(&s, key, NAMES, MEMBER_COUNT, &seen, "duplicate key");
-        if (i < TEXT_COUNT)
+        if (i < TEXT_COUNT) {
             *texts[i] = scan_text(&s);
-        else if (i < 2 * TEXT_COUNT)
+        } else if (i < 2 * TEXT_COUNT) {
             *texts[i - TEXT_COUNT] = scan_hex(&s);
-        else if (i == FAILED_MS)
-            letter->failed_ms = scan_ms(&s);
-        else if (i == ID)
-            scan_id(&s, item);
-        else if (i == TYPE)
+        } else if (i == FAILED_MS) {
+            int64_t ms = 0;
+            struct bytes digits = scan_number(&s);
+            if (s.bad == NULL && !time_parse_ms(digits, &ms))
+                scan_fail(&s, "time is not an integer");
+            letter->failed_ms = ms;
+        } else if (i == ID) {
+            struct bytes text = scan_text(&s); /* "POS.INDEX" */
+            size_t at = 0;
+            item->pos = scan_uint(text, &at);
+            at++;
+            item->index = (uint32_t)scan_uint(text, &at);
+        } else if (i == TYPE) {
             item->family_type = type_of(scan_text(&s));
-        else
+        } else {
             scan_skip(&s);
+        }
     }
     scan_end(&s);
     if (s.bad != NULL) return s.error == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT;
@@ -364,38 +353,35 @@ letter_text_line(struct letter_text *t, struct bytes *ret_line, struct why *why)
         }
         size_t known = t->carry.size - t->carry_at;
         enum err e = more_text(t, why);
-        if (e == ERR_MISSING && known > 0) {
-            *ret_line = bytes_of(t->carry.at + t->carry_at, known);
-            t->carry_at = t->carry.size;
-            return OK;
-        }
         if (e) return e;
         searched = t->carry_at + known;
     }
 }
 
 enum err
-letter_range_each(const struct letter_range *range, uint64_t *ret_end, struct why *why)
+letter_range_each(const struct letter_range *range, struct letter_file *counted, struct why *why)
 {
     struct letter_reader *reader = NULL;
     struct letter_text text;
     struct bytes line;
     uint64_t at = 0;
     enum err said = OK;
-    enum err e = letter_text_open(&text, range->env, range->dir, range->number, range->memory, why);
+    enum err e =
+        letter_text_open(&text, range->env, range->dir, counted->number, range->memory, why);
     if (e == OK) e = letter_reader_new(range->memory, &reader);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory to read dead letters");
     while (e == OK && said == OK && at < range->to &&
            (e = letter_text_line(&text, &line, why)) == OK) {
         struct dead_letter letter;
-        if (line.at[line.size - 1] != '\n') break;
         at += line.size;
         if (at <= range->from) continue;
         e = letter_reader_line(reader, line, &letter);
-        if (e == OK) said = range->each(range->context, &letter, line);
+        if (e == OK) letter_file_count(counted, letter.item.kind, letter.failed_ms);
+        if (e == OK && range->each != NULL)
+            said = range->each(range->context, &letter, line, range->again);
         if (e == ERR_CORRUPT) e = OK;
     }
-    *ret_end = at;
+    counted->bytes = at;
     letter_reader_free(reader);
     letter_text_close(&text);
     if (said) return said;

@@ -21,18 +21,18 @@
  *    letters_write() and the next state are done.
  * 3. A file number is used once: files up to list.number exist or have existed.
  */
-#include "relay/letters/letters_private.h"
-
-#include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "relay/letters/letters.h"
 
 #include "base/array.h"
 #include "base/log.h"
 #include "relay/state/directory.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 enum {
+    READ_BYTES = 64 * 1024, /* of replayed text */
+    GIVEN_MAX = 1 << 20,
     AHEAD_BYTES = 64 * 1024,  /* text of waiting lines in memory */
     WRITE_BYTES = 256 * 1024, /* lines that are written at once */
     FILE_BYTES_MIN = 4 * 1024,
@@ -41,6 +41,9 @@ enum {
 };
 
 #define SPILL_NAME "ahead.tmp"
+#define TEXT_NAME  "replayed.tmp"
+
+static const uint64_t no_lines[ITEM_KIND_COUNT];
 
 void
 letters_init(struct letters *l, const struct relay_context *context, struct account *account,
@@ -59,9 +62,18 @@ letters_init(struct letters *l, const struct relay_context *context, struct acco
     buf_init(&l->replay.line, memory, LETTER_LINE_BYTES_MAX);
 }
 
+/* Closes and removes a file that a restart does not need. */
+static void
+close_scratch(struct file *file)
+{
+    if (file->handle < 0) return;
+    err_ignore(file_close(file), "it is of no use any more");
+    err_ignore(env_unlink(file->env, file->path, NULL), "the next start removes it");
+}
+
 /* --- a run begins ----------------------------------------------------------------------------- */
 
-/* Lines of a file are missing or cannot be read: they count as dropped. */
+/* Lines of a file are missing or cannot be read, all but those `there`: they count as dropped. */
 static void
 lose(struct letters *l, struct letter_file *file, const uint64_t there[ITEM_KIND_COUNT])
 {
@@ -80,28 +92,13 @@ lose(struct letters *l, struct letter_file *file, const uint64_t there[ITEM_KIND
               KV("directory", l->dir), KV("file", file->number));
 }
 
-static enum err
-count_line(void *context, const struct dead_letter *letter, struct bytes line)
-{
-    struct letter_file *file = context;
-    letter_file_count(file, letter->item.kind, letter->failed_ms);
-    (void)line;
-    return OK;
-}
-
 /* Counts the lines of a file, up to the first place that cannot be read. */
 static enum err
 count_lines(struct env *env, const char *dir, struct budget *memory, uint64_t to,
             struct letter_file *counted, struct why *why)
 {
-    const struct letter_range range = {.env = env,
-                                       .dir = dir,
-                                       .memory = memory,
-                                       .number = counted->number,
-                                       .to = to,
-                                       .each = count_line,
-                                       .context = counted};
-    return letter_range_each(&range, &counted->bytes, why);
+    const struct letter_range range = {.env = env, .dir = dir, .memory = memory, .to = to};
+    return letter_range_each(&range, counted, why);
 }
 
 static enum err
@@ -140,17 +137,11 @@ letters_recount(struct env *env, const char *dir, struct budget *memory, struct 
     return e;
 }
 
-struct letters_sweep {
-    struct letters *letters;
-    struct buf there; /* u32 numbers of the list's files that exist */
-};
-
 /* Removes what the state does not know: the remains of a crash, and files that were converted. */
 static enum err
 sweep(void *context, const char *name, bool is_dir)
 {
-    struct letters_sweep *x = context;
-    const struct letters *l = x->letters;
+    struct letters *l = context;
     char path[FILE_PATH_BYTES];
     uint32_t number;
     bool packed, is_ours = letter_name_number(name, &number, &packed);
@@ -159,9 +150,10 @@ sweep(void *context, const char *name, bool is_dir)
         !is_ours && dot != NULL &&
         (strcmp(dot, ".letters") == 0 || strcmp(dot, ".request") == 0 || strcmp(dot, ".tmp") == 0);
     if (is_dir || (!is_ours && !is_old)) return OK;
-    if (is_ours && letter_list_find(&l->list, number) != NULL) {
-        buf_put(&x->there, &number, sizeof number);
-        return buf_error(&x->there);
+    struct letter_file *file = is_ours ? letter_list_find(&l->list, number) : NULL;
+    if (file != NULL) {
+        file->is_there = true;
+        return OK;
     }
     enum err e = path_join(path, sizeof path, l->dir, name);
     if (is_ours) {
@@ -172,17 +164,9 @@ sweep(void *context, const char *name, bool is_dir)
     return e ? e : env_unlink(l->context->options.env, path, NULL);
 }
 
-static bool
-is_there(const struct letters_sweep *x, uint32_t number)
-{
-    for (size_t i = 0; i < x->there.size; i += 4) {
-        if (load_le32(x->there.at + i) == number) return true;
-    }
-    return false;
-}
-
-enum err
-letters_open_current(struct letters *l, struct why *why)
+/* Opens the current file, or creates it. ERR_MISSING: the state's file does not exist. */
+static enum err
+open_current(struct letters *l, struct why *why)
 {
     struct env *env = l->context->options.env;
     char name[LETTER_NAME_BYTES], path[FILE_PATH_BYTES];
@@ -208,61 +192,6 @@ letters_open_current(struct letters *l, struct why *why)
     return e;
 }
 
-enum err
-letters_copy_text(struct letters *l, uint32_t number, const char *name, uint64_t length,
-                  struct file *ret_file, uint64_t *ret_size, struct why *why)
-{
-    struct env *env = l->context->options.env;
-    struct letter_text text;
-    struct bytes line;
-    struct buf some;
-    char path[FILE_PATH_BYTES];
-    buf_init(&some, l->context->options.memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);
-    *ret_size = 0;
-    enum err e = path_in(path, sizeof path, l->dir, name, why);
-    if (e == OK) e = file_open(env, path, FILE_REPLACE, ret_file, why);
-    if (e) return e;
-    e = letter_text_open(&text, env, l->dir, number, l->context->options.memory, why);
-    while (e == OK && *ret_size + some.size < length &&
-           (e = letter_text_line(&text, &line, why)) == OK) {
-        buf_put_bytes(&some, line);
-        e = buf_error(&some);
-        if (e || some.size < WRITE_BYTES) continue;
-        e = file_write_at(ret_file, buf_bytes(&some), *ret_size, why);
-        *ret_size += some.size;
-        buf_clear(&some);
-    }
-    letter_text_close(&text);
-    if (e == ERR_MISSING || e == ERR_CORRUPT) e = OK; /* what can be read is there */
-    if (e == OK) e = file_write_at(ret_file, buf_bytes(&some), *ret_size, why);
-    *ret_size += some.size;
-    buf_fini(&some);
-    if (e) err_ignore(file_close(ret_file), "it is written again");
-    return e;
-}
-
-/* A copy of the directory may have the current file packed, as it was closed while it was copied,
- * or after the state that is used now. */
-static enum err
-unpack_current(struct letters *l, struct why *why)
-{
-    static const char NAME[] = "unpacked.tmp";
-    struct env *env = l->context->options.env;
-    char plain[LETTER_NAME_BYTES], from[FILE_PATH_BYTES], to[FILE_PATH_BYTES];
-    struct file file;
-    uint64_t size;
-    letter_name(l->list.number, false, plain);
-    enum err e =
-        letters_copy_text(l, l->list.number, NAME, letter_list_length(&l->list), &file, &size, why);
-    if (e) return e;
-    e = file_datasync(&file, why);
-    e = err_first(e, file_close(&file));
-    if (e == OK) e = path_in(from, sizeof from, l->dir, NAME, why);
-    if (e == OK) e = path_in(to, sizeof to, l->dir, plain, why);
-    if (e == OK) e = env_rename(env, from, to, why);
-    return e ? e : env_syncdir(env, l->dir, why);
-}
-
 /* Cuts the current file to the lines that the state knows. */
 static enum err
 cut_current(struct letters *l, struct why *why)
@@ -272,9 +201,13 @@ cut_current(struct letters *l, struct why *why)
     uint64_t size = 0;
     if (file == NULL) return OK;
     struct letter_file there = {.number = file->number};
-    enum err e = letters_open_current(l, why);
-    if (e == ERR_MISSING) e = unpack_current(l, why);
-    if (e == OK) e = letters_open_current(l, why);
+    enum err e = open_current(l, why);
+    if (e == ERR_MISSING) {
+        /* A copy of the directory may have it packed, as it was closed while it was copied, or
+         * after the state that is used now. What it has beyond file->bytes is no line. */
+        letter_list_close(list);
+        return OK;
+    }
     if (e == OK) e = file_size(&l->file, &size, why);
     if (e == OK && size > file->bytes) e = file_truncate(&l->file, file->bytes, why);
     if (e || size >= file->bytes) return e;
@@ -292,50 +225,24 @@ letters_begin(struct letters *l, const struct relay_state *state, struct why *wh
 {
     const struct relay_context *c = l->context;
     struct env *env = c->options.env;
-    static const uint64_t none[ITEM_KIND_COUNT];
-    struct letters_sweep x = {.letters = l};
     if (c->settings->dry_run) return OK;
     enum err e = path_in(l->dir, sizeof l->dir, c->dir, RELAY_LETTERS_NAME, why);
     if (e == OK) e = letter_list_get(&l->list, state->letters);
     if (e) return why_set(why, e, "%s/" RELAY_STATE_NAME ": the list of dead letters", c->dir);
     l->is_open = true;
     l->saved_number = l->list.number;
-    buf_init(&x.there, c->options.memory, RELAY_STATE_BYTES_MAX);
-    e = env_listdir(env, l->dir, sweep, &x, why);
+    e = env_listdir(env, l->dir, sweep, l, why);
     bool has_dir = e == OK;
     if (e == ERR_MISSING) e = OK;
     for (uint32_t i = l->list.count; i-- > 0 && e == OK;) {
         struct letter_file *file = &l->list.files[i];
-        if (is_there(&x, file->number)) continue;
-        lose(l, file, none);
+        if (file->is_there) continue;
+        lose(l, file, no_lines);
         letter_list_remove(&l->list, i);
     }
-    buf_fini(&x.there);
     if (e == OK) e = cut_current(l, why);
     if (e == OK && has_dir) e = env_syncdir(env, l->dir, why);
     return e;
-}
-
-void
-letters_close_scratch(struct file *file)
-{
-    if (file->handle < 0) return;
-    err_ignore(file_close(file), "it is of no use any more");
-    err_ignore(env_unlink(file->env, file->path, NULL), "the next start removes it");
-}
-
-void
-letters_end(struct letters *l)
-{
-    struct budget *memory = l->context->options.memory;
-    letters_replay_end(l);
-    letter_list_fini(&l->list);
-    err_ignore(file_close(&l->file), "its lines are synced");
-    letters_close_scratch(&l->spill);
-    array_free(memory, l->ahead, l->ahead_capacity);
-    buf_fini(&l->lines);
-    buf_fini(&l->leaving);
-    letters_init(l, l->context, l->account, l->saving);
 }
 
 /* --- ahead of the cursor ---------------------------------------------------------------------- */
@@ -395,11 +302,233 @@ letters_add(struct letters *l, const struct dead_letter *letter, struct relay_cu
     return add_ahead(l, letter, false, at, why);
 }
 
-enum err
-letters_add_again(struct letters *l, const struct dead_letter *letter, uint32_t number,
-                  struct why *why)
+/* --- replay ----------------------------------------------------------------------------------- */
+
+/*
+ * Sends again the files of dead letters that an operator has handed back, the oldest first, one at
+ * a time. They have a lane of their own beside those of the log: later samples of their series were
+ * sent long ago, so there is no order to keep.
+ *
+ * The text of the file is unpacked into a file of its own, because the lanes read lines again. In
+ * calls lines have the record number REPLAY_RECORD, and as index their number since the run began.
+ * A line stays a dead letter until it and all lines before it are settled; then the list moves its
+ * position in the file, in the same state as the account. After a crash, lines after that position
+ * are sent again, and new lines of theirs do not exist.
+ *
+ * Invariants:
+ * 1. given[0] begins at list.replay_at of the lowest file, whose number is replay.number.
+ * 2. Each index in a call is of a line in `given`.
+ */
+
+/* Unpacks the lines of a file into replay.text, up to the first place that cannot be read. A
+ * missing file is empty. */
+static enum err
+copy_text(struct letters *l, const struct letter_file *from, struct why *why)
 {
-    return add_ahead(l, letter, true, (struct relay_cursor){.pos = number}, why);
+    struct env *env = l->context->options.env;
+    struct letters_replay *p = &l->replay;
+    struct letter_text text;
+    struct bytes line;
+    struct buf some;
+    char path[FILE_PATH_BYTES];
+    p->end = 0;
+    enum err e = path_in(path, sizeof path, l->dir, TEXT_NAME, why);
+    if (e == OK) e = file_open(env, path, FILE_REPLACE, &p->text, why);
+    if (e) return e;
+    buf_init(&some, l->context->options.memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);
+    e = letter_text_open(&text, env, l->dir, from->number, l->context->options.memory, why);
+    while (e == OK && p->end + some.size < from->bytes &&
+           (e = letter_text_line(&text, &line, why)) == OK) {
+        buf_put_bytes(&some, line);
+        e = buf_error(&some);
+        if (e || some.size < WRITE_BYTES) continue;
+        e = file_write_at(&p->text, buf_bytes(&some), p->end, why);
+        p->end += some.size;
+        buf_clear(&some);
+    }
+    letter_text_close(&text);
+    if (e == ERR_MISSING || e == ERR_CORRUPT) e = OK; /* what can be read is there */
+    if (e == OK) e = file_write_at(&p->text, buf_bytes(&some), p->end, why);
+    p->end += some.size;
+    buf_fini(&some);
+    if (e) err_ignore(file_close(&p->text), "it is written again");
+    return e;
+}
+
+/* Begins with the lowest file that is handed back. ERR_MISSING: there is none. */
+static enum err
+begin_file(struct letters *l, struct why *why)
+{
+    struct letters_replay *p = &l->replay;
+    if (p->number != 0) return OK;
+    if (!letter_list_replays(&l->list, 0)) return ERR_MISSING;
+    const struct letter_file *file = &l->list.files[0];
+    enum err e = p->reader != NULL ? OK : letter_reader_new(l->context->options.memory, &p->reader);
+    if (e == OK) e = copy_text(l, file, why);
+    if (e) return e;
+    p->number = file->number;
+    p->next_at = l->list.replay_at;
+    return OK;
+}
+
+/* Reads the line at an offset. */
+static enum err
+read_line(struct letters_replay *p, uint64_t at, size_t size_known, struct why *why)
+{
+    size_t wanted = size_known > 0 ? size_known : READ_BYTES;
+    for (;;) {
+        size_t size = 0;
+        buf_clear(&p->line);
+        if (!buf_reserve(&p->line, wanted)) {
+            return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
+        }
+        enum err e = file_read_some(&p->text, p->line.at, wanted, at, &size, why);
+        if (e) return e;
+        const uint8_t *end = memchr(p->line.at, '\n', size);
+        p->line.size = end == NULL ? size : (size_t)(end + 1 - p->line.at);
+        if (end != NULL || size < wanted) return OK;
+        wanted *= 2;
+    }
+}
+
+/* Reads the line at next_at into `given`. ERR_MISSING: the file ends. */
+static enum err
+give_line(struct letters *l, struct why *why)
+{
+    struct letters_replay *p = &l->replay;
+    struct dead_letter letter;
+    if (p->next_at >= p->end || p->count == GIVEN_MAX) return ERR_MISSING;
+    if (!array_reserve(l->context->options.memory, &p->given, &p->capacity, p->count + 1))
+        return ERR_NOMEM;
+    enum err e = read_line(p, p->next_at, 0, why);
+    if (e) return e;
+    e = letter_reader_line(p->reader, buf_bytes(&p->line), &letter);
+    if (e && e != ERR_CORRUPT) return e;
+    p->given[p->count] = (struct letter_given){
+        .at = p->next_at,
+        .size = (uint32_t)p->line.size,
+        .kind = e == OK ? (uint8_t)letter.item.kind : ITEM_KIND_COUNT,
+        .fate = e == OK ? FATE_OPEN : FATE_DROPPED,
+    };
+    p->count++;
+    p->waits = e == OK;
+    p->next_at += p->line.size;
+    return OK;
+}
+
+/* The number of the first line that is not settled: lines before it may be written, and counted. */
+static uint32_t
+letters_replay_cursor(const struct letters *l)
+{
+    const struct letters_replay *p = &l->replay;
+    uint32_t n = 0, end = p->count - p->waits;
+    while (n < end && p->given[n].fate != FATE_OPEN)
+        n++;
+    return p->first + n;
+}
+
+enum err
+letters_replay_next(struct letters *l, struct dead_letter *ret_letter, uint32_t *ret_index,
+                    struct why *why)
+{
+    struct letters_replay *p = &l->replay;
+    enum err e = l->is_open ? begin_file(l, why) : ERR_MISSING;
+    while (e == OK && !p->waits) {
+        e = give_line(l, why);
+    }
+    if (e == ERR_MISSING && p->number != 0 && letters_replay_cursor(l) == p->first + p->count)
+        save_want(l->saving, SAVE_SOON); /* all of the file is settled */
+    if (e) return e;
+    *ret_index = p->first + p->count - 1;
+    e = letters_replay_load(l, *ret_index, ret_letter, why);
+    if (e == ERR_MISSING) p->waits = false;
+    return e;
+}
+
+void
+letters_replay_handed_on(struct letters *l)
+{
+    l->replay.waits = false;
+}
+
+enum err
+letters_replay_load(struct letters *l, uint32_t index, struct dead_letter *ret_letter,
+                    struct why *why)
+{
+    struct letters_replay *p = &l->replay;
+    assert(index - p->first < p->count); /* invariant 2 of the replay */
+    struct letter_given *g = &p->given[index - p->first];
+    enum err e = read_line(p, g->at, g->size, why);
+    if (e) return e;
+    e = letter_reader_line(p->reader, buf_bytes(&p->line), ret_letter);
+    if (e != ERR_CORRUPT) return e;
+    g->fate = FATE_DROPPED; /* it is counted when the file ends */
+    return ERR_MISSING;
+}
+
+enum err
+letters_replay_settle(struct letters *l, uint32_t index, uint32_t count, bool delivered,
+                      const char *reason, const char *answer)
+{
+    struct letters_replay *p = &l->replay;
+    assert(count <= p->count);
+    assert(index - p->first <= p->count - count); /* invariant 2 of the replay */
+    for (uint32_t i = index; i < index + count; i++) {
+        struct letter_given *g = &p->given[i - p->first];
+        if (g->fate != FATE_OPEN) continue; /* settled by a call that failed later */
+        if (delivered) {
+            g->fate = FATE_DELIVERED;
+            continue;
+        }
+        struct dead_letter letter;
+        enum err e = letters_replay_load(l, i, &letter, NULL);
+        if (e == ERR_MISSING) continue; /* it cannot be read any more */
+        letter.reason = bytes_of_text(reason);
+        letter.answer = bytes_of_text(answer);
+        letter.failed_ms = env_realtime_ms(l->context->options.env);
+        if (e == OK) e = add_ahead(l, &letter, true, (struct relay_cursor){.pos = i}, NULL);
+        if (e) return e;
+        g->fate = FATE_DEAD_LETTERED;
+    }
+    save_want(l->saving, SAVE_SOON);
+    return OK;
+}
+
+/* All lines of the file are counted: lines that could not be read are lost. */
+static void
+end_file(struct letters *l)
+{
+    struct letters_replay *p = &l->replay;
+    assert(l->list.files[0].number == p->number); /* invariant 1 of the replay */
+    lose(l, &l->list.files[0], no_lines);
+    letters_remove_file(l, 0);
+    p->first = 0;
+    close_scratch(&p->text);
+    p->number = 0;
+}
+
+/* Counts the lines before that number, whose successors are written. */
+static void
+letters_replay_count(struct letters *l, uint32_t cursor)
+{
+    struct letters_replay *p = &l->replay;
+    if (p->number == 0) return;
+    struct letter_file *file = &l->list.files[0];
+    assert(file->number == p->number); /* invariant 1 of the replay */
+    uint32_t passed = cursor - p->first;
+    assert(passed <= p->count);
+    for (uint32_t i = 0; i < passed; i++) {
+        const struct letter_given *g = &p->given[i];
+        l->list.replay_at = g->at + g->size;
+        if (g->fate == FATE_DROPPED || file->lines[g->kind] == 0) continue;
+        file->lines[g->kind]--;
+        if (g->fate == FATE_DELIVERED)
+            account_move(l->account, g->kind, FATE_DEAD_LETTERED, FATE_DELIVERED, 1);
+    }
+    memmove(p->given, p->given + passed, (p->count - passed) * sizeof *p->given);
+    p->count -= passed;
+    p->first += passed;
+    if (p->count == 0 && p->next_at >= p->end) end_file(l);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -425,8 +554,9 @@ put_text(struct letters *l, const struct letter_ahead *a, struct buf *to, struct
     return e;
 }
 
-uint64_t
-letters_file_bytes(const struct letters *l)
+/* The size at which a file ends. */
+static uint64_t
+file_bytes_max(const struct letters *l)
 {
     uint64_t bytes = l->context->settings->dead_letters_max_bytes / FILES_OF_BUDGET;
     if (bytes < FILE_BYTES_MIN) bytes = FILE_BYTES_MIN;
@@ -442,11 +572,11 @@ write_some(struct letters *l, uint32_t from, struct relay_cursor cursor, uint32_
            struct buf *text, uint32_t *ret_next, struct why *why)
 {
     struct letter_list *list = &l->list;
-    if (letter_list_length(list) >= letters_file_bytes(l)) letter_list_close(list);
+    if (letter_list_length(list) >= file_bytes_max(l)) letter_list_close(list);
     struct letter_file *file = letter_list_current(list);
     if (file == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
     struct letter_file counted = *file;
-    uint64_t room = letters_file_bytes(l) - file->bytes;
+    uint64_t room = file_bytes_max(l) - file->bytes;
     enum err e = OK;
     uint32_t i = from;
     buf_clear(text);
@@ -458,7 +588,7 @@ write_some(struct letters *l, uint32_t from, struct relay_cursor cursor, uint32_
     }
     *ret_next = i;
     bool any = text->size > 0;
-    if (e == OK && any) e = letters_open_current(l, why);
+    if (e == OK && any) e = open_current(l, why);
     if (e == OK && any) e = file_write_at(&l->file, buf_bytes(text), file->bytes, why);
     if (e == OK && any) e = file_datasync(&l->file, why);
     if (e == OK && any) {
@@ -534,7 +664,6 @@ letters_saved(struct letters *l)
     for (size_t i = 0; i < l->leaving.size; i += 4) {
         unlink_file(l, load_le32(l->leaving.at + i));
     }
-    if (l->leaving.size > 0) l->looked = false;
     buf_clear(&l->leaving);
 }
 
@@ -543,5 +672,24 @@ letters_remove_file(struct letters *l, uint32_t at)
 {
     buf_put(&l->leaving, &l->list.files[at].number, sizeof(uint32_t));
     l->leaving.failed = OK; /* without memory, the next start removes it */
+    l->looked = false;
     letter_list_remove(&l->list, at);
+}
+
+void
+letters_end(struct letters *l)
+{
+    struct budget *memory = l->context->options.memory;
+    struct letters_replay *p = &l->replay;
+    close_scratch(&p->text);
+    array_free(memory, p->given, p->capacity);
+    letter_reader_free(p->reader);
+    buf_fini(&p->line);
+    letter_list_fini(&l->list);
+    err_ignore(file_close(&l->file), "its lines are synced");
+    close_scratch(&l->spill);
+    array_free(memory, l->ahead, l->ahead_capacity);
+    buf_fini(&l->lines);
+    buf_fini(&l->leaving);
+    letters_init(l, l->context, l->account, l->saving);
 }

@@ -11,19 +11,95 @@
  * leaves the account's dead letters when all lines before it are settled, in the same state in
  * which it is delivered, or a new line exists.
  *
- * Owner: the relay. Only letters.c, letters_tend.c and letters_replay.c write the fields.
+ * Owner: the relay. Only letters.c and letters_tend.c write the fields.
  *
  * Threads: one.
  */
 #ifndef RELAY_LETTERS_LETTERS_H
 #define RELAY_LETTERS_LETTERS_H
 
-#include "relay/context.h"
-#include "relay/letters/letter_line.h"
+#include "backend/item.h"
+#include "base/buf.h"
+#include "relay/options.h"
 #include "relay/state/account.h"
-#include "relay/state/letter_list.h"
 #include "relay/state/saving.h"
-#include "relay/state/window.h"
+#include "relay/state/state.h"
+#include "sys/env.h"
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+/*
+ * A dead letter as a line of NDJSON, and files of such lines. The line is that of an export
+ * (wire/json/ndjson_line.h) with further members, so that `firekeep import` reads it too. Format:
+ * docs/format/relay.md.
+ *
+ * Threads: none of its own; a reader belongs to one at a time.
+ */
+
+/* An item that a destination refused permanently, or cannot represent. */
+struct dead_letter {
+    struct item item;
+    struct bytes reason; /* one word */
+    struct bytes answer; /* text of the destination's response; may be empty */
+    int64_t failed_ms;   /* Unix time */
+};
+
+enum { LETTER_LINE_BYTES_MAX = 64 << 20 };
+
+/* Appends the line with its line feed. A lack of room shows in buf_error(to), and leaves `to`
+ * unchanged. */
+void letter_line_put(struct buf *to, const struct dead_letter *letter);
+
+struct letter_reader;
+/* ERR_NOMEM. */
+MUST_CHECK enum err letter_reader_new(struct budget *memory, struct letter_reader **ret_reader);
+void letter_reader_free(struct letter_reader *reader);
+/* Reads a line without its line feed: views of both until the next call. ERR_CORRUPT, ERR_NOMEM. */
+MUST_CHECK enum err letter_reader_line(struct letter_reader *reader, struct bytes line,
+                                       struct dead_letter *ret_letter);
+
+/* The text of a file of lines, packed or not, piece by piece. */
+struct letter_text {
+    struct env *env;
+    struct budget *memory;
+    struct file file;
+    uint64_t offset; /* in the file, as it is stored */
+    struct archive_unpacker *unpacker;
+    struct buf packed; /* bytes that the unpacker was given last */
+    struct buf carry;  /* text from carry_at on; a line that begins in it was not given so far */
+    size_t carry_at;
+};
+/* Opens a file of the directory `dir`, by its number. Call letter_text_close() in any case.
+ * ERR_MISSING; ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err letter_text_open(struct letter_text *text, struct env *env, const char *dir,
+                                     uint32_t number, struct budget *memory, struct why *why);
+/* Gives the next line with its line feed, a view until the next call. ERR_MISSING: the end, or a
+ * last line that lacks it; ERR_CORRUPT: the rest is damaged; ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err letter_text_line(struct letter_text *text, struct bytes *ret_line,
+                                     struct why *why);
+void letter_text_close(struct letter_text *text);
+
+/* Takes a letter, and its line with the line feed; `again`: it is being sent again. */
+typedef enum err (*dead_letter_taker)(void *context, const struct dead_letter *letter,
+                                      struct bytes line, bool again);
+
+/* Lines of a file in the directory `dir`. */
+struct letter_range {
+    struct env *env;
+    const char *dir;
+    struct budget *memory;
+    uint64_t from, to;      /* offsets in the text */
+    dead_letter_taker each; /* NULL: lines are only counted */
+    void *context;
+    bool again;
+};
+/* Calls `each` for every whole line that can be read of the file counted->number, and counts these
+ * lines there; a missing file has none. counted->bytes is where the last whole line ends. Errors of
+ * `each` are forwarded; ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err letter_range_each(const struct letter_range *range, struct letter_file *counted,
+                                      struct why *why);
+
+/* --- an open destination ---------------------------------------------------------------------- */
 
 /* A line that waits until the cursor, or the replay, has passed its item. */
 struct letter_ahead {
@@ -69,7 +145,7 @@ struct letters {
     uint32_t open_number;  /* 0: it is not open */
     uint32_t saved_number; /* files below it are closed in the durable state */
     uint32_t packed_below; /* files below it are packed */
-    uint64_t bytes;        /* of all files, as found by the last letters_tend() */
+    uint64_t bytes;        /* of the files of the list */
     bool looked;           /* `bytes` is known */
     struct buf leaving;    /* u32 numbers of files to be removed once the state is durable */
 
@@ -105,7 +181,7 @@ void letters_saved(struct letters *letters);
 MUST_CHECK enum err letters_recount(struct env *env, const char *dir, struct budget *memory,
                                     struct letter_list *list, struct why *why);
 
-/* --- letters_tend.c --------------------------------------------------------------------------- */
+/* --- whole files ------------------------------------------------------------------------------ */
 
 /* An operator's decision about all lines in files that are not sent again. */
 enum letters_wish { LETTERS_REPLAY, LETTERS_DROP };
@@ -116,7 +192,7 @@ uint64_t letters_decide(struct letters *letters, enum letters_wish wish);
  * error is reported; the rest waits for the next call. */
 MUST_CHECK enum err letters_tend(struct letters *letters, struct why *why);
 
-/* --- letters_replay.c ------------------------------------------------------------------------- */
+/* --- replay ----------------------------------------------------------------------------------- */
 
 /*
  * Gives the next letter that is to be sent again, and its index in calls; a view until the next
@@ -135,10 +211,56 @@ MUST_CHECK enum err letters_replay_load(struct letters *letters, uint32_t index,
  * some may be settled; repeat the call. */
 MUST_CHECK enum err letters_replay_settle(struct letters *letters, uint32_t index, uint32_t count,
                                           bool delivered, const char *reason, const char *answer);
-/* The number of the first line that is not settled: lines before it may be written, and counted. */
-uint32_t letters_replay_cursor(const struct letters *letters);
-/* Counts the lines before that number, whose successors are written. */
-void letters_replay_count(struct letters *letters, uint32_t cursor);
-void letters_replay_end(struct letters *letters);
+
+/* Removes a file from the list now, and from the disk once the next state is durable. */
+void letters_remove_file(struct letters *letters, uint32_t at);
+
+/* --- without a server ------------------------------------------------------------------------- */
+
+/* The damage of the files of a destination, which ends no reading, and what was read. */
+struct dead_letters_report {
+    uint64_t lost;                   /* lines that the state has and that cannot be read */
+    char text[512];                  /* names the first file with such lines */
+    uint64_t lines[ITEM_KIND_COUNT]; /* that were read, by kind */
+};
+
+/*
+ * Calls `each`, unless it is NULL, for every dead letter under a destination's directory, oldest
+ * first. Changes nothing; a relay may be running. ERR_MISSING: no such destination;
+ * ERR_UNSUPPORTED: a newer version's state, or an earlier one's, which a server converts; ERR_IO,
+ * ERR_NOMEM. Errors of `each` are forwarded. `ret_report` may be NULL. If the state is damaged, all
+ * lines are given.
+ */
+MUST_CHECK enum err dead_letters_each(struct env *env, const char *dir, struct budget *memory,
+                                      dead_letter_taker each, void *context,
+                                      struct dead_letters_report *ret_report, struct why *why);
+
+/*
+ * Decides about all dead letters that are not being sent again, in the state; the caller has
+ * locked the storage directory. Durable on return. *ret_count: the number of these letters.
+ * ERR_MISSING: no such destination; and those of relay_state_read(), relay_state_write().
+ */
+MUST_CHECK enum err dead_letters_decide(struct env *env, const char *dir, struct budget *memory,
+                                        enum letters_wish wish, uint64_t *ret_count,
+                                        struct why *why);
+
+/* --- earlier versions ------------------------------------------------------------------------- */
+
+/*
+ * Converts the letters of earlier versions, which were in files of binary entries with marks
+ * (docs/format/relay.md): writes those under the destination's directory `dir` as files of lines,
+ * durably, and says so in `state`: its list, which `list` has the bytes of, and its account.
+ * Letters of items that the state has after its cursor are left out, because these are read again.
+ * Nothing is removed: until the state is saved, the call can be repeated. With `is_known` false the
+ * state says nothing about the letters, and all of them count. ERR_UNSUPPORTED: a newer version
+ * wrote a file.
+ */
+MUST_CHECK enum err letters_old_convert(struct env *env, const char *dir, struct budget *memory,
+                                        struct relay_state *state, bool is_known, struct buf *list,
+                                        struct why *why);
+/* Counts, by kind, the letters that would be converted. */
+MUST_CHECK enum err letters_old_count(struct env *env, const char *dir, struct budget *memory,
+                                      const struct relay_state *state,
+                                      uint64_t ret_count[ITEM_KIND_COUNT], struct why *why);
 
 #endif

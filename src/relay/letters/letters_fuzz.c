@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 #include "base/hash/crc32c.h"
-#include "relay/letters/letters_old.h"
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters.h"
 #include "sys/sim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,12 +1,11 @@
 /*
- * letters_old.c - see letters_old.h.
+ * letters_old.c - see letters.h.
  *
  * All files are read twice: first to learn what became of each letter, as marks about it may be in
  * later files, then to write those that are there. A file is read whole. After bytes that are no
  * entry every offset is tried as the beginning of one. What is missing by the state's account, and
  * was not moved by a mark that is younger than the state, is lost, and counts as dropped.
  */
-#include "relay/letters/letters_old.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -19,9 +18,9 @@
 #include "base/log.h"
 #include "base/text/hex.h"
 #include "model/labels.h"
-#include "relay/letters/letter_line.h"
+#include "relay/letters/letters.h"
 #include "relay/state/directory.h"
-#include "relay/state/letter_list.h"
+#include "relay/state/state.h"
 
 enum {
     FILE_BYTES_MAX = 64 << 20,
@@ -213,13 +212,6 @@ apply(struct old_letters *o, struct old_file *file, uint32_t number, enum old_ma
     *letter &= (uint8_t)~IS_THERE;
 }
 
-static bool
-reads_request(const struct old_request *r, uint32_t file, const struct old_entry *entry)
-{
-    if (file > r->file || (file == r->file && entry->offset >= r->offset)) return false;
-    return r->reason[0] == '\0' || bytes_equal_text(entry->letter.reason, r->reason);
-}
-
 static enum err
 note_letter(struct old_letters *o, struct old_file *file, const struct old_entry *entry)
 {
@@ -310,9 +302,12 @@ carry_out(struct old_letters *o, struct old_file *file, const struct old_entry *
     if (entry->type != ENTRY_LETTER) return OK;
     uint8_t *letter = &file->letters[entry->number];
     for (uint32_t i = 0; i < o->request_count; i++) {
+        const struct old_request *r = &o->requests[i];
         if ((*letter & (IS_THERE | IS_AGAIN)) != IS_THERE) return OK;
-        if (!reads_request(&o->requests[i], file->number, entry)) continue;
-        if (!o->requests[i].drop) {
+        if (file->number > r->file || (file->number == r->file && entry->offset >= r->offset))
+            continue;
+        if (r->reason[0] != '\0' && !bytes_equal_text(entry->letter.reason, r->reason)) continue;
+        if (!r->drop) {
             *letter |= IS_AGAIN;
             continue;
         }

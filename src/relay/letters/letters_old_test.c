@@ -3,7 +3,6 @@
  * about them, with the power failing at every call. The files are written here, byte by byte, as
  * docs/format/relay.md describes them.
  */
-#include "relay/letters/letters_old.h"
 
 #include "lib/test.h"
 
@@ -14,7 +13,6 @@
 #include "base/hash/crc32c.h"
 #include "model/labels.h"
 #include "relay/letters/letters.h"
-#include "relay/operate/dead_letters_command.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 

@@ -5,13 +5,19 @@
  * A decision changes the list and the account, which become durable with the next state; the files
  * are removed after it. The file that is being sent again is left alone: some of its lines may have
  * been delivered.
+ *
+ * Without a server, a decision changes the state. It says which lines exist; a relay that runs
+ * while they are read only appends, and removes whole files, which are skipped then.
  */
-#include <assert.h>
-#include <stdio.h>
-
 #include "backend/common/pack.h"
 #include "base/log.h"
-#include "relay/letters/letters_private.h"
+#include "relay/letters/letters.h"
+#include "relay/state/directory.h"
+#include "relay/state/saving.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 enum { PACK_BYTES = 256 * 1024, AGES_OF_FILE = 8 };
 
@@ -66,32 +72,6 @@ is_older(int64_t then_ms, int64_t now_ms, int64_t age_ms)
     return age > age_ms;
 }
 
-static enum err
-weigh(void *context, const char *name, bool is_dir)
-{
-    struct letters *l = context;
-    char path[FILE_PATH_BYTES];
-    struct file_facts facts;
-    uint32_t number;
-    bool packed;
-    if (is_dir || !letter_name_number(name, &number, &packed) ||
-        path_join(path, sizeof path, l->dir, name) != OK)
-        return OK;
-    if (env_facts(l->context->options.env, path, &facts, NULL) == OK) l->bytes += facts.size_bytes;
-    return OK;
-}
-
-/* The sizes of files change when they are packed and removed; only then they are looked up. */
-static enum err
-look(struct letters *l, struct why *why)
-{
-    if (l->looked) return OK;
-    l->bytes = 0;
-    enum err e = env_listdir(l->context->options.env, l->dir, weigh, l, why);
-    l->looked = e == OK || e == ERR_MISSING;
-    return l->looked ? OK : e;
-}
-
 static uint64_t
 bytes_of_file(const struct letters *l, uint32_t number)
 {
@@ -113,11 +93,14 @@ give_up_oldest(struct letters *l)
     const struct destination_settings *s = l->context->settings;
     int64_t now_ms = steady_now_ms(l), age_ms = s->dead_letters_max_age_ms;
     struct letter_list *list = &l->list;
-    uint64_t lines = 0, bytes = l->bytes;
-    for (size_t i = 0; i < l->leaving.size; i += 4) {
-        uint64_t gone = bytes_of_file(l, load_le32(l->leaving.at + i));
-        bytes -= gone < bytes ? gone : bytes;
+    uint64_t lines = 0;
+    /* The sizes of files change when they are packed and removed; only then they are looked up. */
+    if (!l->looked) l->bytes = 0;
+    for (uint32_t at = 0; at < list->count && !l->looked; at++) {
+        l->bytes += bytes_of_file(l, list->files[at].number);
     }
+    l->looked = true;
+    uint64_t bytes = l->bytes;
     for (uint32_t at = 0; at < list->count;) {
         const struct letter_file *file = &list->files[at];
         if (file->number == l->replay.number) {
@@ -228,8 +211,127 @@ letters_tend(struct letters *l, struct why *why)
 {
     if (!l->is_open) return OK;
     close_old(l);
-    enum err e = look(l, why);
-    if (e == OK) give_up_oldest(l);
-    if (e == OK) e = pack_one(l, why);
+    give_up_oldest(l);
+    return pack_one(l, why);
+}
+
+/* --- without a server --------------------------------------------------------------------------
+ */
+
+/* Reads the state; `bytes` holds it. */
+static enum err
+read_state(struct env *env, const char *dir, struct buf *bytes, struct relay_state *ret_state,
+           struct why *why)
+{
+    enum err e = relay_state_read(env, dir, bytes, ret_state, why);
+    if (e || !letter_list_is_old(ret_state->letters)) return e;
+    return why_set(why, ERR_UNSUPPORTED,
+                   "%s/" RELAY_LETTERS_NAME
+                   ": an earlier version wrote the dead letters; start the "
+                   "server, which converts them",
+                   dir);
+}
+
+/* True if the state on disk still has the file: a relay may have removed it meanwhile. */
+static bool
+is_still_listed(struct env *env, const char *dir, struct budget *memory, uint32_t number)
+{
+    struct buf bytes;
+    struct relay_state state;
+    struct letter_list list = {.memory = memory};
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = read_state(env, dir, &bytes, &state, NULL);
+    if (e == OK) e = letter_list_get(&list, state.letters);
+    bool is = e != OK || letter_list_find(&list, number) != NULL;
+    letter_list_fini(&list);
+    buf_fini(&bytes);
+    return is;
+}
+
+enum err
+dead_letters_each(struct env *env, const char *dir, struct budget *memory, dead_letter_taker each,
+                  void *context, struct dead_letters_report *ret_report, struct why *why)
+{
+    struct buf bytes;
+    struct relay_state state;
+    struct letter_list list = {.memory = memory};
+    struct dead_letters_report own, *report = ret_report == NULL ? &own : ret_report;
+    char path[FILE_PATH_BYTES];
+    memset(report, 0, sizeof *report);
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = path_in(path, sizeof path, dir, RELAY_LETTERS_NAME, why);
+    if (e == OK) e = read_state(env, dir, &bytes, &state, why);
+    if (e == OK)
+        e = letter_list_get(&list, state.letters);
+    else if (e == ERR_CORRUPT)
+        e = letters_recount(env, dir, memory, &list, why);
+    for (uint32_t i = 0; i < list.count && e == OK; i++) {
+        const struct letter_file *file = &list.files[i];
+        const struct letter_range range = {.env = env,
+                                           .dir = path,
+                                           .memory = memory,
+                                           .from = i == 0 ? list.replay_at : 0,
+                                           .to = file->bytes,
+                                           .each = each,
+                                           .context = context,
+                                           .again = letter_list_replays(&list, i)};
+        struct letter_file read = {.number = file->number};
+        e = letter_range_each(&range, &read, why);
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            report->lines[kind] += read.lines[kind];
+        }
+        uint64_t lines = kinds_sum(file->lines), found = kinds_sum(read.lines);
+        if (e || found >= lines) continue;
+        if (!is_still_listed(env, dir, memory, file->number)) continue;
+        if (report->lost == 0) {
+            snprintf(report->text, sizeof report->text,
+                     "%s/%08" PRIx32 ".ndjson: %" PRIu64 " of %" PRIu64 " dead letters cannot be "
+                     "read",
+                     path, file->number, lines - found, lines);
+        }
+        report->lost += lines - found;
+    }
+    letter_list_fini(&list);
+    buf_fini(&bytes);
+    return e;
+}
+
+enum err
+dead_letters_decide(struct env *env, const char *dir, struct budget *memory, enum letters_wish wish,
+                    uint64_t *ret_count, struct why *why)
+{
+    struct buf bytes, put, scratch;
+    struct relay_state state;
+    struct letter_list list = {.memory = memory};
+    *ret_count = 0;
+    buf_init(&bytes, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&put, memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&scratch, memory, RELAY_STATE_BYTES_MAX);
+    enum err e = read_state(env, dir, &bytes, &state, why);
+    if (e == OK) e = letter_list_get(&list, state.letters);
+    struct relay_state before = state;
+    if (e == OK && wish == LETTERS_REPLAY) *ret_count = letter_list_replay(&list);
+    if (e == OK && wish == LETTERS_DROP) letter_list_close(&list);
+    for (uint32_t i = list.count; e == OK && wish == LETTERS_DROP && i-- > 0;) {
+        if (letter_list_replays(&list, i)) break;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            uint64_t lines = list.files[i].lines[kind];
+            state.fates.count[kind][FATE_DEAD_LETTERED] -= lines;
+            state.fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += lines;
+            *ret_count += lines;
+        }
+        letter_list_remove(&list, i); /* the next start removes the file */
+    }
+    if (e == OK && *ret_count > 0) {
+        letter_list_put(&list, &put);
+        state.letters = buf_bytes(&put);
+        shown_keep(&state, &before);
+        e = buf_error(&put);
+        if (e == OK) e = relay_state_write(env, dir, &scratch, &state, why);
+    }
+    letter_list_fini(&list);
+    buf_fini(&bytes);
+    buf_fini(&put);
+    buf_fini(&scratch);
     return e;
 }

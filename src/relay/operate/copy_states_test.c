@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "relay/operate/copy_states.h"
-#include "relay/state/letter_list.h"
+#include "relay/state/directory.h"
 #include "relay/state/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

@@ -1,6 +1,6 @@
 /*
- * examine.c - see examine.h. Every name below relay/ belongs to the relay (states, an operator's
- * decisions), to dead letters, or to the destination's type (backend/writer.h). Other names are reported
+ * examine.c - see operate.h. Every name below relay/ belongs to the relay (states, an operator's
+ * decisions), to dead letters, or to the destination's type (own_files.h). Other names are reported
  * and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be, then
@@ -12,7 +12,7 @@
  * A finding is one line, and is counted; the check continues. An error of the device or of memory
  * ends it; an error of the device in one destination's directory only skips the rest of that one.
  */
-#include "relay/operate/examine.h"
+#include "relay/operate/operate.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -22,9 +22,7 @@
 #include "backend/writer.h"
 #include "relay/feed/fill.h"
 #include "relay/feed/log_items.h"
-#include "relay/letters/letters_old.h"
-#include "relay/operate/dead_letters_command.h"
-#include "relay/operate/reset.h"
+#include "relay/letters/letters.h"
 #include "relay/state/directory.h"
 
 enum {
@@ -34,7 +32,8 @@ enum {
     BATCH_BYTES = 1024 * 1024,
 };
 
-/* --- the log ---------------------------------------------------------------------------------- */
+static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
+                                                        "metadata"};
 
 struct log_extent {
     uint64_t number;
@@ -43,232 +42,13 @@ struct log_extent {
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
 };
 
-struct examined_log {
-    struct env *env;
-    struct budget *memory;
-    char dir[256];
-    struct buf extents; /* struct log_extent of live segments, by position */
-    struct wal *wal;    /* opened when something is to be counted */
-};
-
-static const struct log_extent *
-extents(const struct examined_log *log, size_t *ret_count)
-{
-    *ret_count = log->extents.size / sizeof(struct log_extent);
-    return (const struct log_extent *)(const void *)log->extents.at;
-}
-
-static enum err
-note_segment(void *context, const struct wal_segment_info *info)
-{
-    struct examined_log *log = context;
-    struct log_extent extent = {info->number, info->base_pos, info->end_pos, {0}};
-    memcpy(extent.totals, info->totals, sizeof extent.totals);
-    if (info->state != WAL_SEGMENT_LIVE) return OK;
-    buf_put(&log->extents, &extent, sizeof extent);
-    return buf_error(&log->extents);
-}
-
-static void
-examined_log_free(struct examined_log *log)
-{
-    if (log == NULL) return;
-    wal_free(log->wal);
-    buf_fini(&log->extents);
-    mem_free(log->memory, log, sizeof *log);
-}
-
-/* ERR_MISSING: a file was removed meanwhile; ERR_CORRUPT, ERR_UNSUPPORTED: the log cannot be read,
- * which the check of the log reports; ERR_IO, ERR_NOMEM. */
-static enum err
-examined_log_open(struct env *env, const char *dir, struct budget *memory,
-                  struct examined_log **ret_log, struct why *why)
-{
-    struct examined_log *log = mem_new(memory, sizeof *log);
-    if (log == NULL) return why_set(why, ERR_NOMEM, "not enough memory to examine the log");
-    log->env = env;
-    log->memory = memory;
-    buf_init(&log->extents, memory, SEGMENTS_BYTES_MAX);
-    enum err e = strlen(dir) < sizeof log->dir ? OK : ERR_LIMIT;
-    if (e) why_set(why, e, "%.200s...: path is too long", dir);
-    if (e == OK) memcpy(log->dir, dir, strlen(dir) + 1);
-    if (e == OK) e = wal_segments(env, log->dir, memory, note_segment, log, why);
-    if (e == ERR_MISSING && log->extents.size == 0) e = OK; /* else a file was removed meanwhile */
-    if (e) {
-        examined_log_free(log);
-        return e;
-    }
-    *ret_log = log;
-    return OK;
-}
-
-/* Returns the position after the last record; 0 if nothing was ever written. */
-static uint64_t
-examined_log_end(const struct examined_log *log)
-{
-    size_t count;
-    const struct log_extent *all = extents(log, &count);
-    return count == 0 ? 0 : all[count - 1].end_pos;
-}
-
-enum log_place {
-    LOG_PLACE_THERE,   /* a record begins or ends there, or may, as the log is damaged there */
-    LOG_PLACE_GONE,    /* before the oldest segment */
-    LOG_PLACE_AHEAD,   /* after the end */
-    LOG_PLACE_NOWHERE, /* within a record, or between segments */
-};
-
-struct log_look {
-    uint64_t pos;
-    bool there;
-};
-
-static enum err
-look_at_record(void *context, const struct wal_record_info *info)
-{
-    struct log_look *l = context;
-    uint64_t pos = info->record.pos;
-    l->there |= l->pos == pos || l->pos == pos + info->record_bytes;
-    return OK;
-}
-
-/* A position within damage may be one of a record. */
-static void
-look_at_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
-{
-    struct log_look *l = context;
-    (void)text;
-    l->there |= l->pos >= pos && l->pos <= pos + bytes;
-}
-
-/* Finds what is at a position of the log. Errors as wal_inspect(). */
-static enum err
-examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_place,
-                  struct why *why)
-{
-    size_t count, i = 0;
-    const struct log_extent *all = extents(log, &count);
-    *ret_place = LOG_PLACE_NOWHERE;
-    if (count > 0 && pos < all[0].base_pos) *ret_place = LOG_PLACE_GONE;
-    if (pos > examined_log_end(log)) *ret_place = LOG_PLACE_AHEAD;
-    if (pos == 0) *ret_place = LOG_PLACE_THERE; /* the oldest record */
-    if (*ret_place != LOG_PLACE_NOWHERE) return OK;
-    while (i < count && all[i].end_pos < pos) {
-        i++;
-    }
-    if (pos < all[i].base_pos) return OK; /* there may be gaps between segments */
-    struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
-    struct wal_inspector inspector = {
-        .record = look_at_record, .damage = look_at_damage, .context = &looking};
-    struct wal_inspection inspection;
-    enum err e = looking.there ? OK
-                               : wal_inspect(log->env, log->dir, all[i].number, log->memory,
-                                             &inspector, &inspection, why);
-    if (e == OK && looking.there) *ret_place = LOG_PLACE_THERE;
-    return e;
-}
-
-/* --- items after a position ------------------------------------------------------------------- */
-
-static enum err
-open_wal(struct examined_log *log, struct why *why)
-{
-    struct wal_damage damage;
-    struct wal_options options = {
-        .env = log->env,
-        .dir = log->dir,
-        .segment_bytes = WAL_SEGMENT_BYTES_MIN,
-        .batch_bytes_max = BATCH_BYTES,
-        .read_only = true,
-        .memory = log->memory,
-    };
-    if (log->wal != NULL) return OK;
-    enum err e = wal_open(&options, &log->wal, why);
-    /* Damage is reported by the check of the log. */
-    if (e == OK) e = wal_recover(log->wal, examined_log_end(log), NULL, NULL, &damage, why);
-    if (e) {
-        wal_free(log->wal);
-        log->wal = NULL;
-    }
-    return e;
-}
-
-static int64_t
-time_of(const struct chunk *c, uint32_t i)
-{
-    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
-    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
-}
-
-/* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
-static void
-count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
-            struct log_items *items, uint64_t count[ITEM_KIND_COUNT])
-{
-    uint32_t first = c->pos == from.pos ? from.index : 0;
-    if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
-    for (uint32_t i = first; i < c->count; i++) {
-        if (c->pos < s->begin_pos && time_of(c, i) < s->begin_ms) continue;
-        count[c->kind] += log_items_takes(items, c, i);
-    }
-}
-
-/*
- * Counts the items from `from` on that a destination with these settings takes, as its relay would;
- * without metadata, which only some types take. ERR_CORRUPT: part of the log cannot be read, the
- * rest is counted; ERR_MISSING: the log no longer has the position; ERR_INPUT: invalid settings;
- * ERR_IO, ERR_NOMEM.
- */
-static enum err
-examined_log_count(struct examined_log *log, const struct destination_settings *settings,
-                   const struct relay_state *state, struct relay_cursor from,
-                   uint64_t ret_count[ITEM_KIND_COUNT], struct why *why)
-{
-    struct selection *selection = NULL;
-    struct log_items *items = NULL;
-    struct chunk chunk;
-    uint64_t count[ITEM_KIND_COUNT] = {0};
-    bool damaged = false;
-    memset(ret_count, 0, sizeof count);
-    if (log->extents.size == 0) return OK;
-    chunk_init(&chunk, log->memory);
-    enum err e = open_wal(log, why);
-    if (e == OK) e = selection_new(settings, &selection, why);
-    if (e == OK) {
-        struct log_items_options options = {
-            .wal = log->wal,
-            .name = settings->name,
-            .selection = selection,
-            .memory = log->memory,
-            .cache_bytes = LABEL_CACHE_BYTES,
-        };
-        e = log_items_open(&options, from.pos, &items, why);
-    }
-    while (e == OK || e == ERR_CORRUPT) {
-        e = log_items_next(items, &chunk, why);
-        damaged |= e == ERR_CORRUPT;
-        if (e == OK) count_chunk(&chunk, state, from, items, count);
-        if (e == OK) log_items_pass(items, chunk.pos, chunk.segment);
-    }
-    if (e == ERR_AGAIN) e = damaged ? ERR_CORRUPT : OK;
-    if (e == OK || e == ERR_CORRUPT) memcpy(ret_count, count, sizeof count);
-    log_items_close(items);
-    selection_free(selection);
-    chunk_fini(&chunk);
-    return e;
-}
-
-/* --- the examination ---------------------------------------------------------------------------
- */
-
-static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
-                                                        "metadata"};
-
 struct examining {
     const struct examine_options *o;
     struct examine_report *report;
-    struct examined_log *log; /* NULL if it cannot be read, which the check of the log reports */
-    const char *name;         /* the current destination */
+    bool has_log;       /* false if the log cannot be read, which the check of the log reports */
+    struct buf extents; /* struct log_extent of live segments, by position */
+    struct wal *wal;    /* opened when something is to be counted */
+    const char *name;   /* the current destination */
     char dir[PATH_BYTES];
     struct buf state_bytes; /* the bytes that `state` has views of */
     struct relay_state state;
@@ -403,6 +183,59 @@ examine_fill(struct examining *x)
         x->dir, wrong);
 }
 
+/* --- the log -----------------------------------------------------------------------------------
+ */
+
+static const struct log_extent *
+extents(const struct examining *x, size_t *ret_count)
+{
+    *ret_count = x->extents.size / sizeof(struct log_extent);
+    return (const struct log_extent *)(const void *)x->extents.at;
+}
+
+static enum err
+note_segment(void *context, const struct wal_segment_info *info)
+{
+    struct examining *x = context;
+    struct log_extent extent = {info->number, info->base_pos, info->end_pos, {0}};
+    memcpy(extent.totals, info->totals, sizeof extent.totals);
+    if (info->state != WAL_SEGMENT_LIVE) return OK;
+    buf_put(&x->extents, &extent, sizeof extent);
+    return buf_error(&x->extents);
+}
+
+/* Returns the position after the last record; 0 if nothing was ever written. */
+static uint64_t
+log_end(const struct examining *x)
+{
+    size_t count;
+    const struct log_extent *all = extents(x, &count);
+    return count == 0 ? 0 : all[count - 1].end_pos;
+}
+
+struct log_look {
+    uint64_t pos;
+    bool there;
+};
+
+static enum err
+look_at_record(void *context, const struct wal_record_info *info)
+{
+    struct log_look *l = context;
+    uint64_t pos = info->record.pos;
+    l->there |= l->pos == pos || l->pos == pos + info->record_bytes;
+    return OK;
+}
+
+/* A position within damage may be one of a record. */
+static void
+look_at_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
+{
+    struct log_look *l = context;
+    (void)text;
+    l->there |= l->pos >= pos && l->pos <= pos + bytes;
+}
+
 /* The position at which the destination continues in the log, now or after reading the store. */
 static struct relay_cursor
 log_cursor(const struct relay_state *s)
@@ -433,7 +266,7 @@ examine_gone(struct examining *x, uint64_t pos)
         return;
     }
     if (count->known) {
-        const uint64_t *begin = extents(x->log, &extent_count)->totals;
+        const uint64_t *begin = extents(x, &extent_count)->totals;
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
             if (begin[kinds[i]] > count->of[kinds[i]])
                 lost += begin[kinds[i]] - count->of[kinds[i]];
@@ -449,15 +282,18 @@ examine_gone(struct examining *x, uint64_t pos)
                 pos, text);
 }
 
+/* Looks up the position of the state in the log. */
 static enum err
 examine_place(struct examining *x, struct why *why)
 {
-    uint64_t pos = log_cursor(&x->state).pos;
-    enum log_place place;
-    if (examined_log_end(x->log) == 0) {
+    const struct examine_options *o = x->o;
+    uint64_t pos = log_cursor(&x->state).pos, end = log_end(x);
+    size_t count, i = 0;
+    const struct log_extent *all = extents(x, &count);
+    if (end == 0) {
         uint64_t taken = kinds_sum(x->state.taken);
         if (taken == 0) return OK; /* a new destination has a position before anything is logged */
-        if (x->o->stored && pos <= x->o->store_pos) return OK; /* restored from a snapshot */
+        if (o->stored && pos <= o->store_pos) return OK; /* restored from a snapshot */
         report_wrong(x,
                      "%s/state: %" PRIu64
                      " items were taken from a log that is missing; restore the "
@@ -465,46 +301,44 @@ examine_place(struct examining *x, struct why *why)
                      x->dir, taken);
         return OK;
     }
-    enum err e = examined_log_find(x->log, pos, &place, why);
-    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING)
-        return OK; /* a finding of the check of the log */
-    if (e) return e;
-    switch (place) {
-    case LOG_PLACE_THERE:
-        break;
-    case LOG_PLACE_GONE:
+    if (pos == 0) return OK; /* the oldest record */
+    if (pos < all[0].base_pos) {
         examine_gone(x, pos);
-        break;
-    case LOG_PLACE_AHEAD:
+        return OK;
+    }
+    if (pos > end) {
         report_wrong(
             x,
             "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
             ": the log was restored from an older copy or has lost its end; the destination "
             "resumes at the end of the log",
-            x->dir, pos, examined_log_end(x->log));
-        break;
-    case LOG_PLACE_NOWHERE:
-        report_wrong(
-            x,
-            "%s/state: no record of the log begins or ends at position %" PRIu64
-            ": the state belongs to another log; restore the state and the log from the same copy",
-            x->dir, pos);
-        break;
+            x->dir, pos, end);
+        return OK;
     }
+    while (all[i].end_pos < pos) {
+        i++;
+    }
+    struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
+    if (pos > all[i].base_pos && !looking.there) { /* there may be gaps between segments */
+        struct wal_inspector inspector = {
+            .record = look_at_record, .damage = look_at_damage, .context = &looking};
+        struct wal_inspection inspection;
+        enum err e =
+            wal_inspect(o->env, o->log_dir, all[i].number, o->memory, &inspector, &inspection, why);
+        if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING)
+            return OK; /* a finding of the check of the log */
+        if (e) return e;
+    }
+    if (looking.there) return OK;
+    report_wrong(
+        x,
+        "%s/state: no record of the log begins or ends at position %" PRIu64
+        ": the state belongs to another log; restore the state and the log from the same copy",
+        x->dir, pos);
     return OK;
 }
 
 /* --- dead letters ----------------------------------------------------------------------------- */
-
-static enum err
-ignore_letter(void *context, const struct dead_letter *letter, struct bytes line, bool again)
-{
-    (void)context;
-    (void)letter;
-    (void)line;
-    (void)again;
-    return OK;
-}
 
 /* Counts the dead letters in the files, and reports names that are not theirs. */
 static enum err
@@ -520,7 +354,7 @@ examine_letters(struct examining *x, struct why *why)
     if (x->is_old)
         e = letters_old_count(o->env, x->dir, o->memory, &x->state, x->letters.lines, &reason);
     else
-        e = dead_letters_each(o->env, x->dir, o->memory, ignore_letter, NULL, &x->letters, &reason);
+        e = dead_letters_each(o->env, x->dir, o->memory, NULL, NULL, &x->letters, &reason);
     if (e == ERR_MISSING || (e == ERR_UNSUPPORTED && !x->has_state)) e = OK; /* reported before */
     e = report_error(x, e, &reason, "see docs/destinations/README.md", why);
     if (e) return e;
@@ -548,17 +382,89 @@ examine_letters(struct examining *x, struct why *why)
 
 /* --- the account ------------------------------------------------------------------------------ */
 
-/* Counts the items that are queued in the log; `ret_counted` is false if that is unknown. */
+static enum err
+open_wal(struct examining *x, struct why *why)
+{
+    struct wal_damage damage;
+    struct wal_options options = {
+        .env = x->o->env,
+        .dir = x->o->log_dir,
+        .segment_bytes = WAL_SEGMENT_BYTES_MIN,
+        .batch_bytes_max = BATCH_BYTES,
+        .read_only = true,
+        .memory = x->o->memory,
+    };
+    if (x->wal != NULL) return OK;
+    enum err e = wal_open(&options, &x->wal, why);
+    /* Damage is reported by the check of the log. */
+    if (e == OK) e = wal_recover(x->wal, log_end(x), NULL, NULL, &damage, why);
+    if (e) {
+        wal_free(x->wal);
+        x->wal = NULL;
+    }
+    return e;
+}
+
+static int64_t
+time_of(const struct chunk *c, uint32_t i)
+{
+    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
+    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
+}
+
+/* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
+static void
+count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
+            struct log_items *items, uint64_t count[ITEM_KIND_COUNT])
+{
+    uint32_t first = c->pos == from.pos ? from.index : 0;
+    if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
+    for (uint32_t i = first; i < c->count; i++) {
+        if (c->pos < s->begin_pos && time_of(c, i) < s->begin_ms) continue;
+        count[c->kind] += log_items_takes(items, c, i);
+    }
+}
+
+/*
+ * Counts the items that are queued in the log, as the destination's relay would, without metadata,
+ * which only some types take. `ret_counted` is false if that is unknown.
+ */
 static enum err
 count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_counted,
               struct why *why)
 {
     const struct destination_settings *settings = find_settings(x);
+    struct relay_cursor from = log_cursor(&x->state);
+    struct selection *selection = NULL;
+    struct log_items *items = NULL;
+    struct chunk chunk;
     struct why reason = {""};
-    *ret_counted = false;
-    if (settings == NULL || x->log == NULL) return OK;
-    enum err e =
-        examined_log_count(x->log, settings, &x->state, log_cursor(&x->state), waiting, &reason);
+    bool damaged = false;
+    *ret_counted = settings != NULL && x->has_log;
+    if (!*ret_counted || x->extents.size == 0) return OK;
+    chunk_init(&chunk, x->o->memory);
+    enum err e = open_wal(x, &reason);
+    if (e == OK) e = selection_new(settings, &selection, &reason);
+    if (e == OK) {
+        struct log_items_options options = {
+            .wal = x->wal,
+            .name = settings->name,
+            .selection = selection,
+            .memory = x->o->memory,
+            .cache_bytes = LABEL_CACHE_BYTES,
+        };
+        e = log_items_open(&options, from.pos, &items, &reason);
+    }
+    while (e == OK || e == ERR_CORRUPT) {
+        e = log_items_next(items, &chunk, &reason);
+        damaged |= e == ERR_CORRUPT;
+        if (e == OK) count_chunk(&chunk, &x->state, from, items, waiting);
+        if (e == OK) log_items_pass(items, chunk.pos, chunk.segment);
+    }
+    if (e == ERR_AGAIN) e = damaged ? ERR_CORRUPT : OK;
+    log_items_close(items);
+    selection_free(selection);
+    chunk_fini(&chunk);
     *ret_counted = e == OK;
     if (e == ERR_MISSING) return OK; /* reported with its directory */
     return report_error(x, e, &reason, "the queue in the log cannot be counted", why);
@@ -709,7 +615,7 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     }
     if (e == OK && x->has_state) {
         examine_fill(x);
-        if (x->log != NULL) e = examine_place(x, why);
+        if (x->has_log) e = examine_place(x, why);
         if (e == OK) e = examine_account(x, why);
     }
     buf_fini(bytes);
@@ -821,13 +727,17 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
                    : why_set(why, e, "%s", reason.text);
     }
     if (e) return why_set(why, e, "%s", reason.text);
-    e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, &reason);
+    buf_init(&x.extents, options->memory, SEGMENTS_BYTES_MAX);
+    e = wal_segments(options->env, options->log_dir, options->memory, note_segment, &x, &reason);
+    if (e == ERR_MISSING && x.extents.size == 0) e = OK; /* else a file was removed meanwhile */
+    x.has_log = e == OK;
     if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* reported by the check of the log */
     if (e) why_set(why, e, "%s", reason.text);
     if (e == OK) e = examine_all(&x, &names, why);
     if (e == OK) e = examine_missing(&x, why);
     if (e == OK && x.unread > 0) e = ERR_IO;
-    examined_log_free(x.log);
+    wal_free(x.wal);
+    buf_fini(&x.extents);
     buf_fini(&names.all);
     return e;
 }

@@ -9,8 +9,8 @@
 
 #include "lib/relay/relay_rig.h"
 #include "relay/feed/fill.h"
-#include "relay/operate/examine.h"
-#include "relay/operate/reset.h"
+#include "relay/operate/operate.h"
+#include "relay/state/directory.h"
 
 static const char LOG_DIR[] = STORE_DIR "/wal";
 static const char THERE[] = "relay/there";

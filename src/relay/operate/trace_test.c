@@ -4,7 +4,6 @@
 #include "lib/label_text.h"
 #include "model/labels.h"
 #include "relay/feed/selection.h"
-#include "relay/operate/trace.h"
 
 #define must(call) assert_int_equal((call), OK)
 

@@ -1,17 +1,17 @@
 /*
- * trial.c - see trial.h.
+ * trial.c - see operate.h.
  *
  * Name resolution, connection and certificate of a host are not tested separately: the first
  * request to it shows them. So the trial makes only requests that the destination itself would.
  */
-#include "relay/operate/trial.h"
+#include "relay/operate/operate.h"
 
 #include <stdio.h>
 
 #include "base/text/time_text.h"
 #include "model/labels.h"
 #include "net/http_calls.h"
-#include "relay/lane/advice.h"
+#include "relay/lane/pace.h"
 
 enum {
     HOSTS_MAX = 8,

@@ -9,7 +9,7 @@
 
 #include "lib/test.h"
 #include "model/labels.h"
-#include "relay/operate/trial.h"
+#include "relay/operate/operate.h"
 #include "sys/sim.h"
 
 /* The answers of the destination, in order. */

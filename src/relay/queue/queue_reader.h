@@ -9,10 +9,10 @@
 #ifndef RELAY_QUEUE_QUEUE_READER_H
 #define RELAY_QUEUE_QUEUE_READER_H
 
-#include "relay/context.h"
 #include "relay/feed/selection.h"
+#include "relay/options.h"
 #include "relay/queue/write_queue.h"
-#include "relay/state/fate.h"
+#include "relay/state/state.h"
 
 struct taken_write {
     uint64_t number; /* rises with each write */

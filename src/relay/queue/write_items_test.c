@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "lib/tsdb/tsdb_machine.h"
-#include "relay/queue/write_items.h"
+#include "relay/queue/write_queue.h"
 
 static struct write_items items;
 static struct ingest_result result;

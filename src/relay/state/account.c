@@ -112,15 +112,6 @@ account_chunk(struct account *account)
     return c->count - from - wanted;
 }
 
-/* Adds the lost items before a chunk, which are in no count so far. */
-static void
-add_margin(struct account *account, const struct chunk *c)
-{
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (account->ahead.margin[kind] != UINT64_MAX) account->ahead.margin[kind] += c->lost[kind];
-    }
-}
-
 bool
 account_is_ahead(const struct account *account, const struct chunk *c)
 {
@@ -137,8 +128,8 @@ account_knows(const struct account *account, uint64_t pos)
 }
 
 /*
- * The items are gone; it is unknown whether the destination wanted all of them.
- * Items that the reader ahead could not read either are in no count so far.
+ * The items are gone; it is unknown whether the destination wanted all of them. Items that the
+ * reader ahead could not read either are in no count so far.
  */
 enum err
 account_lost(struct account *account, const struct chunk *c, unsigned kind)
@@ -330,7 +321,11 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
         if (e == OK) {
             uint32_t from = feed_settled_before(feed, &a->chunk);
             uint32_t wanted = feed_count_wanted(feed, &a->chunk, from, a->log);
-            add_margin(account, &a->chunk);
+            /* Adds the lost items before a chunk, which are in no count so far. */
+            for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+                if (account->ahead.margin[kind] != UINT64_MAX)
+                    account->ahead.margin[kind] += a->chunk.lost[kind];
+            }
             a->count[a->chunk.kind] += wanted;
             take_news(account, a->chunk.kind, wanted, a->chunk.pos);
             note_pos(a, a->chunk.end_pos);

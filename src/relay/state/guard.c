@@ -1,5 +1,5 @@
 /*
- * guard.c - see guard.h.
+ * guard.c - see state.h.
  *
  * The log is held by a reader of it that never reads. It holds from a position on; to hold from an
  * earlier one, another reader is opened before this one is closed.
@@ -15,7 +15,7 @@
  * 1. From the end of relay_guard_new() on, the log is held.
  * 2. Borders exist as a pair, or not at all.
  */
-#include "relay/state/guard.h"
+#include "relay/state/state.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -2,15 +2,15 @@
  * saving.h - the time at which a destination's next state is due, and the bytes of the state that
  * is durable and of the next one. Also keeps the counters that are shown from decreasing.
  *
- * Owner: the relay; save.c builds the states. Only saving.c writes the fields but `scratch`.
+ * Owner: the relay; relay.c builds the states. Only saving.c writes the fields but `scratch`.
  *
  * Threads: one.
  */
 #ifndef RELAY_STATE_SAVING_H
 #define RELAY_STATE_SAVING_H
 
-#include "relay/context.h"
 #include "relay/feed/feed.h"
+#include "relay/options.h"
 #include "relay/state/state.h"
 
 enum save_need {

@@ -12,11 +12,296 @@
  */
 #include "relay/state/state.h"
 
+#include "base/array.h"
+#include "base/fields.h"
+#include "base/text/hex.h"
+#include "relay/state/directory.h"
+
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
-#include "base/fields.h"
-#include "relay/state/directory.h"
+/* Format: docs/format/relay.md. */
+
+/* Earlier versions began with 0 or 1. */
+enum { LIST_VERSION = 2, FILES_MAX = 1 << 20 };
+
+bool
+letter_list_is_old(struct bytes from)
+{
+    return from.size == 0 || from.at[0] < LIST_VERSION;
+}
+
+static void
+list_fields(const struct fields *f, struct letter_list *list)
+{
+    uint8_t version = LIST_VERSION;
+    field_u8(f, &version);
+    fields_check(f, version == LIST_VERSION);
+    field_u32(f, &list->number);
+    field_u32(f, &list->replay_to);
+    field_varint(f, &list->replay_at);
+    field_u32(f, &list->count);
+    fields_check(f, list->count <= FILES_MAX);
+}
+
+static void
+file_fields(const struct fields *f, struct letter_file *file)
+{
+    field_u32(f, &file->number);
+    field_varints(f, file->lines, ITEM_KIND_COUNT);
+    field_varint(f, &file->bytes);
+    field_zigzag(f, &file->first_ms);
+    field_zigzag(f, &file->last_ms);
+}
+
+enum err
+letter_list_get(struct letter_list *list, struct bytes from)
+{
+    struct cursor c = cursor_of(from);
+    const struct fields fields = {.from = &c};
+    struct letter_list head = {.number = 1};
+    if (!letter_list_is_old(from)) list_fields(&fields, &head);
+    if (c.bad) return ERR_CORRUPT;
+    uint32_t count = head.count;
+    head.memory = list->memory;
+    head.count = 0;
+    *list = head;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!array_reserve(list->memory, &list->files, &list->capacity, i + 1)) return ERR_NOMEM;
+        struct letter_file *file = &list->files[i];
+        file->is_there = false;
+        file_fields(&fields, file);
+        uint32_t before = i == 0 ? 0 : file[-1].number;
+        if (c.bad || file->number <= before || file->number > list->number) return ERR_CORRUPT;
+        list->count++;
+    }
+    return OK;
+}
+
+void
+letter_list_put(const struct letter_list *list, struct buf *to)
+{
+    const struct fields fields = {.to = to};
+    struct letter_list head = *list;
+    list_fields(&fields, &head);
+    for (uint32_t i = 0; i < list->count; i++) {
+        file_fields(&fields, &list->files[i]);
+    }
+}
+
+void
+letter_list_fini(struct letter_list *list)
+{
+    array_free(list->memory, list->files, list->capacity);
+    *list = (struct letter_list){.memory = list->memory};
+}
+
+struct letter_file *
+letter_list_find(const struct letter_list *list, uint32_t number)
+{
+    for (uint32_t i = list->count; i-- > 0;) {
+        if (list->files[i].number == number) return &list->files[i];
+    }
+    return NULL;
+}
+
+struct letter_file *
+letter_list_current(struct letter_list *list)
+{
+    struct letter_file *file = letter_list_find(list, list->number);
+    if (file != NULL) return file;
+    if (!array_reserve(list->memory, &list->files, &list->capacity, list->count + 1)) return NULL;
+    file = &list->files[list->count++];
+    *file = (struct letter_file){list->number, {0}, 0, INT64_MAX, INT64_MIN};
+    return file;
+}
+
+void
+letter_file_count(struct letter_file *file, enum item_kind kind, int64_t failed_ms)
+{
+    file->lines[kind]++;
+    if (failed_ms < file->first_ms) file->first_ms = failed_ms;
+    if (failed_ms > file->last_ms) file->last_ms = failed_ms;
+}
+
+uint64_t
+letter_list_length(const struct letter_list *list)
+{
+    const struct letter_file *file = letter_list_find(list, list->number);
+    return file == NULL ? 0 : file->bytes;
+}
+
+void
+letter_list_close(struct letter_list *list)
+{
+    list->number += letter_list_length(list) > 0;
+}
+
+void
+letter_list_remove(struct letter_list *list, uint32_t at)
+{
+    assert(at < list->count);
+    if (list->files[at].number == list->number) letter_list_close(list);
+    memmove(&list->files[at], &list->files[at + 1], (list->count - at - 1) * sizeof list->files[0]);
+    list->count--;
+    if (at == 0) list->replay_at = 0;
+}
+
+void
+letter_list_lines(const struct letter_list *list, uint64_t counts[ITEM_KIND_COUNT])
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            counts[kind] += list->files[i].lines[kind];
+        }
+    }
+}
+
+bool
+letter_list_replays(const struct letter_list *list, uint32_t at)
+{
+    return at < list->count && list->files[at].number <= list->replay_to;
+}
+
+uint64_t
+letter_list_replaying(const struct letter_list *list)
+{
+    uint64_t lines = 0;
+    for (uint32_t i = 0; letter_list_replays(list, i); i++) {
+        lines += kinds_sum(list->files[i].lines);
+    }
+    return lines;
+}
+
+uint64_t
+letter_list_replay(struct letter_list *list)
+{
+    uint64_t before = letter_list_replaying(list);
+    letter_list_close(list);
+    list->replay_to = list->number - 1;
+    return letter_list_replaying(list) - before;
+}
+
+void
+letter_name(uint32_t number, bool packed, char to[LETTER_NAME_BYTES])
+{
+    snprintf(to, LETTER_NAME_BYTES, "%08" PRIx32 ".ndjson%s", number, packed ? ".gz" : "");
+}
+
+bool
+letter_name_number(const char *name, uint32_t *ret_number, bool *ret_packed)
+{
+    uint64_t number;
+    const char *rest = hex_name_number(name, 8, &number);
+    if (rest == NULL || number == 0) return false;
+    *ret_number = (uint32_t)number;
+    *ret_packed = strcmp(rest, ".ndjson.gz") == 0;
+    return *ret_packed || strcmp(rest, ".ndjson") == 0;
+}
+
+const char *
+item_kind_word(enum item_kind kind)
+{
+    static const char *const words[ITEM_KIND_COUNT] = {
+        [ITEM_FLOAT] = "float",
+        [ITEM_HISTOGRAM] = "histogram",
+        [ITEM_EXEMPLAR] = "exemplar",
+        [ITEM_METADATA] = "metadata",
+    };
+    assert(kind < ITEM_KIND_COUNT);
+    return words[kind];
+}
+
+const char *
+drop_word(enum drop reason)
+{
+    static const char *const words[DROP_COUNT] = {
+        [DROP_UNREPRESENTABLE] = "unrepresentable",
+        [DROP_DAMAGED] = "damaged",
+        [DROP_LOG_BUDGET] = "log_budget",
+        [DROP_DEAD_LETTERS_FULL] = "dead_letters_full",
+        [DROP_DELETED] = "deleted",
+        [DROP_EXPIRED] = "expired",
+        [DROP_SUPERSEDED] = "superseded",
+        [DROP_OUTSIDE_TABLE_RETENTION] = "outside_table_retention",
+        [DROP_BY_OPERATOR] = "operator",
+        [DROP_REFUSED] = "refused",
+        [DROP_WITHDRAWN] = "withdrawn",
+    };
+    assert(reason < DROP_COUNT);
+    return words[reason];
+}
+
+void
+fates_add(struct fates *to, const struct fates *change)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            to->count[kind][fate] += change->count[kind][fate];
+        }
+    }
+}
+
+uint64_t
+fates_dropped(const struct fates *fates, enum item_kind kind)
+{
+    uint64_t sum = 0;
+    for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+        sum += fates->count[kind][FATE_DROPPED + reason];
+    }
+    return sum;
+}
+
+bool
+fate_is_term(unsigned fate)
+{
+    return fate == FATE_DELIVERED || fate == FATE_DEAD_LETTERED || fate >= FATE_DROPPED;
+}
+
+uint64_t
+fates_settled(const struct fates *fates, enum item_kind kind)
+{
+    return fates->count[kind][FATE_DELIVERED] + fates->count[kind][FATE_DEAD_LETTERED] +
+           fates_dropped(fates, kind);
+}
+
+/* Appends the counts as in a destination's state, without zeros: docs/format/relay.md. */
+static void
+fates_put(struct buf *to, const struct fates *fates)
+{
+    uint64_t count = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+            count += fates->count[kind][fate] > 0;
+        }
+    }
+    buf_put_varint(to, count);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+            if (fates->count[kind][fate] == 0) continue;
+            buf_put_u8(to, (uint8_t)kind);
+            buf_put_u8(to, (uint8_t)fate);
+            buf_put_varint(to, fates->count[kind][fate]);
+        }
+    }
+}
+
+/* Reads counts and adds them to `add_to`. ERR_CORRUPT. */
+static MUST_CHECK enum err
+fates_get(struct cursor *from, struct fates *add_to)
+{
+    uint64_t count = cursor_varint(from);
+    for (uint64_t i = 0; i < count && !from->bad; i++) {
+        uint8_t kind = cursor_u8(from), fate = cursor_u8(from);
+        uint64_t n = cursor_varint(from);
+        if (from->bad || kind >= ITEM_KIND_COUNT || fate < FATE_DELIVERED || fate >= FATE_COUNT) {
+            return ERR_CORRUPT;
+        }
+        add_to->count[kind][fate] += n;
+    }
+    return from->bad ? ERR_CORRUPT : OK;
+}
 
 static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
                   DAMAGED[] = RELAY_DAMAGED_NAME;

@@ -7,11 +7,128 @@
 #define RELAY_STATE_STATE_H
 
 #include "backend/settings.h"
-#include "relay/feed/chunk.h"
-#include "relay/state/window.h"
-#include "sys/env.h"
-#include "tsdb/tsdb.h"
-#include "wal/wal.h"
+#include "relay/feed/log_items.h"
+#include "relay/options.h"
+
+/* --- fates of items --------------------------------------------------------------------------- */
+
+/*
+ * For each kind
+ *
+ *     taken = delivered + dead-lettered + dropped{reason} + queued
+ *
+ * The numbers are stored: docs/format/relay.md.
+ */
+enum fate {
+    FATE_OPEN = 0,      /* queued */
+    FATE_PASSED = 1,    /* settled and counted before a restart */
+    FATE_NOT_TAKEN = 2, /* the destination does not want it */
+    FATE_DELIVERED = 3,
+    FATE_DEAD_LETTERED = 4,
+    FATE_REPEATED = 6, /* settled again after it was counted: the store gave it once more */
+    FATE_DROPPED = 16, /* + enum drop */
+};
+
+enum drop {
+    DROP_UNREPRESENTABLE,
+    DROP_DAMAGED, /* the item, or its series, cannot be read any more */
+    DROP_LOG_BUDGET,
+    DROP_DEAD_LETTERS_FULL,
+    DROP_DELETED,
+    DROP_EXPIRED,
+    DROP_SUPERSEDED,
+    DROP_OUTSIDE_TABLE_RETENTION,
+    DROP_BY_OPERATOR,
+    DROP_REFUSED,   /* refused for good, which its sender learns; never stored, as the next */
+    DROP_WITHDRAWN, /* not delivered before its sender gave up */
+    DROP_COUNT,
+};
+
+enum { FATE_COUNT = FATE_DROPPED + DROP_COUNT };
+
+/* "float", "histogram", "exemplar", "metadata" */
+const char *item_kind_word(enum item_kind kind);
+/* "unrepresentable", ... */
+const char *drop_word(enum drop reason);
+
+/* Counts by kind and fate. */
+struct fates {
+    uint64_t count[ITEM_KIND_COUNT][FATE_COUNT];
+};
+
+/* The values of an account that counters show: saving.h. */
+struct relay_shown {
+    struct fates fates; /* FATE_OPEN counts items that are not settled in a durable state */
+    uint64_t taken[ITEM_KIND_COUNT];
+    uint64_t again[ITEM_KIND_COUNT]; /* items counted in `taken` once more */
+};
+
+void fates_add(struct fates *to, const struct fates *change);
+/* The sum of all terms of the account: of the fates for which fate_is_term(). */
+uint64_t fates_settled(const struct fates *fates, enum item_kind kind);
+/* True for fates that are terms of the account. */
+bool fate_is_term(unsigned fate);
+uint64_t fates_dropped(const struct fates *fates, enum item_kind kind);
+
+/* --- files of dead letters -------------------------------------------------------------------- */
+
+/* Room for the name of a file, packed or not. */
+enum { LETTER_NAME_BYTES = 32 };
+
+struct letter_file {
+    uint32_t number;
+    uint64_t lines[ITEM_KIND_COUNT]; /* lines that are dead letters: without those replayed */
+    uint64_t bytes;                  /* size of the text; what the file has beyond is no line */
+    int64_t first_ms, last_ms;       /* Unix time at which the oldest and youngest failed */
+    bool is_there;                   /* letters_begin() has found it */
+};
+
+/* The part of a state about dead letters: the files, the lines in each, and how far a replay has
+ * come. Zeroed memory with `memory` set is an empty list. */
+struct letter_list {
+    struct budget *memory;
+    struct letter_file *files; /* ascending numbers, at most `number` */
+    uint32_t count, capacity;
+    uint32_t number;    /* the file that is appended to; numbers are not used again */
+    uint32_t replay_to; /* files up to this number are sent again, the lowest first */
+    uint64_t replay_at; /* lines of the lowest before this offset of its text are settled */
+};
+
+/* Reads the bytes of a state; empty bytes are those of a new destination. ERR_CORRUPT, ERR_NOMEM.
+ */
+MUST_CHECK enum err letter_list_get(struct letter_list *list, struct bytes from);
+/* True if an earlier version wrote the bytes, which then say nothing about files of lines. */
+bool letter_list_is_old(struct bytes from);
+void letter_list_put(const struct letter_list *list, struct buf *to);
+void letter_list_fini(struct letter_list *list);
+
+/* The file of that number; NULL if the list does not have it. */
+struct letter_file *letter_list_find(const struct letter_list *list, uint32_t number);
+/* The file that is appended to, added if it has no line so far. NULL: out of memory. */
+struct letter_file *letter_list_current(struct letter_list *list);
+/* The size of its text; 0 if it has no line. */
+uint64_t letter_list_length(const struct letter_list *list);
+/* Counts a line. */
+void letter_file_count(struct letter_file *file, enum item_kind kind, int64_t failed_ms);
+/* Ends the current file, if it has lines: the next line begins another one. */
+void letter_list_close(struct letter_list *list);
+void letter_list_remove(struct letter_list *list, uint32_t at);
+
+/* Adds the lines of all files, those that are sent again among them, to `counts`. */
+void letter_list_lines(const struct letter_list *list, uint64_t counts[ITEM_KIND_COUNT]);
+/* The lines of files that are sent again. */
+uint64_t letter_list_replaying(const struct letter_list *list);
+/* True if the file is sent again. */
+bool letter_list_replays(const struct letter_list *list, uint32_t at);
+/* Hands all files back to the destination. Returns the number of lines in those that were not. */
+uint64_t letter_list_replay(struct letter_list *list);
+
+/* "0000002a.ndjson", or with `.gz` */
+void letter_name(uint32_t number, bool packed, char to[LETTER_NAME_BYTES]);
+/* False if the name is not that of a file of lines. */
+bool letter_name_number(const char *name, uint32_t *ret_number, bool *ret_packed);
+
+/* --- the state -------------------------------------------------------------------------------- */
 
 enum { RELAY_STATE_BYTES_MAX = 32 * 1024 * 1024, RELAY_DIR_BYTES = 200 };
 
@@ -69,7 +186,7 @@ struct relay_state {
     enum drop drop_reason;  /* for this reason */
     uint64_t repeats_total; /* samples that the store gave once more */
     struct bytes letters;   /* output of letter_list_put(), or what an earlier version wrote */
-    struct fates beside;    /* items that have left a term of the account: see save.c */
+    struct fates beside;    /* items that have left a term of the account: see saving.h */
     uint64_t counted[ITEM_KIND_COUNT]; /* items taken, with queued ones after the cursor */
     /* `type` and `place` are known; an older version did not write them. */
     bool destination_known;
@@ -124,5 +241,40 @@ MUST_CHECK enum err relay_state_make(struct env *env, const char *parent, const 
                                      struct why *why);
 /* Renames a state that cannot be read to "state.damaged". OK also if there is none. */
 MUST_CHECK enum err relay_state_put_aside(struct env *env, const char *dir, struct why *why);
+
+/* --- guard
+ * ---------------------------------------------------------------------------------------- */
+
+/*
+ * Keeps what a destination needs: the log from its first unsettled record on, and borders in the
+ * store. A guard is made when a destination is configured and outlives the relay and its runs, so
+ * that nothing is removed while a destination is opened, cannot be opened, begins another run, or
+ * gets other settings.
+ *
+ * Threads: one at a time; `before` of relay_guard_new() may be a guard that another thread moves.
+ */
+struct relay_guard;
+
+/*
+ * Keeps the log and the store's borders while a destination is configured: from the position of its
+ * state, from the end of the log if it is new and begins now, else from the oldest record. `before`
+ * is the guard of the same destination under its previous settings, or NULL. options->guard is not
+ * used. ERR_NOMEM, ERR_LIMIT.
+ */
+MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
+                                    const struct relay_guard *before,
+                                    struct relay_guard **ret_guard, struct why *why);
+void relay_guard_free(struct relay_guard *guard);
+/* The position of the log from which on everything is kept. Any thread. */
+uint64_t relay_guard_pos(const struct relay_guard *guard);
+
+/* Sets the positions across which parts are not merged; 0 for none. */
+void guard_set_borders(struct relay_guard *guard, uint64_t from_pos, uint64_t to_pos);
+/* Moves borders and the hold of the log to what this state needs. It must be durable. */
+void guard_follow(struct relay_guard *guard, const struct relay_state *state);
+/* Releases the log up to its current end. */
+void guard_let_go(struct relay_guard *guard);
+/* The end of the log when the destination was configured. */
+uint64_t guard_begin_pos(const struct relay_guard *guard);
 
 #endif

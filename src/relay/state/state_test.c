@@ -10,7 +10,6 @@
 
 #include "base/hash/crc32c.h"
 #include "lib/test.h"
-#include "relay/state/letter_list.h"
 #include "relay/state/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

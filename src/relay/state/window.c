@@ -1,5 +1,5 @@
 /*
- * window.c - see window.h. A ring of records, found by their consecutive numbers. It grows and
+ * window.c - see account.h. A ring of records, found by their consecutive numbers. It grows and
  * never shrinks.
  *
  *     window_push()                 window_settle(): all of it, with one fate
@@ -25,7 +25,7 @@
  * 4. w->held is the sum by kind of `count`.
  * 5. Positions ascend, and the cursor is not after the oldest record.
  */
-#include "relay/state/window.h"
+#include "relay/state/account.h"
 
 #include <assert.h>
 

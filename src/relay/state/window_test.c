@@ -11,7 +11,7 @@
 #include "lib/seeds.h"
 #include "lib/test.h"
 #include "relay/feed/log_items.h"
-#include "relay/state/window.h"
+#include "relay/state/account.h"
 
 #define must(call) assert_int_equal((call), OK)
 

@@ -7,7 +7,7 @@
 
 #include "lib/test.h"
 
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters.h"
 
 enum { REASONS = 3 };
 extern const char *const letter_reasons[REASONS];

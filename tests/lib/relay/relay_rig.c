@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "model/labels.h"
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters.h"
 #include "tsdb/tsdb.h"
 
 struct world the_world;

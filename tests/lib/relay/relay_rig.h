@@ -7,7 +7,7 @@
 
 #include "lib/seeds.h"
 #include "lib/tsdb/tsdb_machine.h"
-#include "relay/operate/dead_letters_command.h"
+#include "relay/letters/letters.h"
 #include "relay/relay.h"
 #include "relay/state/state.h"
 
