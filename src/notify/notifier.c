@@ -16,27 +16,21 @@ enum { NAMED_MAX = 4 }; /* members named in a line about dropped alerts */
 /* --- life ------------------------------------------------------------------------------------- */
 
 static enum err
-copy_external_url(struct notifier *n, const char *url)
+init(struct notifier *n, const struct notifier_options *options, struct why *why)
 {
+    const char *url = options->external_url;
     size_t size = strlen(url);
     while (size > 0 && url[size - 1] == '/') {
         size--;
     }
+    enum err e = OK;
+    if (n->outside == NULL) e = outside_new(n->env, n->memory, NULL, &n->outside, why);
+    if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
+    if (e) return e;
     n->external_url = mem_new(n->memory, size + 1);
     if (n->external_url == NULL) return ERR_NOMEM;
     n->external_url_bytes = size + 1;
     memcpy(n->external_url, url, size);
-    return OK;
-}
-
-static enum err
-init(struct notifier *n, const struct notifier_options *options, struct why *why)
-{
-    enum err e = OK;
-    if (n->outside == NULL) e = outside_new(n->env, n->memory, NULL, &n->outside, why);
-    if (e == OK) e = copy_external_url(n, options->external_url);
-    if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
-    if (e) return e;
     n->config = mem_new(n->memory, sizeof *n->config);
     if (n->config == NULL) return ERR_NOMEM;
     n->config->memory = n->memory;

@@ -50,19 +50,6 @@ add_labels(const struct notify_config *config, const struct alert_notice *notice
     return e;
 }
 
-/* `labels` are views of the scratch. */
-static struct send_entry
-make_entry(struct alert_sending *s, const struct relabel *relabel, struct bytes labels,
-           const struct alert_notice *notice)
-{
-    struct send_entry entry = {.alert = NULL};
-    enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
-    if (e == OK && labels.size == 0) return entry;
-    if (e == OK) e = encoded_alert_new(&s->encoding, labels, notice, &s->json, &entry.alert);
-    entry.failed = e;
-    return entry;
-}
-
 static void
 queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t count)
 {
@@ -132,7 +119,12 @@ make_entries(struct alert_sending *s, const struct relabel *relabel, const struc
     for (uint32_t i = 0; i < count; i++) {
         ret[i] = (struct send_entry){.failed = common[i].failed ? ERR_NOMEM : OK};
         if (common[i].failed || common[i].is_dropped) continue;
-        ret[i] = make_entry(s, relabel, common[i].labels, &notices[i]);
+        struct bytes labels = common[i].labels; /* views of the scratch */
+        enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
+        if (e == OK && labels.size == 0) continue;
+        if (e == OK)
+            e = encoded_alert_new(&s->encoding, labels, &notices[i], &s->json, &ret[i].alert);
+        ret[i].failed = e;
     }
 }
 

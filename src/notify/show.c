@@ -21,15 +21,6 @@ put_url(struct json *to, const char *url)
     json_object_close(to);
 }
 
-static void
-put_dropped_locked(const struct members *members, struct json *to)
-{
-    const char *url = (const char *)members->dropped.at;
-    for (uint32_t i = 0; i < members->dropped_count; i++, url += strlen(url) + 1) {
-        put_url(to, url);
-    }
-}
-
 void
 notifier_print(struct notifier *n, struct json *to)
 {
@@ -44,7 +35,11 @@ notifier_print(struct notifier *n, struct json *to)
     json_array_close(to);
     json_member_array(to, "droppedAlertmanagers");
     for (uint32_t i = 0; i < n->config->count; i++) {
-        put_dropped_locked(&n->config->items[i]->members, to);
+        const struct members *members = &n->config->items[i]->members;
+        const char *url = (const char *)members->dropped.at;
+        for (uint32_t k = 0; k < members->dropped_count; k++, url += strlen(url) + 1) {
+            put_url(to, url);
+        }
     }
     json_array_close(to);
     lock_drop(&n->lock);

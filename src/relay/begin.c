@@ -38,10 +38,7 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
         s->begin_pos = guard_begin_pos(o->guard);
     }
     if (start == START_NOW || store_pos == 0) return;
-    s->fill = (struct relay_fill){.active = true,
-                                  .to_pos = catch_up_end(&r->context, 0, &s->log_count),
-                                  .since_ms = env_realtime_ms(o->env)};
-    s->cursor.pos = fill_first_pos(++s->fill_count);
+    catch_up_fill(s, 0, catch_up_end(&r->context, 0, &s->log_count), env_realtime_ms(o->env));
 }
 
 /* --- a state that cannot be read -------------------------------------------------------------- */
@@ -221,17 +218,14 @@ fill_instead(struct relay *r, const struct wal_stats *log, bool other)
     struct relay_state *s = &r->state;
     if (o->tsdb == NULL || s->fill.active) return false;
     if (tsdb_store_pos(o->tsdb) <= s->cursor.pos) return false;
-    uint64_t from_pos = s->cursor.pos, margin[ITEM_KIND_COUNT];
+    struct relay_cursor from = s->cursor;
+    uint64_t margin[ITEM_KIND_COUNT];
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         margin[kind] = other ? UINT64_MAX : not_waiting(s, log, kind);
     }
-    uint64_t to_pos = catch_up_end(&r->context, from_pos, &s->log_count);
-    s->fill = (struct relay_fill){.active = true,
-                                  .from_pos = from_pos,
-                                  .again = s->cursor,
-                                  .to_pos = to_pos,
-                                  .since_ms = env_realtime_ms(o->env)};
-    s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
+    uint64_t to_pos = catch_up_end(&r->context, from.pos, &s->log_count);
+    catch_up_fill(s, from.pos, to_pos, env_realtime_ms(o->env));
+    s->fill.again = from;
     s->expected = (struct relay_expected){
         .until_pos = to_pos > log->end_pos ? to_pos : log->end_pos,
         .log_count.known = !other,

@@ -47,6 +47,14 @@ catch_up_end(const struct relay_context *c, uint64_t from_pos, struct log_count 
     return pos;
 }
 
+void
+catch_up_fill(struct relay_state *s, uint64_t from_pos, uint64_t to_pos, int64_t since_ms)
+{
+    s->fill = (struct relay_fill){
+        .active = true, .from_pos = from_pos, .to_pos = to_pos, .since_ms = since_ms};
+    s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
+}
+
 /* Saves the state. False if that failed; the next step tries again. */
 static bool
 is_saved(struct relay *r)
@@ -87,15 +95,11 @@ leave_log(struct relay *r)
     struct fates before;
     window_saved_cursor(r->window, &before);
     int64_t oldest_ms = window_oldest_ms(r->window);
-    next.fill = (struct relay_fill){
-        .active = true,
-        .from_pos = next.cursor.pos,
-        .to_pos = catch_up_end(&r->context, next.cursor.pos, &next.log_count),
-        .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->context.options.env),
-    };
+    uint64_t to_pos = catch_up_end(&r->context, next.cursor.pos, &next.log_count);
+    catch_up_fill(&next, next.cursor.pos, to_pos,
+                  oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->context.options.env));
     assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
     assert(next.fill.to_pos >= r->feed.hole_pos);
-    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     account_leave(&r->account, &before, &next);
     next.left_out = (struct samples_left_out){0};
     log_warn("relay: destination is far behind, reading queued samples from the store before "
@@ -120,12 +124,7 @@ give_again(struct relay *r)
     next.begin_ms = r->watch.again_from_ms;
     next.begin_pos = next.cursor.pos;
     next.log_count = log_count;
-    next.fill = (struct relay_fill){
-        .active = true,
-        .to_pos = to_pos,
-        .since_ms = env_realtime_ms(r->context.options.env),
-    };
-    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    catch_up_fill(&next, 0, to_pos, env_realtime_ms(r->context.options.env));
     if (e) {
         breaker_failed(&r->breaker, "begin a replay", "state", why.text);
         relay_run_again(r);
@@ -166,14 +165,9 @@ static void
 read_newer_parts(struct relay *r)
 {
     struct relay_state next = r->state;
-    next.fill = (struct relay_fill){
-        .active = true,
-        .from_pos = next.fill.to_pos,
-        .to_pos = catch_up_end(&r->context, next.fill.to_pos, &next.log_count),
-        .since_ms = next.fill.since_ms,
-    };
-    assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
-    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    uint64_t to_pos = catch_up_end(&r->context, next.fill.to_pos, &next.log_count);
+    catch_up_fill(&next, next.fill.to_pos, to_pos, next.fill.since_ms);
+    assert(next.fill.to_pos > next.fill.from_pos);    /* invariant 2 */
     if (next.expected.until_pos < next.fill.to_pos) { /* more may come than is expected */
         next.expected.until_pos = next.fill.to_pos;
         account_widen(&next.log_count, &next.expected.log_count, next.expected.margin);

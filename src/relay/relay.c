@@ -146,15 +146,6 @@ make_dirs_again(struct relay *r, struct why *why)
     return e ? e : env_syncdir(env, r->context.options.dir, why);
 }
 
-/* Moves the cursor past records of the log that have nothing for this destination. */
-static void
-skip_ahead(struct relay *r)
-{
-    uint64_t pos = feed_given_pos(&r->feed);
-    if (window_records(r->window) > 0 || pos <= r->state.cursor.pos) return;
-    window_skip(r->window, (struct relay_cursor){.pos = pos});
-}
-
 /* True if the cursor, the counts or anything else has changed that the next state says. */
 static bool
 has_news(struct relay *r)
@@ -167,13 +158,16 @@ has_news(struct relay *r)
            memcmp(counted, r->state.counted, sizeof counted) != 0 || saving_has_news(&r->saving);
 }
 
-/* Does the same, if a second has passed or a lane waits, and something has changed. */
+/* Saves the state, if a second has passed or a lane waits, and something has changed. */
 static void
 save_if_due(struct relay *r)
 {
     const struct relay_context *c = &r->context;
     struct why why = {""}, letters_why = {""};
-    skip_ahead(r);
+    /* Moves the cursor past records of the log that have nothing for this destination. */
+    uint64_t pos = feed_given_pos(&r->feed);
+    if (window_records(r->window) == 0 && pos > r->state.cursor.pos)
+        window_skip(r->window, (struct relay_cursor){.pos = pos});
     if (!saving_is_due(&r->saving)) return;
     watch_take_letters(r);
     enum err e = letters_tend(&r->letters, &letters_why);
@@ -367,7 +361,7 @@ pump_items(struct relay *r)
 
 /* --- letters ---------------------------------------------------------------------------------- */
 
-/* Does the same for dead letters that are sent again. */
+/* Moves dead letters that are sent again into calls. */
 static void
 pump_letters(struct relay *r)
 {
@@ -449,17 +443,6 @@ relay_end_run(struct relay *r)
     r->phase = RUN_NONE;
 }
 
-/* A run without a log has no window and no letters. It begins once, and ends with the relay. */
-static enum err
-begin_direct(struct relay *r, struct why *why)
-{
-    r->phase = RUN_ON;
-    enum err e = open_writer(r, why);
-    if (e == OK) e = direct_begin(r, why);
-    if (e) relay_end_run(r);
-    return e;
-}
-
 static enum err
 relay_begin_run(struct relay *r, struct why *why)
 {
@@ -467,9 +450,14 @@ relay_begin_run(struct relay *r, struct why *why)
     assert(r->writer == NULL); /* invariant 1 */
     assert(r->window == NULL);
     assert(!r->letters.is_open);
-    if (relay_is_direct(r)) return begin_direct(r, why);
-    guard_follow(r->context.options.guard, &r->state);
     r->phase = RUN_ON;
+    if (relay_is_direct(r)) { /* no window and no letters; it ends with the relay */
+        enum err e = open_writer(r, why);
+        if (e == OK) e = direct_begin(r, why);
+        if (e) relay_end_run(r);
+        return e;
+    }
+    guard_follow(r->context.options.guard, &r->state);
     enum err e = window_new(r->context.options.memory, r->state.cursor, &r->window);
     account_begin(&r->account, &r->state, r->window);
     r->settling.window = r->window;

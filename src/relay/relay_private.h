@@ -149,6 +149,8 @@ void catch_up(struct relay *r);
  * them. */
 uint64_t catch_up_end(const struct relay_context *context, uint64_t from_pos,
                       struct log_count *ret_count);
+/* Sets cursor and fill of a state that begins to read this stretch of the log from the store. */
+void catch_up_fill(struct relay_state *state, uint64_t from_pos, uint64_t to_pos, int64_t since_ms);
 /* True if the queued part of the log exceeds the destination's budget. */
 bool catch_up_is_due(struct relay *r);
 

@@ -58,28 +58,19 @@ dns_each(const struct discovery *discovery,
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Returns the label that names the host of a record; NULL if it has an address. */
-static const char *
-target_label(enum dns_record type)
-{
-    switch (type) {
-    case DNS_SRV:
-        return "__meta_dns_srv_record_target";
-    case DNS_MX:
-        return "__meta_dns_mx_record_target";
-    case DNS_NS:
-        return "__meta_dns_ns_record_target";
-    default:
-        return NULL;
-    }
-}
+/* The label that names the host of a record; NULL if it has an address. */
+static const char *const host_labels[] = {[DNS_SRV] = "__meta_dns_srv_record_target",
+                                          [DNS_A] = NULL,
+                                          [DNS_AAAA] = NULL,
+                                          [DNS_MX] = "__meta_dns_mx_record_target",
+                                          [DNS_NS] = "__meta_dns_ns_record_target"};
 
 static enum err
 add_record(const struct found_name *name, const struct dns_answer_record *record,
            struct targets *to, struct why *why)
 {
     const struct dns_members *s = name->of->settings;
-    const char *host_label = target_label(s->type);
+    const char *host_label = host_labels[s->type];
     struct label labels[4];
     char address[TEXT_BYTES], host[TEXT_BYTES], port[16];
     uint32_t count = 0, number = s->type == DNS_SRV ? record->port : s->port;

@@ -67,21 +67,14 @@ file_each(const struct discovery *discovery,
 
 /* --- one file --------------------------------------------------------------------------------- */
 
-static enum err
-parse_file(const struct found_file *file, struct bytes text, struct targets *to, struct why *why)
-{
-    const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text(file->path)};
-    const char *dot = strrchr(file->path, '.');
-    bool is_json = dot != NULL && strcasecmp(dot, ".json") == 0;
-    return is_json ? target_groups_json(file->path, text, meta, to, why)
-                   : target_groups_yaml(file->path, text, meta, to, why);
-}
-
 /* Reads the targets of a file. After an error it keeps those it has. */
 static enum err
 read_found_file(struct file_discovery *f, struct found_file *file, struct why *why)
 {
     struct budget *memory = f->base.options.memory;
+    const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text(file->path)};
+    const char *dot = strrchr(file->path, '.');
+    bool is_json = dot != NULL && strcasecmp(dot, ".json") == 0;
     struct targets found;
     struct buf text;
     buf_init(&text, memory, TARGETS_TEXT_BYTES_MAX + 1);
@@ -89,7 +82,10 @@ read_found_file(struct file_discovery *f, struct found_file *file, struct why *w
     enum err e = file->facts.kind == FILE_KIND_PLAIN
                      ? env_read_whole(f->base.options.env, file->path, &text, why)
                      : why_set(why, ERR_INPUT, "%s: not a regular file", file->path);
-    if (e == OK) e = parse_file(file, buf_bytes(&text), &found, why);
+    if (e == OK && is_json)
+        e = target_groups_json(file->path, buf_bytes(&text), meta, &found, why);
+    else if (e == OK)
+        e = target_groups_yaml(file->path, buf_bytes(&text), meta, &found, why);
     buf_fini(&text);
     return discovery_found(&f->base, &file->targets, &found, e);
 }

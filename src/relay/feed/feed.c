@@ -312,10 +312,7 @@ takes(const struct feed *f, const struct chunk *c, uint32_t i, struct log_items 
 {
     if (c->filled) return true;
     if (c->kind == ITEM_METADATA) return f->takes_metadata && log_items_takes(log, c, i);
-    int64_t t_ms = c->kind == ITEM_FLOAT       ? (int64_t)c->floats.times[i]
-                   : c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms
-                                               : c->exemplars[i].t_ms;
-    if (c->pos < f->begin_pos && t_ms < f->begin_ms) return false;
+    if (c->pos < f->begin_pos && chunk_time_ms(c, i) < f->begin_ms) return false;
     return log_items_takes(log, c, i);
 }
 

@@ -50,6 +50,13 @@ chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size)
     return arena_push(&chunk->arena, array, count, size);
 }
 
+int64_t
+chunk_time_ms(const struct chunk *c, uint32_t i)
+{
+    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
+    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
+}
+
 uint64_t
 chunk_ref(const struct chunk *c, uint32_t i)
 {

@@ -71,6 +71,8 @@ void *chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size);
 
 /* The series reference of item `i`, which is not metadata. */
 uint64_t chunk_ref(const struct chunk *chunk, uint32_t i);
+/* The time of item `i`, which is not metadata; the chunk is not filled. */
+int64_t chunk_time_ms(const struct chunk *chunk, uint32_t i);
 /* Position and index that identify item `i`. */
 static inline uint64_t
 chunk_item_pos(const struct chunk *chunk, uint32_t i)

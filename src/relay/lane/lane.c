@@ -136,12 +136,6 @@ lane_is_idle(const struct lane *lane)
     return isolate_is_done(&lane->pieces);
 }
 
-static bool
-lane_is_empty(const struct lane *lane)
-{
-    return lane_is_idle(lane) && lane->queued == 0 && lane->filling.count == 0;
-}
-
 static struct writer_call *
 body_of(const struct attempt *a)
 {
@@ -808,7 +802,8 @@ lanes_are_empty(const struct lanes *l)
 {
     bool empty = true;
     for (uint32_t i = 0; i < l->count; i++) {
-        empty &= lane_is_empty(&l->all[i]);
+        const struct lane *lane = &l->all[i];
+        empty &= lane_is_idle(lane) && lane->queued == 0 && lane->filling.count == 0;
     }
     return empty;
 }

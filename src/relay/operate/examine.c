@@ -405,13 +405,6 @@ open_wal(struct examining *x, struct why *why)
     return e;
 }
 
-static int64_t
-time_of(const struct chunk *c, uint32_t i)
-{
-    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
-    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
-}
-
 /* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
 static void
 count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
@@ -420,7 +413,7 @@ count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cur
     uint32_t first = c->pos == from.pos ? from.index : 0;
     if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
     for (uint32_t i = first; i < c->count; i++) {
-        if (c->pos < s->begin_pos && time_of(c, i) < s->begin_ms) continue;
+        if (c->pos < s->begin_pos && chunk_time_ms(c, i) < s->begin_ms) continue;
         count[c->kind] += log_items_takes(items, c, i);
     }
 }

@@ -38,25 +38,15 @@ struct trial {
 
 /* --- advice ----------------------------------------------------------------------------------- */
 
-/* Finds the action, such as kinesis:PutRecords, that a check names in brackets. */
-static bool
-find_action(const char *what, char *to, size_t size)
-{
-    const char *from = strrchr(what, '('), *end = from == NULL ? NULL : strchr(from, ')');
-    if (end == NULL || memchr(from, ':', (size_t)(end - from)) == NULL) return false;
-    snprintf(to, size, "%.*s", (int)(end - from - 1), from + 1);
-    return true;
-}
-
 static const char *
 advice_for(const char *what, const char *reason, char to[ADVICE_BYTES])
 {
-    char action[80];
-    if (strcmp(reason, "access_denied") == 0 && find_action(what, action, sizeof action)) {
-        snprintf(to, ADVICE_BYTES, "allow the action %s", action);
-        return to;
-    }
-    return advice_on(reason);
+    /* The action, such as kinesis:PutRecords, that a check names in brackets. */
+    const char *from = strrchr(what, '('), *end = from == NULL ? NULL : strchr(from, ')');
+    bool is_named = end != NULL && memchr(from, ':', (size_t)(end - from)) != NULL;
+    if (!is_named || strcmp(reason, "access_denied") != 0) return advice_on(reason);
+    snprintf(to, ADVICE_BYTES, "allow the action %.*s", (int)(end - from - 1), from + 1);
+    return to;
 }
 
 static void
@@ -235,14 +225,6 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
 
 /* --- the sample ------------------------------------------------------------------------------- */
 
-static const char *
-tenant_of(const struct destination_settings *settings)
-{
-    const struct text_list *tenants = &settings->tenants;
-    bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
-    return named ? tenants->items[0] : "anonymous";
-}
-
 static enum err
 save(struct trial *t, struct why *why)
 {
@@ -336,11 +318,13 @@ write_sample(struct trial *t, struct why *why)
     labels_put(&labels, (struct label){bytes_of_text("destination"),
                                        bytes_of_text(t->options.settings->name)});
     int64_t now_ms = env_realtime_ms(t->options.env);
+    const struct text_list *tenants = &t->options.settings->tenants;
+    bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
     struct item item = {
         .kind = ITEM_FLOAT,
         .pos = 1,
         .arrival_ms = now_ms,
-        .tenant = bytes_of_text(tenant_of(t->options.settings)),
+        .tenant = bytes_of_text(named ? tenants->items[0] : "anonymous"),
         .labels = buf_bytes(&labels),
         .series_hash = 1,
         .t_ms = now_ms,

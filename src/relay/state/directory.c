@@ -46,27 +46,14 @@ note_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* Looks in the parent directory, so that a symbolic link to a missing file is found as well. */
-static enum err
-look_for_name(struct env *env, const char *path, bool *ret_found, struct why *why)
-{
-    char parent[FILE_PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    struct search search = {.name = slash == NULL ? path : slash + 1};
-    int size = slash == NULL || slash == path ? 1 : (int)(slash - path);
-    *ret_found = false;
-    if (size >= FILE_PATH_BYTES) return why_set(why, ERR_LIMIT, "%.200s: path is too long", path);
-    snprintf(parent, sizeof parent, "%.*s", size, slash == NULL ? "." : path);
-    enum err e = env_listdir(env, parent, note_name, &search, why);
-    *ret_found = search.found;
-    return e == ERR_MISSING ? OK : e;
-}
-
 enum err
 relay_directory_look(struct env *env, const char *path, struct why *why)
 {
     struct file_facts facts;
-    bool found;
+    char parent[FILE_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    struct search search = {.name = slash == NULL ? path : slash + 1};
+    int size = slash == NULL || slash == path ? 1 : (int)(slash - path);
     enum err e = env_facts(env, path, &facts, why);
     if (e == OK && facts.kind == FILE_KIND_DIR) return OK;
     if (e == OK) {
@@ -76,9 +63,12 @@ relay_directory_look(struct env *env, const char *path, struct why *why)
                        path);
     }
     if (e != ERR_MISSING) return e;
-    e = look_for_name(env, path, &found, why);
-    if (e) return e;
-    if (!found) return why_set(why, ERR_MISSING, "%s: no such directory", path);
+    /* Looks in the parent directory, so that a symbolic link to a missing file is found as well. */
+    if (size >= FILE_PATH_BYTES) return why_set(why, ERR_LIMIT, "%.200s: path is too long", path);
+    snprintf(parent, sizeof parent, "%.*s", size, slash == NULL ? "." : path);
+    e = env_listdir(env, parent, note_name, &search, why);
+    if (e && e != ERR_MISSING) return e;
+    if (!search.found) return why_set(why, ERR_MISSING, "%s: no such directory", path);
     return why_set(why, ERR_CORRUPT,
                    "%s is a dangling symbolic link: restore its target (is the file system "
                    "mounted?), or remove the link to start without it",
