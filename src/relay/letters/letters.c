@@ -28,7 +28,6 @@
 #include "relay/state/directory.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 enum {
     READ_BYTES = 64 * 1024, /* of replayed text */
@@ -101,39 +100,28 @@ count_lines(struct env *env, const char *dir, struct budget *memory, uint64_t to
     return letter_range_each(&range, counted, why);
 }
 
-static enum err
-note_number(void *context, const char *name, bool is_dir)
-{
-    struct letter_list *list = context;
-    uint32_t number;
-    bool packed;
-    if (is_dir || !letter_name_number(name, &number, &packed)) return OK;
-    if (letter_list_find(list, number) != NULL) return OK; /* packed and not */
-    list->number = number;
-    return letter_list_current(list) == NULL ? ERR_NOMEM : OK;
-}
-
-static int
-by_number(const void *a, const void *b)
-{
-    const struct letter_file *x = a, *y = b;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
 enum err
 letters_recount(struct env *env, const char *dir, struct budget *memory, struct letter_list *list,
                 struct why *why)
 {
     char path[FILE_PATH_BYTES];
-    *list = (struct letter_list){.memory = memory};
+    struct relay_names names;
+    const struct relay_name *name;
+    *list = (struct letter_list){.memory = memory, .number = 1};
     enum err e = path_in(path, sizeof path, dir, RELAY_LETTERS_NAME, why);
-    if (e == OK) e = env_listdir(env, path, note_number, list, why);
-    if (e == ERR_MISSING) e = OK;
-    if (list->count > 0) qsort(list->files, list->count, sizeof *list->files, by_number);
-    for (uint32_t i = 0; i < list->count && e == OK; i++) {
-        e = count_lines(env, path, memory, UINT64_MAX, &list->files[i], why);
+    if (e == OK) e = relay_names_read(&names, env, path, memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    for (size_t i = 0; e == OK && (name = relay_name_at(&names, i)) != NULL; i++) {
+        uint32_t number;
+        bool packed;
+        if (name->is_dir || !letter_name_number(name->text, &number, &packed)) continue;
+        if (letter_list_find(list, number) != NULL) continue; /* packed and not */
+        list->number = number;                                /* names ascend */
+        struct letter_file *file = letter_list_current(list);
+        e = file == NULL ? ERR_NOMEM : count_lines(env, path, memory, UINT64_MAX, file, why);
+        list->number++;
     }
-    list->number = list->count == 0 ? 1 : list->files[list->count - 1].number + 1;
+    buf_fini(&names.all);
     return e;
 }
 

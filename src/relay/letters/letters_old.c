@@ -10,12 +10,12 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/array.h"
 #include "base/fields.h"
 #include "base/hash/crc32c.h"
 #include "base/log.h"
+#include "base/text/ends.h"
 #include "base/text/hex.h"
 #include "model/labels.h"
 #include "relay/letters/letters.h"
@@ -46,7 +46,6 @@ struct old_file {
 };
 
 struct old_request {
-    uint64_t made; /* names ascend with it */
     bool drop;
     uint32_t file;
     uint64_t offset;
@@ -328,9 +327,6 @@ read_request(struct old_letters *o, const char *name)
     struct old_request r = {.drop = false};
     if (o->request_count == REQUESTS_MAX || path_join(path, sizeof path, o->dir, name) != OK)
         return;
-    char digits[17] = "";
-    memcpy(digits, name, strlen(name) < 16 ? strlen(name) : 16);
-    r.made = strtoull(digits, NULL, 16);
     buf_clear(&o->bytes);
     if (env_read_whole(o->env, path, &o->bytes, NULL) != OK) return;
     if (framed_open(buf_bytes(&o->bytes), MAGIC, 1, &payload, NULL) != OK) return;
@@ -345,31 +341,15 @@ read_request(struct old_letters *o, const char *name)
 }
 
 static enum err
-note_name(void *context, const char *name, bool is_dir)
+note_name(struct old_letters *o, const char *name)
 {
-    struct old_letters *o = context;
     uint64_t number;
-    const char *rest = is_dir ? NULL : hex_name_number(name, 8, &number);
-    size_t size = strlen(name);
-    if (!is_dir && size > 8 && strcmp(name + size - 8, ".request") == 0) read_request(o, name);
+    const char *rest = hex_name_number(name, 8, &number);
+    if (text_ends_with(name, ".request")) read_request(o, name);
     if (rest == NULL || strcmp(rest, ".letters") != 0) return OK;
     if (!array_reserve(o->memory, &o->files, &o->capacity, o->count + 1)) return ERR_NOMEM;
     o->files[o->count++] = (struct old_file){.number = (uint32_t)number};
     return OK;
-}
-
-static int
-by_number(const void *a, const void *b)
-{
-    const struct old_file *x = a, *y = b;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-static int
-by_making(const void *a, const void *b)
-{
-    const struct old_request *x = a, *y = b;
-    return (x->made > y->made) - (x->made < y->made);
 }
 
 /* The mark of an earlier version: where its files ended, and how many letters were sent again. */
@@ -394,6 +374,8 @@ old_open(struct old_letters **ret_letters, struct env *env, const char *dir, str
          const struct relay_state *state, struct why *why)
 {
     struct old_letters *o = mem_new(memory, sizeof *o);
+    struct relay_names names;
+    const struct relay_name *name;
     *ret_letters = o;
     if (o == NULL) return why_set(why, ERR_NOMEM, "not enough memory to convert dead letters");
     o->env = env;
@@ -404,12 +386,13 @@ old_open(struct old_letters **ret_letters, struct env *env, const char *dir, str
     arena_init(&o->arena, memory, FILE_BYTES_MAX, 0);
     if (state != NULL) read_mark(o, state->letters);
     enum err e = path_in(o->dir, sizeof o->dir, dir, RELAY_LETTERS_NAME, why);
-    if (e == OK) e = env_listdir(env, o->dir, note_name, o, why);
-    if (e == ERR_MISSING) return OK;
-    if (e) return e;
-    if (o->count > 0) qsort(o->files, o->count, sizeof *o->files, by_number);
-    qsort(o->requests, o->request_count, sizeof *o->requests, by_making);
-    e = each_entry(o, learn, NULL, why);
+    if (e == OK) e = relay_names_read(&names, env, o->dir, memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    for (size_t i = 0; e == OK && (name = relay_name_at(&names, i)) != NULL; i++) {
+        if (!name->is_dir) e = note_name(o, name->text); /* files and requests in their order */
+    }
+    buf_fini(&names.all);
+    if (e == OK) e = each_entry(o, learn, NULL, why);
     if (e == OK && o->request_count > 0) e = each_entry(o, carry_out, NULL, why);
     return e;
 }

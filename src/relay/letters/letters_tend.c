@@ -215,8 +215,7 @@ letters_tend(struct letters *l, struct why *why)
     return pack_one(l, why);
 }
 
-/* --- without a server --------------------------------------------------------------------------
- */
+/* --- without a server ------------------------------------------------------------------------- */
 
 /* Reads the state; `bytes` holds it. */
 static enum err

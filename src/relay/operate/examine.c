@@ -183,8 +183,7 @@ examine_fill(struct examining *x)
         x->dir, wrong);
 }
 
-/* --- the log -----------------------------------------------------------------------------------
- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 static const struct log_extent *
 extents(const struct examining *x, size_t *ret_count)

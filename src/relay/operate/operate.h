@@ -13,8 +13,7 @@
 
 #include <stdatomic.h>
 
-/* --- files
- * ---------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 struct examine_options {
     struct env *env;
@@ -46,8 +45,7 @@ struct examine_report {
 MUST_CHECK enum err relay_examine(const struct examine_options *options,
                                   struct examine_report *ret_report, struct why *why);
 
-/* --- test
- * ----------------------------------------------------------------------------------------- */
+/* --- test ------------------------------------------------------------------------------------- */
 
 /* The result of one check. Views that end with the call. */
 struct trial_finding {

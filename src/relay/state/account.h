@@ -17,8 +17,7 @@
 #include "relay/state/saving.h"
 #include "relay/state/state.h"
 
-/* --- pending records
- * ------------------------------------------------------------------------------ */
+/* --- pending records -------------------------------------------------------------------------- */
 
 /* The fate of each of their items, and from that the cursor, which is the position of the first
  * open item. Items may be settled in any order. */
@@ -91,8 +90,7 @@ int64_t window_oldest_ms(const struct window *window);
  * builds. */
 void window_validate(const struct window *window);
 
-/* --- account
- * -------------------------------------------------------------------------------------- */
+/* --- account ---------------------------------------------------------------------------------- */
 
 /* Items after the reading position that were counted in advance. */
 struct read_ahead {

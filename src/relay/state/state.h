@@ -242,8 +242,7 @@ MUST_CHECK enum err relay_state_make(struct env *env, const char *parent, const 
 /* Renames a state that cannot be read to "state.damaged". OK also if there is none. */
 MUST_CHECK enum err relay_state_put_aside(struct env *env, const char *dir, struct why *why);
 
-/* --- guard
- * ---------------------------------------------------------------------------------------- */
+/* --- guard ------------------------------------------------------------------------------------ */
 
 /*
  * Keeps what a destination needs: the log from its first unsettled record on, and borders in the
