@@ -1,6 +1,6 @@
 #!/bin/sh
 # embed.sh DIST TO - writes TO/assets.S, which has the files of DIST, compressed, and a table of them
-# (src/api/web/assets.h), in the order of their paths.
+# (src/api/routes.h), in the order of their paths.
 set -eu
 dist=$1 to=$2
 mkdir -p "$to"

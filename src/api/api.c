@@ -10,9 +10,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "api/answer.h"
 #include "api/handler.h"
-#include "api/queues_private.h"
 #include "api/request/read_request.h"
 #include "api/routes.h"
 #include "auth/gate.h"

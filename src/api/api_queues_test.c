@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "api/query/queries.h"
+#include "api/routes.h"
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 

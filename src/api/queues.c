@@ -5,16 +5,14 @@
  *                        |
  *                        +-> refused         too many wait, or for too long
  *
- * The invariants of a queue are those of struct job_queue, in queues_private.h. Beside them:
+ * The invariants of a queue are those of struct job_queue, in handler.h. Beside them:
  *
  * 4. A query is in `helps` as long as it wants more threads; it leaves when it has as many as it
  *    asked for, or is dismissed. `running` counts the threads that help it.
  */
-#include "api/queues_private.h"
 
 #include <assert.h>
 
-#include "api/answer.h"
 #include "api/handler.h"
 #include "views/stack.h"
 

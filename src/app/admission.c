@@ -1,5 +1,5 @@
 /*
- * admission.c - see admission.h.
+ * admission.c - see server_private.h.
  *
  * The thread reads the files each LOOK_NS: certificates, keys and CAs, the secrets of access keys,
  * and files with keys of tokens. Those that differ are taken over if all of them are good; a
@@ -16,7 +16,7 @@
  *  4. The thread runs only while there is an HTTP server. The first settings are committed before
  *     that, once.
  */
-#include "app/admission.h"
+#include "app/server_private.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

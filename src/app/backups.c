@@ -1,5 +1,5 @@
 /*
- * backups.c - see backups.h.
+ * backups.c - see server_private.h.
  *
  * A snapshot of the server is stored and removed again. Snapshots that a killed server left have
  * the id of the repository at the end of their names, and the next backup removes them first.
@@ -9,7 +9,7 @@
  *  2. `made_ns` is not ahead of the monotonic clock; with it, the repository has a backup.
  *  3. `pause_ns` is 0 after a look that succeeded or was stopped, else more, at most PAUSE_NS_MAX.
  */
-#include "app/backups.h"
+#include "app/server_private.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/begin.h"
+#include "app/process.h"
 
 /* Calls process_begin() in a process where some of the files 0 to 2 are closed. Says whether they
  * are open afterwards, and only SIGHUP is blocked. */

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/confine.h"
+#include "app/process.h"
 
 /* Runs a check in a child, because there is no way back. */
 static void

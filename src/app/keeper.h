@@ -1,6 +1,6 @@
 /*
- * keeper.h - the two threads that make samples durable: one commits the log and answers the
- * requests that wait for it, one writes the head to parts and maintains the store each second.
+ * keeper.h - the threads that keep the store: one commits the log and answers the requests that
+ * wait for it, one writes the head to parts and maintains the store each second, one merges parts.
  *
  * Threads: any, except that keeper_init(), keeper_start(), the stops and keeper_fini() are for the
  * thread that owns the server.
@@ -9,9 +9,27 @@
 #define APP_KEEPER_H
 
 #include "api/api.h"
-#include "app/merger.h"
 #include "app/worker.h"
 #include "base/metric.h"
+#include "sys/env.h"
+#include "tsdb/tsdb.h"
+
+/* The thread that merges parts and drops those older than the retention. It pauses after each run
+ * for as long as the run took, so that it uses at most half of a processor and of a disk. */
+struct merger;
+
+/* Starts the thread, which looks for work at once. ERR_NOMEM; ERR_AGAIN: no thread can be started.
+ */
+MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger,
+                                 struct why *why);
+/*  Expires and merges now, without pauses, until nothing is due, and waits for that. Errors as
+ * tsdb_merge(), of the first merge that fails. Any thread, one at a time. */
+MUST_CHECK enum err merger_run(struct merger *merger, enum tsdb_merge_mode mode, struct why *why);
+/* Looks for work soon, because parts were added. Any thread. */
+void merger_wake(struct merger *merger);
+/* Cancels the running merge. Requests that wait or come later get ERR_CANCELED. Accepts NULL. */
+void merger_stop(struct merger *merger);
+void merger_free(struct merger *merger);
 
 struct own_writes;
 

@@ -2,7 +2,7 @@
  * keeper_test.c - the commit thread, a store on a simulated disk, and the server's own samples:
  * after own_sync() returned, a power failure loses none, for any wal.ack.
  *
- * It defines what api/api.h and app/merger.h declare, so that neither is linked.
+ * It defines what api/api.h and app/merger.c have, so that neither is linked.
  */
 #include <poll.h>
 

@@ -1,5 +1,5 @@
 /* main.c - the list of commands, and symbols that libraries and the loader look up. */
-#include "app/begin.h"
+#include "app/process.h"
 #include "cli/cli.h"
 
 __attribute__((section(".preinit_array"),

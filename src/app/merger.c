@@ -1,5 +1,5 @@
 /*
- * merger.c - see merger.h.
+ * merger.c - see keeper.h.
  *
  *      asleep --- woken by a flush, or a minute is over ---> expire, merge until nothing is due
  *        ^                                                                     |
@@ -12,7 +12,7 @@
  *  1. A merge hurries, and has another mode than TSDB_MERGE_DUE, only while a request waits for it.
  *  2. The pause is 0 unless the last merge failed, and at most PAUSE_NS_MAX.
  */
-#include "app/merger.h"
+#include "app/keeper.h"
 
 #include <assert.h>
 

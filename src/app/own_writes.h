@@ -1,6 +1,6 @@
 /*
  * own_writes.h - stores samples that the server makes itself (results of rules, its own metrics)
- * like samples of a sender. Destinations get them, too.
+ * like samples of a sender. Destinations get them, too. And the thread that stores its metrics.
  *
  * Threads: own_writes_new() and own_writes_free() are for the thread that owns the server,
  * own_committed() is for the commit thread; the others are for any.
@@ -10,6 +10,7 @@
 
 #include "app/keeper.h"
 #include "rules/group/group.h"
+#include "wire/remote/remote_write_build.h"
 
 struct own_writes;
 struct own_writes_options {
@@ -44,5 +45,41 @@ MUST_CHECK enum err own_sync(struct own_writes *writes, struct why *why);
 const char *own_refuses(struct own_writes *writes);
 /* Call after each commit of the store. Accepts NULL. */
 void own_committed(struct own_writes *writes);
+
+/* --- the self-scrape -------------------------------------------------------------------------- */
+
+/*
+ * Stores the server's own metrics, so that rules can watch it without a Prometheus: the content of
+ * /metrics, at multiples of an interval, like a scrape of a Prometheus: with `up`, the labels
+ * job="firekeep-self" and instance, and staleness markers for series that are no longer there. A
+ * Prometheus that scrapes the server too has another job for it: the series of both are not mixed.
+ *
+ * Threads: the one that owns the server; self_scrape_set() also the one that reloads it.
+ */
+struct self_scrape;
+struct self_scrape_options {
+    struct env *env;
+    struct budget *memory;
+    struct own_writes *writes;
+    const char *instance; /* "host:port"; outlives it */
+};
+
+/* Begins with interval 0. ERR_NOMEM; ERR_AGAIN: the thread cannot be started. */
+MUST_CHECK enum err self_scrape_start(const struct self_scrape_options *options,
+                                      struct self_scrape **ret_scrape, struct why *why);
+/* `interval_ms` 0 turns the self-scrape off. */
+void self_scrape_set(struct self_scrape *scrape, int64_t interval_ms);
+/* NULL is fine. */
+void self_scrape_free(struct self_scrape *scrape);
+
+/* Prints the label `instance` of a server that listens on HOST:PORT; a host of "" means all
+ * addresses. */
+void self_scrape_name(const char *host, unsigned port, char *to, size_t to_size);
+/* Adds the samples of a text of metric_collect() to a message, all with one time and two more
+ * labels, and the labels of each series to `seen`; appends the metadata to a 1.0 message.
+ * ERR_INPUT: the text is invalid; ERR_NOMEM. */
+MUST_CHECK enum err self_scrape_put(struct bytes text, const char *instance, int64_t t_ms,
+                                    struct rw_build *build, struct kept_series *seen,
+                                    struct buf *metadata, uint64_t *ret_samples);
 
 #endif

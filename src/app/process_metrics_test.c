@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "app/process_metrics.h"
+#include "app/process.h"
 
 UNIT_TEST(test_stat_is_read_behind_any_program_name)
 {

@@ -1,5 +1,5 @@
 /*
- * readers.c - see readers.h.
+ * readers.c - see server_private.h.
  *
  * A reader is used by generations, which are lists of sources, and by views and sets that read it.
  * One generation is in force; older ones last while a view is opened from them. The last user frees
@@ -10,7 +10,7 @@
  *     used; only a user adds another one.
  *  2. A generation has the sources of its list, each name once, in the order of the list.
  */
-#include "app/readers.h"
+#include "app/server_private.h"
 
 #include <assert.h>
 #include <stddef.h>

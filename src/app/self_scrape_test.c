@@ -1,7 +1,7 @@
 /* self_scrape_test.c - the lines of /metrics become samples. */
 #include "lib/test.h"
 
-#include "app/self_scrape.h"
+#include "app/own_writes.h"
 #include "rules/group/kept_series.h"
 #include "wire/number.h"
 

@@ -1,12 +1,11 @@
 /*
- * serve.c - `firekeep serve`: a server and the signals it obeys; see serve.h.
+ * serve.c - `firekeep serve`: a server and the signals it obeys; see server.h.
  *
  *      SIGHUP    reload, all or nothing
  *      SIGTERM   no request is accepted -> pending ones end -> long reads are canceled
  *                -> the head is written out -> exit 0
  *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
  */
-#include "app/serve.h"
 
 #include <signal.h>
 #include <string.h>
@@ -14,8 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "app/confine.h"
-#include "app/process_metrics.h"
+#include "app/process.h"
 #include "app/server.h"
 #include "base/log.h"
 #include "cli/cli.h"

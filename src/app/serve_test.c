@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/begin.h"
+#include "app/process.h"
 #include "cli/cli.h"
 
 /* Starts, raises a signal after the settings were read, and returns how the start ended. */

@@ -18,8 +18,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/destinations/destination_answers.h"
-#include "app/process_metrics.h"
+#include "app/destinations/relays.h"
+#include "app/process.h"
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/text/time_text.h"

@@ -45,4 +45,22 @@ void server_commit_last(struct server *server);
  */
 void server_free(struct server *server);
 
+/* --- serve.c ---------------------------------------------------------------------------------- */
+
+/* A companion of a server in the same process. */
+struct serve_companion {
+    void *context;
+    struct env *env; /* the server's */
+    /* Begins, when the server accepts requests. An error ends the process. */
+    enum err (*begin)(void *context, struct why *why);
+    /* Ends, before the server does. */
+    void (*end)(void *context);
+};
+
+/* Runs a server with the flags of `serve` until a signal ends it, and returns the exit code of `command`; if it is not
+ * EXIT_DONE, `why` says why the server did not start. argv[0] is not a flag. `companion` may be
+ * NULL. */
+int serve_with(const char *command, int argc, char **argv, const struct serve_companion *companion,
+               struct why *why);
+
 #endif

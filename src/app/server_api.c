@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/destinations/destination_answers.h"
+#include "app/destinations/relays.h"
 #include "app/series_trace.h"
 #include "app/server_private.h"
 #include "base/log.h"

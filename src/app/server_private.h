@@ -1,24 +1,145 @@
 /*
- * server_private.h - the server's parts: server.c starts, reloads and ends them, server_api.c
- * connects them with the API.
+ * server_private.h - the server and those of its parts that it alone uses: server.c starts, reloads
+ * and ends them, server_api.c connects them with the API.
  */
 #ifndef APP_SERVER_PRIVATE_H
 #define APP_SERVER_PRIVATE_H
 
 #include "api/api.h"
-#include "app/admission.h"
-#include "app/backups.h"
 #include "app/destinations/relays.h"
 #include "app/keeper.h"
-#include "app/merger.h"
 #include "app/own_writes.h"
-#include "app/readers.h"
 #include "app/rules/ruler.h"
-#include "app/self_scrape.h"
 #include "app/server.h"
 #include "app/worker.h"
+#include "auth/gate.h"
+#include "backend/source_settings.h"
+#include "base/metric.h"
+#include "base/text/json.h"
+#include "config/config.h"
+#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 #include "config/store_options.h"
+#include "model/select.h"
 #include "relay/queue/write_queue.h"
+#include "sys/env.h"
+#include "tsdb/tsdb.h"
+
+/* --- backups.c -------------------------------------------------------------------------------- */
+
+/* A thread that backs the server up at intervals, as `firekeep backup` does from outside, and
+ * removes backups that the settings do not keep. The interval counts from the newest backup in the
+ * repository, so a restart changes nothing. */
+struct backups;
+struct backups_options {
+    struct env *env;
+    struct budget *memory;
+    struct tsdb *tsdb;
+    const char *storage_path;
+    enum err (*flush)(void *context, struct why *why); /* flushes the head, and waits for it */
+    void *context;
+};
+
+/* Begins without backups. ERR_NOMEM; ERR_AGAIN: the thread cannot be started. */
+MUST_CHECK enum err backups_start(const struct backups_options *options,
+                                  struct backups **ret_backups, struct why *why);
+void backups_set(struct backups *backups, const struct settings *settings);
+/* Gives up the running backup. Accepts NULL. */
+void backups_stop(struct backups *backups);
+void backups_free(struct backups *backups);
+
+/* --- readers.c -------------------------------------------------------------------------------- */
+
+/* The configured sources, and an answerer that reads the store, if there is one, and the sources as
+ * one. Threads: the answerer, readers_count() and the functions that print are for any; the others
+ * for the thread that owns the server or, one at a time, reloads it. */
+struct readers;
+struct readers_options {
+    struct env *env;
+    struct answerer *local; /* NULL if this server stores nothing */
+    struct budget *memory;
+};
+
+/* Begins without sources. ERR_NOMEM; ERR_AGAIN: a thread cannot be started. */
+MUST_CHECK enum err readers_new(const struct readers_options *options, struct readers **ret_readers,
+                                struct why *why);
+/* Needs all views to be closed. */
+void readers_free(struct readers *readers);
+
+/* Changes the sources in two steps: the first does all that can fail, and changes nothing; the
+ * second cannot fail. The list is taken, also on an error. Sources with unchanged settings are
+ * kept, and every source keeps the counts of its name. ERR_NOMEM; ERR_INPUT, ERR_MISSING: the
+ * settings of a source are invalid. */
+struct readers_change;
+MUST_CHECK enum err readers_prepare(struct readers *readers, struct sources *list,
+                                    struct readers_change **ret_change, struct why *why);
+void readers_commit(struct readers_change *change);
+/* Drops the change instead. Accepts NULL. */
+void readers_abandon(struct readers_change *change);
+
+/* Answers from the store and all sources; a view keeps the sources of the moment at which it is
+ * opened. Lives as long as the readers. Any thread. */
+struct answerer *readers_answerer(struct readers *readers);
+/* Returns the number of sources. Any thread. */
+uint32_t readers_count(struct readers *readers);
+/* Prints all sources as an array, for the API. */
+void readers_print(struct readers *readers, struct json *to);
+/* Prints an array of names and types: the store, without a name, and the sources for one of the
+ * tenants, `a|b`. */
+void readers_print_names(struct readers *readers, struct bytes tenants, struct json *to);
+/* Prints the list in the format of the configuration file. */
+void readers_print_yaml(struct readers *readers, struct buf *to);
+
+/* --- admission.c ------------------------------------------------------------------------------ */
+
+/* Access to the server: the listeners with their TLS, the users, the gate. A reload changes all of
+ * it or nothing. A thread rereads the files that the settings name when they change. */
+struct admission;
+
+/*
+ * Makes the gate and the TLS of all listeners from complete settings. `lists` is taken: it is empty
+ * after that. `external_url` is settings_external_url(), and outlives it.
+ * `on_change` is called on the thread when the file for web.config.file has changed; it asks for a
+ * reload. ERR_INPUT, ERR_MISSING, ERR_IO, ERR_LIMIT: `why` names the file, or the setting;
+ * ERR_NOMEM.
+ */
+MUST_CHECK enum err admission_new(struct env *env, struct budget *memory,
+                                  const struct settings *settings, struct access_settings *lists,
+                                  const char *external_url, void (*on_change)(void *context),
+                                  void *context, struct admission **ret_admission, struct why *why);
+struct http_gate admission_gate(struct admission *admission);
+struct gate_sessions admission_sessions(struct admission *admission);
+/* Returns the places where the HTTP server listens, views that live as long as it starts.
+ * ERR_INPUT: the service manager passes no socket of that name. */
+MUST_CHECK enum err admission_places(struct admission *admission,
+                                     const struct http_place **ret_places, size_t *ret_count,
+                                     struct why *why);
+/* Gives the server the headers of all answers, and starts the threads. ERR_NOMEM, ERR_AGAIN. */
+MUST_CHECK enum err admission_begin(struct admission *admission, struct http_server *server,
+                                    struct why *why);
+/* Ends the thread, before the server is freed; frees the rest after it. NULL is fine. */
+void admission_end(struct admission *admission);
+void admission_free(struct admission *admission);
+
+/* A change that was prepared by a reload. Only the reloading thread. */
+struct admission_change;
+MUST_CHECK enum err admission_prepare(struct admission *admission, const struct settings *settings,
+                                      struct access_settings *lists,
+                                      struct admission_change **ret_change, struct why *why);
+void admission_commit(struct admission_change *change);
+/* NULL is fine. */
+void admission_abandon(struct admission_change *change);
+
+/* Prints the keys of the configuration file as YAML. Any thread; may wait for a disk. */
+void admission_print_yaml(struct admission *admission, struct buf *to);
+/* Says whether requests need credentials. Before requests are served. */
+bool admission_has_users(const struct admission *admission);
+/* Writes the addresses of all listeners, as in the settings, with commas between them. */
+void admission_print_addresses(struct admission *admission, char *to, size_t to_size);
+/* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */
+bool admission_first_host(struct admission *admission, char *ret_host);
+
+/* --- server.c --------------------------------------------------------------------------------- */
 
 struct server {
     struct env *env;

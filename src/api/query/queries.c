@@ -9,14 +9,13 @@
  *    the lowest is served first.
  * 3. There are at most PAST_MAX past queries, one for each text, tenant and user.
  */
-#include "api/query/queries.h"
+#include "api/routes.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "api/answer.h"
-#include "api/request/form.h"
+#include "api/request/read_request.h"
 #include "auth/gate.h"
 #include "base/hash/hash.h"
 #include "base/log.h"

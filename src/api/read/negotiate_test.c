@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api/read/negotiate.h"
+#include "api/routes.h"
 
 UNIT_TEST(test_forms_are_chosen_as_prometheus_chooses_them)
 {

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/answer.h"
 #include "api/request/read_request.h"
 #include "base/log.h"
 #include "base/text/time_text.h"

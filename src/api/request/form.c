@@ -1,5 +1,5 @@
 /* form.c - copies a form once; its fields are views of the copy. */
-#include "api/request/form.h"
+#include "api/request/read_request.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "api/answer.h"
+#include "api/handler.h"
 #include "auth/gate.h"
 #include "base/text/quote.h"
 #include "base/text/utf8.h"

@@ -14,7 +14,6 @@
  */
 #include "api/routes.h"
 
-#include "api/answer.h"
 #include "base/text/hex.h"
 
 enum { ANSWER_BYTES_MAX = 256 << 20, REASONS_BYTES_MAX = 64 * 1024 };

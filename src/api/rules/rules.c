@@ -7,7 +7,6 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "api/answer.h"
 #include "api/request/read_request.h"
 #include "base/array.h"
 #include "base/text/quote.h"

@@ -2,7 +2,6 @@
 #ifndef API_STATUS_PAGES_H
 #define API_STATUS_PAGES_H
 
-#include "api/answer.h"
 #include "api/handler.h"
 
 enum { PAGE_TIME_BYTES = 40 };

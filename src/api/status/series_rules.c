@@ -4,7 +4,6 @@
  */
 #include "api/routes.h"
 
-#include "api/answer.h"
 #include "api/status/pages.h"
 #include "base/metric.h"
 #include "base/text/time_text.h"

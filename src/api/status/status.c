@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/answer.h"
 #include "api/request/read_request.h"
 #include "api/status/pages.h"
 #include "base/log.h"

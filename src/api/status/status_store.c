@@ -7,8 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "api/answer.h"
-#include "api/request/form.h"
+#include "api/request/read_request.h"
 #include "api/status/pages.h"
 #include "model/selector.h"
 

@@ -1,7 +1,6 @@
 /* store_metrics.c - metrics of ledger, log, head, parts, memory and HTTP. */
 #include "api/routes.h"
 
-#include "api/queues.h"
 #include "api/status/pages.h"
 #include "model/usage.h"
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/answer.h"
 #include "api/request/read_request.h"
 #include "base/text/quote.h"
 

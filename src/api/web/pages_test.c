@@ -1,7 +1,6 @@
 /* pages_test.c - the document and the files of the web page, as a browser asks for them. */
 #include "api/routes.h"
 
-#include "api/web/assets.h"
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 

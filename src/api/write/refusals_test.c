@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "api/write/refusals.h"
+#include "api/routes.h"
 #include "base/log.h"
 
 /* Lines go to a pipe while a test runs; gates live longer than a test, so each test has

@@ -1,12 +1,12 @@
 /*
- * destination_answers.c - see destination_answers.h. The work is done by relay/operate; this file
+ * destination_answers.c - see relays.h. The work is done by relay/operate; this file
  * finds the destination's settings and writes results as JSON.
  *
  * Invariants of a list of dead letters:
  *  1. Each of its reasons, at most REASONS_MAX, has a letter, and no two have the same text.
  *  2. A reason has at most as many samples as letters, and `first_ms` <= `last_ms`.
  */
-#include "app/destinations/destination_answers.h"
+#include "app/destinations/relays.h"
 
 #include <assert.h>
 #include <inttypes.h>

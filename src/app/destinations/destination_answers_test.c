@@ -3,7 +3,7 @@
  *
  * It defines functions of relays.h, so that there is a destination without a thread of its own.
  */
-#include "app/destinations/destination_answers.h"
+#include "app/destinations/relays.h"
 
 #include <stdlib.h>
 #include <unistd.h>

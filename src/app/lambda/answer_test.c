@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "app/lambda/answer.h"
+#include "app/lambda/lambda.h"
 
 static void
 check_answer(unsigned status, const struct answer_header *headers, struct bytes body,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "app/lambda/dispatch.h"
+#include "app/lambda/lambda.h"
 #include "auth/caller.h"
 #include "base/log.h"
 #include "lib/net/http_player.h"

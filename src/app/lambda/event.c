@@ -1,5 +1,5 @@
 /*
- * event.c - see event.h.
+ * event.c - see lambda.h.
  *
  * The two payloads differ in names, in how a header occurs twice, and in what was decoded: payload
  * 1.0 has the query as decoded names and values, which are escaped again. Bodies are base64 if the
@@ -9,7 +9,7 @@
  * name one. It is the path that decides between writing and reading, because the gateway's policies
  * name paths; the header decides where the path has no meaning here, as in the old connector.
  */
-#include "app/lambda/event.h"
+#include "app/lambda/lambda.h"
 
 #include <stdio.h>
 #include <strings.h>

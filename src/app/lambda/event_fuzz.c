@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "app/lambda/event.h"
+#include "app/lambda/lambda.h"
 #include "auth/caller.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

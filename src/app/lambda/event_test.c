@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "app/lambda/event.h"
+#include "app/lambda/lambda.h"
 #include "auth/caller.h"
 
 struct reading {

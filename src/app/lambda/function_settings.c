@@ -1,8 +1,8 @@
 /*
- * function_settings.c - see function_settings.h. Values are written as quoted YAML, and the
+ * function_settings.c - see lambda.h. Values are written as quoted YAML, and the
  * configuration's own checks judge them.
  */
-#include "app/lambda/function_settings.h"
+#include "app/lambda/lambda.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/lambda/function_settings.h"
+#include "app/lambda/lambda.h"
 #include "config/config.h"
 #include "config/lists/lists.h"
 

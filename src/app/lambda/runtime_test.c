@@ -1,7 +1,7 @@
 /* runtime_test.c - the client of the runtime API, against a server with scripted answers. */
 #include "lib/test.h"
 
-#include "app/lambda/runtime.h"
+#include "app/lambda/lambda.h"
 #include "lib/net/http_player.h"
 
 struct api {

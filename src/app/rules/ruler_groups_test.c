@@ -1,5 +1,5 @@
 /* ruler_groups_test.c - the groups that are evaluated, from files and from the store. */
-#include "app/rules/ruler_groups.h"
+#include "app/rules/ruler.h"
 #include "lib/failing_memory.h"
 #include "lib/test.h"
 

@@ -1,5 +1,5 @@
 /*
- * stored_rules.c - see stored_rules.h: files are read at the start, groups are shown and
+ * stored_rules.c - see ruler.h: files are read at the start, groups are shown and
  * changed.
  *
  * Invariants:
@@ -8,7 +8,7 @@
  *  3. `evaluated` has those groups of a tenant that have rules, in their order.
  *  4. A group is owned by the tenants in force, or by one change.
  */
-#include "app/rules/stored_rules.h"
+#include "app/rules/ruler.h"
 
 #include <assert.h>
 #include <stdio.h>

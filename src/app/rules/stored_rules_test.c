@@ -12,7 +12,7 @@
  * "+" in a word is a blank, LONG a name of one byte too many, FF a byte that is not UTF-8, NONE no
  * bytes.
  */
-#include "app/rules/stored_rules.h"
+#include "app/rules/ruler.h"
 #include "base/fields.h"
 #include "base/log.h"
 #include "lib/failing_memory.h"

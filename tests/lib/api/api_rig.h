@@ -7,7 +7,6 @@
 #define LIB_API_API_RIG_H
 
 #include "api/handler.h"
-#include "api/queues_private.h"
 #include "lib/api/http_double.h"
 #include "lib/tsdb/tsdb_machine.h"
 #include "wire/snappy.h"
