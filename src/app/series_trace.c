@@ -1,9 +1,6 @@
-/* series_trace.c - see series_trace.h. The limits are those of model/labels.h, the steps those of
+/* series_trace.c - see server_private.h. The limits are those of model/labels.h, the steps those of
  * relay/feed/selection.h. */
-#include "app/series_trace.h"
-
-#include <stdio.h>
-
+#include "app/server_private.h"
 #include "config/lists/relabel_text.h"
 #include "model/labels.h"
 #include "model/selector.h"
@@ -125,7 +122,7 @@ put_write(struct tracing *t, struct label *labels, uint32_t count, struct why *w
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
-put_rule(struct json *to, const struct relabel_spec *rule)
+put_relabelling(struct json *to, const struct relabel_spec *rule)
 {
     struct buf text;
     buf_init(&text, NULL, RULE_BYTES_MAX);
@@ -150,29 +147,63 @@ put_rule(struct json *to, const struct relabel_spec *rule)
     buf_fini(&text);
 }
 
-static void
-put_step(void *context, const struct trace_step *step)
+enum { STEP_TENANTS, STEP_SELECT, STEP_LABELS, STEP_RELABEL, STEP_TENANT_LABEL, STEPS };
+
+/* Applies one step, by a destination whose settings are cut down to it; `i` is the index of the
+ * selector or of the rule. */
+static enum err
+apply_step(struct tracing *t, const struct destination_settings *settings, unsigned step,
+           uint32_t i, struct bytes *labels, struct why *why)
 {
-    struct json *to = context;
-    json_object_open(to);
-    json_member_text(to, "step", step->key);
-    json_member_uint(to, "number", step->number);
-    if (step->rule != NULL) put_rule(to, step->rule);
-    if (step->selector != NULL) json_member_text(to, "rule", step->selector);
-    member_series(to, step->labels);
-    json_object_close(to);
+    struct destination_settings one = *settings;
+    struct selection *selection = NULL;
+    if (step != STEP_TENANTS) one.tenants = (struct text_list){NULL};
+    one.select = (struct text_list){NULL};
+    if (step == STEP_SELECT) one.select = (struct text_list){&settings->select.items[i], 1};
+    if (step != STEP_LABELS) one.external_labels = (struct named_texts){NULL};
+    one.relabel_count = step == STEP_RELABEL;
+    if (step == STEP_RELABEL) one.relabel = &settings->relabel[i];
+    if (step != STEP_TENANT_LABEL) one.tenant_label = NULL;
+    enum err e = selection_new(&one, &selection, why);
+    if (e == OK) e = selection_apply(selection, t->question->tenant, *labels, &t->arena, labels);
+    selection_free(selection);
+    return e;
 }
 
+/* Puts every step up to the one that drops the series, and the labels after the last. */
 static enum err
-put_steps(struct tracing *t, const struct destination_settings *settings, struct why *why)
+put_steps(struct tracing *t, const struct destination_settings *s, struct why *why)
 {
-    struct bytes labels;
-    json_member_array(t->to, "steps");
-    enum err e = trace_destination(settings, t->question->tenant, t->labels, &t->arena, put_step,
-                                   t->to, &labels, why);
-    json_array_close(t->to);
-    if (e == OK) member_series(t->to, labels);
-    return e;
+    static const char *const keys[STEPS] = {"tenants", "select", "external_labels", "relabel",
+                                            "tenant_label"};
+    const uint32_t counts[STEPS] = {s->tenants.count > 0, s->select.count,
+                                    s->external_labels.count > 0, s->relabel_count,
+                                    s->tenant_label != NULL};
+    struct json *to = t->to;
+    struct bytes labels = t->labels;
+    json_member_array(to, "steps");
+    for (unsigned k = 0; k < STEPS; k++) {
+        for (uint32_t i = 0; i < counts[k] && labels.size > 0; i++) {
+            struct bytes after = labels;
+            enum err e = apply_step(t, s, k, i, &after, why);
+            if (e) return e;
+            bool matches = k == STEP_SELECT && after.size > 0;
+            if (k == STEP_SELECT && !matches && i + 1 < counts[k])
+                continue; /* the next one may match */
+            labels = after;
+            json_object_open(to);
+            json_member_text(to, "step", keys[k]);
+            json_member_uint(to, "number", k == STEP_RELABEL || matches ? i + 1 : 0);
+            if (k == STEP_RELABEL) put_relabelling(to, &s->relabel[i]);
+            if (matches) json_member_text(to, "rule", s->select.items[i]);
+            member_series(to, labels);
+            json_object_close(to);
+            if (k == STEP_SELECT) break;
+        }
+    }
+    json_array_close(to);
+    member_series(to, labels);
+    return OK;
 }
 
 static enum err
@@ -192,46 +223,21 @@ put_rules(struct tracing *t, struct why *why)
 }
 
 static enum err
-put_destination(void *context, const struct destination_settings *settings, struct why *why)
-{
-    struct tracing *t = context;
-    json_object_open(t->to);
-    json_member_text(t->to, "name", settings->name);
-    json_member_text(t->to, "type", destination_type_word(settings->type));
-    enum err e = put_steps(t, settings, why);
-    json_object_close(t->to);
-    return e;
-}
-
-struct destination_names {
-    char items[DESTINATIONS_MAX][DESTINATION_NAME_BYTES_MAX + 1];
-    uint32_t count;
-};
-
-static void
-note_name(void *context, const struct relays_view *view)
-{
-    struct destination_names *names = context;
-    snprintf(names->items[names->count++], sizeof *names->items, "%s", view->settings->name);
-}
-
-static enum err
 put_destinations(struct tracing *t, struct why *why)
 {
-    struct budget *memory = t->question->memory;
     if (t->labels.size == 0) return OK;
-    struct destination_names *names = mem_new(memory, sizeof *names);
-    if (names == NULL) return ERR_NOMEM;
+    struct destinations *all = relays_borrow(t->options->relays);
     enum err e = OK;
-    relays_each(t->options->relays, note_name, names);
     json_member_array(t->to, "destinations");
-    for (uint32_t i = 0; i < names->count && e == OK; i++) {
-        struct bytes name = bytes_of_text(names->items[i]);
-        e = relays_borrow(t->options->relays, name, put_destination, t, why);
-        if (e == ERR_MISSING) e = OK; /* a reload has removed it */
+    for (uint32_t i = 0; i < all->count && e == OK; i++) {
+        json_object_open(t->to);
+        json_member_text(t->to, "name", all->items[i].name);
+        json_member_text(t->to, "type", destination_type_word(all->items[i].type));
+        e = put_steps(t, &all->items[i], why);
+        json_object_close(t->to);
     }
     json_array_close(t->to);
-    mem_free(memory, names, sizeof *names);
+    relays_return(all);
     return e;
 }
 

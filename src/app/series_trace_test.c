@@ -2,44 +2,36 @@
  * series_trace_test.c - the limit that catches a series, the rules of a text, and the labels that
  * each destination gets.
  *
- * It defines relays_each() and relays_borrow(), so that destinations have no threads.
+ * It defines relays_borrow() and relays_return(), so that destinations have no threads.
  */
-#include "app/series_trace.h"
+#include "app/server_private.h"
 
 #include "base/text/json.h"
 #include "config/lists/destinations.h"
 #include "lib/config/settings_rig.h"
+#include "lib/label_text.h"
 #include "lib/tsdb/tsdb_machine.h"
+#include "model/labels.h"
+#include "relay/feed/selection.h"
 
 static struct destinations configured;
 static struct settings settings;
 static struct machine m;
 static struct why why;
 static char answer[1 << 16];
-static bool reload_removes; /* a reload between relays_each() and relays_borrow() */
+static const char *tenant;
 
-void
-relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),
-            void *context)
+struct destinations *
+relays_borrow(struct relays *relays)
 {
     (void)relays;
-    for (uint32_t i = 0; i < configured.count; i++) {
-        each(context, &(struct relays_view){.settings = &configured.items[i]});
-    }
+    return &configured;
 }
 
-enum err
-relays_borrow(struct relays *relays, struct bytes name,
-              enum err (*use)(void *context, const struct destination_settings *settings,
-                              struct why *why),
-              void *context, struct why *to)
+void
+relays_return(struct destinations *borrowed)
 {
-    (void)relays;
-    for (uint32_t i = 0; i < configured.count && !reload_removes; i++) {
-        if (bytes_equal_text(name, configured.items[i].name))
-            return use(context, &configured.items[i], to);
-    }
-    return why_set(to, ERR_MISSING, "destination not found");
+    assert_ptr_equal(borrowed, &configured);
 }
 
 static int
@@ -47,7 +39,7 @@ begin(void **state)
 {
     (void)state;
     settings = settings_defaults();
-    reload_removes = false;
+    tenant = "anonymous";
     machine_init(&m, 1);
     machine_must_open(&m);
     return 0;
@@ -66,7 +58,7 @@ static enum err
 trace(const char *series, const char *rules)
 {
     const struct series_trace_options options = {.tsdb = m.db, .settings = &settings};
-    const struct series_question question = {.tenant = bytes_of_text("anonymous"),
+    const struct series_question question = {.tenant = bytes_of_text(tenant),
                                              .series = bytes_of_text(series),
                                              .rules = bytes_of_text(rules),
                                              .memory = &m.memory};
@@ -167,9 +159,71 @@ UNIT_TEST(test_each_destination_shows_its_steps_and_labels)
     expect("up{job=\"b\"}", "",
            "{\"step\":\"select\",\"number\":2,\"rule\":\"{job=\\\"b\\\"}\","
            "\"series\":\"up{job=\\\"b\\\"}\"}");
-    reload_removes = true;
-    must(trace("up", ""));
-    assert_non_null(strstr(answer, "\"destinations\":[]}"));
+}
+
+/* Expects these steps, as "select 2; relabel 1; ", and after them what the relay makes of the
+ * series. */
+static void
+expect_steps(const char *of_tenant, const char *series, const char *labels, const char *expected)
+{
+    struct arena arena;
+    struct selection *selection;
+    struct bytes selected;
+    struct buf steps, text, end;
+    struct json json;
+    char key[32];
+    unsigned number;
+    tenant = of_tenant;
+    must(trace(series, ""));
+    arena_init(&arena, NULL, 0, 0);
+    buf_init(&steps, NULL, 1 << 16);
+    buf_init(&text, NULL, 1 << 16);
+    buf_init(&end, NULL, 1 << 16);
+    for (const char *at = answer; (at = strstr(at, "{\"step\":")) != NULL; at++) {
+        assert_int_equal(sscanf(at, "{\"step\":\"%31[a-z_]\",\"number\":%u", key, &number), 2);
+        buf_printf(&steps, "%s %u; ", key, number);
+    }
+    buf_put_u8(&steps, '\0');
+    assert_string_equal((const char *)steps.at, expected);
+    must(selection_new(&configured.items[0], &selection, &why));
+    must(selection_apply(selection, bytes_of_text(tenant), labels_of_text(labels, &arena), &arena,
+                         &selected));
+    json_init(&json, &end);
+    buf_put_text(&end, "],\"series\":");
+    if (selected.size > 0) labels_print_selector(&text, selected);
+    if (selected.size > 0)
+        json_put_bytes(&json, buf_bytes(&text));
+    else
+        buf_put_text(&end, "null");
+    buf_put_u8(&end, '\0');
+    if (strstr(answer, (const char *)end.at) == NULL)
+        fail_msg("%s is not in %s", (const char *)end.at, answer);
+    selection_free(selection);
+    buf_fini(&steps);
+    buf_fini(&text);
+    buf_fini(&end);
+    arena_fini(&arena);
+}
+
+UNIT_TEST(test_a_trace_has_each_step_and_ends_like_the_selection)
+{
+    static const char yaml[] =
+        "destinations:\n"
+        "- {name: x, type: file, path: /x, tenants: [a, b], select: [up, '{job=\"x\"}'],\n"
+        "   external_labels: {site: one}, tenant_label: tenant,\n"
+        "   relabel: [{source_labels: [job], target_label: was},\n"
+        "             {source_labels: [job], regex: bad, action: drop},\n"
+        "             {regex: job, action: labeldrop}]}\n";
+    settings.tenancy_enabled = true;
+    if (destinations_yaml("file", bytes_of_text(yaml), &settings, &configured, &why))
+        fail_msg("%s", why.text);
+    expect_steps("c", "up{job=\"x\"}", "__name__=up job=x", "tenants 0; ");
+    expect_steps("a", "down{job=\"y\"}", "__name__=down job=y", "tenants 0; select 0; ");
+    expect_steps("a", "up{job=\"bad\"}", "__name__=up job=bad",
+                 "tenants 0; select 1; external_labels 0; relabel 1; relabel 2; ");
+    expect_steps("b", "down{job=\"x\"}", "__name__=down job=x",
+                 "tenants 0; select 2; external_labels 0; relabel 1; relabel 2; relabel 3; "
+                 "tenant_label 0; ");
 }
 
 UNIT_TEST(test_a_pattern_is_not_a_series)
@@ -193,6 +247,7 @@ main(void)
         test_of(test_limits_of_series_have_the_present_numbers),
         test_of(test_rules_of_a_text_are_applied_step_by_step),
         test_of(test_each_destination_shows_its_steps_and_labels),
+        test_of(test_a_trace_has_each_step_and_ends_like_the_selection),
         test_of(test_a_pattern_is_not_a_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 
 #include "app/process.h"
 #include "app/server.h"
+#include "app/server_private.h"
 #include "base/log.h"
 #include "cli/cli.h"
 
@@ -55,7 +56,7 @@ leave_now(struct server *server)
         log_warn("stopping, open requests are cut off");
     else
         log_warn("stopping immediately, the next start replays the log");
-    server_commit_last(server);
+    keeper_commit_last(&server->keeper);
     log_stop();
     _exit(EXIT_DONE);
 }
@@ -69,7 +70,7 @@ stop(struct server *server, const sigset_t *signals)
     if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
         leave_now(server);
     }
-    server_cancel_reads(server);
+    api_cancel_reads(server->api);
     if (wait_until(server, signals, began + CANCELED_SECONDS * NS_PER_S, server_is_idle)) {
         leave_now(server);
     }

@@ -80,6 +80,19 @@ log_unset_variable(const struct rule_settings *rules)
              KV("name", rules->unset_variable));
 }
 
+/* Sets what a reload may change of the writes that wait for destinations. */
+static void
+set_write_rules(struct server *s, const struct settings *settings)
+{
+    struct tsdb_limits limits = store_limits_of(settings);
+    struct write_rules rules = {
+        .labels = limits.labels,
+        .require_name = limits.require_name,
+        .max_future_ms = limits.max_future_ms,
+    };
+    if (s->queue != NULL) write_queue_set_rules(s->queue, &rules);
+}
+
 /* Logs which rules of downsampling no longer apply, or later: windows are never undone. */
 static void
 log_downsampling_change(const struct downsampling_rules *before,
@@ -176,7 +189,7 @@ server_reload(struct server *s, struct why *why)
         struct api_limits api_limits = server_api_limits(&next, has_users);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         merger_wake(s->merger); /* which logs what the rules will remove */
-        server_set_write_rules(s, &next);
+        set_write_rules(s, &next);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         lock_take(&s->settings_lock);
@@ -361,18 +374,6 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
     return OK;
 }
 
-void
-server_set_write_rules(struct server *s, const struct settings *settings)
-{
-    struct tsdb_limits limits = store_limits_of(settings);
-    struct write_rules rules = {
-        .labels = limits.labels,
-        .require_name = limits.require_name,
-        .max_future_ms = limits.max_future_ms,
-    };
-    if (s->queue != NULL) write_queue_set_rules(s->queue, &rules);
-}
-
 /* Makes the queue of writes that wait for destinations. A log is not read then, so the directory
  * must not have one: its samples were acknowledged. */
 static enum err
@@ -398,7 +399,7 @@ begin_queue(struct server *s, struct why *why)
     };
     enum err e = write_queue_new(&options, &s->queue);
     if (e) return why_set(why, e, "not enough memory to start");
-    server_set_write_rules(s, &s->settings);
+    set_write_rules(s, &s->settings);
     s->queue_collector =
         (struct metric_collector){.collect = write_queue_collect, .context = s->queue};
     metric_register_collector(&s->queue_collector);
@@ -501,12 +502,6 @@ server_quiesce(struct server *s)
 }
 
 void
-server_cancel_reads(struct server *s)
-{
-    api_cancel_reads(s->api);
-}
-
-void
 server_flush_all(struct server *s)
 {
     keeper_flush_all(&s->keeper);
@@ -516,12 +511,6 @@ bool
 server_is_flushed(struct server *s)
 {
     return keeper_is_flushed(&s->keeper);
-}
-
-void
-server_commit_last(struct server *s)
-{
-    keeper_commit_last(&s->keeper);
 }
 
 void
@@ -794,12 +783,6 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     return OK;
 }
 
-uint16_t
-server_port(const struct server *s)
-{
-    return http_server_port(s->http);
-}
-
 void
 server_tick(struct server *s)
 {
@@ -812,10 +795,4 @@ server_want_reload(struct server *s)
 {
     atomic_fetch_add_explicit(&s->reloads_wanted, 1, memory_order_relaxed);
     worker_wake(&s->reloader);
-}
-
-void
-server_stats(struct server *s, struct tsdb_stats *ret_stats)
-{
-    tsdb_stats(s->tsdb, ret_stats);
 }

@@ -21,7 +21,6 @@ struct server;
 MUST_CHECK enum err server_start(struct env *env, const struct settings *settings,
                                  struct config_lists *lists, int flag_count, char **flag_words,
                                  struct server **ret_server, struct why *why);
-uint16_t server_port(const struct server *server);
 /* Checks deadlines of queued requests and whether commits hang; several times per second. */
 void server_tick(struct server *server);
 /* Reloads everything or nothing, and logs the result. */
@@ -29,16 +28,12 @@ MUST_CHECK enum err server_reload(struct server *server, struct why *why);
 /* Reloads soon, on a thread of its own: a reload waits for disks, and for a pending write of stored
  * rules. Several requests during a reload cause one more reload. */
 void server_want_reload(struct server *server);
-void server_stats(struct server *server, struct tsdb_stats *ret_stats);
 
 /* Stops in steps, so that the caller can give up between them. */
-void server_quiesce(struct server *server);      /* accepts no more requests */
-bool server_is_idle(struct server *server);      /* no request or reload runs */
-void server_cancel_reads(struct server *server); /* ends queries and reads with an error */
-void server_flush_all(struct server *server);    /* begins to flush the head */
-bool server_is_flushed(struct server *server);   /* the flush is done or has failed */
-/* Commits the log's last batch. The process is about to exit: nothing commits afterwards. */
-void server_commit_last(struct server *server);
+void server_quiesce(struct server *server);    /* accepts no more requests */
+bool server_is_idle(struct server *server);    /* no request or reload runs */
+void server_flush_all(struct server *server);  /* begins to flush the head */
+bool server_is_flushed(struct server *server); /* the flush is done or has failed */
 /*
  * Ends all threads and connections; waits for requests with a handler. All acknowledged requests
  * are durable.
@@ -57,9 +52,9 @@ struct serve_companion {
     void (*end)(void *context);
 };
 
-/* Runs a server with the flags of `serve` until a signal ends it, and returns the exit code of `command`; if it is not
- * EXIT_DONE, `why` says why the server did not start. argv[0] is not a flag. `companion` may be
- * NULL. */
+/* Runs a server with the flags of `serve` until a signal ends it, and returns the exit code of
+ * `command`; if it is not EXIT_DONE, `why` says why the server did not start. argv[0] is not a
+ * flag. `companion` may be NULL. */
 int serve_with(const char *command, int argc, char **argv, const struct serve_companion *companion,
                struct why *why);
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "app/destinations/relays.h"
-#include "app/series_trace.h"
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/text/quote.h"

@@ -139,6 +139,28 @@ void admission_print_addresses(struct admission *admission, char *to, size_t to_
 /* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */
 bool admission_first_host(struct admission *admission, char *ret_host);
 
+/* --- series_trace.c --------------------------------------------------------------------------- */
+
+/* Says what would become of a series: the limits that a write checks, the rules that a client sent,
+ * and under which labels each destination gets it. Threads: any. */
+struct series_trace_options {
+    struct tsdb *tsdb;
+    struct relays *relays;
+    const struct settings *settings;
+};
+
+/*
+ * Writes {"series", "write":{"reason", "checks":[{"setting", "limit", "value", "ok"}]},
+ * "rules":{"steps":[STEP], "series"}, "destinations":[{"name", "type", "steps":[STEP], "series"}]}.
+ * A step is {"step", "number", "rule", "series"}; "series" is null after the step that ends it.
+ * Without rules there is no "rules", and without a valid series no "destinations".
+ *
+ * ERR_INPUT: not a series, or invalid rules; ERR_LIMIT, ERR_NOMEM.
+ */
+MUST_CHECK enum err series_trace(const struct series_trace_options *options,
+                                 const struct series_question *question, struct json *to,
+                                 struct why *why);
+
 /* --- server.c --------------------------------------------------------------------------------- */
 
 struct server {
@@ -198,9 +220,6 @@ struct server {
 
 /* Any thread. */
 struct reload_state server_reload_state(const struct server *server);
-
-/* Sets what a reload may change of the writes that wait for destinations. */
-void server_set_write_rules(struct server *server, const struct settings *settings);
 
 /* --- server_api.c ----------------------------------------------------------------------------- */
 

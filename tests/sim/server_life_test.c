@@ -138,7 +138,7 @@ UNIT_TEST(test_an_address_in_use_makes_no_store)
         snprintf(other.storage_path, sizeof other.storage_path, "%s/other", s->dir);
         if (way == 0)
             snprintf(other.web_listen_address, SETTING_TEXT_BYTES, "127.0.0.1:%u",
-                     server_port(s->server));
+                     http_server_port(s->server->http));
         else
             memcpy(other.web_listen_address, s->settings.web_listen_address, SETTING_TEXT_BYTES);
         assert_int_equal(server_start(env_real(), &other, &none, 0, NULL, &server, &why),

@@ -107,7 +107,7 @@ struct tsdb_stats
 site_stats(const struct site *s)
 {
     struct tsdb_stats stats;
-    server_stats(s->server, &stats);
+    tsdb_stats(s->server->tsdb, &stats);
     return stats;
 }
 
@@ -201,7 +201,7 @@ send_write(struct client *c, enum rw_version version, struct body body)
 struct client
 site_connect(const struct site *s)
 {
-    struct client c = client_connect_to(server_port(s->server), 0);
+    struct client c = client_connect_to(http_server_port(s->server->http), 0);
     assert_true(c.fd >= 0);
     return c;
 }

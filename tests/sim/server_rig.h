@@ -15,13 +15,13 @@
 #include <snappy-c.h>
 #include <sys/stat.h>
 
-#include "app/server.h"
+#include "app/server_private.h"
 #include "lib/tsdb/tsdb_machine.h"
 #include "remote_read.pb-c.h"
 
 enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };
 
-enum fate { NEVER_SENT, SENT, ACKNOWLEDGED };
+enum write_fate { NEVER_SENT, SENT, ACKNOWLEDGED };
 
 struct site {
     char dir[128];   /* temporary */
@@ -32,7 +32,7 @@ struct site {
     char **flag_words;
     struct server *server; /* NULL: stopped */
     int64_t base_ms;
-    uint8_t fates[SERIES_MAX][SAMPLES_MAX]; /* enum fate */
+    uint8_t fates[SERIES_MAX][SAMPLES_MAX]; /* enum write_fate */
     uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* number of times that each was read */
 };
 

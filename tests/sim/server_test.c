@@ -59,7 +59,7 @@ begin_reading(struct site *s, struct client *readers)
 {
     struct body body = site_read_request(s, true, READ_QUERIES_MAX);
     for (unsigned i = 0; i < READERS; i++) {
-        readers[i] = client_connect_to(server_port(s->server), 4096);
+        readers[i] = client_connect_to(http_server_port(s->server->http), 4096);
         assert_true(readers[i].fd >= 0);
         assert_true(send_post(&readers[i], "/api/v1/read", "", body));
     }
@@ -130,7 +130,7 @@ UNIT_TEST(test_readers_that_take_little_are_cut_off_when_the_query_times_out)
                                     : "firekeep_read_requests_total{form=\"samples\"}";
         double before = site_metric(s, name);
         struct body body = site_read_request(s, streamed, READ_QUERIES_MAX);
-        struct client client = client_connect_to(server_port(s->server), 4096);
+        struct client client = client_connect_to(http_server_port(s->server->http), 4096);
         assert_true(send_post(&client, "/api/v1/read", "", body));
         wait_for(s, site_metric(s, name) > before); /* it may have ended, too */
         /* A complete answer needs no view; an incomplete one ends with the query. */

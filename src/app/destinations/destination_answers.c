@@ -240,13 +240,6 @@ command_letters(const struct destination_answers_options *o, const struct destin
 
 /* --- a test ----------------------------------------------------------------------------------- */
 
-/* A question and where its answer goes, while the settings of the destination are borrowed. */
-struct asking {
-    const struct destination_answers_options *options;
-    const struct destination_question *question;
-    struct json *to;
-};
-
 static void
 print_finding(void *context, const struct trial_finding *f)
 {
@@ -261,10 +254,10 @@ print_finding(void *context, const struct trial_finding *f)
 }
 
 static enum err
-test_it(void *context, const struct destination_settings *given, struct why *why)
+test_it(const struct destination_answers_options *o, const struct destination_question *q,
+        const struct destination_settings *given, struct json *to, struct why *why)
 {
-    const struct asking *a = context;
-    struct env *env = a->options->env;
+    struct env *env = o->env;
     struct destination_settings settings = *given;
     char dir[RELAY_DIR_BYTES],
         instance[33] = ""; /* random, so that objects collide with no others */
@@ -274,8 +267,8 @@ test_it(void *context, const struct destination_settings *given, struct why *why
     enum err e = env_random(env, random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
     hex_print(bytes_of(random, sizeof random), instance);
-    int size = snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/%s%s", a->options->storage_path,
-                        test_prefix, instance);
+    int size = snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/%s%s", o->storage_path, test_prefix,
+                        instance);
     if (size < 0 || size >= (int)sizeof dir) {
         return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
     }
@@ -283,23 +276,23 @@ test_it(void *context, const struct destination_settings *given, struct why *why
     if (e) return e;
     const struct trial_options options = {
         .env = env,
-        .memory = a->question->memory,
+        .memory = q->memory,
         .settings = &settings,
         .writer = writer_class_of(settings.type),
         .dir = dir,
         .instance = instance,
         .user_agent = "Firekeep/" FIREKEEP_VERSION,
-        .write = a->question->write,
-        .stop = a->question->stop,
+        .write = q->write,
+        .stop = q->stop,
         .each = print_finding,
-        .context = a->to,
+        .context = to,
     };
-    json_object_open(a->to);
-    json_member_array(a->to, "findings");
+    json_object_open(to);
+    json_member_array(to, "findings");
     e = trial_run(&options, &failed, why);
-    json_array_close(a->to);
-    json_member_bool(a->to, "ok", e == OK && failed == 0);
-    json_object_close(a->to);
+    json_array_close(to);
+    json_member_bool(to, "ok", e == OK && failed == 0);
+    json_object_close(to);
     err_ignore(env_remove_tree(env, dir, NULL), "it is a temporary one");
     return e;
 }
@@ -336,19 +329,21 @@ enum err
 destination_answer(const struct destination_answers_options *o,
                    const struct destination_question *q, struct json *to, struct why *why)
 {
-    struct asking a = {o, q, to};
-    char name[DESTINATION_NAME_BYTES_MAX + 1], dir[RELAY_DIR_BYTES];
-    if (q->name.size == 0 || q->name.size >= sizeof name ||
-        memchr(q->name.at, '/', q->name.size) != NULL || q->name.at[0] == '.') {
-        return why_set(why, ERR_MISSING, "destination not found");
+    struct destinations *all = relays_borrow(o->relays);
+    const struct destination_settings *settings = NULL;
+    char dir[RELAY_DIR_BYTES];
+    for (uint32_t i = 0; i < all->count && settings == NULL; i++) {
+        if (bytes_equal_text(q->name, all->items[i].name)) settings = &all->items[i];
     }
-    snprintf(name, sizeof name, "%.*s", (int)q->name.size, (const char *)q->name.at);
-    if (storage_relay_path(dir, sizeof dir, o->storage_path, name) != OK) {
-        return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
-    }
-    if (q->ask == DESTINATION_TEST) return relays_borrow(o->relays, q->name, test_it, &a, why);
-    enum err e = relays_borrow(o->relays, q->name, NULL, NULL, why);
-    if (e) return e;
-    if (q->ask == DESTINATION_LETTERS) return list_letters(o, dir, q, to, why);
-    return command_letters(o, q, to, why);
+    enum err e = settings == NULL ? why_set(why, ERR_MISSING, "destination not found") : OK;
+    if (e == OK && storage_relay_path(dir, sizeof dir, o->storage_path, settings->name) != OK)
+        e = why_set(why, ERR_LIMIT, "--storage.path: path is too long");
+    if (e == OK && q->ask == DESTINATION_TEST)
+        e = test_it(o, q, settings, to, why);
+    else if (e == OK && q->ask == DESTINATION_LETTERS)
+        e = list_letters(o, dir, q, to, why);
+    else if (e == OK)
+        e = command_letters(o, q, to, why);
+    relays_return(all);
+    return e;
 }

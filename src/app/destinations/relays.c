@@ -38,8 +38,8 @@ enum {
 };
 
 struct destination_list {
-    struct destinations destinations;
-    _Atomic uint32_t users; /* acq_rel: the last one to drop the list sees all uses */
+    struct destinations destinations; /* first, because relays_borrow() returns a pointer to it */
+    _Atomic uint32_t users;           /* acq_rel: the last one to drop the list sees all uses */
 };
 
 struct runner {
@@ -328,16 +328,6 @@ find_runner(const struct relays *all, const char *name)
     return NULL;
 }
 
-static void
-abandon(struct relays_change *c)
-{
-    for (uint32_t i = 0; i < c->list->destinations.count; i++) {
-        if (c->is_new[i]) runner_free(c->next[i]);
-    }
-    list_drop(c->list);
-    mem_free(NULL, c, sizeof *c);
-}
-
 static enum err
 prepare_runners(struct relays_change *c, struct why *why)
 {
@@ -381,7 +371,11 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     }
     if (e == OK) e = prepare_runners(c, why);
     if (e) {
-        abandon(c);
+        for (uint32_t i = 0; i < c->list->destinations.count; i++) {
+            if (c->is_new[i]) runner_free(c->next[i]);
+        }
+        list_drop(c->list);
+        mem_free(NULL, c, sizeof *c);
         return e;
     }
     *ret_change = c;
@@ -746,28 +740,21 @@ relays_letters_done(struct relays *all, struct bytes name, uint64_t number, bool
     return e;
 }
 
-enum err
-relays_borrow(struct relays *all, struct bytes name,
-              enum err (*use)(void *context, const struct destination_settings *settings,
-                              struct why *why),
-              void *context, struct why *why)
+struct destinations *
+relays_borrow(struct relays *all)
 {
-    struct destination_list *list = NULL;
-    const struct destination_settings *settings = NULL;
     lock_take(&all->lock);
-    for (uint32_t i = 0; i < all->count && settings == NULL; i++) {
-        struct runner *r = all->runners[i];
-        if (!bytes_equal_text(name, r->settings->name)) continue;
-        settings = r->settings;
-        list = r->list;
-        /* The runner has one, so the list exists. */
-        atomic_fetch_add_explicit(&list->users, 1, memory_order_relaxed);
-    }
+    struct destination_list *list = all->list;
+    assert(list != NULL && list->users > 0); /* invariant 3 */
+    atomic_fetch_add_explicit(&list->users, 1, memory_order_relaxed);
     lock_drop(&all->lock);
-    if (settings == NULL) return why_set(why, ERR_MISSING, "destination not found");
-    enum err e = use == NULL ? OK : use(context, settings, why);
-    list_drop(list);
-    return e;
+    return &list->destinations;
+}
+
+void
+relays_return(struct destinations *borrowed)
+{
+    list_drop((struct destination_list *)borrowed);
 }
 
 bool

@@ -11,6 +11,7 @@
 #include "backend/settings.h"
 #include "base/metric.h"
 #include "base/text/json.h"
+#include "config/lists/destinations.h"
 #include "relay/relay.h"
 
 struct relays;
@@ -81,13 +82,10 @@ MUST_CHECK enum err relays_letters_want(struct relays *relays, struct bytes name
                                         uint64_t *ret_number, struct why *why);
 MUST_CHECK enum err relays_letters_done(struct relays *relays, struct bytes name, uint64_t number,
                                         bool *ret_done, uint64_t *ret_lines, struct why *why);
-/* Calls `use` with the settings of a destination, which stay until it returns, also if a reload
- * replaces them; NULL: only looks for the name. ERR_MISSING: unknown name; errors of `use`. */
-MUST_CHECK enum err relays_borrow(struct relays *relays, struct bytes name,
-                                  enum err (*use)(void *context,
-                                                  const struct destination_settings *settings,
-                                                  struct why *why),
-                                  void *context, struct why *why);
+/* Borrows the settings of all destinations, which stay until relays_return(), also if a reload
+ * replaces them. Any thread. */
+struct destinations *relays_borrow(struct relays *relays);
+void relays_return(struct destinations *borrowed);
 /* Prints the list in the format of the configuration file. */
 void relays_print_yaml(struct relays *relays, struct buf *to);
 

@@ -203,18 +203,6 @@ collect_fates(struct metric_sink *sink, const struct relays_view *view)
 }
 
 static void
-collect_difference(struct metric_sink *sink, const struct relays_view *view)
-{
-    static const struct metric_family family =
-        GAUGE(LEDGER_DIFFERENCE_NAME, LEDGER_DIFFERENCE_HELP);
-    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
-        pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};
-        metric_put_double(sink, &family, pairs, 2, (double)view->status.difference[kind]);
-    }
-}
-
-static void
 collect_state(struct metric_sink *sink, const struct relays_view *view)
 {
     static const struct metric_family family =
@@ -281,7 +269,13 @@ collect_one(void *context, const struct relays_view *view)
 {
     collect_state(context, view);
     collect_fates(context, view);
-    collect_difference(context, view);
+    static const struct metric_family family =
+        GAUGE(LEDGER_DIFFERENCE_NAME, LEDGER_DIFFERENCE_HELP);
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
+        pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};
+        metric_put_double(context, &family, pairs, 2, (double)view->status.difference[kind]);
+    }
     collect_work(context, view);
 }
 
