@@ -4,6 +4,8 @@
  */
 #include "api/routes.h"
 
+#include <stddef.h>
+
 #include "api/status/pages.h"
 #include "base/metric.h"
 #include "base/text/time_text.h"
@@ -131,93 +133,107 @@ put_rule_metric(struct metric_sink *sink, const struct metric_family *family,
     buf_fini(&tenants);
 }
 
-static void
-put_retention_metrics(struct metric_sink *sink, const struct tsdb_rule *r)
-{
-    static const struct metric_family samples = {
-        "firekeep_retention_rule_removed_samples_total",
-        "Samples and exemplars removed by each rule of retention; match is empty for rules that "
-        "the configuration has no longer.",
-        METRIC_KIND_COUNTER};
-    static const struct metric_family series = {
-        "firekeep_retention_rule_removed_series_total",
-        "Series of which each rule of retention left nothing in a part, counted for each part.",
-        METRIC_KIND_COUNTER};
-    static const struct metric_family bytes = {
-        "firekeep_retention_rule_removed_bytes_total",
-        "Size of the samples that each rule of retention removed, compressed, in bytes.",
-        METRIC_KIND_COUNTER};
-    static const struct metric_family left_samples = {
-        "firekeep_retention_rule_expired_samples",
-        "Samples past each rule of retention that are still on disk, at the last survey.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family left_series = {
-        "firekeep_retention_rule_expired_series",
-        "Series with samples past each rule of retention that are still on disk, at the last "
-        "survey.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family left_bytes = {
-        "firekeep_retention_rule_expired_bytes",
-        "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
-        "at the last survey.",
-        METRIC_KIND_GAUGE};
-    put_rule_metric(sink, &samples, r, r->samples + r->exemplars);
-    put_rule_metric(sink, &series, r, r->series);
-    put_rule_metric(sink, &bytes, r, r->bytes);
-    if (r->rule == NULL) return;
-    put_rule_metric(sink, &left_samples, r, r->left.samples);
-    put_rule_metric(sink, &left_series, r, r->left.series);
-    put_rule_metric(sink, &left_bytes, r, r->left.bytes);
-}
+#define OF(member) offsetof(struct tsdb_rule, member)
+static const struct {
+    struct metric_family family;
+    bool downsamples;
+    bool is_left;  /* for rules that are configured */
+    size_t offset; /* of a uint64_t */
+} rule_metrics[] = {
+    {{"firekeep_retention_rule_removed_samples_total",
+      "Samples and exemplars removed by each rule of retention; match is empty for rules that "
+      "the configuration has no longer.",
+      METRIC_KIND_COUNTER},
+     false,
+     false,
+     OF(samples)},
+    {{"firekeep_retention_rule_removed_series_total",
+      "Series of which each rule of retention left nothing in a part, counted for each part.",
+      METRIC_KIND_COUNTER},
+     false,
+     false,
+     OF(series)},
+    {{"firekeep_retention_rule_removed_bytes_total",
+      "Size of the samples that each rule of retention removed, compressed, in bytes.",
+      METRIC_KIND_COUNTER},
+     false,
+     false,
+     OF(bytes)},
+    {{"firekeep_retention_rule_expired_samples",
+      "Samples past each rule of retention that are still on disk, at the last survey.",
+      METRIC_KIND_GAUGE},
+     false,
+     true,
+     OF(left.samples)},
+    {{"firekeep_retention_rule_expired_series",
+      "Series with samples past each rule of retention that are still on disk, at the last "
+      "survey.",
+      METRIC_KIND_GAUGE},
+     false,
+     true,
+     OF(left.series)},
+    {{"firekeep_retention_rule_expired_bytes",
+      "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
+      "at the last survey.",
+      METRIC_KIND_GAUGE},
+     false,
+     true,
+     OF(left.bytes)},
+    {{"firekeep_downsampling_rule_replaced_samples_total",
+      "Samples that windows of each rule of downsampling replaced; match is empty for rules that "
+      "the configuration has no longer.",
+      METRIC_KIND_COUNTER},
+     true,
+     false,
+     OF(samples)},
+    {{"firekeep_downsampling_rule_windows_total",
+      "Windows that were written for each rule of downsampling, instead of samples or of finer "
+      "windows.",
+      METRIC_KIND_COUNTER},
+     true,
+     false,
+     OF(windows)},
+    {{"firekeep_downsampling_rule_saved_bytes_total",
+      "Bytes that windows of each rule of downsampling "
+      "save, compressed, as merges estimate them.",
+      METRIC_KIND_COUNTER},
+     true,
+     false,
+     OF(bytes)},
+    {{"firekeep_downsampling_rule_due_samples",
+      "Samples that are old enough for each rule of downsampling and not replaced, at the last "
+      "survey.",
+      METRIC_KIND_GAUGE},
+     true,
+     true,
+     OF(left.samples)},
+    {{"firekeep_downsampling_rule_due_bytes",
+      "Size of samples and finer windows that are old enough for each rule of downsampling and "
+      "not replaced, compressed, in bytes, at the last survey.",
+      METRIC_KIND_GAUGE},
+     true,
+     true,
+     OF(left.bytes)},
+    {{"firekeep_downsampling_rule_excluded_parts",
+      "Parts to which a rule of downsampling is not applied, because their windows are neither "
+      "multiples nor fractions of its own.",
+      METRIC_KIND_GAUGE},
+     true,
+     true,
+     OF(excluded_parts)},
+};
 
 static void
-put_downsampling_metrics(struct metric_sink *sink, const struct tsdb_rule *r)
+put_rule_metrics(void *sink, const struct tsdb_rule *rule)
 {
-    static const struct metric_family samples = {
-        "firekeep_downsampling_rule_replaced_samples_total",
-        "Samples that windows of each rule of downsampling replaced; match is empty for rules that "
-        "the configuration has no longer.",
-        METRIC_KIND_COUNTER};
-    static const struct metric_family windows = {
-        "firekeep_downsampling_rule_windows_total",
-        "Windows that were written for each rule of downsampling, instead of samples or of finer "
-        "windows.",
-        METRIC_KIND_COUNTER};
-    static const struct metric_family saved = {"firekeep_downsampling_rule_saved_bytes_total",
-                                               "Bytes that windows of each rule of downsampling "
-                                               "save, compressed, as merges estimate them.",
-                                               METRIC_KIND_COUNTER};
-    static const struct metric_family due_samples = {
-        "firekeep_downsampling_rule_due_samples",
-        "Samples that are old enough for each rule of downsampling and not replaced, at the last "
-        "survey.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family due_bytes = {
-        "firekeep_downsampling_rule_due_bytes",
-        "Size of samples and finer windows that are old enough for each rule of downsampling and "
-        "not replaced, compressed, in bytes, at the last survey.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family excluded = {
-        "firekeep_downsampling_rule_excluded_parts",
-        "Parts to which a rule of downsampling is not applied, because their windows are neither "
-        "multiples nor fractions of its own.",
-        METRIC_KIND_GAUGE};
-    put_rule_metric(sink, &samples, r, r->samples);
-    put_rule_metric(sink, &windows, r, r->windows);
-    put_rule_metric(sink, &saved, r, r->bytes);
-    if (r->rule == NULL) return;
-    put_rule_metric(sink, &due_samples, r, r->left.samples);
-    put_rule_metric(sink, &due_bytes, r, r->left.bytes);
-    put_rule_metric(sink, &excluded, r, r->excluded_parts);
-}
-
-static void
-put_rule_metrics(void *sink, const struct tsdb_rule *r)
-{
-    if (r->downsamples)
-        put_downsampling_metrics(sink, r);
-    else
-        put_retention_metrics(sink, r);
+    struct tsdb_rule r = *rule;
+    if (!r.downsamples) r.samples += r.exemplars;
+    for (size_t i = 0; i < sizeof rule_metrics / sizeof *rule_metrics; i++) {
+        const void *at = (const char *)&r + rule_metrics[i].offset;
+        if (rule_metrics[i].downsamples != r.downsamples) continue;
+        if (rule_metrics[i].is_left && r.rule == NULL) continue;
+        put_rule_metric(sink, &rule_metrics[i].family, &r, *(const uint64_t *)at);
+    }
 }
 
 static void

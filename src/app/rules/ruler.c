@@ -30,6 +30,7 @@
 
 #include <assert.h>
 #include <gnutls/crypto.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -271,12 +272,6 @@ watch(void *context, struct time_range late)
 
 /* --- together --------------------------------------------------------------------------------- */
 
-static bool
-has_more(const struct together *t)
-{
-    return atomic_load_explicit(&t->begun, memory_order_relaxed) < t->count;
-}
-
 /* Works on items until none is left. They are taken without the lock, which would take longer than
  * most rules. */
 static void
@@ -358,7 +353,7 @@ static bool
 helped_locked(struct ruler *r)
 {
     struct together *t = r->togethers;
-    while (t != NULL && !has_more(t)) {
+    while (t != NULL && atomic_load_explicit(&t->begun, memory_order_relaxed) >= t->count) {
         t = t->next;
     }
     if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
@@ -383,20 +378,6 @@ terms_put_locked(struct ruler *r, struct terms_in_force *terms)
     assert(terms != r->terms || r->thread_count == 0); /* invariant 3 */
     arena_fini(&terms->arena);
     mem_free(&r->budget, terms, sizeof *terms);
-}
-
-static void
-run_job_locked(struct ruler *r, struct scheduler_job *job)
-{
-    struct terms_in_force *terms = r->terms;
-    assert(terms->users > 0); /* invariant 3 */
-    terms->users++;
-    hand_on_watch_locked(r);
-    lock_drop(&r->lock);
-    scheduler_run(r->scheduler, job, &terms->terms);
-    lock_take(&r->lock);
-    scheduler_done(r->scheduler, job, env_monotonic_ns(r->options.env));
-    terms_put_locked(r, terms);
 }
 
 /* Rests until a job may be due. One thread watches the clock for all; a thread that knows of an
@@ -429,7 +410,15 @@ evaluate_loop(void *context)
     while (!r->stops) {
         int64_t until_ns = INT64_MAX, now_ns = env_realtime_ms(env) * NS_PER_MS;
         if (scheduler_take(r->scheduler, now_ns, env_monotonic_ns(env), &job, &until_ns)) {
-            run_job_locked(r, &job);
+            struct terms_in_force *terms = r->terms;
+            assert(terms->users > 0); /* invariant 3 */
+            terms->users++;
+            hand_on_watch_locked(r);
+            lock_drop(&r->lock);
+            scheduler_run(r->scheduler, &job, &terms->terms);
+            lock_take(&r->lock);
+            scheduler_done(r->scheduler, &job, env_monotonic_ns(r->options.env));
+            terms_put_locked(r, terms);
         } else if (!helped_locked(r)) {
             rest_locked(r, until_ns, now_ns);
         }
@@ -530,14 +519,6 @@ is_named(const struct text_list *names, const char *name)
     return names->count == 0;
 }
 
-/* Says whether the sender may know that the group exists: a token can be computed by anyone. */
-static bool
-is_visible(struct group *group, const struct permitted *permitted)
-{
-    struct group_question any = {.alerting = true, .permitted = permitted};
-    return permitted == NULL || group_answers(group, &any);
-}
-
 static void
 print_group(void *context, struct group *group, int64_t next_ns)
 {
@@ -550,7 +531,9 @@ print_group(void *context, struct group *group, int64_t next_ns)
     if (p->is_full) return;
     if (!p->found) {
         if (!token_of(text, token) || !bytes_equal_text(q->next_token, token)) return;
-        if (!is_visible(group, q->of_group.permitted)) return;
+        /* May the sender know that the group exists? Anyone can compute a token. */
+        const struct group_question any = {.alerting = true, .permitted = q->of_group.permitted};
+        if (any.permitted != NULL && !group_answers(group, &any)) return;
         p->found = true;
     }
     if (!is_named(&q->groups, text->name) || !is_named(&q->files, text->file)) return;
@@ -597,61 +580,77 @@ ruler_print_alerts(struct ruler *r, struct bytes tenant, const struct permitted 
 
 /* --- /metrics --------------------------------------------------------------------------------- */
 
-enum rules_shown {
-    SHOWN_EVALUATIONS,
-    SHOWN_FAILURES,
-    SHOWN_INTERVAL,
-    SHOWN_ITERATIONS,
-    SHOWN_MISSED,
-    SHOWN_DURATION,
-    SHOWN_SAMPLES,
-    SHOWN_TIME,
-    SHOWN_RULES_DURATION,
-    SHOWN_RESTORED,
-    SHOWN_NEXT,
-    SHOWN_RULES,
-    SHOWN_COUNT,
+struct collecting {
+    struct metric_sink *sink;
+    unsigned shown; /* index of the family */
+    struct group_facts facts;
+    uint64_t rules;
+    int64_t next_ns;
 };
 
-static const struct metric_family families[SHOWN_COUNT] = {
-    [SHOWN_EVALUATIONS] = {"firekeep_rule_evaluations_total",
-                           "Live evaluations of rules, one for each rule of a group.",
-                           METRIC_KIND_COUNTER},
-    [SHOWN_FAILURES] = {"firekeep_rule_evaluation_failures_total",
-                        "Live evaluations of rules that failed, or whose results were not stored, "
-                        "one for each rule of a group.",
-                        METRIC_KIND_COUNTER},
-    [SHOWN_INTERVAL] = {"firekeep_rule_group_interval_seconds",
-                        "Interval of a rule group, in seconds.", METRIC_KIND_GAUGE},
-    [SHOWN_ITERATIONS] = {"firekeep_rule_group_iterations_total",
-                          "Scheduled evaluations of a rule group that were made at their time.",
-                          METRIC_KIND_COUNTER},
-    [SHOWN_MISSED] = {"firekeep_rule_group_iterations_missed_total",
-                      "Evaluations of a rule group that were missed, for example because the one "
-                      "before took too long.",
-                      METRIC_KIND_COUNTER},
-    [SHOWN_DURATION] = {"firekeep_rule_group_last_duration_seconds",
-                        "Duration of the last evaluation of a rule group, in seconds.",
-                        METRIC_KIND_GAUGE},
-    [SHOWN_SAMPLES] = {"firekeep_rule_group_last_evaluation_samples",
-                       "Samples that came of the last evaluation of a rule group.",
-                       METRIC_KIND_GAUGE},
-    [SHOWN_TIME] = {"firekeep_rule_group_last_evaluation_timestamp_seconds",
-                    "Unix time of the last evaluation of a rule group, in seconds.",
-                    METRIC_KIND_GAUGE},
-    [SHOWN_RULES_DURATION] = {"firekeep_rule_group_last_rule_duration_sum_seconds",
-                              "Duration of the last evaluations of all rules of a group together, "
-                              "in seconds.",
-                              METRIC_KIND_GAUGE},
-    [SHOWN_RESTORED] = {"firekeep_rule_group_last_restore_duration_seconds",
-                        "Duration of the last restoring of alerts of a rule group, in seconds.",
-                        METRIC_KIND_GAUGE},
-    [SHOWN_NEXT] = {"firekeep_rule_group_next_timestamp_seconds",
-                    "Unix time of the next evaluation of the recording rules of a group, or of its "
-                    "alerting rules if it has no others, in seconds.",
-                    METRIC_KIND_GAUGE},
-    [SHOWN_RULES] = {"firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE},
+/* Metrics of a group. The member is an int64_t in nanoseconds, shown in seconds, or a uint64_t. */
+static const struct {
+    struct metric_family family;
+    bool is_ns;
+    size_t offset; /* in struct collecting */
+} families[] = {
+    {{"firekeep_rule_evaluations_total", "Live evaluations of rules, one for each rule of a group.",
+      METRIC_KIND_COUNTER},
+     false,
+     offsetof(struct collecting, facts.evaluations)},
+    {{"firekeep_rule_evaluation_failures_total",
+      "Live evaluations of rules that failed, or whose results were not stored, "
+      "one for each rule of a group.",
+      METRIC_KIND_COUNTER},
+     false,
+     offsetof(struct collecting, facts.failures)},
+    {{"firekeep_rule_group_interval_seconds", "Interval of a rule group, in seconds.",
+      METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, facts.interval_ns)},
+    {{"firekeep_rule_group_iterations_total",
+      "Scheduled evaluations of a rule group that were made at their time.", METRIC_KIND_COUNTER},
+     false,
+     offsetof(struct collecting, facts.iterations)},
+    {{"firekeep_rule_group_iterations_missed_total",
+      "Evaluations of a rule group that were missed, for example because the one "
+      "before took too long.",
+      METRIC_KIND_COUNTER},
+     false,
+     offsetof(struct collecting, facts.missed)},
+    {{"firekeep_rule_group_last_duration_seconds",
+      "Duration of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, facts.evaluated_for_ns)},
+    {{"firekeep_rule_group_last_evaluation_samples",
+      "Samples that came of the last evaluation of a rule group.", METRIC_KIND_GAUGE},
+     false,
+     offsetof(struct collecting, facts.samples)},
+    {{"firekeep_rule_group_last_evaluation_timestamp_seconds",
+      "Unix time of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, facts.evaluated_at_ns)},
+    {{"firekeep_rule_group_last_rule_duration_sum_seconds",
+      "Duration of the last evaluations of all rules of a group together, "
+      "in seconds.",
+      METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, facts.rules_took_ns)},
+    {{"firekeep_rule_group_last_restore_duration_seconds",
+      "Duration of the last restoring of alerts of a rule group, in seconds.", METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, facts.restored_for_ns)},
+    {{"firekeep_rule_group_next_timestamp_seconds",
+      "Unix time of the next evaluation of the recording rules of a group, or of its "
+      "alerting rules if it has no others, in seconds.",
+      METRIC_KIND_GAUGE},
+     true,
+     offsetof(struct collecting, next_ns)},
+    {{"firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE},
+     false,
+     offsetof(struct collecting, rules)},
 };
+enum { FAMILIES = sizeof families / sizeof *families };
 
 static const struct metric_family catch_up_family = {
     "firekeep_rule_catch_up",
@@ -688,88 +687,26 @@ static const struct metric_family checkpoint_families[] = {
      "1 if the checkpoint of rules could not be read at the start.", METRIC_KIND_GAUGE},
 };
 
-struct collecting {
-    struct metric_sink *sink;
-    enum rules_shown shown;
-};
-
-static void
-put_u64(struct collecting *c, const struct metric_pair *pairs, size_t count, uint64_t value)
-{
-    metric_put_u64(c->sink, &families[c->shown], pairs, count, value);
-}
-
-static void
-put_double(struct collecting *c, const struct metric_pair *pairs, size_t count, double value)
-{
-    metric_put_double(c->sink, &families[c->shown], pairs, count, value);
-}
-
-/* The labels of a group, into `pairs` and `key`. Returns how many: with tenancy the same file may
- * be that of several. 0: there is no memory. */
-static size_t
-name_group(const struct group *group, const struct group_facts *f, struct buf *key,
-           struct metric_pair pairs[2])
-{
-    buf_init(key, NULL, RULE_FILE_BYTES_MAX);
-    buf_printf(key, "%s;%s", f->file, f->name);
-    pairs[0] = (struct metric_pair){"rule_group", buf_bytes(key)};
-    pairs[1] = (struct metric_pair){"tenant", group->tenant};
-    if (buf_error(key)) return 0;
-    return bytes_equal_text(group->tenant, "anonymous") ? 1 : 2;
-}
-
 static void
 collect_group(void *context, struct group *group, int64_t next_ns)
 {
     struct collecting *c = context;
-    struct group_facts f;
-    struct metric_pair pairs[2];
     struct buf key;
-    group_facts(group, &f);
-    size_t n = name_group(group, &f, &key, pairs);
-    if (n > 0) {
-        switch (c->shown) {
-        case SHOWN_EVALUATIONS:
-            put_u64(c, pairs, n, f.evaluations);
-            break;
-        case SHOWN_FAILURES:
-            put_u64(c, pairs, n, f.failures);
-            break;
-        case SHOWN_ITERATIONS:
-            put_u64(c, pairs, n, f.iterations);
-            break;
-        case SHOWN_MISSED:
-            put_u64(c, pairs, n, f.missed);
-            break;
-        case SHOWN_SAMPLES:
-            put_u64(c, pairs, n, f.samples);
-            break;
-        case SHOWN_RULES:
-            put_u64(c, pairs, n, f.rules);
-            break;
-        case SHOWN_INTERVAL:
-            put_double(c, pairs, n, (double)f.interval_ns / 1e9);
-            break;
-        case SHOWN_DURATION:
-            put_double(c, pairs, n, (double)f.evaluated_for_ns / 1e9);
-            break;
-        case SHOWN_TIME:
-            put_double(c, pairs, n, (double)f.evaluated_at_ns / 1e9);
-            break;
-        case SHOWN_RULES_DURATION:
-            put_double(c, pairs, n, (double)f.rules_took_ns / 1e9);
-            break;
-        case SHOWN_RESTORED:
-            put_double(c, pairs, n, (double)f.restored_for_ns / 1e9);
-            break;
-        case SHOWN_NEXT:
-            put_double(c, pairs, n, (double)next_ns / 1e9);
-            break;
-        case SHOWN_COUNT:
-            break;
-        }
-    }
+    group_facts(group, &c->facts);
+    c->rules = c->facts.rules;
+    c->next_ns = next_ns;
+    buf_init(&key, NULL, RULE_FILE_BYTES_MAX);
+    buf_printf(&key, "%s;%s", c->facts.file, c->facts.name);
+    const struct metric_pair pairs[2] = {{"rule_group", buf_bytes(&key)},
+                                         {"tenant", group->tenant}};
+    /* With tenancy the same file may be that of several tenants. */
+    size_t count = bytes_equal_text(group->tenant, "anonymous") ? 1 : 2;
+    const struct metric_family *family = &families[c->shown].family;
+    const void *at = (const char *)c + families[c->shown].offset;
+    if (buf_error(&key) == OK && families[c->shown].is_ns)
+        metric_put_double(c->sink, family, pairs, count, (double)*(const int64_t *)at / 1e9);
+    else if (buf_error(&key) == OK)
+        metric_put_u64(c->sink, family, pairs, count, *(const uint64_t *)at);
     buf_fini(&key);
 }
 
@@ -790,8 +727,8 @@ collect(struct metric_sink *sink, void *ruler)
     struct scheduler_totals t;
     struct metric_pair reason = {"reason", bytes_of_text("too_old")};
     /* One family at a time, so that its series come one after the other. */
-    for (unsigned shown = 0; shown < SHOWN_COUNT; shown++) {
-        struct collecting c = {sink, (enum rules_shown)shown};
+    for (unsigned shown = 0; shown < FAMILIES; shown++) {
+        struct collecting c = {.sink = sink, .shown = shown};
         ruler_each(r, (struct bytes){NULL, 0}, collect_group, &c);
     }
     lock_take(&r->lock);
