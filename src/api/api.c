@@ -243,18 +243,13 @@ allow_origin(struct api *api, struct http_request *request)
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void
-refuse_unstored(struct http_request *request, bool is_json, const char *text)
+refuse(struct http_request *request, bool is_json, unsigned status, const char *type,
+       const char *text)
 {
     if (is_json)
-        reply_problem(request, 501, "unavailable", text);
+        reply_problem(request, status, type, text);
     else
-        http_reply_text(request, 501, "%s\n", text);
-}
-
-static bool
-can_read(const struct api *api)
-{
-    return api->options.stored || api->options.can_read(api->options.context);
+        http_reply_text(request, status, "%s\n", text);
 }
 
 static void
@@ -275,26 +270,6 @@ lacks_fence(const struct route *route, const struct http_request *request)
     return fence_of_url(request) || (!(route->needs & OWN) && fence_of_user(request));
 }
 
-static void
-refuse_unfenced(struct http_request *request, bool is_json)
-{
-    static const char text[] = "the response cannot be restricted to the series that the request "
-                               "may see (read_matchers, extra_filters[], extra_label)";
-    if (is_json)
-        reply_problem(request, 403, "forbidden", text);
-    else
-        http_reply_text(request, 403, "%s\n", text);
-}
-
-static void
-refuse_page(struct http_request *request, bool is_json, unsigned status, const char *text)
-{
-    if (is_json)
-        reply_problem(request, status, status == 403 ? "forbidden" : "bad_data", text);
-    else
-        http_reply_text(request, status, "%s\n", text);
-}
-
 /* Refuses a request that changes something if a page of another site may have made a browser send
  * it: the browser adds passwords and certificates of its user. False: it is not refused. */
 static bool
@@ -306,15 +281,15 @@ refused_as_foreign(const struct route_of_api *r, struct http_request *request)
     if (!access_changes(r->route->access, http_method(request))) return false;
     if (http_header_count(request, "Origin") > 1 ||
         origin_is_foreign(http_header(request, "Origin"), host, r->api->options.external_url)) {
-        refuse_page(request, r->is_json, 403,
-                    "pages of other origins are not permitted to change anything; web.external_url "
-                    "is the origin of pages behind a proxy");
+        refuse(request, r->is_json, 403, "forbidden",
+               "pages of other origins are not permitted to change anything; web.external_url is "
+               "the origin of pages behind a proxy");
         return true;
     }
     if (!has_form) return false;
-    refuse_page(request, r->is_json, 415,
-                "bodies with the content types of forms are not accepted here; send parameters in "
-                "the URL, and another body with its own Content-Type");
+    refuse(request, r->is_json, 415, "bad_data",
+           "bodies with the content types of forms are not accepted here; send parameters in the "
+           "URL, and another body with its own Content-Type");
     return true;
 }
 
@@ -323,19 +298,23 @@ static void
 dispatch(void *context, struct http_request *request)
 {
     const struct route_of_api *r = context;
+    const struct api_options *o = &r->api->options;
     if (r->is_json) allow_origin(r->api, request);
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
     } else if (refused_as_foreign(r, request)) {
         return;
     } else if (lacks_fence(r->route, request)) {
-        refuse_unfenced(request, r->is_json);
-    } else if ((r->route->needs & STORED) && !r->api->options.stored) {
-        refuse_unstored(request, r->is_json, "no samples are stored with storage.mode=none");
-    } else if ((r->route->needs & READABLE) && !can_read(r->api)) {
-        refuse_unstored(request, r->is_json,
-                        "no samples are stored with storage.mode=none, and there are no sources");
-    } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
+        refuse(request, r->is_json, 403, "forbidden",
+               "the response cannot be restricted to the series that the request may see "
+               "(read_matchers, extra_filters[], extra_label)");
+    } else if ((r->route->needs & STORED) && !o->stored) {
+        refuse(request, r->is_json, 501, "unavailable",
+               "no samples are stored with storage.mode=none");
+    } else if ((r->route->needs & READABLE) && !o->stored && !o->can_read(o->context)) {
+        refuse(request, r->is_json, 501, "unavailable",
+               "no samples are stored with storage.mode=none, and there are no sources");
+    } else if ((r->route->needs & ADMIN) && !o->admin) {
         reply_problem(request, 503, "unavailable",
                       "the admin API is disabled; start with --web.enable-admin-api");
     } else if (r->route->queue == QUEUE_NONE) {

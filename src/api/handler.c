@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "auth/gate.h"
+#include "base/text/time_text.h"
 #include "model/tenant_name.h"
 #include "views/stack.h"
 
@@ -276,6 +277,14 @@ success_begin(struct json *j, struct buf *text)
     json_object_open(j);
     json_member_text(j, "status", "success");
     json_key(j, "data");
+}
+
+void
+put_time(struct json *j, const char *name, int64_t t_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    json_key(j, name);
+    json_put_raw(j, bytes_of(text, time_print_seconds(t_ms, text)));
 }
 
 void

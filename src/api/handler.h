@@ -191,6 +191,8 @@ void reply_sentence(struct http_request *request, unsigned status, const char *t
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /* Begins the document of a success; the caller writes the value of its "data" next. */
 void success_begin(struct json *j, struct buf *text);
+/* Writes a member with a time in seconds. */
+void put_time(struct json *j, const char *name, int64_t t_ms);
 
 /* A document of a success that is sent when it is complete, so that it may fail at any point. */
 struct json_page {

@@ -187,21 +187,6 @@ use_users(struct admission *a, struct users *users)
     atomic_store_explicit(&a->signing_keys_failed, false, memory_order_relaxed);
 }
 
-/* Makes new users if a secret has changed. */
-static enum err
-reread_users(struct admission *a, bool *ret_changed, struct why *why)
-{
-    struct signing_keys *keys = NULL;
-    struct users *users = NULL;
-    enum err e = signing_keys_read(&a->lists.users, a->memory, &keys, why);
-    *ret_changed = e == OK && !signing_keys_equal(keys, users_signing_keys(a->users));
-    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
-    if (*ret_changed) e = users_new(&a->lists.users, a->issuers, a->memory, &users, why);
-    if (users != NULL) use_users(a, users);
-    signing_keys_free(keys);
-    return e;
-}
-
 static void
 reread_signing_keys(struct admission *a)
 {
@@ -211,24 +196,20 @@ reread_signing_keys(struct admission *a)
     bool is_changed = false;
     if (!atomic_load_explicit(&a->has_signing_keys, memory_order_relaxed)) return;
     lock_take(&a->files_lock);
-    enum err e = reread_users(a, &is_changed, &why);
+    struct signing_keys *keys = NULL;
+    struct users *users = NULL;
+    enum err e = signing_keys_read(&a->lists.users, a->memory, &keys, &why);
+    is_changed = e == OK && !signing_keys_equal(keys, users_signing_keys(a->users));
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
+    if (is_changed) e = users_new(&a->lists.users, a->issuers, a->memory, &users, &why);
+    if (users != NULL) use_users(a, users);
+    signing_keys_free(keys);
     lock_drop(&a->files_lock);
     atomic_store_explicit(&a->signing_keys_failed, e != OK, memory_order_relaxed);
     if (e == OK && is_changed) log_info("secrets of access keys reloaded");
     if (e && log_often(&often, env_monotonic_ns(a->env), LOG_NS, &held_back))
         log_error("cannot reread the secrets of access keys, keeping the old ones",
                   KV("error", &why));
-}
-
-static void
-look_at_web_config(struct admission *a)
-{
-    lock_take(&a->files_lock);
-    uint64_t hash = hash_of_file(a->web_config_file);
-    bool is_changed = hash != 0 && hash != a->web_config_hash;
-    if (is_changed) a->web_config_hash = hash;
-    lock_drop(&a->files_lock);
-    if (is_changed) a->on_change(a->context);
 }
 
 static void
@@ -239,7 +220,12 @@ run(void *context)
         issuers_reread_files(a->issuers);
         reread_signing_keys(a);
         reread_certificates(a);
-        look_at_web_config(a);
+        lock_take(&a->files_lock);
+        uint64_t hash = hash_of_file(a->web_config_file);
+        bool is_changed = hash != 0 && hash != a->web_config_hash;
+        if (is_changed) a->web_config_hash = hash;
+        lock_drop(&a->files_lock);
+        if (is_changed) a->on_change(a->context);
     }
 }
 
@@ -344,16 +330,6 @@ set_proxies(struct admission *a, const struct settings *settings)
     gate_set_proxies(a->gate, &proxies);
 }
 
-static void
-set_places(struct admission *a, const struct listener_list *listeners)
-{
-    unsigned allowed[HTTP_LISTENERS_MAX];
-    for (uint32_t i = 0; i < listeners->count; i++) {
-        allowed[i] = listeners->items[i].allow;
-    }
-    gate_set_places(a->gate, allowed, listeners->count);
-}
-
 /* Guards listeners that only this machine reaches, and with web.allowed_hosts those on the network,
  * too: without it, the names of this machine are not known. Browsers do not open Unix sockets. */
 static void
@@ -440,7 +416,11 @@ admission_commit(struct admission_change *change)
              change->settings->web_config_file);
     a->web_config_hash = hash_of_file(a->web_config_file);
     lock_drop(&a->files_lock);
-    set_places(a, &a->lists.listeners);
+    unsigned allowed[HTTP_LISTENERS_MAX];
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+        allowed[i] = a->lists.listeners.items[i].allow;
+    }
+    gate_set_places(a->gate, allowed, a->lists.listeners.count);
     set_proxies(a, change->settings);
     set_guard(a, change->settings, &a->lists.listeners);
     gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
@@ -551,19 +531,6 @@ warn_of_unused_sockets(const struct listener_list *listeners)
 }
 
 static enum err
-find_passed_socket(const char *name, int *ret_socket, struct why *why)
-{
-    unsigned found = count_passed_sockets(name, ret_socket);
-    if (found == 1) return OK;
-    if (found == 0)
-        return why_set(why, ERR_INPUT, "the service manager passes no socket of this name");
-    return why_set(why, ERR_INPUT,
-                   "the service manager passes %u sockets of this name; use a socket unit with a "
-                   "FileDescriptorName= of its own for each",
-                   found);
-}
-
-static enum err
 make_place(struct admission *a, size_t i, struct why *why)
 {
     const struct listener_settings *l = &a->lists.listeners.items[i];
@@ -580,10 +547,18 @@ make_place(struct admission *a, size_t i, struct why *why)
         place->unix_path = l->place;
         place->unix_mode = l->mode;
         break;
-    case LISTENER_FD:
-        e = find_passed_socket(l->place, &place->socket, why);
+    case LISTENER_FD: {
+        unsigned found = count_passed_sockets(l->place, &place->socket);
+        if (found == 0)
+            e = why_set(why, ERR_INPUT, "the service manager passes no socket of this name");
+        if (found > 1)
+            e = why_set(why, ERR_INPUT,
+                        "the service manager passes %u sockets of this name; use a socket unit "
+                        "with a FileDescriptorName= of its own for each",
+                        found);
         if (e) why_prefix(why, e, "listener %s", l->address);
         break;
+    }
     }
     return e;
 }

@@ -227,20 +227,6 @@ look(struct backups *b, struct why *why)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* Takes the settings that are in force. True if backups are to be made. */
-static bool
-take_schedule(struct backups *b)
-{
-    lock_take(&b->worker.lock);
-    if (strcmp(b->set.to, b->now.to) != 0) {
-        b->last_ms = -1;
-        b->pause_ns = 0;
-    }
-    b->now = b->set;
-    lock_drop(&b->worker.lock);
-    return b->now.to[0] != '\0';
-}
-
 static void
 look_and_log(struct backups *b)
 {
@@ -277,7 +263,14 @@ run(void *context)
     b->began_ns = env_monotonic_ns(env);
     while (worker_rest(&b->worker, until_ns, REST_UNTIL_WOKEN)) {
         until_ns = INT64_MAX;
-        if (!take_schedule(b)) continue;
+        lock_take(&b->worker.lock);
+        if (strcmp(b->set.to, b->now.to) != 0) {
+            b->last_ms = -1;
+            b->pause_ns = 0;
+        }
+        b->now = b->set;
+        lock_drop(&b->worker.lock);
+        if (b->now.to[0] == '\0') continue; /* no backups are to be made */
         if (b->last_ms < 0 || left_ms(b) <= 0 || b->pause_ns > 0) look_and_log(b);
         note_good(b);
         until_ns = env_monotonic_ns(env) + rest_ns(b);

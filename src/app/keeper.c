@@ -496,15 +496,6 @@ flush_head(struct keeper *k, struct why *why)
     return write_out(k, why);
 }
 
-static void
-flush_for_waiter(struct keeper *k)
-{
-    struct why why = {""};
-    enum err e = flush_head(k, &why);
-    if (e == OK) merger_wake(k->merger);
-    worker_answer(&k->flush, e, &why);
-}
-
 enum err
 keeper_flush_now(struct keeper *k, struct why *why)
 {
@@ -520,7 +511,10 @@ flush_loop(void *keeper)
     while (worker_rest(&k->flush, env_monotonic_ns(k->env) + wait_ns, REST_UNTIL_WOKEN)) {
         wait_ns = NS_PER_S;
         if (worker_take(&k->flush, &what)) {
-            flush_for_waiter(k);
+            struct why why = {""};
+            enum err e = flush_head(k, &why);
+            if (e == OK) merger_wake(k->merger);
+            worker_answer(&k->flush, e, &why);
         } else if (!atomic_load(&k->flush_all) || atomic_load(&k->flushed_all)) {
             flush_once(k);
         } else if (flush_all_step(k)) {
@@ -583,26 +577,19 @@ keeper_stop_committing(struct keeper *k)
     worker_join(&k->commit);
 }
 
-/* Waits for the last commit. False: the commit thread hangs. */
-static bool
-await_commits(struct keeper *k)
+void
+keeper_commit_last(struct keeper *k)
 {
+    struct why why = {""};
     worker_stop(&k->commit);
     lock_take(&k->commit.lock);
     int64_t until = env_monotonic_ns(k->env) + LAST_COMMIT_NS_MAX;
     while (!k->commits_over && env_monotonic_ns(k->env) < until) {
         cond_wait_until(&k->commits_cond, &k->commit.lock, until);
     }
-    bool over = k->commits_over;
+    bool is_over = k->commits_over;
     lock_drop(&k->commit.lock);
-    return over;
-}
-
-void
-keeper_commit_last(struct keeper *k)
-{
-    struct why why = {""};
-    if (!await_commits(k)) {
+    if (!is_over) {
         log_error("the last commit failed", KV("error", "the disk hangs"));
         return;
     }

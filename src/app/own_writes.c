@@ -61,18 +61,6 @@ request_free(struct own_writes *w, struct rw_request *request)
     mem_free(w->options.memory, request, sizeof *request);
 }
 
-static void
-give_request(struct own_writes *w, struct rw_request *request)
-{
-    rw_request_clear(request);
-    lock_take(&w->lock);
-    struct rw_request *too_many = w->spare;
-    assert(too_many != request); /* invariant 1 */
-    w->spare = request;
-    lock_drop(&w->lock);
-    request_free(w, too_many);
-}
-
 static enum err
 ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, struct bytes message,
        struct rules_written *ret, struct why *why)
@@ -108,7 +96,13 @@ own_write(struct own_writes *w, struct bytes tenant, struct bytes message,
     struct rw_request *request = take_request(w);
     if (request == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write");
     enum err e = ingest(w, request, tenant, message, ret, why);
-    give_request(w, request);
+    rw_request_clear(request);
+    lock_take(&w->lock);
+    struct rw_request *too_many = w->spare;
+    assert(too_many != request); /* invariant 1 */
+    w->spare = request;
+    lock_drop(&w->lock);
+    request_free(w, too_many);
     return e;
 }
 
@@ -287,19 +281,6 @@ self_scrape_put(struct bytes text, const char *instance, int64_t t_ms, struct rw
 
 /* --- scraping --------------------------------------------------------------------------------- */
 
-static void
-put_stale(const struct kept_series *before, const struct kept_series *seen, int64_t t_ms,
-          struct rw_build *build)
-{
-    assert(before != seen); /* invariant 3 */
-    for (uint32_t i = 0; i < before->count; i++) {
-        struct bytes labels = kept_series_at(before, i);
-        if (kept_series_has(seen, labels)) continue;
-        rw_build_series(build, labels);
-        rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
-    }
-}
-
 static enum err
 write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_series *seen,
            struct why *why)
@@ -313,7 +294,13 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
     if (rw_build_new(RW_V1, s->options.memory, &build)) return ERR_NOMEM;
     enum err e = self_scrape_put(text, s->options.instance, t_ms, build, seen, &whole, &samples);
     if (e == OK) {
-        put_stale(&s->series, seen, t_ms, build);
+        assert(&s->series != seen); /* invariant 3 */
+        for (uint32_t i = 0; i < s->series.count; i++) {
+            struct bytes labels = kept_series_at(&s->series, i);
+            if (kept_series_has(seen, labels)) continue;
+            rw_build_series(build, labels);
+            rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
+        }
         e = rw_build_end(build, &message);
     }
     if (e == OK) {

@@ -230,7 +230,7 @@ process_begin(int argc, char **argv, char **environment)
 /* /proc/self is read at each scrape, directly: these files are not storage. A metric that cannot be
  * read is left out, not shown as zero. */
 
-/* --- metrics ------------------------------------------------------------------------------------ */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 /* /proc/self is read at each scrape, directly: these files are not storage. A metric that cannot be
  * read is left out, not shown as zero. */

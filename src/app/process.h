@@ -41,7 +41,7 @@ void process_begin(int argc, char **argv, char **environment);
 /* Their names are those that Prometheus clients use: process_cpu_seconds_total, ... and the highest
  * resident memory so far, process_resident_memory_max_bytes. */
 
-/* --- metrics ------------------------------------------------------------------------------------ */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 /* Their names are those that Prometheus clients use: process_cpu_seconds_total, ... and the highest
  * resident memory so far, process_resident_memory_max_bytes. */

@@ -332,14 +332,6 @@ is_of(struct bytes tenant, struct bytes user, const struct queries_wanted *wante
 }
 
 static void
-put_time(struct json *j, const char *name, int64_t t_ms)
-{
-    char text[TIME_TEXT_BYTES];
-    json_key(j, name);
-    json_put_raw(j, bytes_of(text, time_print_seconds(t_ms, text)));
-}
-
-static void
 put_active(struct json *j, const struct active_query *q, int64_t now_ns,
            const struct queries_wanted *wanted)
 {

@@ -495,19 +495,6 @@ put_explained(struct api_query *q)
     return buf_error(&q->r.text);
 }
 
-/* Says whether the request's own timeout or query.timeout expired. */
-static void
-describe_timeout(struct api_query *q)
-{
-    int64_t allowed_ms = (q->r.control.deadline_ns - q->begun_ns) / NS_PER_MS;
-    bool asked = q->r.control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
-    why_set(&q->r.why, ERR_CANCELED,
-            "query timed out after %" PRId64 ".%03d s (%s): use narrower matchers, a shorter time "
-            "range or a longer step",
-            allowed_ms / 1000, (int)(allowed_ms % 1000),
-            asked ? "parameter timeout" : "query.timeout");
-}
-
 static double
 mebibytes(uint64_t bytes)
 {
@@ -536,7 +523,17 @@ static void
 query_reply(struct api_query *q, enum err e)
 {
     bool canceled = atomic_load(&q->r.control.canceled) != NULL;
-    if (e == ERR_CANCELED && !canceled) describe_timeout(q);
+    if (e == ERR_CANCELED && !canceled) {
+        /* Either the request's own timeout or query.timeout expired. */
+        int64_t allowed_ms = (q->r.control.deadline_ns - q->begun_ns) / NS_PER_MS;
+        bool asked = q->r.control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
+        why_set(&q->r.why, ERR_CANCELED,
+                "query timed out after %" PRId64
+                ".%03d s (%s): use narrower matchers, a shorter time "
+                "range or a longer step",
+                allowed_ms / 1000, (int)(allowed_ms % 1000),
+                asked ? "parameter timeout" : "query.timeout");
+    }
     if (e == ERR_NOMEM) e = describe_memory(q);
     if (q->phase == QUERY_STREAMING) {
         http_stream_end(q->r.request, e == OK);
@@ -620,15 +617,6 @@ begin_active(struct api_query *q)
 }
 
 static enum err
-query_evaluate(struct api_query *q)
-{
-    assert(q->result == NULL); /* invariant 2 */
-    enum err e = promql_run(q->tree, q->r.view, &q->options, &q->result, &q->r.error, &q->r.why);
-    if (e || !q->lost_warning) return e;
-    return why_set(&q->r.why, ERR_NOMEM, "not enough memory for warnings about damage");
-}
-
-static enum err
 run_or_explain(struct api_query *q)
 {
     enum err e = query_control_check(&q->r.control, &q->r.why);
@@ -638,7 +626,10 @@ run_or_explain(struct api_query *q)
     }
     if (e || q->purpose == PURPOSE_PLAN) return e;
     q->options.plan = q->plan;
-    return query_evaluate(q);
+    assert(q->result == NULL); /* invariant 2 */
+    e = promql_run(q->tree, q->r.view, &q->options, &q->result, &q->r.error, &q->r.why);
+    if (e || !q->lost_warning) return e;
+    return why_set(&q->r.why, ERR_NOMEM, "not enough memory for warnings about damage");
 }
 
 /* Describes what a slow query reads, for the log, by the present index, which may have changed
@@ -666,19 +657,6 @@ plan_slow_one(struct api_query *q, struct buf *line)
     }
     buf_fini(&error);
     view_free(view);
-}
-
-/* Logs a slow query after its answer, so that the client does not wait for it. The request is gone.
- */
-static void
-log_slow(struct api_query *q, enum err e, int64_t took_ns)
-{
-    struct buf line;
-    assert(q->phase == QUERY_ENDED); /* `active` is not listed: invariant 1 */
-    buf_init(&line, NULL, SENTENCE_BYTES_MAX);
-    plan_slow_one(q, &line);
-    queries_log_slow(&q->active, e, took_ns, buf_error(&line) ? bytes_of("", 0) : buf_bytes(&line));
-    buf_fini(&line);
 }
 
 /* Frees everything that an attempt has made. */
@@ -731,7 +709,16 @@ query_end(struct api_query *q, enum err e)
         queries_forget(q->r.api, &q->active);
     query_reply(q, e);
     query_enter(q, QUERY_ENDED);
-    if (is_slow) log_slow(q, e, took_ns);
+    if (is_slow) {
+        /* After the answer, so that the client does not wait for it. The request is gone. */
+        struct buf line;
+        assert(q->phase == QUERY_ENDED); /* `active` is not listed: invariant 1 */
+        buf_init(&line, NULL, SENTENCE_BYTES_MAX);
+        plan_slow_one(q, &line);
+        queries_log_slow(&q->active, e, took_ns,
+                         buf_error(&line) ? bytes_of("", 0) : buf_bytes(&line));
+        buf_fini(&line);
+    }
 }
 
 static enum err

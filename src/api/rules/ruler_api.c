@@ -85,19 +85,6 @@ read_path(const struct api *api, const struct http_request *request, struct name
     return OK;
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
-
-/* Replies 202 like Mimir, which puts stored rules in force later. */
-static void
-reply_accepted(struct http_request *request)
-{
-    static const char body[] =
-        "{\"status\":\"success\",\"data\":null,\"errorType\":\"\",\"error\":\"\"}";
-    struct http_answer answer = {
-        .status = 202, .content_type = "application/json", .body = bytes_of_text(body)};
-    http_reply(request, &answer);
-}
-
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
@@ -126,8 +113,12 @@ change(struct api *api, struct http_request *request, const struct rules_edit *e
     struct why why = {""};
     buf_init(&reasons, &api->page_budget, REASONS_BYTES_MAX);
     enum err e = o->edit_rules(o->context, edit, &reasons, &why);
-    if (e == OK) {
-        reply_accepted(request);
+    if (e == OK) { /* 202 like Mimir, which puts stored rules in force later */
+        static const char body[] =
+            "{\"status\":\"success\",\"data\":null,\"errorType\":\"\",\"error\":\"\"}";
+        struct http_answer answer = {
+            .status = 202, .content_type = "application/json", .body = bytes_of_text(body)};
+        http_reply(request, &answer);
     } else if (e == ERR_INPUT && reasons.size > 0) {
         struct http_answer answer = {.status = 400,
                                      .content_type = "text/plain; charset=utf-8",
@@ -139,22 +130,6 @@ change(struct api *api, struct http_request *request, const struct rules_edit *e
     buf_fini(&reasons);
 }
 
-/* Sets the group in the body, whose name is not in the path. */
-static void
-post(struct api *api, struct http_request *request, const struct named *named, struct bytes tenant)
-{
-    const char *encoding = http_header(request, "Content-Encoding");
-    if (encoding != NULL && encoding[0] != '\0' && strcmp(encoding, "identity") != 0) {
-        http_reply_text(request, 415, "content encoding not supported\n");
-        return;
-    }
-    struct rules_edit edit = {.verb = RULES_SET,
-                              .tenant = tenant,
-                              .namespace = named->namespace,
-                              .text = http_body(request)};
-    change(api, request, &edit);
-}
-
 static void
 run_named(struct api *api, struct http_request *request, const struct named *named,
           struct bytes tenant)
@@ -164,7 +139,17 @@ run_named(struct api *api, struct http_request *request, const struct named *nam
         struct rules_wanted wanted = {tenant, named->namespace, named->group};
         show(api, request, &wanted);
     } else if (method == HTTP_POST && named->group == NULL) {
-        post(api, request, named, tenant);
+        /* Sets the group in the body, whose name is not in the path. */
+        const char *encoding = http_header(request, "Content-Encoding");
+        if (encoding != NULL && encoding[0] != '\0' && strcmp(encoding, "identity") != 0) {
+            http_reply_text(request, 415, "content encoding not supported\n");
+            return;
+        }
+        struct rules_edit edit = {.verb = RULES_SET,
+                                  .tenant = tenant,
+                                  .namespace = named->namespace,
+                                  .text = http_body(request)};
+        change(api, request, &edit);
     } else if (method == HTTP_POST) {
         http_answer_also(request, "Allow", "GET, HEAD, DELETE");
         http_reply_text(request, 405, "method not allowed\n");

@@ -145,22 +145,6 @@ by_newest(const void *a, const void *b)
                    ((const struct tsdb_snapshot_facts *)b)->name);
 }
 
-static void
-put_snapshot(struct json *j, const struct tsdb_snapshot_facts *s)
-{
-    char time[PAGE_TIME_BYTES];
-    const char *n = s->name;
-    snprintf(time, sizeof time, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", n, n + 4, n + 6, n + 9, n + 11,
-             n + 13);
-    json_object_open(j);
-    json_member_text(j, "name", s->name);
-    json_member_text(j, "time", time);
-    json_member_uint(j, "parts", s->parts);
-    json_member_uint(j, "bytes", s->bytes);
-    json_member_uint(j, "heldBytes", s->held_bytes);
-    json_object_close(j);
-}
-
 /* Lists snapshots, the newest first; looks at the size of each part of each. */
 void
 snapshots_run(struct api *api, struct http_request *request)
@@ -177,7 +161,18 @@ snapshots_run(struct api *api, struct http_request *request)
     if (count > 0) qsort(found, count, sizeof *found, by_newest);
     json_array_open(p.j);
     for (size_t i = 0; i < count; i++) {
-        put_snapshot(p.j, &found[i]);
+        const struct tsdb_snapshot_facts *s = &found[i];
+        char time[PAGE_TIME_BYTES];
+        const char *n = s->name;
+        snprintf(time, sizeof time, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", n, n + 4, n + 6, n + 9,
+                 n + 11, n + 13);
+        json_object_open(p.j);
+        json_member_text(p.j, "name", s->name);
+        json_member_text(p.j, "time", time);
+        json_member_uint(p.j, "parts", s->parts);
+        json_member_uint(p.j, "bytes", s->bytes);
+        json_member_uint(p.j, "heldBytes", s->held_bytes);
+        json_object_close(p.j);
     }
     json_array_close(p.j);
     json_page_send(&p, FOR_ANYTHING, e);
@@ -261,19 +256,6 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     return e;
 }
 
-static void
-put_ids(struct json *j, const struct deletion *d)
-{
-    json_member_array(j, "ids");
-    for (uint32_t i = 0; i < d->selector_count; i++) {
-        char id[24];
-        if (d->made[i].id == 0) continue;
-        snprintf(id, sizeof id, "%" PRIu64, d->made[i].id);
-        json_put_text(j, id);
-    }
-    json_array_close(j);
-}
-
 /* Answers with the error, if there is one, or with the counts and, for a preview, all of it. */
 static void
 deletion_end(struct api *api, struct http_request *request, enum err e, struct deletion *d,
@@ -291,7 +273,14 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
         json_member_bool(p.j, "exact", preview->exact);
     } else {
         json_member_uint(p.j, "windows", counts.windows);
-        put_ids(p.j, d);
+        json_member_array(p.j, "ids");
+        for (uint32_t i = 0; i < d->selector_count; i++) {
+            char id[24];
+            if (d->made[i].id == 0) continue;
+            snprintf(id, sizeof id, "%" PRIu64, d->made[i].id);
+            json_put_text(p.j, id);
+        }
+        json_array_close(p.j);
     }
     json_object_close(p.j);
     if (d->error.size > 0) {
@@ -429,7 +418,7 @@ destination_run(struct api *api, struct http_request *request)
  */
 static void
 ask_destination(struct api *api, struct http_request *request, const char *route,
-       struct destination_question *q)
+                struct destination_question *q)
 {
     struct json_page p;
     q->name = bytes_of_text(api_path(api, request) + strlen(route));

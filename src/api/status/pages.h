@@ -5,8 +5,7 @@
 #include "api/handler.h"
 
 enum { PAGE_TIME_BYTES = 40 };
-/* RFC 3339 in UTC, whole seconds. */
-void page_time(int64_t t_ms, char to[PAGE_TIME_BYTES]);
+/* Writes RFC 3339 in UTC, whole seconds. */
 void put_page_time(struct json *j, const char *key, int64_t t_ms);
 /* Reads an argument that is a whole number; if it is absent *ret stays as it is. ERR_INPUT. */
 MUST_CHECK enum err page_number(struct json_page *page, const char *name, int64_t *ret);

@@ -187,7 +187,7 @@ reload_run(struct api *api, struct http_request *request)
 
 /* --- status pages ----------------------------------------------------------------------------- */
 
-void
+static void
 page_time(int64_t t_ms, char to[PAGE_TIME_BYTES])
 {
     time_t seconds = (time_t)(t_ms / 1000);
@@ -466,21 +466,6 @@ put_words(struct json *j, const char *category, const char *(*word_at)(uint32_t 
     json_object_close(j);
 }
 
-static void
-put_promql(struct json *j, const struct promql_features *chosen)
-{
-    put_category(j, "promql", {"anchored", true}, {"at_modifier", true}, {"bool", true},
-                 {"by", true}, {"delayed_name_removal", chosen->delayed_name_removal},
-                 {"duration_expr", true}, {"fill", true}, {"fill_left", true}, {"fill_right", true},
-                 {"group_left", true}, {"group_right", true}, {"ignoring", true},
-                 {"negative_offset", true}, {"offset", true}, {"on", true},
-                 {"per_query_lookback_delta", true}, {"per_step_stats", true}, {"smoothed", true},
-                 {"subqueries", true}, {"type_and_unit_labels", chosen->type_and_unit_labels},
-                 {"use_start_timestamps", chosen->start_timestamps}, {"without", true});
-    put_words(j, "promql_functions", promql_function_word);
-    put_words(j, "promql_operators", promql_operator_word);
-}
-
 /* Writes the value of the page about features. */
 static enum err
 features_page(struct json_page *p)
@@ -500,7 +485,17 @@ features_page(struct json_page *p)
                  {"native_delta_ingestion", false});
     put_category(j, "prometheus", {"agent_mode", !options->stored}, {"auto_reload_config", false},
                  {"server_mode", options->stored}, {"stringlabels", false});
-    put_promql(j, &limits.query.features);
+    put_category(
+        j, "promql", {"anchored", true}, {"at_modifier", true}, {"bool", true}, {"by", true},
+        {"delayed_name_removal", limits.query.features.delayed_name_removal},
+        {"duration_expr", true}, {"fill", true}, {"fill_left", true}, {"fill_right", true},
+        {"group_left", true}, {"group_right", true}, {"ignoring", true}, {"negative_offset", true},
+        {"offset", true}, {"on", true}, {"per_query_lookback_delta", true},
+        {"per_step_stats", true}, {"smoothed", true}, {"subqueries", true},
+        {"type_and_unit_labels", limits.query.features.type_and_unit_labels},
+        {"use_start_timestamps", limits.query.features.start_timestamps}, {"without", true});
+    put_words(j, "promql_functions", promql_function_word);
+    put_words(j, "promql_operators", promql_operator_word);
     put_category(j, "rules", {"concurrent_rule_eval", options->rules != NULL},
                  {"keep_firing_for", options->rules != NULL},
                  {"query_offset", options->rules != NULL});
@@ -528,23 +523,17 @@ struct lines_wanted {
 static const char *const levels[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
 
 static enum err
-read_level(struct json_page *p, struct lines_wanted *w)
-{
-    const char *text = http_argument(p->request, "level");
-    if (text == NULL || text[0] == '\0') return OK;
-    while (w->level < LOG_LEVEL_COUNT && strcmp(text, levels[w->level]) != 0) {
-        w->level++;
-    }
-    if (w->level < LOG_LEVEL_COUNT) return OK;
-    return why_set(&p->why, ERR_INPUT, "level must be debug, info, warn or error");
-}
-
-static enum err
 read_arguments_of_log(struct json_page *p, struct lines_wanted *w)
 {
     const char *since = http_argument(p->request, "since");
-    enum err e = read_level(p, w);
-    if (e == OK) e = page_number(p, "limit", &w->count);
+    const char *level = http_argument(p->request, "level");
+    bool has_level = level != NULL && level[0] != '\0';
+    while (has_level && w->level < LOG_LEVEL_COUNT && strcmp(level, levels[w->level]) != 0) {
+        w->level++;
+    }
+    if (w->level == LOG_LEVEL_COUNT)
+        return why_set(&p->why, ERR_INPUT, "level must be debug, info, warn or error");
+    enum err e = page_number(p, "limit", &w->count);
     if (e == OK && (w->count < 1 || w->count > LINES_MAX))
         e = why_set(&p->why, ERR_INPUT, "limit must be between 1 and %d", LINES_MAX);
     if (e || since == NULL || since[0] == '\0' ||
@@ -560,18 +549,6 @@ next_wanted(const struct lines_wanted *w, struct bytes *from, struct log_kept_li
         if (ret->level >= w->level && ret->t_ms >= w->since_ms) return true;
     }
     return false;
-}
-
-static void
-put_line(struct json *j, const struct log_kept_line *line)
-{
-    char time[TIME_TEXT_BYTES];
-    json_object_open(j);
-    json_member_uint(j, "number", line->number);
-    json_member_text(j, "time", time_print(line->t_ms, time));
-    json_member_text(j, "level", levels[line->level]);
-    json_member_bytes(j, "line", line->text);
-    json_object_close(j);
 }
 
 static enum err
@@ -593,7 +570,15 @@ log_page(struct json_page *p)
     json_member_uint(p->j, "leftOff", found > most ? found - most : 0);
     json_member_array(p->j, "lines");
     for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line); found--) {
-        if (found <= most) put_line(p->j, &line);
+        if (found <= most) {
+            char time[TIME_TEXT_BYTES];
+            json_object_open(p->j);
+            json_member_uint(p->j, "number", line.number);
+            json_member_text(p->j, "time", time_print(line.t_ms, time));
+            json_member_text(p->j, "level", levels[line.level]);
+            json_member_bytes(p->j, "line", line.text);
+            json_object_close(p->j);
+        }
     }
     json_array_close(p->j);
     json_object_close(p->j);
@@ -604,26 +589,6 @@ log_page(struct json_page *p)
 /* --- use of metrics --------------------------------------------------------------------------- */
 
 enum { METRICS_SHOWN = 1000, METRICS_SHOWN_MAX = 100000 };
-
-static void
-put_time(struct json *j, const char *name, int64_t t_ms)
-{
-    char text[TIME_TEXT_BYTES];
-    json_key(j, name);
-    json_put_raw(j, bytes_of(text, time_print_seconds(t_ms, text)));
-}
-
-static void
-put_metric(struct json *j, const struct metric_usage *m)
-{
-    json_object_open(j);
-    json_member_bytes(j, "metric", m->metric);
-    json_member_uint(j, "queries", m->counts[USAGE_QUERY]);
-    json_member_uint(j, "rules", m->counts[USAGE_RULE]);
-    json_member_uint(j, "lookups", m->counts[USAGE_LOOKUP]);
-    put_time(j, "last", m->last_ms);
-    json_object_close(j);
-}
 
 /* Writes the metrics, or only the one of this name, unless it is NULL. */
 static void
@@ -639,7 +604,13 @@ put_list(struct json *j, const struct usage_list *list, const char *metric, uint
         const struct metric_usage *m = &list->metrics[i];
         if (metric != NULL && !bytes_equal_text(m->metric, metric)) continue;
         if (shown < limit) {
-            put_metric(j, m);
+            json_object_open(j);
+            json_member_bytes(j, "metric", m->metric);
+            json_member_uint(j, "queries", m->counts[USAGE_QUERY]);
+            json_member_uint(j, "rules", m->counts[USAGE_RULE]);
+            json_member_uint(j, "lookups", m->counts[USAGE_LOOKUP]);
+            put_time(j, "last", m->last_ms);
+            json_object_close(j);
             shown++;
         } else {
             left_off++;

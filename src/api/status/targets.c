@@ -50,17 +50,6 @@ check_relabel_steps(struct read_request *q)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* The answer has counts of dropped targets only if these are wanted. */
-static const char *
-targets_data(const struct read_request *q)
-{
-    const char *state = form_given(&q->form, "state");
-    bool dropped =
-        state == NULL || strcasecmp(state, "any") == 0 || strcasecmp(state, "dropped") == 0;
-    return dropped ? "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}"
-                   : "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":null}";
-}
-
 static const struct targets_answer {
     const char *path;
     const char *data;
@@ -72,18 +61,6 @@ static const struct targets_answer {
     {"/api/v1/scrape_pools", "{\"scrapePools\":[]}"},
     {"/api/v1/notifications", "[]"},
 };
-
-static void
-reply_success(struct http_request *request, const char *data)
-{
-    uint8_t room[512];
-    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    struct json j;
-    success_begin(&j, &text);
-    json_put_raw(&j, bytes_of_text(data));
-    json_object_close(&j);
-    reply_json(request, 200, &text);
-}
 
 void
 targets_run(struct api *api, struct http_request *request)
@@ -97,8 +74,24 @@ targets_run(struct api *api, struct http_request *request)
     read_request_begin(&r, api, request);
     enum err e = form_read(request, &r.budget, &r.form, &r.why);
     if (e == OK && a->check != NULL) e = a->check(&r);
-    if (!read_request_refuse(&r, e))
-        reply_success(request, a->data != NULL ? a->data : targets_data(&r));
+    if (!read_request_refuse(&r, e)) {
+        /* The answer has counts of dropped targets only if these are wanted. */
+        const char *data = a->data, *state = form_given(&r.form, "state");
+        bool is_dropped =
+            state == NULL || strcasecmp(state, "any") == 0 || strcasecmp(state, "dropped") == 0;
+        if (data == NULL)
+            data =
+                is_dropped
+                    ? "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}"
+                    : "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":null}";
+        uint8_t room[512];
+        struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+        struct json j;
+        success_begin(&j, &text);
+        json_put_raw(&j, bytes_of_text(data));
+        json_object_close(&j);
+        reply_json(request, 200, &text);
+    }
     read_request_end(&r);
 }
 

@@ -25,18 +25,12 @@ find(const char *path)
     return NULL;
 }
 
-/* Says whether the client has the file: If-None-Match is a list of tags, or "*". */
-static bool
-is_kept(const struct http_request *request, const char *etag)
-{
-    const char *kept = http_header(request, "If-None-Match");
-    return kept != NULL && (strcmp(kept, "*") == 0 || strstr(kept, etag) != NULL);
-}
-
 static void
 reply_asset(struct http_request *request, const struct web_asset *asset, const char *cache)
 {
-    bool kept = is_kept(request, asset->etag);
+    /* If-None-Match is a list of tags, or "*". */
+    const char *tags = http_header(request, "If-None-Match");
+    bool kept = tags != NULL && (strcmp(tags, "*") == 0 || strstr(tags, asset->etag) != NULL);
     http_reply(request, &(struct http_answer){
                             .status = kept ? 304 : 200,
                             .content_type = kept ? NULL : asset->content_type,

@@ -508,28 +508,25 @@ write_ingest(struct api *api, enum rw_version version, struct bytes tenant, stru
     return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
 }
 
-/* Adds to the text of refused samples that write_labels may have made two series one. */
-static void
-blame_write_labels(struct ingest_result *result, const struct user *user)
-{
-    char note[256];
-    size_t used = strlen(result->text);
-    int size = snprintf(note, sizeof note,
-                        "; series that differ only in labels that write_labels of user %.100s sets "
-                        "are one series",
-                        shown_of(bytes_of_text(user->name)).text);
-    size_t most = sizeof result->text - 1 - (size_t)size;
-    memcpy(result->text + (used < most ? used : most), note, (size_t)size + 1);
-}
-
 /* Answers, or leaves the request waiting for its commit. */
 static void
 write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
 {
     assert(wait->stage == WRITE_JUDGED);
     assert(wait->undecided == NULL); /* invariant 3 */
-    if (wait->overwritten && wait->result.rejected_for[REJECT_CONFLICT] > 0)
-        blame_write_labels(&wait->result, gate_user(wait->request));
+    if (wait->overwritten && wait->result.rejected_for[REJECT_CONFLICT] > 0) {
+        /* The text of refused samples says that write_labels may have made two series one. */
+        const struct user *user = gate_user(wait->request);
+        char note[256];
+        size_t used = strlen(wait->result.text);
+        int size =
+            snprintf(note, sizeof note,
+                     "; series that differ only in labels that write_labels of user %.100s sets "
+                     "are one series",
+                     shown_of(bytes_of_text(user->name)).text);
+        size_t most = sizeof wait->result.text - 1 - (size_t)size;
+        memcpy(wait->result.text + (used < most ? used : most), note, (size_t)size + 1);
+    }
     if (wait->result.rejected_total > 0) {
         refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
     }

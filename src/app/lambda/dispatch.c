@@ -146,16 +146,6 @@ gateway_limit_ms(const struct dispatcher *d)
     return limit_ms;
 }
 
-static struct exchange_limit
-limit_of(const struct dispatcher *d, const struct invocation *invocation, bool is_url)
-{
-    int64_t most_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
-    int64_t gateway_ms = gateway_limit_ms(d), left_ms = most_ms;
-    if (!is_url && left_ms > gateway_ms) left_ms = gateway_ms;
-    assert(left_ms <= most_ms); /* invariant 1 */
-    return (struct exchange_limit){d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
-}
-
 /* Copies the headers, and adds when the sender of a write gives up: a second after the limit, so
  * that the server, which answers 2 s before, is the first. `line` is in use as long as the headers.
  */
@@ -193,15 +183,6 @@ static bool
 is_success(const struct gateway_answer *answer)
 {
     return answer->status >= 200 && answer->status <= 299;
-}
-
-static struct gateway_answer
-begin_answer(const struct http_call_answer *from, struct answer_header headers[static WANTED])
-{
-    for (size_t i = 0; i < WANTED; i++) {
-        headers[i] = (struct answer_header){wanted[i], wanted[i] == NULL ? NULL : from->wanted[i]};
-    }
-    return (struct gateway_answer){from->status, headers, from->body};
 }
 
 /* --- whole answers ---------------------------------------------------------------------------- */
@@ -336,16 +317,6 @@ send_stream(struct runtime *runtime, const struct invocation *invocation, struct
 
 /* --- the exchange ----------------------------------------------------------------------------- */
 
-/* Waits for the server's answer. ERR_AGAIN: it came too late, or the server sent none. */
-static enum err
-await(struct http_pull *pull, const struct http_patience *patience,
-      const struct http_call_answer **ret_answer, struct why *why)
-{
-    enum err e = http_pull_await(pull, patience, ret_answer, why);
-    if (e || (*ret_answer)->failure == HTTP_CALL_ANSWERED) return e;
-    return why_set(why, ERR_AGAIN, "the server does not answer: %s", (*ret_answer)->error);
-}
-
 static enum err
 exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation *invocation,
          const struct event *event, struct why *why)
@@ -354,7 +325,11 @@ exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation 
     char *url = mem_alloc(d->budget, URL_BYTES_MAX);
     if (url == NULL) return send_lack(runtime, invocation, ERR_NOMEM, &reason, why);
     snprintf(url, URL_BYTES_MAX, "http://localhost%s", event->target);
-    struct exchange_limit limit = limit_of(d, invocation, event->is_url);
+    int64_t most_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
+    int64_t gateway_ms = gateway_limit_ms(d), left_ms = most_ms;
+    if (!event->is_url && left_ms > gateway_ms) left_ms = gateway_ms;
+    assert(left_ms <= most_ms); /* invariant 1 */
+    struct exchange_limit limit = {d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
     struct http_patience patience = {.check = check_deadline, .context = &limit};
     char line[TIMEOUT_LINE_BYTES];
     const char *headers[EVENT_HEADERS_MAX + 2];
@@ -371,11 +346,17 @@ exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation 
     const struct http_call_answer *from;
     struct answer_header answered[WANTED];
     enum err e = http_pull_open(d->puller, &call, d->budget, &pull, &reason);
-    if (e == OK) e = await(pull, &patience, &from, &reason);
+    if (e == OK) e = http_pull_await(pull, &patience, &from, &reason);
+    if (e == OK && from->failure != HTTP_CALL_ANSWERED)
+        e = why_set(&reason, ERR_AGAIN, "the server does not answer: %s", from->error);
     if (e) {
         e = send_lack(runtime, invocation, e, &reason, why);
     } else {
-        struct gateway_answer answer = begin_answer(from, answered);
+        struct gateway_answer answer = {from->status, answered, from->body};
+        for (size_t i = 0; i < WANTED; i++) {
+            answered[i] =
+                (struct answer_header){wanted[i], wanted[i] == NULL ? NULL : from->wanted[i]};
+        }
         e = d->streams && event->is_url
                 ? send_stream(runtime, invocation, pull, &patience, &answer, why)
                 : send_whole(d, runtime, invocation, pull, &patience, &answer, why);

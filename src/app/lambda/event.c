@@ -380,16 +380,6 @@ read_caller(struct decoding *d)
     return d->event->caller == NULL ? ERR_NOMEM : OK;
 }
 
-static void
-find_kind(struct decoding *d)
-{
-    const char *version = text_of(d->root, "version");
-    const char *domain = text_of(d->context, "domainName");
-    d->is_old = version == NULL ? json_object_get(d->root, "httpMethod") != NULL
-                                : strcmp(version, "1.0") == 0;
-    d->event->is_url = !d->is_old && domain != NULL && strstr(domain, ".lambda-url.") != NULL;
-}
-
 enum err
 event_read(struct bytes text, struct budget *budget, struct arena *arena, struct buf *body,
            struct event *ret, struct why *why)
@@ -405,7 +395,11 @@ event_read(struct bytes text, struct budget *budget, struct arena *arena, struct
     struct decoding d = {.root = json.root, .arena = arena, .event = ret};
     d.context = json_object_get(d.root, "requestContext");
     buf_init(&d.line, budget, TARGET_BYTES_MAX + HEADER_BYTES_MAX);
-    find_kind(&d);
+    const char *version = text_of(d.root, "version");
+    const char *domain = text_of(d.context, "domainName");
+    d.is_old = version == NULL ? json_object_get(d.root, "httpMethod") != NULL
+                               : strcmp(version, "1.0") == 0;
+    d.event->is_url = !d.is_old && domain != NULL && strstr(domain, ".lambda-url.") != NULL;
     e = read_method(&d, why);
     if (e == OK) e = read_caller(&d);
     if (e == OK) e = read_headers(&d, why);

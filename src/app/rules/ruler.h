@@ -34,7 +34,7 @@
  * file stays until a group is stored for the tenant, and is set aside then. A group whose text this
  * version does not accept is kept, shown and not evaluated.
  *
- * Threads: one at a time; stored_rules_note() and stored_rules_collect() are for any.
+ * Threads: one at a time; stored_rules_note() is for any.
  */
 
 enum { STORED_TENANTS_MAX = 10000 };
@@ -106,9 +106,6 @@ void stored_rules_abandon(struct stored_change *change);
 enum stored_edit { STORED_EDIT_DONE, STORED_EDIT_REFUSED, STORED_EDIT_FAILED, STORED_EDIT_COUNT };
 void stored_rules_note(struct stored_rules *stored, enum stored_edit result);
 
-/* For a metric_collector, whose context is `stored`. */
-void stored_rules_collect(struct metric_sink *sink, void *stored);
-
 /* --- ruler.c ---------------------------------------------------------------------------------- */
 
 struct ruler;
@@ -171,7 +168,8 @@ void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, const struct p
                         struct json *to);
 
 /* The groups that are evaluated: all groups of rule files, and stored groups unless a file has a
- * group of the same tenant, file and name. Both would write the same series. Ordered by tenant, file and name; views of the groups that were chosen from. */
+ * group of the same tenant, file and name. Both would write the same series. Ordered by tenant,
+ * file and name; views of the groups that were chosen from. */
 struct ruler_groups {
     struct scheduler_group *items;
     uint32_t count, capacity;

@@ -274,6 +274,59 @@ stored_rules_validate(const struct stored_rules *s)
     }
 }
 
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static const struct metric_family groups_family = {
+    "firekeep_stored_rules_groups",
+    "Groups of rules that are stored through the ruler API.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family invalid_family = {
+    "firekeep_stored_rules_invalid_groups",
+    "Stored groups of rules that are not evaluated, because this version does not accept them.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family unreadable_family = {
+    "firekeep_stored_rules_unreadable_tenants",
+    "Tenants whose stored rules are not evaluated, because the file cannot be read.",
+    METRIC_KIND_GAUGE,
+};
+
+static const struct metric_family edits_family = {
+    "firekeep_stored_rules_edits_total",
+    "Changes of rules requested through the ruler API, by result.",
+    METRIC_KIND_COUNTER,
+};
+
+void
+stored_rules_note(struct stored_rules *s, enum stored_edit result)
+{
+    atomic_fetch_add_explicit(&s->edits[result], 1, memory_order_relaxed);
+}
+
+static void
+stored_rules_collect(struct metric_sink *sink, void *stored)
+{
+    static const char *const results[STORED_EDIT_COUNT] = {
+        [STORED_EDIT_DONE] = "done",
+        [STORED_EDIT_REFUSED] = "refused",
+        [STORED_EDIT_FAILED] = "failed",
+    };
+    const struct stored_rules *s = stored;
+    metric_put_budget(sink, &s->budget);
+    for (unsigned i = 0; i < STORED_EDIT_COUNT; i++) {
+        struct metric_pair pair = {"result", bytes_of_text(results[i])};
+        metric_put_u64(sink, &edits_family, &pair, 1,
+                       atomic_load_explicit(&s->edits[i], memory_order_relaxed));
+    }
+    metric_put_u64(sink, &groups_family, NULL, 0,
+                   atomic_load_explicit(&s->group_count, memory_order_relaxed));
+    metric_put_u64(sink, &invalid_family, NULL, 0,
+                   atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
+    metric_put_u64(sink, &unreadable_family, NULL, 0,
+                   atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* Reads the groups of a tenant. Errors but ERR_NOMEM mean that the file cannot be read. */
@@ -300,16 +353,6 @@ read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
     return e;
 }
 
-static void
-note_trouble(struct stored_rules *s, struct kept_tenant *t, enum err e, const struct why *why)
-{
-    bool is_known = e == ERR_CORRUPT || e == ERR_UNSUPPORTED;
-    t->trouble = is_known ? e : ERR_IO;
-    why_set(&t->why, e, "cannot read the stored rules of tenant %s: %s", t->name, why_text(why, e));
-    log_error("cannot read stored rules, those of this tenant are not evaluated",
-              KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(why, e)));
-}
-
 struct stored_reading {
     struct stored_rules *stored;
     uint32_t left_alone; /* tenants */
@@ -329,7 +372,12 @@ read_tenant(void *context, const char *name)
     if (t == NULL) return ERR_NOMEM;
     enum err e = read_groups(s, t, &why);
     if (e != OK && e != ERR_NOMEM) {
-        note_trouble(s, t, e, &why);
+        bool is_known = e == ERR_CORRUPT || e == ERR_UNSUPPORTED;
+        t->trouble = is_known ? e : ERR_IO;
+        why_set(&t->why, e, "cannot read the stored rules of tenant %s: %s", t->name,
+                why_text(&why, e));
+        log_error("cannot read stored rules, those of this tenant are not evaluated",
+                  KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(&why, e)));
         e = OK;
     }
     if (e == OK && !tenant_list_add(s, &s->tenants, t)) e = ERR_NOMEM;
@@ -454,59 +502,6 @@ stored_rules_print(const struct stored_rules *s, const struct rules_wanted *want
         if (to->size == before) buf_put_text(to, "{}\n");
     }
     return buf_error(to) ? why_set(why, ERR_NOMEM, "not enough memory for the answer") : OK;
-}
-
-/* --- metrics ---------------------------------------------------------------------------------- */
-
-static const struct metric_family groups_family = {
-    "firekeep_stored_rules_groups",
-    "Groups of rules that are stored through the ruler API.",
-    METRIC_KIND_GAUGE,
-};
-static const struct metric_family invalid_family = {
-    "firekeep_stored_rules_invalid_groups",
-    "Stored groups of rules that are not evaluated, because this version does not accept them.",
-    METRIC_KIND_GAUGE,
-};
-static const struct metric_family unreadable_family = {
-    "firekeep_stored_rules_unreadable_tenants",
-    "Tenants whose stored rules are not evaluated, because the file cannot be read.",
-    METRIC_KIND_GAUGE,
-};
-
-static const struct metric_family edits_family = {
-    "firekeep_stored_rules_edits_total",
-    "Changes of rules requested through the ruler API, by result.",
-    METRIC_KIND_COUNTER,
-};
-
-void
-stored_rules_note(struct stored_rules *s, enum stored_edit result)
-{
-    atomic_fetch_add_explicit(&s->edits[result], 1, memory_order_relaxed);
-}
-
-void
-stored_rules_collect(struct metric_sink *sink, void *stored)
-{
-    static const char *const results[STORED_EDIT_COUNT] = {
-        [STORED_EDIT_DONE] = "done",
-        [STORED_EDIT_REFUSED] = "refused",
-        [STORED_EDIT_FAILED] = "failed",
-    };
-    const struct stored_rules *s = stored;
-    metric_put_budget(sink, &s->budget);
-    for (unsigned i = 0; i < STORED_EDIT_COUNT; i++) {
-        struct metric_pair pair = {"result", bytes_of_text(results[i])};
-        metric_put_u64(sink, &edits_family, &pair, 1,
-                       atomic_load_explicit(&s->edits[i], memory_order_relaxed));
-    }
-    metric_put_u64(sink, &groups_family, NULL, 0,
-                   atomic_load_explicit(&s->group_count, memory_order_relaxed));
-    metric_put_u64(sink, &invalid_family, NULL, 0,
-                   atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
-    metric_put_u64(sink, &unreadable_family, NULL, 0,
-                   atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -657,16 +652,6 @@ check_counts(const struct stored_change *c, const struct stored_limits *limits, 
     return OK;
 }
 
-/* A group may be stored where the file cannot be read: it begins a new file. If a newer version
- * wrote the file, that version can read it, and the edit is refused. */
-static enum err
-check_trouble(const struct kept_tenant *t, enum rules_verb verb, struct why *why)
-{
-    if (t == NULL || t->trouble == OK) return OK;
-    if (verb == RULES_SET && t->trouble != ERR_UNSUPPORTED) return OK;
-    return why_set(why, t->trouble, "%s", t->why.text);
-}
-
 enum err
 stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
                      const struct stored_limits *limits, struct buf *reasons,
@@ -683,7 +668,11 @@ stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
     c->stored = s;
     c->before = stored_rules_find(s, edit->tenant);
     enum err e = stored_name_check(bytes_of_text(edit->namespace), "namespace", why);
-    if (e == OK) e = check_trouble(c->before, edit->verb, why);
+    /* A group may be stored where the file cannot be read: it begins a new file. If a newer version
+     * wrote the file, that version can read it, and the edit is refused. */
+    enum err trouble = c->before == NULL ? OK : c->before->trouble;
+    if (e == OK && trouble && (edit->verb != RULES_SET || trouble == ERR_UNSUPPORTED))
+        e = why_set(why, trouble, "%s", c->before->why.text);
     if (e == OK && edit->verb == RULES_SET) e = read_given(s, edit, reasons, &c->added, why);
     if (e == OK) e = find_removed(c, edit, why);
     if (e == OK) e = check_counts(c, limits, why);
@@ -707,17 +696,6 @@ const char *
 stored_change_name(const struct stored_change *c)
 {
     return c->added->name;
-}
-
-/* Makes the directory durable, once. */
-static enum err
-make_dir(struct stored_rules *s, struct why *why)
-{
-    if (s->is_durable) return OK;
-    enum err e = env_mkdir(s->env, s->dir, why);
-    if (e == OK) e = env_syncdir(s->env, s->parent, why);
-    s->is_durable = e == OK;
-    return e;
 }
 
 static enum err
@@ -753,7 +731,12 @@ try_write(struct stored_change *c, struct why *why)
     struct stored_rules *s = c->stored;
     char aside[FILE_PATH_BYTES] = "";
     bool is_damaged = c->before != NULL && c->before->trouble != OK;
-    enum err e = make_dir(s, why);
+    enum err e = OK;
+    if (!s->is_durable) { /* the directory is made durable once */
+        e = env_mkdir(s->env, s->dir, why);
+        if (e == OK) e = env_syncdir(s->env, s->parent, why);
+        s->is_durable = e == OK;
+    }
     if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
     if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the damaged file meanwhile */
     if (e == OK && c->next->count > 0) {
