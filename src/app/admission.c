@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "app/worker.h"
-#include "auth/tokens/key_fetch.h"
+#include "auth/tokens/tokens.h"
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/log.h"

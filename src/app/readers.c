@@ -20,7 +20,7 @@
 #include "base/lock.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 #include "model/trouble.h"
 #include "views/stack.h"
 

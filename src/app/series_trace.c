@@ -1,7 +1,7 @@
 /* series_trace.c - see server_private.h. The limits are those of model/labels.h, the steps those of
  * relay/feed/selection.h. */
 #include "app/server_private.h"
-#include "config/lists/relabel_text.h"
+#include "config/lists/client_texts.h"
 #include "model/labels.h"
 #include "model/selector.h"
 #include "relay/feed/selection.h"

@@ -7,7 +7,7 @@
 #include "app/server_private.h"
 
 #include "base/text/json.h"
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "lib/config/settings_rig.h"
 #include "lib/label_text.h"
 #include "lib/tsdb/tsdb_machine.h"

@@ -19,7 +19,6 @@
 #include "config/config.h"
 #include "config/lists/access/access_settings.h"
 #include "config/lists/lists.h"
-#include "config/store_options.h"
 #include "model/select.h"
 #include "relay/queue/write_queue.h"
 #include "sys/env.h"

@@ -1,7 +1,7 @@
 /* caller_test.c - only this process can name a caller. */
 #include "lib/test.h"
 
-#include "auth/caller.h"
+#include "auth/origin.h"
 
 UNIT_TEST(test_caller_counts_with_the_secret_of_this_process_only)
 {

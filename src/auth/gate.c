@@ -12,11 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "auth/caller.h"
 #include "auth/gate_private.h"
 #include "auth/origin.h"
+#include "auth/password.h"
 #include "auth/signed.h"
-#include "auth/verifier.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/text/base64.h"

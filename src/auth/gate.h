@@ -3,7 +3,7 @@
  * refuses what the user may not do.
  *
  * It checks in this order that the listener serves the route, that the user is known by the
- * caller whom a gateway has verified (caller.h), or without one by the Authorization header, or
+ * caller whom a gateway has verified (origin.h), or without one by the Authorization header, or
  * without one by the cookie of a session (gate_private.h), or by the client's certificate, and that
  * the user has the permission. Without users it lets in all requests except those that
  * gate_set_guard() refuses. Passwords are hashed on another thread, and no worker waits for it. A
@@ -15,7 +15,7 @@
 #ifndef AUTH_GATE_H
 #define AUTH_GATE_H
 
-#include "auth/networks.h"
+#include "auth/origin.h"
 #include "auth/users.h"
 #include "net/http_server.h"
 

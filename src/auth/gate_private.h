@@ -3,7 +3,7 @@
 #define AUTH_GATE_PRIVATE_H
 
 #include "auth/gate.h"
-#include "auth/tokens/jwt_users.h"
+#include "auth/tokens/tokens.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/lock.h"

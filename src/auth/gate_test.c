@@ -7,8 +7,8 @@
 #include <gnutls/gnutls.h>
 #include <unistd.h>
 
-#include "auth/caller.h"
-#include "auth/tokens/issuers.h"
+#include "auth/origin.h"
+#include "auth/tokens/tokens.h"
 #include "base/mem.h"
 #include "base/text/base64.h"
 #include "lib/auth/gate_rig.h"

@@ -1,5 +1,5 @@
 /* networks_test.c - addresses, networks, and clients behind proxies. */
-#include "auth/networks.h"
+#include "auth/origin.h"
 
 #include <arpa/inet.h>
 #include <string.h>

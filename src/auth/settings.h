@@ -30,7 +30,7 @@ enum tenant_header {
     TENANT_HEADER_IGNORE, /* the user has one tenant, whatever the header says */
 };
 
-/* A key of AWS' kind, with which requests are signed. signing_keys.h describes the files. */
+/* A key of AWS' kind, with which requests are signed. users.h describes the files. */
 struct access_key_settings {
     const char *id;
     const char *secret_file;

@@ -1,5 +1,5 @@
 /*
- * signing_keys.c - see signing_keys.h.
+ * signing_keys.c - see users.h.
  *
  * All memory of a set but the table is in one arena for secrets; a file is read into a buffer for
  * secrets, and only whole lines are copied.
@@ -8,7 +8,7 @@
  *
  * 1. Each key has 1 to SIGNING_SECRETS_MAX secrets, none of them empty.
  */
-#include "auth/signing_keys.h"
+#include "auth/users.h"
 
 #include <assert.h>
 

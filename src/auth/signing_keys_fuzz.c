@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "auth/signing_keys.h"
+#include "auth/users.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

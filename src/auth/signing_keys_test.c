@@ -1,7 +1,7 @@
 /*
  * signing_keys_test.c - files of secrets, good and bad, and the set that is made of them.
  */
-#include "auth/signing_keys.h"
+#include "auth/users.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,8 +12,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "auth/tokens/jwt_users.h"
 #include "auth/password.h"
+#include "auth/tokens/tokens.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/hex.h"

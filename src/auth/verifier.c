@@ -1,5 +1,5 @@
 /*
- * verifier.c - see verifier.h.
+ * verifier.c - see password.h.
  *
  * A check is known by its tag: the HMAC-SHA256, under a random key of the process, of the user's
  * name, the hash and the password. The cache is a set of tags; without the key a client cannot make
@@ -30,7 +30,6 @@
  *  5. Waiting checks are in the order of their rounds, none of which is below `round`; those of one
  *     client have different rounds.
  */
-#include "auth/verifier.h"
 
 #include <assert.h>
 #include <gnutls/crypto.h>

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "auth/password.h"
-#include "auth/verifier.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "sys/fault.h"

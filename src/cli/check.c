@@ -10,7 +10,6 @@
 #include "base/text/suggest.h"
 #include "cli/lib/target/target.h"
 #include "cli/rules/rules.h"
-#include "config/lists/access/access_settings.h"
 #include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "net/tls.h"

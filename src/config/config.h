@@ -21,9 +21,9 @@
 #include "tsdb/tsdb.h"
 
 struct config_lists;    /* lists.h */
-struct rule_settings;   /* rules/settings.h */
+struct rule_settings;   /* lists.h */
 struct alerting;        /* notify/settings.h */
-struct retention_rules; /* config/lists/series_rules.h */
+struct retention_rules; /* lists.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY, ACK_DESTINATION };
@@ -278,5 +278,39 @@ void settings_value(const struct settings *settings, const struct setting *setti
 void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
                          const struct alerting *alerting, const struct retention_rules *retention,
                          struct buf *to);
+
+/* --- a store's options, also for commands that open a directory themselves -------------------- */
+
+/* Memory budgets of a process. Head, log and requests draw on the foreground; flushes, merges
+ * and the cache draw on the process, so that the foreground cannot take their share. */
+struct memory {
+    struct budget process;
+    struct budget foreground;
+    uint64_t flush_bytes; /* shares outside the foreground: the most that each of them needs */
+    uint64_t merge_bytes;
+    uint64_t cache_bytes;
+    uint64_t head_bytes; /* head's limit, a part of `foreground` */
+};
+/* Divides the memory of a process, in bytes (memory.limit). */
+void memory_init(struct memory *memory, uint64_t bytes);
+
+/* Returns the options of a store. `memory` outlives the store; wal.ack sets the acknowledgement. */
+struct tsdb_options store_options_of(const struct settings *settings, struct env *env,
+                                     struct memory *memory);
+struct tsdb_limits store_limits_of(const struct settings *settings);
+
+/* --- checks of the table (struct setting), in web.c ------------------------------------------- */
+
+enum err web_check_addresses(const char *text, const char **ret_expected);
+enum err web_check_url(const char *text, const char **ret_expected);
+enum err web_check_prefix(const char *text, const char **ret_expected);
+enum err web_check_path(const char *text, const char **ret_expected);
+enum err web_check_origin(const char *text, const char **ret_expected);
+enum err web_check_networks(const char *text, const char **ret_expected);
+enum err web_check_hosts(const char *text, const char **ret_expected);
+/* For auth.sigv4-services, auth.sigv4-region and auth.sigv4-host. */
+enum err web_check_words(const char *text, const char **ret_expected);
+enum err web_check_word(const char *text, const char **ret_expected);
+enum err web_check_host(const char *text, const char **ret_expected);
 
 #endif

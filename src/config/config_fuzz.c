@@ -6,8 +6,8 @@
 #include <assert.h>
 
 #include "config/config_check.h"
+#include "config/lists/client_texts.h"
 #include "config/lists/lists.h"
-#include "config/lists/relabel_text.h"
 #include "config/schema/text.h"
 #include "wire/yaml/yaml_reader.h"
 

@@ -5,8 +5,8 @@
 #ifndef CONFIG_RULE_SET_H
 #define CONFIG_RULE_SET_H
 
+#include "config/lists/lists.h"
 #include "rules/rules.h"
-#include "rules/settings.h"
 #include "sys/env.h"
 
 enum {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/lists/rules/rule_settings.h"
+#include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "sys/fault.h"
 

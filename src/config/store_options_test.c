@@ -1,5 +1,5 @@
 /* store_options_test.c - the distribution of memory. */
-#include "config/store_options.h"
+#include "config/config.h"
 #include "lib/test.h"
 
 #define MIB UINT64_C(1048576)

@@ -1,10 +1,9 @@
-/* web.c - see web.h. */
-#include "config/web.h"
+/* web.c - checks of the settings for addresses, hosts and URLs of the server. */
 
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "auth/networks.h"
+#include "auth/origin.h"
 #include "auth/settings.h"
 #include "base/text/quote.h"
 #include "config/config.h"

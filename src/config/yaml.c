@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 #include "base/text/suggest.h"
-#include "config/schema/reader.h"
+#include "config/schema/text.h"
 
 /* Keys that are not settings. */
 static const struct {

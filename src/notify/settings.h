@@ -1,6 +1,6 @@
 /*
  * settings.h - the mapping `alerting` of the configuration file as plain structs, except for keys
- * that are also flags. docs/configuration.md explains every key; config/lists/rules/alerting.c
+ * that are also flags. docs/configuration.md explains every key; config/lists/alerting.c
  * reads them.
  *
  * As in backend/settings.h: texts live as long as the struct alerting, and are NULL for absent

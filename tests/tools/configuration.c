@@ -11,13 +11,8 @@
 #include <string.h>
 
 #include "config/lists/access/access_keys.h"
-#include "config/lists/destinations.h"
 #include "config/lists/lists.h"
-#include "config/lists/rules/alerting.h"
-#include "config/lists/rules/rule_settings.h"
-#include "config/lists/series_rules.h"
 #include "config/lists/shared_keys.h"
-#include "config/lists/sources.h"
 #include "config/schema/text.h"
 
 #define MARK "<!-- make configuration writes what follows -->\n"

@@ -31,7 +31,6 @@
 
 #include "base/hash/hash.h"
 #include "config/config.h"
-#include "config/store_options.h"
 #include "tsdb/store/store.h"
 
 enum { TENANTS_MAX = 1000, NEWER = 99 };

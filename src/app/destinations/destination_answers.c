@@ -15,7 +15,7 @@
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
 #include "relay/letters/letters.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/text/json.h"
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "lib/config/settings_rig.h"
 #include "lib/relay/letters_rig.h"
 #include "lib/test_dir.h"

@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/version.h"
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "model/storage_layout.h"
 #include "relay/queue/write_queue.h"
 #include "relay/state/directory.h"

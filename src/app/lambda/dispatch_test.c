@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "app/lambda/lambda.h"
-#include "auth/caller.h"
+#include "auth/origin.h"
 #include "base/log.h"
 #include "lib/net/http_player.h"
 #include "net/http_server.h"

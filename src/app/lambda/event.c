@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "auth/caller.h"
+#include "auth/origin.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"

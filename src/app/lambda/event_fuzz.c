@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "app/lambda/lambda.h"
-#include "auth/caller.h"
+#include "auth/origin.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "app/lambda/lambda.h"
-#include "auth/caller.h"
+#include "auth/origin.h"
 
 struct reading {
     struct budget budget;

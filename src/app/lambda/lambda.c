@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "app/server.h"
-#include "auth/caller.h"
+#include "auth/origin.h"
 #include "base/log.h"
 #include "base/text/json.h"
 #include "base/version.h"

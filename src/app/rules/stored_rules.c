@@ -19,7 +19,6 @@
 #include "config/config.h"
 #include "model/storage_layout.h"
 #include "rules/load/rule_files.h"
-#include "rules/load/rule_print.h"
 #include "rules/rules.h"
 #include "rules/stored/stored_file.h"
 

@@ -1,6 +1,6 @@
 /* issuer_document_test.c - documents of issuers: good ones, and each way in which one is refused.
  */
-#include "auth/tokens/issuer_document.h"
+#include "auth/tokens/tokens.h"
 
 #include <stdio.h>
 #include <string.h>

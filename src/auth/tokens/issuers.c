@@ -1,5 +1,5 @@
 /*
- * issuers.c - see issuers.h.
+ * issuers.c - see tokens.h.
  *
  * The lock is held for moments only: files are read, and documents parsed, without it. An issuer
  * that is fetched or reread is held meanwhile, and keys are replaced by swapping a pointer.
@@ -11,7 +11,7 @@
  *  4. A token does not make an issuer due earlier than ISSUER_MISS_NS after `began_ns`.
  *  5. Only files are reread, and only URLs are ever due.
  */
-#include "auth/tokens/issuers.h"
+#include "auth/tokens/tokens.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* issuers_test.c - issuers of tokens on a clock of the test: when keys are fetched, which are in
  * force, files that change. */
-#include "auth/tokens/issuers.h"
+#include "auth/tokens/tokens.h"
 
 #include <stdio.h>
 #include <string.h>

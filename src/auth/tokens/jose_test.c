@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "auth/tokens/jose.h"
+#include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 
 UNIT_TEST(test_base64url_of_any_bytes_reads_back)

@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "auth/tokens/jwks.h"
+#include "auth/tokens/jwt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,8 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "auth/tokens/jose.h"
-#include "auth/tokens/jwks.h"
+#include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"
 

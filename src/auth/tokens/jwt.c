@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "auth/tokens/jose.h"
 #include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 

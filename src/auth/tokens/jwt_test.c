@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/tokens/jose.h"
 #include "auth/tokens/jwt.h"
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"

@@ -1,5 +1,5 @@
 /*
- * jwt_users.c - see jwt_users.h. A token is verified with the keys of the issuers that it may be
+ * jwt_users.c - see tokens.h. A token is verified with the keys of the issuers that it may be
  * from: those of users who expect its claim `iss`, and those of users who expect none. The claim
  * only chooses whose keys are tried; whose token it is depends on the keys that verify it.
  *
@@ -8,7 +8,7 @@
  *  2. With a tenant claim, a user of a token has at least one entry in `tenants`, and none of them
  *     is a pattern: an empty list would mean all tenants.
  */
-#include "auth/tokens/jwt_users.h"
+#include "auth/tokens/tokens.h"
 
 #include <assert.h>
 #include <stdio.h>

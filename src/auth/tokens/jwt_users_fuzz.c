@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "auth/tokens/jwt_users.h"
+#include "auth/tokens/tokens.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "lib/auth/token_signer.h"

@@ -1,5 +1,5 @@
 /* jwt_users_test.c - whose token it is, and what its claims leave of the user's rights. */
-#include "auth/tokens/jwt_users.h"
+#include "auth/tokens/tokens.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* key_fetch_test.c - the thread that fetches keys, and a server that plays the issuer. */
-#include "auth/tokens/key_fetch.h"
+#include "auth/tokens/tokens.h"
 
 #include "base/buf.h"
 #include "base/log.h"

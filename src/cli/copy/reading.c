@@ -6,7 +6,7 @@
 
 #include "backend/source.h"
 #include "base/version.h"
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 #include "model/select.h"
 #include "sys/env.h"
 #include "wire/yaml/yaml_values.h"

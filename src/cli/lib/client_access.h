@@ -14,7 +14,7 @@
 #ifndef CLI_LIB_CLIENT_ACCESS_H
 #define CLI_LIB_CLIENT_ACCESS_H
 
-#include "config/lists/client_settings.h"
+#include "config/lists/client_texts.h"
 #include "net/http_client.h"
 #include "wire/json/json_tree.h"
 

@@ -1,5 +1,5 @@
 /* client_settings_test.c - the file of --http.config.file. */
-#include "config/lists/client_settings.h"
+#include "config/lists/client_texts.h"
 
 #include "lib/test.h"
 

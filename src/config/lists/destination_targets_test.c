@@ -1,7 +1,7 @@
 /* destination_targets_test.c - destinations that may coexist. */
 #include "lib/test.h"
 
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 
 static enum err
 check_paths(const char *one, const char *other)

@@ -8,10 +8,10 @@
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
  *
  * The configuration is printed in their order. Rows shared with sources are in shared_keys.h.
- * Checks that a row cannot express are functions here or in shared_checks.c: of one
+ * Checks that a row cannot express are functions here or in shared_keys.c: of one
  * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,17 +19,16 @@
 
 #include "backend/writer.h"
 #include "base/text/time_text.h"
-#include "config/lists/shared_checks.h"
 #include "config/lists/shared_keys.h"
-#include "config/schema/typed_list.h"
+#include "config/schema/schema.h"
 #include "sys/paths.h"
 
 /* Checks that the tables below cannot express and only destinations have; the rest is in
- * shared_checks.c, which says how checks are written. */
+ * shared_keys.c, which says how checks are written. */
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Checks of one text, as in shared_checks.h. */
+/* Checks of one text, as in shared_keys.h. */
 static enum err
 check_template(const char *text, struct why *why)
 {

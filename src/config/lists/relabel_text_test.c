@@ -1,4 +1,5 @@
-/* relabel_text_test.c - relabelling rules of a client: names of their list, and places of errors. */
+/* relabel_text_test.c - relabelling rules of a client: names of their list, and places of errors.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "config/lists/relabel_text.h"
+#include "config/lists/client_texts.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_rules_are_read_under_each_of_their_names)

@@ -1,7 +1,7 @@
 /* retention_test.c - the list of rules of retention: keys, errors, and the rules of the store. */
 #include "lib/test.h"
 
-#include "config/lists/series_rules.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 
 static enum err

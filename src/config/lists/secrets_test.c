@@ -9,10 +9,7 @@
 #include <string.h>
 
 #include "backend/writer.h"
-#include "config/lists/access/access_settings.h"
-#include "config/lists/destinations.h"
-#include "config/lists/rules/alerting.h"
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 

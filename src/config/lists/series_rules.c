@@ -5,14 +5,14 @@
  * A store has a level for each resolution of downsampling, with rules of its own: the first rule of
  * a resolution that matches a series says from which age on that level replaces its samples.
  */
-#include "config/lists/series_rules.h"
+#include "config/lists/lists.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/text/time_text.h"
-#include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
+#include "config/schema/schema.h"
 #include "model/selector.h"
 
 /* --- series ----------------------------------------------------------------------------------- */

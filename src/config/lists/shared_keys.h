@@ -1,6 +1,6 @@
 /*
- * shared_keys.h - rows that several tables of the configuration file share, and macros to write
- * tables. For files that have a table.
+ * shared_keys.h - rows and checks that several tables of the configuration file share, and macros
+ * to write tables. For files that have a table.
  *
  * A mapping with a struct of its own is named with BELOW(); its keys may be shared by several
  * parents, each with another offset. Keys that several structs have side by side, without a mapping
@@ -10,7 +10,7 @@
 #ifndef CONFIG_LISTS_SHARED_KEYS_H
 #define CONFIG_LISTS_SHARED_KEYS_H
 
-#include "config/lists/shared_checks.h"
+#include "backend/settings.h"
 #include "config/schema/schema.h"
 
 #define KIB    ((uint64_t)1024)
@@ -155,5 +155,57 @@ extern const struct schema relabel_schema;
         "external_id", SCHEMA_TEXT, AT(s, a.external_id),                                       \
             .types = (types_), .needs = "role_arn", .help = "external ID for assuming the role" \
     }
+
+/* --- checks for rows of tables, and helpers for checks of their own --------------------------- */
+
+/* Checks of one text. ERR_INPUT: a sentence without the key's name. ERR_NOMEM, ERR_LIMIT of what
+ * is compiled. */
+enum err check_entry_name(const char *text, struct why *why); /* of entries of lists */
+enum err check_selector(const char *text, struct why *why);
+enum err check_tenant(const char *text, struct why *why);
+enum err check_header_name(const char *text, struct why *why);
+/* For names of labels that Firekeep adds. */
+enum err check_added_label(const char *text, struct why *why);
+enum err check_region(const char *text, struct why *why);
+enum err check_bucket(const char *text, struct why *why); /* for names of S3 buckets */
+enum err check_prefix(const char *text, struct why *why); /* for prefixes of object names */
+enum err check_stream(const char *text, struct why *why); /* of Kinesis */
+enum err check_delivery_stream(const char *text, struct why *why);
+/* check_url() requires http or https and a host, without user, password or fragment; check_proxy()
+ * allows user and password, and an empty text. */
+enum err check_url(const char *text, struct why *why);
+enum err check_endpoint(const char *text, struct why *why);
+enum err check_proxy(const char *text, struct why *why);
+/* Sentences for checks, always ERR_INPUT: "expected WHAT, got 'TEXT'"; a header that cannot be
+ * set. */
+enum err refuse_text(struct why *why, const char *what, const char *text);
+enum err refuse_header(const char *text, struct why *why);
+
+/* Checks of mappings: `base` is the struct of their schema. */
+enum err check_tls(struct schema_place *place, void *base);
+enum err check_relabel(struct schema_place *place, void *base);
+
+/*
+ * Helper for the check of a mapping whose context is a struct root_context: checks `http_headers`,
+ * and makes a header of each value, in the arena.
+ */
+enum err take_http_headers(struct schema_place *place, const struct http_header_list *list,
+                           struct named_secrets *ret);
+
+/*
+ * Helpers for the check of an entry, whose context is a struct typed_context.
+ *
+ * check_headers() refuses headers that are set twice. `tenant_header` NULL: not given. `signer`
+ * names what sets Authorization if no key does, or is NULL.
+ */
+enum err check_headers(struct schema_place *place, const struct named_secrets *headers,
+                       const char *tenant_header, const char *signer);
+/* Requires `tenants` if tenancy is on. `type` is the entry's, for messages; `ret_several`: there
+ * may be more than one tenant. */
+enum err check_tenants(struct schema_place *place, const struct text_list *tenants,
+                       const char *type, bool *ret_several);
+/* Checks the keys that a version of InfluxDB has and requires; readers need no organization. */
+enum err check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb,
+                        bool has_organization);
 
 #endif

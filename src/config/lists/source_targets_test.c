@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 
 static struct listener_list listeners;
 

@@ -1,9 +1,9 @@
 /*
  * sources.c - the list of sources, and the tables of a source's keys, written like those of
  * destinations.c: a key is a row and a field. Keys of only one type are at the end, with its bit in
- * `types`. shared_checks.c says how checks are written.
+ * `types`. shared_keys.c says how checks are written.
  */
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 
 #include <curl/curl.h>
 #include <inttypes.h>
@@ -13,10 +13,8 @@
 
 #include "backend/source_settings.h"
 #include "base/text/time_text.h"
-#include "config/lists/destinations.h"
-#include "config/lists/shared_checks.h"
 #include "config/lists/shared_keys.h"
-#include "config/schema/typed_list.h"
+#include "config/schema/schema.h"
 #include "model/selector.h"
 
 static enum err

@@ -10,7 +10,7 @@
 #define CONFIG_SCHEMA_SCHEMA_H
 
 #include "backend/settings.h"
-#include "config/schema/reader.h"
+#include "config/schema/text.h"
 
 struct schema;
 
@@ -175,5 +175,82 @@ bool schema_equal(const struct schema *schema, unsigned type, const void *a, con
 /* Returns a hash of all values, including secrets. ERR_NOMEM. */
 MUST_CHECK enum err schema_hash(const struct schema *schema, unsigned type, const void *base,
                                 uint64_t *ret_hash);
+
+/* --- keys of the root of the file ------------------------------------------------------------- */
+
+/* The `context` of the schema_reader. */
+struct root_context {
+    const struct settings *settings; /* in force: from the file and the flags */
+    const char *file_name;
+    void *state; /* for the rules of the schema */
+};
+
+/*
+ * Reads the keys of the schema from a YAML text. If the schema is partial, settings_yaml() checks
+ * the rest of the text. `base` is zeroed, or has its defaults. The arena, which has all texts, is
+ * given, for root_arena_free(); NULL if nothing was read. On an error it is not set, and `base` is
+ * invalid.
+ *
+ * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
+ */
+MUST_CHECK enum err root_keys_yaml(const struct schema *schema, const struct root_context *root,
+                                   struct bytes text, void *base, struct arena **ret_arena,
+                                   struct why *why);
+/* NULL is fine. */
+void root_arena_free(struct arena *arena);
+
+/* --- lists whose entries have a name and a type, which decides their other keys --------------- */
+
+enum { TYPED_LIST_MAX = 64 };
+
+/* Describes a list. */
+struct typed_list {
+    const char *name;            /* "destinations" */
+    const char *entry;           /* "destination" */
+    const struct schema *schema; /* describes an entry; all types have its keys "name" and "type" */
+    size_t line_offset;          /* in an entry: a uint32_t, the line on which it begins */
+    uint32_t max;                /* entries, at most TYPED_LIST_MAX */
+    /* The list whose entries can be named by the key `use`, to take names, types and keys from
+     * them, see struct schema_used. NULL if this list has no key `use`. */
+    const struct typed_list *used;
+};
+
+/* The entries of a list; `arena` owns all of it, and is NULL if there are no entries. */
+struct typed_entries {
+    struct arena *arena;
+    void *items;
+    uint32_t count;
+};
+
+/* The `context` of the schema_reader, for checks of an entry. */
+struct typed_context {
+    const struct typed_list *list;
+    const struct settings *settings;    /* in force: from the file and the flags */
+    const struct typed_entries *before; /* entries that were already read */
+};
+
+/*
+ * Reads the list from a YAML text, and nothing else. The arena of `ret_entries` is given,
+ * for root_arena_free().
+ *
+ * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
+ */
+MUST_CHECK enum err typed_list_yaml(const struct typed_list *list, const char *file_name,
+                                    struct bytes text, const struct settings *settings,
+                                    struct typed_entries *ret_entries, struct why *why);
+
+/* Returns the entry with that name, or NULL. */
+const void *typed_list_find(const struct typed_list *list, const void *items, uint32_t count,
+                            const char *name);
+
+/* For the check of an entry, whose struct is `base`. ERR_INPUT: an earlier entry has its name. */
+MUST_CHECK enum err typed_list_check_name(struct schema_place *place, const void *base);
+
+/* Appends the list as YAML, with defaults; secrets are printed as <secret>. */
+void typed_list_print(const struct typed_list *list, const void *items, uint32_t count,
+                      struct buf *to);
+
+/* Returns true if both have the same type and the same values, including secrets. */
+bool typed_list_same(const struct typed_list *list, const void *a, const void *b);
 
 #endif

@@ -1,7 +1,7 @@
 /* schema_test.c - tables of keys: required, unknown, repeated and related keys. */
 #include "lib/test.h"
 
-#include "config/lists/root_keys.h"
+#include "config/schema/schema.h"
 #include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_required_keys_are_named_with_the_type)

@@ -2,9 +2,22 @@
 #ifndef RULES_GROUP_EVALUATE_H
 #define RULES_GROUP_EVALUATE_H
 
+#include "model/labels.h"
 #include "rules/group/group.h"
 #include "template/template.h"
 #include "wire/remote/remote_write_build.h"
+
+/* --- a rule's labels, set over those of a series: evaluate.c ---------------------------------- */
+
+/* Sorts by name; of labels with equal names the first one stays. Returns the number of remaining
+ * labels. */
+uint32_t relabelled_sort(struct label *over, uint32_t count);
+
+/* Appends canonical `labels` with `over` set over them, which is sorted and has no name twice; a
+ * value of "" removes a label. Canonical again. Errors show in `to`. */
+void relabelled_put(struct buf *to, struct bytes labels, const struct label *over, uint32_t count);
+
+/* --- an evaluation ---------------------------------------------------------------------------- */
 
 /* One evaluation; or a query of the past, without works. */
 struct evaluating {

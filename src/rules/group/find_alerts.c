@@ -1,7 +1,6 @@
 /* find_alerts.c - makes labels and annotations of the result of an alert's expression. */
 #include "base/log.h"
 #include "rules/group/evaluate.h"
-#include "rules/group/relabelled.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

@@ -13,7 +13,6 @@
 
 #include "base/hash/hash.h"
 #include "rules/group/evaluate.h"
-#include "rules/group/relabelled.h"
 #include "sys/env.h"
 
 enum {

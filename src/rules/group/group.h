@@ -288,10 +288,6 @@ void recorded_fini(struct recorded *recorded);
 MUST_CHECK enum err recorded_add(struct recorded *recorded, struct bytes labels,
                                  uint32_t *ret_index, bool *ret_new);
 
-/* Says whether a selector may select series that a rule writes with these canonical labels. A label
- * of the selector that is missing there may come from the data. */
-bool recorded_may_select(const struct matcher_set *set, struct bytes labels);
-
 /*
  * Steps through the sets of which a selector may select series:
  *     for (at = recorded_first(r, set); recorded_next(r, set, &at, &tries, &index);)

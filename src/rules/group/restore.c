@@ -14,7 +14,6 @@
 
 #include "model/select.h"
 #include "rules/group/evaluate.h"
-#include "rules/group/relabelled.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

@@ -1,5 +1,5 @@
 /*
- * rule_files.h - parses files of rules in the format of Prometheus.
+ * rule_files.h - parses files of rules in the format of Prometheus, and prints them.
  *
  *     groups:
  *     - name: node
@@ -48,5 +48,27 @@ MUST_CHECK enum err rule_file_parse(const char *file, struct bytes text,
 MUST_CHECK enum err rule_group_parse(const char *file, struct bytes text,
                                      const struct rule_file_options *options, struct arena *arena,
                                      struct rule_group *ret_group, struct why *why);
+
+/* --- printing: rule_print.c ------------------------------------------------------------------- */
+
+/*
+ * Groups are printed as YAML, like Mimir's ruler API prints them: fields in its order, without
+ * empty ones, durations in Prometheus' form.
+ *
+ *     rules_print_namespace()    node.yml:
+ *     rules_print_entry()            - name: node            of the text of a group
+ *                                      rules: ...
+ *
+ * Parsing the output gives the same groups, also with the libraries of Go, for which names that are
+ * not texts in YAML 1.1 are quoted. Errors show in the buffer.
+ */
+
+/* Prints a group as a document of its own, which rule_group_parse() reads. */
+void rule_group_print(const struct rule_group *group, struct buf *to);
+
+/* The first prints the key of a namespace in a list of all namespaces, the second a group below
+ * it, whose document is `text`. */
+void rules_print_namespace(const char *namespace, struct buf *to);
+void rules_print_entry(struct bytes text, struct buf *to);
 
 #endif

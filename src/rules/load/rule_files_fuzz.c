@@ -5,7 +5,6 @@
 
 #include "base/text/utf8.h"
 #include "rules/load/rule_files.h"
-#include "rules/load/rule_print.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
-/* rule_print.c - see rule_print.h. */
-#include "rules/load/rule_print.h"
+/* rule_print.c - see rule_files.h. */
+#include "rules/load/rule_files.h"
 
 #include <strings.h>
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "rules/load/rule_files.h"
-#include "rules/load/rule_print.h"
 
 static const struct rule_file_options options = {.report = NULL};
 

@@ -31,7 +31,6 @@
 #include "base/text/time_text.h"
 #include "model/select.h"
 #include "rules/group/evaluate.h"
-#include "rules/group/relabelled.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

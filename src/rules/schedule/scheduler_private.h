@@ -136,13 +136,9 @@ struct scheduler {
     struct scheduler_totals totals;
 };
 
-/* --- scheduler.c ------------------------------------------------------------------------------ */
-MUST_CHECK enum err scheduled_new(struct scheduler *s, struct scheduled **ret);
 void scheduled_free(struct scheduler *s, struct scheduled *e);
 /* Compares by file and name. */
 int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
-/* Returns the tenant of that name, and makes it if it does not exist. NULL without memory. */
-struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name);
 
 /* --- scheduler_take.c ------------------------------------------------------------------------- */
 /* Puts an entry into the heap if it has a due time, unless it is there. */
@@ -200,9 +196,6 @@ void retired_give(struct scheduler *s, struct scheduled_tenant *t);
 bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
 /* Forgets entries that left too long ago, or have no state worth keeping. */
 void retired_forget(struct scheduler *s, bool all);
-/* Loads the state of all groups. ERR_NOMEM. */
-MUST_CHECK enum err retired_load(struct scheduler *s, struct checkpoint_reader *checkpoint,
-                                 int64_t cursor_max_ns);
 /* Puts the state of all groups into a checkpoint. */
 void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
 

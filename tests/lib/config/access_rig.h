@@ -1,10 +1,10 @@
 /* access_rig.h - reads keys that say who may reach the server
- * (config/lists/access/access_settings.h), for tests.
+ * (config/lists/lists.h), for tests.
  */
 #ifndef LIB_CONFIG_ACCESS_RIG_H
 #define LIB_CONFIG_ACCESS_RIG_H
 
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 
 /* Hashes in two forms of crypt(3). */
 #define BCRYPT   "$2y$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234"

@@ -2,7 +2,7 @@
 #ifndef LIB_CONFIG_CONFIG_DESTINATIONS_H
 #define LIB_CONFIG_CONFIG_DESTINATIONS_H
 
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 
 /* The required keys of each type. Lines that are appended begin with the line in the name. */

@@ -2,7 +2,7 @@
 #ifndef LIB_CONFIG_CONFIG_SOURCES_H
 #define LIB_CONFIG_CONFIG_SOURCES_H
 
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 
 /* The required keys. Lines that are appended begin with line 5. */

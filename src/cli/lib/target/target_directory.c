@@ -13,7 +13,6 @@
 #include "cli/lib/query.h"
 #include "cli/lib/target/target.h"
 #include "config/config.h"
-#include "config/store_options.h"
 #include "model/storage_layout.h"
 #include "promql/answer.h"
 #include "promql/explained.h"

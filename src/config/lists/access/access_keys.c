@@ -1,19 +1,150 @@
 /*
  * access_keys.c - the tables of the keys that say who may reach the server, written like those of
- * destinations.c. Keys of Prometheus' file for --web.config.file have the names and defaults
- * that they have there.
+ * destinations.c, and the checks that they cannot express (shared_keys.c says how checks are
+ * written). Keys of Prometheus' file for --web.config.file have the names and defaults that they
+ * have there, and what Prometheus refuses is refused here, too, except that both forms of a
+ * certificate cannot be given together.
+ *
+ * An error never shows a hash or a token. A user without a way of signing in is found by
+ * access_settings_merge(), because basic_auth_users may have the password.
  */
 #include "config/lists/access/access_keys.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config/lists/access/access_checks.h"
+#include "auth/password.h"
+#include "base/hash/hash.h"
+#include "base/text/hex.h"
+#include "base/text/suggest.h"
+#include "base/text/utf8.h"
 #include "config/lists/shared_keys.h"
+#include "model/selector.h"
+#include "model/tenant_name.h"
+#include "net/tls_names.h"
 
 enum { PEM_BYTES_MAX = 512 * 1024 };
 
+/* --- unique texts ----------------------------------------------------------------------------- */
+
+void
+access_reading_fini(struct access_reading *reading)
+{
+    table_fini(&reading->table, NULL);
+}
+
+/* Adds a text of the entry that `place` is. `ret_line` is the line of an earlier entry with the
+ * same text, or 0. ERR_NOMEM. */
+static MUST_CHECK enum err
+check_unique(struct schema_place *place, enum unique_kind kind, const char *text,
+             uint32_t *ret_line)
+{
+    const struct schema_reader *x = schema_reader_of(place);
+    const struct root_context *root = x->context;
+    struct access_reading *r = root->state;
+    uint64_t hash = hash_bytes(bytes_of_text(text), (uint64_t)kind);
+    for (uint32_t at = TABLE_START, id; table_next(&r->table, hash, &at, &id);) {
+        if (r->seen[id].kind != kind || strcmp(r->seen[id].text, text) != 0) continue;
+        *ret_line = r->seen[id].line;
+        return OK;
+    }
+    struct unique_text *seen = arena_push(x->arena, r->seen, r->seen_count, sizeof *seen);
+    if (seen == NULL || !table_reserve(&r->table, NULL, 1)) {
+        return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
+    }
+    r->seen = seen;
+    seen[r->seen_count] = (struct unique_text){kind, schema_line(place), text};
+    table_add(&r->table, hash, r->seen_count++);
+    *ret_line = 0;
+    return OK;
+}
+
 /* --- TLS -------------------------------------------------------------------------------------- */
+
+static enum err
+check_known(const char *text, const char *(*name)(unsigned index), const char *what,
+            struct why *why)
+{
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(text));
+    for (unsigned i = 0; name(i) != NULL; i++) {
+        if (strcmp(name(i), text) == 0) return OK;
+        suggest_try(&near, name(i));
+    }
+    return why_set(why, ERR_INPUT, "expected %s, got %s%s", what,
+                   shown_of(bytes_of_text(text)).text, suggest_hint(&near, "").text);
+}
+
+/* Rules of one text, as in shared_keys.h. Errors about hashes and tokens do not show them. */
+static enum err
+check_cipher_suite(const char *text, struct why *why)
+{
+    return check_known(text, tls_suite_name, "the name of a cipher suite in Go", why);
+}
+
+static enum err
+check_curve(const char *text, struct why *why)
+{
+    return check_known(text, tls_curve_name, "the name of a curve in Go", why);
+}
+
+/* Checks that the versions have one of the suites. */
+static enum err
+check_versions(struct schema_place *place, const struct tls_server_settings *tls)
+{
+    struct buf priority;
+    struct why why = {""};
+    if (tls->min_version > tls->max_version) {
+        return schema_complain(place, "max_version", "is older than min_version");
+    }
+    buf_init(&priority, NULL, 4096);
+    enum err e = tls_priority(tls, &priority, NULL, &why);
+    buf_fini(&priority);
+    if (e == ERR_INPUT) return schema_complain(place, "cipher_suites", "%s", why.text);
+    return e ? why_set(schema_reader_of(place)->in->why, e, "not enough memory") : OK;
+}
+
+static enum err
+check_clients(struct schema_place *place, const struct tls_server_settings *tls)
+{
+    const char *ca = schema_given_of(place, GROUP_CLIENT_CA);
+    enum tls_client_auth auth = tls->client_auth;
+    if (ca != NULL && auth == TLS_CLIENT_NONE) {
+        return schema_complain(place, ca,
+                               "requires 'client_auth_type': clients are not asked for "
+                               "certificates");
+    }
+    if (ca == NULL && auth == TLS_CLIENT_REQUIRE) {
+        return schema_complain(place, "client_auth_type",
+                               "RequireAndVerifyClientCert requires 'client_ca_file'");
+    }
+    if (tls->client_allowed_sans.count == 0) return OK;
+    if (auth == TLS_CLIENT_REQUIRE || auth == TLS_CLIENT_REQUIRE_ANY) return OK;
+    return schema_complain(place, "client_allowed_sans",
+                           "requires client_auth_type RequireAndVerifyClientCert (or "
+                           "RequireAnyClientCert): other types let clients come without a "
+                           "certificate");
+}
+
+/* Rules of mappings: `base` is the struct of their schema; the context is a struct root_context.
+ * They also fill in paths, places and what follows from other keys. */
+static enum err
+check_tls_server(struct schema_place *place, void *base)
+{
+    struct tls_server_settings *tls = base;
+    const char *client = schema_given_of(place, GROUP_CLIENT_CA);
+    if (client == NULL && tls->client_auth != TLS_CLIENT_NONE) client = "client_auth_type";
+    tls->given = tls->cert_file != NULL || tls->cert != NULL;
+    if (client != NULL && !tls->given) {
+        return schema_complain(place, client, "requires 'cert_file' and 'key_file'");
+    }
+    if (schema_given(place, "client_allowed_sans") && tls->client_allowed_sans.count == 0) {
+        return schema_complain(place, "client_allowed_sans", "must not be empty");
+    }
+    enum err e = check_versions(place, tls);
+    return e ? e : check_clients(place, tls);
+}
 
 _Static_assert(offsetof(struct tls_server_settings, is_set) == 0, "the schema says given_first");
 _Static_assert(offsetof(struct jwt_settings, given) == 0, "the schema says given_first");
@@ -101,6 +232,62 @@ const struct schema tls_server_schema = {tls_server_keys, sizeof(struct tls_serv
                                          .given_first = true, .check = check_tls_server};
 
 /* --- HTTP ------------------------------------------------------------------------------------- */
+
+static enum err
+check_answer_header(const char *text, struct why *why)
+{
+    static const char *const names[] = {"Content-Security-Policy", "Strict-Transport-Security",
+                                        "X-Content-Type-Options", "X-Frame-Options",
+                                        "X-XSS-Protection"};
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(text));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) == 0) return OK;
+        suggest_try(&near, names[i]);
+    }
+    return why_set(why, ERR_INPUT, "header %s cannot be configured%s",
+                   shown_of(bytes_of_text(text)).text, suggest_hint(&near, "").text);
+}
+
+/* Returns the values that a header may have, or NULL if it may have any. */
+static const char *
+header_values(const char *name, const char *value)
+{
+    if (strcmp(name, "X-Content-Type-Options") == 0) {
+        return strcmp(value, "nosniff") == 0 ? NULL : "nosniff";
+    }
+    if (strcmp(name, "X-Frame-Options") != 0) return NULL;
+    bool fine = strcmp(value, "deny") == 0 || strcmp(value, "sameorigin") == 0;
+    return fine ? NULL : "deny or sameorigin";
+}
+
+/* An empty value means that the header is not set. */
+static enum err
+check_http_server(struct schema_place *place, void *base)
+{
+    struct named_texts *headers = &((struct http_server_settings *)base)->headers;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < headers->count; i++) {
+        const struct named_text *header = &headers->items[i];
+        if (header->value[0] == '\0') continue;
+        const char *expected = header_values(header->name, header->value);
+        if (expected != NULL) {
+            return schema_complain(place, "headers", "%s: expected %s, got %s", header->name,
+                                   expected, shown_of(bytes_of_text(header->value)).text);
+        }
+        headers->items[kept++] = *header;
+    }
+    headers->count = kept;
+    return OK;
+}
+
+static enum err
+check_rate_limit(struct schema_place *place, void *base)
+{
+    const struct http_server_settings *http = base;
+    if (http->rate_interval_ns == 0 || http->rate_burst > 0) return OK;
+    return schema_complain(place, "burst", "must be at least 1: with 0, no request is answered");
+}
 
 #define HTTP(f) AT(http_server_settings, f)
 
@@ -195,6 +382,47 @@ const struct schema rate_limit_schema = {rate_limit_keys, sizeof(struct http_ser
 
 /* --- listeners -------------------------------------------------------------------------------- */
 
+static enum err
+check_listener_address(const char *text, struct why *why)
+{
+    enum listener_kind kind;
+    const char *at;
+    return settings_listener(text, &kind, &at, why);
+}
+
+static enum err
+check_listener(struct schema_place *place, void *base)
+{
+    enum { MODE = 0660 };
+    struct listener_settings *listener = base;
+    const struct root_context *root = schema_reader_of(place)->context;
+    char other[SETTING_TEXT_BYTES];
+    uint32_t line;
+    enum err e = settings_listener(listener->address, &listener->kind, &listener->place, NULL);
+    assert(e == OK);
+    listener->line = schema_line(place);
+    e = check_unique(place, UNIQUE_ADDRESS, listener->address, &line);
+    if (e) return e;
+    if (line != 0) {
+        return schema_complain(place, "address",
+                               "the listener on line %" PRIu32 " has the same address", line);
+    }
+    const char *rest = root->settings->web_listen_address;
+    while ((rest = settings_list_next(rest, other)) != NULL) {
+        if (strcmp(other, listener->address) != 0) continue;
+        return schema_complain(place, "address",
+                               "%s is also in web.listen_address; set that to [] if there are only "
+                               "these listeners",
+                               listener->address);
+    }
+    if (listener->allow == 0) return schema_complain(place, "allow", "must not be empty");
+    if (listener->kind == LISTENER_UNIX && listener->mode == 0) listener->mode = MODE;
+    if (listener->kind != LISTENER_UNIX && listener->mode != 0) {
+        return schema_complain(place, "mode", "is only valid for unix:PATH");
+    }
+    return OK;
+}
+
 _Static_assert(PERMISSION_WRITE == 1 << 0 && PERMISSION_READ == 1 << 1 &&
                    PERMISSION_RULES == 1 << 2 && PERMISSION_ADMIN == 1 << 3 &&
                    PERMISSION_METRICS == 1 << 4,
@@ -238,6 +466,251 @@ static const struct schema_key listener_keys[] = {
 };
 const struct schema listener_schema = {listener_keys, sizeof(struct listener_settings),
                                        .check = check_listener};
+
+/* --- texts of users --------------------------------------------------------------------------- */
+
+static enum err
+check_user_name(const char *text, struct why *why)
+{
+    if (strchr(text, ':') == NULL && utf8_valid(bytes_of_text(text))) return OK;
+    return refuse_text(why, "a name in UTF-8 without ':'", text);
+}
+
+enum err
+check_password_hash(const char *text, struct why *why)
+{
+    struct password_hash hash;
+    return password_hash_parse(text, &hash, why);
+}
+
+static enum err
+check_token_hash(const char *text, struct why *why)
+{
+    enum { DIGITS = 64 };
+    size_t i = 0;
+    while (text[i] != '\0' && hex_digit((uint8_t)text[i]) >= 0)
+        i++;
+    if (i == DIGITS && text[i] == '\0') return OK;
+    return why_set(why, ERR_INPUT,
+                   "expected the SHA-256 of a token, 64 hexadecimal digits, and not a token");
+}
+
+static enum err
+check_access_key_id(const char *text, struct why *why)
+{
+    /* The ID is a part of a header between slashes. */
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                  "-_.";
+    if (text[strspn(text, letters)] == '\0') return OK;
+    return refuse_text(why, "letters, digits, '-', '_' and '.'", text);
+}
+
+static enum err
+check_tenant_pattern(const char *text, struct why *why)
+{
+    char name[SCHEMA_TEXT_BYTES_MAX + 1];
+    size_t size = strlen(text);
+    memcpy(name, text, size + 1);
+    for (size_t i = 0; i < size; i++) {
+        if (name[i] == '*') name[i] = 'a'; /* a pattern has the form of a name otherwise */
+    }
+    if (tenant_name_check(bytes_of_text(name), NULL) == OK) return OK;
+    if (strchr(text, '*') == NULL) return tenant_name_check(bytes_of_text(text), why);
+    return refuse_text(why, "a tenant name, in which * stands for any text", text);
+}
+
+/* Selectors may match series without the label: {team!="b"} hides a team. */
+static enum err
+check_read_matcher(const char *text, struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(bytes_of_text(text), &selector, why);
+    if (e) return e;
+    bool is_empty = selector.count == 0;
+    selector_fini(&selector);
+    if (!is_empty) return OK;
+    return why_set(why, ERR_INPUT, "selector matches every series; to permit all, remove the key");
+}
+
+static enum err
+check_written_label(const char *text, struct why *why)
+{
+    if (!utf8_valid(bytes_of_text(text))) return refuse_text(why, "a label name in UTF-8", text);
+    return check_added_label(text, why);
+}
+
+/* --- ways of signing in ----------------------------------------------------------------------- */
+
+static enum err
+check_access_key(struct schema_place *place, void *base)
+{
+    const struct access_key_settings *key = base;
+    uint32_t line;
+    enum err e = check_unique(place, UNIQUE_ACCESS_KEY, key->id, &line);
+    if (e) return e;
+    if (line == 0) return OK;
+    return schema_complain(place, "id", "the access key on line %" PRIu32 " has the same ID", line);
+}
+
+static enum err
+check_jwt(struct schema_place *place, void *base)
+{
+    const struct jwt_settings *jwt = base;
+    struct why why = {""};
+    const char *keys = schema_given_of(place, GROUP_JWKS);
+    if (keys == NULL && jwt->issuer == NULL) {
+        return schema_complain(place, NULL, "requires 'issuer', 'jwks_file' or 'jwks_url'");
+    }
+    if (jwt->audience.count == 0) {
+        return schema_complain(place, "audience", "must name at least one audience");
+    }
+    if (jwt->claims.count == 0 && schema_given(place, "claims")) {
+        return schema_complain(place, "claims",
+                               "must not be empty; without the key, all tokens for the audience "
+                               "are accepted");
+    }
+    if (jwt->jwks_file != NULL && jwt->ca_file != NULL) {
+        return schema_complain(place, "ca_file", "has no effect with 'jwks_file'; remove it");
+    }
+    enum err e = keys == NULL ? check_url(jwt->issuer, &why) : OK; /* it is fetched */
+    if (e == ERR_INPUT) return schema_complain(place, "issuer", "%s", why.text);
+    if (e) return why_set(schema_reader_of(place)->in->why, e, "%s", why.text);
+    if (keys == NULL && strchr(jwt->issuer, '?') != NULL)
+        return schema_complain(place, "issuer", "must not contain a query: it is discovered");
+    return OK;
+}
+
+/* Replaces the tokens by their forms in lower case, so that equal ones are equal texts. */
+static enum err
+take_tokens(struct schema_place *place, struct user_settings *user)
+{
+    const struct schema_reader *x = schema_reader_of(place);
+    uint32_t line = 0;
+    for (uint32_t i = 0; i < user->tokens.count; i++) {
+        struct bytes copy = arena_copy(
+            x->arena, bytes_of(user->tokens.items[i], strlen(user->tokens.items[i]) + 1));
+        if (copy.at == NULL) {
+            return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
+        }
+        char *digits = (char *)(uintptr_t)copy.at;
+        for (char *p = digits; *p != '\0'; p++) {
+            if (*p >= 'A' && *p <= 'F') *p = (char)(*p - 'A' + 'a');
+        }
+        user->tokens.items[i] = digits;
+        enum err e = check_unique(place, UNIQUE_TOKEN, digits, &line);
+        if (e) return e;
+        if (line == schema_line(place)) {
+            return schema_complain(place, "tokens", "a token is there twice");
+        }
+        if (line != 0) {
+            return schema_complain(place, "tokens",
+                                   "the user on line %" PRIu32 " has one of these tokens", line);
+        }
+    }
+    return OK;
+}
+
+static enum err
+check_identity(struct schema_place *place, struct user_settings *user)
+{
+    uint32_t line;
+    enum err e = check_unique(place, UNIQUE_NAME, user->name, &line);
+    if (e) return e;
+    if (line != 0) {
+        return schema_complain(place, "name", "the user on line %" PRIu32 " has the same name",
+                               line);
+    }
+    if (user->client_certificate != NULL) {
+        e = check_unique(place, UNIQUE_CERTIFICATE, user->client_certificate, &line);
+        if (e) return e;
+        if (line != 0) {
+            return schema_complain(place, "client_certificate",
+                                   "the user on line %" PRIu32 " has the same certificate", line);
+        }
+    }
+    return take_tokens(place, user);
+}
+
+/* --- what users may do ------------------------------------------------------------------------ */
+
+static enum err
+check_permissions(struct schema_place *place, const struct user_settings *user)
+{
+    static const struct {
+        unsigned permission;
+        const char *word;
+    } whole[] = {{PERMISSION_ADMIN, "admin"}, {PERMISSION_METRICS, "metrics"}};
+    if (user->permissions == 0) {
+        return schema_complain(place, "permissions", "must not be empty");
+    }
+    const char *limit = user->tenants.count > 0          ? "tenants"
+                        : user->jwt.tenant_claim != NULL ? "jwt.tenant_claim"
+                        : user->read_matchers.count > 0  ? "read_matchers"
+                                                         : NULL;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole && limit != NULL; i++) {
+        if ((user->permissions & whole[i].permission) == 0) continue;
+        return schema_complain(place, "permissions",
+                               "%s is a permission for the whole server, and cannot be combined "
+                               "with %s",
+                               whole[i].word, limit);
+    }
+    const char *labels = user->read_matchers.count > 0  ? "read_matchers"
+                         : user->write_labels.count > 0 ? "write_labels"
+                                                        : NULL;
+    if (labels == NULL || (user->permissions & PERMISSION_RULES) == 0) return OK;
+    return schema_complain(place, "permissions",
+                           "rules cannot be combined with %s: a rule reads and writes all series",
+                           labels);
+}
+
+static enum err
+check_user_tenants(struct schema_place *place, const struct user_settings *user)
+{
+    const struct root_context *root = schema_reader_of(place)->context;
+    bool is_one = user->tenants.count == 1 && strchr(user->tenants.items[0], '*') == NULL;
+    if (!root->settings->tenancy_enabled && user->tenants.count > 0) {
+        return schema_complain(place, "tenants", "requires tenancy.enabled: true");
+    }
+    if (!root->settings->tenancy_enabled && user->jwt.tenant_claim != NULL) {
+        return schema_complain(place, "jwt", "tenant_claim requires tenancy.enabled: true");
+    }
+    if (user->tenant_header == TENANT_HEADER_CHECK || is_one) return OK;
+    return schema_complain(place, "tenant_header",
+                           "ignore requires one entry in 'tenants', which is not a pattern");
+}
+
+/* Refuses lists that are given without items, which would not restrict the user at all. */
+static enum err
+check_restrictions(struct schema_place *place, const struct user_settings *user)
+{
+    const struct {
+        const char *key;
+        uint32_t count;
+        const char *without;
+    } lists[] = {
+        {"tenants", user->tenants.count, "the user may name all tenants"},
+        {"read_matchers", user->read_matchers.count, "the user may read all series"},
+        {"write_labels", user->write_labels.count, "labels are written as they are sent"},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (lists[i].count > 0 || !schema_given(place, lists[i].key)) continue;
+        return schema_complain(place, lists[i].key, "must not be empty; without the key, %s",
+                               lists[i].without);
+    }
+    return OK;
+}
+
+static enum err
+check_user(struct schema_place *place, void *base)
+{
+    struct user_settings *user = base;
+    user->line = schema_line(place);
+    user->column = schema_column(place);
+    enum err e = check_identity(place, user);
+    if (e == OK) e = check_permissions(place, user);
+    if (e == OK) e = check_restrictions(place, user);
+    return e ? e : check_user_tenants(place, user);
+}
 
 /* --- users ------------------------------------------------------------------------------------ */
 
@@ -322,6 +795,42 @@ static const struct schema_key user_keys[] = {
 const struct schema user_schema = {user_keys, sizeof(struct user_settings), .check = check_user};
 
 /* --- roots ------------------------------------------------------------------------------------ */
+
+static const char *const web_key_names[WEB_KEY_COUNT] = {
+    [WEB_KEY_TLS] = "tls_server_config",
+    [WEB_KEY_HTTP] = "http_server_config",
+    [WEB_KEY_USERS] = "basic_auth_users",
+    [WEB_KEY_RATE] = "rate_limit",
+};
+
+static enum err
+check_access_root(struct schema_place *place, void *base)
+{
+    struct access_keys *keys = base;
+    for (unsigned i = 0; i < WEB_KEY_COUNT; i++) {
+        keys->web.lines[i] = schema_value_line(place, web_key_names[i]);
+    }
+    if (keys->users.count > 0 || !schema_given(place, "users")) return OK;
+    return schema_complain(place, "users",
+                           "must not be empty; remove the key if everyone may do everything");
+}
+
+static enum err
+check_web_file(struct schema_place *place, void *base)
+{
+    struct web_keys *keys = base;
+    const struct root_context *root = schema_reader_of(place)->context;
+    const struct access_reading *reading = root->state;
+    for (unsigned i = 0; i < WEB_KEY_COUNT; i++) {
+        keys->lines[i] = schema_value_line(place, web_key_names[i]);
+        uint32_t line = reading->elsewhere->lines[i];
+        if (line == 0 || keys->lines[i] == 0) continue;
+        return schema_complain(place, web_key_names[i],
+                               "is also on line %" PRIu32 " of %s; remove one of them", line,
+                               reading->elsewhere_name);
+    }
+    return OK;
+}
 
 /* The rows of a struct web_keys at `w`, which ends with a dot or is empty, in a struct `s`. */
 #define WEB_KEYS(s, w)                                                                       \

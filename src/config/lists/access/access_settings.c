@@ -3,15 +3,14 @@
  * the file for web.config.file are read in passes of their own; what is in force is computed from
  * both.
  */
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config/lists/access/access_checks.h"
 #include "config/lists/access/access_keys.h"
-#include "config/lists/root_keys.h"
+#include "config/schema/schema.h"
 #include "net/tls.h"
 
 enum { OF_CONFIG, OF_WEB_FILE, OF_FORCE }; /* the arenas */

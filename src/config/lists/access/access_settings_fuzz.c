@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "config/lists/access/access_keys.h"
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 #include "config/schema/text.h"
 #include "lib/config/access_rig.h"
 #include "lib/config/config_lists.h"

@@ -8,7 +8,7 @@
 
 #include "auth/password.h"
 #include "auth/users.h"
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,9 +3,8 @@
 
 #include <stdio.h>
 
-#include "config/lists/access/access_checks.h"
 #include "config/lists/access/access_keys.h"
-#include "config/lists/access/access_settings.h"
+#include "config/lists/lists.h"
 #include "lib/config/access_rig.h"
 #include "lib/config/config_lists.h"
 #include "lib/failing_memory.h"

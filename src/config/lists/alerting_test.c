@@ -1,7 +1,7 @@
 /* alerting_test.c - the section alerting. */
 #include "lib/test.h"
 
-#include "config/lists/rules/alerting.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 #include "lib/failing_memory.h"
 

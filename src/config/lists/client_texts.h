@@ -1,11 +1,37 @@
-/*
- * client_settings.h - the file of --http.config.file: how a command sends requests to a server.
- * Keys and their meaning are those of Prometheus' `http_config`, which promtool reads, too.
- */
-#ifndef CONFIG_LISTS_CLIENT_SETTINGS_H
-#define CONFIG_LISTS_CLIENT_SETTINGS_H
+/* client_texts.h - texts with keys of the configuration file that others bring. */
+#ifndef CONFIG_LISTS_CLIENT_TEXTS_H
+#define CONFIG_LISTS_CLIENT_TEXTS_H
 
 #include "backend/settings.h"
+#include "base/mem.h"
+#include "model/relabel.h"
+
+/* --- relabelling rules that a client sent ----------------------------------------------------- */
+
+/* A mapping with one key that has a list, under one of its names in the configuration of Firekeep
+ * or Prometheus. */
+
+enum { RELABEL_TEXT_RULES_MAX = 256 };
+
+/* Zeroed, it is empty. */
+struct relabel_text {
+    struct arena *arena; /* has all texts; NULL if there are none */
+    struct relabel_spec *specs;
+    uint32_t count;
+};
+
+/* `ret_text` is given, for relabel_text_free(). ERR_INPUT with rules:line:column; ERR_LIMIT: more
+ * than RELABEL_TEXT_RULES_MAX rules, or CONFIG_BYTES_MAX; ERR_NOMEM. */
+MUST_CHECK enum err relabel_text_yaml(struct bytes yaml, struct relabel_text *ret_text,
+                                      struct why *why);
+void relabel_text_free(struct relabel_text *text);
+
+/* --- the file of --http.config.file ----------------------------------------------------------- */
+
+/*
+ * It says how a command sends requests to a server. Keys and their meaning are those of Prometheus'
+ * `http_config`, which promtool reads, too.
+ */
 
 /* Texts live as long as the struct. Zeroed, it has the defaults. */
 struct client_settings {

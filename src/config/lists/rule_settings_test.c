@@ -1,7 +1,7 @@
 /* rule_settings_test.c - the section rules, and external labels. */
 #include "lib/test.h"
 
-#include "config/lists/rules/rule_settings.h"
+#include "config/lists/lists.h"
 #include "lib/config/config_lists.h"
 
 /* Returns the rules of a valid text; free them with rule_settings_free(). */

@@ -1,9 +1,9 @@
-/* client_settings.c - see client_settings.h. */
-#include "config/lists/client_settings.h"
+/* client_texts.c - see client_texts.h. */
+#include "config/lists/client_texts.h"
 
 #include "config/config.h"
-#include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
+#include "config/schema/schema.h"
 
 static enum err
 check_client(struct schema_place *place, void *base)
@@ -54,4 +54,40 @@ client_settings_free(struct client_settings *settings)
 {
     root_arena_free(settings->arena);
     *settings = (struct client_settings){.arena = NULL};
+}
+
+/* --- rules of a request ----------------------------------------------------------------------- */
+
+#define LIST(name_)                                                            \
+    {                                                                          \
+        name_, SCHEMA_MAPPINGS, ITEMS(relabel_text, specs, count),             \
+            .max = RELABEL_TEXT_RULES_MAX, .group = 1, .may_be_nothing = true, \
+            .inner = &relabel_schema, .help = "rules"                          \
+    }
+
+static const struct schema_key keys[] = {
+    LIST("relabel"),
+    LIST("relabel_configs"),
+    LIST("write_relabel_configs"),
+    LIST("metric_relabel_configs"),
+    LIST("alert_relabel_configs"),
+    {NULL},
+};
+static const struct schema schema = {keys, sizeof(struct relabel_text)};
+
+enum err
+relabel_text_yaml(struct bytes yaml, struct relabel_text *ret_text, struct why *why)
+{
+    struct relabel_text text = {NULL};
+    const struct root_context root = {.file_name = "rules"};
+    enum err e = root_keys_yaml(&schema, &root, yaml, &text, &text.arena, why);
+    if (e == OK) *ret_text = text;
+    return e;
+}
+
+void
+relabel_text_free(struct relabel_text *text)
+{
+    root_arena_free(text->arena);
+    *text = (struct relabel_text){NULL};
 }

@@ -2,15 +2,15 @@
  * rule_settings.c - reads the keys for rules, which are spread over the file's root, by one schema.
  * Without tenancy, `rule_files` belongs to a tenant without a name.
  */
-#include "config/lists/rules/rule_settings.h"
+#include "config/lists/lists.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text/utf8.h"
-#include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
+#include "config/schema/schema.h"
 #include "sys/paths.h"
 
 /* --- checks of values ------------------------------------------------------------------------- */
@@ -229,6 +229,14 @@ convert_keys(const struct rules_in_file *read, const char *file_name, struct rul
         if (e) return e;
     }
     return OK;
+}
+
+void
+rule_settings_free(struct rule_settings *settings)
+{
+    if (settings == NULL) return;
+    root_arena_free(settings->arena);
+    *settings = (struct rule_settings){NULL};
 }
 
 enum err

@@ -3,13 +3,13 @@
  * written like those of destinations.c. Names of keys are those of Prometheus; keys that Firekeep
  * does not have are refused with a sentence of their own.
  */
-#include "config/lists/rules/alerting.h"
+#include "config/lists/lists.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-#include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
+#include "config/schema/schema.h"
 #include "notify/settings.h"
 #include "sys/paths.h"
 

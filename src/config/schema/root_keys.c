@@ -1,15 +1,33 @@
 /*
- * typed_list.c - a list is read twice. The first pass counts entries and notes their types, because
- * the type decides which keys are valid and may follow them; the second reads each entry by its
- * schema. Everything outside the list is left to settings_yaml().
+ * root_keys.c - reads keys of the root: lists of typed entries, and others by a schema.
+ *
+ * A list is read twice. The first pass counts entries and notes their types, because the type
+ * decides which keys are valid and may follow them; the second reads each entry by its schema.
+ * Everything outside the list is left to settings_yaml().
  */
-#include "config/schema/typed_list.h"
+#include "config/schema/schema.h"
 
 #include <assert.h>
 #include <stdio.h>
 
 /* For all texts and outgrown arrays; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+
+static struct arena *
+root_arena_new(void)
+{
+    struct arena *arena = mem_new(NULL, sizeof *arena);
+    if (arena != NULL) arena_init_secret(arena, NULL, ARENA_BYTES_MAX, 0);
+    return arena;
+}
+
+void
+root_arena_free(struct arena *arena)
+{
+    if (arena == NULL) return;
+    arena_fini(arena);
+    mem_free(NULL, arena, sizeof *arena);
+}
 
 struct list_walk {
     struct config_reader in;
@@ -258,17 +276,6 @@ walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const cha
     return e;
 }
 
-/* Makes an arena for entries that have none. */
-static enum err
-give_arena(struct typed_entries *entries, const char *file_name, struct why *why)
-{
-    if (entries->arena != NULL) return OK;
-    entries->arena = mem_new(NULL, sizeof *entries->arena);
-    if (entries->arena == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
-    arena_init_secret(entries->arena, NULL, ARENA_BYTES_MAX, 0);
-    return OK;
-}
-
 /* The caller frees `entries`, also after an error. */
 static enum err
 typed_list_read(const struct typed_list *list, const char *file_name, struct bytes text,
@@ -279,12 +286,11 @@ typed_list_read(const struct typed_list *list, const char *file_name, struct byt
     enum err surveyed = walk_text(&w, survey_entry, file_name, text, why);
     bool goes_on = surveyed == OK || (w.in.passed_over > 0 && !w.in.is_broken);
     if (!goes_on || w.index == 0) return surveyed;
-    enum err e = give_arena(entries, file_name, why);
-    if (e) return e;
+    if (entries->arena == NULL) entries->arena = root_arena_new();
+    if (entries->arena == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
     entries->items = arena_new(entries->arena, w.index * list->schema->size);
     if (entries->items == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
-    e = walk_text(&w, read_entry, file_name, text, why);
-    return err_first(surveyed, e);
+    return err_first(surveyed, walk_text(&w, read_entry, file_name, text, why));
 }
 
 enum err
@@ -293,12 +299,10 @@ typed_list_yaml(const struct typed_list *list, const char *file_name, struct byt
 {
     struct typed_entries entries = {NULL};
     enum err e = typed_list_read(list, file_name, text, settings, &entries, why);
-    if (e == OK) {
+    if (e == OK)
         *ret_entries = entries;
-    } else if (entries.arena != NULL) {
-        arena_fini(entries.arena);
-        mem_free(NULL, entries.arena, sizeof *entries.arena);
-    }
+    else
+        root_arena_free(entries.arena);
     return e;
 }
 
@@ -343,4 +347,52 @@ typed_list_same(const struct typed_list *list, const void *a, const void *b)
 {
     unsigned type = type_of(list, a);
     return type == type_of(list, b) && schema_equal(list->schema, type, a, b);
+}
+
+/* --- other keys ------------------------------------------------------------------------------- */
+
+struct root_walk {
+    struct schema_reader reader;
+    const struct schema *schema;
+    void *base;
+};
+
+static enum err
+root_keys_read(struct config_reader *in, void *context)
+{
+    struct root_walk *w = context;
+    if (in->event.type != YAML_MAPPING_START_EVENT) {
+        if (w->schema->partial || reader_is_null(in)) return reader_skip(in);
+        return reader_complain(in, "expected keys such as '%s:', got %s", w->schema->keys->name,
+                               reader_found(in).text);
+    }
+    return schema_read(&w->reader, w->schema, w->base);
+}
+
+enum err
+root_keys_yaml(const struct schema *schema, const struct root_context *root, struct bytes text,
+               void *base, struct arena **ret_arena, struct why *why)
+{
+    struct config_reader in;
+    enum err e = reader_init(&in, root->file_name, text, CONFIG_BYTES_MAX, why);
+    if (e) return e;
+    struct arena *arena = root_arena_new();
+    if (arena == NULL) {
+        e = why_set(why, ERR_NOMEM, "%s: not enough memory", root->file_name);
+        goto out;
+    }
+    struct root_walk w = {
+        .reader = {.in = &in, .arena = arena, .list = "", .types = "", .context = root},
+        .schema = schema,
+        .base = base,
+    };
+    e = reader_document(&in, root_keys_read, &w);
+    if (e || arena->used_bytes == 0) {
+        root_arena_free(arena);
+        arena = NULL;
+    }
+    if (e == OK) *ret_arena = arena;
+out:
+    reader_fini(&in);
+    return e;
 }
