@@ -86,14 +86,6 @@ judge_unknown_key(struct sigv4_claim *claim, struct sigv4_terms *terms, int64_t 
     return SIGV4_REFUSED;
 }
 
-/* Returns the Unix time of the request's first byte. */
-static int64_t
-began_s(struct env *env, const struct http_request *request)
-{
-    int64_t ago_ns = env_monotonic_ns(env) - http_began_ns(request);
-    return (env_realtime_ms(env) - ago_ns / NS_PER_MS) / 1000;
-}
-
 static enum sigv4_verdict
 judge_claim(struct env *env, const struct users *users, const struct http_request *request,
             struct sigv4_claim *claim, enum signed_stage stage, const struct user **ret_user,
@@ -104,7 +96,9 @@ judge_claim(struct env *env, const struct users *users, const struct http_reques
     const struct user *user = users_by_access_key(users, claim->key_id, &key);
     const char *host = settings->host;
     char hash[SIGV4_HASH_BYTES];
-    int64_t now_s = began_s(env, request);
+    /* The Unix time of the request's first byte. */
+    int64_t ago_ns = env_monotonic_ns(env) - http_began_ns(request);
+    int64_t now_s = (env_realtime_ms(env) - ago_ns / NS_PER_MS) / 1000;
     struct sigv4_terms terms = {
         .services = settings->services,
         .region = settings->region,
@@ -167,23 +161,6 @@ method_word(enum http_method method)
     return "";
 }
 
-/* Appends "name=value name=value" of known arguments only: others may have secrets, as those of
- * signed URLs do. */
-static void
-put_arguments(const struct http_request *request, struct buf *to)
-{
-    static const char *const names[] = {"match[]", "start", "end", "from", "full"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value;
-        for (uint32_t at = 0; (value = http_argument_next(request, names[i], &at)) != NULL;) {
-            if (to->size > 0) buf_put_cut(to, bytes_of_text(" "));
-            buf_put_cut(to, bytes_of_text(names[i]));
-            buf_put_cut(to, bytes_of_text("="));
-            buf_put_cut(to, bytes_of_text(value));
-        }
-    }
-}
-
 /*
  * Logs a request with its answer's status: the user's name or "", the client's address, the method,
  * the path, the tenant that it names, and the arguments of its URL that say what is changed; never
@@ -194,8 +171,19 @@ audit_log(const struct http_request *request, const char *user, const char *clie
 {
     uint8_t room[LOG_VALUE_BYTES_MAX];
     struct buf arguments = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    static const char *const names[] = {"match[]", "start", "end", "from", "full"};
     const char *tenant = http_header(request, "X-Scope-OrgID");
-    put_arguments(request, &arguments); /* as much as fits */
+    /* "name=value name=value" of known arguments only, as much as fits: others may have secrets, as
+     * those of signed URLs do. */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value;
+        for (uint32_t at = 0; (value = http_argument_next(request, names[i], &at)) != NULL;) {
+            if (arguments.size > 0) buf_put_cut(&arguments, bytes_of_text(" "));
+            buf_put_cut(&arguments, bytes_of_text(names[i]));
+            buf_put_cut(&arguments, bytes_of_text("="));
+            buf_put_cut(&arguments, bytes_of_text(value));
+        }
+    }
     log_info("audit", KV("user", user), KV("client", client),
              KV("method", method_word(http_method(request))), KV("path", http_path(request)),
              KV("tenant", tenant == NULL ? "" : tenant), KV("arguments", buf_bytes(&arguments)),
@@ -474,7 +462,7 @@ judge_basic(struct gate *g, struct http_request *request, struct users *users, c
     struct bytes name, password;
     enum http_entry entry;
     buf_init_secret(&decoded, g->memory, CREDENTIALS_BYTES_MAX);
-    if (!users_have_passwords(users))
+    if (users_dearest_password(users) == NULL)
         entry = refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
     else if (decode_basic(text, &decoded, &name, &password))
         entry = check_password(g, request, users, name, password, ret_denial);
@@ -532,17 +520,6 @@ judge_jwt(struct gate *g, struct http_request *request, const struct users *user
         break;
     }
     return let_in_jwt_user(g, request, user, ret_denial);
-}
-
-static enum http_entry
-judge_token(struct gate *g, struct http_request *request, struct users *users, const char *text,
-            struct http_denial *ret_denial)
-{
-    struct bytes token = bytes_of_text(text);
-    const struct user *user = users_by_token(users, token);
-    if (user != NULL) return let_in(g, request, user, ret_denial);
-    if (users_jwt(users) != NULL) return judge_jwt(g, request, users, token, ret_denial);
-    return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
 }
 
 static enum http_entry
@@ -621,19 +598,6 @@ is_good_session(struct gate *g, const struct users *users, const struct session 
     return user != NULL && session_is_good(g->sessions, session, secret);
 }
 
-/* Puts all lines Cookie as one, as RFC 6265 and 9113 have them, and a NUL. */
-static void
-put_cookies(const struct http_request *request, struct buf *to)
-{
-    const char *name, *value;
-    for (uint32_t i = 0; http_header_at(request, i, &name, &value); i++) {
-        if (strcasecmp(name, "Cookie") != 0) continue;
-        buf_put_text(to, value);
-        buf_put_text(to, "; ");
-    }
-    buf_put_u8(to, '\0');
-}
-
 /* Finds a session that is good, and *ret_user as above; `room` gets its texts. The header
  * Authorization decides if there is one. */
 static bool
@@ -646,7 +610,14 @@ find_session(struct gate *g, const struct http_request *request, const struct us
     if (http_header(request, "Cookie") == NULL || http_header(request, "Authorization") != NULL)
         return false;
     buf_init_secret(&cookies, g->memory, 2 * HTTP_HEADER_BYTES_CEILING);
-    put_cookies(request, &cookies);
+    /* All lines Cookie are one, as RFC 6265 and 9113 have them, and a NUL. */
+    const char *name, *value;
+    for (uint32_t i = 0; http_header_at(request, i, &name, &value); i++) {
+        if (strcasecmp(name, "Cookie") != 0) continue;
+        buf_put_text(&cookies, value);
+        buf_put_text(&cookies, "; ");
+    }
+    buf_put_u8(&cookies, '\0');
     lock_take(&g->lock);
     memcpy(names, g->cookies, sizeof names);
     lock_drop(&g->lock);
@@ -729,13 +700,6 @@ judge_session(struct gate *g, struct http_request *request, struct users *users,
     return is_good;
 }
 
-static bool
-has_scheme_of_session(const char *header)
-{
-    return header != NULL &&
-           (after_scheme(header, "Basic") != NULL || after_scheme(header, "Bearer") != NULL);
-}
-
 /* Says whether a browser will send a cookie over TLS: to this server, or to a proxy in front of it,
  * as the origin of its page shows. */
 static bool
@@ -772,7 +736,8 @@ begin_session(struct gate *g, const struct http_request *request, struct buf *to
         why_set(why, ERR_INPUT, "%s", reason);
         return 403;
     }
-    if (user == NULL || !has_scheme_of_session(header)) {
+    if (user == NULL || header == NULL ||
+        (after_scheme(header, "Basic") == NULL && after_scheme(header, "Bearer") == NULL)) {
         why_set(why, ERR_INPUT, "a session begins with a password or a token in Authorization");
         return 400;
     }
@@ -872,22 +837,14 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
                       ret_denial);
     if ((rest = after_scheme(header, "Basic")) != NULL)
         return judge_basic(g, request, users, rest, ret_denial);
-    if ((rest = after_scheme(header, "Bearer")) != NULL)
-        return judge_token(g, request, users, rest, ret_denial);
+    if ((rest = after_scheme(header, "Bearer")) != NULL) {
+        struct bytes token = bytes_of_text(rest);
+        const struct user *user = users_by_token(users, token);
+        if (user != NULL) return let_in(g, request, user, ret_denial);
+        if (users_jwt(users) != NULL) return judge_jwt(g, request, users, token, ret_denial);
+        return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
+    }
     return refuse(g, request, GATE_UNKNOWN, "Authorization has another scheme", ret_denial);
-}
-
-/* Counts the request; false: there were too many. */
-static bool
-is_within_rate(struct gate *g)
-{
-    int64_t now_ns = env_monotonic_ns(g->env);
-    lock_take(&g->lock);
-    int64_t next_ns = (g->rate_ns > now_ns ? g->rate_ns : now_ns) + g->rate_interval_ns;
-    bool is_within = next_ns - now_ns <= g->rate_burst_ns || g->rate_interval_ns == 0;
-    if (is_within) g->rate_ns = next_ns;
-    lock_drop(&g->lock);
-    return is_within;
 }
 
 /* Finds the user who sends the request, and checks the permission. */
@@ -906,10 +863,14 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
 {
     struct gate *g = context;
     unsigned access = http_access(request, ACCESS_KNOWN);
+    int64_t now_ns = env_monotonic_ns(g->env);
     lock_take(&g->lock);
     unsigned allowed = g->allowed[http_place_index(request)];
+    int64_t next_ns = (g->rate_ns > now_ns ? g->rate_ns : now_ns) + g->rate_interval_ns;
+    bool is_within = next_ns - now_ns <= g->rate_burst_ns || g->rate_interval_ns == 0;
+    if (is_within) g->rate_ns = next_ns;
     lock_drop(&g->lock);
-    if (!is_within_rate(g)) return refuse(g, request, GATE_RATE, NULL, ret_denial);
+    if (!is_within) return refuse(g, request, GATE_RATE, NULL, ret_denial);
     /* Browsers ask with OPTIONS, and send no credentials. Without a route it is a path like others.
      */
     bool is_preflight = http_method(request) == HTTP_OPTIONS && http_access(request, 0) != 0;

@@ -88,16 +88,6 @@ penalties_retry_after_s(const struct penalties *t, struct penalty_key key, int64
     return (uint32_t)((wait_ns - 1) / second_ns + 1);
 }
 
-static uint32_t
-lowest_level(const struct penalties *t)
-{
-    uint32_t lowest = 0;
-    for (uint32_t i = 1; i < t->count; i++) {
-        if (t->ends_ns[i] < t->ends_ns[lowest]) lowest = i;
-    }
-    return lowest;
-}
-
 /* Adds an address that is not in the table; it may inherit a level. */
 static uint32_t
 add_address(struct penalties *t, struct penalty_key key, uint64_t hash)
@@ -107,7 +97,10 @@ add_address(struct penalties *t, struct penalty_key key, uint64_t hash)
         t->ends_ns[id] = 0;
         t->count++;
     } else {
-        id = lowest_level(t);
+        id = 0; /* of the lowest level */
+        for (uint32_t i = 1; i < t->count; i++) {
+            if (t->ends_ns[i] < t->ends_ns[id]) id = i;
+        }
         table_remove(&t->table, hash_key(t, t->addresses[id].key), id);
     }
     t->addresses[id] = (struct penalty_address){.key = key};

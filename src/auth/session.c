@@ -189,12 +189,6 @@ session_find(const char *cookies, const char *name, struct buf *room, struct ses
 /* --- the end of sessions ---------------------------------------------------------------------- */
 
 static bool
-has_expired(int64_t began_ns, int64_t now_ns)
-{
-    return now_ns - began_ns >= SESSION_NS;
-}
-
-static bool
 was_ended_locked(const struct sessions *s, const struct session *session)
 {
     assert(lock_is_mine(&s->lock));
@@ -215,7 +209,7 @@ session_is_good(struct sessions *s, const struct session *session, struct bytes 
     if (!make_mac(s, session, secret, mac)) return false;
     if (gnutls_memcmp(mac, session->mac, sizeof mac) != 0) return false;
     assert(session->began_ns <= env_monotonic_ns(s->env)); /* it was made here */
-    if (has_expired(session->began_ns, env_monotonic_ns(s->env))) return false;
+    if (env_monotonic_ns(s->env) - session->began_ns >= SESSION_NS) return false;
     lock_take(&s->lock);
     bool was_ended = was_ended_locked(s, session);
     lock_drop(&s->lock);

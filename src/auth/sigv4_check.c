@@ -563,16 +563,6 @@ check_time(const struct sigv4_claim *c, int64_t now_s, struct why *why)
 }
 
 static enum err
-check_token(const struct sigv4_claim *c, const struct sigv4_terms *t, struct why *why)
-{
-    bool same =
-        c->session_token.size == t->session_token.size &&
-        (t->session_token.size == 0 ||
-         gnutls_memcmp(c->session_token.at, t->session_token.at, t->session_token.size) == 0);
-    return same ? OK : why_set(why, ERR_INPUT, "missing or wrong session token");
-}
-
-static enum err
 check_payload(const struct sigv4_claim *c, const struct sigv4_terms *t, struct why *why)
 {
     if (c->content_hash.at == NULL || is_hash(c->content_hash)) return OK;
@@ -595,7 +585,13 @@ check_terms(const struct sigv4_claim *c, const struct sigv4_terms *t, int64_t no
     if (e == OK) e = check_time(c, now_s, why);
     if (e == OK) e = check_signed_names(c, t, why);
     if (e == OK) e = check_payload(c, t, why);
-    if (e == OK) e = check_token(c, t, why);
+    if (e == OK) {
+        bool same =
+            c->session_token.size == t->session_token.size &&
+            (t->session_token.size == 0 ||
+             gnutls_memcmp(c->session_token.at, t->session_token.at, t->session_token.size) == 0);
+        e = same ? OK : why_set(why, ERR_INPUT, "missing or wrong session token");
+    }
     return e;
 }
 

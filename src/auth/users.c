@@ -281,12 +281,6 @@ users_dearest_password(const struct users *u)
     return u->dearest;
 }
 
-bool
-users_have_passwords(const struct users *u)
-{
-    return u->dearest != NULL;
-}
-
 const struct user *
 users_by_name(const struct users *u, struct bytes name)
 {

@@ -98,8 +98,6 @@ void users_release(struct users *users);
 uint32_t users_count(const struct users *users);
 /* Returns the password's hash that takes longest to check; NULL: no user has a password. */
 const char *users_dearest_password(const struct users *users);
-/* Says whether some user signs in with a password. */
-bool users_have_passwords(const struct users *users);
 
 /* Return NULL if there is no such user. */
 const struct user *users_by_name(const struct users *users, struct bytes name);

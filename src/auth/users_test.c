@@ -72,7 +72,6 @@ UNIT_TEST(test_users_are_found_by_each_way_to_sign_in)
     expect_user(users_by_caller(u, bytes_of_text("arn:aws:sts::1:assumed-role/dot/s-1")), "dot");
     expect_user(users_by_caller(u, bytes_of_text("arn:aws:iam::1:user/dots")), NULL);
     expect_user(users_by_caller(u, bytes_of_text("")), NULL);
-    assert_true(users_have_passwords(u));
     users_release(u);
 }
 
@@ -84,7 +83,6 @@ UNIT_TEST(test_the_dearest_password_is_known)
     struct user_list nobody = {NULL, 0};
     u = users_of(&nobody);
     assert_null(users_dearest_password(u));
-    assert_false(users_have_passwords(u));
     expect_user(users_by_name(u, bytes_of_text("ann")), NULL);
     expect_user(users_by_token(u, bytes_of_text("abc")), NULL);
     expect_user(users_by_certificate(u, "", NULL, 0), NULL);

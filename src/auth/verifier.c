@@ -339,22 +339,6 @@ take_job(struct verifier *v, struct verifier_job **link)
     return job;
 }
 
-/* Takes the waiting checks of the same client that are equal to `job`, of the same generation, and
- * appends them to it. Others find a good password in the cache. */
-static void
-take_equal_jobs(struct verifier *v, struct verifier_job *job)
-{
-    struct verifier_job *last = job;
-    for (struct verifier_job **link = &v->first; *link != NULL;) {
-        if ((*link)->generation == job->generation && is_same_tag((*link)->own_tag, job->own_tag)) {
-            last->next = take_job(v, link);
-            last = last->next;
-        } else {
-            link = &(*link)->next;
-        }
-    }
-}
-
 static enum verifier_result
 hash_password(struct verifier *v, const struct verifier_job *job)
 {
@@ -389,7 +373,17 @@ run_job_locked(struct verifier *v, struct verifier_job *job)
         lock_take(&v->lock);
         v->counts.hashed += is_hashed;
     }
-    take_equal_jobs(v, job);
+    /* The waiting checks of the same client that are equal to `job`, of the same generation, are
+     * appended to it. Others find a good password in the cache. */
+    struct verifier_job *last = job;
+    for (struct verifier_job **link = &v->first; *link != NULL;) {
+        if ((*link)->generation == job->generation && is_same_tag((*link)->own_tag, job->own_tag)) {
+            last->next = take_job(v, link);
+            last = last->next;
+        } else {
+            link = &(*link)->next;
+        }
+    }
     if (job->generation != v->generation) return VERIFIER_OUTDATED;
     if (result == VERIFIER_GOOD) remember_jobs(v, job, env_monotonic_ns(v->env));
     return result;

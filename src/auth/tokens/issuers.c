@@ -172,12 +172,6 @@ take_document(struct issuer_entry *e, struct bytes document, struct why *why)
 
 /* --- issuers ---------------------------------------------------------------------------------- */
 
-static bool
-is_same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static struct issuer
 issuer_of(const struct jwt_settings *settings)
 {
@@ -199,7 +193,9 @@ find_issuer(struct issuers *all, const struct issuer *wanted)
     struct issuer_entry *e = all->first;
     while (e != NULL &&
            !(e->issuer.kind == wanted->kind && strcmp(e->issuer.place, wanted->place) == 0 &&
-             is_same_text(e->issuer.ca_file, wanted->ca_file))) {
+             (e->issuer.ca_file == NULL || wanted->ca_file == NULL
+                  ? e->issuer.ca_file == wanted->ca_file
+                  : strcmp(e->issuer.ca_file, wanted->ca_file) == 0))) {
         e = e->next;
     }
     if (e != NULL) e->references++;

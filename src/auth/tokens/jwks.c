@@ -96,19 +96,6 @@ algorithms_named(struct bytes name)
     return set;
 }
 
-/* `curve` is empty for RSA. */
-static algorithm_set
-algorithms_of_type(struct bytes type, struct bytes curve)
-{
-    algorithm_set set = 0;
-    for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
-        const struct algorithm *a = &algorithms[i];
-        if (!bytes_equal_text(type, a->type)) continue;
-        if (a->curve == NULL || bytes_equal_text(curve, a->curve)) set |= 1U << i;
-    }
-    return set;
-}
-
 static const struct algorithm *
 first_of(algorithm_set set)
 {
@@ -168,14 +155,6 @@ jwks_left_out(const struct jwks *keys)
 
 /* --- reading a key ---------------------------------------------------------------------------- */
 
-/* True if the member is missing or a string. */
-static bool
-is_text_or_missing(const json_t *jwk, const char *name)
-{
-    const json_t *value = json_object_get(jwk, name);
-    return value == NULL || json_is_string(value);
-}
-
 static bool
 has_verify(const json_t *operations)
 {
@@ -194,7 +173,8 @@ judge_key(const json_t *jwk, algorithm_set *ret_algorithms, struct why *why)
     static const char *const private_parts[] = {"d", "p", "q"};
     if (!json_is_object(jwk)) return why_set(why, ERR_INPUT, "it is not an object");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        if (is_text_or_missing(jwk, texts[i])) continue;
+        const json_t *value = json_object_get(jwk, texts[i]);
+        if (value == NULL || json_is_string(value)) continue;
         return why_set(why, ERR_INPUT, "%s is not a string", texts[i]);
     }
     struct bytes type = json_tree_text(json_object_get(jwk, "kty"));
@@ -208,7 +188,12 @@ judge_key(const json_t *jwk, algorithm_set *ret_algorithms, struct why *why)
     if (operations != NULL && !has_verify(operations)) {
         return why_set(why, ERR_INPUT, "its key_ops lack verify");
     }
-    algorithm_set set = algorithms_of_type(type, curve);
+    algorithm_set set = 0;
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
+        const struct algorithm *a = &algorithms[i];
+        if (!bytes_equal_text(type, a->type)) continue;
+        if (a->curve == NULL || bytes_equal_text(curve, a->curve)) set |= 1U << i;
+    }
     if (set == 0) {
         return why_set(why, ERR_INPUT, "kty %s with crv %s is not supported", shown_of(type).text,
                        shown_of(curve).text);

@@ -244,19 +244,6 @@ jwt_user_free(struct user *user)
 
 /* --- judging ---------------------------------------------------------------------------------- */
 
-/* Returns the issuers that a token may be from, a bit for each. */
-static uint64_t
-find_issuers(const struct jwt_users *u, struct bytes named)
-{
-    uint64_t found = 0;
-    for (uint32_t i = 0; i < u->account_count; i++) {
-        const char *expected = u->accounts[i].settings.issuer;
-        if (expected != NULL && (named.at == NULL || !bytes_equal_text(named, expected))) continue;
-        found |= UINT64_C(1) << u->accounts[i].issuer;
-    }
-    return found;
-}
-
 /* Finds the first user whose settings a verified token matches. */
 static enum jwt_user_verdict
 match_user(const struct jwt_users *u, uint32_t issuer, const struct jwt *jwt,
@@ -304,7 +291,13 @@ jwt_users_judge(const struct jwt_users *u, struct bytes token, int64_t now_s, st
     enum jwt_verdict verdict = jwt_read(memory, token, &jwt, why);
     if (verdict != JWT_ACCEPTED)
         return verdict == JWT_NO_MEMORY ? JWT_USER_LATER : JWT_USER_UNKNOWN;
-    uint64_t issuers = find_issuers(u, jwt_unverified_issuer(jwt));
+    struct bytes named = jwt_unverified_issuer(jwt);
+    uint64_t issuers = 0; /* that the token may be from, a bit for each */
+    for (uint32_t i = 0; i < u->account_count; i++) {
+        const char *expected = u->accounts[i].settings.issuer;
+        if (expected != NULL && (named.at == NULL || !bytes_equal_text(named, expected))) continue;
+        issuers |= UINT64_C(1) << u->accounts[i].issuer;
+    }
     enum jwt_user_verdict result = JWT_USER_UNKNOWN;
     why_set(why, ERR_INPUT, "no user has tokens of this issuer");
     for (uint32_t i = 0; i < u->issuer_count && result != JWT_USER_KNOWN; i++) {

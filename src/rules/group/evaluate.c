@@ -124,7 +124,10 @@ put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms)
     rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
 }
 
-enum err
+/* Ends a 1.0 message and passes it to the host, unless it has no series. The caller has to settle
+ * ret->ticket; ret->rejected and ret->text describe rejected samples. ERR_NOMEM; errors of the
+ * host: nothing of it is stored. */
+static MUST_CHECK enum err
 write_built(const struct rules_host *host, struct bytes tenant, struct rw_build *build,
             struct rules_written *ret, struct why *why)
 {
@@ -385,17 +388,6 @@ work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule
     }
 }
 
-/* Frees the memory; stage, counts and times stay. */
-static void
-work_end(struct rule_work *w)
-{
-    arena_fini(&w->arena);
-    kept_series_fini(&w->written);
-    buf_fini(&w->labels);
-    buf_fini(&w->sentence);
-    rw_build_free(w->build);
-}
-
 /* --- effects on the group --------------------------------------------------------------------- */
 
 /* Says whether the evaluation ended because all end: the next start repeats it. */
@@ -614,7 +606,12 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     }
     for (uint32_t i = 0; i < count; i++) {
         if (works[i].stage != RULE_SKIPPED) adopt(ev, &works[i]);
-        work_end(&works[i]);
+        struct rule_work *w = &works[i];
+        arena_fini(&w->arena);
+        kept_series_fini(&w->written);
+        buf_fini(&w->labels);
+        buf_fini(&w->sentence);
+        rw_build_free(w->build); /* stage, counts and times stay */
     }
 }
 

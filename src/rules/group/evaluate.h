@@ -112,11 +112,6 @@ MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes e
 
 /* Appends a series with a staleness marker at `t_ms`. */
 void put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms);
-/* Ends a 1.0 message and passes it to the host, unless it has no series. The caller has to settle
- * ret->ticket; ret->rejected and ret->text describe rejected samples. ERR_NOMEM; errors of the
- * host: nothing of it is stored. */
-MUST_CHECK enum err write_built(const struct rules_host *host, struct bytes tenant,
-                                struct rw_build *build, struct rules_written *ret, struct why *why);
 /* write_built(), durable on return. */
 MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes tenant,
                                   struct rw_build *build, struct rules_written *ret,

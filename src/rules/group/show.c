@@ -87,16 +87,6 @@ put_pairs(struct json *to, const char *key, const struct label *items, uint32_t 
     json_object_close(to);
 }
 
-static void
-put_texts(struct json *to, const char *key, const struct named_texts *texts)
-{
-    json_member_object(to, key);
-    for (uint32_t i = 0; i < texts->count; i++) {
-        json_member_text(to, texts->items[i].name, texts->items[i].value);
-    }
-    json_object_close(to);
-}
-
 /* --- alerts ----------------------------------------------------------------------------------- */
 
 static void
@@ -193,7 +183,12 @@ put_rule_locked(struct json *to, const struct rule_at_work *rule,
     }
     if (!records || label_count > 0) put_pairs(to, "labels", rule->labels, label_count);
     if (!records) {
-        put_texts(to, "annotations", hides ? &none : &rule->text->annotations);
+        const struct named_texts *texts = hides ? &none : &rule->text->annotations;
+        json_member_object(to, "annotations");
+        for (uint32_t i = 0; i < texts->count; i++) {
+            json_member_text(to, texts->items[i].name, texts->items[i].value);
+        }
+        json_object_close(to);
         json_key(to, "alerts");
         if (question->without_alerts) {
             json_put_null(to);

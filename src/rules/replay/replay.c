@@ -63,13 +63,6 @@ struct stored_results {
 };
 
 static void
-stored_results_init(struct stored_results *r, struct budget *budget, uint64_t seed)
-{
-    *r = (struct stored_results){.ends = NULL};
-    kept_series_init(&r->series, budget, seed);
-}
-
-static void
 stored_results_fini(struct stored_results *r)
 {
     struct budget *budget = r->series.budget;
@@ -410,19 +403,6 @@ replay_take_note(struct replay_part *t, struct bytes sentence)
     if (is_thinned || strncmp(note.text, harmless, sizeof harmless - 1) != 0) t->approximate = note;
 }
 
-static enum err
-refuse_approximate(const struct replay_part *t)
-{
-    char time[TIME_TEXT_BYTES];
-    return why_set(
-        t->of->why, ERR_UNSUPPORTED,
-        "group '%s', rule '%s', %s: %s; use --allow-approximate, or a --start from which "
-        "on results are exact: those of downsampled samples are only if interval and "
-        "query_offset of the group put each evaluation at the end of a window",
-        t->of->ev.g->text.name, t->rule->text->name,
-        time_print(time_ns(t->of, t->a) / NS_PER_MS, time), t->approximate.text);
-}
-
 /* Reads stored samples first: most often there are no samples. */
 static enum err
 ask_part(struct replay_part *t)
@@ -452,7 +432,16 @@ ask_part(struct replay_part *t)
     } else if (e == OK)
         e = put_result(t, a.result);
     rule_answer_end(&a);
-    if (e == OK && s->replay->is_exact && t->approximate.text[0] != '\0') e = refuse_approximate(t);
+    if (e == OK && s->replay->is_exact && t->approximate.text[0] != '\0') {
+        char time[TIME_TEXT_BYTES];
+        e = why_set(
+            t->of->why, ERR_UNSUPPORTED,
+            "group '%s', rule '%s', %s: %s; use --allow-approximate, or a --start from which "
+            "on results are exact: those of downsampled samples are only if interval and "
+            "query_offset of the group put each evaluation at the end of a window",
+            t->of->ev.g->text.name, t->rule->text->name,
+            time_print(time_ns(t->of, t->a) / NS_PER_MS, time), t->approximate.text);
+    }
     uint32_t limit = s->ev.g->text.limit;
     for (uint32_t i = 0; e == OK && limit > 0 && i <= t->b - t->a; i++) {
         char text[96];
@@ -536,7 +525,8 @@ try_part(struct replay_part *t)
     struct budget *memory = s->ev.host->memory;
     uint32_t steps = t->b - t->a + 1;
     arena_init(&t->arena, memory, ARENA_BYTES_MAX, 0);
-    stored_results_init(&t->stored, memory, s->ev.host->seed);
+    t->stored = (struct stored_results){.ends = NULL};
+    kept_series_init(&t->stored.series, memory, s->ev.host->seed);
     kept_series_init(&t->found, memory, s->ev.host->seed);
     kept_series_init(&t->last, s->ev.g->memory, s->ev.g->seed);
     buf_clear(&t->sentence);

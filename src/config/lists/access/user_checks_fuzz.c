@@ -52,7 +52,7 @@ check_users(const struct user_list *list)
             check_user(users, &list->items[i]);
         }
         assert(users_by_name(users, bytes_of("a\0b", 3)) == NULL);
-        if (users_have_passwords(users)) {
+        if (users_dearest_password(users) != NULL) {
             struct password_hash hash;
             e = password_hash_parse(users_dearest_password(users), &hash, NULL);
             assert(e == OK);
