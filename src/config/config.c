@@ -74,7 +74,7 @@ static const struct setting table[] = {
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
      .max = 255, .is_list = true, .repeatable = true, .what = "ADDRESS,...",
-     .check = web_check_addresses,
+     .check_item = web_check_listener,
      .help = "addresses to listen on for HTTP: HOST:PORT, unix:PATH or fd://NAME (a socket that "
              "systemd passes); :9201 means all addresses, port 0 any free port; each further flag "
              "adds addresses"},
@@ -97,12 +97,12 @@ static const struct setting table[] = {
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
              "in a browser (CORS); auto: all origins without users, none with users"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
-     .reloadable = true, .is_list = true, .what = "HOST,...", .check = web_check_hosts,
+     .reloadable = true, .is_list = true, .what = "HOST,...", .check_item = web_check_name,
      .help = "host names besides localhost and addresses under which the server is reached; "
              "requests of sessions with another Host get 403, and without users also those at "
              "loopback addresses, or all if this is set"},
     {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
-     .reloadable = true, .is_list = true, .what = "NETWORK,...", .check = web_check_networks,
+     .reloadable = true, .is_list = true, .what = "NETWORK,...", .check_item = web_check_network,
      .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "enable POST /-/reload"},
@@ -357,7 +357,7 @@ static const struct setting table[] = {
 
     {"auth.sigv4-services", SETTING_TEXT, FIELD(auth_sigv4_services), .fallback = "aps,execute-api",
      .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...",
-     .check = web_check_words,
+     .check_item = web_check_service,
      .help = "services for which requests that are signed for AWS (SigV4) may be signed; aps and "
              "execute-api always are"},
     {"auth.sigv4-region", SETTING_TEXT, FIELD(auth_sigv4_region), .fallback = "", .max = 255,
@@ -615,63 +615,19 @@ settings_file(struct settings *settings, const char *path, struct why *why)
     return e;
 }
 
-/* Applies defaults, the text and the flags, in this order; then reads the lists, which depend on
- * them. The lists are given in any case. */
-static enum err
-load_text(struct settings *settings, struct config_lists *lists, const char *name,
-          struct bytes text, int count, char *const *words, struct why *why)
-{
-    settings_default(settings);
-    enum err e = settings_yaml(settings, name, text, why);
-    if (!reader_goes_on(e)) return e;
-    enum err fine = settings_flags(settings, count, words, NULL);
-    assert(fine == OK); /* they were valid before, and do not depend on the file */
-    return err_first(e, config_lists_yaml(name, text, settings, lists, why));
-}
-
-static enum err
-load_file(struct settings *settings, struct config_lists *lists, int count, char *const *words,
-          struct why *why)
-{
-    char path[SETTING_TEXT_BYTES];
-    struct buf text;
-    memcpy(path, settings->config_file, sizeof path);
-    enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
-    if (e == OK) e = load_text(settings, lists, path, buf_bytes(&text), count, words, why);
-    buf_fini(&text);
-    /* Errors in the text already begin with FILE:LINE:COLUMN, which editors understand. */
-    return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
-}
-
-enum err
-settings_load(struct settings *settings, struct config_lists *lists, int count, char *const *words,
-              struct why *why)
-{
-    struct settings next;
-    struct config_lists read = {.destinations = {NULL}};
-    settings_default(&next);
-    enum err e = settings_flags(&next, count, words, why);
-    if (e == OK && next.config_file[0] != 0)
-        e = load_file(&next, &read, count, words, why);
-    else if (e == OK) /* so that lists have their defaults, too */
-        e = load_text(&next, &read, "", bytes_of("", 0), count, words, why);
-    if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
-    if (e) {
-        config_lists_free(&read);
-        return e;
-    }
-    *settings = next;
-    *lists = read;
-    return OK;
-}
-
 enum err
 settings_load_text(struct settings *settings, struct config_lists *lists, const char *name,
                    struct bytes text, int count, char *const *words, struct why *why)
 {
     struct settings next;
     struct config_lists read = {.destinations = {NULL}};
-    enum err e = load_text(&next, &read, name, text, count, words, why);
+    settings_default(&next);
+    enum err e = settings_yaml(&next, name, text, why);
+    if (!reader_goes_on(e)) return e;
+    enum err fine = settings_flags(&next, count, words, NULL);
+    assert(fine == OK); /* they were valid before, and do not depend on the file */
+    /* The lists depend on all settings. */
+    e = err_first(e, config_lists_yaml(name, text, &next, &read, why));
     if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
     if (e) {
         config_lists_free(&read);
@@ -680,6 +636,27 @@ settings_load_text(struct settings *settings, struct config_lists *lists, const 
     *settings = next;
     *lists = read;
     return OK;
+}
+
+enum err
+settings_load(struct settings *settings, struct config_lists *lists, int count, char *const *words,
+              struct why *why)
+{
+    struct settings given;
+    struct buf text;
+    settings_default(&given);
+    enum err e = settings_flags(&given, count, words, why);
+    if (e) return e;
+    if (given.config_file[0] == '\0') /* lists have their defaults, too */
+        return settings_load_text(settings, lists, "", bytes_of("", 0), count, words, why);
+    e = config_read(given.config_file, CONFIG_BYTES_MAX, &text, why);
+    if (e == OK) {
+        e = settings_load_text(settings, lists, given.config_file, buf_bytes(&text), count, words,
+                               why);
+    }
+    buf_fini(&text);
+    /* Errors in the text already begin with FILE:LINE:COLUMN, which editors understand. */
+    return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
 }
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -701,14 +678,6 @@ settings_help(struct buf *to)
         buf_printf(to, "        %s (default %s%s)\n", s->help,
                    s->fallback[0] == 0 ? "none" : s->fallback, s->reloadable ? ", reloadable" : "");
     }
-}
-
-static void
-put_set(const struct settings *settings, const struct setting *s, struct buf *to)
-{
-    buf_put_u8(to, '[');
-    settings_value(settings, s, to);
-    buf_put_u8(to, ']');
 }
 
 static void
@@ -768,10 +737,11 @@ settings_print_yaml(const struct settings *settings, const struct rule_settings 
             put_list(setting_text(s, settings), to);
         else if (s->type == SETTING_TEXT)
             yaml_put_quoted(to, setting_text(s, settings));
-        else if (s->type == SETTING_SET)
-            put_set(settings, s, to);
-        else
+        else {
+            if (s->type == SETTING_SET) buf_put_u8(to, '[');
             settings_value(settings, s, to);
+            if (s->type == SETTING_SET) buf_put_u8(to, ']');
+        }
         buf_put_u8(to, '\n');
         bool last = s[1].name == NULL || strncmp(s[1].name, s->name, size + 1) != 0;
         if (last) print_others(bytes_of(s->name, size), rules, alerting, retention, to);

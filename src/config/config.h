@@ -167,6 +167,9 @@ struct setting {
     const char *what; /* the form of a value, "HOST:PORT"; NULL: the type says it */
     /* Checks a text. ERR_INPUT: *ret_expected describes a valid value; ERR_NOMEM. */
     enum err (*check)(const char *text, const char **ret_expected);
+    /* Checks each item of a list, of which none may be empty or repeated. Returns NULL for a valid
+     * one, otherwise what is expected. */
+    const char *(*check_item)(const char *item);
 };
 
 /* The table; a NULL name ends it. */
@@ -301,16 +304,20 @@ struct tsdb_limits store_limits_of(const struct settings *settings);
 
 /* --- checks of the table (struct setting), in web.c ------------------------------------------- */
 
-enum err web_check_addresses(const char *text, const char **ret_expected);
 enum err web_check_url(const char *text, const char **ret_expected);
 enum err web_check_prefix(const char *text, const char **ret_expected);
 enum err web_check_path(const char *text, const char **ret_expected);
 enum err web_check_origin(const char *text, const char **ret_expected);
-enum err web_check_networks(const char *text, const char **ret_expected);
-enum err web_check_hosts(const char *text, const char **ret_expected);
-/* For auth.sigv4-services, auth.sigv4-region and auth.sigv4-host. */
-enum err web_check_words(const char *text, const char **ret_expected);
+/* For auth.sigv4-region and auth.sigv4-host. */
 enum err web_check_word(const char *text, const char **ret_expected);
 enum err web_check_host(const char *text, const char **ret_expected);
+/* Of one item of a list. */
+const char *web_check_listener(const char *item);
+const char *web_check_network(const char *item);
+const char *web_check_name(const char *item); /* of a host */
+const char *web_check_service(const char *item);
+/* Checks each item, and that none is empty or repeated. */
+enum err settings_check_items(const char *text, const char *(*check)(const char *item),
+                              const char **ret_expected);
 
 #endif

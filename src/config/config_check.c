@@ -34,7 +34,7 @@ struct pairs {
     struct buf path; /* key of the current value */
 };
 
-static enum err read_value(struct config_reader *r, struct pairs *p);
+static enum err read_value(struct config_reader *r, void *context);
 
 /* Adds the current key with a value, and cuts the path. */
 static enum err
@@ -111,17 +111,12 @@ read_list(struct config_reader *r, struct pairs *p)
 }
 
 static enum err
-read_value(struct config_reader *r, struct pairs *p)
+read_value(struct config_reader *r, void *context)
 {
+    struct pairs *p = context;
     if (r->event.type == YAML_MAPPING_START_EVENT) return read_mapping(r, p, SIZE_MAX);
     if (r->event.type == YAML_SEQUENCE_START_EVENT) return read_list(r, p);
     return add_pair(r, p, reader_scalar(r));
-}
-
-static enum err
-read_root(struct config_reader *r, void *context)
-{
-    return read_value(r, context);
 }
 
 static int
@@ -137,7 +132,7 @@ read_pairs(struct bytes text, struct pairs *p, struct why *why)
     buf_init(&p->path, NULL, PATH_BYTES_MAX);
     enum err e = reader_init(&r, "configuration", text, COMPARED_BYTES_MAX, why);
     if (e == OK) {
-        e = reader_document(&r, read_root, p);
+        e = reader_document(&r, read_value, p);
         reader_fini(&r);
     }
     buf_fini(&p->path);
@@ -158,23 +153,17 @@ is_setting(const char *key, const char *name)
     return *key == *name;
 }
 
-/* As access_settings_check_reload(): addresses, modes, and whether a listener has TLS. */
-static bool
-is_of_listening(const struct config_difference *d)
-{
-    bool comes_or_goes = d->old_value == NULL || d->new_value == NULL;
-    if (text_ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
-    return strncmp(d->key, "listeners[", 10) == 0 &&
-           (text_ends_with(d->key, ".address") || text_ends_with(d->key, ".mode"));
-}
-
 static bool
 needs_restart(const struct config_difference *d)
 {
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         if (is_setting(d->key, s->name)) return !s->reloadable;
     }
-    return is_of_listening(d);
+    /* As access_settings_check_reload(): addresses, modes, and whether a listener has TLS. */
+    bool comes_or_goes = d->old_value == NULL || d->new_value == NULL;
+    if (text_ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
+    return strncmp(d->key, "listeners[", 10) == 0 &&
+           (text_ends_with(d->key, ".address") || text_ends_with(d->key, ".mode"));
 }
 
 /*
@@ -219,46 +208,6 @@ complete_access(const struct config_check *c, const struct settings *next,
     const char *path = next->web_config_file;
     if (path[0] != '\0' && strcmp(path, c->now->web_config_file) != 0) return OK;
     return access_settings_complete(&lists->access, next, why);
-}
-
-/* Reads the text like a start; errors are collected. */
-static enum err
-load(const struct config_check *c, const char *name, struct bytes text, struct settings *next,
-     struct config_lists *lists, struct yaml_errors *errors, struct why *why)
-{
-    reader_collect(errors);
-    enum err e = settings_load_text(next, lists, name, text, c->flag_count, c->flag_words, why);
-    if (e == OK) e = complete_access(c, next, lists, why);
-    if (e == OK) e = config_lists_check(lists, next, why);
-    if (e) reader_note(name, why);
-    reader_collect(NULL);
-    return e;
-}
-
-static void
-put_error(struct json *j, const char *name, const struct yaml_error *error)
-{
-    const char *message = error->why.text;
-    char place[SETTING_TEXT_BYTES + 64];
-    int size = snprintf(place, sizeof place, "%s:%zu:%zu: ", name, error->line, error->column);
-    if (strncmp(message, place, (size_t)size) == 0) message += size;
-    json_object_open(j);
-    json_member_uint(j, "line", error->line); /* 0: it concerns all of the text */
-    json_member_uint(j, "column", error->column);
-    json_member_text(j, "message", message);
-    json_object_close(j);
-}
-
-static void
-put_errors(struct json *j, const char *name, const struct yaml_errors *errors)
-{
-    uint32_t shown = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
-    json_member_uint(j, "errorsLeftOff", errors->count - shown);
-    json_member_array(j, "errors");
-    for (uint32_t i = 0; i < shown; i++) {
-        put_error(j, name, &errors->items[i]);
-    }
-    json_array_close(j);
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -318,12 +267,34 @@ config_check_print(const struct config_check *c, struct bytes text, struct json 
     const char *name = c->now->config_file[0] == '\0' ? "firekeep.yml" : c->now->config_file;
     struct yaml_errors *errors = mem_new(c->budget, sizeof *errors);
     if (errors == NULL) return why_set(why, ERR_NOMEM, "not enough memory to check a text");
-    enum err e = load(c, name, text, &next, &lists, errors, why);
+    /* The text is read like at a start; errors are collected. */
+    reader_collect(errors);
+    enum err e = settings_load_text(&next, &lists, name, text, c->flag_count, c->flag_words, why);
+    if (e == OK) e = complete_access(c, &next, &lists, why);
+    if (e == OK) e = config_lists_check(&lists, &next, why);
+    if (e) reader_note(name, why);
+    reader_collect(NULL);
     bool is_answer = e != ERR_NOMEM && e != ERR_LIMIT;
     if (is_answer) {
         json_object_open(j);
         json_member_bool(j, "valid", e == OK);
-        put_errors(j, name, errors);
+        uint32_t shown = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
+        json_member_uint(j, "errorsLeftOff", errors->count - shown);
+        json_member_array(j, "errors");
+        for (uint32_t i = 0; i < shown; i++) {
+            const struct yaml_error *error = &errors->items[i];
+            const char *message = error->why.text;
+            char place[SETTING_TEXT_BYTES + 64];
+            int size =
+                snprintf(place, sizeof place, "%s:%zu:%zu: ", name, error->line, error->column);
+            if (strncmp(message, place, (size_t)size) == 0) message += size;
+            json_object_open(j);
+            json_member_uint(j, "line", error->line); /* 0: it concerns all of the text */
+            json_member_uint(j, "column", error->column);
+            json_member_text(j, "message", message);
+            json_object_close(j);
+        }
+        json_array_close(j);
         e = e == OK ? put_changes(c, &next, &lists, j, why) : OK;
         json_object_close(j);
     }

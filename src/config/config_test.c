@@ -51,7 +51,7 @@ text_that_passes(const struct setting *setting)
         {"web.allowed-hosts", "a,b"},     {"auth.sigv4-services", "aps"},
         {"auth.sigv4-region", "r"},       {"auth.sigv4-host", "h:1"},
     };
-    if (setting->check == NULL) return NULL;
+    if (setting->check == NULL && setting->check_item == NULL) return NULL;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(setting->name, texts[i][0]) == 0) return texts[i][1];
     }
@@ -620,7 +620,7 @@ other_value(const struct setting *t)
 {
     static char text[SETTING_NUMBER_BYTES];
     struct settings s = settings_defaults();
-    if (t->check != NULL) return text_that_passes(t);
+    if (t->check != NULL || t->check_item != NULL) return text_that_passes(t);
     if (t->type == SETTING_TEXT) return "other";
     bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);

@@ -21,33 +21,23 @@ settings_list_next(const char *list, char *ret_item)
     return list + size + (list[size] == ',');
 }
 
-/* Returns true if the text has empty items, or an item repeatedly. */
-static bool
-has_bad_items(const char *text)
+enum err
+settings_check_items(const char *text, const char *(*check)(const char *item),
+                     const char **ret_expected)
 {
     char item[SETTING_TEXT_BYTES], other[SETTING_TEXT_BYTES];
     size_t size = strlen(text);
-    if (size > 0 && text[size - 1] == ',') return true;
+    bool bad = size > 0 && text[size - 1] == ',';
     for (const char *rest = text; (rest = settings_list_next(rest, item)) != NULL;) {
-        if (item[0] == '\0') return true;
+        *ret_expected = check(item);
+        if (*ret_expected != NULL) return ERR_INPUT;
+        bad |= item[0] == '\0';
         for (const char *p = rest; (p = settings_list_next(p, other)) != NULL;) {
-            if (strcmp(item, other) == 0) return true;
+            bad |= strcmp(item, other) == 0;
         }
     }
-    return false;
-}
-
-/* Checks each item. `each` returns NULL for a valid one, otherwise what is expected. */
-static enum err
-check_items(const char *text, const char *(*each)(const char *item), const char **ret_expected)
-{
-    char item[SETTING_TEXT_BYTES];
-    for (const char *rest = text; (rest = settings_list_next(rest, item)) != NULL;) {
-        *ret_expected = each(item);
-        if (*ret_expected != NULL) return ERR_INPUT;
-    }
     *ret_expected = "a list without empty or repeated entries";
-    return has_bad_items(text) ? ERR_INPUT : OK;
+    return bad ? ERR_INPUT : OK;
 }
 
 /* --- addresses of listeners ------------------------------------------------------------------- */
@@ -125,8 +115,8 @@ split_listener(const char *text, enum listener_kind *ret_kind, const char **ret_
     return split_address(text, host, &port);
 }
 
-static const char *
-check_listener(const char *item)
+const char *
+web_check_listener(const char *item)
 {
     enum listener_kind kind;
     const char *place;
@@ -141,12 +131,6 @@ settings_listener(const char *text, enum listener_kind *ret_kind, const char **r
     if (complaint == NULL) return OK;
     return why_set(why, ERR_INPUT, "expected %s, got %s", complaint,
                    shown_of(bytes_of_text(text)).text);
-}
-
-enum err
-web_check_addresses(const char *text, const char **ret_expected)
-{
-    return check_items(text, check_listener, ret_expected);
 }
 
 enum err
@@ -259,8 +243,8 @@ web_check_origin(const char *text, const char **ret_expected)
 
 /* --- hosts and networks ----------------------------------------------------------------------- */
 
-static const char *
-check_network(const char *item)
+const char *
+web_check_network(const char *item)
 {
     struct ip_network network;
     return network_parse(item, &network)
@@ -268,43 +252,25 @@ check_network(const char *item)
                : "addresses or networks such as 10.0.0.0/8 or ::1, with commas between them";
 }
 
-enum err
-web_check_networks(const char *text, const char **ret_expected)
-{
-    return check_items(text, check_network, ret_expected);
-}
-
-static const char *
-check_host(const char *item)
+const char *
+web_check_name(const char *item)
 {
     return item[strspn(item, name_letters)] == '\0' ? NULL
                                                     : "host names without ports, with commas "
                                                       "between them";
 }
 
-enum err
-web_check_hosts(const char *text, const char **ret_expected)
-{
-    return check_items(text, check_host, ret_expected);
-}
-
-static const char *
-check_word(const char *item)
+const char *
+web_check_service(const char *item)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
     return item[strspn(item, letters)] == '\0' ? NULL : "lower case letters, digits and '-'";
 }
 
 enum err
-web_check_words(const char *text, const char **ret_expected)
-{
-    return check_items(text, check_word, ret_expected);
-}
-
-enum err
 web_check_word(const char *text, const char **ret_expected)
 {
-    *ret_expected = check_word(text);
+    *ret_expected = web_check_service(text);
     return *ret_expected == NULL ? OK : ERR_INPUT;
 }
 

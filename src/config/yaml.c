@@ -97,37 +97,19 @@ struct settings_reader {
 
 /* --- names of sections and keys --------------------------------------------------------------- */
 
-static size_t
-section_size(const struct setting *s)
-{
-    return strcspn(s->name, ".");
-}
-
-/* The name of a section, as in a file. */
-struct section_name {
-    char text[SETTING_TEXT_BYTES];
+/* The names of a setting in a file: for web.listen-address "web" and "listen_address". */
+struct setting_names {
+    char section[SETTING_TEXT_BYTES], key[SETTING_TEXT_BYTES];
 };
 
-static struct section_name
-section_of(const struct setting *s)
+static struct setting_names
+names_of(const struct setting *s)
 {
-    struct section_name name;
-    setting_yaml_name(s, name.text)[section_size(s)] = '\0';
-    return name;
-}
-
-static bool
-in_section(const struct setting *s, const struct setting *first)
-{
-    size_t size = section_size(first);
-    return section_size(s) == size && memcmp(s->name, first->name, size) == 0;
-}
-
-/* Returns the key within its section, "listen_address" for web.listen-address, in `to`. */
-static const char *
-settings_key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
-{
-    return setting_yaml_name(s, to) + section_size(s) + 1;
+    struct setting_names names;
+    char *dot = strchr(setting_yaml_name(s, names.section), '.');
+    snprintf(names.key, sizeof names.key, "%s", dot + 1);
+    *dot = '\0';
+    return names;
 }
 
 /* Returns the index of the current key in `others`, or OTHER_COUNT. */
@@ -168,10 +150,9 @@ static enum err
 refuse_dotted(struct settings_reader *r, const struct setting *s)
 {
     if (s->flag_only) return reader_complain(&r->in, "--%s can only be given as a flag", s->name);
-    char key[SETTING_TEXT_BYTES];
     return reader_complain(&r->in, "write %s as '%s:' with '%s:' below it",
-                           shown_of(reader_scalar(&r->in)).text, section_of(s).text,
-                           settings_key_of(s, key));
+                           shown_of(reader_scalar(&r->in)).text, names_of(s).section,
+                           names_of(s).key);
 }
 
 static enum err
@@ -185,12 +166,12 @@ unknown_section(struct settings_reader *r)
     struct suggestion near;
     suggest_begin(&near, name);
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        struct section_name section = section_of(s);
+        struct setting_names names = names_of(s);
         if (!s->flag_only) {
-            suggest_try(&near, section.text);
-        } else if (bytes_equal_text(name, section.text)) {
+            suggest_try(&near, names.section);
+        } else if (bytes_equal_text(name, names.section)) {
             return reader_complain(&r->in, "unknown key '%s': --%s can only be given as a flag",
-                                   section.text, s->name);
+                                   names.section, s->name);
         }
     }
     for (size_t i = 0; i < OTHER_COUNT; i++) {
@@ -200,11 +181,9 @@ unknown_section(struct settings_reader *r)
     struct shown shown = shown_of(name);
     /* The key may lack its section. */
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
-        char key[SETTING_TEXT_BYTES];
-        if (s->flag_only || !suggest_is_same(name, bytes_of_text(settings_key_of(s, key))))
-            continue;
+        if (s->flag_only || !suggest_is_same(name, bytes_of_text(names_of(s).key))) continue;
         return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
-                               settings_key_of(s, key), section_of(s).text);
+                               names_of(s).key, names_of(s).section);
     }
     for (size_t i = 0; i < OTHER_COUNT && hint.text[0] == 0; i++) {
         if (!suggest_is_same(name, bytes_of_text(others[i].name))) continue;
@@ -219,20 +198,20 @@ unknown_key(struct settings_reader *r, const struct setting *first)
 {
     struct bytes name = reader_scalar(&r->in);
     const struct setting *dotted = find_dotted(name);
-    struct section_name section = section_of(first);
+    struct setting_names in = names_of(first);
     if (dotted != NULL) return refuse_dotted(r, dotted);
-    enum err e = refuse_foreign(r, section.text);
+    enum err e = refuse_foreign(r, in.section);
     if (e) return e;
     struct suggestion near;
     suggest_begin(&near, name);
-    char key[SETTING_TEXT_BYTES];
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        if (in_section(s, first)) suggest_try(&near, settings_key_of(s, key));
+        struct setting_names names = names_of(s);
+        if (strcmp(names.section, in.section) == 0) suggest_try(&near, names.key);
     }
     for (size_t i = 0; i < OTHER_COUNT; i++) {
-        if (strcmp(others[i].section, section.text) == 0) suggest_try(&near, others[i].name);
+        if (strcmp(others[i].section, in.section) == 0) suggest_try(&near, others[i].name);
     }
-    return reader_complain(&r->in, "unknown key %s in '%s'%s", shown_of(name).text, section.text,
+    return reader_complain(&r->in, "unknown key %s in '%s'%s", shown_of(name).text, in.section,
                            suggest_hint(&near, "").text);
 }
 
@@ -264,15 +243,17 @@ static enum err
 settings_read_key(struct config_reader *in, void *context)
 {
     struct settings_reader *r = context;
-    size_t other = find_other(r, section_of(r->section).text);
+    const struct setting_names first = names_of(r->section);
+    size_t other = find_other(r, first.section);
     if (other < OTHER_COUNT) return skip_other(r, other);
     const struct setting *s = r->section;
-    char name[SETTING_TEXT_BYTES];
-    while (s->name != NULL && !(in_section(s, r->section) &&
-                                bytes_equal_text(reader_scalar(in), settings_key_of(s, name)))) {
-        s++;
+    for (; s->name != NULL; s++) {
+        struct setting_names names = names_of(s);
+        bool same = strcmp(names.section, first.section) == 0;
+        if (same && bytes_equal_text(reader_scalar(in), names.key)) break;
     }
     if (s->name == NULL) return unknown_key(r, r->section);
+    char name[SETTING_TEXT_BYTES];
     enum err e = note_line(r, &r->setting_line[s - settings_table()]);
     if (e == OK) e = reader_next(in);
     return e ? e : reader_setting(in, s, setting_yaml_name(s, name), &r->next);
@@ -287,7 +268,7 @@ read_root_key(struct config_reader *in, void *context)
     if (other < OTHER_COUNT) return skip_other(r, other);
     const struct setting *first = settings_table(); /* the first of the section with this name */
     while (first->name != NULL &&
-           (first->flag_only || !bytes_equal_text(reader_scalar(in), section_of(first).text))) {
+           (first->flag_only || !bytes_equal_text(reader_scalar(in), names_of(first).section))) {
         first++;
     }
     if (first->name == NULL) return unknown_section(r);
@@ -295,10 +276,8 @@ read_root_key(struct config_reader *in, void *context)
     if (e == OK) e = reader_next(in);
     if (e || reader_is_null(in)) return e; /* a section whose keys are all commented out */
     if (in->event.type != YAML_MAPPING_START_EVENT) {
-        char key[SETTING_TEXT_BYTES];
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
-                               section_of(first).text, settings_key_of(first, key),
-                               reader_found(in).text);
+                               names_of(first).section, names_of(first).key, reader_found(in).text);
     }
     r->section = first;
     return reader_mapping(in, settings_read_key, r);

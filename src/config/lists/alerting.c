@@ -326,9 +326,3 @@ alerting_print_yaml(const struct alerting *alerting, struct buf *to)
     enum { KEYS_INDENT = 4 };
     schema_print(to, &alerting_schema, 0, alerting, KEYS_INDENT, false);
 }
-
-bool
-alerting_equal(const struct alerting *a, const struct alerting *b)
-{
-    return schema_equal(&alerting_schema, 0, a, b);
-}

@@ -481,7 +481,7 @@ UNIT_TEST(test_printed_settings_read_back_equal_except_for_secrets)
         print_whole(&again, &printed_again);
         assert_string_equal((const char *)printed.at, (const char *)printed_again.at);
         assert_int_equal(alerting.count, again.count);
-        if (i > 0) assert_true(alerting_equal(&alerting, &again));
+        if (i > 0) assert_true(schema_equal(&alerting_schema, 0, &alerting, &again));
         alerting_free(&again);
         alerting_free(&alerting);
         buf_fini(&printed);
@@ -579,12 +579,13 @@ UNIT_TEST(test_configs_differ_if_any_key_differs)
         struct alerting lower = read_alerting(text);
         assert_int_not_equal(all[i].items[0].line, lower.items[0].line);
         assert_true(all[i].items[0].hash == lower.items[0].hash);
-        assert_true(alerting_equal(&all[i], &lower));
+        assert_true(schema_equal(&alerting_schema, 0, &all[i], &lower));
         alerting_free(&lower);
     }
     for (size_t i = 0; i < COUNT; i++) {
         for (size_t k = 0; k < i; k++) {
-            if (alerting_equal(&all[i], &all[k])) fail_msg("%s equals %s", keys[i], keys[k]);
+            if (schema_equal(&alerting_schema, 0, &all[i], &all[k]))
+                fail_msg("%s equals %s", keys[i], keys[k]);
             assert_true(all[i].items[0].hash != all[k].items[0].hash);
         }
     }

@@ -260,7 +260,6 @@ MUST_CHECK enum err rule_settings_yaml(const char *file_name, struct bytes text,
 void rule_settings_print_yaml(const struct rule_settings *rules, struct buf *to);
 void rule_settings_print_global(const struct rule_settings *rules, struct buf *to);
 
-bool rule_settings_equal(const struct rule_settings *a, const struct rule_settings *b);
 
 /* For tests and the reference: */
 /* The keys of the section `global` that are not settings. */
@@ -291,7 +290,6 @@ extern const struct schema alertmanager_schema;
 extern const struct schema alerting_schema;
 extern const struct schema alerting_root_schema;
 
-bool alerting_equal(const struct alerting *a, const struct alerting *b);
 
 /* --- all lists -------------------------------------------------------------------------------- */
 

@@ -13,14 +13,6 @@
 #include "config/schema/schema.h"
 #include "sys/paths.h"
 
-/* --- checks of values ------------------------------------------------------------------------- */
-
-static enum err
-check_pattern(const char *text, struct why *why)
-{
-    return file_pattern_check(text, why);
-}
-
 static enum err
 check_root(struct schema_place *place, void *base)
 {
@@ -44,7 +36,7 @@ check_root(struct schema_place *place, void *base)
 #define PATTERNS_KEY(s, f, help_)                                        \
     {                                                                    \
         "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),          \
-            .max = 1000, .may_be_nothing = true, .check = check_pattern, \
+            .max = 1000, .may_be_nothing = true, .check = file_pattern_check, \
             .what = "a path or pattern", .help = (help_)                 \
     }
 
@@ -286,11 +278,4 @@ rule_settings_print_global(const struct rule_settings *rules, struct buf *to)
     enum { KEYS_INDENT = 4 };
     struct rules_in_file file = in_file(rules);
     schema_print(to, &global_schema, 0, &file.global, KEYS_INDENT, false);
-}
-
-bool
-rule_settings_equal(const struct rule_settings *a, const struct rule_settings *b)
-{
-    struct rules_in_file fa = in_file(a), fb = in_file(b);
-    return schema_equal(&rules_root_schema, 0, &fa, &fb);
 }

@@ -228,6 +228,23 @@ UNIT_TEST(test_mistakes_name_their_place)
                 "f.yml:4:5: global.external_labels: duplicate key 'a', first given on line 3");
 }
 
+/* True if both are printed as the same. */
+static bool
+rule_settings_equal(const struct rule_settings *a, const struct rule_settings *b)
+{
+    struct buf one, other;
+    buf_init(&one, NULL, CONFIG_BYTES_MAX * 8);
+    buf_init(&other, NULL, CONFIG_BYTES_MAX * 8);
+    rule_settings_print_yaml(a, &one);
+    rule_settings_print_global(a, &one);
+    rule_settings_print_yaml(b, &other);
+    rule_settings_print_global(b, &other);
+    bool same = bytes_equal(buf_bytes(&one), buf_bytes(&other));
+    buf_fini(&one);
+    buf_fini(&other);
+    return same;
+}
+
 UNIT_TEST(test_printed_settings_read_back_equal)
 {
     static const struct {

@@ -28,8 +28,9 @@ check_rule_match(const char *text, struct why *why)
 
 /* Checks that no tenants are named without tenancy, and notes the line. */
 static enum err
-check_rule_tenants(struct schema_place *place, struct series_rule *rule)
+check_rule_tenants(struct schema_place *place, void *base)
 {
+    struct series_rule *rule = base;
     const struct root_context *context = schema_reader_of(place)->context;
     rule->line = schema_line(place);
     if (context->settings->tenancy_enabled || rule->tenant_count == 0) return OK;
@@ -82,12 +83,6 @@ covers(const struct series_rule *rule, const struct series_rule *other)
 /* --- retention -------------------------------------------------------------------------------- */
 
 static enum err
-check_kept(struct schema_place *place, void *base)
-{
-    return check_rule_tenants(place, base);
-}
-
-static enum err
 check_all_kept(struct schema_place *place, void *base)
 {
     const struct retention_rules *rules = base;
@@ -110,7 +105,7 @@ static const struct schema_key kept_keys[] = {
     {NULL},
 };
 static const struct schema kept_schema = {kept_keys, sizeof(struct series_rule),
-                                          .check = check_kept};
+                                          .check = check_rule_tenants};
 
 static const struct schema_key section_keys[] = {
     {"rules", SCHEMA_MAPPINGS, ITEMS(retention_rules, items, count), .max = SERIES_RULES_MAX - 1,

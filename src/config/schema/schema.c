@@ -149,18 +149,6 @@ copy_field(void *base, size_t to, const void *from_base, size_t from, size_t siz
     memcpy((uint8_t *)base + to, (const uint8_t *)from_base + from, size);
 }
 
-static void
-copy_value(const struct schema_key *key, void *base, const struct schema_key *other,
-           const void *from)
-{
-    bool listed = schema_is_list(key->kind);
-    size_t size = listed ? sizeof(void *) : key->size;
-    copy_field(base, key->offset, from, other->offset, size);
-    if (listed) {
-        copy_field(base, key->count_offset, from, other->count_offset, sizeof(uint32_t));
-    }
-}
-
 /* Checks a text that `use` filled in by the checks of this schema. */
 static enum err
 check_taken(struct schema_place *place, const struct schema_key *key)
@@ -199,7 +187,13 @@ schema_take_used(struct schema_place *place)
         }
         const struct schema_key *other = same_row(used, k);
         if (other == NULL || !schema_is_shown(other, used->type, used->base)) continue;
-        copy_value(k, place->base, other, used->base);
+        bool listed = schema_is_list(k->kind);
+        size_t size = listed ? sizeof(void *) : k->size;
+        copy_field(place->base, k->offset, used->base, other->offset, size);
+        if (listed) {
+            copy_field(place->base, k->count_offset, used->base, other->count_offset,
+                       sizeof(uint32_t));
+        }
         taken[k - keys] = true;
     }
     for (const struct schema_key *k = keys; k->name != NULL; k++) {
@@ -807,13 +801,6 @@ check_missing(struct schema_place *place)
     return OK;
 }
 
-static bool
-is_blank(const struct config_reader *in)
-{
-    return in->event.type == YAML_SCALAR_EVENT &&
-           (reader_is_null(in) || reader_scalar(in).size == 0);
-}
-
 static enum err
 schema_read_key(struct config_reader *in, void *context)
 {
@@ -824,7 +811,10 @@ schema_read_key(struct config_reader *in, void *context)
     const bool may_be_blank = key != NULL && key->as_prometheus;
     if (key == NULL && !place->schema->partial) return unknown_key(place);
     enum err e = may_be_blank ? reader_next(in) : OK;
-    if (e == OK && may_be_blank && is_blank(in)) return OK;
+    if (e == OK && may_be_blank &&
+        (in->event.type == YAML_SCALAR_EVENT &&
+         (reader_is_null(in) || reader_scalar(in).size == 0)))
+        return OK;
     if (e == OK && key != NULL) e = note_key(place, key, mark);
     if (e == OK && !may_be_blank) e = reader_next(in);
     if (e || key == NULL) return e ? e : reader_skip(in);

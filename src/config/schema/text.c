@@ -238,7 +238,9 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
         copy[i] = (char)text.at[i];
     }
     const char *expected = NULL;
-    enum err e = s->check == NULL ? OK : s->check(copy, &expected);
+    enum err e = s->check != NULL        ? s->check(copy, &expected)
+                 : s->check_item != NULL ? settings_check_items(copy, s->check_item, &expected)
+                                         : OK;
     if (e == ERR_INPUT) {
         return why_set(why, e, "expected %s, got %s", expected, shown_of(text).text);
     }

@@ -34,20 +34,29 @@ access_reading_fini(struct access_reading *reading)
     table_fini(&reading->table, NULL);
 }
 
-/* Adds a text of the entry that `place` is. `ret_line` is the line of an earlier entry with the
- * same text, or 0. ERR_NOMEM. */
+/* Refuses a text that an earlier entry has, too, or else notes it for the entry that `place` is. */
 static MUST_CHECK enum err
-check_unique(struct schema_place *place, enum unique_kind kind, const char *text,
-             uint32_t *ret_line)
+check_unique(struct schema_place *place, enum unique_kind kind, const char *text)
 {
+    static const struct {
+        const char *key, *entry, *what;
+    } kinds[] = {
+        [UNIQUE_NAME] = {"name", "user", "the same name"},
+        [UNIQUE_TOKEN] = {"tokens", "user", "one of these tokens"},
+        [UNIQUE_CERTIFICATE] = {"client_certificate", "user", "the same certificate"},
+        [UNIQUE_ACCESS_KEY] = {"id", "access key", "the same ID"},
+        [UNIQUE_ADDRESS] = {"address", "listener", "the same address"},
+    };
     const struct schema_reader *x = schema_reader_of(place);
     const struct root_context *root = x->context;
     struct access_reading *r = root->state;
     uint64_t hash = hash_bytes(bytes_of_text(text), (uint64_t)kind);
     for (uint32_t at = TABLE_START, id; table_next(&r->table, hash, &at, &id);) {
         if (r->seen[id].kind != kind || strcmp(r->seen[id].text, text) != 0) continue;
-        *ret_line = r->seen[id].line;
-        return OK;
+        if (kind == UNIQUE_TOKEN && r->seen[id].line == schema_line(place))
+            return schema_complain(place, "tokens", "a token is there twice");
+        return schema_complain(place, kinds[kind].key, "the %s on line %" PRIu32 " has %s",
+                               kinds[kind].entry, r->seen[id].line, kinds[kind].what);
     }
     struct unique_text *seen = arena_push(x->arena, r->seen, r->seen_count, sizeof *seen);
     if (seen == NULL || !table_reserve(&r->table, NULL, 1)) {
@@ -56,7 +65,6 @@ check_unique(struct schema_place *place, enum unique_kind kind, const char *text
     r->seen = seen;
     seen[r->seen_count] = (struct unique_text){kind, schema_line(place), text};
     table_add(&r->table, hash, r->seen_count++);
-    *ret_line = 0;
     return OK;
 }
 
@@ -397,16 +405,11 @@ check_listener(struct schema_place *place, void *base)
     struct listener_settings *listener = base;
     const struct root_context *root = schema_reader_of(place)->context;
     char other[SETTING_TEXT_BYTES];
-    uint32_t line;
     enum err e = settings_listener(listener->address, &listener->kind, &listener->place, NULL);
     assert(e == OK);
     listener->line = schema_line(place);
-    e = check_unique(place, UNIQUE_ADDRESS, listener->address, &line);
+    e = check_unique(place, UNIQUE_ADDRESS, listener->address);
     if (e) return e;
-    if (line != 0) {
-        return schema_complain(place, "address",
-                               "the listener on line %" PRIu32 " has the same address", line);
-    }
     const char *rest = root->settings->web_listen_address;
     while ((rest = settings_list_next(rest, other)) != NULL) {
         if (strcmp(other, listener->address) != 0) continue;
@@ -545,11 +548,7 @@ static enum err
 check_access_key(struct schema_place *place, void *base)
 {
     const struct access_key_settings *key = base;
-    uint32_t line;
-    enum err e = check_unique(place, UNIQUE_ACCESS_KEY, key->id, &line);
-    if (e) return e;
-    if (line == 0) return OK;
-    return schema_complain(place, "id", "the access key on line %" PRIu32 " has the same ID", line);
+    return check_unique(place, UNIQUE_ACCESS_KEY, key->id);
 }
 
 static enum err
@@ -585,7 +584,6 @@ static enum err
 take_tokens(struct schema_place *place, struct user_settings *user)
 {
     const struct schema_reader *x = schema_reader_of(place);
-    uint32_t line = 0;
     for (uint32_t i = 0; i < user->tokens.count; i++) {
         struct bytes copy = arena_copy(
             x->arena, bytes_of(user->tokens.items[i], strlen(user->tokens.items[i]) + 1));
@@ -597,38 +595,10 @@ take_tokens(struct schema_place *place, struct user_settings *user)
             if (*p >= 'A' && *p <= 'F') *p = (char)(*p - 'A' + 'a');
         }
         user->tokens.items[i] = digits;
-        enum err e = check_unique(place, UNIQUE_TOKEN, digits, &line);
+        enum err e = check_unique(place, UNIQUE_TOKEN, digits);
         if (e) return e;
-        if (line == schema_line(place)) {
-            return schema_complain(place, "tokens", "a token is there twice");
-        }
-        if (line != 0) {
-            return schema_complain(place, "tokens",
-                                   "the user on line %" PRIu32 " has one of these tokens", line);
-        }
     }
     return OK;
-}
-
-static enum err
-check_identity(struct schema_place *place, struct user_settings *user)
-{
-    uint32_t line;
-    enum err e = check_unique(place, UNIQUE_NAME, user->name, &line);
-    if (e) return e;
-    if (line != 0) {
-        return schema_complain(place, "name", "the user on line %" PRIu32 " has the same name",
-                               line);
-    }
-    if (user->client_certificate != NULL) {
-        e = check_unique(place, UNIQUE_CERTIFICATE, user->client_certificate, &line);
-        if (e) return e;
-        if (line != 0) {
-            return schema_complain(place, "client_certificate",
-                                   "the user on line %" PRIu32 " has the same certificate", line);
-        }
-    }
-    return take_tokens(place, user);
 }
 
 /* --- what users may do ------------------------------------------------------------------------ */
@@ -706,7 +676,10 @@ check_user(struct schema_place *place, void *base)
     struct user_settings *user = base;
     user->line = schema_line(place);
     user->column = schema_column(place);
-    enum err e = check_identity(place, user);
+    enum err e = check_unique(place, UNIQUE_NAME, user->name);
+    if (e == OK && user->client_certificate != NULL)
+        e = check_unique(place, UNIQUE_CERTIFICATE, user->client_certificate);
+    if (e == OK) e = take_tokens(place, user);
     if (e == OK) e = check_permissions(place, user);
     if (e == OK) e = check_restrictions(place, user);
     return e ? e : check_user_tenants(place, user);

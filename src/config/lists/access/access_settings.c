@@ -15,20 +15,12 @@
 
 enum { OF_CONFIG, OF_WEB_FILE, OF_FORCE }; /* the arenas */
 
-static void
-free_arena(struct arena *arena)
-{
-    if (arena == NULL) return;
-    arena_fini(arena);
-    mem_free(NULL, arena, sizeof *arena);
-}
-
 void
 access_settings_free(struct access_settings *access)
 {
     if (access == NULL) return;
     for (unsigned i = 0; i < ACCESS_ARENA_COUNT; i++) {
-        free_arena(access->arenas[i]);
+        root_arena_free(access->arenas[i]);
     }
     *access = (struct access_settings){.file_name = ""};
 }
@@ -251,8 +243,8 @@ access_settings_merge(struct access_settings *access, const struct settings *set
     access->arenas[OF_WEB_FILE] = web_arena;
     arena = web_arena = NULL;
 out:
-    free_arena(arena);
-    free_arena(web_arena);
+    root_arena_free(arena);
+    root_arena_free(web_arena);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory for users and listeners") : e;
 }
 
@@ -364,21 +356,6 @@ is_remote_http(const char *url)
     return true;
 }
 
-/* Warns of keys of tokens that others on the network could replace. */
-static void
-warn_of_issuers(const struct access_settings *access, struct buf *to)
-{
-    for (uint32_t i = 0; i < access->users.count; i++) {
-        const struct jwt_settings *jwt = &access->users.items[i].jwt;
-        const char *url = jwt->jwks_url != NULL ? jwt->jwks_url : jwt->issuer;
-        if (!jwt->given || jwt->jwks_file != NULL || !is_remote_http(url)) continue;
-        buf_printf(to,
-                   "user %s: the keys of jwt are fetched over http: whoever can change the "
-                   "response can sign tokens; use https\n",
-                   shown_of(bytes_of_text(access->users.items[i].name)).text);
-    }
-}
-
 void
 access_settings_warn(const struct access_settings *access, struct buf *to)
 {
@@ -390,7 +367,16 @@ access_settings_warn(const struct access_settings *access, struct buf *to)
         warn_of_tls(&listener->tls, about, to);
     }
     warn_of_certificates(access, to);
-    warn_of_issuers(access, to);
+    /* Others on the network could replace the keys of tokens. */
+    for (uint32_t i = 0; i < access->users.count; i++) {
+        const struct jwt_settings *jwt = &access->users.items[i].jwt;
+        const char *url = jwt->jwks_url != NULL ? jwt->jwks_url : jwt->issuer;
+        if (!jwt->given || jwt->jwks_file != NULL || !is_remote_http(url)) continue;
+        buf_printf(to,
+                   "user %s: the keys of jwt are fetched over http: whoever can change the "
+                   "response can sign tokens; use https\n",
+                   shown_of(bytes_of_text(access->users.items[i].name)).text);
+    }
 }
 
 /* --- printing and comparing ------------------------------------------------------------------- */
