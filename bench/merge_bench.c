@@ -156,7 +156,7 @@ merge_parts(struct bench *b, const char *what, struct part *const *parts, uint32
         samples += part_info(parts[i])->sample_count[LEDGER_FLOAT];
         bytes += part_info(parts[i])->file_bytes;
     }
-    struct rule_rolled rolled = {0};
+    struct rule_done rolled = {0};
     struct part_merge_level level = {b->resolution_ms, b->rules, &rolled};
     struct part_merge_options options = {
         .env = b->env,

@@ -22,7 +22,7 @@
 #include "rules/group/kept_series.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
-#include "wire/text/text_reader.h"
+#include "wire/text/text_format.h"
 
 #define SETTLE_LOOK_NS (100 * NS_PER_MS) /* a commit may have failed without a word */
 

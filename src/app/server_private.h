@@ -17,7 +17,6 @@
 #include "base/metric.h"
 #include "base/text/json.h"
 #include "config/config.h"
-#include "config/lists/access/access_settings.h"
 #include "config/lists/lists.h"
 #include "model/select.h"
 #include "relay/queue/write_queue.h"

@@ -22,7 +22,6 @@
 #include "base/text/suggest.h"
 #include "config/lists/lists.h"
 #include "config/schema/text.h"
-#include "wire/yaml/yaml_values.h"
 
 enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/stack.h */
 

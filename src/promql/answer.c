@@ -1,5 +1,5 @@
 /* answer.c - answers of the query API and the explain API: see promql.h. */
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/json.h"
 #include "model/labels.h"
 #include "promql/parse/tree.h"

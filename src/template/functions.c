@@ -1,5 +1,4 @@
 /* functions.c - the functions that Prometheus gives to templates: see run.h. */
-#include "base/text/ascii.h"
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"

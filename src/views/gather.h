@@ -11,7 +11,7 @@
 #define VIEWS_GATHER_H
 
 #include "base/buf.h"
-#include "base/warnings.h"
+#include "base/text/texts.h"
 #include "model/select.h"
 
 enum { GATHERED_LABEL_BYTES_MAX = 64 * 1024 * 1024 };

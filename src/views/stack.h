@@ -162,7 +162,7 @@ MUST_CHECK enum err permitted_view_new(struct view *below, const struct permitte
 /* --- source.c --------------------------------------------------------------------------------- */
 
 /*
- * Reads another system as a source, through its reader (backend/reader.h).
+ * Reads another system as a source, through its reader (backend/source.h).
  *
  *     question --tenant, time, selectors of the source, external labels--> requests to the reader
  *     answer <--filtered again, counted, failures as warnings if they may-- answers of the reader

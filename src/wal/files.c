@@ -7,7 +7,7 @@
  * where the missing one ended.
  */
 #include "base/array.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "wal/wal_private.h"
 
 #include <assert.h>

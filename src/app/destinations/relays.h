@@ -11,7 +11,7 @@
 #include "backend/settings.h"
 #include "base/metric.h"
 #include "base/text/json.h"
-#include "config/lists/destinations.h"
+#include "config/lists/lists.h"
 #include "relay/relay.h"
 
 struct relays;
@@ -108,7 +108,7 @@ struct destination_answers_options {
  * "advice"}]}.
  *
  * ERR_MISSING: unknown name; ERR_INPUT, ERR_LIMIT, ERR_CANCELED, ERR_AGAIN, ERR_NOMEM, ERR_IO:
- * those of dead_letters_command.h and trial.h.
+ * those of operate.h.
  */
 MUST_CHECK enum err destination_answer(const struct destination_answers_options *options,
                                        const struct destination_question *question, struct json *to,

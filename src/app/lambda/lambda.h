@@ -107,10 +107,11 @@ struct event {
 
 /*
  * Decodes an event, in which a gateway has packed a request of HTTP: HTTP APIs (payload 2.0 or
- * 1.0), REST APIs (payload 1.0) and function URLs (payload 2.0). The stage is cut off the path; a path that is no route for writes or reads, nor
- * below /api/ or /-/, becomes /write or /read if the request has the header of that protocol.
- * Headers of the connection are left out, and the signature of a request that the gateway verified:
- * it has the header of caller.h instead. caller_begin() was called.
+ * 1.0), REST APIs (payload 1.0) and function URLs (payload 2.0). The stage is cut off the path; a
+ * path that is no route for writes or reads, nor below /api/ or /-/, becomes /write or /read if the
+ * request has the header of that protocol. Headers of the connection are left out, and the
+ * signature of a request that the gateway verified: it has the header of origin.h instead.
+ * caller_begin() was called.
  *
  * ERR_INPUT: it is not an event of these gateways, or not a request. ERR_LIMIT: the body or the
  * number of headers is above the limit; the sentence is for the sender. ERR_NOMEM. Then `ret` has

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "base/version.h"
 #include "net/http_calls.h"
 #include "wire/json/json_tree.h"

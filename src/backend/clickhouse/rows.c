@@ -2,7 +2,7 @@
  * continues in the next piece is put together in `rest`. */
 #include "backend/clickhouse/clickhouse_reader.h"
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "wire/json/json_scan.h"
 #include "wire/point/clickhouse_row.h"
 

@@ -12,7 +12,7 @@
 #include <zstd.h>
 
 #include "base/text/utf8.h"
-#include "wire/json/ndjson_line.h"
+#include "wire/json/sample_json.h"
 
 /* --- lines ------------------------------------------------------------------------------------ */
 

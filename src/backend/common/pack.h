@@ -7,7 +7,7 @@
 #define BACKEND_COMMON_PACK_H
 
 #include "backend/writer.h"
-#include "wire/labelled_sample.h"
+#include "wire/shape.h"
 
 /* --- lines ------------------------------------------------------------------------------------ */
 

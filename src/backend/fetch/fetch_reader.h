@@ -39,7 +39,7 @@ struct external_labels {
 };
 
 /*
- * Appends the labels in canonical form. `fields`: label bytes in any order (wire/label_bytes.h),
+ * Appends the labels in canonical form. `fields`: label bytes in any order (wire/shape.h),
  * with empty values allowed. ERR_CORRUPT: invalid labels of a series; ERR_LIMIT: too many;
  * ERR_NOMEM.
  */

@@ -10,14 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct source {
+struct frames {
     struct rr_client *client;
     struct bytes left;
     bool over;
 };
 
 static enum err
-give_frame(struct source *s, struct why *why)
+give_frame(struct frames *s, struct why *why)
 {
     uint8_t head[VARINT_SIZE_MAX + 4];
     size_t size = s->left.size < 2 ? 0 : load_le16(s->left.at);
@@ -37,7 +37,7 @@ give_frame(struct source *s, struct why *why)
 static enum err
 pull(void *context, struct rr_piece *ret_piece, struct why *why)
 {
-    struct source *s = context;
+    struct frames *s = context;
     for (;;) {
         enum err e = rr_client_next(s->client, ret_piece, why);
         if (e || ret_piece->kind == RR_PIECE_SERIES || ret_piece->kind == RR_PIECE_CHUNK) return e;
@@ -80,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct named_texts texts = {added, 1};
     if (size == 0) return 0;
     if (size > 1 << 16) size = 1 << 16;
-    struct source source = {.left = bytes_of(data + 1, size - 1)};
+    struct frames source = {.left = bytes_of(data + 1, size - 1)};
     struct ordered *ordered;
     struct why why = {""};
     struct ordered_options options = {.window_bytes = (data[0] & 1) != 0 ? 1 : 1 << 20,

@@ -13,7 +13,7 @@
 #include "backend/common/http_common.h"
 #include "base/text/time_text.h"
 #include "model/select.h"
-#include "wire/remote/remote_read_client.h"
+#include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
 /* --- patterns --------------------------------------------------------------------------------- */

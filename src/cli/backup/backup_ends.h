@@ -5,7 +5,7 @@
 
 #include "backup/repository.h"
 #include "base/buf.h"
-#include "config/lists/sources.h"
+#include "config/lists/lists.h"
 #include "sys/env.h"
 
 /* --- a snapshot ------------------------------------------------------------------------------- */

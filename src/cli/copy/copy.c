@@ -28,7 +28,7 @@
 #include "relay/feed/selection.h"
 #include "relay/relay.h"
 #include "sys/env.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 #define DAY_NS           (86400 * NS_PER_S)
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)

@@ -43,7 +43,7 @@ MUST_CHECK enum err reading_open(const struct reading_options *options,
 void reading_free(struct reading *reading);
 
 /* Reads the series that the sets select between two times, both inclusive. The sets live until
- * series_set_free(). ERR_CANCELED: stopped; errors of reader.h. */
+ * series_set_free(). ERR_CANCELED: stopped; errors of backend/source.h. */
 MUST_CHECK enum err reading_select(struct reading *reading, const struct matcher_set *sets,
                                    uint32_t set_count, int64_t min_ms, int64_t max_ms,
                                    struct series_set **ret_set, struct why *why);

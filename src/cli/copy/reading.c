@@ -9,7 +9,7 @@
 #include "config/lists/lists.h"
 #include "model/select.h"
 #include "sys/env.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text/shown.h"
+#include "base/text/quote.h"
 #include "cli/cli.h"
 #include "cli/inspect/inspect.h"
 #include "cli/lib/target/target.h"

@@ -15,8 +15,7 @@
 #include "cli/lib/terminal.h"
 #include "model/select.h"
 #include "model/selector.h"
-#include "wire/text/text_reader.h"
-#include "wire/text/text_writer.h"
+#include "wire/text/text_format.h"
 
 /* --- input ------------------------------------------------------------------------------------ */
 
@@ -46,7 +45,7 @@ MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct byte
                                struct why *why);
 
 /* Does the same for JSON: an object that follows another without a line feed is a line of its own
- * (wire/json/json_objects.h), also for the counts of lines. */
+ * (wire/json/json_scan.h), also for the counts of lines. */
 MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
                                  struct why *why);
 
@@ -98,7 +97,7 @@ enum compression output_packing_of(const char *path);
 
 /* --- formats and samples ---------------------------------------------------------------------- */
 
-/* Those of text_reader.h, and captures. */
+/* Those of text_format.h, and captures. */
 enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_UNKNOWN };
 
 /* Parses a value of --format: "jsonl", "rw", ... ERR_INPUT: unknown format. */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/text/quote.h"
-#include "base/text/shown.h"
 #include "base/text/time_text.h"
 #include "model/labels.h"
 #include "promql/testseries/notation.h"

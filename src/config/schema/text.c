@@ -9,9 +9,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/text/path_from.h"
 #include "base/text/suggest.h"
 #include "base/text/utf8.h"
+#include "sys/paths.h"
 
 struct unit {
     const char *word;

@@ -4,7 +4,7 @@
 
 #include "base/text/quote.h"
 #include "config/config.h"
-#include "wire/yaml/yaml_values.h"
+#include "wire/yaml/yaml_reader.h"
 
 /* Puts `text` into its field. ERR_INPUT: `why` says what was expected and what was found,
  * without naming the setting; the field is unchanged. */

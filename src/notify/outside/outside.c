@@ -2,7 +2,7 @@
  * dns. */
 #include "notify/outside/outside.h"
 
-#include "backend/aws/identity.h"
+#include "backend/aws/credentials.h"
 #include "base/log.h"
 #include "base/version.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/search.h"
 #include "base/text/utf8.h"
 #include "promql/eval/eval.h"
 

@@ -12,7 +12,6 @@
  * expression (offset, @, a range, anchored, smoothed) belong to its last operand.
  */
 #include "base/array.h"
-#include "base/search.h"
 #include "base/text/utf8.h"
 #include "model/regex/regex.h"
 #include "promql/parse/parse_private.h"

@@ -3,7 +3,7 @@
  * than 100 characters on one is opened, its parts on lines of their own, two blanks deeper; as
  * Prometheus lays it out (promql/parser/prettier.go), so that both format files alike.
  */
-#include "base/text/decimal.h"
+#include "base/buf.h"
 #include "base/text/json.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"

@@ -23,12 +23,12 @@
  */
 #include "relay/feed/fill.h"
 
+#include "base/array.h"
 #include "base/fields.h"
 #include "base/hash/hash.h"
 #include "base/log.h"
-#include "base/search.h"
 #include "model/labels.h"
-#include "model/thinned.h"
+#include "model/select.h"
 
 #include <assert.h>
 

@@ -14,8 +14,8 @@
  */
 #include "relay/feed/log_items.h"
 
+#include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/search.h"
 
 #include <assert.h>
 #include <inttypes.h>

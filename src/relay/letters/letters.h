@@ -30,7 +30,7 @@
 
 /*
  * A dead letter as a line of NDJSON, and files of such lines. The line is that of an export
- * (wire/json/ndjson_line.h) with further members, so that `firekeep import` reads it too. Format:
+ * (wire/json/sample_json.h) with further members, so that `firekeep import` reads it too. Format:
  * docs/format/relay.md.
  *
  * Threads: none of its own; a reader belongs to one at a time.

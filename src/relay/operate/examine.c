@@ -1,6 +1,6 @@
 /*
  * examine.c - see operate.h. Every name below relay/ belongs to the relay (states, an operator's
- * decisions), to dead letters, or to the destination's type (own_files.h). Other names are reported
+ * decisions), to dead letters, or to the destination's type (backend/writer.h). Other names are reported
  * and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be, then

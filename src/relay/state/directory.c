@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/hash/crc32c.h"
-#include "base/text/ends.h"
+#include "base/text/texts.h"
 #include "relay/state/state.h"
 
 #include <assert.h>

@@ -10,7 +10,6 @@
 #ifndef TSDB_CODEC_ROLLUPS_H
 #define TSDB_CODEC_ROLLUPS_H
 
-#include "model/histogram_rollup.h"
 #include "model/rollup.h"
 #include "tsdb/codec/codec.h"
 
@@ -53,7 +52,7 @@ MUST_CHECK enum err codec_rollups_decode(struct bytes first_times, struct bytes 
 /* --- histograms ------------------------------------------------------------------------------- */
 
 /*
- * A block of rollups of native histograms (model/histogram_rollup.h) is an ordinary block of
+ * A block of rollups of native histograms (model/rollup.h) is an ordinary block of
  * histograms: the last one of each window, and the staleness marker after it. Where blocks are cut
  * by layout, a marker may be the first row of the next block: then its window has two rollups,
  * which a reader joins.

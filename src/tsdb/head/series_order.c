@@ -6,7 +6,6 @@
 #include "tsdb/head/series_order.h"
 
 #include "base/array.h"
-#include "base/radix.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * labels.c - reads the labels of a part: names and values, one by one or for many rows at once.
  */
 #include "base/array.h"
-#include "base/radix.h"
 #include "model/labels.h"
 #include "tsdb/part/walk.h"
 

@@ -10,7 +10,7 @@
 #ifndef TSDB_READ_INTERLEAVE_H
 #define TSDB_READ_INTERLEAVE_H
 
-#include "base/search.h"
+#include "base/array.h"
 #include "base/text/texts.h"
 #include "model/select.h"
 #include "tsdb/codec/rollups.h"

@@ -14,11 +14,9 @@
 #include "cli/lib/target/target.h"
 #include "config/config.h"
 #include "model/storage_layout.h"
-#include "promql/answer.h"
-#include "promql/explained.h"
+#include "promql/promql.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
-#include "views/replicas.h"
 #include "views/stack.h"
 
 enum {

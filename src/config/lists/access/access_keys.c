@@ -22,7 +22,7 @@
 #include "config/lists/shared_keys.h"
 #include "model/selector.h"
 #include "model/tenant_name.h"
-#include "net/tls_names.h"
+#include "net/tls.h"
 
 enum { PEM_BYTES_MAX = 512 * 1024 };
 

@@ -15,7 +15,7 @@
  */
 #include "base/array.h"
 #include "base/hash/hash.h"
-#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_sets.h"
