@@ -150,8 +150,7 @@ binary_operands(struct evaluation *ev, const struct node *node, struct arena *ar
  */
 
 struct set_vector {
-    struct vector vector; /* first */
-    struct vector *left;
+    struct vector vector; /* first; its operand is the left one */
     struct vector *right;
     enum token_type op;
     struct grouping grouping; /* groups of the side that is read first */
@@ -203,7 +202,7 @@ or_next(struct set_vector *s, struct column **ret_column)
 {
     enum err e = OK;
     if (!s->first_done) {
-        e = vector_next(s->left, ret_column);
+        e = vector_next(s->vector.of, ret_column);
         s->first_done = e == OK && *ret_column == NULL;
         if (e == OK && *ret_column != NULL) e = note_present(s, *ret_column);
         if (e || *ret_column != NULL) return e;
@@ -231,7 +230,7 @@ next(struct vector *v, struct column **ret_column)
     *ret_column = NULL;
     if (e) return e;
     do {
-        e = vector_next(s->left, ret_column);
+        e = vector_next(s->vector.of, ret_column);
         if (e == OK && *ret_column != NULL) e = keep_steps(s, *ret_column, s->op == TOKEN_AND);
     } while (e == OK && *ret_column != NULL &&
              bits_count((*ret_column)->present, v->grid.count) == 0);
@@ -242,7 +241,6 @@ static void
 set_free(struct vector *v)
 {
     struct set_vector *s = (struct set_vector *)v;
-    vector_free(s->left);
     vector_free(s->right);
     grouping_fini(&s->grouping);
     array_free(v->ev->budget, s->present, s->present_capacity);
@@ -266,11 +264,10 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
     s->vector.one_name = left->one_name && s->op != TOKEN_OR;
     s->vector.each_once = left->each_once && s->op != TOKEN_OR;
     s->vector.by_labels = left->by_labels && s->op != TOKEN_OR;
-    s->left = left;
     s->right = right;
     arena_init(&s->arena, ev->budget, 0, 0);
     if (grouping_begin(&s->grouping, ev->budget, &m->labels, !m->on)) {
-        set_free(&s->vector);
+        vector_free(&s->vector);
         return eval_no_memory(ev);
     }
     *ret_vector = &s->vector;
@@ -297,11 +294,10 @@ enum binary_stage {
 };
 
 struct binary_vector {
-    struct vector vector; /* first */
-    struct vector *left;  /* the many side, or the left one */
+    struct vector vector; /* first; its operand is the many side, or the left one */
     struct vector *right; /* the one side */
     const struct node *node;
-    bool swapped; /* group_right: `left` is the right operand */
+    bool swapped; /* group_right: the many side is the right operand */
     struct name_list include;
     struct columns kept; /* columns of the right */
     struct grouping grouping;
@@ -639,7 +635,7 @@ static enum err
 next_left(struct binary_vector *b)
 {
     assert(b->stage == BINARY_LEFT);
-    enum err e = vector_next(b->left, &b->left_column);
+    enum err e = vector_next(b->vector.of, &b->left_column);
     if (e) return e;
     if (b->left_column == NULL) {
         b->stage = BINARY_ENDED;
@@ -696,7 +692,6 @@ binary_free(struct vector *v)
 {
     struct binary_vector *b = (struct binary_vector *)v;
     struct budget *budget = v->ev->budget;
-    vector_free(b->left);
     vector_free(b->right);
     columns_fini(&b->kept);
     columns_fini(&b->made);
@@ -757,7 +752,7 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     b->vector.one_name = token_changes_metric(op);
     b->vector.each_once = in_pairs;
     b->swapped = m->cardinality == ONE_TO_MANY;
-    b->left = b->swapped ? right : left;
+    b->vector.of = b->swapped ? right : left;
     b->right = b->swapped ? left : right;
     b->node = node;
     columns_init(&b->kept, ev->budget, &ev->held);
@@ -767,7 +762,7 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     buf_init(&b->labels, ev->budget, 64 << 20);
     enum err e = binary_set_up(b);
     if (e) {
-        binary_free(&b->vector);
+        vector_free(&b->vector);
         return e;
     }
     *ret_vector = &b->vector;

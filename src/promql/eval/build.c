@@ -124,6 +124,7 @@ vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, 
     }
     v->ops = ops;
     v->ev = ev;
+    v->of = of;
     if (of != NULL) v->grid = of->grid;
     v->one_name = of != NULL && of->one_name;
     return v;
@@ -137,11 +138,10 @@ maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, s
     if (m == NULL) return NULL;
     m->vector.grid = *grid;
     m->bytes = bytes;
-    m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
     if (column_init(&m->column, ev->budget, grid->count) == OK) return m;
-    maker_free(&m->vector);
+    vector_free(&m->vector);
     return NULL;
 }
 
@@ -149,7 +149,6 @@ void
 maker_free(struct vector *v)
 {
     struct maker *m = (struct maker *)v;
-    vector_free(m->of);
     column_fini(&m->column, v->ev->budget, v->grid.count);
     arena_fini(&m->arena);
     buf_fini(&m->labels);
@@ -368,7 +367,7 @@ repeat_next(struct vector *v, struct column **ret_column)
     struct maker *r = (struct maker *)v;
     struct column *c;
     uint64_t before = v->ev->samples;
-    enum err e = vector_next(r->of, &c);
+    enum err e = vector_next(v->of, &c);
     count_for_all_steps(v->ev, &v->grid, before);
     *ret_column = NULL;
     if (e || c == NULL) return e;

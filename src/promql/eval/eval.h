@@ -278,11 +278,12 @@ struct vector;
 struct vector_ops {
     /* *ret_column is NULL after the last one. */
     enum err (*next)(struct vector *v, struct column **ret_column);
-    void (*free)(struct vector *v);
+    void (*free)(struct vector *v); /* leaves the operand */
 };
 struct vector {
     const struct vector_ops *ops;
     struct evaluation *ev;
+    struct vector *of; /* operand, freed with the operator; NULL without any */
     struct grid grid;
     /* No two series differ in __name__ alone, so that no two become the same without it. */
     bool one_name;
@@ -300,7 +301,6 @@ void *vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops 
 struct maker {
     struct vector vector; /* first */
     size_t bytes;         /* size of the operator, which begins with this */
-    struct vector *of;    /* may be NULL */
     struct column column;
     struct arena arena; /* memory of histograms in `column` */
     struct buf labels;
@@ -322,7 +322,11 @@ vector_next(struct vector *v, struct column **ret_column)
 static inline void
 vector_free(struct vector *v)
 {
-    if (v != NULL) v->ops->free(v);
+    while (v != NULL) {
+        struct vector *of = v->of;
+        v->ops->free(v);
+        v = of;
+    }
 }
 
 static inline void

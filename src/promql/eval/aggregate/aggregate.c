@@ -42,7 +42,6 @@ struct fold_group {
 
 struct aggregation_vector {
     struct vector vector; /* first */
-    struct vector *of;
     const struct node *node;
     const double *params;
     struct bytes value_label; /* count_values */
@@ -559,7 +558,7 @@ fold_all(struct aggregation_vector *a)
     enum folding folding = folding_of(a->node->aggregation.op);
     struct column *c;
     enum err e;
-    while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(a->vector.of, &c)) == OK && c != NULL) {
         e = folding == FOLD_KEPT     ? aggregate_keep(a, c)
             : folding == FOLD_VALUES ? fold_values(a, c)
                                      : aggregate_fold(a, c);
@@ -599,7 +598,6 @@ aggregation_free(struct vector *v)
 {
     struct aggregation_vector *a = (struct aggregation_vector *)v;
     struct budget *budget = v->ev->budget;
-    vector_free(a->of);
     array_free(budget, a->groups, a->group_capacity);
     array_free(budget, a->group_of, a->group_of_capacity);
     grouping_fini(&a->grouping);
@@ -663,7 +661,6 @@ vector_aggregation_new(struct evaluation *ev, const struct plan_node *x, struct 
     if (a == NULL) return eval_no_memory(ev);
     a->vector.one_name = !may_have_name(x->node);
     a->vector.each_once = true;
-    a->of = of;
     a->node = x->node;
     arena_init(&a->arena, ev->budget, 0, 0);
     columns_init(&a->kept, ev->budget, &ev->held);
@@ -671,7 +668,7 @@ vector_aggregation_new(struct evaluation *ev, const struct plan_node *x, struct 
     buf_init(&a->value, ev->budget, 64 << 20);
     enum err e = aggregate_set_up(a, x);
     if (e) {
-        aggregation_free(&a->vector);
+        vector_free(&a->vector);
         return e;
     }
     *ret_vector = &a->vector;

@@ -36,7 +36,6 @@
 
 struct sorted_vector {
     struct vector vector; /* first */
-    struct vector *of;
     const struct node *call;
     struct columns kept;
     struct eval_order sorting;
@@ -136,7 +135,7 @@ sorted_read_all(struct sorted_vector *s)
     struct evaluation *ev = s->vector.ev;
     struct column *c;
     enum err e;
-    while ((e = vector_next(s->of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(s->vector.of, &c)) == OK && c != NULL) {
         if (columns_add(&s->kept, c, 1)) return eval_no_memory(ev);
     }
     if (e) return e;
@@ -164,7 +163,6 @@ static void
 sorted_free(struct vector *v)
 {
     struct sorted_vector *s = (struct sorted_vector *)v;
-    vector_free(s->of);
     columns_fini(&s->kept);
     mem_free(v->ev->budget, s, sizeof *s);
 }
@@ -188,7 +186,6 @@ vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector 
     struct sorted_vector *s = vector_alloc(ev, sizeof *s, &ops, of);
     if (s == NULL) return eval_no_memory(ev);
     s->vector.each_once = of->each_once;
-    s->of = of;
     s->call = call;
     columns_init(&s->kept, ev->budget, &ev->held);
     *ret_vector = &s->vector;
@@ -278,7 +275,6 @@ struct taken_counts {
 
 struct choosing_vector {
     struct vector vector; /* first */
-    struct vector *of;
     const struct node *node;
     const double *params;
     struct grouping grouping;
@@ -366,7 +362,7 @@ pass_next(struct choosing_vector *v, struct column **ret_column)
     bool by_ratio = v->node->aggregation.op == TOKEN_LIMIT_RATIO;
     for (;;) {
         struct column *c;
-        enum err e = vector_next(v->of, &c);
+        enum err e = vector_next(v->vector.of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
         e = by_ratio ? pass_by_ratio(v, c) : pass_first(v, c);
@@ -654,7 +650,7 @@ ranked_next(struct choosing_vector *v, struct column **ret_column)
 {
     struct column *c;
     enum err e = OK;
-    while (!v->ranked && (e = vector_next(v->of, &c)) == OK && c != NULL) {
+    while (!v->ranked && (e = vector_next(v->vector.of, &c)) == OK && c != NULL) {
         e = rank(v, c);
         if (e) break;
     }
@@ -697,7 +693,6 @@ choosing_free(struct vector *vector)
 {
     struct choosing_vector *v = (struct choosing_vector *)vector;
     struct budget *budget = vector->ev->budget;
-    vector_free(v->of);
     for (uint32_t i = 0; i < v->ranking_count; i++) {
         mem_free(budget, v->rankings[i].heaps, heaps_bytes(&v->rankings[i]));
     }
@@ -780,13 +775,12 @@ vector_choosing_new(struct evaluation *ev, const struct plan_node *x, struct vec
     struct choosing_vector *v = vector_alloc(ev, sizeof *v, &ops, of);
     if (v == NULL) return eval_no_memory(ev);
     v->vector.each_once = of->each_once;
-    v->of = of;
     v->node = x->node;
     arena_init(&v->arena, ev->budget, 0, 0);
     buf_init(&v->hashed, ev->budget, 64 << 20);
     enum err e = choose_set_up(v, plan_scalars(x->first));
     if (e) {
-        choosing_free(&v->vector);
+        vector_free(&v->vector);
         return e;
     }
     *ret_vector = &v->vector;

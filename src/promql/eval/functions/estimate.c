@@ -183,7 +183,6 @@ struct native {
 
 struct estimate_vector {
     struct vector vector; /* first */
-    struct vector *of;
     const struct node *call;
     struct text_span vector_at; /* position of the histograms, for notes */
     bool fraction;
@@ -497,7 +496,7 @@ estimate_read_all(struct estimate_vector *x)
 {
     struct column *c;
     enum err e;
-    while ((e = vector_next(x->of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(x->vector.of, &c)) == OK && c != NULL) {
         uint32_t steps = x->vector.grid.count, floats = 0;
         for (bits_each(i, c->present, steps)) {
             floats += column_histogram(c, i) == NULL;
@@ -531,7 +530,6 @@ estimate_free(struct vector *v)
 {
     struct estimate_vector *x = (struct estimate_vector *)v;
     struct budget *budget = v->ev->budget;
-    vector_free(x->of);
     columns_fini(&x->buckets);
     columns_fini(&x->results);
     column_fini(&x->result, budget, v->grid.count);
@@ -593,7 +591,6 @@ vector_estimate_new(struct evaluation *ev, const struct plan_node *plan, struct 
     struct estimate_vector *x = vector_alloc(ev, sizeof *x, &ops, of);
     if (x == NULL) return eval_no_memory(ev);
     x->vector.one_name |= !ev->features.delayed_name_removal;
-    x->of = of;
     x->call = plan->node;
     columns_init(&x->buckets, ev->budget, &ev->held);
     columns_init(&x->results, ev->budget, &ev->held);
@@ -601,7 +598,7 @@ vector_estimate_new(struct evaluation *ev, const struct plan_node *plan, struct 
     buf_init(&x->text, ev->budget, 64 << 20);
     enum err e = estimate_set_up(x, plan_scalars(plan->first));
     if (e) {
-        estimate_free(&x->vector);
+        vector_free(&x->vector);
         return e;
     }
     if (!ev->features.delayed_name_removal) {

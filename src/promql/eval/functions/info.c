@@ -31,7 +31,6 @@ static const char *const identity_names[IDENTITIES] = {"instance", "job"};
 
 struct info_vector {
     struct vector vector; /* first */
-    struct vector *of;
     const struct node *argument;
     struct node selector; /* selects the info series */
     struct matcher
@@ -366,7 +365,7 @@ info_read_all(struct info_vector *v)
     struct column *c;
     bool any;
     enum err e;
-    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(v->vector.of, &c)) == OK && c != NULL) {
         if (columns_add(&v->kept, c, v->vector.grid.count)) return eval_no_memory(v->vector.ev);
         bits_add(v->any, c->present, v->vector.grid.count);
     }
@@ -505,7 +504,6 @@ info_free(struct vector *vector)
 {
     struct info_vector *v = (struct info_vector *)vector;
     struct budget *budget = vector->ev->budget;
-    vector_free(v->of);
     for (uint32_t i = 0; i < v->made_count; i++) {
         matcher_free(v->made[i]);
     }
@@ -528,7 +526,6 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
     struct info_vector *v = vector_alloc(ev, sizeof *v, &ops, of);
     if (v == NULL) return eval_no_memory(ev);
     size_t words = bits_words(of->grid.count);
-    v->of = of;
     v->argument = call->call.arguments[0];
     v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);
     columns_init(&v->kept, ev->budget, &ev->held);
@@ -541,7 +538,7 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
     v->rest = arena_new(&ev->arena, words * sizeof *v->rest);
     v->now = arena_new(&ev->arena, words * sizeof *v->now);
     if (v->any == NULL || v->rest == NULL || v->now == NULL) {
-        info_free(&v->vector);
+        vector_free(&v->vector);
         return eval_no_memory(ev);
     }
     return vector_unique_new(ev, &v->vector, ret_vector);

@@ -9,7 +9,6 @@ enum { LABELS_BYTES_MAX = 64 << 20 }; /* of a series */
 
 struct label_vector {
     struct vector vector; /* first */
-    struct vector *of;
     struct bytes target;
     struct bytes separator; /* label_join */
     struct bytes *sources;
@@ -44,7 +43,7 @@ static enum err
 label_next(struct vector *v, struct column **ret_column)
 {
     struct label_vector *l = (struct label_vector *)v;
-    enum err e = vector_next(l->of, ret_column);
+    enum err e = vector_next(l->vector.of, ret_column);
     struct column *c = *ret_column;
     if (e || c == NULL) return e;
     buf_clear(&l->value);
@@ -79,7 +78,6 @@ static void
 label_free(struct vector *v)
 {
     struct label_vector *l = (struct label_vector *)v;
-    vector_free(l->of);
     replacer_free(l->replacer);
     buf_fini(&l->value);
     buf_fini(&l->labels);
@@ -137,7 +135,6 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
     if (l == NULL) return eval_no_memory(ev);
     l->target = node_inside(arguments[1])->string;
     if (bytes_equal_text(l->target, "__name__")) l->vector.one_name = false;
-    l->of = of;
     assert(count >= 3); /* as functions.def says */
     l->source_count = replaces ? 1 : count - 3;
     l->sources = arena_alloc(&ev->arena, count * sizeof *l->sources);
@@ -147,7 +144,7 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
                  : replaces         ? set_up_replace(l, arguments)
                                     : set_up_join(l, arguments);
     if (e) {
-        label_free(&l->vector);
+        vector_free(&l->vector);
         return e;
     }
     return vector_unique_new(ev, &l->vector, ret_vector);

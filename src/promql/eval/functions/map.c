@@ -32,7 +32,7 @@ absent_next(struct vector *v, struct column **ret_column)
     if (a->done) return OK;
     a->done = true;
     column_clear(&a->made.column, v->grid.count);
-    while ((e = vector_next(a->made.of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(a->made.vector.of, &c)) == OK && c != NULL) {
         bits_add(a->made.column.present, c->present, v->grid.count);
     }
     if (e) return e;
@@ -91,7 +91,7 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
     a->made.vector.one_name = a->made.vector.each_once = true;
     enum err e = labels_of_matchers(ev, node_inside(argument), &a->made.labels);
     if (e)
-        maker_free(&a->made.vector);
+        vector_free(&a->made.vector);
     else
         *ret_vector = &a->made.vector;
     return e;
@@ -101,7 +101,6 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
 
 struct floats_vector {
     struct vector vector; /* first */
-    struct vector *of;
 };
 
 static enum err
@@ -109,7 +108,7 @@ floats_next(struct vector *v, struct column **ret_column)
 {
     struct floats_vector *f = (struct floats_vector *)v;
     for (;;) {
-        enum err e = vector_next(f->of, ret_column);
+        enum err e = vector_next(f->vector.of, ret_column);
         struct column *c = *ret_column;
         if (e || c == NULL || c->histograms == NULL) return e;
         for (bits_each(i, c->present, v->grid.count)) {
@@ -123,7 +122,6 @@ static void
 floats_free(struct vector *v)
 {
     struct floats_vector *f = (struct floats_vector *)v;
-    vector_free(f->of);
     mem_free(v->ev->budget, f, sizeof *f);
 }
 
@@ -134,7 +132,6 @@ vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_
     struct floats_vector *f = vector_alloc(ev, sizeof *f, &ops, of);
     if (f == NULL) return eval_no_memory(ev);
     f->vector.each_once = of->each_once;
-    f->of = of;
     *ret_vector = &f->vector;
     return OK;
 }
@@ -385,10 +382,10 @@ static enum err
 map_next(struct vector *v, struct column **ret_column)
 {
     struct map_vector *m = (struct map_vector *)v;
-    if (m->made.of == NULL) return next_of_scalars(m, ret_column);
+    if (m->made.vector.of == NULL) return next_of_scalars(m, ret_column);
     for (;;) {
         struct column *c;
-        enum err e = vector_next(m->made.of, &c);
+        enum err e = vector_next(m->made.vector.of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
         e = map_column(m, c);
@@ -444,7 +441,7 @@ vector_map_new(struct evaluation *ev, const struct plan_node *x, struct vector *
     v->one_name = v->each_once = true;
     enum err e = map_set_up(m, x);
     if (e) {
-        maker_free(v);
+        vector_free(v);
         return e;
     }
     *ret_vector = v;
@@ -516,7 +513,7 @@ scalar_binary_next(struct vector *v, struct column **ret_column)
     bool keeps_name = !s->node->binary.returns_bool && !token_changes_metric(op);
     for (;;) {
         struct column *c;
-        enum err e = vector_next(s->made.of, &c);
+        enum err e = vector_next(s->made.vector.of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
         e = combine_column(s, c);
@@ -556,12 +553,11 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
 
 struct unique_vector {
     struct vector vector; /* first */
-    struct vector *of;
-    bool by_type;        /* only series that lost a type or a unit can become equal */
-    bool any_lost;       /* a series has lost its type or unit */
-    bool by_labels;      /* series are ordered by labels */
-    bool at_all;         /* refuses equal series even if they have no step in common */
-    struct columns seen; /* labels and bits */
+    bool by_type;         /* only series that lost a type or a unit can become equal */
+    bool any_lost;        /* a series has lost its type or unit */
+    bool by_labels;       /* series are ordered by labels */
+    bool at_all;          /* refuses equal series even if they have no step in common */
+    struct columns seen;  /* labels and bits */
 };
 
 /* If series of one name are ordered by labels, those with a type come before those without, unless
@@ -586,7 +582,7 @@ unique_next(struct vector *v, struct column **ret_column)
     struct unique_vector *u = (struct unique_vector *)v;
     struct evaluation *ev = v->ev;
     uint32_t steps = v->grid.count;
-    enum err e = vector_next(u->of, ret_column);
+    enum err e = vector_next(u->vector.of, ret_column);
     struct column *c = *ret_column;
     if (e || c == NULL || !may_repeat(u, c)) return e;
     struct column *seen = columns_find(&u->seen, c->labels);
@@ -605,7 +601,6 @@ static void
 unique_free(struct vector *v)
 {
     struct unique_vector *u = (struct unique_vector *)v;
-    vector_free(u->of);
     columns_fini(&u->seen);
     mem_free(v->ev->budget, u, sizeof *u);
 }
@@ -616,7 +611,6 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
     static const struct vector_ops ops = {unique_next, unique_free};
     struct unique_vector *u = vector_alloc(ev, sizeof *u, &ops, of);
     if (u == NULL) return eval_no_memory(ev);
-    u->of = of;
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;
     return OK;
@@ -648,7 +642,6 @@ vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct v
 
 struct joined_vector {
     struct vector vector; /* first */
-    struct vector *of;
     struct columns kept;
     bool read;
     uint32_t next;
@@ -660,7 +653,7 @@ joined_next(struct vector *v, struct column **ret_column)
     struct joined_vector *j = (struct joined_vector *)v;
     struct column *c;
     enum err e = OK;
-    while (!j->read && (e = vector_next(j->of, &c)) == OK && c != NULL) {
+    while (!j->read && (e = vector_next(j->vector.of, &c)) == OK && c != NULL) {
         e = eval_collect(v->ev, &j->kept, c, v->grid.count);
         if (e) break;
     }
@@ -673,7 +666,6 @@ static void
 joined_free(struct vector *v)
 {
     struct joined_vector *j = (struct joined_vector *)v;
-    vector_free(j->of);
     columns_fini(&j->kept);
     mem_free(v->ev->budget, j, sizeof *j);
 }
@@ -689,7 +681,6 @@ vector_joined_new(struct evaluation *ev, struct vector *of, struct vector **ret_
     struct joined_vector *j = vector_alloc(ev, sizeof *j, &ops, of);
     if (j == NULL) return eval_no_memory(ev);
     j->vector.each_once = true;
-    j->of = of;
     columns_init(&j->kept, ev->budget, &ev->held);
     *ret_vector = &j->vector;
     return OK;

@@ -105,6 +105,7 @@ vector_measured_new(struct evaluation *ev, struct plan_figures *figures, struct 
     }
     x->vector = *of;
     x->vector.ops = &ops;
+    x->vector.of = NULL; /* is freed while it is measured */
     x->of = of;
     x->figures = figures;
     *ret_vector = &x->vector;
