@@ -24,8 +24,6 @@
  * each object counts as a line.
  *
  * A line that cannot be read is junk: it is counted, and the lines after it are read.
- *
- * Threads: one.
  */
 
 enum {
@@ -83,8 +81,6 @@ void archive_lines_forget(struct archive_lines *lines);
  * Each time of a series is given once, with the sample that came first.
  *
  * Memory: bytes_max, and half as much more while a series whose samples came in disorder is read.
- *
- * Threads: one.
  */
 
 struct archive_gathering;
@@ -136,8 +132,6 @@ MUST_CHECK enum err gathering_batch(struct archive_gathering *gathering,
  * The index of an object that was read: the times of its parts, metric names, and a
  * filter of its labels. It shows that a question needs nothing, or only parts, of the object.
  * Format: docs/format/archive_index.md.
- *
- * Threads: one.
  */
 
 enum {

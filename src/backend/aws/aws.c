@@ -451,15 +451,8 @@ aws_caller_prepare(struct aws_caller *c, const struct http_call_answer *answer,
 /* --- calls ------------------------------------------------------------------------------------ */
 
 void
-aws_caller_call(struct aws_caller *c, const char *operation, struct bytes body, uint32_t *ret_keys,
-                struct writer_step *ret_step)
-{
-    aws_caller_call_at(c, NULL, operation, body, ret_keys, ret_step);
-}
-
-void
-aws_caller_call_at(struct aws_caller *c, const char *endpoint, const char *operation,
-                   struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step)
+aws_caller_call(struct aws_caller *c, const char *endpoint, const char *operation,
+                struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step)
 {
     struct http_headers *h = &c->headers;
     struct why why = {""};

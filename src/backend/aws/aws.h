@@ -223,14 +223,12 @@ void aws_caller_prepare(struct aws_caller *caller, const struct http_call_answer
 
 /*
  * Makes a step that sends `body`, which is borrowed until the call is done; `answer_bytes_max` may
- * be raised in it. On an error the step is WRITER_DONE with the reason. `ret_keys` is the number of
- * the keys that signed it, for aws_caller_judge(). The step's other texts live until the next one.
+ * be raised in it. `endpoint` NULL: the service's own. On an error the step is WRITER_DONE with the
+ * reason. `ret_keys` is the number of the keys that signed it, for aws_caller_judge(). The step's
+ * other texts live until the next one.
  */
-void aws_caller_call(struct aws_caller *caller, const char *operation, struct bytes body,
-                     uint32_t *ret_keys, struct writer_step *ret_step);
-/* Does the same for another endpoint; NULL is the service's own. */
-void aws_caller_call_at(struct aws_caller *caller, const char *endpoint, const char *operation,
-                        struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step);
+void aws_caller_call(struct aws_caller *caller, const char *endpoint, const char *operation,
+                     struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step);
 /* Judges as aws_json_judge(); refused keys become due. */
 void aws_caller_judge(struct aws_caller *caller, uint32_t keys,
                       const struct http_call_answer *answer, struct writer_step *ret_step);

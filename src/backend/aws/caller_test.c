@@ -51,7 +51,7 @@ prepare(void)
 static void
 call(void)
 {
-    aws_caller_call(caller, "PutRecords", bytes_of_text("{}"), &keys, &rig.step);
+    aws_caller_call(caller, NULL, "PutRecords", bytes_of_text("{}"), &keys, &rig.step);
 }
 
 UNIT_TEST(test_a_call_is_signed_and_says_what_it_is)

@@ -105,8 +105,6 @@ void clickhouse_table_name(const struct clickhouse_settings *settings,
  *
  * The second form is that of newer versions, which also have the code in a header. An exception may
  * follow after status 200 was sent: then it is in the body, after the output before it.
- *
- * Threads: one.
  */
 
 /* The meaning of a response beyond its verdict. */

@@ -3,8 +3,10 @@
  * backend/clickhouse.
  *
  * A question is answered in three steps: the properties of the table (requested from time to time,
- * table.h), the matching series, and samples of blocks of series, each series as arrays of times
+ * clickhouse.h), the matching series, and samples of blocks of series, each series as arrays of times
  * and values.
+ *
+ * Threads: one, that of the question.
  */
 #ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
@@ -32,8 +34,6 @@ MUST_CHECK enum err label_text_read(struct bytes metric, struct bytes text, stru
  *
  * Errors of ClickHouse instead of rows or after some rows become ERR_AGAIN or ERR_IO, or ERR_FULL
  * if it has not enough memory for the statement, or must not read so much.
- *
- * Threads: one.
  */
 
 /*
@@ -46,8 +46,6 @@ MUST_CHECK enum err label_text_read(struct bytes metric, struct bytes text, stru
  * Like a cursor: once something is wrong, `failed` says what kind and `why` in words, and all later
  * calls do nothing and give empty results. The last row has the columns of all others; rows_next()
  * steps over them.
- *
- * Threads: one.
  */
 
 /* Kinds of the columns after the first. */

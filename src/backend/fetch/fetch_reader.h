@@ -27,8 +27,6 @@
 /*
  * The labels of a series in a source's answers: those of the other system, and the
  * source's external labels, which replace others of the same name.
- *
- * Threads: any, one buffer each.
  */
 
 enum { FINAL_LABELS_MAX = 1024 };
@@ -63,8 +61,6 @@ MUST_CHECK enum err final_labels_build(const struct external_labels *external, s
  * key that was added first; within a key, the value that was put first.
  *
  * Memory: labels and keys of all series, and SERIES_BLOCKS_SAMPLES samples with their histograms.
- *
- * Threads: one.
  */
 
 enum {

@@ -4,6 +4,8 @@
  * A question is answered in three steps: the metrics that may match, their series, and samples of
  * blocks of series. A metric is a measurement with the fields that the destination writes, or, for
  * Telegraf, a measurement and one field. All versions are asked in InfluxQL (influxql.c).
+ *
+ * Threads: one, that of the question.
  */
 #ifndef BACKEND_INFLUXDB_INFLUXDB_PRIVATE_H
 #define BACKEND_INFLUXDB_INFLUXDB_PRIVATE_H
@@ -87,8 +89,6 @@ void go_put_regex(struct buf *to, struct bytes pattern);
  * A text is decoded if line_protocol.h would have encoded the result so; every other text is
  * itself, so that no two texts of Firekeep have the same form. Names are not encoded with `mapping:
  * telegraf`.
- *
- * Threads: any; the functions have no state.
  */
 
 /* Appends the decoded text. The error of `to`. */
@@ -102,8 +102,6 @@ MUST_CHECK enum err stored_names_of(struct bytes name, enum line_role role, stru
 /*
  * One request of a question to InfluxDB after another, and its response
  * record by record as it arrives.
- *
- * Threads: one.
  */
 
 struct influx_exchange {
@@ -204,8 +202,6 @@ MUST_CHECK enum err influxql_samples(struct influx_question *q, const struct ser
 
 enum { INFLUX_TAGS_MAX = FINAL_LABELS_MAX };
 
-/* The metric of a series in a block, and its tags in label bytes. */
-uint32_t influx_key_metric(const struct influx_question *q, uint32_t number);
 struct bytes influx_key_tags(const struct influx_question *q, uint32_t number);
 
 /* Keys of a block that belong to one metric: from..end-1. */
@@ -255,8 +251,6 @@ int64_t influx_ms_of(int64_t t_ns);
  * If a request's points lie in several shards, versions 1 and 2 report one of them: at least so
  * many points are refused, and the measurement is one of several. The names say only where to look
  * first.
- *
- * Threads: one.
  */
 
 struct influxdb_refusal {

@@ -166,7 +166,8 @@ put_tags(struct buf *to, struct label *tags, uint32_t count)
     }
 }
 
-uint32_t
+/* The metric of a series in a block, and its tags in label bytes. */
+static uint32_t
 influx_key_metric(const struct influx_question *q, uint32_t number)
 {
     return load_le32(series_blocks_key(q->base.blocks, number).at);

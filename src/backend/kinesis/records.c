@@ -438,7 +438,7 @@ stream_begin(struct writer *writer, struct writer_call *call, struct writer_step
                   e == ERR_NOMEM ? "not enough memory for a request" : "cannot build the request");
         return;
     }
-    aws_caller_call(w->caller, w->type->put, aws_records_body(&c->records), &c->keys, step);
+    aws_caller_call(w->caller, NULL, w->type->put, aws_records_body(&c->records), &c->keys, step);
     step->http.answer_bytes_max = AWS_RECORDS_ANSWER_BYTES_MAX;
 }
 
@@ -463,7 +463,7 @@ stream_ask(struct stream_writer *w, const char *operation, struct writer_step *s
         step_no_memory(step, "a request");
         return;
     }
-    aws_caller_call(w->caller, operation, buf_bytes(&w->request), &w->request_keys, step);
+    aws_caller_call(w->caller, NULL, operation, buf_bytes(&w->request), &w->request_keys, step);
 }
 
 void

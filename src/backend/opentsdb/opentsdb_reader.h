@@ -3,6 +3,8 @@
  *
  * A question is answered in three steps: the metrics that there may be, their series in the time
  * with the number of points of each, and samples of blocks of series.
+ *
+ * Threads: one, that of the question.
  */
 #ifndef BACKEND_OPENTSDB_OPENTSDB_READER_H
 #define BACKEND_OPENTSDB_OPENTSDB_READER_H
@@ -19,8 +21,6 @@
  * A text that the destination or Prometheus' adapter would have written is decoded
  * (wire/point/opentsdb_point.h); any other text, which another program wrote, is itself. So a
  * stored text has one meaning, and a text has few stored forms, which are all searched.
- *
- * Threads: any; the functions have no state.
  */
 
 /* Firekeep's, the adapter's, and the text itself. */
@@ -134,25 +134,6 @@ struct opentsdb_question {
     struct buf filters, room;
     bool gave_names; /* in a FETCH_NAMES: the server has a name */
 };
-
-void opentsdb_question_init(struct fetch_question *base);
-void opentsdb_question_fini(struct fetch_question *base);
-/* Finds the series, and gives them to fetch_question_take(). ERR_FULL: the server refuses to read
- * even an hour of them. */
-MUST_CHECK enum err opentsdb_question_find(struct fetch_question *base, struct why *why);
-/* As fetch_type.samples; keys are le32, positions in `found`. */
-MUST_CHECK enum err opentsdb_question_samples(struct fetch_question *base,
-                                              const struct series_block *block, struct why *why);
-
-/* Gives the names of metrics, or of tags, as they are stored, with this prefix; each once. */
-MUST_CHECK enum err
-opentsdb_question_names(struct opentsdb_question *q, const char *type, struct bytes prefix,
-                        enum err (*name)(void *context, struct bytes name, struct why *why),
-                        void *context, struct why *why);
-
-/* Appends the label name of a tag, by the source's escaping. ERR_NOMEM. */
-MUST_CHECK enum err opentsdb_label_name_get(const struct opentsdb_question *q, struct buf *to,
-                                            struct bytes tag);
 
 /* --- filters.c -------------------------------------------------------------------------------- */
 

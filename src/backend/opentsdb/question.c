@@ -25,70 +25,6 @@
 #include "model/labels.h"
 
 /*
- * A source of type opentsdb: see opentsdb_reader.h.
- *
- * Names of metrics and of labels are those that OpenTSDB ever had; all else is found out of the
- * series. /api/search/lookup is not used: it knows only series that were written while
- * tsd.core.meta.enable_tsuid_tracking was on, or reads the whole table.
- */
-
-static enum err
-give_name(void *context, struct bytes stored, struct why *why)
-{
-    struct opentsdb_question *q = context;
-    struct buf *text = &q->base.text;
-    buf_clear(text);
-    enum err e = q->base.purpose == FETCH_NAMES ? opentsdb_label_name_get(q, text, stored)
-                                                : stored_value_get(text, stored);
-    if (e) return fetch_no_memory(why);
-    q->gave_names = true;
-    return text->size == 0 ? OK : q->base.to->each(q->base.to->context, buf_bytes(text));
-}
-
-/* Gives all names of labels. */
-static enum err
-label_names(struct fetch_question *base, struct why *why)
-{
-    struct opentsdb_question *q = (struct opentsdb_question *)base;
-    if (base->matcher_count > 0) return ERR_UNSUPPORTED;
-    enum err e = opentsdb_question_names(q, "tagk", bytes_of(NULL, 0), give_name, q, why);
-    if (e == OK && q->gave_names) e = base->to->each(base->to->context, bytes_of_text("__name__"));
-    return e;
-}
-
-/* Gives all names of metrics. */
-static enum err
-label_values(struct fetch_question *base, struct why *why)
-{
-    struct opentsdb_question *q = (struct opentsdb_question *)base;
-    if (base->matcher_count > 0 || !bytes_equal_text(base->name, "__name__")) {
-        return ERR_UNSUPPORTED;
-    }
-    return opentsdb_question_names(q, "metrics", bytes_of(NULL, 0), give_name, q, why);
-}
-
-enum err
-opentsdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
-                    struct why *why)
-{
-    static const struct fetch_type type = {
-        .reader_bytes = sizeof(struct fetch_reader),
-        .question_bytes = sizeof(struct opentsdb_question),
-        .max_ms = OPENTSDB_TIME_MS_MAX,
-        .arena_bytes_max = 256 << 20,
-        .scratch_bytes_max = 64 << 20,
-        .text_bytes_max = 16 << 20,
-        .init = opentsdb_question_init,
-        .fini = opentsdb_question_fini,
-        .find = opentsdb_question_find,
-        .samples = opentsdb_question_samples,
-        .names = label_names,
-        .values = label_values,
-    };
-    return fetch_reader_new(&type, options, NULL, ret_answerer, why);
-}
-
-/*
  * A response that says that the server does not know a name, or that
  * the result would be too large, is used and counts as no failure.
  */
@@ -226,7 +162,7 @@ settings_of(const struct opentsdb_question *q)
 
 /* --- a question ------------------------------------------------------------------------------- */
 
-void
+static void
 opentsdb_question_init(struct fetch_question *base)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
@@ -239,7 +175,7 @@ opentsdb_question_init(struct fetch_question *base)
     buf_init(&q->exchange.answer, base->budget, ANSWER_BYTES_MAX);
 }
 
-void
+static void
 opentsdb_question_fini(struct fetch_question *base)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
@@ -256,7 +192,8 @@ opentsdb_question_fini(struct fetch_question *base)
     buf_fini(&q->room);
 }
 
-enum err
+/* Appends the label name of a tag, by the source's escaping. ERR_NOMEM. */
+static enum err
 opentsdb_label_name_get(const struct opentsdb_question *q, struct buf *to, struct bytes tag)
 {
     if (settings_of(q)->escaping == OPENTSDB_ESCAPING_AUTO) return stored_tag_get(to, tag);
@@ -301,7 +238,8 @@ count_name(void *context, struct bytes name, struct why *why)
     return n->name(n->context, name, why);
 }
 
-enum err
+/* Gives the names of metrics, or of tags, as they are stored, with this prefix; each once. */
+static enum err
 opentsdb_question_names(struct opentsdb_question *q, const char *type, struct bytes prefix,
                         enum err (*name)(void *context, struct bytes name, struct why *why),
                         void *context, struct why *why)
@@ -625,7 +563,9 @@ count_points(struct opentsdb_question *q, struct why *why)
     return e;
 }
 
-enum err
+/* Finds the series, and gives them to fetch_question_take(). ERR_FULL: the server refuses to read
+ * even an hour of them. */
+static enum err
 opentsdb_question_find(struct fetch_question *base, struct why *why)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
@@ -709,7 +649,8 @@ put_block(struct opentsdb_question *q, const struct series_block *block, struct 
     return OK;
 }
 
-enum err
+/* As fetch_type.samples; keys are le32, positions in `found`. */
+static enum err
 opentsdb_question_samples(struct fetch_question *base, const struct series_block *block,
                           struct why *why)
 {
@@ -725,4 +666,66 @@ opentsdb_question_samples(struct fetch_question *base, const struct series_block
     }
     enum err e = put_block(q, block, why);
     return e ? e : opentsdb_exchange_series(&q->exchange, &sink, why);
+}
+
+/* --- the reader ------------------------------------------------------------------------------- */
+
+/* Names of metrics and of labels are those that OpenTSDB ever had; all else is found out of the
+ * series. /api/search/lookup is not used: it knows only series that were written while
+ * tsd.core.meta.enable_tsuid_tracking was on, or reads the whole table. */
+
+static enum err
+give_name(void *context, struct bytes stored, struct why *why)
+{
+    struct opentsdb_question *q = context;
+    struct buf *text = &q->base.text;
+    buf_clear(text);
+    enum err e = q->base.purpose == FETCH_NAMES ? opentsdb_label_name_get(q, text, stored)
+                                                : stored_value_get(text, stored);
+    if (e) return fetch_no_memory(why);
+    q->gave_names = true;
+    return text->size == 0 ? OK : q->base.to->each(q->base.to->context, buf_bytes(text));
+}
+
+/* Gives all names of labels. */
+static enum err
+label_names(struct fetch_question *base, struct why *why)
+{
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    if (base->matcher_count > 0) return ERR_UNSUPPORTED;
+    enum err e = opentsdb_question_names(q, "tagk", bytes_of(NULL, 0), give_name, q, why);
+    if (e == OK && q->gave_names) e = base->to->each(base->to->context, bytes_of_text("__name__"));
+    return e;
+}
+
+/* Gives all names of metrics. */
+static enum err
+label_values(struct fetch_question *base, struct why *why)
+{
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    if (base->matcher_count > 0 || !bytes_equal_text(base->name, "__name__")) {
+        return ERR_UNSUPPORTED;
+    }
+    return opentsdb_question_names(q, "metrics", bytes_of(NULL, 0), give_name, q, why);
+}
+
+enum err
+opentsdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                    struct why *why)
+{
+    static const struct fetch_type type = {
+        .reader_bytes = sizeof(struct fetch_reader),
+        .question_bytes = sizeof(struct opentsdb_question),
+        .max_ms = OPENTSDB_TIME_MS_MAX,
+        .arena_bytes_max = 256 << 20,
+        .scratch_bytes_max = 64 << 20,
+        .text_bytes_max = 16 << 20,
+        .init = opentsdb_question_init,
+        .fini = opentsdb_question_fini,
+        .find = opentsdb_question_find,
+        .samples = opentsdb_question_samples,
+        .names = label_names,
+        .values = label_values,
+    };
+    return fetch_reader_new(&type, options, NULL, ret_answerer, why);
 }

@@ -4,6 +4,8 @@
  *
  * Samples come by remote read, as streamed chunks if the server supports them; names, values and
  * series by the Prometheus API below `labels_url`, if it is set.
+ *
+ * Threads: one, that of the question or call.
  */
 #ifndef BACKEND_REMOTE_REMOTE_PRIVATE_H
 #define BACKEND_REMOTE_REMOTE_PRIVATE_H
@@ -40,8 +42,6 @@ MUST_CHECK enum err remote_request_put(struct buf *to, struct matcher *const *ma
  *
  * Memory: the answer, uncompressed, an entry and the final labels of each series, and the decoded
  * samples of the current series.
- *
- * Threads: one.
  */
 
 enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* limit of an uncompressed response */
@@ -76,8 +76,6 @@ MUST_CHECK enum err sampled_batch(struct sampled *sampled, struct sample_batch *
  * A series that occurs more than once, or whose chunks overlap, becomes one series with each time
  * once, with one of its values. A series larger than the window is given while it arrives, and must
  * be in order.
- *
- * Threads: one.
  */
 
 enum { ORDERED_WINDOW_BYTES = 8 << 20 };

@@ -126,8 +126,6 @@ void s3_bucket_judge(struct s3_bucket *bucket, const struct http_call_answer *an
  * is compared. With `looks` it is looked for first, for stores that do not refuse.
  *
  * After other failures the upload continues where it was. Memory is that of one part.
- *
- * Threads: one.
  */
 
 enum { S3_UPLOAD_ID_BYTES = 1024 };
@@ -196,8 +194,6 @@ uint64_t s3_upload_requests_left(const struct s3_upload *upload);
  *
  * Only uploads below the prefix whose base names begin with the instance are aborted, and one more
  * with a given key.
- *
- * Threads: one.
  */
 
 enum {

@@ -86,8 +86,8 @@ timestream_client_begin(struct timestream_client *c, const char *operation, stru
                   "the endpoint address is not known yet");
         return;
     }
-    aws_caller_call_at(c->caller, c->is_fixed ? NULL : c->address, operation, body,
-                       &ret_ticket->keys, ret_step);
+    aws_caller_call(c->caller, c->is_fixed ? NULL : c->address, operation, body, &ret_ticket->keys,
+                    ret_step);
 }
 
 void
@@ -120,7 +120,8 @@ timestream_client_due(const struct timestream_client *c)
 static void
 ask_address(struct timestream_client *c, struct writer_step *step)
 {
-    aws_caller_call(c->caller, "DescribeEndpoints", bytes_of_text("{}"), &c->asking_keys, step);
+    aws_caller_call(c->caller, NULL, "DescribeEndpoints", bytes_of_text("{}"), &c->asking_keys,
+                    step);
 }
 
 static void
