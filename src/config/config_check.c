@@ -198,18 +198,6 @@ config_compare(struct bytes now, struct bytes next, struct budget *budget,
 
 enum { CHANGES_MAX = 1000, PRINTED_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
 
-/* --- errors ----------------------------------------------------------------------------------- */
-
-/* The path of another file for web.config_file is the client's choice: messages would quote it. */
-static enum err
-complete_access(const struct config_check *c, const struct settings *next,
-                struct config_lists *lists, struct why *why)
-{
-    const char *path = next->web_config_file;
-    if (path[0] != '\0' && strcmp(path, c->now->web_config_file) != 0) return OK;
-    return access_settings_complete(&lists->access, next, why);
-}
-
 /* --- changes ---------------------------------------------------------------------------------- */
 
 struct change_list {
@@ -270,7 +258,11 @@ config_check_print(const struct config_check *c, struct bytes text, struct json 
     /* The text is read like at a start; errors are collected. */
     reader_collect(errors);
     enum err e = settings_load_text(&next, &lists, name, text, c->flag_count, c->flag_words, why);
-    if (e == OK) e = complete_access(c, &next, &lists, why);
+    /* The path of another file for web.config_file is the client's choice: messages would quote
+     * it. */
+    bool is_other = next.web_config_file[0] != '\0' &&
+                    strcmp(next.web_config_file, c->now->web_config_file) != 0;
+    if (e == OK && !is_other) e = access_settings_complete(&lists.access, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
     if (e) reader_note(name, why);
     reader_collect(NULL);

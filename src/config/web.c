@@ -152,15 +152,6 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
  * ends a prefix. */
 static const char no_path[] = " \"'?#%*\\<>";
 
-/* Returns the path of a URL, or the whole text if it is only a path. */
-static const char *
-url_path(const char *url)
-{
-    const char *host = strstr(url, "://");
-    if (host == NULL) return url;
-    return host + 3 + strcspn(host + 3, "/");
-}
-
 enum err
 web_check_url(const char *text, const char **ret_expected)
 {
@@ -192,7 +183,9 @@ void
 settings_route_prefix(const struct settings *settings, char *ret_prefix)
 {
     bool own = settings->web_route_prefix[0] != '\0';
-    const char *path = own ? settings->web_route_prefix : url_path(settings->web_external_url);
+    const char *path = own ? settings->web_route_prefix : settings->web_external_url;
+    const char *host = own ? NULL : strstr(path, "://");
+    if (host != NULL) path = host + 3 + strcspn(host + 3, "/");
     path += strspn(path, "/");
     size_t size = strlen(path);
     while (size > 0 && path[size - 1] == '/') {

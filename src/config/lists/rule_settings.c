@@ -33,11 +33,11 @@ check_root(struct schema_place *place, void *base)
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
-#define PATTERNS_KEY(s, f, help_)                                        \
-    {                                                                    \
-        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),          \
+#define PATTERNS_KEY(s, f, help_)                                             \
+    {                                                                         \
+        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),               \
             .max = 1000, .may_be_nothing = true, .check = file_pattern_check, \
-            .what = "a path or pattern", .help = (help_)                 \
+            .what = "a path or pattern", .help = (help_)                      \
     }
 
 static const struct schema_key global_keys[] = {
@@ -75,12 +75,6 @@ const struct schema rules_root_schema = {root_keys, sizeof(struct rules_in_file)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static bool
-is_special(char c)
-{
-    return c != '\0' && strchr("*#$@!?-0123456789", c) != NULL;
-}
-
 /*
  * Finds the $NAME or ${NAME} at the front, as Prometheus 3 does: an invalid name after a brace is
  * dropped, and a dollar before anything else is literal. Returns its length; 0: not a variable.
@@ -97,7 +91,7 @@ variable_at(const char *text, struct bytes *ret_name)
         *ret_name = bytes_of(text + 2, (size_t)(end - text) - 2);
         return (size_t)(end - text) + 1;
     }
-    if (is_special(text[1])) {
+    if (text[1] != '\0' && strchr("*#$@!?-0123456789", text[1]) != NULL) {
         size = 1;
     } else {
         while (isalnum((unsigned char)text[1 + size]) || text[1 + size] == '_') {

@@ -335,19 +335,6 @@ downsampling_rules_find(const struct downsampling_rules *rules,
     return NULL;
 }
 
-/* Makes the rules of one resolution; `list` has room for all. */
-static enum err
-make_level(const struct downsampling_rules *rules, int64_t resolution_ms, struct series_rule *list,
-           struct tsdb_level *ret_level, struct why *why)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < rules->count; i++) {
-        if (rules->items[i].resolution_ms == resolution_ms) list[count++] = rules->items[i].series;
-    }
-    ret_level->resolution_ms = resolution_ms;
-    return series_rules_new(list, count, NULL, &ret_level->rules, why);
-}
-
 enum err
 downsampling_levels_make(const struct downsampling_rules *rules, struct tsdb_limits *limits,
                          struct why *why)
@@ -366,7 +353,14 @@ downsampling_levels_make(const struct downsampling_rules *rules, struct tsdb_lim
     enum err e = OK;
     if (list == NULL) e = why_set(why, ERR_NOMEM, "not enough memory for rules of downsampling");
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = make_level(rules, resolutions[i], list, &limits->levels[i], why);
+        struct tsdb_level *level = &limits->levels[i];
+        uint32_t listed = 0;
+        for (uint32_t k = 0; k < rules->count; k++) {
+            const struct downsampling_rule *rule = &rules->items[k];
+            if (rule->resolution_ms == resolutions[i]) list[listed++] = rule->series;
+        }
+        level->resolution_ms = resolutions[i];
+        e = series_rules_new(list, listed, NULL, &level->rules, why);
         if (e == OK) limits->level_count++;
     }
     arena_fini(&arena);
