@@ -213,7 +213,7 @@ reread_signing_keys(struct admission *a)
 }
 
 static void
-run(void *context)
+admission_run(void *context)
 {
     struct admission *a = context;
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
@@ -687,7 +687,7 @@ admission_begin(struct admission *a, struct http_server *server, struct why *why
     assert(a->http == NULL); /* invariant 4 */
     a->http = server;
     http_server_set_headers(server, &a->first_headers);
-    enum err e = worker_start(&a->worker, "admission", run, a);
+    enum err e = worker_start(&a->worker, "admission", admission_run, a);
     if (e) return why_set(why, e, "cannot start a thread");
     return key_fetcher_start(a->env, a->memory, a->issuers, &a->fetcher, why);
 }

@@ -255,7 +255,7 @@ rest_ns(const struct backups *b)
 }
 
 static void
-run(void *context)
+backups_run(void *context)
 {
     struct backups *b = context;
     struct env *env = b->options.env;
@@ -280,7 +280,7 @@ run(void *context)
 /* --- metrics ---------------------------------------------------------------------------------- */
 
 static void
-collect(struct metric_sink *sink, void *context)
+backups_collect(struct metric_sink *sink, void *context)
 {
     static const struct metric_family
         last = {"firekeep_backup_last_success_timestamp_seconds",
@@ -319,9 +319,9 @@ backups_start(const struct backups_options *options, struct backups **ret_backup
     if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     b->options = *options;
     worker_init(&b->worker, options->env);
-    b->collector = (struct metric_collector){.collect = collect, .context = b};
+    b->collector = (struct metric_collector){.collect = backups_collect, .context = b};
     metric_register_collector(&b->collector);
-    enum err e = worker_start(&b->worker, "backup", run, b);
+    enum err e = worker_start(&b->worker, "backup", backups_run, b);
     if (e) {
         backups_free(b);
         return why_set(why, e, "cannot start the thread for backups");

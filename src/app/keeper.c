@@ -314,7 +314,7 @@ keeper_tick(struct keeper *k)
 }
 
 static void
-collect(struct metric_sink *sink, void *keeper)
+keeper_collect(struct metric_sink *sink, void *keeper)
 {
     static const struct metric_family age = {
         "firekeep_wal_commit_age_seconds",
@@ -541,7 +541,7 @@ keeper_start(struct keeper *k, struct why *why)
 {
     metric_register_histogram(&commit_latency);
     metric_register_histogram(&flush_latency);
-    k->collector = (struct metric_collector){.collect = collect, .context = k};
+    k->collector = (struct metric_collector){.collect = keeper_collect, .context = k};
     metric_register_collector(&k->collector);
     enum err e = worker_start(&k->commit, "commit", commit_loop, k);
     if (e == OK) e = worker_start(&k->flush, "flush", flush_loop, k);

@@ -10,7 +10,7 @@
  *
  * Invariants of the thread:
  *  1. A merge hurries, and has another mode than TSDB_MERGE_DUE, only while a request waits for it.
- *  2. The pause is 0 unless the last merge failed, and at most PAUSE_NS_MAX.
+ *  2. The pause is 0 unless the last merge failed, and at most MERGER_PAUSE_NS_MAX.
  */
 #include "app/keeper.h"
 
@@ -22,9 +22,9 @@
 #include "base/text/time_text.h"
 #include "model/series_rules.h"
 
-#define LOOK_NS      (60 * NS_PER_S)
-#define REST_NS_MAX  (200 * NS_PER_MS)
-#define PAUSE_NS_MAX (600 * NS_PER_S)
+#define MERGER_LOOK_NS      (60 * NS_PER_S)
+#define REST_NS_MAX         (200 * NS_PER_MS)
+#define MERGER_PAUSE_NS_MAX (600 * NS_PER_S)
 
 enum { TENANTS_BYTES_MAX = 256 };
 
@@ -214,7 +214,8 @@ merge_loop(void *context)
     struct merger *m = context;
     int mode;
     for (;;) {
-        int64_t until = env_monotonic_ns(m->env) + (m->pause_ns == 0 ? LOOK_NS : m->pause_ns);
+        int64_t until =
+            env_monotonic_ns(m->env) + (m->pause_ns == 0 ? MERGER_LOOK_NS : m->pause_ns);
         enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_REQUEST;
         if (!worker_rest(&m->worker, until, how)) return;
         look_at_rules(m);
@@ -229,8 +230,8 @@ merge_loop(void *context)
             m->pause_ns = 0;
             continue;
         }
-        m->pause_ns = worker_pause_ns(m->pause_ns, PAUSE_NS_MAX);
-        assert(m->pause_ns > 0 && m->pause_ns <= PAUSE_NS_MAX); /* invariant 2 */
+        m->pause_ns = worker_pause_ns(m->pause_ns, MERGER_PAUSE_NS_MAX);
+        assert(m->pause_ns > 0 && m->pause_ns <= MERGER_PAUSE_NS_MAX); /* invariant 2 */
         log_error("merge failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", m->pause_ns / NS_PER_MS));
     }

@@ -207,7 +207,7 @@ struct scraped {
 
 /* Adds a sample, with the labels of the scrape. */
 static enum err
-put(struct scraped *x, const struct label *labels, uint32_t count, uint64_t bits)
+own_writes_put(struct scraped *x, const struct label *labels, uint32_t count, uint64_t bits)
 {
     static const struct labels_limits limits = {LABELS_MAX + 2, 1 << 16, 1 << 16};
     struct label all[LABELS_MAX + 2];
@@ -229,7 +229,7 @@ static enum err
 put_own(struct scraped *x, const char *name, double value)
 {
     struct label label = {bytes_of_text("__name__"), bytes_of_text(name)};
-    return put(x, &label, 1, double_bits(value));
+    return own_writes_put(x, &label, 1, double_bits(value));
 }
 
 void
@@ -266,7 +266,7 @@ self_scrape_put(struct bytes text, const char *instance, int64_t t_ms, struct rw
         if (e) break;
         put_metadata(&item, metadata);
         if (item.sample_count == 0) continue;
-        e = put(&x, item.labels, item.label_count, item.bits[0]);
+        e = own_writes_put(&x, item.labels, item.label_count, item.bits[0]);
         ++*ret_samples;
     }
     if (e == OK && text.size > 0) e = ERR_INPUT;

@@ -458,7 +458,7 @@ collect_one(struct metric_sink *sink, const struct source_reader *r)
 }
 
 static void
-collect(struct metric_sink *sink, void *context)
+readers_collect(struct metric_sink *sink, void *context)
 {
     struct generation *g = generation_now(context);
     for (uint32_t i = 0; g != NULL && i < g->count; i++) {
@@ -585,7 +585,7 @@ readers_new(const struct readers_options *options, struct readers **ret_readers,
         readers_free(all);
         return e;
     }
-    all->collector = (struct metric_collector){.collect = collect, .context = all};
+    all->collector = (struct metric_collector){.collect = readers_collect, .context = all};
     metric_register_collector(&all->collector);
     *ret_readers = all;
     return OK;

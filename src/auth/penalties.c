@@ -69,7 +69,7 @@ hash_key(const struct penalties *t, struct penalty_key key)
 
 /* Returns the index of the address, or `count`. */
 static uint32_t
-find_address(const struct penalties *t, struct penalty_key key, uint64_t hash)
+penalties_find_address(const struct penalties *t, struct penalty_key key, uint64_t hash)
 {
     for (uint32_t at = TABLE_START, id; table_next(&t->table, hash, &at, &id);) {
         if (memcmp(&t->addresses[id].key, &key, sizeof key) == 0) return id;
@@ -80,7 +80,7 @@ find_address(const struct penalties *t, struct penalty_key key, uint64_t hash)
 uint32_t
 penalties_retry_after_s(const struct penalties *t, struct penalty_key key, int64_t now_ns)
 {
-    uint32_t id = find_address(t, key, hash_key(t, key));
+    uint32_t id = penalties_find_address(t, key, hash_key(t, key));
     if (id == t->count) return 0;
     int64_t wait_ns =
         t->ends_ns[id] - now_ns - (int64_t)(t->options.failures - 1) * t->options.interval_ns;
@@ -115,7 +115,7 @@ penalties_add(struct penalties *t, struct penalty_key key, int64_t now_ns, uint6
     assert(now_ns >= 0);
     const struct penalties_options *o = &t->options;
     const uint64_t hash = hash_key(t, key);
-    uint32_t id = find_address(t, key, hash);
+    uint32_t id = penalties_find_address(t, key, hash);
     if (id == t->count) id = add_address(t, key, hash);
     int64_t was_ns = t->ends_ns[id], highest_ns = now_ns + (int64_t)o->failures * o->interval_ns;
     assert(was_ns <= highest_ns); /* invariant 2 */

@@ -179,7 +179,7 @@ add_user(struct users *u, const struct user_settings *s)
 }
 
 static enum err
-add_all(struct users *u, const struct user_list *list, struct why *why)
+users_add_all(struct users *u, const struct user_list *list, struct why *why)
 {
     u->items = arena_new(&u->arena, (list->count + 1) * sizeof *u->items);
     u->certificates = arena_new(&u->arena, (list->count + 1) * sizeof *u->certificates);
@@ -218,7 +218,7 @@ users_new(const struct user_list *list, struct issuers *issuers, struct budget *
     if (u == NULL) return why_set(why, ERR_NOMEM, "not enough memory for users");
     u->arena = arena;
     atomic_init(&u->references, 1);
-    enum err e = add_all(u, list, why);
+    enum err e = users_add_all(u, list, why);
     if (e == OK && issuers != NULL)
         e = jwt_users_new(list, u->items, issuers, memory, &u->jwt, why);
     if (e == OK) e = add_signing_keys(u, list, why);

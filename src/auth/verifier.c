@@ -40,7 +40,7 @@
 #include "base/mem.h"
 #include "base/table.h"
 
-enum { TAG_BYTES = 32, KEY_BYTES = 32 };
+enum { TAG_BYTES = 32, VERIFIER_KEY_BYTES = 32 };
 
 struct verifier_job {
     struct verifier_job *next;
@@ -67,7 +67,7 @@ struct verifier {
     struct budget *budget;
     struct verifier_options options;
     struct env_thread *thread;
-    uint8_t key[KEY_BYTES];
+    uint8_t key[VERIFIER_KEY_BYTES];
     struct verifier_job *jobs; /* options.queue_max */
 
     struct lock lock; /* LOCK_RANK_AUTH; guards to the next blank line */

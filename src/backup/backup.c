@@ -11,7 +11,11 @@
 #include "base/text/texts.h"
 #include "model/storage_layout.h"
 
-enum { DIR_BYTES = 200, PATH_BYTES = DIR_BYTES + BACKUP_PATH_BYTES + 2, DEPTH_MAX = 8 };
+enum {
+    DIR_BYTES = 200,
+    BACKUP_BACKUP_PATH_BYTES = DIR_BYTES + BACKUP_PATH_BYTES + 2,
+    DEPTH_MAX = 8
+};
 
 /* --- several threads -------------------------------------------------------------------------- */
 
@@ -95,7 +99,7 @@ list_name(void *context, const char *name, bool is_dir)
 {
     struct file_list *l = context, below;
     struct env *env = l->storing->repository->env;
-    char relative[BACKUP_PATH_BYTES], path[PATH_BYTES];
+    char relative[BACKUP_PATH_BYTES], path[BACKUP_BACKUP_PATH_BYTES];
     struct file_facts facts;
     (void)is_dir; /* the facts follow links: the directory of a destination may be one */
     bool is_other = strcmp(name, STORAGE_LOCK) == 0 || strcmp(name, STORAGE_SNAPSHOTS) == 0;
@@ -124,7 +128,7 @@ list_name(void *context, const char *name, bool is_dir)
 static enum err
 list_dir(const struct file_list *l)
 {
-    char path[PATH_BYTES];
+    char path[BACKUP_BACKUP_PATH_BYTES];
     struct file_list copy = *l;
     if (l->depth > DEPTH_MAX) {
         return why_set(l->why, ERR_LIMIT, "%s has too many levels of directories", l->below);
@@ -154,7 +158,7 @@ store_file(void *context, size_t i, struct why *why)
 {
     struct storing *s = context;
     struct backup_file *file = &s->record.files[i];
-    char path[PATH_BYTES];
+    char path[BACKUP_BACKUP_PATH_BYTES];
     bool is_new = false, unchanged = is_unchanged(s, file);
     enum err e = path_in(path, sizeof path, s->dir, file->path, why);
     if (e == OK && !unchanged) e = backup_put(s->repository, path, file, &is_new, why);
@@ -327,7 +331,7 @@ find_any(void *context, const char *name, bool is_dir)
 static enum err
 remove_lock(struct restore *x, struct why *why)
 {
-    char path[PATH_BYTES];
+    char path[BACKUP_BACKUP_PATH_BYTES];
     struct file lock;
     enum err e = path_in(path, sizeof path, x->dir, STORAGE_LOCK, why);
     if (e == OK) e = file_open(x->repository->env, path, FILE_UPDATE, &lock, NULL);
@@ -355,7 +359,7 @@ make_mark(struct restore *x, struct why *why)
 static enum err
 lock_mark(struct restore *x, struct why *why)
 {
-    char path[PATH_BYTES], text[BACKUP_ID_BYTES];
+    char path[BACKUP_BACKUP_PATH_BYTES], text[BACKUP_ID_BYTES];
     size_t size = 0;
     enum err e = path_in(path, sizeof path, x->dir, STORAGE_RESTORING, why);
     if (e == OK) e = file_open(x->repository->env, path, FILE_UPDATE, &x->mark, why);
@@ -380,7 +384,7 @@ check_name(void *context, const char *name, bool is_dir)
 {
     const struct listed *l = context;
     struct restore *x = l->restore;
-    char below[BACKUP_PATH_BYTES], path[PATH_BYTES];
+    char below[BACKUP_PATH_BYTES], path[BACKUP_BACKUP_PATH_BYTES];
     bool is_top = l->below[0] == '\0';
     if (is_top && (is_dir ? strcmp(name, "lost+found") : strcmp(name, STORAGE_RESTORING)) == 0)
         return OK;
@@ -415,7 +419,7 @@ static enum err
 each_dir(struct restore *x, enum err (*call)(struct env *env, const char *path, struct why *why),
          struct why *why)
 {
-    char last[BACKUP_PATH_BYTES] = "", path[PATH_BYTES];
+    char last[BACKUP_PATH_BYTES] = "", path[BACKUP_BACKUP_PATH_BYTES];
     enum err e = OK;
     for (size_t i = 0; i < x->record.count && e == OK; i++) {
         const char *file = x->record.files[i].path;
@@ -435,7 +439,7 @@ each_dir(struct restore *x, enum err (*call)(struct env *env, const char *path, 
 static enum err
 get_file(struct restore *x, const struct backup_file *file, struct why *why)
 {
-    char path[PATH_BYTES];
+    char path[BACKUP_BACKUP_PATH_BYTES];
     enum err e = path_in(path, sizeof path, x->dir, file->path, why);
     if (e == OK) e = backup_get(x->repository, file, path, why);
     if (e) return e;

@@ -13,7 +13,7 @@
 
 enum { KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };
 
-static const char OBJECTS[] = "objects/", RECORDS[] = "backups/";
+static const char PLACE_BUCKET_OBJECTS[] = "objects/", RECORDS[] = "backups/";
 
 struct bucket_place {
     struct backup_place place; /* first: it is handed out */
@@ -145,7 +145,7 @@ objects(struct backup_place *place,
     if (e) return e;
     struct key_walk list = {each, context, (now_ms < newest_ms ? now_ms : newest_ms) - YOUNG_MS,
                             ""};
-    return object_bucket_list(b->bucket, OBJECTS, pass_object, &list, why);
+    return object_bucket_list(b->bucket, PLACE_BUCKET_OBJECTS, pass_object, &list, why);
 }
 
 /* --- objects ---------------------------------------------------------------------------------- */
@@ -166,7 +166,7 @@ piece_count(const struct backup_file *file)
 }
 
 static bool
-has(struct backup_place *place, const struct backup_file *file)
+place_bucket_has(struct backup_place *place, const struct backup_file *file)
 {
     char key[KEY_BYTES];
     struct why unknown = {""};
@@ -233,7 +233,7 @@ static enum err
 put_file(struct stored_file *s, bool *ret_new, struct why *why)
 {
     enum err e = read_digest(s, why);
-    if (e || has(&s->place->place, s->file)) return e;
+    if (e || place_bucket_has(&s->place->place, s->file)) return e;
     if (piece_count(s->file) > 1) e = put_others(s, why);
     if (e == OK) e = put_piece(s, 0, bytes_of(s->first, s->first_size), why); /* invariant 1 */
     *ret_new = e == OK;
@@ -281,9 +281,9 @@ enum err
 backup_place_bucket(const struct backup_bucket_options *options, struct backup_place **ret_place,
                     struct why *why)
 {
-    static const struct backup_place_ops ops = {prepare,       NULL,    read_small, write_small,
-                                                remove_object, records, objects,    has,
-                                                put,           get,     free_place};
+    static const struct backup_place_ops ops = {
+        prepare,          NULL, read_small, write_small, remove_object, records, objects,
+        place_bucket_has, put,  get,        free_place};
     struct bucket_place *b = mem_new(options->memory, sizeof *b);
     if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     b->place = (struct backup_place){&ops, options->shown};

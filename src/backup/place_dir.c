@@ -8,7 +8,7 @@
 
 enum { PATH_BYTES = BACKUP_DIR_BYTES + 110, FOLDERS = 256 };
 
-static const char LOCK_NAME[] = "LOCK", OBJECTS[] = "objects", RECORDS[] = "backups";
+static const char LOCK_NAME[] = "LOCK", OBJECTS[] = "objects", PLACE_DIR_RECORDS[] = "backups";
 
 struct dir_place {
     struct backup_place place; /* first: it is handed out */
@@ -61,7 +61,7 @@ look_at_name(void *context, const char *name, bool is_dir)
 {
     bool *found = context;
     if (is_dir && (strcmp(name, "lost+found") == 0 || strcmp(name, OBJECTS) == 0 ||
-                   strcmp(name, RECORDS) == 0)) {
+                   strcmp(name, PLACE_DIR_RECORDS) == 0)) {
         return OK;
     }
     if (!is_dir && (strcmp(name, LOCK_NAME) == 0 || strcmp(name, "BACKUP.tmp") == 0)) return OK;
@@ -70,7 +70,7 @@ look_at_name(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-prepare(struct backup_place *place, struct why *why)
+place_dir_prepare(struct backup_place *place, struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
@@ -82,7 +82,7 @@ prepare(struct backup_place *place, struct why *why)
     }
     if (e == OK) e = path_of(d, path, OBJECTS, why);
     if (e == OK) e = env_mkdir(d->env, path, why);
-    if (e == OK) e = path_of(d, path, RECORDS, why);
+    if (e == OK) e = path_of(d, path, PLACE_DIR_RECORDS, why);
     return e ? e : env_mkdir(d->env, path, why);
 }
 
@@ -119,7 +119,7 @@ sweep_object(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-begin(struct backup_place *place, enum backup_use use, struct why *why)
+place_dir_begin(struct backup_place *place, enum backup_use use, struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
@@ -132,7 +132,7 @@ begin(struct backup_place *place, enum backup_use use, struct why *why)
 /* --- small files ------------------------------------------------------------------------------ */
 
 static enum err
-read_small(struct backup_place *place, const char *name, struct buf *to, struct why *why)
+place_dir_read_small(struct backup_place *place, const char *name, struct buf *to, struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
@@ -141,7 +141,8 @@ read_small(struct backup_place *place, const char *name, struct buf *to, struct 
 }
 
 static enum err
-write_small(struct backup_place *place, const char *name, struct bytes content, struct why *why)
+place_dir_write_small(struct backup_place *place, const char *name, struct bytes content,
+                      struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES], folder[PATH_BYTES];
@@ -166,12 +167,13 @@ remove_file(struct backup_place *place, const char *name, struct why *why)
 /* --- lists ------------------------------------------------------------------------------------ */
 
 static enum err
-records(struct backup_place *place, enum err (*each)(void *context, const char *name, bool is_dir),
-        void *context, struct why *why)
+place_dir_records(struct backup_place *place,
+                  enum err (*each)(void *context, const char *name, bool is_dir), void *context,
+                  struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
-    enum err e = path_of(d, path, RECORDS, why);
+    enum err e = path_of(d, path, PLACE_DIR_RECORDS, why);
     return e ? e : env_listdir(d->env, path, each, context, why);
 }
 
@@ -184,7 +186,7 @@ struct object_names {
 };
 
 static enum err
-pass_object(void *context, const char *name, bool is_dir)
+place_dir_pass_object(void *context, const char *name, bool is_dir)
 {
     const struct object_names *l = context;
     char below[BACKUP_OBJECT_NAME_BYTES], path[PATH_BYTES];
@@ -197,9 +199,9 @@ pass_object(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-objects(struct backup_place *place,
-        enum err (*each)(void *context, const char *name, uint64_t size_bytes), void *context,
-        struct why *why)
+place_dir_objects(struct backup_place *place,
+                  enum err (*each)(void *context, const char *name, uint64_t size_bytes),
+                  void *context, struct why *why)
 {
     struct object_names list = {dir_of(place), "", each, context, why};
     char path[PATH_BYTES];
@@ -207,7 +209,7 @@ objects(struct backup_place *place,
     for (unsigned i = 0; i < FOLDERS && e == OK; i++) {
         snprintf(list.folder, sizeof list.folder, "%s/%02x", OBJECTS, i);
         e = path_of(list.of, path, list.folder, why);
-        if (e == OK) e = env_listdir(list.of->env, path, pass_object, &list, why);
+        if (e == OK) e = env_listdir(list.of->env, path, place_dir_pass_object, &list, why);
         if (e == ERR_MISSING) e = OK;
     }
     return e;
@@ -271,8 +273,8 @@ copy(struct backup_repository *r, const char *path, struct file *to, struct back
 }
 
 static enum err
-put(struct backup_place *place, struct backup_repository *r, const char *path,
-    struct backup_file *file, bool *ret_new, struct why *why)
+place_dir_put(struct backup_place *place, struct backup_repository *r, const char *path,
+              struct backup_file *file, bool *ret_new, struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char unfinished[PATH_BYTES];
@@ -291,8 +293,8 @@ put(struct backup_place *place, struct backup_repository *r, const char *path,
 }
 
 static enum err
-get(struct backup_place *place, const struct backup_file *file, struct backup_content *to,
-    struct why *why)
+place_dir_get(struct backup_place *place, const struct backup_file *file, struct backup_content *to,
+              struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
@@ -305,7 +307,7 @@ get(struct backup_place *place, const struct backup_file *file, struct backup_co
 }
 
 static void
-free_place(struct backup_place *place)
+place_dir_free_place(struct backup_place *place)
 {
     struct dir_place *d = dir_of(place);
     err_ignore(file_close(&d->lock_file), "nothing was written");
@@ -316,15 +318,16 @@ enum err
 backup_place_dir(struct env *env, struct budget *memory, const char *dir,
                  struct backup_place **ret_place, struct why *why)
 {
-    static const struct backup_place_ops ops = {prepare,     begin,   read_small, write_small,
-                                                remove_file, records, objects,    has,
-                                                put,         get,     free_place};
+    static const struct backup_place_ops ops = {
+        place_dir_prepare, place_dir_begin,   place_dir_read_small, place_dir_write_small,
+        remove_file,       place_dir_records, place_dir_objects,    has,
+        place_dir_put,     place_dir_get,     place_dir_free_place};
     struct dir_place *d = mem_new(memory, sizeof *d);
     if (d == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     *d = (struct dir_place){
         .place = {&ops, dir}, .env = env, .memory = memory, .lock_file = FILE_CLOSED};
     if (snprintf(d->dir, sizeof d->dir, "%s", dir) >= (int)sizeof d->dir) {
-        free_place(&d->place);
+        place_dir_free_place(&d->place);
         return why_set(why, ERR_LIMIT, "the path of the directory of backups is too long");
     }
     *ret_place = &d->place;

@@ -13,10 +13,11 @@
 #include "base/array.h"
 #include "base/text/hex.h"
 
-enum { CHUNK_BYTES = 1 << 20, FORMAT_BYTES = 80, VERSION = 1, NAME_BYTES = 40 };
+enum { CHUNK_BYTES = 1 << 20, FORMAT_BYTES = 80, REPOSITORY_VERSION = 1, NAME_BYTES = 40 };
 #define WAIT_NS (NS_PER_S / 10) /* between looks whether it is stopped */
 
-static const char FORMAT_NAME[] = BACKUP_FORMAT, RECORDS[] = "backups/", OBJECTS[] = "objects/";
+static const char FORMAT_NAME[] = BACKUP_FORMAT, REPOSITORY_RECORDS[] = "backups/",
+                  REPOSITORY_OBJECTS[] = "objects/";
 
 /* --- the format ------------------------------------------------------------------------------- */
 
@@ -30,8 +31,8 @@ make_repository(struct backup_repository *r, struct why *why)
     if (e == OK) e = env_random(r->env, &random, sizeof random);
     if (e) return e;
     snprintf(r->id, sizeof r->id, "%016" PRIx64, random);
-    int size =
-        snprintf(format, sizeof format, "firekeep-backup %d %d %s\n", VERSION, VERSION, r->id);
+    int size = snprintf(format, sizeof format, "firekeep-backup %d %d %s\n", REPOSITORY_VERSION,
+                        REPOSITORY_VERSION, r->id);
     return r->place->ops->write(r->place, FORMAT_NAME, bytes_of(format, (size_t)size), why);
 }
 
@@ -44,10 +45,10 @@ parse_format(struct backup_repository *r, const char *text, struct why *why)
         strlen(r->id) != sizeof r->id - 1) {
         return why_set(why, ERR_CORRUPT, "%s/%s is damaged", shown, FORMAT_NAME);
     }
-    if (min_reader <= VERSION) return OK;
+    if (min_reader <= REPOSITORY_VERSION) return OK;
     return why_set(why, ERR_UNSUPPORTED,
                    "%s has version %d, which is newer than version %d, which this program reads",
-                   shown, version, VERSION);
+                   shown, version, REPOSITORY_VERSION);
 }
 
 static enum err
@@ -182,7 +183,7 @@ backup_object_name(const uint8_t digest[BACKUP_DIGEST_BYTES], char to[BACKUP_OBJ
 {
     char digits[2 * BACKUP_DIGEST_BYTES + 1];
     hex_print(bytes_of(digest, BACKUP_DIGEST_BYTES), digits);
-    snprintf(to, BACKUP_OBJECT_NAME_BYTES, "%s%.2s/%s", OBJECTS, digits, digits);
+    snprintf(to, BACKUP_OBJECT_NAME_BYTES, "%s%.2s/%s", REPOSITORY_OBJECTS, digits, digits);
 }
 
 bool
@@ -337,7 +338,7 @@ static enum err
 record_name(const char *id, char to[NAME_BYTES], struct why *why)
 {
     if (!backup_id_is(id)) return why_set(why, ERR_MISSING, "there is no backup '%.60s'", id);
-    snprintf(to, NAME_BYTES, "%s%s", RECORDS, id);
+    snprintf(to, NAME_BYTES, "%s%s", REPOSITORY_RECORDS, id);
     return OK;
 }
 

@@ -114,7 +114,7 @@ needs_quotes(struct bytes b)
 
 /* Both formats have \u; each byte of invalid UTF-8 becomes U+FFFD. */
 static void
-put_escaped(struct log_text *line, struct bytes b)
+log_put_escaped(struct log_text *line, struct bytes b)
 {
     for (size_t i = 0, size; i < b.size; i += size) {
         char piece[8];
@@ -150,7 +150,7 @@ put_string(struct log_text *line, struct bytes b, bool json)
     }
     bool quotes = json || needs_quotes(b);
     if (quotes) put_text(line, "\"");
-    put_escaped(line, b);
+    log_put_escaped(line, b);
     if (cut) put_text(line, "...");
     if (quotes) put_text(line, "\"");
 }

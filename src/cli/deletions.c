@@ -23,7 +23,7 @@ struct deletions_command {
     struct budget memory;
 };
 
-static const struct flag flags[] = {
+static const struct flag deletions_flags[] = {
     {"url", 0, FLAG_TEXT, offsetof(struct deletions_command, url), "URL",
      "URL of the server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
     HTTP_CONFIG_FLAG(struct deletions_command, http_config_file),
@@ -33,7 +33,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char deletions_notes[] =
     "\nLists what was deleted with /api/v1/admin/tsdb/delete_series, the newest first; with ID "
     "one\n"
     "deletion, and how many of its samples are hidden and how many are gone. The server needs\n"
@@ -141,7 +141,7 @@ run(const char *name, bool undo, int argc, char **argv)
     struct why why = {""};
     int count = 0;
     budget_init(&a.memory, "deletions", MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(deletions_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && (count > 1 || (undo && count == 0)))
         e = why_set(&why, ERR_INPUT, undo ? "expected one ID" : "expected at most one ID");
     size_t digits = e == OK && count == 1 ? strspn(argv[1], "0123456789") : 0;
@@ -172,9 +172,9 @@ run_undelete(int argc, char **argv)
 }
 
 const struct command command_deletions = {
-    "deletions",   "[flags] [ID]", "list deletions of samples, and what became of them",
-    run_deletions, flags,          notes};
+    "deletions",   "[flags] [ID]",  "list deletions of samples, and what became of them",
+    run_deletions, deletions_flags, deletions_notes};
 
 const struct command command_undelete = {
-    "undelete",   "[flags] ID", "undo a deletion of samples that is held",
-    run_undelete, flags,        undelete_notes};
+    "undelete",   "[flags] ID",    "undo a deletion of samples that is held",
+    run_undelete, deletions_flags, undelete_notes};

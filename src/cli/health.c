@@ -16,7 +16,7 @@ struct health {
     int64_t timeout_ns;
 };
 
-static const struct flag flags[] = {
+static const struct flag health_flags[] = {
     {"url", 0, FLAG_TEXT, offsetof(struct health, url), "URL",
      "URL of the server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
     HTTP_CONFIG_FLAG(struct health, http_config_file),
@@ -27,7 +27,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char health_notes[] =
     "\nSends one GET to /-/healthy or /-/ready, which need no user, and prints the answer.\n"
     "\nExit status: 0 it is, 1 it is not, or no answer came, 2 wrong usage.\n";
 
@@ -38,7 +38,7 @@ run_health(int argc, char **argv)
     struct why why = {""};
     struct buf text;
     int count = 0;
-    enum err e = flags_parse(flags, &h, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(health_flags, &h, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e == OK && h.timeout_ns == 0) e = why_set(&why, ERR_INPUT, "--timeout must not be 0");
     if (e == OK) e = target_settle_url(&h.url, &why);
@@ -57,5 +57,5 @@ run_health(int argc, char **argv)
 }
 
 const struct command command_health = {
-    "health",   "[flags]", "ask a server whether it is healthy, for probes",
-    run_health, flags,     notes};
+    "health",   "[flags]",    "ask a server whether it is healthy, for probes",
+    run_health, health_flags, health_notes};

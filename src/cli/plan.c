@@ -29,7 +29,7 @@ struct plan {
     int64_t now_ms; /* that ages count back from; INT64_MIN: not known */
 };
 
-static const struct flag flags[] = {
+static const struct flag plan_flags[] = {
     {"url", 0, FLAG_TEXT, offsetof(struct plan, url), "URL",
      "URL of the server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
     HTTP_CONFIG_FLAG(struct plan, http_config_file),
@@ -39,7 +39,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char plan_notes[] =
     "\nShows for each rule of retention.rules in FILE, a configuration of Firekeep, for\n"
     "retention.time, and for each rule of downsampling the series, samples and compressed bytes\n"
     "that are old enough for it and stored. Retention removes them; windows replace those of\n"
@@ -128,7 +128,7 @@ report_answer(struct report *r, const json_t *x)
 }
 
 static enum err
-ask_server(struct plan *a, struct why *why)
+plan_ask_server(struct plan *a, struct why *why)
 {
     struct json_tree json;
     const json_t *data;
@@ -162,7 +162,7 @@ report_plan(struct plan *a, const char *file, struct why *why)
     if (e) return e;
     report_table(a->report, "rules", NULL,
                  "rule|match|tenants|age|resolution|series|samples|bytes");
-    e = a->storage != NULL ? survey_directory(a, file, why) : ask_server(a, why);
+    e = a->storage != NULL ? survey_directory(a, file, why) : plan_ask_server(a, why);
     if (e == OK) {
         report_table_end(a->report, 0);
         e = report_end(a->report, why);
@@ -178,7 +178,7 @@ run_plan(int argc, char **argv)
     struct why why = {""};
     int count = 0;
     budget_init(&a.memory, "plan", MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(plan_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one FILE");
     if (e == OK && a.storage != NULL && a.url != NULL)
         e = why_set(&why, ERR_INPUT, "--url and --storage.path exclude each other");
@@ -198,4 +198,4 @@ run_plan(int argc, char **argv)
 
 const struct command command_plan = {
     "plan",   "[flags] FILE", "show what rules of retention and downsampling would change",
-    run_plan, flags,          notes};
+    run_plan, plan_flags,     plan_notes};

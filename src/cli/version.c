@@ -30,13 +30,13 @@ struct versioning {
     const char *storage; /* NULL: not given */
 };
 
-static const struct flag flags[] = {
+static const struct flag version_flags[] = {
     {"check-storage", 0, FLAG_TEXT, offsetof(struct versioning, storage), "DIRECTORY",
      "instead: say whether this version can open the storage directory of a stopped server"},
     {0},
 };
 
-static const char notes[] =
+static const char version_notes[] =
     "\n--check-storage changes nothing. It does not look for damage: use `firekeep verify`. A\n"
     "directory that a newer version wrote may be unreadable for this one.\n"
     "\nExit status: 0 done, or this version can open it, 1 it cannot, 2 wrong usage.\n";
@@ -47,7 +47,7 @@ run_version(int argc, char **argv)
     struct versioning v = {NULL};
     struct why why = {""};
     int count = 0;
-    enum err e = flags_parse(flags, &v, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(version_flags, &v, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e) return cli_usage_error("version", "%s", why.text);
     if (v.storage == NULL) {
@@ -71,5 +71,5 @@ const struct command command_version = {
     "[flags]",
     "print the versions of Firekeep and of its libraries, or check a storage directory",
     run_version,
-    flags,
-    notes};
+    version_flags,
+    version_notes};

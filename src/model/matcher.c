@@ -103,7 +103,7 @@ matcher_work(const struct matcher *matcher, struct bytes value)
 
 /* Returns the common prefix of all (sorted) heads, in whole characters. */
 static struct bytes
-common_prefix(const struct bytes *heads, uint32_t count)
+matcher_common_prefix(const struct bytes *heads, uint32_t count)
 {
     if (count == 0) return (struct bytes){NULL, 0};
     struct bytes first = heads[0], last = heads[count - 1];
@@ -131,7 +131,7 @@ choose_run(struct matcher *m, const struct pattern *p)
         return m->inner.at == NULL ? ERR_NOMEM : OK;
     }
     struct bytes prefix = {NULL, 0};
-    if (!p->folds) prefix = common_prefix(p->heads, p->head_count);
+    if (!p->folds) prefix = matcher_common_prefix(p->heads, p->head_count);
     m->prefix = arena_copy(&m->arena, prefix);
     if (m->prefix.at == NULL) return ERR_NOMEM;
     enum err e = literals_init(&m->set, p, &m->arena);

@@ -35,8 +35,8 @@ series_rule_put_tenants(const struct series_rule *rule, struct buf *to)
 }
 
 static enum err
-rule_init(struct series_rules *to, const struct series_rule *from, struct known_rule *ret,
-          struct why *why)
+series_rules_rule_init(struct series_rules *to, const struct series_rule *from,
+                       struct known_rule *ret, struct why *why)
 {
     struct selector selector;
     enum err e = selector_parse_any(bytes_of_text(from->match), &selector, why);
@@ -82,7 +82,7 @@ series_rules_new(const struct series_rule *from, uint32_t count, struct budget *
     rules->items = arena_new(&rules->arena, (count + 1u) * sizeof *rules->items);
     enum err e = rules->items == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = rule_init(rules, &from[i], &rules->items[i], why);
+        e = series_rules_rule_init(rules, &from[i], &rules->items[i], why);
     }
     if (e) {
         series_rules_unref(rules);

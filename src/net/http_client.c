@@ -83,7 +83,7 @@ http_client_free(struct http_client *c)
 /* --- an attempt ------------------------------------------------------------------------------- */
 
 static void
-on_begun(void *context, const struct http_call_answer *answer)
+http_client_on_begun(void *context, const struct http_call_answer *answer)
 {
     ((struct http_client *)context)->last = *answer;
 }
@@ -179,7 +179,7 @@ take_text(struct http_client *c)
 static enum err
 client_attempt(struct http_client *c, struct why *why)
 {
-    static const struct http_call_stream stream = {on_begun, on_piece};
+    static const struct http_call_stream stream = {http_client_on_begun, on_piece};
     const struct http_client_request *r = c->request;
     size_t text_max = HTTP_CLIENT_TEXT_BYTES;
     if (r->refusal != NULL && r->refusal->limit > text_max) text_max = r->refusal->limit;

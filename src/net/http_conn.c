@@ -25,7 +25,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -369,8 +369,8 @@ send_some(struct http_conn *conn)
         }
         if (r->streams) state = add_stream(conn, parts, &count, &over);
         if (state == HTTP_STREAM_ABORTED) {
-            /* The peer has to see an error: to a client of HTTP/1.0 the end of the connection is the
-             * end of the answer. Dissolving a TCP association sends RST. */
+            /* The peer has to see an error: to a client of HTTP/1.0 the end of the connection is
+             * the end of the answer. Dissolving a TCP association sends RST. */
             struct sockaddr nobody = {.sa_family = AF_UNSPEC};
             (void)!connect(conn->fd, &nobody, sizeof nobody);
             return SENT_NEVER;
@@ -450,7 +450,7 @@ shake_hands(struct http_conn *conn)
 
 /* Says whether the session still may send requests: see tls_session_fits(). */
 static bool
-may_go_on(struct http_conn *conn)
+http_conn_may_go_on(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
     int64_t now_s = env_realtime_ms(server->options.env) / 1000;
@@ -580,7 +580,8 @@ static void
 on_head(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    if (!http_conn_enter(conn, HTTP_PHASE_BODY) || (conn->tls != NULL && !may_go_on(conn))) {
+    if (!http_conn_enter(conn, HTTP_PHASE_BODY) ||
+        (conn->tls != NULL && !http_conn_may_go_on(conn))) {
         conn->ended = true;
         return;
     }

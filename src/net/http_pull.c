@@ -25,7 +25,7 @@
 
 #include "base/lock.h"
 
-enum { POLL_MS = 1000, LOOK_MS = 100 };
+enum { HTTP_PULL_POLL_MS = 1000, LOOK_MS = 100 };
 
 enum pull_state {
     PULL_PENDING,   /* waits for status and headers */
@@ -100,7 +100,7 @@ on_begun(void *context, const struct http_call_answer *answer)
 }
 
 static bool
-on_piece(void *context, struct bytes piece)
+http_pull_on_piece(void *context, struct bytes piece)
 {
     struct http_pull *p = context;
     lock_take(&p->of->lock);
@@ -134,7 +134,7 @@ end_locked(struct http_pull *p, const struct http_call_answer *answer)
 static void
 begin_call(struct http_pull *p)
 {
-    static const struct http_call_stream stream = {on_begun, on_piece};
+    static const struct http_call_stream stream = {on_begun, http_pull_on_piece};
     struct http_call_answer none = {.failure = HTTP_CALL_NO_MEMORY};
     struct why why;
     p->call.stream = &stream;
@@ -188,7 +188,7 @@ puller_run(void *context)
         bool stops = puller->stops;
         lock_drop(&puller->lock);
         if (stops) return;
-        http_calls_poll(puller->calls, POLL_MS);
+        http_calls_poll(puller->calls, HTTP_PULL_POLL_MS);
         while (http_calls_done(puller->calls, &answer)) {
             http_calls_mask_answer(puller->calls, &answer); /* its body is a refusal, to be shown */
             lock_take(&puller->lock);

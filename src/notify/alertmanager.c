@@ -161,7 +161,7 @@ is_address(struct bytes address)
 
 /* Puts the URL of an Alertmanager, escaped as Go's net/url does. */
 static void
-put_url(struct buf *to, struct bytes labels)
+alertmanager_put_url(struct buf *to, struct bytes labels)
 {
     struct bytes path = label_of(labels, "__alerts_path__");
     buf_put_bytes(to, label_of(labels, "__scheme__"));
@@ -202,7 +202,7 @@ complete_labels(struct members_finding *f, struct bytes target, struct bytes *re
 }
 
 static enum err
-add_member(struct members_finding *f, const char *url)
+alertmanager_add_member(struct members_finding *f, const char *url)
 {
     struct members *m = f->members;
     struct member *member;
@@ -250,14 +250,14 @@ take_target(struct members_finding *f, struct bytes target)
     struct bytes address = label_of(labels, "__address__");
     bool is_valid = is_address(address);
     buf_init(&url, f->of->memory, URL_BYTES_MAX);
-    put_url(&url, labels);
+    alertmanager_put_url(&url, labels);
     if (buf_error(&url)) {
         e = buf_error(&url) == ERR_LIMIT ? OK : ERR_NOMEM;
         is_valid = false;
     } else if (is_dropped) {
         add_dropped(f->members, (const char *)url.at);
     } else if (is_valid) {
-        e = add_member(f, (const char *)url.at);
+        e = alertmanager_add_member(f, (const char *)url.at);
     }
     buf_fini(&url);
     if (!is_valid && !is_dropped && e == OK) {

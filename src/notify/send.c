@@ -12,7 +12,7 @@
 #include "model/relabel.h"
 #include "notify/notify_private.h"
 
-enum { SLICE = 64, SCRATCH_BYTES_MAX = 8 << 20 };
+enum { SLICE = 64, SEND_SCRATCH_BYTES_MAX = 8 << 20 };
 
 struct alert_sending {
     struct notifier *notifier;
@@ -161,8 +161,8 @@ send_by(struct notifier *n, const struct notify_config *config, const struct ale
         .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
     };
     bool is_in_force = true;
-    arena_init(&s.scratch, n->memory, SCRATCH_BYTES_MAX, 0);
-    arena_init(&s.passing, n->memory, SCRATCH_BYTES_MAX, 0);
+    arena_init(&s.scratch, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
+    arena_init(&s.passing, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
     buf_init(&s.json, n->memory, 2 * ENCODED_ALERT_BYTES_MAX);
     for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
         is_in_force = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);

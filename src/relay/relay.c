@@ -193,7 +193,7 @@ save_if_due(struct relay *r)
  */
 
 enum {
-    ITEMS_AT_ONCE = 32 * 1024, /* items of one call, so that responses do not wait */
+    RELAY_ITEMS_AT_ONCE = 32 * 1024, /* items of one call, so that responses do not wait */
     LETTERS_AT_ONCE = 4096,
 };
 
@@ -335,7 +335,7 @@ pump_items(struct relay *r)
 {
     struct feed *f = &r->feed;
     const struct relay_state *s = &r->state;
-    for (uint32_t items = 0; items < ITEMS_AT_ONCE && f->hole_pos == 0; items++) {
+    for (uint32_t items = 0; items < RELAY_ITEMS_AT_ONCE && f->hole_pos == 0; items++) {
         while (f->next == f->count) {
             if (!next_chunk(r)) return false;
         }

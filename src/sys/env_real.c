@@ -420,12 +420,12 @@ real_shutdown(struct env *env, int socket)
  * there: then the directory itself is the group.
  */
 
-enum { PATH_BYTES = 4096 };
+enum { ENV_REAL_PATH_BYTES = 4096 };
 
 static uint64_t
 read_limit(const char *dir, const char *path, const char *name)
 {
-    char file[2 * PATH_BYTES];
+    char file[2 * ENV_REAL_PATH_BYTES];
     uint64_t bytes = UINT64_MAX;
     int size = snprintf(file, sizeof file, "%s%s/%s", dir, path, name);
     FILE *f = size < 0 || (size_t)size >= sizeof file ? NULL : fopen(file, "re");
@@ -453,12 +453,12 @@ least_limit(const char *dir, char *path, const char *name)
 uint64_t
 cgroup_memory_limit(const char *groups_file, const char *cgroup_dir)
 {
-    char line[PATH_BYTES];
+    char line[ENV_REAL_PATH_BYTES];
     uint64_t least = UINT64_MAX;
     FILE *f = fopen(groups_file, "re");
     if (f == NULL) return least;
     while (fgets(line, sizeof line, f) != NULL) {
-        char dir[PATH_BYTES], *controllers = strchr(line, ':');
+        char dir[ENV_REAL_PATH_BYTES], *controllers = strchr(line, ':');
         char *path = controllers == NULL ? NULL : strchr(controllers + 1, ':');
         if (path == NULL) continue;
         *controllers++ = '\0';

@@ -292,7 +292,7 @@ flow_of(bool ok)
 }
 
 static bool
-action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+execute_action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value;
     if (!run_pipeline(run, dot, n->statement.pipe, &value)) return false;
@@ -450,7 +450,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
         buf_put_bytes(&run->out, n->text);
         return flow_of(run_spend(run, n->text.size) && run_settle(run, &run->out));
     case TMPL_NODE_ACTION:
-        return flow_of(action(run, dot, n));
+        return flow_of(execute_action(run, dot, n));
     case TMPL_NODE_IF:
     case TMPL_NODE_WITH:
         return if_or_with(run, dot, n);

@@ -114,7 +114,7 @@ static TMPL_FUNCTION(change_case)
 }
 
 enum {
-    SECOND_NS = 1000000000,
+    FUNCTIONS_SECOND_NS = 1000000000,
     STEP_NS = 1000,     /* as in run.c */
     QUERY_NS = 1000000, /* cost of a query, which allows a template a thousand of them */
 };
@@ -517,7 +517,8 @@ to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
         *ret = (double)v->integer;
         return true;
     case TMPL_TYPE_DURATION:
-        *ret = (double)(v->integer / SECOND_NS) + (double)(v->integer % SECOND_NS) / SECOND_NS;
+        *ret = (double)(v->integer / FUNCTIONS_SECOND_NS) +
+               (double)(v->integer % FUNCTIONS_SECOND_NS) / FUNCTIONS_SECOND_NS;
         return true;
     default:
         return run_fail(run, "can't convert %s to float", tmpl_type_name(v->type));
@@ -636,7 +637,7 @@ static TMPL_FUNCTION(to_duration)
 {
     double v;
     if (!to_float(run, &args[0], &v)) return false;
-    *ret = tmpl_of_integer(TMPL_TYPE_DURATION, integer_of(v * SECOND_NS));
+    *ret = tmpl_of_integer(TMPL_TYPE_DURATION, integer_of(v * FUNCTIONS_SECOND_NS));
     return true;
 }
 

@@ -9,7 +9,7 @@
 
 enum {
     STEP_BYTES = 64, /* cost of text: one step for so many bytes */
-    STEP_NS = 1000,
+    RUN_STEP_NS = 1000,
 };
 
 __attribute__((format(printf, 2, 0))) static void
@@ -91,7 +91,7 @@ run_spend(struct tmpl_run *run, uint64_t size_bytes)
 bool
 run_spend_ns(struct tmpl_run *run, uint64_t ns)
 {
-    return spend_steps(run, 1 + ns / STEP_NS);
+    return spend_steps(run, 1 + ns / RUN_STEP_NS);
 }
 
 struct bytes

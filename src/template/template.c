@@ -17,8 +17,9 @@
 #include "base/text/quote.h"
 #include "template/run.h"
 
-static const char declarations[] = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}"
-                                   "{{$externalURL := .ExternalURL}}{{$value := .Value}}";
+static const char template_declarations[] =
+    "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}"
+    "{{$externalURL := .ExternalURL}}{{$value := .Value}}";
 
 enum {
     SCRATCH_BYTES_MAX = TEMPLATE_OUTPUT_BYTES_MAX + 1024,
@@ -79,10 +80,10 @@ tmpl_run_parse(struct tmpl_run *run, struct bytes text)
     if (text.size > TEMPLATE_TEXT_BYTES_MAX) {
         return run_limit(run, "more than %d bytes of template", TEMPLATE_TEXT_BYTES_MAX);
     }
-    size_t before = sizeof declarations - 1;
+    size_t before = sizeof template_declarations - 1;
     uint8_t *whole = arena_alloc(&run->arena, before + text.size);
     if (whole == NULL) return run_no_memory(run);
-    memcpy(whole, declarations, before);
+    memcpy(whole, template_declarations, before);
     if (text.size > 0) memcpy(whole + before, text.at, text.size);
     run->parsed = bytes_of(whole, before + text.size);
     const struct tmpl_parsing parsing = {.text = run->parsed,

@@ -220,8 +220,8 @@ select_series(struct view *view, const struct query_request *request, struct ser
 }
 
 static enum err
-look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
-        struct bytes name, const struct text_sink *to, struct why *why)
+merged_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+               struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_look_up(c.views[0], kind, request, name, to, why);
@@ -238,8 +238,8 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
 }
 
 static enum err
-exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-          struct why *why)
+merged_exemplars(struct view *view, const struct query_request *request,
+                 const struct exemplar_sink *to, struct why *why)
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_exemplars(c.views[0], request, to, why);
@@ -256,9 +256,9 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 
 /* Asks all views: metadata depends on neither time nor series. */
 static enum err
-metadata(struct view *view, const struct query_request *request, struct bytes family,
-         enum err (*each)(void *context, const struct metadata *metadata), void *context,
-         struct why *why)
+merged_metadata(struct view *view, const struct query_request *request, struct bytes family,
+                enum err (*each)(void *context, const struct metadata *metadata), void *context,
+                struct why *why)
 {
     const struct merged_view *v = (const struct merged_view *)view;
     struct metadata_gathering all;
@@ -273,7 +273,7 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 /* --- the view --------------------------------------------------------------------------------- */
 
 static void
-free_view(struct view *view)
+merged_free_view(struct view *view)
 {
     struct merged_view *v = (struct merged_view *)view;
     for (uint32_t i = 0; i < v->count; i++) {
@@ -288,10 +288,10 @@ merged_view_new(struct view *const *views, uint32_t count, struct budget *budget
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = exemplars,
-        .metadata = metadata,
-        .look_up = look_up,
-        .free = free_view,
+        .exemplars = merged_exemplars,
+        .metadata = merged_metadata,
+        .look_up = merged_look_up,
+        .free = merged_free_view,
     };
     assert(count > 0);
     assert(count <= MERGED_VIEWS_MAX);

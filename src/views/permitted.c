@@ -134,8 +134,8 @@ permitted_series_free(struct series_set *set)
 }
 
 static enum err
-select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
-              struct why *why)
+permitted_select_series(struct view *view, const struct query_request *request,
+                        struct series_set **ret_set, struct why *why)
 {
     struct budget *budget = views_budget(request, ((struct permitted_view *)view)->budget);
     struct permitted_series *s = mem_new(budget, sizeof *s);
@@ -175,8 +175,8 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
 }
 
 static enum err
-exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-          struct why *why)
+permitted_exemplars(struct view *view, const struct query_request *request,
+                    const struct exemplar_sink *to, struct why *why)
 {
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
@@ -342,7 +342,7 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 /* --- the view --------------------------------------------------------------------------------- */
 
 static struct view_mark
-mark(const struct view *view)
+permitted_mark(const struct view *view)
 {
     const struct view *below = ((const struct permitted_view *)view)->below;
     return below->ops->mark(below);
@@ -356,13 +356,13 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
 
 /* Asks without what is permitted, which can make the answer empty, too: then it is so later. */
 static bool
-concerns(const struct view *view, const struct query_request *request)
+permitted_concerns(const struct view *view, const struct query_request *request)
 {
     return view_concerns(((const struct permitted_view *)view)->below, request);
 }
 
 static void
-free_view(struct view *view)
+permitted_free_view(struct view *view)
 {
     struct permitted_view *v = (struct permitted_view *)view;
     view_free(v->below);
@@ -374,15 +374,15 @@ static struct view_ops
 ops_over(const struct view_ops *below)
 {
     struct view_ops ops = {
-        .select = select_series,
-        .exemplars = exemplars,
+        .select = permitted_select_series,
+        .exemplars = permitted_exemplars,
         .metadata = metadata,
         .look_up = look_up,
-        .mark = below->mark == NULL ? NULL : mark,
+        .mark = below->mark == NULL ? NULL : permitted_mark,
         .same_before = below->same_before == NULL ? NULL : same_before,
         .survey = below->survey == NULL ? NULL : survey,
-        .concerns = below->concerns == NULL ? NULL : concerns,
-        .free = free_view,
+        .concerns = below->concerns == NULL ? NULL : permitted_concerns,
+        .free = permitted_free_view,
     };
     return ops;
 }

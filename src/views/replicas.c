@@ -539,7 +539,7 @@ find_least(struct replicas_set *s, struct bytes *ret_labels, struct why *why)
 
 /* Opens the late ones of a series, and merges them with those of the strands: invariant 5. */
 static enum err
-begin_series(struct replicas_set *s, struct bytes labels, struct why *why)
+replicas_begin_series(struct replicas_set *s, struct bytes labels, struct why *why)
 {
     while (s->next_key < s->key_count && bytes_equal(s->keys[s->next_key].rest, labels)) {
         enum err e = open_key(s, &s->keys[s->next_key++], why);
@@ -567,7 +567,7 @@ replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *
     do { /* damage may hide a late series */
         e = end_strands(s, s->late, &s->late_count, s->strand_matcher_count, why);
         if (e == OK) e = find_least(s, ret_labels, why);
-        if (e == OK && ret_labels->at != NULL) e = begin_series(s, *ret_labels, why);
+        if (e == OK && ret_labels->at != NULL) e = replicas_begin_series(s, *ret_labels, why);
     } while (e == OK && ret_labels->at != NULL && s->merge.count == 0);
     if (e == OK && ret_labels->at == NULL) e = end_strands(s, s->strands, &s->strand_count, 0, why);
     if (e) *ret_labels = bytes_of(NULL, 0);
@@ -762,7 +762,7 @@ forward_name(void *context, struct bytes name)
 }
 
 static enum err
-gather_series(void *context, struct bytes labels)
+replicas_gather_series(void *context, struct bytes labels)
 {
     struct replicas_texts *x = context;
     struct text_gathering *all = &x->all;
@@ -780,7 +780,7 @@ series(const struct replicas_view *v, const struct query_request *request,
        const struct text_sink *to, struct why *why)
 {
     struct replicas_texts x = {.view = v};
-    struct text_sink here = {gather_series, &x, text_gathering_warn};
+    struct text_sink here = {replicas_gather_series, &x, text_gathering_warn};
     struct query_request below = *request;
     below.hints.limit = 0;
     text_gathering_begin(&x.all, true, request->hints.limit, to, views_budget(request, v->budget));
@@ -790,8 +790,8 @@ series(const struct replicas_view *v, const struct query_request *request,
 }
 
 static enum err
-look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
-        struct bytes name, const struct text_sink *to, struct why *why)
+replicas_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+                 struct bytes name, const struct text_sink *to, struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     if (kind == LOOKUP_NAMES) {
@@ -836,9 +836,9 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 }
 
 static enum err
-metadata(struct view *view, const struct query_request *request, struct bytes family,
-         enum err (*each)(void *context, const struct metadata *metadata), void *context,
-         struct why *why)
+replicas_metadata(struct view *view, const struct query_request *request, struct bytes family,
+                  enum err (*each)(void *context, const struct metadata *metadata), void *context,
+                  struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     return view_metadata(v->inner, request, family, each, context, why);
@@ -847,8 +847,8 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 /* --- the rest of the view --------------------------------------------------------------------- */
 
 static enum err
-select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
-              struct why *why)
+replicas_select_series(struct view *view, const struct query_request *request,
+                       struct series_set **ret_set, struct why *why)
 {
     struct replicas_view *v = (struct replicas_view *)view;
     return request->unmerged ? view_select(v->inner, request, ret_set, why)
@@ -865,7 +865,7 @@ mark(const struct view *view)
 
 /* The choice of samples depends on some that are newer. */
 static int64_t
-same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
+replicas_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     int64_t same_ms = view_same_before(v->inner, tenant, before);
@@ -876,8 +876,8 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
 /* Surveys below. It is not exact, since blocks of replicas that are not current may be left unread.
  */
 static enum err
-survey(struct view *view, const struct query_request *request, struct series_survey *ret,
-       struct why *why)
+replicas_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
+                struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     bool known;
@@ -893,25 +893,25 @@ concerns(const struct view *view, const struct query_request *request)
 }
 
 static void
-free_view(struct view *view)
+replicas_free_view(struct view *view)
 {
     replicas_view_unref((struct replicas_view *)view);
 }
 
 /* Returns the operations; optional ones only if the view below has them. */
 static struct view_ops
-ops_over(const struct view_ops *inner)
+replicas_ops_over(const struct view_ops *inner)
 {
     struct view_ops ops = {
-        .select = select_series,
+        .select = replicas_select_series,
         .exemplars = exemplars,
-        .metadata = metadata,
-        .look_up = look_up,
+        .metadata = replicas_metadata,
+        .look_up = replicas_look_up,
         .mark = mark,
-        .same_before = same_before,
-        .survey = survey,
+        .same_before = replicas_same_before,
+        .survey = replicas_survey,
         .concerns = concerns,
-        .free = free_view,
+        .free = replicas_free_view,
     };
     if (inner->mark == NULL) {
         ops.mark = NULL;
@@ -970,7 +970,7 @@ replicas_view_new(struct view *inner, const struct bytes *names, uint32_t count,
         view_free(inner);
         return views_no_memory(why);
     }
-    v->ops = ops_over(inner->ops);
+    v->ops = replicas_ops_over(inner->ops);
     v->view.ops = &v->ops;
     v->inner = inner;
     v->budget = budget;

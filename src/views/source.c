@@ -136,7 +136,7 @@ has_tenant(const struct source_limits *x, struct bytes tenant)
 }
 
 static bool
-concerns(const struct view *view, const struct query_request *r)
+source_concerns(const struct view *view, const struct query_request *r)
 {
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
@@ -180,7 +180,7 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     q->request.chunks = false;
     q->request.hints = (struct query_hints){.times_only = r->hints.times_only};
     arena_init(&q->arena, v->budget, 0, 0);
-    if (!concerns(&v->view, r)) return OK;
+    if (!source_concerns(&v->view, r)) return OK;
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
     if (q->sets == NULL) return views_no_memory(why);
     enum err e = OK;
@@ -384,8 +384,8 @@ select_below(struct source_set *s, struct source_question *q, struct why *why)
 }
 
 static enum err
-select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
-              struct why *why)
+source_select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
+                     struct why *why)
 {
     static const struct series_set_ops ops = {.next = source_set_next,
                                               .batch = source_set_batch,
@@ -518,8 +518,8 @@ gather_one(struct source_texts *x, const struct query_request *request, struct w
 }
 
 static enum err
-look_up(struct view *view, enum lookup_kind kind, const struct query_request *r, struct bytes name,
-        const struct text_sink *to, struct why *why)
+source_look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
+               struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct source_view *v = (struct source_view *)view;
     struct source_question q;
@@ -552,9 +552,9 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
                  struct query_control *control, struct view **ret_view, struct why *why)
 {
     static const struct view_ops ops = {
-        .select = select_series,
-        .look_up = look_up,
-        .concerns = concerns,
+        .select = source_select_series,
+        .look_up = source_look_up,
+        .concerns = source_concerns,
         .free = free_view,
     };
     struct budget *budget = control == NULL ? NULL : control->budget;

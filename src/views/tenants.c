@@ -119,7 +119,8 @@ is_about_tenant(const struct matcher *m)
 
 /* Translates a matcher for the answerer below, where labels have their original names. */
 static enum err
-put_matcher(struct tenants_question *q, struct matcher *m, struct matcher **ret, struct why *why)
+tenants_put_matcher(struct tenants_question *q, struct matcher *m, struct matcher **ret,
+                    struct why *why)
 {
     *ret = m;
     if (!bytes_equal_text(matcher_name(m), ORIGINAL_LABEL)) return OK;
@@ -147,7 +148,7 @@ make_sets(struct tenants_question *q, const struct query_request *request, struc
         sets[i] = (struct matcher_set){kept, 0};
         for (uint32_t k = 0; k < set->count; k++) {
             if (is_about_tenant(set->matchers[k])) continue;
-            enum err e = put_matcher(q, set->matchers[k], &kept[sets[i].count], why);
+            enum err e = tenants_put_matcher(q, set->matchers[k], &kept[sets[i].count], why);
             if (e) return e;
             sets[i].count++;
         }
@@ -295,7 +296,7 @@ item_compare(const struct tenants_item *a, const struct tenants_item *b)
 /* --- series that wait ------------------------------------------------------------------------- */
 
 static enum err
-keep_name(void *context, struct bytes name)
+tenants_keep_name(void *context, struct bytes name)
 {
     struct tenants_source *s = context;
     if (bytes_compare(name, bytes_of_text(TENANT_LABEL)) >= 0) return OK;
@@ -318,7 +319,7 @@ static enum err
 learn_names(struct tenants_set *m, struct tenants_source *s, struct why *why)
 {
     struct query_request request = s->tenant->request;
-    struct text_sink to = {.each = keep_name, .context = s, .warning = lose_names};
+    struct text_sink to = {.each = tenants_keep_name, .context = s, .warning = lose_names};
     request.sets = NULL;
     request.set_count = 0;
     request.partial = true;
@@ -757,7 +758,7 @@ struct tenants_exemplars_sink {
 };
 
 static enum err
-gather_exemplar(void *context, const struct exemplar *exemplar)
+tenants_gather_exemplar(void *context, const struct exemplar *exemplar)
 {
     struct tenants_exemplars_sink *x = context;
     struct exemplar of_tenant = *exemplar;
@@ -774,7 +775,7 @@ tenants_exemplars(const struct tenants_view *view, const struct query_request *r
 {
     struct tenants_question q;
     struct tenants_exemplars_sink x;
-    struct exemplar_sink here = {gather_exemplar, &x, exemplar_gathering_warn};
+    struct exemplar_sink here = {tenants_gather_exemplar, &x, exemplar_gathering_warn};
     enum err e = tenants_question_begin(&q, view, request, why);
     exemplar_gathering_begin(&x.all, to, q.budget);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
@@ -821,8 +822,8 @@ asks_one(const struct query_request *request, struct query_request *ret)
 }
 
 static enum err
-select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
-              struct why *why)
+tenants_select_series(struct view *view, const struct query_request *request,
+                      struct series_set **ret_set, struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
@@ -831,8 +832,8 @@ select_series(struct view *view, const struct query_request *request, struct ser
 }
 
 static enum err
-exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-          struct why *why)
+views_tenants_exemplars(struct view *view, const struct query_request *request,
+                        const struct exemplar_sink *to, struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
@@ -841,9 +842,9 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 }
 
 static enum err
-metadata(struct view *view, const struct query_request *request, struct bytes family,
-         enum err (*each)(void *context, const struct metadata *metadata), void *context,
-         struct why *why)
+views_tenants_metadata(struct view *view, const struct query_request *request, struct bytes family,
+                       enum err (*each)(void *context, const struct metadata *metadata),
+                       void *context, struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
@@ -852,8 +853,8 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 }
 
 static enum err
-look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
-        struct bytes name, const struct text_sink *to, struct why *why)
+views_tenants_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+                      struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
@@ -863,8 +864,8 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
 
 /* Adds the surveys of all tenants. */
 static enum err
-survey(struct view *view, const struct query_request *request, struct series_survey *ret,
-       struct why *why)
+tenants_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
+               struct why *why)
 {
     const struct tenants_view *v = (const struct tenants_view *)view;
     struct tenants_question q;
@@ -885,7 +886,7 @@ survey(struct view *view, const struct query_request *request, struct series_sur
 }
 
 static struct view_mark
-mark(const struct view *view)
+tenants_mark(const struct view *view)
 {
     struct view_mark mark = {0};
     (void)view_has_mark(((const struct tenants_view *)view)->below, &mark);
@@ -893,7 +894,7 @@ mark(const struct view *view)
 }
 
 static int64_t
-same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
+tenants_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
 {
     const struct tenants_view *v = (const struct tenants_view *)view;
     struct view_mark now;
@@ -908,7 +909,7 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
 }
 
 static void
-free_view(struct view *view)
+tenants_free_view(struct view *view)
 {
     tenants_view_unref((struct tenants_view *)view);
 }
@@ -925,14 +926,14 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
           struct why *why)
 {
     static const struct view_ops ops = {
-        .select = select_series,
-        .exemplars = exemplars,
-        .metadata = metadata,
-        .look_up = look_up,
-        .survey = survey,
-        .mark = mark,
-        .same_before = same_before,
-        .free = free_view,
+        .select = tenants_select_series,
+        .exemplars = views_tenants_exemplars,
+        .metadata = views_tenants_metadata,
+        .look_up = views_tenants_look_up,
+        .survey = tenants_survey,
+        .mark = tenants_mark,
+        .same_before = tenants_same_before,
+        .free = tenants_free_view,
     };
     struct answerer *below = ((struct tenants_answerer *)answerer)->below;
     struct budget *budget = control == NULL ? NULL : control->budget;

@@ -114,7 +114,8 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
 /* --- records ---------------------------------------------------------------------------------- */
 
 static enum err
-on_record(void *context, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+recover_on_record(void *context, const struct raw_record *raw, const struct commit *commit,
+                  bool salvaged)
 {
     struct log_walk *w = context;
     bool wanted = raw->pos >= w->from_pos || raw->type == WAL_SERIES;
@@ -143,7 +144,7 @@ note_commit(struct log_walk *w, uint64_t pos, const struct commit *commit)
 }
 
 static enum err
-on_commit(void *context, uint64_t pos, const struct commit *commit)
+recover_on_commit(void *context, uint64_t pos, const struct commit *commit)
 {
     struct log_walk *w = context;
     note_commit(w, pos, commit);
@@ -154,7 +155,7 @@ on_commit(void *context, uint64_t pos, const struct commit *commit)
 }
 
 static enum err
-on_broken(void *context, const struct broken_commit *b)
+recover_on_broken(void *context, const struct broken_commit *b)
 {
     struct log_walk *w = context;
     if (b->commit != NULL) note_commit(w, b->pos, b->commit);
@@ -169,7 +170,7 @@ on_broken(void *context, const struct broken_commit *b)
 }
 
 static enum err
-on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
+recover_on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
 {
     struct log_walk *w = context;
     struct wal_gaps *gaps = &w->damage->gaps;
@@ -192,10 +193,10 @@ walk_log(struct log_walk *w, struct segment_list *list)
         struct segment *s = &list->items[i];
         if (s->end_pos <= w->from_pos && s->end_pos != SEGMENT_POS_NONE) continue;
         const struct segment_visitor visitor = {
-            .commit = on_commit,
-            .record = on_record,
-            .broken = on_broken,
-            .gap = on_gap,
+            .commit = recover_on_commit,
+            .record = recover_on_record,
+            .broken = recover_on_broken,
+            .gap = recover_on_gap,
             .context = w,
         };
         enum err e = segment_reader_open(&w->reader, w->dir, s, w->why);

@@ -134,7 +134,7 @@ static const char MAGIC[8] = {'F', 'K', 'W', 'A', 'L', 'S', 'E', 'G'};
 enum { FORMAT_VERSION = 1, WINDOW_BYTES = 512 * 1024 };
 
 /* Positions are far below the overflow of their sums. */
-static const uint64_t POS_MAX = UINT64_C(1) << 62;
+static const uint64_t SEGMENT_POS_MAX = UINT64_C(1) << 62;
 
 _Static_assert(WAL_RECORD_BYTES_MAX < 1 << 24, "docs/format/wal.md: three bytes of size");
 _Static_assert(COMMIT_RECORD_BYTES == RECORD_HEADER_BYTES + COMMIT_PAYLOAD_BYTES,
@@ -153,7 +153,7 @@ wal_segment_name(const char *name, uint64_t *ret_number)
     uint64_t number;
     const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
     if (rest == NULL || strcmp(rest, ".wal") != 0) return false;
-    if (number == 0 || number >= POS_MAX) return false;
+    if (number == 0 || number >= SEGMENT_POS_MAX) return false;
     *ret_number = number;
     return true;
 }
@@ -204,7 +204,7 @@ slice_state(struct bytes header, size_t offset, uint64_t number)
     if (load_le64(at + 504) != hash_bytes(bytes_of(at, 504), own)) return SEGMENT_DAMAGED;
     if (own != number) return SEGMENT_BLANK;
     uint64_t base = load_le64(at + 24), limit = load_le64(at + 72);
-    bool sensible = base % 8 == 0 && base <= limit && limit <= POS_MAX && limit % 8 == 0 &&
+    bool sensible = base % 8 == 0 && base <= limit && limit <= SEGMENT_POS_MAX && limit % 8 == 0 &&
                     load_le64(at + 32) < number && load_le64(at + 40) <= base &&
                     load_le64(at + 40) % 8 == 0 && load_le32(at + 12) == SEGMENT_HEADER_BYTES;
     return sensible || load_le16(at + 10) > FORMAT_VERSION ? SEGMENT_USED : SEGMENT_DAMAGED;

@@ -32,7 +32,7 @@ unescape(char *text, struct why *why)
 }
 
 static enum err
-no_memory(struct why *why)
+form_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the form");
 }
@@ -46,7 +46,7 @@ read_urlencoded(struct form *ret, struct bytes body, struct why *why)
     }
     char *text = arena_alloc(&ret->arena, body.size + 1);
     ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
-    if (text == NULL || ret->fields == NULL) return no_memory(why);
+    if (text == NULL || ret->fields == NULL) return form_no_memory(why);
     memcpy(text, body.at, body.size);
     text[body.size] = '\0';
     enum err e = OK;

@@ -11,7 +11,7 @@
 #include "base/array.h"
 #include "base/text/quote.h"
 
-enum { ANSWER_BYTES_MAX = 256 << 20 };
+enum { RULES_ANSWER_BYTES_MAX = 256 << 20 };
 
 struct rules_request {
     struct read_request r;
@@ -196,7 +196,7 @@ rules_answer(struct api *api, struct http_request *request, bool of_tenant,
     struct read_request *r = &a.r;
     if (of_tenant && !one_tenant_of(api, request, &a.question.tenant)) return;
     read_request_begin(r, api, request);
-    buf_init(&r->text, &api->page_budget, ANSWER_BYTES_MAX);
+    buf_init(&r->text, &api->page_budget, RULES_ANSWER_BYTES_MAX);
     enum err e = form_read(request, &r->budget, &r->form, &r->why);
     if (e == OK) e = read_request_fence(r);
     if (r->fence.permitted.count > 0) a.question.of_group.permitted = &r->fence.permitted;

@@ -172,7 +172,7 @@ kept_tenant_new(struct stored_rules *s, struct bytes name)
 }
 
 static int
-compare_names(const struct kept_group *g, const char *namespace, const char *name)
+stored_rules_compare_names(const struct kept_group *g, const char *namespace, const char *name)
 {
     return stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
                           bytes_of_text(namespace), bytes_of_text(name == NULL ? "" : name));
@@ -189,7 +189,8 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
         return false;
     }
     const struct kept_group *last = t->count == 0 ? NULL : t->groups[t->count - 1];
-    assert(last == NULL || compare_names(last, g->namespace, g->name) < 0); /* invariant 2 */
+    assert(last == NULL ||
+           stored_rules_compare_names(last, g->namespace, g->name) < 0); /* invariant 2 */
     t->groups[t->count++] = g;
     if (is_evaluated) t->evaluated[t->evaluated_count++] = g->rules;
     assert(t->evaluated_count <= t->count); /* invariant 3 */
@@ -233,7 +234,8 @@ stored_rules_find(const struct stored_rules *s, struct bytes name)
 static uint32_t
 kept_tenant_find(const struct kept_tenant *t, const char *namespace, const char *name)
 {
-    return search_first(i, 0u, t->count, compare_names(t->groups[i], namespace, name) >= 0);
+    return search_first(i, 0u, t->count,
+                        stored_rules_compare_names(t->groups[i], namespace, name) >= 0);
 }
 
 /* Returns true if the group with that index has these names; with `name` NULL, if it is in the

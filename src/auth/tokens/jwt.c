@@ -18,7 +18,7 @@
 #include "base/text/quote.h"
 #include "wire/json/json_tree.h"
 
-enum { VALUES_MAX = 2048 };
+enum { JWT_VALUES_MAX = 2048 };
 
 /* Times beyond are not those of a token: 30 million years. */
 static const double TIME_MAX_S = 1e15;
@@ -53,7 +53,7 @@ read_part(struct jwt *jwt, const char *name, struct bytes text, struct json_tree
     buf_init_secret(&decoded, jwt->budget, JWT_BYTES_MAX);
     enum err e = base64url_get(text, &decoded);
     if (e == ERR_INPUT) why_set(why, e, "it is not base64url");
-    if (e == OK) e = json_tree_read(jwt->budget, buf_bytes(&decoded), VALUES_MAX, ret, why);
+    if (e == OK) e = json_tree_read(jwt->budget, buf_bytes(&decoded), JWT_VALUES_MAX, ret, why);
     buf_fini(&decoded);
     return e ? why_prefix(why, e, "token's %s", name) : OK;
 }

@@ -23,7 +23,7 @@
 
 /* --- the document of an issuer ---------------------------------------------------------------- */
 
-enum { VALUES_MAX = 4096 };
+enum { KEY_FETCH_VALUES_MAX = 4096 };
 
 static bool
 has_scheme(const char *url, const char *scheme)
@@ -87,7 +87,7 @@ issuer_document_read(struct budget *budget, struct bytes document, const char *i
     struct json_tree json = {.root = NULL};
     if (document.size > ISSUER_DOCUMENT_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "it is longer than %d bytes", ISSUER_DOCUMENT_BYTES_MAX);
-    enum err e = json_tree_read(budget, document, VALUES_MAX, &json, why);
+    enum err e = json_tree_read(budget, document, KEY_FETCH_VALUES_MAX, &json, why);
     if (e) return e;
     struct bytes named = json_tree_text(json_object_get(json.root, "issuer"));
     if (named.at == NULL || !bytes_equal_text(named, issuer))

@@ -56,7 +56,7 @@ begin(struct fetch_question *base, struct why *why)
 }
 
 static enum err
-next(struct fetch_question *base, struct bytes *ret_labels, struct why *why)
+archive_next(struct fetch_question *base, struct bytes *ret_labels, struct why *why)
 {
     return archive_scan_next(scan_of_question(base), ret_labels, why);
 }
@@ -81,7 +81,7 @@ list_series(struct fetch_question *base, struct why *why)
     const char *sentence;
     enum err e = begin(base, why);
     while (e == OK) {
-        e = next(base, &labels, why);
+        e = archive_next(base, &labels, why);
         if (e || labels.at == NULL) break;
         e = to->each(to->context, labels);
     }
@@ -139,7 +139,7 @@ archive_reader_new(const struct reader_options *options, struct answerer **ret_a
         .close = close_reader,
         .fini = question_fini,
         .begin = begin,
-        .next = next,
+        .next = archive_next,
         .batch = batch,
         .warning = warning,
         .series = list_series,

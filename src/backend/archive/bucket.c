@@ -188,7 +188,8 @@ list(struct archive_store *store, const struct archive_scope *scope,
 }
 
 static enum err
-next(struct archive_listing *listing, struct archive_object *ret, bool *ret_more, struct why *why)
+bucket_next(struct archive_listing *listing, struct archive_object *ret, bool *ret_more,
+            struct why *why)
 {
     struct bucket_listing *l = (struct bucket_listing *)listing;
     *ret_more = false;
@@ -207,7 +208,7 @@ next(struct archive_listing *listing, struct archive_object *ret, bool *ret_more
 }
 
 static void
-free_listing(struct archive_listing *listing)
+bucket_free_listing(struct archive_listing *listing)
 {
     struct bucket_listing *l = (struct bucket_listing *)listing;
     if (l == NULL) return;
@@ -221,7 +222,7 @@ free_listing(struct archive_listing *listing)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static void
-close_range(struct archive_range *range)
+bucket_close_range(struct archive_range *range)
 {
     struct bucket_range *r = (struct bucket_range *)range;
     if (r == NULL) return;
@@ -255,7 +256,7 @@ open_range(struct archive_store *store, const struct archive_scope *scope,
         e = fetch_open(scope->session, scope->control, &request, &r->fetch, why);
     }
     if (e)
-        close_range(&r->base);
+        bucket_close_range(&r->base);
     else
         *ret_range = &r->base;
     return e;
@@ -338,11 +339,11 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
 {
     static const struct archive_store_ops ops = {
         .list = list,
-        .next = next,
-        .free_listing = free_listing,
+        .next = bucket_next,
+        .free_listing = bucket_free_listing,
         .open = open_range,
         .read = read_range,
-        .close = close_range,
+        .close = bucket_close_range,
         .free = free_bucket,
     };
     const struct archive_settings *x = &options->settings->u.archive;

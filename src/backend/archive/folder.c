@@ -16,7 +16,7 @@
 enum {
     DEPTH_MAX = 12,
     PATH_BYTES = FILE_PATH_BYTES,
-    NAMES_BYTES_MAX = 64 << 20, /* names of one directory */
+    FOLDER_NAMES_BYTES_MAX = 64 << 20, /* names of one directory */
     PIECE_BYTES = 256 * 1024,
     YOUNG_MS = 5000,
 };
@@ -30,7 +30,7 @@ struct folder {
 };
 
 static enum err
-no_memory(struct why *why)
+folder_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory to list the archive");
 }
@@ -113,7 +113,7 @@ enter(struct folder_listing *l, struct why *why)
     snprintf(path, sizeof path, "%s/%s", l->of->root, l->path);
     enum err e = env_listdir(l->of->env, path, take_name, l, why);
     if (e == ERR_MISSING && l->depth > 1) e = OK;
-    if (e == ERR_NOMEM || e == ERR_LIMIT) return no_memory(why);
+    if (e == ERR_NOMEM || e == ERR_LIMIT) return folder_no_memory(why);
     if (e) return e == ERR_MISSING ? ERR_IO : e;
     if (level->count > 0)
         qsort_r(level->entries, level->count, sizeof *level->entries, compare_names, level);
@@ -133,15 +133,15 @@ free_listing(struct archive_listing *listing)
 }
 
 static enum err
-list(struct archive_store *store, const struct archive_scope *scope,
-     struct archive_listing **ret_listing, struct why *why)
+folder_list(struct archive_store *store, const struct archive_scope *scope,
+            struct archive_listing **ret_listing, struct why *why)
 {
     struct folder_listing *l = mem_new(scope->budget, sizeof *l);
-    if (l == NULL) return no_memory(why);
+    if (l == NULL) return folder_no_memory(why);
     l->base = (struct archive_listing){*scope};
     l->of = (struct folder *)store;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
-        buf_init(&l->levels[i].names, scope->budget, NAMES_BYTES_MAX);
+        buf_init(&l->levels[i].names, scope->budget, FOLDER_NAMES_BYTES_MAX);
     }
     atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
     enum err e = enter(l, why);
@@ -234,7 +234,7 @@ struct folder_range {
 };
 
 static void
-close_range(struct archive_range *range)
+folder_close_range(struct archive_range *range)
 {
     struct folder_range *r = (struct folder_range *)range;
     if (r == NULL) return;
@@ -243,9 +243,9 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_store *store, const struct archive_scope *scope,
-           const struct archive_object *object, uint64_t offset, uint64_t size,
-           struct archive_range **ret_range, struct why *why)
+folder_open_range(struct archive_store *store, const struct archive_scope *scope,
+                  const struct archive_object *object, uint64_t offset, uint64_t size,
+                  struct archive_range **ret_range, struct why *why)
 {
     char path[2 * PATH_BYTES];
     struct folder_range *r = mem_alloc(scope->budget, sizeof *r);
@@ -259,14 +259,14 @@ open_range(struct archive_store *store, const struct archive_scope *scope,
     if (e == OK) e = file_open(r->of->env, path, FILE_READ, &r->file, why);
     if (e == ERR_MISSING) e = ERR_AGAIN; /* the file existed when it was listed */
     if (e)
-        close_range(&r->base);
+        folder_close_range(&r->base);
     else
         *ret_range = &r->base;
     return e;
 }
 
 static enum err
-read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why)
+folder_read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why)
 {
     struct folder_range *r = (struct folder_range *)range;
     uint64_t left = r->end - r->at;
@@ -296,17 +296,17 @@ archive_folder_new(const struct reader_options *options, struct archive_store **
                    struct why *why)
 {
     static const struct archive_store_ops ops = {
-        .list = list,
+        .list = folder_list,
         .next = next,
         .free_listing = free_listing,
-        .open = open_range,
-        .read = read_range,
-        .close = close_range,
+        .open = folder_open_range,
+        .read = folder_read_range,
+        .close = folder_close_range,
         .free = free_folder,
     };
     const struct archive_settings *x = &options->settings->u.archive;
     struct folder *f = mem_new(options->memory, sizeof *f);
-    if (f == NULL) return no_memory(why);
+    if (f == NULL) return folder_no_memory(why);
     f->store.ops = &ops;
     f->env = options->env;
     f->memory = options->memory;

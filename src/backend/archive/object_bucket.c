@@ -7,11 +7,11 @@
 #include "base/buf.h"
 #include "base/text/hex.h"
 
-enum { URL_BYTES_MAX = 16 * 1024 };
+enum { OBJECT_BUCKET_URL_BYTES_MAX = 16 * 1024 };
 
 /* Headers of a response that are read; the first is for signed requests. */
-enum object_wanted { WANTED_ERROR_TYPE, WANTED_LENGTH };
-static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Length", NULL};
+enum object_wanted { OBJECT_BUCKET_WANTED_ERROR_TYPE, WANTED_LENGTH };
+static const char *const object_bucket_wanted[] = {"x-amzn-ErrorType", "Content-Length", NULL};
 
 struct object_bucket {
     struct budget *memory;
@@ -76,7 +76,7 @@ static void
 exchange_begin(struct object_exchange *x, struct object_bucket *b)
 {
     *x = (struct object_exchange){.bucket = b};
-    buf_init(&x->url, b->memory, URL_BYTES_MAX);
+    buf_init(&x->url, b->memory, OBJECT_BUCKET_URL_BYTES_MAX);
     buf_printf(&x->url, "%s/", b->root);
 }
 
@@ -116,7 +116,7 @@ exchange(struct object_exchange *x, const char *method, struct bytes body, struc
         .url = (const char *)x->url.at,
         .headers = body.at == NULL && x->range[0] == '\0' ? NULL : headers,
         .body = body,
-        .wanted = wanted};
+        .wanted = object_bucket_wanted};
     enum err e = fetch_session_open(b->fetcher, b->memory, &x->session, why);
     if (e == OK) e = fetch_open(x->session, &b->control, &request, &x->fetch, why);
     if (e == OK) e = fetch_await(x->fetch, &x->answer, why);
@@ -226,7 +226,8 @@ pass_on(void *context, const struct listed_object *o)
 }
 
 static enum err
-read_page(struct object_listing *l, struct object_exchange *x, struct buf *body, struct why *why)
+object_bucket_read_page(struct object_listing *l, struct object_exchange *x, struct buf *body,
+                        struct why *why)
 {
     enum err e = exchange(x, "GET", bytes_of(NULL, 0), why);
     if (e == OK) e = fetch_read_all(x->fetch, body, why);
@@ -238,7 +239,7 @@ read_page(struct object_listing *l, struct object_exchange *x, struct buf *body,
 }
 
 static enum err
-next_page(struct object_listing *l, const char *begin, struct why *why)
+object_bucket_next_page(struct object_listing *l, const char *begin, struct why *why)
 {
     struct object_exchange x;
     struct buf body;
@@ -252,7 +253,7 @@ next_page(struct object_listing *l, const char *begin, struct why *why)
     buf_put_text(&x.url, "&prefix=");
     buf_put_percent(&x.url, bytes_of_text(l->bucket->prefix), "");
     buf_put_percent(&x.url, bytes_of_text(begin), "");
-    enum err e = read_page(l, &x, &body, why);
+    enum err e = object_bucket_read_page(l, &x, &body, why);
     exchange_end(&x);
     buf_fini(&body);
     return e;
@@ -266,7 +267,7 @@ object_bucket_list(struct object_bucket *b, const char *begin,
     struct object_listing l = {.bucket = b, .each = each, .context = context};
     enum err e;
     do {
-        e = next_page(&l, begin, why);
+        e = object_bucket_next_page(&l, begin, why);
     } while (e == OK && l.token[0] != '\0');
     return e;
 }

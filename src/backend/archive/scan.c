@@ -23,8 +23,8 @@
 enum {
     AHEAD_MAX = 8,
     GATHER_BYTES = 40 << 20,
-    LABEL_BYTES_MAX = 1 << 20,
-    NAMES_BYTES_MAX = 64 << 20,
+    SCAN_LABEL_BYTES_MAX = 1 << 20,
+    SCAN_NAMES_BYTES_MAX = 64 << 20,
 };
 
 /* Labels of lines, by their number in lines.c. */
@@ -219,8 +219,8 @@ wants_sample(void *context, uint32_t number, int64_t t_ms)
 }
 
 static enum err
-take_number(void *context, uint32_t number, int64_t t_ms, uint64_t bits, int64_t start_ms,
-            struct why *why)
+scan_take_number(void *context, uint32_t number, int64_t t_ms, uint64_t bits, int64_t start_ms,
+                 struct why *why)
 {
     struct archive_scan *s = context;
     return gathering_put(s->gathering, s->interned[number].series, t_ms, bits, NULL, start_ms, why);
@@ -430,7 +430,7 @@ end_span(struct archive_scan *s, struct why *why)
 }
 
 static enum err
-read_range(struct archive_scan *s, struct why *why)
+scan_read_range(struct archive_scan *s, struct why *why)
 {
     const struct scan_ahead *a = s->current;
     if (a->begins) {
@@ -481,7 +481,7 @@ read_pass(struct archive_scan *s, struct why *why)
         }
         if (e || s->ahead_count == 0) break;
         s->current = &s->ahead[s->ahead_first];
-        e = read_range(s, why);
+        e = scan_read_range(s, why);
         if (e) e = pass_over(s, e, why);
         if (e == OK) drop_first(s);
     }
@@ -564,12 +564,12 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     if (s == NULL) return fetch_no_memory(why);
     s->options = *options;
     s->request = *r;
-    buf_init(&s->from, options->budget, LABEL_BYTES_MAX);
-    buf_init(&s->labels, options->budget, 16 * LABEL_BYTES_MAX);
+    buf_init(&s->from, options->budget, SCAN_LABEL_BYTES_MAX);
+    buf_init(&s->labels, options->budget, 16 * SCAN_LABEL_BYTES_MAX);
     warnings_init(&s->warnings, options->budget);
     about_init(&s->known, options->budget);
     about_init(&s->about, options->budget);
-    buf_init(&s->metric_names, options->budget, NAMES_BYTES_MAX);
+    buf_init(&s->metric_names, options->budget, SCAN_NAMES_BYTES_MAX);
     s->scope =
         (struct archive_scope){.budget = options->budget, .control = r->control, .hours.all = true};
     if (options->layout == ARCHIVE_HOURLY) {
@@ -577,7 +577,7 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     }
     struct archive_line_sink sink = {.labels = intern_labels,
                                      .wants = wants_sample,
-                                     .number = take_number,
+                                     .number = scan_take_number,
                                      .histogram = take_histogram,
                                      .forget = forget_interned,
                                      .junk = take_junk,

@@ -100,7 +100,7 @@ etag_plain(const char *from, char to[LISTING_ETAG_BYTES])
 }
 
 static enum err
-take_object(void *context)
+store_take_object(void *context)
 {
     struct listing_reading *r = context;
     if (r->object.key[0] == '\0' || !parse_size(r->size, &r->object.size)) return ERR_INPUT;
@@ -130,7 +130,7 @@ listing_read(struct bytes body, enum err (*each)(void *context, const struct lis
         .bytes_max = LISTING_BYTES_MAX,
         .is_exact = true, /* a cut key would name another object */
         .item = "Contents",
-        .each = take_object,
+        .each = store_take_object,
         .context = &r,
     };
     enum err e = aws_xml_walk(body, &form);

@@ -132,7 +132,7 @@ static const struct answer_rule rules[] = {
 
 /* The number at the front; 0 if there is none, or it is not a code. */
 static uint32_t
-number_at(const uint8_t *at, const uint8_t *end)
+answer_number_at(const uint8_t *at, const uint8_t *end)
 {
     uint32_t number = 0;
     const uint8_t *from = at;
@@ -152,7 +152,7 @@ exception_at(const uint8_t *at, const uint8_t *end)
     if (left < mark_bytes || memcmp(at, mark, mark_bytes) != 0) return 0;
     if (left > SCAN_BYTES_MAX) left = SCAN_BYTES_MAX;
     if (memmem(at, left, exception, sizeof exception - 1) == NULL) return 0;
-    return number_at(at + mark_bytes, end);
+    return answer_number_at(at + mark_bytes, end);
 }
 
 /* An exception after other output is the last one there; names and labels may contain the same text
@@ -172,7 +172,8 @@ uint32_t
 clickhouse_answer_code(const struct http_call_answer *answer)
 {
     const char *header = answer->wanted[0];
-    uint32_t code = number_at((const uint8_t *)header, (const uint8_t *)header + strlen(header));
+    uint32_t code =
+        answer_number_at((const uint8_t *)header, (const uint8_t *)header + strlen(header));
     if (code > 0 || answer->failure != HTTP_CALL_ANSWERED) return code;
     struct bytes body = answer->body;
     if (answer->status < 200 || answer->status >= 300) {

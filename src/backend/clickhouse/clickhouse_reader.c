@@ -18,10 +18,11 @@
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-enum { QUERY_BYTES_MAX = 16 << 20 };
+enum { READER_QUERY_BYTES_MAX = 16 << 20 };
 
 static void
-put_setting(struct clickhouse_exchange *x, enum clickhouse_setting setting, const char *value)
+reader_put_setting(struct clickhouse_exchange *x, enum clickhouse_setting setting,
+                   const char *value)
 {
     http_url_param(&x->base.url, clickhouse_setting_word(setting), bytes_of_text(value));
 }
@@ -34,9 +35,9 @@ clickhouse_exchange_begin(struct clickhouse_exchange *x)
     const struct source_settings *settings = x->base.q->of->options.settings;
     fetch_exchange_begin(&x->base, settings->u.clickhouse.server.url, "/");
     if (x->table == NULL) return;
-    if (x->table->knows[CLICKHOUSE_CANCEL]) put_setting(x, CLICKHOUSE_CANCEL, "1");
+    if (x->table->knows[CLICKHOUSE_CANCEL]) reader_put_setting(x, CLICKHOUSE_CANCEL, "1");
     for (enum clickhouse_setting i = 0; i < CLICKHOUSE_SETTINGS; i++) {
-        if (x->table->omits[i]) put_setting(x, i, clickhouse_setting_whole(i));
+        if (x->table->omits[i]) reader_put_setting(x, i, clickhouse_setting_whole(i));
     }
 }
 
@@ -179,7 +180,7 @@ question_init(struct fetch_question *base)
     for (int i = 0; i < QUESTION_ARRAYS; i++) {
         buf_init(&q->arrays[i], base->budget, NUMBERS_BYTES_MAX);
     }
-    fetch_exchange_init(&q->exchange.base, base, QUERY_BYTES_MAX);
+    fetch_exchange_init(&q->exchange.base, base, READER_QUERY_BYTES_MAX);
     rows_init(&q->exchange.rows, base->budget);
 }
 
@@ -265,7 +266,7 @@ ask_form(struct clickhouse_question *q, struct why *why)
 }
 
 static enum err
-learn(struct clickhouse_question *q, struct why *why)
+reader_learn(struct clickhouse_question *q, struct why *why)
 {
     struct clickhouse_reader *of = reader_of(q);
     if (take_known(q)) return OK;
@@ -348,7 +349,7 @@ find_series(struct fetch_question *base, struct why *why)
 {
     struct clickhouse_question *q = (struct clickhouse_question *)base;
     bool is_metric = bytes_equal_text(base->name, "__name__");
-    enum err e = learn(q, why);
+    enum err e = reader_learn(q, why);
     if (e) return e;
     clickhouse_exchange_begin(&q->exchange);
     clickhouse_sql_series(&q->exchange.base.body, q, subject_of(q, is_metric),

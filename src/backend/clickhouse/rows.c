@@ -6,13 +6,13 @@
 #include "wire/json/json_scan.h"
 #include "wire/point/clickhouse_row.h"
 
-enum { TEXT_BYTES_MAX = CLICKHOUSE_TEXT_BYTES_MAX, TEXTS_MAX = 1 << 20 };
+enum { ROWS_TEXT_BYTES_MAX = CLICKHOUSE_TEXT_BYTES_MAX, TEXTS_MAX = 1 << 20 };
 
 void
 rows_init(struct rows *r, struct budget *budget)
 {
     *r = (struct rows){.failed = OK};
-    buf_init(&r->rest, budget, TEXT_BYTES_MAX + 1);
+    buf_init(&r->rest, budget, ROWS_TEXT_BYTES_MAX + 1);
 }
 
 void
@@ -124,7 +124,8 @@ struct bytes
 rows_text(struct rows *r)
 {
     uint64_t size = take_varint(r);
-    if (size > TEXT_BYTES_MAX) fail(r, ERR_CORRUPT, "the response has a text that is too long");
+    if (size > ROWS_TEXT_BYTES_MAX)
+        fail(r, ERR_CORRUPT, "the response has a text that is too long");
     const uint8_t *at = take(r, (size_t)size);
     return at == NULL ? bytes_of("", 0) : bytes_of(at, (size_t)size);
 }

@@ -24,7 +24,7 @@
 #include "backend/clickhouse/clickhouse.h"
 #include "base/text/json.h"
 
-enum { LITERALS_MAX = 200, LITERALS_BYTES_MAX = 32 * 1024, TEXT_BYTES_MAX = 1 << 20 };
+enum { LITERALS_MAX = 200, LITERALS_BYTES_MAX = 32 * 1024, SQL_TEXT_BYTES_MAX = 1 << 20 };
 
 const char clickhouse_series_kinds[] = "ttnnn";
 const char clickhouse_samples_kinds[] = "ttNNNNT";
@@ -178,7 +178,7 @@ put_label(struct buf *to, const struct clickhouse_form *f, struct bytes name,
           const struct bytes *value, bool whole)
 {
     struct buf text;
-    buf_init(&text, to->budget, TEXT_BYTES_MAX);
+    buf_init(&text, to->budget, SQL_TEXT_BYTES_MAX);
     buf_put_u8(&text, '{');
     json_print_bytes(&text, name);
     buf_put_text(&text, ":");

@@ -23,7 +23,7 @@ enum {
     SAMPLES = 5000,
     BODY_BYTES = 512 * 1024,
     BODY_BYTES_MAX = 8 * 1024 * 1024, /* limit of the lines in a request; version 3 accepts 10 MB */
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last line of up to 1 MiB */
+    INFLUXDB_TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last line of up to 1 MiB */
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
@@ -109,7 +109,7 @@ influxdb_init(struct writer *writer, struct why *why)
     w->settings = &options->settings->u.influxdb;
     http_headers_init(&w->headers, options->memory);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
-    buf_init(&w->packed, options->memory, 2 * TEXT_BYTES_MAX);
+    buf_init(&w->packed, options->memory, 2 * INFLUXDB_TEXT_BYTES_MAX);
     buf_init(&w->url, options->memory, URL_BYTES_MAX);
     buf_init(&w->ping_url, options->memory, URL_BYTES_MAX);
     make_url(w->settings, &w->url);
@@ -129,7 +129,7 @@ influxdb_call_init(struct writer *writer, struct writer_call *call)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
     struct influxdb_call *c = (struct influxdb_call *)call;
-    buf_init(&c->text, w->base.options.memory, TEXT_BYTES_MAX);
+    buf_init(&c->text, w->base.options.memory, INFLUXDB_TEXT_BYTES_MAX);
     return OK;
 }
 

@@ -12,7 +12,7 @@
 /* --- requests --------------------------------------------------------------------------------- */
 
 enum {
-    BODY_BYTES_MAX = 16 << 20,
+    READER_BODY_BYTES_MAX = 16 << 20,
     SECRET_BYTES_MAX = 128 * 1024,
     /* One record is held whole: 1000 histograms of the largest kind and what is around them. */
     RECORD_BYTES_MAX = 80 << 20,
@@ -27,7 +27,7 @@ server_of(const struct influx_exchange *x)
 void
 influx_exchange_init(struct influx_exchange *x, struct fetch_question *q)
 {
-    fetch_exchange_init(&x->base, q, BODY_BYTES_MAX);
+    fetch_exchange_init(&x->base, q, READER_BODY_BYTES_MAX);
     buf_init_secret(&x->authorization, q->budget, SECRET_BYTES_MAX);
     buf_init(&x->rest, q->budget, RECORD_BYTES_MAX);
 }

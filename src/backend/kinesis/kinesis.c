@@ -24,15 +24,15 @@
 #include "wire/point/kpl.h"
 
 enum {
-    SAMPLES = 20000,
-    CALL_BYTES = 800 << 10,
-    LANES = 2,
-    CALL_BYTES_MAX = 5 << 20,      /* accepted everywhere in AWS */
-    CALL_BYTES_SET_MAX = 10 << 20, /* the limit with a larger batch.max_bytes */
-    RECORD_BYTES_MAX = 1 << 20,    /* including its key; the default limit of a stream */
-    KEY_BYTES = HEX_WORD_BYTES,    /* the longest partition key */
-    HEAD_BYTES = 512,              /* for the beginning and end of a body */
-    ENTRY_BYTES = sizeof ",{\"Data\":\"\",\"PartitionKey\":\"\"}" - 1 + KEY_BYTES,
+    KINESIS_SAMPLES = 20000,
+    KINESIS_CALL_BYTES = 800 << 10,
+    KINESIS_LANES = 2,
+    KINESIS_CALL_BYTES_MAX = 5 << 20,   /* accepted everywhere in AWS */
+    CALL_BYTES_SET_MAX = 10 << 20,      /* the limit with a larger batch.max_bytes */
+    KINESIS_RECORD_BYTES_MAX = 1 << 20, /* including its key; the default limit of a stream */
+    KEY_BYTES = HEX_WORD_BYTES,         /* the longest partition key */
+    KINESIS_HEAD_BYTES = 512,           /* for the beginning and end of a body */
+    KINESIS_ENTRY_BYTES = sizeof ",{\"Data\":\"\",\"PartitionKey\":\"\"}" - 1 + KEY_BYTES,
     KPL_FRAME_BYTES = 20,
     KPL_KEYS = 1 << 16,
     KPL_KEY_DIGITS = 4,
@@ -44,7 +44,7 @@ enum {
     SAVED_VERSION = 1,
     LIST_AGAIN_S = 300,
     LIST_FAILED_AGAIN_S = 60,
-    NAME_BYTES_MAX = 128,
+    KINESIS_NAME_BYTES_MAX = 128,
     ARN_BYTES_MAX = 384,
 };
 
@@ -74,18 +74,18 @@ limits_of(const struct destination_settings *settings)
 {
     bool kpl = settings->u.kinesis.format == KINESIS_KPL;
     uint64_t call_bytes = settings->batch.max_bytes;
-    if (call_bytes < CALL_BYTES_MAX) call_bytes = CALL_BYTES_MAX;
+    if (call_bytes < KINESIS_CALL_BYTES_MAX) call_bytes = KINESIS_CALL_BYTES_MAX;
     if (call_bytes > CALL_BYTES_SET_MAX) call_bytes = CALL_BYTES_SET_MAX;
     return (struct aws_record_limits){
         .lines = settings->u.kinesis.format == KINESIS_NDJSON ? 1
                  : kpl                                        ? KPL_RECORDS_MAX
                                                               : UINT32_MAX,
-        .record_bytes_max = RECORD_BYTES_MAX,
-        .record_bytes = RECORD_BYTES_MAX,
+        .record_bytes_max = KINESIS_RECORD_BYTES_MAX,
+        .record_bytes = KINESIS_RECORD_BYTES_MAX,
         .frame_bytes = KEY_BYTES + (kpl ? KPL_FRAME_BYTES : 0),
         .line_frame_bytes = kpl ? KPL_LINE_BYTES : 0,
-        .head_bytes = HEAD_BYTES,
-        .entry_bytes = ENTRY_BYTES,
+        .head_bytes = KINESIS_HEAD_BYTES,
+        .entry_bytes = KINESIS_ENTRY_BYTES,
         .call_bytes_max = (size_t)call_bytes,
         .what = "a record of the stream",
     };
@@ -101,7 +101,7 @@ kinesis_save(const struct writer *writer, struct buf *to)
 }
 
 static void
-judge_description(struct bytes answer, struct writer_step *step)
+kinesis_judge_description(struct bytes answer, struct writer_step *step)
 {
     static const char outer[] = "StreamDescriptionSummary";
     char status[32], shards[16], text[WRITER_ANSWER_BYTES];
@@ -116,14 +116,14 @@ judge_description(struct bytes answer, struct writer_step *step)
 
 static enum err kinesis_make_body(struct stream_writer *base, struct aws_records *r);
 
-static const struct stream_type type = {
+static const struct stream_type kinesis_type = {
     .service = {"kinesis", "kinesis", "KINESIS"},
     .operations = "Kinesis_20131202",
     .put = "PutRecords",
     .list = "Records",
     .what = "stream",
     .describe = "DescribeStreamSummary",
-    .judge_description = judge_description,
+    .judge_description = kinesis_judge_description,
     .make_body = kinesis_make_body,
 };
 
@@ -150,7 +150,7 @@ init_format(struct kinesis *w)
     if (e || w->settings->format != KINESIS_KPL) return e;
     w->shard_of_key = mem_new(memory, KPL_KEYS * sizeof *w->shard_of_key);
     if (w->shard_of_key == NULL) return ERR_NOMEM;
-    return kpl_writer_new(RECORD_BYTES_MAX - KEY_BYTES, KPL_RECORDS_MAX, memory, &w->kpl);
+    return kpl_writer_new(KINESIS_RECORD_BYTES_MAX - KEY_BYTES, KPL_RECORDS_MAX, memory, &w->kpl);
 }
 
 static enum err
@@ -162,23 +162,23 @@ kinesis_init(struct writer *writer, struct why *why)
     bool arn = strncmp(settings->stream, "arn:", 4) == 0;
     /* AWS would refuse every call, and so all samples. */
     if (!aws_is_name(settings->stream, arn ? "_.-:/" : "_.-",
-                     arn ? ARN_BYTES_MAX : NAME_BYTES_MAX)) {
+                     arn ? ARN_BYTES_MAX : KINESIS_NAME_BYTES_MAX)) {
         return why_set(why, ERR_INPUT,
                        "invalid stream name: expected 1 to %d letters, digits and '_.-', or an ARN",
-                       NAME_BYTES_MAX);
+                       KINESIS_NAME_BYTES_MAX);
     }
     bool ndjson = settings->format == KINESIS_NDJSON;
     w->stream.base.limits = (struct writer_limits){
         .one_of_a_series = ndjson,
         .throttles_parts = true,
-        .concurrency = LANES,
-        .samples = ndjson ? AWS_RECORDS_MAX : SAMPLES,
-        .bytes = CALL_BYTES,
+        .concurrency = KINESIS_LANES,
+        .samples = ndjson ? AWS_RECORDS_MAX : KINESIS_SAMPLES,
+        .bytes = KINESIS_CALL_BYTES,
         .samples_max = ndjson ? AWS_RECORDS_MAX : UINT32_MAX,
         .bytes_max = CALL_BYTES_SET_MAX,
         .unit = "put_units",
     };
-    w->stream.type = &type;
+    w->stream.type = &kinesis_type;
     w->stream.name_key = arn ? "StreamARN" : "StreamName";
     w->stream.name = settings->stream;
     w->stream.record_limits = limits_of(options->settings);

@@ -16,7 +16,7 @@
 #include "base/hash/md5.h"
 #include "wire/json/json_scan.h"
 
-enum { SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
+enum { SHARDS_SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
 
 typedef unsigned __int128 hash_key;
 
@@ -196,7 +196,7 @@ kinesis_shards_read(struct kinesis_shards *s, struct bytes answer, struct buf *r
                     struct why *why)
 {
     struct arena arena;
-    arena_init(&arena, s->memory, SCAN_BYTES_MAX, 0);
+    arena_init(&arena, s->memory, SHARDS_SCAN_BYTES_MAX, 0);
     struct scan scan = scan_of(answer, &arena);
     enum err e = read_page(s, &scan, ret_token);
     if (e == ERR_INPUT) {

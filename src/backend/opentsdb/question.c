@@ -51,7 +51,8 @@ opentsdb_exchange_begin(struct opentsdb_exchange *x, const char *path)
 }
 
 static enum opentsdb_refusal
-refusal_of(const struct http_call_answer *answer, struct arena *scratch, struct bytes *ret_name)
+question_refusal_of(const struct http_call_answer *answer, struct arena *scratch,
+                    struct bytes *ret_name)
 {
     return opentsdb_refusal_of(answer->status, answer->body, scratch, ret_name);
 }
@@ -63,7 +64,7 @@ judge(const struct http_call_answer *answer, struct writer_step *step)
     struct arena scratch;
     struct bytes name;
     arena_init(&scratch, NULL, REFUSAL_BYTES_MAX, 0);
-    if (refusal_of(answer, &scratch, &name) != REFUSED_OTHERWISE) {
+    if (question_refusal_of(answer, &scratch, &name) != REFUSED_OTHERWISE) {
         step->verdict = VERDICT_DELIVERED;
     }
     arena_fini(&scratch);
@@ -76,7 +77,7 @@ take_refusal(struct opentsdb_exchange *x, const struct http_call_answer *answer,
     struct arena *scratch = &x->base.q->scratch;
     struct bytes name;
     arena_reset(scratch);
-    x->refusal = refusal_of(answer, scratch, &name);
+    x->refusal = question_refusal_of(answer, scratch, &name);
     if (x->refusal == REFUSED_TOO_MUCH) {
         why_set(why, ERR_FULL,
                 "the server refuses to read so much at once, even of a single hour: ask for fewer "
@@ -143,7 +144,7 @@ opentsdb_exchange_names(struct opentsdb_exchange *x,
 }
 
 enum {
-    TEXT_BYTES_MAX = 16 << 20,
+    QUESTION_TEXT_BYTES_MAX = 16 << 20,
     FOUND_BYTES_MAX = 1 << 30,
     NAMES_MAX = 1000000,
     SUB_QUERIES_MAX = 64,
@@ -168,8 +169,8 @@ opentsdb_question_init(struct fetch_question *base)
     struct opentsdb_question *q = (struct opentsdb_question *)base;
     buf_init(&q->tsuids, base->budget, FOUND_BYTES_MAX);
     buf_init(&q->labels, base->budget, FOUND_BYTES_MAX);
-    buf_init(&q->filters, base->budget, TEXT_BYTES_MAX);
-    buf_init(&q->room, base->budget, TEXT_BYTES_MAX);
+    buf_init(&q->filters, base->budget, QUESTION_TEXT_BYTES_MAX);
+    buf_init(&q->room, base->budget, QUESTION_TEXT_BYTES_MAX);
     fetch_exchange_init(&q->exchange.base, base, BODY_BYTES_MAX);
     buf_init(&q->exchange.unknown, base->budget, UNKNOWN_BYTES_MAX);
     buf_init(&q->exchange.answer, base->budget, ANSWER_BYTES_MAX);

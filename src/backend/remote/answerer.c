@@ -19,7 +19,7 @@
 #include "model/select.h"
 #include "wire/remote/remote_read.h"
 
-enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
+enum { HEADERS_MAX = 32, ANSWERER_REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
 
 struct remote_answerer {
     struct answerer answerer; /* first: it is handed out */
@@ -274,7 +274,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     s->of = v->of;
     s->budget = v->budget;
     s->control = r->control;
-    buf_init(&s->body, v->budget, REQUEST_BYTES_MAX);
+    buf_init(&s->body, v->budget, ANSWERER_REQUEST_BYTES_MAX);
     buf_init(&s->labels, v->budget, LABELS_BYTES_MAX);
     buf_init(&s->coming, v->budget, LABELS_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);

@@ -15,7 +15,7 @@
 
 /* A response may be large: each item is given as it is read. */
 
-enum { ARENA_BYTES_MAX = 1 << 30, LABEL_BYTES_MAX = 1 << 30 };
+enum { ARENA_BYTES_MAX = 1 << 30, LABELS_LABEL_BYTES_MAX = 1 << 30 };
 
 struct api_list_reading {
     const struct external_labels *external;
@@ -122,7 +122,7 @@ api_list_read(struct bytes answer, enum api_list list, const struct external_lab
 {
     struct api_list_reading r = {.external = external, .to = to};
     arena_init(&r.arena, budget, ARENA_BYTES_MAX, 0);
-    buf_init(&r.labels, budget, LABEL_BYTES_MAX);
+    buf_init(&r.labels, budget, LABELS_LABEL_BYTES_MAX);
     r.scan = scan_of(answer, &r.arena);
     enum err e = read_answer(&r, list, why);
     buf_fini(&r.labels);
@@ -179,7 +179,7 @@ put_selector(struct buf *to, const struct matcher_set *set, struct budget *budge
 
 /* A repeated request gets the same response. */
 static bool
-is_final(const struct http_call_answer *answer)
+labels_is_final(const struct http_call_answer *answer)
 {
     return answer->status == 501;
 }
@@ -190,7 +190,7 @@ look_up(struct remote_question *q, enum api_list list, struct why *why)
 {
     static const char *const wanted[] = {"x-amzn-ErrorType", REMOTE_LIMITED, NULL};
     const struct fetch_request how = {
-        .headers = q->headers, .wanted = wanted, .is_final = is_final};
+        .headers = q->headers, .wanted = wanted, .is_final = labels_is_final};
     const struct http_call_answer *answer;
     struct fetch_exchange *exchange = &q->exchange;
     unsigned n = 0;
@@ -219,7 +219,7 @@ look_up(struct remote_question *q, enum api_list list, struct why *why)
 
 /* Begins a request to the API. False: there is no API. */
 static bool
-begin(struct remote_question *q, const char *path)
+labels_begin(struct remote_question *q, const char *path)
 {
     const char *base = ((const struct remote_reader *)q->base.of)->labels_base;
     fetch_exchange_begin(&q->exchange, base, path);
@@ -230,7 +230,7 @@ enum err
 remote_label_names(struct fetch_question *base, struct why *why)
 {
     struct remote_question *q = (struct remote_question *)base;
-    if (base->matcher_count > 0 || !begin(q, "/api/v1/labels")) return ERR_UNSUPPORTED;
+    if (base->matcher_count > 0 || !labels_begin(q, "/api/v1/labels")) return ERR_UNSUPPORTED;
     put_times(&q->exchange.url, q);
     return look_up(q, API_TEXTS, why);
 }
@@ -240,7 +240,8 @@ remote_label_values(struct fetch_question *base, struct why *why)
 {
     struct remote_question *q = (struct remote_question *)base;
     bool in_path = name_is_plain(base->name, false); /* without escapes */
-    if (base->matcher_count > 0 || !in_path || !begin(q, "/api/v1/label/")) return ERR_UNSUPPORTED;
+    if (base->matcher_count > 0 || !in_path || !labels_begin(q, "/api/v1/label/"))
+        return ERR_UNSUPPORTED;
     buf_put_bytes(&q->exchange.url, base->name);
     buf_put_text(&q->exchange.url, "/values");
     put_times(&q->exchange.url, q);
@@ -252,7 +253,7 @@ remote_series(struct fetch_question *base, struct why *why)
 {
     struct remote_question *q = (struct remote_question *)base;
     struct buf selector, times;
-    if (base->matcher_count == 0 || !begin(q, "/api/v1/series")) return ERR_UNSUPPORTED;
+    if (base->matcher_count == 0 || !labels_begin(q, "/api/v1/series")) return ERR_UNSUPPORTED;
     buf_init(&selector, base->budget, FORM_BYTES_MAX);
     buf_init(&times, base->budget, TIMES_BYTES_MAX);
     enum err e = put_selector(&selector, &base->matcher_set, base->budget);

@@ -97,7 +97,7 @@ static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Fire
 /* --- a streamed answer ------------------------------------------------------------------------ */
 
 static enum err
-take_notice(struct remote_question *q, const struct rr_piece *piece, struct why *why)
+read_take_notice(struct remote_question *q, const struct rr_piece *piece, struct why *why)
 {
     struct why text;
     if (piece->notice == RR_NOTICE_DOWNSAMPLED) {
@@ -128,7 +128,7 @@ pull_piece(void *context, struct rr_piece *ret, struct why *why)
         enum err e = rr_client_next(q->client, ret, why);
         if (e) return e;
         if (ret->kind == RR_PIECE_NOTICE) {
-            e = take_notice(q, ret, why);
+            e = read_take_notice(q, ret, why);
             if (e) return e;
             continue;
         }

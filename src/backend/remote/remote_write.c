@@ -459,8 +459,8 @@ refuses_all(const struct remote_call *c, const struct http_call_answer *answer, 
 /* Some samples are refused. If a store says how many it wrote, and that is neither none nor all,
  * the others were refused; none may mean that it writes nothing of such a request. */
 static void
-judge_refusal(struct remote_writer *w, const struct remote_call *c,
-              const struct http_call_answer *answer, struct writer_step *step)
+write_judge_refusal(struct remote_writer *w, const struct remote_call *c,
+                    const struct http_call_answer *answer, struct writer_step *step)
 {
     uint64_t written = 0, reported = reported_refused(answer->body);
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
@@ -487,7 +487,7 @@ remote_write_judge(struct writer *writer, struct writer_call *call,
     http_judge(answer, step);
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
-        judge_refusal(w, c, answer, step);
+        write_judge_refusal(w, c, answer, step);
     } else if (answer->status == 415) {
         refuse_version(w, c, step, "http_415",
                        "the server does not support this version of remote write");

@@ -15,7 +15,7 @@
 #include "wire/snappy.h"
 
 enum {
-    LABEL_BYTES_MAX = 1 << 30,
+    SAMPLED_LABEL_BYTES_MAX = 1 << 30,
     BATCH = 512,
     PARTS_MAX = 64, /* parts of a series in a response; each has room for a batch */
 };
@@ -56,7 +56,7 @@ struct sampled {
 };
 
 static enum err
-no_memory(struct why *why)
+sampled_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
@@ -85,7 +85,7 @@ add_entry(struct sampled *s, struct bytes request, struct bytes message, struct 
     if (c.bad) return damaged(why);
     if (buf_error(fields) ||
         !array_reserve(s->options.budget, &s->entries, &s->capacity, s->count + 1)) {
-        return no_memory(why);
+        return sampled_no_memory(why);
     }
     struct sampled_entry entry = {
         .labels_at = s->labels.size, .request = request, .number = s->count};
@@ -101,7 +101,7 @@ index_result(struct sampled *s, struct bytes result, struct why *why)
     enum err e = OK;
     struct cursor c = cursor_of(result);
     struct buf fields;
-    buf_init(&fields, s->options.budget, LABEL_BYTES_MAX);
+    buf_init(&fields, s->options.budget, SAMPLED_LABEL_BYTES_MAX);
     while (e == OK) {
         const uint8_t *begin = c.at;
         uint32_t tag = proto_tag(&c);
@@ -239,13 +239,13 @@ add_place(struct sampled *s, struct sampled_part *part, bool histograms, struct 
     if (count == 0) return OK;
     struct sampled_place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it are batches */
     part->places[histograms] = p;
-    if (p == NULL) return no_memory(why);
+    if (p == NULL) return sampled_no_memory(why);
     p->of = s;
     p->request = &part->request;
     p->histograms = histograms;
     p->at = 0;
     p->end = count;
-    return sample_merge_add(&s->samples, p) ? no_memory(why) : OK;
+    return sample_merge_add(&s->samples, p) ? sampled_no_memory(why) : OK;
 }
 
 static enum err
@@ -294,12 +294,12 @@ sampled_next(struct sampled *s, struct bytes *ret_labels, struct why *why)
         return why_set(why, ERR_UNSUPPORTED, "a series comes more than %d times", PARTS_MAX);
     }
     if (!array_reserve(s->options.budget, &s->parts, &s->part_capacity, s->next - first)) {
-        return no_memory(why);
+        return sampled_no_memory(why);
     }
     for (uint32_t i = first; i < s->next; i++) {
         struct sampled_part *part = &s->parts[s->part_count++];
         *part = (struct sampled_part){.places = {NULL, NULL}};
-        if (rw_request_init(&part->request, s->options.budget)) return no_memory(why);
+        if (rw_request_init(&part->request, s->options.budget)) return sampled_no_memory(why);
         enum err e = decode_part(s, part, s->entries[i].request, why);
         if (e) return e;
     }
@@ -321,10 +321,10 @@ sampled_new(const struct sampled_options *options, struct bytes answer,
             struct sampled **ret_sampled, struct why *why)
 {
     struct sampled *s = mem_new(options->budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
+    if (s == NULL) return sampled_no_memory(why);
     s->options = *options;
     buf_init(&s->answer, options->budget, SAMPLED_BYTES_MAX);
-    buf_init(&s->labels, options->budget, LABEL_BYTES_MAX);
+    buf_init(&s->labels, options->budget, SAMPLED_LABEL_BYTES_MAX);
     sample_merge_init(&s->samples, place_batch, options->budget);
     enum err e = snappy_unpack(answer, &s->answer, why);
     if (e == ERR_INPUT) e = ERR_CORRUPT;

@@ -23,7 +23,7 @@
 #include "wire/json/json_scan.h"
 
 enum {
-    VERSION = 1,
+    INDEX_VERSION = 1,
     HOUR_DIGITS = 10, /* in the name of a local file */
     NAME_BYTES = 48,
     FILE_VERSION = 1,
@@ -232,7 +232,7 @@ s3_index_print(const struct s3_index *x, struct buf *to)
     }
     json_init(&json, to);
     json_object_open(&json);
-    json_member_int(&json, "version", VERSION);
+    json_member_int(&json, "version", INDEX_VERSION);
     json_member_text(&json, "instance", x->instance);
     json_member_text(&json, "prefix", x->dir);
     json_member_text(&json, "hour", time_print(x->hour_ms, hour));
@@ -362,7 +362,7 @@ static void
 take_member(struct scan *s, struct bytes key, struct s3_index *x)
 {
     if (bytes_equal_text(key, "version")) {
-        if (take_int(s) != VERSION) scan_fail(s, "unknown version");
+        if (take_int(s) != INDEX_VERSION) scan_fail(s, "unknown version");
     } else if (bytes_equal_text(key, "instance")) {
         index_take_text(s, x->instance, sizeof x->instance);
     } else if (bytes_equal_text(key, "prefix")) {

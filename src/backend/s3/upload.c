@@ -398,7 +398,7 @@ struct list_reading {
 };
 
 static enum err
-take_upload(void *context)
+upload_take_upload(void *context)
 {
     const struct list_reading *r = context;
     return r->key[0] == 0 || r->id[0] == 0 ? OK : r->each(r->context, r->key, r->id);
@@ -426,7 +426,7 @@ s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *k
         .bytes_max = S3_SWEEP_LIST_BYTES_MAX,
         .is_exact = true, /* a cut text would name something else */
         .item = "Upload",
-        .each = take_upload,
+        .each = upload_take_upload,
         .context = &r,
     };
     if (body.size > S3_SWEEP_LIST_BYTES_MAX) return ERR_LIMIT;

@@ -19,7 +19,7 @@
 enum {
     LITERALS_MAX = 1000,
     PATTERN_BYTES_MAX = 16 * 1024,
-    NAME_BYTES_MAX = 64 * 1024,
+    STATEMENT_NAME_BYTES_MAX = 64 * 1024,
     MATCHERS_BYTES_MAX = 160 * 1024, /* matchers' share of a statement, which has 256 KiB at most */
 };
 
@@ -153,7 +153,7 @@ names_put(struct buf *to, const struct timestream_columns *columns, struct bytes
     struct bytes forms[3] = {name};
     uint32_t count = name.size > 0;
     for (int i = 0; i < 2; i++) {
-        buf_init(&stored[i], to->budget, NAME_BYTES_MAX);
+        buf_init(&stored[i], to->budget, STATEMENT_NAME_BYTES_MAX);
         if (columns->is_raw) continue;
         timestream_measure_name_put(&stored[i], name, i == 1);
         if (buf_error(&stored[i])) to->failed = buf_error(&stored[i]);
@@ -260,7 +260,7 @@ matcher_put(struct buf *to, const struct timestream_question *q, const struct ma
     }
     if (count > 0 || matcher_type(m) != MATCH_REGEX || !is_common_regex(matcher_pattern(m))) return;
     struct buf column;
-    buf_init(&column, to->budget, NAME_BYTES_MAX);
+    buf_init(&column, to->budget, STATEMENT_NAME_BYTES_MAX);
     column_put(&column, d, matcher_matches_empty(m));
     buf_put_u8(&column, 0);
     if (buf_error(&column)) {

@@ -19,7 +19,7 @@
 #include "base/array.h"
 #include "base/log.h"
 
-enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, PUT_OFF_S = 60 };
+enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, TABLES_PUT_OFF_S = 60 };
 
 struct known_table {
     char *database; /* memory of the table, has both names */
@@ -212,7 +212,7 @@ take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
     if (step->verdict == VERDICT_DELIVERED || step->verdict == VERDICT_UNPREPARED) return;
     bool will_pass = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     if (will_pass && table->is_known) { /* the properties of an hour ago are likely to be valid */
-        settle(t, table, PUT_OFF_S);
+        settle(t, table, TABLES_PUT_OFF_S);
         step_done(step, VERDICT_DELIVERED, "", "");
         return;
     }

@@ -25,7 +25,7 @@
 enum {
     LANES = 16,
     BODY_BYTES = 1 << 20,
-    BODY_BYTES_MAX = 16 << 20, /* more than the largest records, all escaped */
+    TIMESTREAM_BODY_BYTES_MAX = 16 << 20, /* more than the largest records, all escaped */
     CHECK_BYTES_MAX = 4096,
     SAVED_FORM = 1,
 };
@@ -214,7 +214,7 @@ timestream_call_init(struct writer *writer, struct writer_call *call)
     struct timestream_writer *w = (struct timestream_writer *)writer;
     struct timestream_call *c = (struct timestream_call *)call;
     timestream_batch_init(&c->batch, w->base.options.memory);
-    buf_init(&c->body, w->base.options.memory, BODY_BYTES_MAX);
+    buf_init(&c->body, w->base.options.memory, TIMESTREAM_BODY_BYTES_MAX);
     timestream_rejections_init(&c->rejections, w->base.options.memory);
     c->oldest_ms = INT64_MAX;
     return OK;

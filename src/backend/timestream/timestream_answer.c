@@ -171,7 +171,7 @@ page_read(struct timestream_page *p, struct bytes body, uint32_t columns, struct
 
 enum {
     WORDS_BYTES_MAX = 300, /* text of a record's refusal in messages */
-    TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
+    ANSWER_TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
     KEEP_MINUTES_MAX = 7 * 24 * 60,
 };
 static const int64_t MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS;
@@ -205,7 +205,7 @@ void
 timestream_rejections_init(struct timestream_rejections *r, struct budget *memory)
 {
     *r = (struct timestream_rejections){.of[0].reason = NULL};
-    buf_init(&r->texts, memory, TEXTS_BYTES_MAX);
+    buf_init(&r->texts, memory, ANSWER_TEXTS_BYTES_MAX);
 }
 
 void
@@ -279,7 +279,7 @@ timestream_rejections_read(struct timestream_rejections *r, struct bytes body, u
 /* --- addresses -------------------------------------------------------------------------------- */
 
 static bool
-take_address(const json_t *json, char *to)
+answer_take_address(const json_t *json, char *to)
 {
     struct bytes address = text_of(json_object_get(json, "Address"));
     static const char scheme[] = "https://";
@@ -301,7 +301,7 @@ timestream_address_read(struct bytes body, char ret_endpoint[AWS_ENDPOINT_BYTES]
     bool found = false;
     for (size_t i = 0; i < json_array_size(list) && !found; i++) {
         const json_t *json = json_array_get(list, i);
-        found = take_address(json, endpoint);
+        found = answer_take_address(json, endpoint);
         minutes = json_integer_value(json_object_get(json, "CachePeriodInMinutes"));
     }
     json_decref(root);

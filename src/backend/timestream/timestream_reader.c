@@ -304,7 +304,7 @@ enum {
 #define TIME_MS_MAX 9223372036854
 
 static enum err
-take_column(void *context, const struct bytes *cells, struct why *why)
+reader_take_column(void *context, const struct bytes *cells, struct why *why)
 {
     struct buf *to = context;
     columns_put(to, cells);
@@ -315,7 +315,7 @@ static enum err
 describe(struct timestream_question *q, struct buf *to, struct why *why)
 {
     struct timestream_reader *of = reader_of(&q->base);
-    const struct page_sink sink = {take_column, to};
+    const struct page_sink sink = {reader_take_column, to};
     struct timestream_exchange a;
     timestream_exchange_init(&a, q);
     statement_describe(&a.statement, &of->base.options.settings->u.timestream);

@@ -57,7 +57,7 @@ struct letters_request {
     bool failed;
 };
 
-static const struct flag flags[] = {
+static const struct flag dead_letters_flags[] = {
     {"storage.path", 0, FLAG_TEXT, offsetof(struct letters_request, storage), "DIRECTORY",
      "storage directory; for replay and drop, of a stopped server"},
     {"url", 0, FLAG_TEXT, offsetof(struct letters_request, url), "URL",
@@ -477,7 +477,7 @@ run_dead_letters(int argc, char **argv)
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(dead_letters_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = letters_check_flags(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("dead-letters", "%s", why.text);
     e = letters_run(&a, verb, &why);
@@ -490,5 +490,5 @@ const struct command command_dead_letters = {
     "list|show|replay|drop [flags]",
     "list, show, replay or drop samples that destinations refused permanently",
     run_dead_letters,
-    flags,
+    dead_letters_flags,
     notes};

@@ -25,7 +25,7 @@
 #include "relay/state/state.h"
 #include "sys/env.h"
 
-#define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
+#define DESTINATIONS_MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
 enum { DIR_BYTES = 128 };
 
@@ -212,7 +212,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char destinations_notes[] =
     "\ntest    resolve the host, connect, and check TLS, credentials, permissions, and that the\n"
     "        target exists; a missing permission is named. Stores nothing without --write. Needs\n"
     "        no server and no storage directory.\n"
@@ -266,7 +266,7 @@ run_destinations(int argc, char **argv)
     int count = 0;
     bool tests, well = false;
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
-    budget_init(&a.memory, "destinations", MEMORY_BYTES_MAX, NULL);
+    budget_init(&a.memory, "destinations", DESTINATIONS_MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_flags(&a, count, argv + 1, &tests, &why);
     if (e) return cli_usage_error("destinations", "%s", why.text);
@@ -287,4 +287,4 @@ const struct command command_destinations = {"destinations",
                                              "test a destination, or reset its position",
                                              run_destinations,
                                              flags,
-                                             notes};
+                                             destinations_notes};

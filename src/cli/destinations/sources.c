@@ -19,8 +19,8 @@
 #include "model/trouble.h"
 #include "sys/file_cache.h"
 
-#define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
-#define DAY_MS           ((int64_t)24 * 3600 * 1000)
+#define SOURCES_MEMORY_BYTES_MAX ((uint64_t)1 << 30)
+#define DAY_MS                   ((int64_t)24 * 3600 * 1000)
 
 enum { TEXT_BYTES_MAX = 1 << 20, NAMES_SHOWN = 1000, SAMPLES_SHOWN = 100000 };
 
@@ -45,7 +45,7 @@ struct sources_command {
     struct query_control control;
 };
 
-static const struct flag flags[] = {
+static const struct flag sources_flags[] = {
     {"config.file", 0, FLAG_TEXT, offsetof(struct sources_command, config_file), "FILE",
      "configuration file of the server, with the source in it"},
     {"from", 0, FLAG_TEXT, offsetof(struct sources_command, from_word), "TIME",
@@ -57,7 +57,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char sources_notes[] =
     "\ntest    ask the source as a query does, and print the first series that it has: checks "
     "name,\n"
     "        connection, TLS, credentials, permissions and the form of the response; and whether\n"
@@ -308,8 +308,8 @@ run_sources(int argc, char **argv)
     struct why why = {""};
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
-    budget_init(&a.memory, "sources", MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    budget_init(&a.memory, "sources", SOURCES_MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(sources_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && (count == 0 || strcmp(argv[1], "test") != 0)) {
         e = why_set(&why, ERR_INPUT, "expected test");
     }
@@ -326,4 +326,5 @@ run_sources(int argc, char **argv)
 }
 
 const struct command command_sources = {
-    "sources", "test [flags] NAME", "test whether a source can be read", run_sources, flags, notes};
+    "sources",   "test [flags] NAME", "test whether a source can be read",
+    run_sources, sources_flags,       sources_notes};

@@ -60,7 +60,7 @@ struct importing {
     uint64_t done_bytes;
 };
 
-static const struct flag flags[] = {
+static const struct flag import_flags[] = {
     TARGET_FLAGS(
         struct importing, target_options,
         "with --storage.path: configuration file of the server, for its limits and retention"),
@@ -82,7 +82,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char import_notes[] =
     "\nFILE '-' is standard input; gzip and zstd are detected by their first bytes. Bad lines are\n"
     "printed to stderr as FILE:LINE, the rest is imported. Importing the same file again does no\n"
     "harm: samples that are already stored stay unchanged.\n"
@@ -500,7 +500,7 @@ run_import(int argc, char **argv)
                            .format = FORMAT_UNKNOWN};
     struct why why = {""};
     int count, code = EXIT_DONE;
-    enum err e = flags_parse(flags, &im, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(import_flags, &im, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_words(&im, count, argv + 1, &why);
     if (e == OK) e = target_settle(&im.target_options, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
@@ -532,9 +532,5 @@ run_import(int argc, char **argv)
 }
 
 const struct command command_import = {
-    "import",
-    "[flags] FILE...",
-    "load samples from files into a server or a storage directory",
-    run_import,
-    flags,
-    notes};
+    "import",   "[flags] FILE...", "load samples from files into a server or a storage directory",
+    run_import, import_flags,      import_notes};

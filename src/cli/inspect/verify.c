@@ -217,7 +217,7 @@ verify_rules(const struct verify_rules_options *options, struct verify_rules_rep
     return e;
 }
 
-#define MEMORY_BYTES_MAX ((uint64_t)2 << 30) /* the state of rules may have half of it */
+#define VERIFY_MEMORY_BYTES_MAX ((uint64_t)2 << 30) /* the state of rules may have half of it */
 
 struct verifying {
     const char *config_file;
@@ -230,13 +230,13 @@ struct verifying {
     struct verify_rules_report rules;
 };
 
-static const struct flag flags[] = {
+static const struct flag verify_flags[] = {
     {"config.file", 0, FLAG_TEXT, offsetof(struct verifying, config_file), "FILE",
      "configuration file of the server, to count the samples that wait for its destinations"},
     {0},
 };
 
-static const char notes[] =
+static const char verify_notes[] =
     "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: parts,\n"
     "log, the data of destinations (states, dead letters, files they keep), stored rules, and the\n"
     "state of rules. Prints a line with the name of the file for each problem.\n"
@@ -311,8 +311,8 @@ run_verify(int argc, char **argv)
     struct verifying v = {0};
     struct why why = {""};
     int count = 0;
-    budget_init(&v.memory, "verify", MEMORY_BYTES_MAX, NULL);
-    enum err e = flags_parse(flags, &v, argc - 1, argv + 1, &count, &why);
+    budget_init(&v.memory, "verify", VERIFY_MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(verify_flags, &v, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
@@ -343,5 +343,5 @@ const struct command command_verify = {
     "[flags] DIR",
     "verify all checksums of a storage directory and recount its ledgers",
     run_verify,
-    flags,
-    notes};
+    verify_flags,
+    verify_notes};

@@ -437,8 +437,8 @@ enum {
     FORM_BYTES_MAX = 64 << 20,
     REFUSAL_BYTES_MAX = 1 << 20,
     ANSWER_BYTES_MAX = 1 << 30,
-    HEADERS_MAX = 40,        /* more than a target has */
-    PATIENCE_MS = 30 * 1000, /* added to the server's own timeout */
+    QUERY_SERVER_HEADERS_MAX = 40, /* more than a target has */
+    PATIENCE_MS = 30 * 1000,       /* added to the server's own timeout */
 };
 #define DAY_NS (86400 * NS_PER_S) /* no server may take longer (`read.timeout`) */
 
@@ -505,9 +505,10 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
                  struct query_failure *failure, struct why *why)
 {
     char url[URL_BYTES];
-    const char *headers[HEADERS_MAX] = {"Content-Type: application/x-www-form-urlencoded",
-                                        "Accept: application/json"};
-    for (unsigned i = 0, n = 2; server->headers[i] != NULL && n < HEADERS_MAX - 1; i++) {
+    const char *headers[QUERY_SERVER_HEADERS_MAX] = {
+        "Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
+    for (unsigned i = 0, n = 2; server->headers[i] != NULL && n < QUERY_SERVER_HEADERS_MAX - 1;
+         i++) {
         headers[n++] = server->headers[i];
     }
     int n = snprintf(url, sizeof url, "%s%s", server->base, path);

@@ -55,7 +55,7 @@ sample_format_of(const char *path)
 
 enum {
     TEXT_BYTES = 256 * 1024,
-    TEXT_BYTES_MAX = 256 << 20,
+    SAMPLE_SINK_TEXT_BYTES_MAX = 256 << 20,
     REQUEST_SAMPLES_MAX = 2000,
     REQUEST_BYTES_MAX = 4 << 20,
     FLOATS_AT_ONCE = 1024,
@@ -93,8 +93,8 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
     s->progress = progress;
     s->skipped = skipped;
     s->skipped_count = skipped_count;
-    buf_init(&s->labels, NULL, TEXT_BYTES_MAX);
-    buf_init(&s->text, NULL, TEXT_BYTES_MAX);
+    buf_init(&s->labels, NULL, SAMPLE_SINK_TEXT_BYTES_MAX);
+    buf_init(&s->text, NULL, SAMPLE_SINK_TEXT_BYTES_MAX);
     enum err e = OK;
     if (format < TEXT_FORMAT_COUNT)
         e = text_writer_new((enum text_format)format, NULL, &s->writer);

@@ -22,7 +22,7 @@ enum {
     ROWS_MIN = 5, /* height of the plot area */
     ROWS_A_LABEL = 3,
     MARGIN = 11, /* for a label of the scale: -1.798e+308 */
-    TEXT_BYTES_MAX = 64 << 20,
+    CHART_TEXT_BYTES_MAX = 64 << 20,
     NAME_BYTES_MAX = 4 * WIDTH_MAX,
 };
 
@@ -246,7 +246,7 @@ chart_new(const struct chart_options *options, struct query_sink **ret_sink, str
     c->width = limited(options->width, WIDTH_MIN, WIDTH_MAX) - MARGIN - 1;
     c->min = INFINITY;
     c->max = -INFINITY;
-    buf_init(&c->text, NULL, TEXT_BYTES_MAX);
+    buf_init(&c->text, NULL, CHART_TEXT_BYTES_MAX);
     *ret_sink = &c->sink;
     return OK;
 }

@@ -15,7 +15,7 @@
 
 /* `firekeep rules list`: prints a server's answer at /api/v1/rules as a table. */
 
-enum { ANSWER_BYTES_MAX = 256 << 20 };
+enum { RULES_RULES_ANSWER_BYTES_MAX = 256 << 20 };
 
 static const char *
 json_text_of(const json_t *object, const char *key)
@@ -89,7 +89,7 @@ rules_list(struct rules_command *a, struct target *target, struct why *why)
 {
     struct buf text;
     unsigned status = 0;
-    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    buf_init(&text, &a->memory, RULES_RULES_ANSWER_BYTES_MAX);
     enum err e = target_fetch(target, "/api/v1/rules?exclude_alerts=true", &text, &status, why);
     json_t *answer = NULL;
     if (e == OK) answer = json_loadb((const char *)text.at, text.size, 0, NULL);

@@ -26,7 +26,7 @@ struct test_rules_options {
     const char *features;
 };
 
-static const struct flag flags[] = {
+static const struct flag test_rules_flags[] = {
     {"run", 0, FLAG_TEXTS, offsetof(struct test_rules_options, run), "REGEX",
      "run only tests whose names match, anywhere in them; may be repeated, any will do"},
     {"ignore-unknown-fields", 0, FLAG_SWITCH,
@@ -37,7 +37,7 @@ static const struct flag flags[] = {
     {0},
 };
 
-static const char notes[] =
+static const char test_rules_notes[] =
     "\nRuns the tests of each FILE, which has the format of promtool's unit tests: docs/rules.md.\n"
     "promtool runs the same files, and writes JUnit XML and differences in colours.\n"
     "\nExit status: 0 all tests passed; 1 a test failed, or a file cannot be read; 2 wrong "
@@ -307,7 +307,7 @@ test_rules(int argc, char **argv)
     struct running r = {.options = &options, .env = env_real()};
     struct why why = {""};
     int count = 0, code = EXIT_DONE;
-    enum err e = flags_parse(flags, &options, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(test_rules_flags, &options, argc - 1, argv + 1, &count, &why);
     if (e == OK && count < 1) e = why_set(&why, ERR_INPUT, "missing FILE");
     if (e == OK) e = begin_names(&options.run, &r.names, &why);
     if (e == OK && options.features != NULL) {
@@ -335,4 +335,5 @@ run_test_command(int argc, char **argv)
 }
 
 const struct command command_test = {
-    "test", "rules [flags] FILE...", "run unit tests of rules", run_test_command, flags, notes};
+    "test",           "rules [flags] FILE...", "run unit tests of rules",
+    run_test_command, test_rules_flags,        test_rules_notes};

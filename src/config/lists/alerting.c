@@ -104,7 +104,7 @@ check_alertmanager(struct schema_place *place, void *base)
     return take_http_headers(place, &a->http_headers, &a->http.headers);
 }
 
-#define OF(f) AT(alertmanager_settings, f)
+#define ALERTING_OF(f) AT(alertmanager_settings, f)
 
 /* --- unsupported keys of Prometheus ----------------------------------------------------------- */
 
@@ -249,13 +249,13 @@ static const struct schema_key alertmanager_keys[] = {
      ITEMS(alertmanager_settings, alert_relabel, alert_relabel_count), .max = 256,
      .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts for this Alertmanager, after those of all"},
-    {"scheme", SCHEMA_TEXT, OF(scheme), .fallback = "http", .check = check_scheme,
+    {"scheme", SCHEMA_TEXT, ALERTING_OF(scheme), .fallback = "http", .check = check_scheme,
      .what = "http or https", .help = "scheme of the members' URLs"},
-    {"path_prefix", SCHEMA_TEXT, OF(path_prefix), .fallback = "/", .max = 1024,
+    {"path_prefix", SCHEMA_TEXT, ALERTING_OF(path_prefix), .fallback = "/", .max = 1024,
      .may_be_empty = true, .what = "a path", .help = "path before that of the API"},
-    {"api_version", SCHEMA_TEXT, OF(api_version), .fallback = "v2", .check = check_api_version,
-     .what = "v2", .help = "version of Alertmanager's API"},
-    {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "10s", .min = 1, .max = HOUR,
+    {"api_version", SCHEMA_TEXT, ALERTING_OF(api_version), .fallback = "v2",
+     .check = check_api_version, .what = "v2", .help = "version of Alertmanager's API"},
+    {"timeout", SCHEMA_DURATION, ALERTING_OF(timeout_ms), .fallback = "10s", .min = 1, .max = HOUR,
      .help = "maximum time for one request"},
     HTTP_KEYS(alertmanager_settings, http, 0),
     HTTP_HEADERS_KEY(alertmanager_settings),

@@ -24,9 +24,9 @@ static const struct schema_key client_keys[] = {
      .help = "without effect: requests use HTTP/1.1"},
     {NULL},
 };
-static const struct schema_refusal refused[] = {NO_PROXY_AND_TOKEN_KEYS, {NULL}};
+static const struct schema_refusal client_texts_refused[] = {NO_PROXY_AND_TOKEN_KEYS, {NULL}};
 static const struct schema client_schema = {client_keys, sizeof(struct client_settings),
-                                            .refused = refused, .check = check_client};
+                                            .refused = client_texts_refused, .check = check_client};
 
 enum err
 client_settings_yaml(const char *file_name, struct bytes text, struct client_settings *ret_settings,

@@ -134,10 +134,11 @@ check_destination(struct schema_place *place, void *base)
         otherwise);
 }
 
-#define FOR(type)  (1u << DESTINATION_##type)
-#define AWS_TYPES  (FOR(FIREHOSE) | FOR(KINESIS) | FOR(S3) | FOR(TIMESTREAM))
-#define HTTP_TYPES (AWS_TYPES | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
-#define OF(f)      AT(destination_settings, f)
+#define FOR(type) (1u << DESTINATION_##type)
+#define AWS_TYPES (FOR(FIREHOSE) | FOR(KINESIS) | FOR(S3) | FOR(TIMESTREAM))
+#define DESTINATIONS_HTTP_TYPES \
+    (AWS_TYPES | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
+#define OF(f) AT(destination_settings, f)
 
 _Static_assert(sizeof(enum destination_type) == 4, "a choice is stored in 4 bytes");
 _Static_assert(sizeof(enum influxdb_version) == 4, "a count is stored in 4 bytes");
@@ -276,8 +277,8 @@ static const struct schema_key destination_keys[] = {
      .check = check_header_name, .what = "a header name",
      .help = "header that carries the tenant name; requests then hold one tenant each"},
 
-    HTTP_KEYS(destination_settings, http, HTTP_TYPES),
-    HEADERS_KEY(destination_settings, http, HTTP_TYPES, check_header_name),
+    HTTP_KEYS(destination_settings, http, DESTINATIONS_HTTP_TYPES),
+    HEADERS_KEY(destination_settings, http, DESTINATIONS_HTTP_TYPES, check_header_name),
 
     {"region", SCHEMA_TEXT, OF(aws.region), .types = AWS_TYPES, .check = check_region,
      .help = "AWS region, such as eu-west-1; default: from AWS_REGION or the profile"},

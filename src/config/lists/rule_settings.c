@@ -59,7 +59,7 @@ const struct schema tenant_schema = {tenant_keys, sizeof(struct tenant_rules)};
 
 _Static_assert(offsetof(struct tenant_rules, tenant) == 0, "a map's items begin with their name");
 
-static const struct schema_key root_keys[] = {
+static const struct schema_key rule_settings_root_keys[] = {
     {"global", SCHEMA_MAPPING, BELOW(rules_in_file, global, global_schema), .quiet = true,
      .may_be_nothing = true, .help = "what holds for all rules"},
     PATTERNS_KEY(rules_in_file, files,
@@ -70,8 +70,8 @@ static const struct schema_key root_keys[] = {
      .help = "what is special to each tenant; only with `tenancy.enabled`"},
     {NULL},
 };
-const struct schema rules_root_schema = {root_keys, sizeof(struct rules_in_file), .partial = true,
-                                         .check = check_root};
+const struct schema rules_root_schema = {rule_settings_root_keys, sizeof(struct rules_in_file),
+                                         .partial = true, .check = check_root};
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

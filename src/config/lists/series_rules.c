@@ -289,15 +289,16 @@ static const struct schema_key rule_keys[] = {
 static const struct schema rule_schema = {rule_keys, sizeof(struct downsampling_rule),
                                           .check = check_rule};
 
-static const struct schema_key root_keys[] = {
+static const struct schema_key series_rules_root_keys[] = {
     {"downsampling", SCHEMA_MAPPINGS, ITEMS(downsampling_rules, items, count),
      .max = SERIES_RULES_MAX, .may_be_nothing = true, .inner = &rule_schema,
      .help = "which samples are replaced by statistics of windows; for each resolution, the first "
              "rule that matches a series decides"},
     {NULL},
 };
-const struct schema downsampling_root_schema = {root_keys, sizeof(struct downsampling_rules),
-                                                .partial = true, .check = check_rules};
+const struct schema downsampling_root_schema = {series_rules_root_keys,
+                                                sizeof(struct downsampling_rules), .partial = true,
+                                                .check = check_rules};
 
 enum err
 downsampling_rules_yaml(const char *file_name, struct bytes text, const struct settings *settings,

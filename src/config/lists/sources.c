@@ -116,12 +116,14 @@ check_source(struct schema_place *place, void *base)
         s->type == SOURCE_REMOTE_READ ? "set tenant_header, or " : "");
 }
 
-#define FOR(type) (1u << SOURCE_##type)
-#define HTTP_TYPES                                                                       \
-    (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ) | \
-     FOR(TIMESTREAM))
-#define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ))
-#define OF(f)      AT(source_settings, f)
+#define SOURCES_FOR(type) (1u << SOURCE_##type)
+#define HTTP_TYPES                                                            \
+    (SOURCES_FOR(ARCHIVE) | SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | \
+     SOURCES_FOR(OPENTSDB) | SOURCES_FOR(REMOTE_READ) | SOURCES_FOR(TIMESTREAM))
+#define AUTH_TYPES                                                             \
+    (SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | SOURCES_FOR(OPENTSDB) | \
+     SOURCES_FOR(REMOTE_READ))
+#define SOURCES_OF(f) AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
 
@@ -213,22 +215,23 @@ print_times(const void *base, char *to, size_t size)
 
 /* These two mappings are embedded in the source itself. */
 static const struct schema_key time_keys[] = {
-    {"from", SCHEMA_OWN, OF(from.given), .parse = source_parse_from, .print = print_from,
+    {"from", SCHEMA_OWN, SOURCES_OF(from.given), .parse = source_parse_from, .print = print_from,
      .quiet = true, .what = BOUND_WORDS,
      .help = "time of the first sample to read; not set: no limit"},
-    {"to", SCHEMA_OWN, OF(to.given), .parse = parse_to, .print = print_to, .quiet = true,
+    {"to", SCHEMA_OWN, SOURCES_OF(to.given), .parse = parse_to, .print = print_to, .quiet = true,
      .what = BOUND_WORDS, .help = "time of the last sample to read; not set: no limit"},
     {NULL},
 };
 static const struct schema time_schema = {time_keys, sizeof(struct source_settings),
                                           .check = check_times};
 
-static const struct schema_key max_rate_keys[] = {
-    {"requests", SCHEMA_COUNT, OF(max_rate_requests), .fallback = "0", .max = 1000000,
+static const struct schema_key sources_max_rate_keys[] = {
+    {"requests", SCHEMA_COUNT, SOURCES_OF(max_rate_requests), .fallback = "0", .max = 1000000,
      .help = "maximum number of requests per second; 0: no limit"},
     {NULL},
 };
-static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct source_settings)};
+static const struct schema sources_max_rate_schema = {sources_max_rate_keys,
+                                                      sizeof(struct source_settings)};
 
 static const struct schema_key cache_keys[] = {
     {"path", SCHEMA_TEXT, AT(source_cache_settings, path), .required = true, .max = 200,
@@ -261,14 +264,14 @@ static const struct schema columns_schema = {columns_keys, sizeof(struct clickho
 /* --- the source ------------------------------------------------------------------------------- */
 
 static const struct schema_key source_keys[] = {
-    {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
+    {"name", SCHEMA_TEXT, SOURCES_OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = check_source_name,
      .help = "name, unique among sources, used in metrics and commands"},
-    {"type", SCHEMA_CHOICE, OF(type), .required = true,
+    {"type", SCHEMA_CHOICE, SOURCES_OF(type), .required = true,
      .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
      .help = "type of the source"},
-    {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = check_entry_name,
-     .what = "the name of a destination",
+    {"use", SCHEMA_TEXT, SOURCES_OF(used), .max = DESTINATION_NAME_BYTES_MAX,
+     .check = check_entry_name, .what = "the name of a destination",
      .help = "destination of the same type: its name, address, credentials and the like count for "
              "the source where it gives no own"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
@@ -285,16 +288,16 @@ static const struct schema_key source_keys[] = {
      .print = print_times, .what = "all, older_than_local, or keys such as 'from:'",
      .help = "samples to read: all, those before the oldest stored sample, or those of a time "
              "range"},
-    {"on_error", SCHEMA_CHOICE, OF(on_error), .fallback = "fail", .choices = "fail|warn",
+    {"on_error", SCHEMA_CHOICE, SOURCES_OF(on_error), .fallback = "fail", .choices = "fail|warn",
      .help = "when it fails: fail the query, or answer without it and with a warning"},
-    {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
+    {"timeout", SCHEMA_DURATION, SOURCES_OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
      .help = "maximum time to wait for a response, or for 1 KiB more of it"},
-    {"max_concurrent", SCHEMA_COUNT, OF(max_concurrent), .fallback = "4", .min = 1, .max = 1000,
-     .help = "maximum number of queries that read it at a time; others wait"},
-    {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "rate limits"},
-    {"max_samples", SCHEMA_COUNT64, OF(max_samples), .fallback = "0", .max = 100000000000,
+    {"max_concurrent", SCHEMA_COUNT, SOURCES_OF(max_concurrent), .fallback = "4", .min = 1,
+     .max = 1000, .help = "maximum number of queries that read it at a time; others wait"},
+    {"max_rate", SCHEMA_MAPPING, .inner = &sources_max_rate_schema, .help = "rate limits"},
+    {"max_samples", SCHEMA_COUNT64, SOURCES_OF(max_samples), .fallback = "0", .max = 100000000000,
      .help = "maximum number of samples that one query may read from it; 0: no limit"},
-    {"max_bytes", SCHEMA_SIZE, OF(max_bytes), .fallback = "0", .max = PIB,
+    {"max_bytes", SCHEMA_SIZE, SOURCES_OF(max_bytes), .fallback = "0", .max = PIB,
      .help = "maximum size of the responses to one query, as received; 0: no limit"},
 
     HTTP_KEYS(source_settings, http, HTTP_TYPES),
@@ -303,98 +306,103 @@ static const struct schema_key source_keys[] = {
     AUTHORIZATION_KEY(source_settings, authorization, AUTH_TYPES),
     OAUTH2_KEY(source_settings, oauth2, AUTH_TYPES),
 
-    {"url", SCHEMA_TEXT, OF(u.clickhouse.server.url), .types = FOR(CLICKHOUSE), .required = true,
-     .check = check_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
-    {"database", SCHEMA_TEXT, OF(u.clickhouse.server.database), .types = FOR(CLICKHOUSE),
-     .fallback = "default", .help = "name of the database"},
-    {"table", SCHEMA_TEXT, OF(u.clickhouse.server.table), .types = FOR(CLICKHOUSE),
+    {"url", SCHEMA_TEXT, SOURCES_OF(u.clickhouse.server.url), .types = SOURCES_FOR(CLICKHOUSE),
+     .required = true, .check = check_url, .what = "a URL",
+     .help = "URL of the server's HTTP interface"},
+    {"database", SCHEMA_TEXT, SOURCES_OF(u.clickhouse.server.database),
+     .types = SOURCES_FOR(CLICKHOUSE), .fallback = "default", .help = "name of the database"},
+    {"table", SCHEMA_TEXT, SOURCES_OF(u.clickhouse.server.table), .types = SOURCES_FOR(CLICKHOUSE),
      .required = true, .help = "name of the table or view"},
     {"columns", SCHEMA_MAPPING, BELOW(source_settings, u.clickhouse.columns, columns_schema),
-     .types = FOR(CLICKHOUSE), .help = "names of the columns"},
+     .types = SOURCES_FOR(CLICKHOUSE), .help = "names of the columns"},
 
-    {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
-     .check = check_url, .what = "a URL", .help = "URL of the server"},
-    {"version", SCHEMA_COUNT, OF(u.influxdb.server.version), .types = FOR(INFLUXDB),
+    {"url", SCHEMA_TEXT, SOURCES_OF(u.influxdb.server.url), .types = SOURCES_FOR(INFLUXDB),
+     .required = true, .check = check_url, .what = "a URL", .help = "URL of the server"},
+    {"version", SCHEMA_COUNT, SOURCES_OF(u.influxdb.server.version), .types = SOURCES_FOR(INFLUXDB),
      .required = true, .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
-    {"database", SCHEMA_TEXT, OF(u.influxdb.server.database), .types = FOR(INFLUXDB),
-     .help = "name of the database (versions 1 and 3)"},
-    {"retention_policy", SCHEMA_TEXT, OF(u.influxdb.server.retention_policy),
-     .types = FOR(INFLUXDB),
+    {"database", SCHEMA_TEXT, SOURCES_OF(u.influxdb.server.database),
+     .types = SOURCES_FOR(INFLUXDB), .help = "name of the database (versions 1 and 3)"},
+    {"retention_policy", SCHEMA_TEXT, SOURCES_OF(u.influxdb.server.retention_policy),
+     .types = SOURCES_FOR(INFLUXDB),
      .help = "name of the retention policy (version 1); default: that of the database"},
-    {"bucket", SCHEMA_TEXT, OF(u.influxdb.server.bucket), .types = FOR(INFLUXDB),
+    {"bucket", SCHEMA_TEXT, SOURCES_OF(u.influxdb.server.bucket), .types = SOURCES_FOR(INFLUXDB),
      .help = "name of the bucket (version 2)"},
-    SECRET("token", source_settings, u.influxdb.server.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
-           NULL, false, "token with permission to read"),
-    {"mapping", SCHEMA_CHOICE, OF(u.influxdb.mapping), .types = FOR(INFLUXDB),
+    SECRET("token", source_settings, u.influxdb.server.token, GROUP_AUTHORIZATION,
+           SOURCES_FOR(INFLUXDB), NULL, false, "token with permission to read"),
+    {"mapping", SCHEMA_CHOICE, SOURCES_OF(u.influxdb.mapping), .types = SOURCES_FOR(INFLUXDB),
      .fallback = "prometheus", .choices = "prometheus|telegraf",
      .help = "name of a series: the measurement, as Firekeep and Prometheus write it, or "
              "measurement_field for every numeric field, as Telegraf writes them"},
 
-    {"url", SCHEMA_TEXT, OF(u.opentsdb.server.url), .types = FOR(OPENTSDB), .required = true,
-     .check = check_url, .what = "a URL", .help = "URL of the server"},
-    {"expansion_limit", SCHEMA_COUNT, OF(u.opentsdb.expansion_limit), .types = FOR(OPENTSDB),
-     .fallback = "4096", .min = 1, .max = 1000000,
+    {"url", SCHEMA_TEXT, SOURCES_OF(u.opentsdb.server.url), .types = SOURCES_FOR(OPENTSDB),
+     .required = true, .check = check_url, .what = "a URL", .help = "URL of the server"},
+    {"expansion_limit", SCHEMA_COUNT, SOURCES_OF(u.opentsdb.expansion_limit),
+     .types = SOURCES_FOR(OPENTSDB), .fallback = "4096", .min = 1, .max = 1000000,
      .help = "maximum number of values in a filter: tsd.query.filter.expansion_limit of the "
              "server"},
-    {"escaping", SCHEMA_CHOICE, OF(u.opentsdb.escaping), .types = FOR(OPENTSDB), .fallback = "auto",
-     .choices = "auto|prometheus",
+    {"escaping", SCHEMA_CHOICE, SOURCES_OF(u.opentsdb.escaping), .types = SOURCES_FOR(OPENTSDB),
+     .fallback = "auto", .choices = "auto|prometheus",
      .help = "escaping of names and values: that of Firekeep, which includes that of Prometheus' "
              "adapter; or that of the adapter, which wrote tag names as they are"},
 
-    {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
-     .check = check_url, .what = "a URL", .help = "URL of the remote read endpoint"},
-    {"protobuf", SCHEMA_CHOICE, OF(u.remote_read.protobuf), .types = FOR(REMOTE_READ),
-     .fallback = "auto", .choices = "auto|streamed|samples",
+    {"url", SCHEMA_TEXT, SOURCES_OF(u.remote_read.url), .types = SOURCES_FOR(REMOTE_READ),
+     .required = true, .check = check_url, .what = "a URL",
+     .help = "URL of the remote read endpoint"},
+    {"protobuf", SCHEMA_CHOICE, SOURCES_OF(u.remote_read.protobuf),
+     .types = SOURCES_FOR(REMOTE_READ), .fallback = "auto", .choices = "auto|streamed|samples",
      .help = "form of responses: streamed chunks, or samples in one message; auto: streamed, or "
              "samples if the server does not stream"},
-    {"labels_url", SCHEMA_TEXT, OF(u.remote_read.labels_url), .types = FOR(REMOTE_READ),
-     .check = check_url, .what = "a URL",
+    {"labels_url", SCHEMA_TEXT, SOURCES_OF(u.remote_read.labels_url),
+     .types = SOURCES_FOR(REMOTE_READ), .check = check_url, .what = "a URL",
      .help = "URL below which the server has /api/v1/labels and the like; default: `url` without "
              "/api/v1/read at its end"},
-    {"tenant_header", SCHEMA_TEXT, OF(u.remote_read.tenant_header), .types = FOR(REMOTE_READ),
-     .check = check_read_header_name, .what = "a header name",
+    {"tenant_header", SCHEMA_TEXT, SOURCES_OF(u.remote_read.tenant_header),
+     .types = SOURCES_FOR(REMOTE_READ), .check = check_read_header_name, .what = "a header name",
      .help = "header that carries the tenant name"},
-    SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
+    SIGV4_KEY(source_settings, u.remote_read.sigv4, SOURCES_FOR(REMOTE_READ)),
 
-    {"region", SCHEMA_TEXT, OF(u.timestream.aws.region), .types = FOR(TIMESTREAM),
+    {"region", SCHEMA_TEXT, SOURCES_OF(u.timestream.aws.region), .types = SOURCES_FOR(TIMESTREAM),
      .help = "AWS region; default: from the environment or the profile"},
-    {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
-     .max = 256, .check = check_timestream_name, .help = "name of the database"},
-    {"table", SCHEMA_TEXT, OF(u.timestream.table), .types = FOR(TIMESTREAM), .required = true,
-     .max = 256, .check = check_timestream_name, .help = "name of the table"},
-    {"query_endpoint", SCHEMA_TEXT, OF(u.timestream.query_endpoint), .types = FOR(TIMESTREAM),
-     .check = check_endpoint, .what = "a URL",
+    {"database", SCHEMA_TEXT, SOURCES_OF(u.timestream.database), .types = SOURCES_FOR(TIMESTREAM),
+     .required = true, .max = 256, .check = check_timestream_name, .help = "name of the database"},
+    {"table", SCHEMA_TEXT, SOURCES_OF(u.timestream.table), .types = SOURCES_FOR(TIMESTREAM),
+     .required = true, .max = 256, .check = check_timestream_name, .help = "name of the table"},
+    {"query_endpoint", SCHEMA_TEXT, SOURCES_OF(u.timestream.query_endpoint),
+     .types = SOURCES_FOR(TIMESTREAM), .check = check_endpoint, .what = "a URL",
      .help = "URL of the service; default: the endpoint that AWS returns"},
-    {"schema", SCHEMA_CHOICE, OF(u.timestream.schema), .types = FOR(TIMESTREAM), .fallback = "auto",
-     .choices = "auto|firekeep|connector",
+    {"schema", SCHEMA_CHOICE, SOURCES_OF(u.timestream.schema), .types = SOURCES_FOR(TIMESTREAM),
+     .fallback = "auto", .choices = "auto|firekeep|connector",
      .help =
          "what wrote the table: firekeep: coded names are decoded, and columns of others are an "
          "error; connector: names stand for themselves; auto: names are decoded, other columns "
          "are ignored"},
-    AWS_KEYS(source_settings, u.timestream.aws, FOR(TIMESTREAM)),
+    AWS_KEYS(source_settings, u.timestream.aws, SOURCES_FOR(TIMESTREAM)),
 
-    {"path", SCHEMA_TEXT, OF(u.archive.path), .types = FOR(ARCHIVE), .required = true,
-     .group = GROUP_STORE, .max = 200, .what = "a path",
+    {"path", SCHEMA_TEXT, SOURCES_OF(u.archive.path), .types = SOURCES_FOR(ARCHIVE),
+     .required = true, .group = GROUP_STORE, .max = 200, .what = "a path",
      .help = "directory of the archive; instead of a bucket"},
-    {"bucket", SCHEMA_TEXT, OF(u.archive.bucket), .types = FOR(ARCHIVE), .required = true,
-     .group = GROUP_STORE, .check = check_bucket, .what = "a bucket", .help = "name of the bucket"},
-    {"region", SCHEMA_TEXT, OF(u.archive.aws.region), .types = FOR(ARCHIVE), .needs = "bucket",
-     .help = "AWS region; default: from the environment or the profile"},
-    {"endpoint", SCHEMA_TEXT, OF(u.archive.endpoint), .types = FOR(ARCHIVE), .needs = "bucket",
-     .check = check_endpoint, .what = "a URL", .help = "URL of the store; default: that of AWS"},
-    {"path_style", SCHEMA_BOOL, OF(u.archive.path_style), .types = FOR(ARCHIVE),
+    {"bucket", SCHEMA_TEXT, SOURCES_OF(u.archive.bucket), .types = SOURCES_FOR(ARCHIVE),
+     .required = true, .group = GROUP_STORE, .check = check_bucket, .what = "a bucket",
+     .help = "name of the bucket"},
+    {"region", SCHEMA_TEXT, SOURCES_OF(u.archive.aws.region), .types = SOURCES_FOR(ARCHIVE),
+     .needs = "bucket", .help = "AWS region; default: from the environment or the profile"},
+    {"endpoint", SCHEMA_TEXT, SOURCES_OF(u.archive.endpoint), .types = SOURCES_FOR(ARCHIVE),
+     .needs = "bucket", .check = check_endpoint, .what = "a URL",
+     .help = "URL of the store; default: that of AWS"},
+    {"path_style", SCHEMA_BOOL, SOURCES_OF(u.archive.path_style), .types = SOURCES_FOR(ARCHIVE),
      .help = "put the bucket into the path of URLs, not into the host name"},
-    {"prefix", SCHEMA_TEXT, OF(u.archive.prefix), .types = FOR(ARCHIVE), .max = 768,
+    {"prefix", SCHEMA_TEXT, SOURCES_OF(u.archive.prefix), .types = SOURCES_FOR(ARCHIVE), .max = 768,
      .check = check_prefix, .help = "beginning of the names of all objects, before the hour"},
-    {"layout", SCHEMA_CHOICE, OF(u.archive.layout), .types = FOR(ARCHIVE), .fallback = "hourly",
-     .choices = "hourly|flat",
+    {"layout", SCHEMA_CHOICE, SOURCES_OF(u.archive.layout), .types = SOURCES_FOR(ARCHIVE),
+     .fallback = "hourly", .choices = "hourly|flat",
      .help = "names of objects: hourly: YYYY/MM/DD/HH/ in UTC after the prefix; flat: any"},
-    {"late", SCHEMA_DURATION, OF(u.archive.late_ms), .types = FOR(ARCHIVE), .fallback = "2h",
-     .max = 100 * YEAR,
+    {"late", SCHEMA_DURATION, SOURCES_OF(u.archive.late_ms), .types = SOURCES_FOR(ARCHIVE),
+     .fallback = "2h", .max = 100 * YEAR,
      .help = "maximum difference between the time of a sample and the hour of its object"},
-    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema), .types = FOR(ARCHIVE),
-     .quiet = true, .help = "cache on disk: an index of the objects"},
-    AWS_KEYS(source_settings, u.archive.aws, FOR(ARCHIVE)),
+    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema),
+     .types = SOURCES_FOR(ARCHIVE), .quiet = true,
+     .help = "cache on disk: an index of the objects"},
+    AWS_KEYS(source_settings, u.archive.aws, SOURCES_FOR(ARCHIVE)),
     {NULL},
 };
 
@@ -403,8 +411,8 @@ _Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
 
 static const struct schema_refusal removed_keys[] = {
     {"cache", "is for archives only: answers of other sources are no longer kept on disk",
-     HTTP_TYPES & ~FOR(ARCHIVE)},
-    {"org", "is not needed: a token belongs to an organization", FOR(INFLUXDB)},
+     HTTP_TYPES & ~SOURCES_FOR(ARCHIVE)},
+    {"org", "is not needed: a token belongs to an organization", SOURCES_FOR(INFLUXDB)},
     {NULL},
 };
 const struct schema source_schema = {source_keys, sizeof(struct source_settings),

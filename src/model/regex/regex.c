@@ -61,7 +61,7 @@ copies_at(struct bytes text, size_t at)
 }
 
 static struct regex_shape
-shape_of(struct bytes text)
+regex_shape_of(struct bytes text)
 {
     struct regex_shape s = {.letters = 0};
     uint64_t run = 0; /* optional items so far in this alternative */
@@ -213,7 +213,7 @@ init(struct regex *regex, struct bytes pattern, enum re2_captures captures, stru
      char why[REGEX_WHY_BYTES])
 {
     struct regex r = {.budget = budget};
-    const struct regex_shape s = shape_of(pattern);
+    const struct regex_shape s = regex_shape_of(pattern);
     uint64_t instructions = 0;
     enum err e = OK;
     if (s.pairs > PAIRS_MAX || parse_bytes(&s) > PARSE_BYTES_MAX) {

@@ -13,7 +13,7 @@
 #include "notify/discovery/discovery.h"
 #include "sys/paths.h"
 
-enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
+enum { LOOK_MS = 5000, FILES_MAX = 1000, FILE_REFRESH_MS = 5 * 60 * 1000 };
 
 struct found_file {
     char *path;
@@ -102,7 +102,7 @@ static void
 look_at_file(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
 {
     int64_t now_ns = env_monotonic_ns(f->base.options.env);
-    int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : REFRESH_MS;
+    int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : FILE_REFRESH_MS;
     struct why why = {""};
     bool has_changed = !file->was_read || memcmp(&file->facts, facts, sizeof *facts) != 0;
     if (!has_changed && now_ns < file->refresh_ns) return;

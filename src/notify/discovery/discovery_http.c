@@ -10,7 +10,7 @@
 #include "notify/discovery/discovery.h"
 #include "notify/outside/outside.h"
 
-enum { TIMEOUT_MS = 30 * 1000, REFRESH_MS = 60 * 1000 };
+enum { TIMEOUT_MS = 30 * 1000, HTTP_REFRESH_MS = 60 * 1000 };
 
 static const char *const WANTED[] = {"Content-Type", NULL};
 
@@ -64,7 +64,7 @@ http_each(const struct discovery *discovery,
 static int64_t
 refresh_ms(const struct http_discovery *h)
 {
-    return h->settings->refresh_ms > 0 ? h->settings->refresh_ms : REFRESH_MS;
+    return h->settings->refresh_ms > 0 ? h->settings->refresh_ms : HTTP_REFRESH_MS;
 }
 
 /* Schedules the next look. */

@@ -399,7 +399,7 @@ sign(struct promql_parser *p)
 }
 
 static struct node *
-string(struct promql_parser *p)
+parser_string(struct promql_parser *p)
 {
     struct promql_token t = parse_take(p);
     struct node *n = parse_node(p, NODE_STRING, VALUE_STRING, parse_span(&t));
@@ -419,7 +419,7 @@ operand(struct promql_parser *p)
     if (token_is_number(type))
         n = parse_number(p);
     else if (type == TOKEN_STRING)
-        n = string(p);
+        n = parser_string(p);
     else if (type == TOKEN_LEFT_PAREN)
         n = paren(p);
     else if (type == TOKEN_LEFT_BRACE)

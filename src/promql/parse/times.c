@@ -112,7 +112,7 @@ static struct node *duration_binary(struct promql_parser *p, unsigned above);
 
 /* Parses step(), range(), min_of(a, b) and max_of(a, b). */
 static struct node *
-duration_word(struct promql_parser *p)
+times_duration_word(struct promql_parser *p)
 {
     struct promql_token word = parse_take(p);
     struct node *left = NULL, *right = NULL;
@@ -164,7 +164,7 @@ duration_operand(struct promql_parser *p)
     if (token_is_number(type)) {
         n = parse_number(p);
     } else if (is_duration_word(type)) {
-        n = duration_word(p);
+        n = times_duration_word(p);
     } else if (type == TOKEN_LEFT_PAREN) {
         parse_take(p);
         n = duration_binary(p, 0);

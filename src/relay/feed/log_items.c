@@ -328,7 +328,7 @@ enum {
     PAGES_KEPT = 2,
     PAGE_BYTES_MAX = 256 * 1024 * 1024,
     SERIES_BYTES_MAX = 256 * 1024 * 1024,
-    SCRATCH_KEEP_BYTES = 256 * 1024,
+    LOG_ITEMS_SCRATCH_KEEP_BYTES = 256 * 1024,
     SEGMENTS_MAX = 64, /* segments with pending records */
 };
 
@@ -501,7 +501,7 @@ fill_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
     buf_put_bytes(&p->labels, given);
     buf_put_le32(&p->ends, (uint32_t)p->labels.size);
     buf_put_le64(&p->hashes, hash_bytes(labels, hash_bytes(tenant, 0)));
-    arena_reset_to(scratch, SCRATCH_KEEP_BYTES);
+    arena_reset_to(scratch, LOG_ITEMS_SCRATCH_KEEP_BYTES);
     p->count++;
     return f->map == NULL ? OK : log_series_add(f->map, ref, given.size > 0);
 }

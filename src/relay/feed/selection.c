@@ -147,7 +147,7 @@ selection_apply(const struct selection *s, struct bytes tenant, struct bytes lab
 
 /* --- step by step ----------------------------------------------------------------------------- */
 
-enum { TENANTS, SELECT, EXTERNAL_LABELS, RELABEL, TENANT_LABEL, STEPS };
+enum { TENANTS, SELECT, EXTERNAL_LABELS, RELABEL, TENANT, STEPS };
 
 /* Applies one step, as a destination does whose settings are cut down to it; `i` is the index of
  * the selector or of the rule. */
@@ -163,7 +163,7 @@ apply_one(const struct destination_settings *settings, unsigned step, uint32_t i
     if (step != EXTERNAL_LABELS) one.external_labels = (struct named_texts){NULL};
     one.relabel_count = step == RELABEL;
     if (step == RELABEL) one.relabel = &settings->relabel[i];
-    if (step != TENANT_LABEL) one.tenant_label = NULL;
+    if (step != TENANT) one.tenant_label = NULL;
     enum err e = selection_new(&one, &selection, why);
     if (e == OK) e = selection_apply(selection, tenant, *labels, arena, labels);
     selection_free(selection);

@@ -23,11 +23,11 @@
 #include "relay/state/state.h"
 
 enum {
-    FILE_BYTES_MAX = 64 << 20,
+    OLD_FILE_BYTES_MAX = 64 << 20,
     HEADER_BYTES = 20,
     ENTRY_BYTES = 12,
     LETTER_BYTES_MIN = 32,
-    WRITE_BYTES = 1 << 20,
+    OLD_WRITE_BYTES = 1 << 20,
     LINE_FILE_BYTES = 16 << 20,
     REQUESTS_MAX = 1024,
     REASON_BYTES = 128,
@@ -115,7 +115,7 @@ letter_fields(const struct fields *f, struct old_letters *o, struct old_entry *e
         item->family_type = (enum metric_type)type;
     }
     if (kind == ITEM_HISTOGRAM && !f->from->bad) {
-        arena_reset_to(&o->arena, WRITE_BYTES);
+        arena_reset_to(&o->arena, OLD_WRITE_BYTES);
         fields_check(f, histogram_get(f->from, &o->arena, &o->histogram) == OK);
         item->histogram = &o->histogram;
     }
@@ -382,8 +382,8 @@ old_open(struct old_letters **ret_letters, struct env *env, const char *dir, str
     o->memory = memory;
     o->state = state;
     o->mark_file = UINT32_MAX;
-    buf_init(&o->bytes, memory, FILE_BYTES_MAX);
-    arena_init(&o->arena, memory, FILE_BYTES_MAX, 0);
+    buf_init(&o->bytes, memory, OLD_FILE_BYTES_MAX);
+    arena_init(&o->arena, memory, OLD_FILE_BYTES_MAX, 0);
     if (state != NULL) read_mark(o, state->letters);
     enum err e = path_in(o->dir, sizeof o->dir, dir, RELAY_LETTERS_NAME, why);
     if (e == OK) e = relay_names_read(&names, env, o->dir, memory, why);
@@ -488,7 +488,7 @@ write_line(struct old_letters *o, struct old_file *file, const struct old_entry 
     enum err e = buf_error(&w->text);
     if (e) return why_set(why, e, "not enough memory to convert dead letters");
     letter_file_count(lines, entry->letter.item.kind, entry->letter.failed_ms);
-    if (w->text.size >= WRITE_BYTES) e = flush_lines(o, w, why);
+    if (w->text.size >= OLD_WRITE_BYTES) e = flush_lines(o, w, why);
     return e == OK && lines->bytes >= LINE_FILE_BYTES ? end_lines(o, w, why) : e;
 }
 
@@ -531,7 +531,7 @@ letters_old_convert(struct env *env, const char *dir, struct budget *memory,
     struct old_letters *o;
     struct line_writer w = {.list = {.memory = memory}, .again = true, .file = FILE_CLOSED};
     uint64_t there[ITEM_KIND_COUNT] = {0};
-    buf_init(&w.text, memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);
+    buf_init(&w.text, memory, LETTER_LINE_BYTES_MAX + OLD_WRITE_BYTES);
     enum err e = letter_list_get(&w.list, bytes_of(NULL, 0));
     enum err opened = old_open(&o, env, dir, memory, is_known ? state : NULL, why);
     e = err_first(e, opened);

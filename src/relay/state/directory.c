@@ -251,7 +251,7 @@ relay_copy_states(struct env *env, const char *from, const char *to, struct budg
 
 /* --- an operator's decision ------------------------------------------------------------------- */
 
-static const char NAME[] = RELAY_RESET_NAME;
+static const char DIRECTORY_NAME[] = RELAY_RESET_NAME;
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'S', 'E', 'T', 0};
 
 enum { VERSION = 1, FROM_AT = 16, FROM_MS_AT = 24, CRC_AT = 32, FILE_BYTES = 36 };
@@ -279,7 +279,7 @@ reset_put(struct env *env, const char *dir, const struct reset *reset, struct wh
     store_le32(file + FROM_AT, (uint32_t)reset->from);
     store_le64(file + FROM_MS_AT, (uint64_t)reset->from_ms);
     store_le32(file + CRC_AT, crc32c(0, bytes_of(file, CRC_AT)));
-    return env_write_whole(env, dir, NAME, bytes_of(file, sizeof file), why);
+    return env_write_whole(env, dir, DIRECTORY_NAME, bytes_of(file, sizeof file), why);
 }
 
 enum err
@@ -288,7 +288,7 @@ reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why
     uint8_t content[FILE_BYTES];
     char path[FILE_PATH_BYTES];
     size_t got = 0;
-    enum err e = path_in(path, sizeof path, dir, NAME, why);
+    enum err e = path_in(path, sizeof path, dir, DIRECTORY_NAME, why);
     if (e == OK) e = env_read_some(env, path, content, sizeof content, &got, why);
     if (e) return e;
     bool sane = got == sizeof content && memcmp(content, MAGIC, sizeof MAGIC) == 0 &&
@@ -313,6 +313,6 @@ enum err
 reset_remove(struct env *env, const char *dir, struct why *why)
 {
     char path[FILE_PATH_BYTES];
-    enum err e = path_in(path, sizeof path, dir, NAME, why);
+    enum err e = path_in(path, sizeof path, dir, DIRECTORY_NAME, why);
     return e ? e : env_unlink(env, path, why);
 }

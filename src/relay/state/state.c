@@ -305,10 +305,10 @@ fates_get(struct cursor *from, struct fates *add_to)
 
 static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
                   DAMAGED[] = RELAY_DAMAGED_NAME;
-static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
+static const uint8_t STATE_MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 /* 1: dead letters were in files that the state described otherwise. */
-enum { VERSION = 2 };
+enum { STATE_VERSION = 2 };
 
 _Static_assert(RELAY_WISH_RESUME == 2, "docs/format/relay.md: wishes are stored");
 _Static_assert(FATE_DROPPED == 16, "docs/format/relay.md: fates are stored");
@@ -449,7 +449,7 @@ state_pack(const struct relay_state *state, const char *dir, struct buf *scratch
     framed_begin(scratch);
     state_fields(&fields, &s);
     if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
-    framed_end(scratch, MAGIC, VERSION);
+    framed_end(scratch, STATE_MAGIC, STATE_VERSION);
     return OK;
 }
 
@@ -533,7 +533,7 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
                        "%s is not the state of a destination: the file is too large", path);
     }
     if (e) return e;
-    e = framed_open(buf_bytes(memory), MAGIC, VERSION, &payload, why);
+    e = framed_open(buf_bytes(memory), STATE_MAGIC, STATE_VERSION, &payload, why);
     if (e) return why_prefix(why, e, "%s", path);
     e = state_unpack(payload, ret_state);
     return e ? why_set(why, e, "%s: the file is damaged: its content is inconsistent", path) : OK;

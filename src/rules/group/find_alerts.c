@@ -4,7 +4,7 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS NS_PER_S
+#define FIND_ALERTS_SAID_NS NS_PER_S
 
 /* The state of expanding the texts of one rule. Templates may loop: all texts of a rule together
  * have the timeout of one query. */
@@ -50,7 +50,7 @@ alert_expand(struct expanding *x, struct bytes text, struct bytes *ret)
         buf_printf(&to, "<error expanding template: %s>", why_text(&why, e));
         static struct log_gate gate;
         uint64_t held_back;
-        if (log_often(&gate, env_monotonic_ns(w->of->host->env), SAID_NS, &held_back)) {
+        if (log_often(&gate, env_monotonic_ns(w->of->host->env), FIND_ALERTS_SAID_NS, &held_back)) {
             log_warn("cannot expand a template of an alert", KV("group", w->of->g->text.name),
                      KV("alert", w->rule->text->name), KV("error", why_text(&why, e)),
                      KV("more_held_back", held_back));

@@ -18,7 +18,7 @@
 #include "wire/number.h"
 
 enum {
-    LABELS_BYTES_MAX = 16 << 20,
+    RESTORE_LABELS_BYTES_MAX = 16 << 20,
     MATCHERS_MAX = 128,       /* limit per query; requests of remote read have 256 at most */
     MATCHED_BYTES_MAX = 4096, /* size of a label; matchers and requests have limits, too */
     LABELS_MAX =
@@ -207,7 +207,7 @@ restore_group(const struct rules_past *past, const struct restore_terms *terms,
     };
     enum err e = OK;
     *ret_down_ns = *ret_next_ns = 0;
-    buf_init(&r.labels, past->host->memory, LABELS_BYTES_MAX);
+    buf_init(&r.labels, past->host->memory, RESTORE_LABELS_BYTES_MAX);
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         r.rule = &g->rules[i];
         if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms->tolerance_ns);

@@ -482,7 +482,7 @@ rule_file_add_group(struct rule_file *f, const struct drafted_group *draft)
 /* --- values ----------------------------------------------------------------------------------- */
 
 enum rule_field_kind {
-    FIELD_TEXT,
+    RULE_FILES_FIELD_TEXT,
     FIELD_DURATION,
     FIELD_LIMIT,
     FIELD_TEXTS,
@@ -497,9 +497,9 @@ struct rule_field {
 };
 
 static const struct rule_field rule_fields[] = {
-    [DRAFT_RECORD] = {"record", FIELD_TEXT, offsetof(struct drafted_rule, record)},
-    [DRAFT_ALERT] = {"alert", FIELD_TEXT, offsetof(struct drafted_rule, alert)},
-    [DRAFT_EXPR] = {"expr", FIELD_TEXT, offsetof(struct drafted_rule, expr)},
+    [DRAFT_RECORD] = {"record", RULE_FILES_FIELD_TEXT, offsetof(struct drafted_rule, record)},
+    [DRAFT_ALERT] = {"alert", RULE_FILES_FIELD_TEXT, offsetof(struct drafted_rule, alert)},
+    [DRAFT_EXPR] = {"expr", RULE_FILES_FIELD_TEXT, offsetof(struct drafted_rule, expr)},
     [DRAFT_FOR] = {"for", FIELD_DURATION, offsetof(struct drafted_rule, for_ms)},
     [DRAFT_KEEP_FIRING_FOR] = {"keep_firing_for", FIELD_DURATION,
                                offsetof(struct drafted_rule, keep_firing_for_ms)},
@@ -508,7 +508,7 @@ static const struct rule_field rule_fields[] = {
     {NULL},
 };
 static const struct rule_field group_fields[] = {
-    [DRAFT_NAME] = {"name", FIELD_TEXT, offsetof(struct drafted_group, name)},
+    [DRAFT_NAME] = {"name", RULE_FILES_FIELD_TEXT, offsetof(struct drafted_group, name)},
     [DRAFT_INTERVAL] = {"interval", FIELD_DURATION, offsetof(struct drafted_group, interval_ms)},
     [DRAFT_LIMIT] = {"limit", FIELD_LIMIT, offsetof(struct drafted_group, limit)},
     [DRAFT_QUERY_OFFSET] = {"query_offset", FIELD_DURATION,
@@ -640,7 +640,7 @@ unknown_field(struct drafting *d)
 }
 
 static enum err
-read_field(struct config_reader *in, void *context)
+rule_files_read_field(struct config_reader *in, void *context)
 {
     struct drafting *d = context;
     struct rule_file *f = d->file;
@@ -661,7 +661,7 @@ read_field(struct config_reader *in, void *context)
     void *to = (uint8_t *)d->draft + field->offset;
     struct drafting_texts texts = {.file = f};
     switch (field->kind) {
-    case FIELD_TEXT:
+    case RULE_FILES_FIELD_TEXT:
         return reader_text(in, field->name, f->arena, to);
     case FIELD_DURATION:
         return reader_duration(in, field->name, to);
@@ -691,7 +691,7 @@ read_entry(struct rule_file *f, const struct rule_field *fields, const char *lis
         return reader_complain(&f->in, "'%s' expects keys below it such as '%s:', got %s", list,
                                fields[0].name, reader_found(&f->in).text);
     }
-    enum err e = reader_mapping(&f->in, read_field, &d);
+    enum err e = reader_mapping(&f->in, rule_files_read_field, &d);
     *ret_places = d.places;
     return e;
 }
@@ -757,7 +757,8 @@ rules_read_root(struct config_reader *in, void *context)
 {
     struct drafting d = {.file = context, .fields = file_fields, .draft = context};
     if (reader_is_null(in)) return OK;
-    if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, &d);
+    if (in->event.type == YAML_MAPPING_START_EVENT)
+        return reader_mapping(in, rule_files_read_field, &d);
     return reader_complain(in, "expected 'groups:', got %s", reader_found(in).text);
 }
 

@@ -23,7 +23,7 @@ put_blanks(struct buf *to, uint32_t count)
 /* True if no quotes are needed: a text that begins with a letter is not a number, a date or
  * syntax. */
 static bool
-is_plain(const char *text)
+rule_print_is_plain(const char *text)
 {
     static const char *const words[] = {"null", "true", "false", "yes", "no",
                                         "on",   "off",  "y",     "n"};
@@ -69,7 +69,7 @@ print_block(struct buf *to, const char *text, uint32_t indent)
 static void
 print_value(struct buf *to, const char *text, uint32_t indent)
 {
-    if (is_plain(text))
+    if (rule_print_is_plain(text))
         buf_put_text(to, text);
     else if (is_block(text))
         print_block(to, text, indent);
@@ -83,7 +83,7 @@ print_key(struct buf *to, const char *name, uint32_t indent)
     bool is_simple = strlen(name) <= SIMPLE_KEY_BYTES_MAX;
     put_blanks(to, indent);
     if (!is_simple) buf_put_text(to, "? ");
-    if (is_plain(name))
+    if (rule_print_is_plain(name))
         buf_put_text(to, name);
     else
         yaml_put_quoted(to, name);

@@ -20,11 +20,11 @@ enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
 
 enum test_field_kind {
     FIELD_TEXT,
-    FIELD_DURATION,
+    RULE_TESTS_FIELD_DURATION,
     FIELD_MOMENT,
     FIELD_BOOL,
     FIELD_NUMBER,
-    FIELD_TEXTS,
+    RULE_TESTS_FIELD_TEXTS,
     FIELD_DISTINCT_TEXTS,
     FIELD_NAMED_TEXTS,
     FIELD_MAPPINGS
@@ -75,7 +75,7 @@ static const struct test_shape alerts_shape = {
     sizeof(struct rule_test_alerts),
     NO_PLACE,
     (const struct field[]){
-        ROW(rule_test_alerts, "eval_time", FIELD_DURATION, at_ms, NULL),
+        ROW(rule_test_alerts, "eval_time", RULE_TESTS_FIELD_DURATION, at_ms, NULL),
         ROW(rule_test_alerts, "alertname", FIELD_TEXT, alertname, NULL),
         ROW(rule_test_alerts, "exp_alerts", FIELD_MAPPINGS, expected, &alert_shape),
         {NULL},
@@ -96,7 +96,7 @@ static const struct test_shape expression_shape = {
     NO_PLACE,
     (const struct field[]){
         ROW(rule_test_expression, "expr", FIELD_TEXT, expression, NULL),
-        ROW(rule_test_expression, "eval_time", FIELD_DURATION, at_ms, NULL),
+        ROW(rule_test_expression, "eval_time", RULE_TESTS_FIELD_DURATION, at_ms, NULL),
         ROW(rule_test_expression, "exp_samples", FIELD_MAPPINGS, expected, &sample_shape),
         {NULL},
     },
@@ -105,7 +105,7 @@ static const struct test_shape test_shape = {
     sizeof(struct rule_test),
     offsetof(struct rule_test, place),
     (const struct field[]){
-        ROW(rule_test, "interval", FIELD_DURATION, interval_ms, NULL),
+        ROW(rule_test, "interval", RULE_TESTS_FIELD_DURATION, interval_ms, NULL),
         ROW(rule_test, "input_series", FIELD_MAPPINGS, input_series, &series_shape),
         ROW(rule_test, "name", FIELD_TEXT, name, NULL),
         ROW(rule_test, "alert_rule_test", FIELD_MAPPINGS, alerts, &alerts_shape),
@@ -120,8 +120,9 @@ static const struct test_shape file_shape = {
     sizeof(struct rule_tests),
     NO_PLACE,
     (const struct field[]){
-        ROW(rule_tests, "rule_files", FIELD_TEXTS, rule_files, NULL),
-        ROW(rule_tests, "evaluation_interval", FIELD_DURATION, evaluation_interval_ms, NULL),
+        ROW(rule_tests, "rule_files", RULE_TESTS_FIELD_TEXTS, rule_files, NULL),
+        ROW(rule_tests, "evaluation_interval", RULE_TESTS_FIELD_DURATION, evaluation_interval_ms,
+            NULL),
         ROW(rule_tests, "group_eval_order", FIELD_DISTINCT_TEXTS, group_eval_order, NULL),
         ROW(rule_tests, "fuzzy_compare", FIELD_BOOL, fuzzy_compare, NULL),
         ROW(rule_tests, "tests", FIELD_MAPPINGS, tests, &test_shape),
@@ -341,7 +342,7 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
     switch (field->kind) {
     case FIELD_TEXT:
         return reader_text(&x->in, field->name, x->arena, to);
-    case FIELD_DURATION:
+    case RULE_TESTS_FIELD_DURATION:
         return reader_duration(&x->in, field->name, to);
     case FIELD_MOMENT:
         return read_moment(&x->in, field->name, to);
@@ -349,7 +350,7 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
         return read_bool(&x->in, field->name, to);
     case FIELD_NUMBER:
         return read_test_number(&x->in, field->name, to);
-    case FIELD_TEXTS:
+    case RULE_TESTS_FIELD_TEXTS:
     case FIELD_DISTINCT_TEXTS:
         return read_test_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
     case FIELD_NAMED_TEXTS:

@@ -25,10 +25,10 @@
 
 #include "rules/schedule/scheduler_private.h"
 
-#define LOOK_NS      NS_PER_S
-#define QUIET_NS     (30 * NS_PER_S) /* time without late samples: the backlog is complete */
-#define SENT_MS      (60 * 1000)     /* before the gap: senders that wrote then are awaited */
-#define TRY_AGAIN_NS (5 * NS_PER_S)
+#define LOOK_NS               NS_PER_S
+#define QUIET_NS              (30 * NS_PER_S) /* time without late samples: the backlog is complete */
+#define SENT_MS               (60 * 1000) /* before the gap: senders that wrote then are awaited */
+#define CATCH_UP_TRY_AGAIN_NS (5 * NS_PER_S)
 
 /* A query for a range costs little more than one for a single time, so a pass covers hours. After
  * it the cursors are known, which limits the work that a crash repeats. */
@@ -377,7 +377,7 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     } else if (job->store_refuses) {
         wait_for_store(s, t, monotonic_ns);
     } else { /* of a source that the rules read: the pass is repeated for catch_up_wait */
-        t->look_ns = monotonic_ns + TRY_AGAIN_NS;
+        t->look_ns = monotonic_ns + CATCH_UP_TRY_AGAIN_NS;
         if (t->failing_since_ns == 0) t->failing_since_ns = monotonic_ns;
         if (monotonic_ns - t->failing_since_ns >= s->limits.catch_up_wait_ns) give_up(s, t);
     }

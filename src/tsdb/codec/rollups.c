@@ -304,7 +304,7 @@ enum { FLAGS_AT = 3 }; /* offset of the flags: after the exponent, the guesses a
 /* Flags: bits for the columns that are written, and for those that have second numbers. */
 #define CORRECTIONS_LOST (1u << 14)
 
-enum { FLAGS_END = 1 << 15 };
+enum { ROLLUPS_FLAGS_END = 1 << 15 };
 
 static unsigned
 flag_of_numbers(enum rollup_column column)
@@ -361,8 +361,9 @@ rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_times_ms,
 
 /* Makes the rollups of the rows, with a count of 1 where there are samples; columns follow. */
 static enum err
-read_rows(int64_t resolution_ms, const int64_t *times_ms, const uint64_t *bits, uint32_t row_count,
-          struct rollup *rollups, uint32_t *ret_count, uint32_t *ret_sampled_count)
+rollups_read_rows(int64_t resolution_ms, const int64_t *times_ms, const uint64_t *bits,
+                  uint32_t row_count, struct rollup *rollups, uint32_t *ret_count,
+                  uint32_t *ret_sampled_count)
 {
     uint32_t count = 0, sampled_count = 0;
     int64_t end = rollup_window_end(times_ms[0], resolution_ms);
@@ -498,8 +499,8 @@ guess_sum(const struct rollups_form *form, const struct rollup *r)
 
 /* Returns an integer, or the bits of a value. */
 INLINE uint64_t
-guess_of(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
-         const struct rollup *before)
+rollups_guess_of(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+                 const struct rollup *before)
 {
     double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
     switch (column) {
@@ -753,7 +754,7 @@ fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
         if (r->count == 0) continue;
         before = r;
         if (is_implied(form, column, r, &implied)) continue;
-        uint64_t number = number_of(column, r), guess = guess_of(form, column, r, previous);
+        uint64_t number = number_of(column, r), guess = rollups_guess_of(form, column, r, previous);
         int64_t distance, rest = 0;
         if (is_integer(column)) {
             distance = (int64_t)(number - guess);
@@ -979,7 +980,7 @@ read_distances(struct cursor *cursor, const struct rollups_form *form, enum roll
         if (!is_implied(form, column, r, &number)) {
             e = column_next(&reader, &distance);
             if (e) break;
-            number = guess_of(form, column, r, previous);
+            number = rollups_guess_of(form, column, r, previous);
             number = is_integer(column) ? number + distance
                                         : value_at(form->e, number, (int64_t)distance);
         }
@@ -1006,8 +1007,8 @@ read_rests(struct cursor *cursor, const struct rollups_form *form, enum rollup_c
 }
 
 INLINE enum err
-read_column(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
-            struct rollup *rollups, uint32_t count)
+rollups_read_column(struct cursor *cursor, const struct rollups_form *form,
+                    enum rollup_column column, struct rollup *rollups, uint32_t count)
 {
     unsigned numbers = flag_of_numbers(column), rests = flag_of_rests(column);
     bool is_there = (form->flags & (numbers | rests)) != 0;
@@ -1021,14 +1022,14 @@ read_column(struct cursor *cursor, const struct rollups_form *form, enum rollup_
 
 /* The sum, which is before the corrections, is also read for these. */
 static enum err
-read_columns(struct cursor *cursor, const struct rollups_form *form, enum rollup_use use,
-             struct rollup *rollups, uint32_t count)
+rollups_read_columns(struct cursor *cursor, const struct rollups_form *form, enum rollup_use use,
+                     struct rollup *rollups, uint32_t count)
 {
     enum err e = OK;
     unsigned corrections = flag_of_numbers(COLUMN_CORRECTION) | flag_of_rests(COLUMN_CORRECTION);
     bool has_corrections = use >= ROLLUP_CORRECTION && (form->flags & corrections) != 0;
 #define READ(column, is_used) \
-    if (e == OK && (is_used)) e = read_column(cursor, form, column, rollups, count)
+    if (e == OK && (is_used)) e = rollups_read_column(cursor, form, column, rollups, count)
     READ(COLUMN_COUNT, true);
     READ(COLUMN_NAN_COUNT, true);
     READ(COLUMN_FIRST, use >= ROLLUP_ENDS);
@@ -1083,7 +1084,7 @@ read_form(struct cursor *cursor, uint64_t interval_ms, struct rollups_form *ret_
         .coded = coded,
         .flags = low | high << 8,
     };
-    if (cursor->bad || e > E_ORDERED || ret_form->flags >= FLAGS_END) return ERR_CORRUPT;
+    if (cursor->bad || e > E_ORDERED || ret_form->flags >= ROLLUPS_FLAGS_END) return ERR_CORRUPT;
     if (guesses >= GUESSES_END || coded >= CODED_END) return ERR_CORRUPT;
     return ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
 }
@@ -1118,15 +1119,15 @@ codec_rollups_decode(struct bytes first_times, struct bytes encoded, int64_t res
     if (row_count == 0 || row_count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
     uint32_t count, sampled_count;
     struct rollup *rollups = ret_rollups;
-    enum err e =
-        read_rows(resolution_ms, times_ms, bits, row_count, rollups, &count, &sampled_count);
+    enum err e = rollups_read_rows(resolution_ms, times_ms, bits, row_count, rollups, &count,
+                                   &sampled_count);
     if (e) return e;
     struct cursor cursor = cursor_of(encoded);
     struct rollups_form form = {0};
     uint64_t interval_ms;
     e = rollups_read_times(first_times, resolution_ms, rollups, count, sampled_count, &interval_ms);
     if (sampled_count > 0 && e == OK) e = read_form(&cursor, interval_ms, &form);
-    if (sampled_count > 0 && e == OK) e = read_columns(&cursor, &form, use, rollups, count);
+    if (sampled_count > 0 && e == OK) e = rollups_read_columns(&cursor, &form, use, rollups, count);
     if (e == OK && use == ROLLUP_WHOLE && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     int64_t end = rollup_window_end(times_ms[0], resolution_ms);
     for (uint32_t i = 0; i < count && e == OK; i++) {

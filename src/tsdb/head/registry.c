@@ -54,7 +54,7 @@ page_items(uint32_t first)
 }
 
 static uint8_t *
-page_new(const struct paged *p, struct gmem *gmem, uint32_t items)
+registry_page_new(const struct paged *p, struct gmem *gmem, uint32_t items)
 {
     uint8_t *memory = gmem_alloc(gmem, (size_t)items * p->item_bytes + PAGE_ALIGN);
     if (memory == NULL) return NULL;
@@ -67,7 +67,7 @@ paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id)
     uint32_t first, page = paged_page_of(p->count, &first);
     if (page >= PAGES_MAX) return NULL;
     assert(page == 0 || p->pages[page - 1] != NULL); /* items below `count` are in pages made */
-    if (p->pages[page] == NULL) p->pages[page] = page_new(p, gmem, page_items(first));
+    if (p->pages[page] == NULL) p->pages[page] = registry_page_new(p, gmem, page_items(first));
     if (p->pages[page] == NULL) return NULL;
     *ret_id = p->count++;
     void *item = paged_at(p, *ret_id);
@@ -83,7 +83,7 @@ paged_touch(struct paged *p, struct gmem *gmem, uint32_t id, void (*begin)(void 
     if (p->pages[page] != NULL) return OK;
     uint32_t items = page_items(first);
     assert(id - first < items);
-    uint8_t *memory = page_new(p, gmem, items);
+    uint8_t *memory = registry_page_new(p, gmem, items);
     if (memory == NULL) return ERR_NOMEM;
     memset(memory, 0, (size_t)items * p->item_bytes);
     for (uint32_t i = 0; i < items; i++) {

@@ -166,8 +166,8 @@ decode_histograms(struct interleave *m, const struct interleave_item *item, stru
 }
 
 static enum err
-decode(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
-       struct why *why)
+interleave_levels_decode(struct interleave *m, const struct interleave_item *item,
+                         struct level_slot *s, struct why *why)
 {
     struct interleave_levels *l = m->levels;
     const struct block_ref *b = item->block.ref;
@@ -201,7 +201,7 @@ decode(struct interleave *m, const struct interleave_item *item, struct level_sl
 
 /* Decodes the next item of rollups. */
 static enum err
-take_item(struct interleave *m, struct why *why)
+interleave_levels_take_item(struct interleave *m, struct why *why)
 {
     struct interleave_levels *l = m->levels;
     const struct interleave_item *item = &m->items[l->next];
@@ -212,7 +212,7 @@ take_item(struct interleave *m, struct why *why)
                              .resolution_ms = item->block.ref->resolution_ms};
     arena_init(&s->arena, m->budget, 0, 0);
     struct why reason = {""};
-    enum err e = decode(m, item, s, &reason);
+    enum err e = interleave_levels_decode(m, item, s, &reason);
     m->failed_item = l->next;
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
@@ -256,7 +256,7 @@ find_base(struct interleave *m, struct level_slot **ret_base, struct why *why)
                    (base != NULL && m->items[l->next].min_ms > interval_of(base).max_ms);
         *ret_base = base;
         if (all) return OK;
-        enum err e = take_item(m, why);
+        enum err e = interleave_levels_take_item(m, why);
         if (e) return e;
     }
 }
@@ -539,7 +539,7 @@ show_in_place(struct interleave *m, struct sample_batch *ret)
 /* Gathers windows of one resolution, until samples or the other kind of windows come between
  * them. Without windows, *ret has the samples before the next one. */
 static enum err
-gather(struct interleave *m, struct sample_batch *ret, struct why *why)
+interleave_levels_gather(struct interleave *m, struct sample_batch *ret, struct why *why)
 {
     struct interleave_levels *l = m->levels;
     l->out_at = l->out_count = 0;
@@ -589,7 +589,7 @@ interleave_next_level(struct interleave *m, struct sample_batch *ret_batch, stru
         while (l->out_at < l->out_count) {
             if (show(m, ret_batch)) return OK;
         }
-        enum err e = gather(m, ret_batch, why);
+        enum err e = interleave_levels_gather(m, ret_batch, why);
         if (e || ret_batch->count > 0 || l->out_count == 0) return e;
     }
 }

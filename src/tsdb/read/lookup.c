@@ -188,7 +188,7 @@ texts_add(void *context, struct bytes text)
  */
 
 enum {
-    IDS_AT_ONCE = 512,
+    LOOKUP_IDS_AT_ONCE = 512,
     CHECKED_AT_ONCE = 1024,
     PAIRS_AT_ONCE = 32,
     FEW = 64, /* at most one selected series in as many counts as few */
@@ -406,7 +406,7 @@ look_by_series(struct head_lookup *x, const struct bytes *name, struct why *why)
     if (x->wanted == NULL) return ERR_NOMEM;
     /* Sets the bits of the pairs of one name, or all. */
     bool all = name == NULL;
-    uint32_t id, ids[IDS_AT_ONCE], count;
+    uint32_t id, ids[LOOKUP_IDS_AT_ONCE], count;
     struct id_walk walk = walk_pairs(q, known);
     x->wanted_count = all ? UINT32_MAX : 0;
     if (all) memset(x->wanted, 0xff, size);
@@ -419,7 +419,7 @@ look_by_series(struct head_lookup *x, const struct bytes *name, struct why *why)
     roaring_uint32_iterator_t it;
     roaring_init_iterator(x->s->matched, &it);
     while (e == OK && x->wanted_count > 0 &&
-           (count = roaring_read_uint32_iterator(&it, ids, IDS_AT_ONCE)) > 0) {
+           (count = roaring_read_uint32_iterator(&it, ids, LOOKUP_IDS_AT_ONCE)) > 0) {
         e = strike_pairs(x, ids, count, why);
         if (e == OK) e = query_control_check(q->control, why);
     }
@@ -459,8 +459,8 @@ lookup_head(struct store_query *q, const struct query_source *s, const struct by
 enum {
     ROWS_PER_CHECK = 1024,
     ROWS_FEW = 4096,
-    LIST_WORTH = 4,   /* reading as many rows costs as much as reading a list */
-    LIST_GROWTH = 16, /* factor of the rows that are taken of each list */
+    LOOKUP_LIST_WORTH = 4, /* reading as many rows costs as much as reading a list */
+    LIST_GROWTH = 16,      /* factor of the rows that are taken of each list */
     VALUES_FIRST = 64,
 };
 
@@ -648,7 +648,7 @@ gather_part(struct part_lookup *x, struct value_walk *values, struct why *why)
     uint64_t rows = roaring_bitmap_get_cardinality(x->s->matched);
     uint32_t lists = name == NULL ? x->s->index.name_count : name->pair_count;
     if (name != NULL && wanted > 0 && wanted < lists) lists = wanted;
-    if (rows <= ROWS_FEW || rows / LIST_WORTH < lists) {
+    if (rows <= ROWS_FEW || rows / LOOKUP_LIST_WORTH < lists) {
         enum err e = gather_rows(x, x->s->matched, why);
         return e ? e : add_found(x, values, why);
     }
@@ -707,8 +707,9 @@ lookup_part(struct store_query *q, struct query_source *s, const struct bytes *n
 /* --- the three queries ------------------------------------------------------------------------ */
 
 static enum err
-gather(struct store_view *view, const struct query_request *request, const struct bytes *name,
-       const struct text_sink *to, struct lookup_texts *x, struct why *why)
+lookup_gather(struct store_view *view, const struct query_request *request,
+              const struct bytes *name, const struct text_sink *to, struct lookup_texts *x,
+              struct why *why)
 {
     struct store_query *q;
     enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
@@ -764,7 +765,7 @@ store_look_up(struct view *view, enum lookup_kind kind, const struct query_reque
     uint64_t limit = request->hints.limit;
     if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
     arena_init(&x.arena, budget, 0, 0);
-    enum err e = gather(v, request, kind == LOOKUP_VALUES ? &name : NULL, to, &x, why);
+    enum err e = lookup_gather(v, request, kind == LOOKUP_VALUES ? &name : NULL, to, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
     /* Merges the texts that came in order with the others, sorted. */
     uint32_t a = 0, b = x.ordered_count, middle = b;

@@ -20,7 +20,7 @@
  * are never removed; their texts are copied under it, some at a time.
  */
 
-enum { TEXTS_AT_ONCE = 64, ARENA_KEPT_BYTES = 64 * 1024 };
+enum { TEXTS_AT_ONCE = 64, VIEW_ARENA_KEPT_BYTES = 64 * 1024 };
 
 struct family_list {
     const struct store_view *view;
@@ -70,7 +70,7 @@ give_families(const struct family_list *x, struct query_control *control,
     arena_init(&arena, x->budget, 0, 0);
     for (uint32_t at = 0, count; at < x->count && e == OK; at += count) {
         count = x->count - at < TEXTS_AT_ONCE ? x->count - at : TEXTS_AT_ONCE;
-        arena_reset_to(&arena, ARENA_KEPT_BYTES);
+        arena_reset_to(&arena, VIEW_ARENA_KEPT_BYTES);
         /* Copies the texts of some families; families without a text get no name. */
         lock_take(&x->view->head->lock);
         for (uint32_t i = 0; i < count && e == OK; i++) {

@@ -39,7 +39,7 @@ enum {
     ROLLED_BYTES_MIN = 5 + LEDGER_KIND_COUNT,
 };
 
-static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
+static const char MANIFEST_MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
 
 static enum err
 read_whole(struct env *env, const char *dir, const char *name, struct arena *arena,
@@ -290,7 +290,8 @@ frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
     if (all.size < from + HEAD_BYTES + 8) return false;
     const uint8_t *at = all.at + from;
     uint64_t size = load_le32(at + 12);
-    if (memcmp(at, MAGIC, sizeof MAGIC) != 0 || size > all.size - from - HEAD_BYTES - 8) {
+    if (memcmp(at, MANIFEST_MAGIC, sizeof MANIFEST_MAGIC) != 0 ||
+        size > all.size - from - HEAD_BYTES - 8) {
         return false;
     }
     *ret_frame = bytes_of(at, HEAD_BYTES + size + 8);
@@ -388,7 +389,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     struct buf all;
     uint8_t head[HEAD_BYTES] = {0};
     buf_init(&all, budget, SIZE_MAX_BYTES);
-    memcpy(head, MAGIC, sizeof MAGIC);
+    memcpy(head, MANIFEST_MAGIC, sizeof MANIFEST_MAGIC);
     uint16_t min_reader = min_reader_of(m);
     uint16_t version = min_reader > MANIFEST_TIMES ? min_reader : MANIFEST_TIMES;
     store_le16(head + 8, m->no_times ? min_reader : version);

@@ -314,7 +314,7 @@ enum {
     LEVEL_LAST = PART_LEVEL_LAST,
     CACHE_BYTES = 4 * 1024 * 1024,
     CACHE_SHARE = 32,         /* at most this share of the memory of a merge */
-    WRITER_SHARE = 8,         /* share of the writer; most is for label values */
+    MERGING_WRITER_SHARE = 8, /* share of the writer; most is for label values */
     LISTS_BYTES = 512 * 1024, /* memory of lists: parts, tombstones, ledgers */
     HALVINGS_MAX = 6,
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in groups: one rewrite for many */
@@ -432,7 +432,7 @@ static struct shares
 shares_of(uint64_t bytes)
 {
     if (bytes == 0) return (struct shares){CACHE_BYTES, PART_WRITER_MEMORY, UINT64_MAX};
-    struct shares s = {bytes / CACHE_SHARE, bytes / WRITER_SHARE, 0};
+    struct shares s = {bytes / CACHE_SHARE, bytes / MERGING_WRITER_SHARE, 0};
     if (s.cache_bytes > CACHE_BYTES) s.cache_bytes = CACHE_BYTES;
     if (s.writer_bytes > PART_WRITER_MEMORY) s.writer_bytes = PART_WRITER_MEMORY;
     uint64_t base = part_merge_memory_base(s.writer_bytes) + s.cache_bytes + LISTS_BYTES;

@@ -122,7 +122,7 @@ is_elsewhere(const struct parts_sweep *s, const struct part_info *info)
 }
 
 static enum err
-sweep_one(void *context, const char *name, bool is_dir)
+store_sweep_one(void *context, const char *name, bool is_dir)
 {
     struct parts_sweep *s = context;
     struct tsdb *db = s->db;
@@ -160,7 +160,7 @@ static void
 parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening)
 {
     struct parts_sweep sweep = {db, manifest, opening};
-    err_ignore(env_listdir(db->env, db->parts_dir, sweep_one, &sweep, NULL),
+    err_ignore(env_listdir(db->env, db->parts_dir, store_sweep_one, &sweep, NULL),
                "an unnamed directory only takes space");
 }
 

@@ -22,7 +22,7 @@
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
-enum { CACHE_BYTES = 16 * 1024 * 1024 };
+enum { VERIFY_CACHE_BYTES = 16 * 1024 * 1024 };
 
 struct recount {
     struct bytes name;
@@ -465,7 +465,7 @@ verify_all(struct verify *v)
 {
     enum err e = report_if_damage(v, format_check(v->env, v->dir, v->why));
     if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, STORAGE_PARTS);
-    if (e == OK) e = page_cache_new(NULL, CACHE_BYTES, &v->cache);
+    if (e == OK) e = page_cache_new(NULL, VERIFY_CACHE_BYTES, &v->cache);
     if (e) return e;
     e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
     e = report_if_damage(v, e);

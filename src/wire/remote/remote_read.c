@@ -13,7 +13,7 @@ enum { MATCHER_KIND = 1, MATCHER_NAME = 2, MATCHER_VALUE = 3, MATCHER_KINDS = 4 
 enum { HINT_STEP = 1, HINT_FUNC = 2, HINT_START = 3, HINT_END = 4, HINT_RANGE = 7 };
 
 static enum err
-malformed(const char *what, struct why *why)
+read_malformed(const char *what, struct why *why)
 {
     return why_set(why, ERR_INPUT, "remote read: malformed %s", what);
 }
@@ -41,7 +41,7 @@ decode_matcher(struct bytes message, struct rr_matcher *ret, struct why *why)
             proto_skip(&c, tag, known);
         }
     }
-    if (c.bad) return malformed("LabelMatcher", why);
+    if (c.bad) return read_malformed("LabelMatcher", why);
     if (kind >= MATCHER_KINDS) {
         return why_set(why, ERR_INPUT, "remote read: unknown matcher type %u", kind);
     }
@@ -108,13 +108,13 @@ decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, st
             e = decode_matcher(proto_bytes(&c), &query.matchers[query.matcher_count++], why);
             break;
         case PROTO_TAG(QUERY_HINTS, PROTO_BYTES):
-            if (!decode_hints(proto_bytes(&c), &query)) return malformed("ReadHints", why);
+            if (!decode_hints(proto_bytes(&c), &query)) return read_malformed("ReadHints", why);
             break;
         default:
             proto_skip(&c, tag, known);
         }
     }
-    if (c.bad) return malformed("Query", why);
+    if (c.bad) return read_malformed("Query", why);
     *ret = query;
     return e;
 }
@@ -172,7 +172,7 @@ rr_decode(struct bytes message, struct arena *arena, struct rr_request *ret_requ
             proto_skip(&c, tag, known);
         }
     }
-    if (c.bad) return malformed("ReadRequest", why);
+    if (c.bad) return read_malformed("ReadRequest", why);
     if (e) return e;
     if (accepted.listed && !accepted.found) {
         return why_set(why, ERR_INPUT,

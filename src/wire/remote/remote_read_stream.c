@@ -23,8 +23,8 @@ enum {
     TAG_SERIES = 1 << 3 | 2,
     TAG_QUERY_INDEX = 2 << 3 | 0,
     TAG_CHUNK = 2 << 3 | 2,
-    TAG_MIN_TIME = 1 << 3 | 0,
-    TAG_MAX_TIME = 2 << 3 | 0,
+    READ_STREAM_TAG_MIN_TIME = 1 << 3 | 0,
+    READ_STREAM_TAG_MAX_TIME = 2 << 3 | 0,
     TAG_TYPE = 3 << 3 | 0,
     TAG_DATA = 4 << 3 | 2
 };
@@ -190,8 +190,8 @@ rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t max_m
              struct bytes data)
 {
     proto_put_varint(to, TAG_CHUNK, chunk_message_size(min_ms, max_ms, data));
-    if (min_ms != 0) proto_put_varint(to, TAG_MIN_TIME, (uint64_t)min_ms);
-    if (max_ms != 0) proto_put_varint(to, TAG_MAX_TIME, (uint64_t)max_ms);
+    if (min_ms != 0) proto_put_varint(to, READ_STREAM_TAG_MIN_TIME, (uint64_t)min_ms);
+    if (max_ms != 0) proto_put_varint(to, READ_STREAM_TAG_MAX_TIME, (uint64_t)max_ms);
     proto_put_varint(to, TAG_TYPE, type);
     proto_put_bytes(to, TAG_DATA, data);
 }

@@ -13,16 +13,16 @@
 
 enum {
     TAG_SYMBOL = 4 << 3 | 2, /* tags of Request; the next one as well */
-    TAG_SERIES = 5 << 3 | 2,
+    WRITE_BUILD_TAG_SERIES = 5 << 3 | 2,
     TAG_SERIES_V1 = 1 << 3 | 2, /* tag of WriteRequest */
     TAG_REFS = 1 << 3 | 2,      /* tags of TimeSeries and Exemplar from here on */
-    TAG_SAMPLE = 2 << 3 | 2,
-    TAG_HISTOGRAM = 3 << 3 | 2,
+    WRITE_BUILD_TAG_SAMPLE = 2 << 3 | 2,
+    WRITE_BUILD_TAG_HISTOGRAM = 3 << 3 | 2,
     TAG_EXEMPLAR = 4 << 3 | 2,
     TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* 1.0 and 2.0 exchange these two numbers */
     TAG_HISTOGRAM_V1 = 4 << 3 | 2,
-    TAG_SAMPLE_VALUE = 1 << 3 | 1,
-    TAG_SAMPLE_TIME = 2 << 3 | 0,
+    WRITE_BUILD_TAG_SAMPLE_VALUE = 1 << 3 | 1,
+    WRITE_BUILD_TAG_SAMPLE_TIME = 2 << 3 | 0,
     TAG_SAMPLE_START = 3 << 3 | 0,
     TAG_EXEMPLAR_VALUE = 2 << 3 | 1,
     TAG_EXEMPLAR_TIME = 3 << 3 | 0,
@@ -176,7 +176,8 @@ static void
 rw_build_end_series(struct rw_build *b)
 {
     if (!b->in_series) return;
-    proto_put_bytes(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES, buf_bytes(&b->series));
+    proto_put_bytes(&b->body, version_is_1(b) ? TAG_SERIES_V1 : WRITE_BUILD_TAG_SERIES,
+                    buf_bytes(&b->series));
     b->in_series = false;
 }
 
@@ -210,10 +211,10 @@ void
 rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms)
 {
     empty(b, &b->item);
-    if (bits != 0) proto_put_fixed64(&b->item, TAG_SAMPLE_VALUE, bits);
-    put_varint(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
+    if (bits != 0) proto_put_fixed64(&b->item, WRITE_BUILD_TAG_SAMPLE_VALUE, bits);
+    put_varint(&b->item, WRITE_BUILD_TAG_SAMPLE_TIME, (uint64_t)t_ms);
     if (!version_is_1(b)) put_varint(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
-    put_item(b, TAG_SAMPLE);
+    put_item(b, WRITE_BUILD_TAG_SAMPLE);
     b->counts.floats++;
 }
 
@@ -222,7 +223,7 @@ rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const str
 {
     empty(b, &b->item);
     histogram_message_put(&b->item, t_ms, version_is_1(b) ? 0 : start_ms, h);
-    put_item(b, version_is_1(b) ? TAG_HISTOGRAM_V1 : TAG_HISTOGRAM);
+    put_item(b, version_is_1(b) ? TAG_HISTOGRAM_V1 : WRITE_BUILD_TAG_HISTOGRAM);
     b->counts.histograms++;
 }
 

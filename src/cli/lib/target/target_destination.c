@@ -19,10 +19,10 @@
 #include "tsdb/tsdb.h"
 
 /* Limit of the log's backlog; above it, writing waits. */
-#define BEHIND_BYTES_MAX  ((uint64_t)256 << 20)
-#define LOG_BUDGET_BYTES  ((uint64_t)64 << 30) /* high enough never to be reached */
-#define MEMORY_BYTES_MAX  ((uint64_t)512 << 20)
-#define CLOSE_WAIT_NS_MAX (30 * NS_PER_S)
+#define BEHIND_BYTES_MAX                    ((uint64_t)256 << 20)
+#define LOG_BUDGET_BYTES                    ((uint64_t)64 << 30) /* high enough never to be reached */
+#define TARGET_DESTINATION_MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+#define CLOSE_WAIT_NS_MAX                   (30 * NS_PER_S)
 
 enum { DIR_BYTES = 256, STEP_MS = 100, CALL_AGE_MS = 200 };
 
@@ -195,7 +195,7 @@ destination_open_log(struct target_destination *d, struct why *why)
     if (size >= (int)sizeof d->dir) return why_set(why, ERR_INPUT, "%s: path is too long", d->dir);
     e = env_mkdir(env_real(), d->dir, why);
     if (e) return e;
-    budget_init(&d->memory, "relay", MEMORY_BYTES_MAX, NULL);
+    budget_init(&d->memory, "relay", TARGET_DESTINATION_MEMORY_BYTES_MAX, NULL);
     d->options = (struct relay_options){
         .env = env_real(),
         .wal = tsdb_wal(tsdb),

@@ -27,8 +27,8 @@
 #include "base/hash/hash.h"
 
 enum {
-    KEPT_MAX = 1 << 20,    /* values that a share keeps */
-    TEXT_BYTES_MAX = 1024, /* longer parts are not compared with others */
+    KEPT_MAX = 1 << 20,          /* values that a share keeps */
+    SHARE_TEXT_BYTES_MAX = 1024, /* longer parts are not compared with others */
     /* Printing this much to find equal parts takes about 100 ms. The rest of a longer expression is
      * not shared. */
     PRINTED_BYTES_MAX = 16 << 20,
@@ -119,7 +119,7 @@ share_find(struct evaluation *ev, struct plan_node *x, struct bytes steps_from)
 {
     struct buf text;
     if (ev->shares->printed_bytes > PRINTED_BYTES_MAX) return OK;
-    if (x->node->at.end - x->node->at.begin > TEXT_BYTES_MAX) return OK;
+    if (x->node->at.end - x->node->at.begin > SHARE_TEXT_BYTES_MAX) return OK;
     buf_init(&text, ev->budget, 1 << 21);
     buf_put_bytes(&text, steps_from);
     /* The same text elsewhere may have histograms without hints about resets. */

@@ -86,7 +86,7 @@ histograms_in(const struct sample_window *w)
 /* Counts changes, or resets, in windows and between neighbours of both kinds. Another kind is both.
  */
 static double
-count_pairs(const struct sample_window *w, bool resets)
+rolled_histograms_count_pairs(const struct sample_window *w, bool resets)
 {
     uint64_t count = 0;
     bool is_float = false;
@@ -287,7 +287,7 @@ rolled_join_histograms(struct sample_window *w, enum function_id id, struct join
         return difference(w, j, RATE_DELTA, ret);
     case FUNCTION_CHANGES:
     case FUNCTION_RESETS:
-        ret->value = count_pairs(w, id == FUNCTION_RESETS);
+        ret->value = rolled_histograms_count_pairs(w, id == FUNCTION_RESETS);
         return true;
     case FUNCTION_SUM_OVER_TIME:
     case FUNCTION_AVG_OVER_TIME:

@@ -429,8 +429,8 @@ first_after(const int64_t *times_ms, uint32_t i, uint32_t count, int64_t t_ms)
 
 /* Fills the steps before the last sample of the batch. */
 static enum err
-fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
-                 struct last_sample *last)
+selector_fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
+                          struct last_sample *last)
 {
     uint32_t steps = s->vector.grid.count, n = b->count, next = 0;
     int64_t lookback_ms = s->vector.ev->lookback_ms;
@@ -463,7 +463,7 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
     enum err e = OK;
     assert(b->count > 0);
     if (sample_batch_has_windows(b)) return fill_from_rollups(s, b, step, last);
-    if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
+    if (b->kind == SAMPLE_FLOAT && !smoothed) return selector_fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         struct last_sample now = sample_of(b, i);
         if (smoothed) {
@@ -487,7 +487,7 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
 }
 
 static enum err
-fill_column(struct selector_vector *s)
+selector_fill_column(struct selector_vector *s)
 {
     struct evaluation *ev = s->vector.ev;
     struct last_sample last = {.is_there = false}, none = {.is_there = false};
@@ -527,7 +527,7 @@ selector_next(struct vector *v, struct column **ret_column)
     for (;;) {
         enum err e = eval_next_series(v->ev, s->set, v->one_name, &s->labels);
         if (e || s->labels.at == NULL) return e;
-        e = fill_column(s);
+        e = selector_fill_column(s);
         if (e) return e;
         if (bits_count(s->column.present, v->grid.count) == 0) continue;
         for (bits_each(i, s->column.present, v->grid.count)) {

@@ -118,7 +118,7 @@ cuts_find(struct cuts *cuts, const struct cut_key *key, bool *ret_known)
 /* --- rate, increase, delta -------------------------------------------------------------------- */
 
 static double
-corrected(const double *values, uint32_t begin, uint32_t end)
+window_floats_corrected(const double *values, uint32_t begin, uint32_t end)
 {
     double more = values[end - 1] - values[begin];
     for (uint32_t i = begin + 1; i < end; i++) {
@@ -161,7 +161,8 @@ corrected_windows(const struct float_windows *w, double *to)
         for (; looked_at < end; looked_at++) {
             if (v[looked_at] < v[looked_at - 1]) fell = looked_at;
         }
-        if (begin < end) to[i] = fell > begin ? corrected(v, begin, end) : v[end - 1] - v[begin];
+        if (begin < end)
+            to[i] = fell > begin ? window_floats_corrected(v, begin, end) : v[end - 1] - v[begin];
     }
 }
 
