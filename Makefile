@@ -74,11 +74,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fu
 CPPFLAGS += -DLOCK_CHECK
 endif
 
-# The program is optimized as a whole, which saves 3 to 4 % of its time; what is linked into tests and
-# tools is not, so that it is quickly linked.
-ifeq ($(VARIANT)-$(findstring clang,$(CC)),release-)
-LTO := -flto=2
-LIB_CFLAGS := $(LTO) -ffat-lto-objects
+# The program is compiled folder by folder, each as one unit: less work for the compiler, which sees more
+# at once. Tests and tools are linked with the files as they are; UNITY= makes the program of these, too.
+ifeq ($(VARIANT),release)
+UNITY ?= 1
 endif
 
 # Where a tree stands does not change what is compiled in it, so it is not one of FLAGS.
@@ -87,7 +86,7 @@ CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 # gold, a part of binutils, links tests in a quarter of the time, if it leaves out what debuggers want:
 # they have VARIANT=debug.
-LDQUICK := $(if $(LTO),-fno-lto -Xlinker -S) $(if $(shell command -v ld.gold),-fuse-ld=gold)
+LDQUICK := $(if $(filter release,$(VARIANT)),-Xlinker -S) $(if $(shell command -v ld.gold),-fuse-ld=gold)
 LDFLAGS := $(LDHARDEN) $(SANITIZE) $(LDQUICK)
 
 # Tests call what is optimized and are themselves compiled without, and without what debuggers want, in a
@@ -115,7 +114,8 @@ TEST_LIB_SOURCES := $(filter-out $(TEST_SOURCES),$(filter tests/%,$(SOURCES)))
 
 # The web page: the files of web/dist, as web/build.mjs made them.
 WEB := $(BUILD)/web
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
+OTHER_OBJECTS := $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(OTHER_OBJECTS)
 LIB := $(BUILD)/libfirekeep.a
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
 # Stands in for a part of net/, and is therefore linked to tests of api/ only.
@@ -142,11 +142,35 @@ endif
 .PHONY: program
 program: $(PROGRAM)
 
-$(PROGRAM): $(BUILD)/src/app/main.o $(LIB)
-	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(filter-out $(LDQUICK),$(LDFLAGS)) $(LTO) $(HERE) -o $@ $^ $(LDLIBS) $(APPLIBS)
+# Hot loops. With -O3 encoding and decoding of samples is a tenth faster.
+HOT_SOURCES := $(addprefix src/tsdb/codec/,float.c int.c codec.c) \
+	$(addprefix src/promql/eval/,select/window_floats.c select/range.c select/range_buffer.c aggregate/aggregate.c)
+ifneq ($(filter-out $(SOURCES),$(HOT_SOURCES)),)
+$(error HOT_SOURCES names files that do not exist: $(filter-out $(SOURCES),$(HOT_SOURCES)))
+endif
+ifeq ($(VARIANT),release)
+$(HOT_SOURCES:%.c=$(BUILD)/%.o): CFLAGS += -O3
+endif
 
-$(LIB_OBJECTS): CFLAGS += $(LIB_CFLAGS)
+# A unit is a file that includes all files of a folder but those of hot loops. It is written anew when one
+# comes or goes.
+UNIT_SOURCES := $(filter-out $(HOT_SOURCES),$(LIB_SOURCES) $(MAIN_SOURCES))
+UNIT_FOLDERS := $(patsubst %/,%,$(sort $(dir $(UNIT_SOURCES))))
+UNITS := $(UNIT_FOLDERS:%=$(BUILD)/unit/%.c)
+$(UNITS): $(BUILD)/unit/%.c: FORCE
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' $(patsubst src/%,%,$(filter $(wildcard $*/*.c),$(UNIT_SOURCES))) >$@.new; \
+		if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+ifeq ($(UNITY),)
+PROGRAM_OBJECTS := $(MAIN_SOURCES:%.c=$(BUILD)/%.o) $(LIB)
+else
+PROGRAM_OBJECTS := $(UNITS:.c=.o) $(HOT_SOURCES:%.c=$(BUILD)/%.o) $(OTHER_OBJECTS)
+endif
+$(PROGRAM): $(PROGRAM_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(filter-out $(LDQUICK),$(LDFLAGS)) $(HERE) -o $@ $^ $(LDLIBS) $(APPLIBS)
+
 $(LIB): $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -168,6 +192,10 @@ $(BUILD)/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
 	@echo '  CC      $<'; $(call compile,$(CC) $(CPPFLAGS) $(CFLAGS) $(HERE))
 
+# A local may have the name of a static of another file.
+$(BUILD)/unit/%.o: $(BUILD)/unit/%.c $(FLAGS)
+	@echo '  CC      $*'; $(call compile,$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-shadow $(HERE))
+
 $(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
 	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(HERE))
@@ -176,16 +204,6 @@ $(WEB)/assets.S: web/embed.sh $(shell find web/dist -type f 2>/dev/null)
 	@echo '  EMBED   web/dist'; web/embed.sh web/dist $(WEB)
 $(WEB)/assets.o: $(WEB)/assets.S
 	@$(CC) -c -o $@ $<
-
-# Hot loops. With -O3 encoding and decoding of samples is a tenth faster.
-HOT_SOURCES := $(addprefix src/tsdb/codec/,float.c int.c codec.c) \
-	$(addprefix src/promql/eval/,select/window_floats.c select/range.c select/range_buffer.c aggregate/aggregate.c)
-ifneq ($(filter-out $(SOURCES),$(HOT_SOURCES)),)
-$(error HOT_SOURCES names files that do not exist: $(filter-out $(SOURCES),$(HOT_SOURCES)))
-endif
-ifeq ($(VARIANT),release)
-$(HOT_SOURCES:%.c=$(BUILD)/%.o): CFLAGS += -O3
-endif
 
 # Oracles: protobuf-c readers of the public message definitions, for tests only.
 $(BUILD)/proto/%.pb-c.c: tests/proto/%.proto

@@ -170,7 +170,9 @@ count_warnings() {
     version=$(gcc -dumpversion)
     while IFS= read -r file; do
         source=${file#"$BUILD"/}
-        [[ ! -e ${source%.o.warned}.c && ! -e ${source%.o.warned}.cc ]] || warned+=("$file")
+        source=${source#unit/}
+        source=${source%.o.warned}
+        [[ ! -d $source && ! -e $source.c && ! -e $source.cc ]] || warned+=("$file")
     done < <(find "$BUILD" -name '*.o.warned' | sort)
     if ((${#warned[@]} == 0)); then
         pass

@@ -74,7 +74,7 @@ chmod +x "$work/warning-gcc"
 object=$work/out/src/base/text/quote.o
 
 makes() { # COMPILER [VARIABLE...]
-    env -u WERROR -u MAKEFLAGS make --no-print-directory BUILD="$work/out" LTO= LIB_CFLAGS= CC="$1" "${@:2}" "$object" 2>&1
+    env -u WERROR -u MAKEFLAGS make --no-print-directory BUILD="$work/out" CC="$1" "${@:2}" "$object" 2>&1
 }
 
 warns() {
