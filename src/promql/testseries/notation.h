@@ -4,10 +4,10 @@
  *     up{job="a"} 1 0x2 _ stale 1+2x3 {{schema:0 count:4 sum:5 buckets:[1 2 1]}}x2
  *
  * Values are those of consecutive times. `_` is a missing value, `1x2` is 1 three times, `_x2` two
- * missing values, `1+2x3` is 1 3 5 7. The language is Prometheus', as are the sentences of errors,
- * which begin with "LINE:COLUMN: parse error: ".
+ * missing values, `1+2x3` is 1 3 5 7. The language is Prometheus'; sentences of errors are ours,
+ * and begin with "LINE:COLUMN: parse error: ".
  *
- * Repetitions are expanded only by a walk, so that their numbers need no limit.   Threads: the
+ * Repetitions are expanded only by a walk, so that their numbers need no limit. Threads: the
  * owner's.
  */
 #ifndef PROMQL_TESTSERIES_NOTATION_H
