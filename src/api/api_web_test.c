@@ -133,8 +133,7 @@ UNIT_TEST(test_an_invalid_expression_for_origins_is_refused)
     api_rig_free(rig);
 }
 
-/* --- requests that pages of other origins make a browser send ----------------------------------
- */
+/* --- requests that pages of other origins make a browser send --------------------------------- */
 
 /* Sends a request with these headers to each route that changes something, by each method; all get
  * the status, or with 0 others than 403 and 415 for these reasons. */

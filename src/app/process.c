@@ -49,14 +49,6 @@ confine_memory(void)
  * other processes (ptrace) or the kernel (bpf, keyctl, io_uring), and namespaces. Names that the
  * installed libseccomp or the processor does not have are skipped.
  */
-/*
- * docs/decisions/020-unknown-system-calls-do-not-exist.md has the reasons for this filter. The list
- * has the calls that the server makes, those that glibc, GnuTLS, libcurl, c-ares and jemalloc make
- * in some version or on some machine, and those of ordinary programs, because credential_process
- * runs any program, in any language. It lacks what changes the machine (mounts, modules, clocks),
- * other processes (ptrace) or the kernel (bpf, keyctl, io_uring), and namespaces. Names that the
- * installed libseccomp or the processor does not have are skipped.
- */
 static const char *const allowed[] = {
     /* Descriptors. */
     "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "fcntl", "flock", "ioctl",
@@ -224,11 +216,6 @@ process_begin(int argc, char **argv, char **environment)
         UINT64_C(1) << (SIGHUP - 1); /* the kernel's sigset_t: a bit for each signal */
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &hangup, NULL, sizeof hangup);
 }
-
-/* --- metrics ---------------------------------------------------------------------------------- */
-
-/* /proc/self is read at each scrape, directly: these files are not storage. A metric that cannot be
- * read is left out, not shown as zero. */
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 

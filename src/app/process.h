@@ -41,11 +41,6 @@ void process_begin(int argc, char **argv, char **environment);
 /* Their names are those that Prometheus clients use: process_cpu_seconds_total, ... and the highest
  * resident memory so far, process_resident_memory_max_bytes. */
 
-/* --- metrics ---------------------------------------------------------------------------------- */
-
-/* Their names are those that Prometheus clients use: process_cpu_seconds_total, ... and the highest
- * resident memory so far, process_resident_memory_max_bytes. */
-
 /* Adds the collector to the registry. Call once, at the start: it computes the start time, which
  * stays the same when the clock is set. */
 void process_metrics_register(void);

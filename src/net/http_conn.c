@@ -485,7 +485,7 @@ on_complete(struct http_conn *conn)
         return;
     }
     if (!http_conn_enter(conn, HTTP_PHASE_HANDLER) || !http_give(request)) {
-        conn->ended = true; /* step_conn() closes it */
+        conn->ended = true; /* turn() closes it */
         return;
     }
     take_woken(conn->worker);

@@ -8,8 +8,7 @@
 #include "base/mem.h"
 #include "net/http_private.h"
 
-/* --- a gate that does what the header X-Gate says ----------------------------------------------
- */
+/* --- a gate that does what the header X-Gate says --------------------------------------------- */
 
 enum { ACCESS_UNKNOWN = 7 };
 

@@ -59,8 +59,7 @@ tls_of(struct tls_server_settings settings)
     return tls;
 }
 
-/* --- pairs of a server's session and a client ---------------------------------------------------
- */
+/* --- pairs of a server's session and a client ------------------------------------------------- */
 
 struct pair {
     int fds[2];

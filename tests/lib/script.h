@@ -25,8 +25,7 @@ extern struct script {
     bool is_known;         /* a call of script_is() named the command */
 } script;
 
-/* --- defined by the test program ---------------------------------------------------------------
- */
+/* --- defined by the test program -------------------------------------------------------------- */
 
 /* Does a command, which prints with script_print(). `rest` stays until script_forget(). */
 void script_command(const char *name, char *rest);
@@ -35,8 +34,7 @@ void script_command(const char *name, char *rest);
 int script_setup(void **state);
 int script_teardown(void **state);
 
-/* --- for script_command() ----------------------------------------------------------------------
- */
+/* --- for script_command() --------------------------------------------------------------------- */
 
 /* Says whether the command or word is `want`. A command that no call names fails the test. */
 bool script_is(const char *name, const char *want);
@@ -51,8 +49,7 @@ void script_print_number(uint64_t number);
 /* Prints the metrics whose names begin with `common` and `prefix`, without `common`. */
 void script_print_metrics(const char *common, const char *prefix);
 
-/* --- for tests ---------------------------------------------------------------------------------
- */
+/* --- for tests -------------------------------------------------------------------------------- */
 
 /* Frees the texts of all commands. */
 void script_forget(void);

@@ -21,10 +21,6 @@
  * Invariants of the choice of groups:
  *  7. Candidates are in the order of tenant, file and name; of equal ones, that of a file is first.
  *  8. Each candidate is chosen or hidden.
- *
- * Invariants of the choice of groups:
- *  7. Candidates are in the order of tenant, file and name; of equal ones, that of a file is first.
- *  8. Each candidate is chosen or hidden.
  */
 #include "app/rules/ruler.h"
 

@@ -391,8 +391,7 @@ client_access_copy(const struct client_access *a, struct http_settings *http,
     *oauth2 = s->oauth2;
 }
 
-/* --- calls -------------------------------------------------------------------------------------
- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 #define CONNECT_NS (10 * NS_PER_S)
 #define ANSWER_NS  (600 * NS_PER_S)

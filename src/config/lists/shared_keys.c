@@ -263,8 +263,7 @@ check_relabel(struct schema_place *place, void *base)
     return schema_complain(place, key, "%s", why.text + (numbered ? sizeof number - 1 : 0));
 }
 
-/* --- settings for HTTP requests
- * ---------------------------------------------------------------------------------- */
+/* --- settings for HTTP requests --------------------------------------------------------------- */
 
 static enum err
 check_header(struct schema_place *place, const struct http_header_list *list, uint32_t index)

@@ -12,8 +12,7 @@
 #include "base/buf.h"
 #include "model/regex/regex.h"
 
-/* --- memory of RE2: the operators new and delete, as C++ names them for the linker -------------
- */
+/* --- memory of RE2: the operators new and delete, as C++ names them for the linker ------------ */
 
 static size_t live_bytes, peak_bytes;
 

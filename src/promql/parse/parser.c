@@ -219,8 +219,7 @@ parse_labels(struct promql_parser *p, struct labels_named *ret)
     return true;
 }
 
-/* --- the functions of PromQL --------------------------------------------------------------------
- */
+/* --- the functions of PromQL ------------------------------------------------------------------ */
 
 #define ARGUMENTS(...) ((enum value_type[]){VALUE_NONE, ##__VA_ARGS__})
 

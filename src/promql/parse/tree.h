@@ -8,8 +8,7 @@
 #include "promql/parse/lexer.h"
 #include "promql/promql.h"
 
-/* --- the functions and their arguments ---------------------------------------------------------
- */
+/* --- the functions and their arguments -------------------------------------------------------- */
 
 enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
 
@@ -37,8 +36,7 @@ extern const struct function functions[FUNCTION_COUNT];
 /* NULL if the name is unknown. `default_rollup` is last_over_time(). */
 const struct function *function_find(struct bytes name);
 
-/* --- the tree -----------------------------------------------------------------------------------
- */
+/* --- the tree --------------------------------------------------------------------------------- */
 
 /* Bytes [begin, end) of the text. */
 struct text_span {

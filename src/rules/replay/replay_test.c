@@ -29,8 +29,7 @@ put_labels(struct buf *to, const char *name, const char *job)
     labels_put(to, (struct label){bytes_of_text("job"), bytes_of_text(job)});
 }
 
-/* --- a view: "up" of two jobs has a sample each minute of the first hour, of another one then ---
- */
+/* --- a view: "up" of two jobs has a sample each minute of the first hour, of another one then - */
 
 struct given_set {
     struct series_set set; /* first */

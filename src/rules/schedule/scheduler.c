@@ -22,7 +22,6 @@ enum { GROUPS_MAX = 100000 };
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
-/* --- scheduler.c ------------------------------------------------------------------------------ */
 static MUST_CHECK enum err
 scheduled_new(struct scheduler *s, struct scheduled **ret)
 {

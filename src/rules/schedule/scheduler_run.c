@@ -261,8 +261,7 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
              KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
 }
 
-/* --- groups that are not configured any more ---------------------------------------------------
- */
+/* --- groups that are not configured any more -------------------------------------------------- */
 
 static void
 run_retire(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)

@@ -28,19 +28,22 @@
  */
 enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
 
+/* --- samples ---------------------------------------------------------------------------------- */
+
 /*
- * Samples of a generation: looked for, appended, taken back. Invariants are in
- * gen.c.
+ * Samples of a generation: looked for, appended, taken back.
  *
  * A sample newer than all of its series goes into the open chunk. Any other waits in the series'
  * late buffer, sorted by time; a full buffer becomes sealed chunks. Chunks may overlap: readers
  * merge them.
  */
 
+/* --- the index of late chunks ----------------------------------------------------------------- */
+
 /*
- * A table from 32 bits of a time's hash to the chunk that holds
- * the time. Equal bits of different times cost a look into a chunk. Only floats are indexed: a
- * series with chunks of histograms has no index. Asserts invariant 7 of gen.c.
+ * A table from 32 bits of a time's hash to the chunk that holds the time. Equal bits of different
+ * times cost a look into a chunk. Only floats are indexed: a series with chunks of histograms has
+ * no index.
  */
 
 struct late_index {
@@ -118,7 +121,7 @@ late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms, ui
 {
     uint32_t chunk;
     const struct late_index *x = late->index;
-    assert(!x->broken); /* late_index_is_there() */
+    assert(!x->broken); /* the caller looked */
     return table_next(&x->times, tag_of(gen, t_ms), at, &chunk) ? x->chunks[chunk] : NULL;
 }
 

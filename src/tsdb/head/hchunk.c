@@ -43,8 +43,8 @@ bucket_words(const struct hist_buckets *b)
 }
 
 /*
- * Reads chunks of the head, finds samples in them, and takes samples back. Decoding
- * trusts the bytes: they never left the process. Invariants are in hchunk.c.
+ * Reads chunks of the head, finds samples in them, and takes samples back. Decoding trusts the
+ * bytes: they never left the process.
  *
  * A chunk can be read from its beginning only. Its readers (struct float_reader for tokens, struct
  * chunk_rows for histograms) have the state that the writer had at the same sample. Taking samples

@@ -25,7 +25,9 @@
  *
  *      change --> former (a series is kept for the longest time that one of them says)
  *                   |
- *                   +--- grace over, or configured again ---> forgotten lock, that of the head.
+ *                   +--- grace over, or configured again ---> forgotten
+ *
+ * Lock: that of the head.
  */
 
 /* The retention that a configuration says. */

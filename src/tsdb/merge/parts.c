@@ -31,6 +31,8 @@
 #include <assert.h>
 #include <roaring/roaring.h>
 
+/* --- labels and series ------------------------------------------------------------------------ */
+
 /*
  * Labels and series of a tenant in the order of the output.
  *
@@ -42,7 +44,7 @@
  * number is the number of used ones before it.
  *
  * The order of an input's pairs and rows is checked on the way, since the writer relies on it. The
- * invariants are those of parts.c.
+ * invariants are at the top.
  */
 
 enum { NO_PAIR = UINT32_MAX, RANK_PAIRS = 512, RANK_WORDS = RANK_PAIRS / 64 };
@@ -400,6 +402,8 @@ merge_next_series(struct part_merge *m)
     return e ? e : merge_samples_begin(m);
 }
 
+/* --- which series stay ------------------------------------------------------------------------ */
+
 /*
  * Finds the series of an input that have something that stays. The pairs of a tenant are
  * written before its series, so this must be known before; where window, deletions and expiry
@@ -645,6 +649,8 @@ merge_walk(struct part_merge *m)
     }
     return merge_pairs_begin(m);
 }
+
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /*
  * Estimates the memory of a merge, an upper bound for each structure that parts.c and

@@ -65,8 +65,7 @@ label_store_trim(struct label_store *s)
     if (many || s->read_count < s->entry_count) label_store_forget(s);
 }
 
-/* --- their table --------------------------------------------------------------------------------
- */
+/* --- their table ------------------------------------------------------------------------------ */
 
 static inline struct label_entry *
 entry_at(const struct label_store *s, uint32_t index)
@@ -95,8 +94,7 @@ label_store_note(struct label_store *s, const uint32_t *pairs, uint32_t count,
     return OK;
 }
 
-/* --- reading them
- * ---------------------------------------------------------------------------------- */
+/* --- reading them ----------------------------------------------------------------------------- */
 
 static enum err
 read_missing(struct label_store *s, struct why *why)

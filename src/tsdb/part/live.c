@@ -12,8 +12,7 @@
 #include <assert.h>
 #include <roaring/roaring.h>
 
-/* --- a tombstone
- * -------------------------------------------------------------------------------------- */
+/* --- a tombstone ------------------------------------------------------------------------------ */
 
 static size_t
 tombstone_bytes(uint32_t matcher_count, size_t tenant_size)
@@ -65,8 +64,7 @@ tombstone_concerns(const struct tombstone *t, const struct part *part)
            ranges_meet(t->range, info->time) && part_tenant(part, t->tenant) != NULL;
 }
 
-/* --- sets of tombstones
- * ------------------------------------------------------------------------------------- */
+/* --- sets of tombstones ----------------------------------------------------------------------- */
 
 static size_t
 set_bytes(uint32_t count)
@@ -140,8 +138,7 @@ tombstones_find(const struct tombstones *set, uint64_t id)
     return NULL;
 }
 
-/* --- deletions in a part
- * -------------------------------------------------------------------------------- */
+/* --- deletions in a part ---------------------------------------------------------------------- */
 
 /* Selects the series of the part; the result is kept in the part for the next time. */
 static enum err

@@ -6,7 +6,7 @@
  * Invariants of the set:
  *  1. Texts are different, and the first ordered_count of them ascend.
  *  2. With `slots`, the table has all texts, and a free slot. Without, all texts are in order, or
- *     came by texts_add_another().
+ *     were appended without a look.
  *  3. With `wanted`, at most twice as many texts are kept; `beyond` is then the last that is
  *     wanted.
  */

@@ -362,8 +362,7 @@ enum {
     SIZE_BYTES = OLD_SIZE_BYTES + LEDGER_KIND_COUNT * 8,
 };
 
-/* --- the file of the id
- * --------------------------------------------------------------------------------- */
+/* --- the file of the id ----------------------------------------------------------------------- */
 
 static enum err
 unpack(struct identity *x, struct bytes file, const char *path, struct why *why)

@@ -107,8 +107,7 @@ reader_syntax_error(struct config_reader *r)
                               p->context == NULL ? "" : " ", problem, hint);
 }
 
-/* --- going on after an error --------------------------------------------------------------------
- */
+/* --- going on after an error ------------------------------------------------------------------ */
 
 static bool
 is_before(const struct yaml_error *a, const struct yaml_error *b)

@@ -365,8 +365,7 @@ owner_wants_commit(void *context)
     (void)context; /* rig_run() commits in any case */
 }
 
-/* --- the gate, whose type is unknown here: the rig takes its place -----------------------------
- */
+/* --- the gate, whose type is unknown here: the rig takes its place ---------------------------- */
 
 static unsigned
 gate_begins(struct gate *gate, const struct http_request *request, struct buf *to, struct why *why)

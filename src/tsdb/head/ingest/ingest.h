@@ -134,8 +134,6 @@ bool ingest_leave_undecided(struct ingest *in, const struct ingest_piece *piece,
  * lock. */
 bool ingest_undecided_in_parts(const struct tsdb_undecided *undecided);
 
-/* --- 1. resolve ------------------------------------------------------------------------------ */
-
 /* --- 2. reserve (ingest.c) -------------------------------------------------------------------- */
 
 /* After OK, steps 3 and 4 of the slice cannot fail, except for exemplars. ERR_NOMEM, ERR_AGAIN. */
