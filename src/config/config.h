@@ -311,7 +311,7 @@ enum err web_check_origin(const char *text, const char **ret_expected);
 /* For auth.sigv4-region and auth.sigv4-host. */
 enum err web_check_word(const char *text, const char **ret_expected);
 enum err web_check_host(const char *text, const char **ret_expected);
-/* Of one item of a list. */
+/* Check one item of a list; return what was expected, or NULL. */
 const char *web_check_listener(const char *item);
 const char *web_check_network(const char *item);
 const char *web_check_name(const char *item); /* of a host */

@@ -9,7 +9,7 @@
 /* --- slices ----------------------------------------------------------------------------------- */
 
 /*
- * Of time or of something else: a state for each.
+ * Slices of time, or of something else, have a state each.
  *
  *     firekeep copy 1
  *     from archive

@@ -56,9 +56,7 @@ void rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type 
 
 /* --- the Histogram message -------------------------------------------------------------------- */
 
-/*
- * Of remote read and write, with the same fields in 1.0 and 2.0.
- */
+/* Remote read and remote write have this message, with the same fields in 1.0 and 2.0. */
 
 /* Appends the message without tag and length. `start_ms` is 0 if unknown, and always in 1.0. Out of
  * memory shows in buf_error(to), which then may hold a part of the message. */

@@ -264,7 +264,7 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
     ref.scale = SCALE_NONE;
     if (e == OK && ref.codec == CODEC_FLOAT_V1) {
-        /* How the values are encoded; a constant has no bytes in a page. */
+        /* The shape says how the values are encoded; a constant has no bytes in a page. */
         struct codec_shape shape = codec_float_shape(buf_bytes(&w->encoded));
         if (shape.is_decimal) ref.scale = shape.e;
         ref.is_constant = shape.is_constant;
