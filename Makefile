@@ -74,8 +74,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fu
 CPPFLAGS += -DLOCK_CHECK
 endif
 
-# The program is compiled folder by folder, each as one unit: less work for the compiler, which sees more
-# at once. Tests and tools are linked with the files as they are; UNITY= makes the program of these, too.
+# What is released is compiled folder by folder, each as one unit: less work for the compiler, which sees
+# more at once. UNITY= compiles file by file.
 ifeq ($(VARIANT),release)
 UNITY ?= 1
 endif
@@ -95,7 +95,7 @@ TEST_CFLAGS := $(subst $(OPTIMIZE),-O0 -ffp-contract=off $(if $(findstring clang
 
 # What all is compiled with. A compiler or package that came or went compiles it anew.
 FLAGS := $(BUILD)/flags
-FLAGS_NOW := $(strip $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
+FLAGS_NOW := $(strip $(UNITY) $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
 ifneq ($(FLAGS_NOW),$(strip $(file <$(FLAGS))))
 $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS),$(FLAGS_NOW))
@@ -114,11 +114,9 @@ TEST_LIB_SOURCES := $(filter-out $(TEST_SOURCES),$(filter tests/%,$(SOURCES)))
 
 # The web page: the files of web/dist, as web/build.mjs made them.
 WEB := $(BUILD)/web
-OTHER_OBJECTS := $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(OTHER_OBJECTS)
 LIB := $(BUILD)/libfirekeep.a
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
-# Stands in for a part of net/, and is therefore linked to tests of api/ only.
+# Stands in for a part of net/, and is therefore linked to tests of api/ only, before the library.
 HTTP_DOUBLE := $(BUILD)/tests/lib/api/http_double.o
 TEST_LIB := $(BUILD)/libtests.a
 TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
@@ -129,18 +127,6 @@ TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
 TOOLS := $(addprefix $(BUILD)/tools/,configuration rrcompare rwreplay rwmake rwflood rwspan storedump get metrics notifyrun templaterun)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
-
-.PHONY: all
-all: build/firekeep
-
-# The program of the release variant has the plain name that everything refers to.
-ifeq ($(BUILD),build/release)
-PROGRAM := build/firekeep
-else
-PROGRAM := $(BUILD)/firekeep
-endif
-.PHONY: program
-program: $(PROGRAM)
 
 # Hot loops. With -O3 encoding and decoding of samples is a tenth faster.
 HOT_SOURCES := $(addprefix src/tsdb/codec/,float.c int.c codec.c) \
@@ -154,7 +140,7 @@ endif
 
 # A unit is a file that includes all files of a folder but those of hot loops. It is written anew when one
 # comes or goes.
-UNIT_SOURCES := $(filter-out $(HOT_SOURCES),$(LIB_SOURCES) $(MAIN_SOURCES))
+UNIT_SOURCES := $(filter-out $(HOT_SOURCES),$(LIB_SOURCES))
 UNIT_FOLDERS := $(patsubst %/,%,$(sort $(dir $(UNIT_SOURCES))))
 UNITS := $(UNIT_FOLDERS:%=$(BUILD)/unit/%.c)
 $(UNITS): $(BUILD)/unit/%.c: FORCE
@@ -163,11 +149,25 @@ $(UNITS): $(BUILD)/unit/%.c: FORCE
 		if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 ifeq ($(UNITY),)
-PROGRAM_OBJECTS := $(MAIN_SOURCES:%.c=$(BUILD)/%.o) $(LIB)
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 else
-PROGRAM_OBJECTS := $(UNITS:.c=.o) $(HOT_SOURCES:%.c=$(BUILD)/%.o) $(OTHER_OBJECTS)
+LIB_OBJECTS := $(UNITS:.c=.o) $(HOT_SOURCES:%.c=$(BUILD)/%.o)
 endif
-$(PROGRAM): $(PROGRAM_OBJECTS)
+LIB_OBJECTS += $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
+
+.PHONY: all
+all: build/firekeep
+
+# The program of the release variant has the plain name that everything refers to.
+ifeq ($(BUILD),build/release)
+PROGRAM := build/firekeep
+else
+PROGRAM := $(BUILD)/firekeep
+endif
+.PHONY: program
+program: $(PROGRAM)
+
+$(PROGRAM): $(MAIN_SOURCES:%.c=$(BUILD)/%.o) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(filter-out $(LDQUICK),$(LDFLAGS)) $(HERE) -o $@ $^ $(LDLIBS) $(APPLIBS)
 
@@ -226,7 +226,12 @@ $(TEST_LIB): $(filter-out $(HTTP_DOUBLE),$(TEST_LIB_OBJECTS)) $(PROTO_OBJECTS)
 
 TEST_LDLIBS := $(TEST_LIB) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
+# These define functions of the library, also of the folder of the file that they test, which is then linked
+# as it is.
 $(filter $(BUILD)/test/api/%,$(TESTS)): $(HTTP_DOUBLE)
+$(BUILD)/test/app/keeper_test: $(BUILD)/src/app/keeper.o
+$(BUILD)/test/app/destinations/destination_answers_test: $(BUILD)/src/app/destinations/destination_answers.o
+$(filter $(BUILD)/test/api/% $(BUILD)/test/app/% $(BUILD)/test/base/lock_check_test,$(TESTS)): LDFLAGS += -Wl,-z,muldefs
 $(BUILD)/test/%: $(BUILD)/src/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LDLIBS)
