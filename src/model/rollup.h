@@ -48,6 +48,7 @@ struct rollup {
  * Other numbers are any that keep the invariants. */
 enum rollup_use {
     ROLLUP_NONE,
+    ROLLUP_LAST,       /* the next ones, also of the last window that ended before the range */
     ROLLUP_COUNTS,     /* times, the last value, count and nan_count */
     ROLLUP_ENDS,       /* the first value */
     ROLLUP_EXTREMES,   /* changes, resets, least and greatest */

@@ -162,17 +162,11 @@ struct query_hints {
      * histograms with a staleness marker are returned as samples. */
     unsigned summaries;
     struct query_windows windows;
-    /* Says how much of rollups the caller reads where samples are stored so; with ROLLUP_NONE, the
-     * last sample of each window and the staleness marker after it replace the window. */
+    /* Says how much of rollups the caller reads where samples are stored so. With ROLLUP_NONE, the
+     * last sample of each window and the staleness marker after it replace the window. With
+     * ROLLUP_LAST, where windows are within reach of the range, the answer begins earlier by their
+     * coarsest resolution. */
     enum rollup_use rollups;
-    /* With `rollups`: where windows are within reach of the range, the answer begins earlier by
-     * their coarsest resolution, so that it has the last window that ended before the range. */
-    bool rollups_before;
-    /* The caller uses only the times of floats, and which are staleness markers: other values may
-     * be any number. */
-    bool times_only;
-    /* The caller uses only the labels: it will not ask the set for samples. */
-    bool labels_only;
 };
 
 /* Returns the shard of a series, below `shard_count`: the same for all answerers. */
@@ -190,6 +184,14 @@ query_hints_want(const struct query_hints *hints, struct bytes labels)
 MUST_CHECK enum err query_hints_keep_shard(const struct query_hints *hints, struct arena *arena,
                                            struct query_hints *ret);
 
+/* What the caller reads of a series. Whoever answers may give more. */
+enum select_kind {
+    SELECT_SAMPLES,
+    SELECT_CHUNKS, /* samples; histograms may be returned as chunks or as columns */
+    SELECT_TIMES,  /* times of floats, and which are staleness markers: values may be any number */
+    SELECT_LABELS, /* the set will not be asked for samples */
+};
+
 /* A question: the samples or exemplars between two times, of the series that any of the sets
  * selects (without sets: all). Look-ups return the labels of series that may have a sample between
  * these times, according to the times of chunks and blocks. Deleted samples are not returned. */
@@ -199,11 +201,11 @@ struct query_request {
     uint32_t set_count;
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
-    bool partial;        /* damaged pages become warnings instead of an error */
-    bool shows_warnings; /* the caller shows warnings to users: an optional source may fail */
-    bool stored;         /* only the local store is asked, not sources */
-    bool unmerged;       /* replicas (views/stack.h) are separate series with all their labels */
-    bool chunks;         /* histograms may be returned as chunks or as columns */
+    bool partial;          /* damaged pages become warnings instead of an error */
+    bool shows_warnings;   /* the caller shows warnings to users: an optional source may fail */
+    bool stored;           /* only the local store is asked, not sources */
+    bool unmerged;         /* replicas (views/stack.h) are separate series with all their labels */
+    enum select_kind kind; /* of a select */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */
     struct budget *budget;         /* budget for the answer; NULL for the budget of `control` */
@@ -226,10 +228,10 @@ struct sample_batch {
     const int64_t *times_ms;
     const uint64_t *value_bits;         /* floats */
     const struct histogram *histograms; /* histograms, unless one of the next two has them: */
-    const struct hist_columns *columns; /* from first_row on; only if `chunks` was requested */
+    const struct hist_columns *columns; /* from first_row on; only with SELECT_CHUNKS */
     uint32_t first_row;
-    struct bytes chunks;      /* for rr_stream_chunks(), without times; only if requested */
-    const int64_t *starts_ms; /* NULL if all are unknown; else 0 where unknown */
+    struct bytes chunks;                  /* for rr_stream_chunks(), without times; the same */
+    const int64_t *starts_ms;             /* NULL if all are unknown; else 0 where unknown */
     const struct sample_summary *summary; /* only if requested: replaces times and all the rest */
     /* Only if requested: windows of resolution_ms in ascending order replace times and all the
      * rest. Windows are whole: the first and the last may reach beyond the times that the query

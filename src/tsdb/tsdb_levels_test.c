@@ -234,8 +234,7 @@ read_before(struct world *w, uint32_t hour)
     struct sample_batch b;
     int64_t t_ms = w->begin_ms + hour * COARSE_MS - COARSE_MS / 2;
     question_init(&q, "a", every_series, 1, t_ms, t_ms);
-    q.request.hints.rollups = ROLLUP_WHOLE;
-    q.request.hints.rollups_before = true;
+    q.request.hints.rollups = ROLLUP_LAST;
     must(answerer_select(tsdb_answerer(w->m.db), &q.request, &set, &w->m.why));
     while (series_set_next(set, &labels, &w->m.why) == OK && labels.at != NULL) {
         uint32_t series = series_of(labels);

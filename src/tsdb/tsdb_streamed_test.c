@@ -222,7 +222,7 @@ UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
     budget_init(&budget, "query", 0, NULL);
     question_init(&q, "a", every_series, 1, T0, T0 + DAY_MS);
     q.request.control = &control;
-    q.request.chunks = true;
+    q.request.kind = SELECT_CHUNKS;
     struct answerer *a = tsdb_answerer(m.db);
     bool fired = true;
     unsigned refused = 0;

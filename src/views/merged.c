@@ -204,7 +204,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_select(c.views[0], request, ret_set, why);
     struct query_request below = *request;
-    below.chunks = false;
+    if (below.kind == SELECT_CHUNKS) below.kind = SELECT_SAMPLES;
     below.hints.summaries = 0;
     for (uint32_t i = 0; i < c.count; i++) {
         enum err e = view_select(c.views[i], &below, &sets[i], why);

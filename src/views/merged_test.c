@@ -460,7 +460,7 @@ UNIT_TEST(test_exemplars_and_metadata_that_are_the_same_come_once)
 UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
 {
     static struct rig g;
-    struct query_request request = {.max_ms = 1, .chunks = true};
+    struct query_request request = {.max_ms = 1, .kind = SELECT_CHUNKS};
     struct series_set *set;
     request.hints.summaries = SUMMARY_COUNT;
     request.hints.shard_count = 3;
@@ -470,14 +470,14 @@ UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
     series_set_free(set);
     assert_int_equal(g.given[0].questions + g.given[2].questions, 0);
     assert_int_equal(g.given[1].last.hints.summaries, SUMMARY_COUNT);
-    assert_true(g.given[1].last.chunks);
+    assert_int_equal(g.given[1].last.kind, SELECT_CHUNKS);
     g.given[0].concerns = true;
     assert_int_equal(view_select(g.merged, &request, &set, NULL), OK);
     series_set_free(set);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(g.given[i].last.hints.summaries, 0);
         assert_int_equal(g.given[i].last.hints.shard_count, 3);
-        assert_false(g.given[i].last.chunks);
+        assert_int_equal(g.given[i].last.kind, SELECT_SAMPLES);
     }
     g.given[0].concerns = g.given[1].concerns = false;
     assert_int_equal(view_select(g.merged, &request, &set, NULL), OK);

@@ -33,7 +33,7 @@ replica_merge_init(struct replica_merge *m,
         .batch = batch,
         .min_ms = request->min_ms,
         .max_ms = request->max_ms,
-        .times_only = request->hints.times_only,
+        .times_only = request->kind == SELECT_TIMES,
     };
     arena_init(&m->kept, budget, 0, 0);
 }

@@ -128,8 +128,9 @@ take(struct rig *g, const struct sample_batch *b)
 static enum err
 run(struct rig *g, uint64_t seed, uint32_t batch_max, bool times_only, struct budget *budget)
 {
-    struct query_request request = {
-        .min_ms = g->min_ms, .max_ms = g->max_ms, .hints.times_only = times_only};
+    struct query_request request = {.min_ms = g->min_ms,
+                                    .max_ms = g->max_ms,
+                                    .kind = times_only ? SELECT_TIMES : SELECT_SAMPLES};
     struct replica_merge m;
     struct sample_batch b;
     struct why why;

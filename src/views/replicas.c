@@ -306,7 +306,7 @@ scan(struct replicas_set *s, const struct query_request *below, struct why *why)
     struct series_set *set = NULL;
     control_begin(&control, request.control, true);
     request.control = control_below(&control);
-    request.hints.labels_only = true;
+    request.kind = SELECT_LABELS;
     enum err e = view_select(s->view->inner, &request, &set, why);
     while (e == OK) {
         struct bytes labels;
@@ -672,7 +672,7 @@ static enum err
 begin(struct replicas_set *s, const struct query_request *request, struct why *why)
 {
     struct query_request below = *request;
-    below.chunks = false;
+    if (below.kind == SELECT_CHUNKS) below.kind = SELECT_SAMPLES;
     below.hints.limit = 0;
     below.hints.summaries = 0;
     below.hints.from_labels = bytes_of(NULL, 0);
@@ -686,7 +686,7 @@ begin(struct replicas_set *s, const struct query_request *request, struct why *w
     lost |= below.tenant.at == NULL || s->wanted.from_labels.at == NULL;
     below.control = control_below(&s->control);
     if (s->key_count == 0 && s->strand_count == 1) {
-        below.chunks = request->chunks;
+        below.kind = request->kind;
         below.hints.summaries = request->hints.summaries;
     }
     s->request = below;

@@ -85,7 +85,7 @@ check_select(struct replicas_rig *g, const struct query_request *r)
         for (same = 1; i + same < count; same++) {
             if (!bytes_equal(wanted[i + same]->rest, wanted[i]->rest)) break;
         }
-        bool drains = !r->hints.labels_only && rng_below(&g->given.rng, 4) > 0;
+        bool drains = r->kind != SELECT_LABELS && rng_below(&g->given.rng, 4) > 0;
         if (drains) check_samples(set, &wanted[i], same, r);
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -122,10 +122,9 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
             r.hints.shard_without = &not_counted;
             r.hints.shard_without_count = 1;
         }
-        r.hints.labels_only = rng_below(&rng, 8) == 0;
-        r.hints.times_only = rng_below(&rng, 8) == 0;
+        uint64_t kind = rng_below(&rng, 8);
+        r.kind = kind <= SELECT_LABELS ? (enum select_kind)kind : SELECT_CHUNKS;
         r.hints.summaries = SUMMARY_COUNT; /* hints of this kind are not used */
-        r.chunks = true;
         if (g.given.count > 0 && rng_below(&rng, 4) == 0) {
             r.hints.from_labels = g.given.series[rng_below(&rng, g.given.count)]->rest;
         }

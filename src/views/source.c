@@ -177,8 +177,8 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     q->count = 0;
     if (q->request.min_ms < v->min_ms) q->request.min_ms = v->min_ms;
     if (q->request.max_ms > v->max_ms) q->request.max_ms = v->max_ms;
-    q->request.chunks = false;
-    q->request.hints = (struct query_hints){.times_only = r->hints.times_only};
+    if (r->kind != SELECT_TIMES) q->request.kind = SELECT_SAMPLES;
+    q->request.hints = (struct query_hints){.limit = 0};
     arena_init(&q->arena, v->budget, 0, 0);
     if (!source_concerns(&v->view, r)) return OK;
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
@@ -474,7 +474,8 @@ gather_of_samples(struct source_texts *x, const struct query_request *request, s
     struct series_set *set;
     struct bytes labels = {NULL, 0};
     const char *sentence;
-    below.hints = (struct query_hints){.times_only = true};
+    below.kind = SELECT_TIMES;
+    below.hints = (struct query_hints){.limit = 0};
     enum err e = view_select(x->view->below, &below, &set, why);
     if (e) return e;
     do {

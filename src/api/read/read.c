@@ -128,8 +128,10 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .partial = r->notices == NOTICES_PARTIAL,
         .shows_warnings = r->notices == NOTICES_PARTIAL,
         .stored = r->stored,
-        .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
-                  !wants_labels(query),
+        .kind = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
+                        !wants_labels(query)
+                    ? SELECT_CHUNKS
+                    : SELECT_SAMPLES,
         .control = &r->r.control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "the query has no matchers");

@@ -760,8 +760,8 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
-    if (request->hints.rollups_before) {
-        /* The start of the range for hints.rollups_before. A window that is in the range, or ended
+    if (request->hints.rollups == ROLLUP_LAST) {
+        /* A window that is in the range, or ended
          * less than its resolution before it, has its last sample less than twice that before the
          * range. */
         int64_t coarsest_ms = 0;
@@ -777,7 +777,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->from_ms = q->min_ms;
     q->request = request;
     q->partial = request->partial;
-    q->chunks = request->chunks;
+    q->chunks = request->kind == SELECT_CHUNKS;
     q->kind = kind;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
@@ -786,7 +786,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->interleave.chunks = q->chunks;
     q->interleave.summaries = request->hints.summaries;
     q->interleave.windows = request->hints.windows;
-    q->interleave.times_only = request->hints.times_only;
+    q->interleave.times_only = request->kind == SELECT_TIMES;
     q->interleave.rollups = request->hints.rollups;
     if (kind == QUERY_LABELS || kind == QUERY_TEXTS) { /* for query_find_block() */
         q->interleave.times_only = true;
@@ -814,7 +814,7 @@ store_samples(struct view *view, const struct query_request *request, struct ser
               struct why *why)
 {
     struct store_query *q;
-    enum query_kind kind = request->hints.labels_only ? QUERY_LABELS : QUERY_SAMPLES;
+    enum query_kind kind = request->kind == SELECT_LABELS ? QUERY_LABELS : QUERY_SAMPLES;
     enum err e = query_open((struct store_view *)view, request, kind, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;

@@ -403,7 +403,7 @@ UNIT_TEST(test_labels_alone_are_of_the_same_series)
         struct series_set *both[2];
         struct bytes labels[2] = {bytes_of("", 0)};
         for (unsigned i = 0; i < 2; i++) {
-            request.hints.labels_only = i == 1;
+            request.kind = i == 1 ? SELECT_LABELS : SELECT_SAMPLES;
             must(answerer_select(tsdb_answerer(m.db), &request, &both[i], &m.why));
         }
         while (labels[0].at != NULL) {

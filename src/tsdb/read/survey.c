@@ -275,7 +275,8 @@ store_survey(struct view *view, const struct query_request *request, struct seri
     struct store_query *q;
     texts.control = &control;
     texts.hints = (struct query_hints){.limit = 0};
-    texts.partial = texts.chunks = false;
+    texts.partial = false;
+    texts.kind = SELECT_SAMPLES;
     enum err e = query_open(of, &texts, QUERY_TEXTS, &q, why);
     if (e) return e;
     survey.guess = series_set_cost(&q->set);

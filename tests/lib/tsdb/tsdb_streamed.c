@@ -134,7 +134,7 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     struct rr_stream *stream;
     struct query_request wanted = *request;
     const struct rr_sink sink = {streamed_take, x};
-    wanted.chunks = true;
+    wanted.kind = SELECT_CHUNKS;
     enum err e = answerer_select(a, &wanted, &set, &why);
     if (e) return e;
     must(rr_client_new(NULL, &x->client));

@@ -125,7 +125,7 @@ given_select(struct view *view, const struct query_request *r, struct series_set
     s->set.ops = &ops;
     s->of = g;
     s->control = r->control;
-    s->labels_only = r->hints.labels_only;
+    s->labels_only = r->kind == SELECT_LABELS;
     asked_with_keep(&s->asked, r);
     for (unsigned i = 0; i < g->count; i++) {
         if (g->has_late && i == g->late && first) continue;

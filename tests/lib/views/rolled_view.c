@@ -313,7 +313,7 @@ static bool
 is_asked(const struct rolled_set *s, const struct rolled_item *x)
 {
     int64_t min_ms = s->request.min_ms, max_ms = s->request.max_ms;
-    if (s->request.hints.rollups_before) min_ms -= ROLLED_COARSE_MS;
+    if (s->request.hints.rollups == ROLLUP_LAST) min_ms -= ROLLED_COARSE_MS;
     if (x->resolution_ms == 0) return x->t_ms >= min_ms && x->t_ms <= max_ms;
     int64_t end_ms = rollup_window_end(x->t_ms, x->resolution_ms);
     bool is_first = end_ms < INT64_MIN + x->resolution_ms;

@@ -431,7 +431,6 @@ hints_of(const struct range_vector *r)
         .shard = r->vector.ev->shard,
         .shard_count = r->vector.ev->shard_count,
         .rollups = rolled_use(r->id),
-        .times_only = r->kind->times_only && r->extent == EXTENT_PLAIN,
         /* With both, histograms are not summarized. */
         .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,
         .windows = {.first_ms = window_end(r, 0),
@@ -452,6 +451,7 @@ request_of(const struct range_vector *r, const struct plan_node *x, const struct
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms - r->hint_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
+        .kind = r->kind->times_only && r->extent == EXTENT_PLAIN ? SELECT_TIMES : SELECT_SAMPLES,
         .hints = hints_of(r),
         .control = ev->control,
         .budget = ev->budget,

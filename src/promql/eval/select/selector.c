@@ -609,8 +609,7 @@ selector_request(struct evaluation *ev, const struct plan_node *x, struct matche
         .max_ms = time_before(grid_time(grid, grid->count - 1), offset_ms) + after_ms,
         .hints = {.shard = ev->shard,
                   .shard_count = ev->shard_count,
-                  .rollups =
-                      node->selector.extent == EXTENT_SMOOTHED ? ROLLUP_ENDS : ROLLUP_COUNTS},
+                  .rollups = node->selector.extent == EXTENT_SMOOTHED ? ROLLUP_ENDS : ROLLUP_LAST},
         .control = ev->control,
         .budget = ev->budget,
     };
@@ -640,9 +639,8 @@ vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vec
         s->mixed = arena_new(&ev->arena, bits_words(x->grid.count) * sizeof *s->mixed);
         if (s->mixed == NULL) e = eval_no_memory(ev);
     }
-    s->request.hints.rollups_before = !is_smoothed(s);
-    s->request.hints.times_only =
-        node->selector.extent == EXTENT_PLAIN && (x->part == PART_PRESENCE || x->part == PART_TIME);
+    if (node->selector.extent == EXTENT_PLAIN && (x->part == PART_PRESENCE || x->part == PART_TIME))
+        s->request.kind = SELECT_TIMES;
     if (e == OK) {
         e = eval_select(ev, &s->request, &s->set);
         if (e == OK) s->vector.cost = series_set_cost(s->set);
