@@ -48,6 +48,25 @@ query_control_check(struct query_control *control, struct why *why)
     return why_set(why, ERR_CANCELED, "query timed out");
 }
 
+struct series_cost
+series_cost_guess(uint64_t series, int64_t min_ms, int64_t max_ms)
+{
+    const uint64_t interval_ms = 15000, samples_max = 10000;
+    uint64_t each = 0;
+    if (min_ms <= max_ms) each = ((uint64_t)max_ms - (uint64_t)min_ms) / interval_ms + 1;
+    if (each > samples_max) each = samples_max;
+    return (struct series_cost){.series = series, .samples = series * each};
+}
+
+struct series_cost
+series_set_cost(const struct series_set *set)
+{
+    struct series_cost cost = {.series = 0};
+    if (set->ops->cost == NULL) return cost;
+    cost = set->ops->cost(set);
+    return set->is_guessed ? series_cost_guess(cost.series, set->min_ms, set->max_ms) : cost;
+}
+
 const struct limit_names limits_of_reads = {"read.max_series", "read.max_samples",
                                             "read.max_bytes"};
 const struct limit_names limits_of_queries = {"query.max_series", "query.max_samples_read",

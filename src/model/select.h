@@ -303,6 +303,10 @@ struct series_set_ops {
 };
 struct series_set {
     const struct series_set_ops *ops;
+    /* If true, series_set_cost() guesses the samples from these times: `cost` may use averages of
+     * series that are hidden. */
+    bool is_guessed;
+    int64_t min_ms, max_ms;
 };
 
 MUST_CHECK
@@ -335,11 +339,9 @@ series_set_is_whole(struct series_set *set, struct why *why)
     return warning == NULL ? OK : why_set(why, ERR_CORRUPT, "%s", warning);
 }
 
-static inline struct series_cost
-series_set_cost(const struct series_set *set)
-{
-    return set->ops->cost == NULL ? (struct series_cost){.series = 0} : set->ops->cost(set);
-}
+struct series_cost series_set_cost(const struct series_set *set);
+/* Guesses the cost of series between two times from their number alone. */
+struct series_cost series_cost_guess(uint64_t series, int64_t min_ms, int64_t max_ms);
 
 /* False if the cost is not known. */
 static inline bool
@@ -429,19 +431,24 @@ struct view_ops {
     enum err (*look_up)(struct view *view, enum lookup_kind kind,
                         const struct query_request *request, struct bytes name,
                         const struct text_sink *to, struct why *why);
-    /* Both NULL if the view does not know. */
+    /* Both NULL if the view does not know. A view over another has no mark of its own. */
     struct view_mark (*mark)(const struct view *view);
     int64_t (*same_before)(const struct view *view, struct bytes tenant,
                            const struct view_mark *mark);
-    /* Ignores hints and limits; the control may end the survey. NULL if the view has no index. */
+    /* Ignores hints and limits; the control may end the survey. NULL if the view has no index. A
+     * view over another is asked only if that has one. */
     enum err (*survey)(struct view *view, const struct query_request *request,
                        struct series_survey *ret, struct why *why);
     /* False if the answer is empty because of the tenant, times and matchers alone. NULL: never. */
     bool (*concerns)(const struct view *view, const struct query_request *request);
-    void (*free)(struct view *view);
+    void (*free)(struct view *view); /* by the last user */
 };
 struct view {
     const struct view_ops *ops;
+    /* Answers the questions about metadata, marks, surveys and concerns for which `ops` have NULL;
+     * may be NULL. */
+    struct view *below;
+    _Atomic uint32_t held; /* users besides the first; acquire-release: the last one frees */
 };
 
 /* A store or source that answers questions. */
@@ -457,10 +464,6 @@ struct answerer_ops {
 struct answerer {
     const struct answerer_ops *ops;
     const char *name; /* its name in messages; lives as long as the answerer */
-    /* Questions that it cannot answer: the answers are empty. */
-    bool no_exemplars;
-    bool no_metadata;
-    bool no_labels; /* names, values and series */
     bool restricts; /* its views answer only what control->permitted allows when they are opened */
 };
 
@@ -472,11 +475,20 @@ view_open(struct answerer *answerer, struct query_control *control, struct view 
     return answerer->ops->open(answerer, control, ret_view, why);
 }
 
+/* Adds a user, which calls view_free(). */
+static inline void
+view_hold(struct view *view)
+{
+    /* Relaxed: the caller is a user, so that the view cannot be freed meanwhile. */
+    atomic_fetch_add_explicit(&view->held, 1, memory_order_relaxed);
+}
+
 /* Sets that it returned stay valid. Accepts NULL. */
 static inline void
 view_free(struct view *view)
 {
-    if (view != NULL) view->ops->free(view);
+    if (view != NULL && atomic_fetch_sub_explicit(&view->held, 1, memory_order_acq_rel) == 0)
+        view->ops->free(view);
 }
 
 MUST_CHECK
@@ -501,7 +513,10 @@ view_metadata(struct view *view, const struct query_request *request, struct byt
               enum err (*each)(void *context, const struct metadata *metadata), void *context,
               struct why *why)
 {
-    if (view->ops->metadata == NULL) return OK;
+    while (view->ops->metadata == NULL) {
+        if (view->below == NULL) return OK;
+        view = view->below;
+    }
     return view->ops->metadata(view, request, family, each, context, why);
 }
 
@@ -542,6 +557,9 @@ view_series(struct view *view, const struct query_request *request, const struct
 static inline bool
 view_has_mark(const struct view *view, struct view_mark *ret_mark)
 {
+    while (view->below != NULL) {
+        view = view->below;
+    }
     if (view->ops->mark == NULL) return false;
     *ret_mark = view->ops->mark(view);
     return true;
@@ -552,6 +570,9 @@ view_has_mark(const struct view *view, struct view_mark *ret_mark)
 static inline int64_t
 view_same_before(const struct view *view, struct bytes tenant, const struct view_mark *mark)
 {
+    while (view->ops->same_before == NULL) {
+        view = view->below;
+    }
     return view->ops->same_before(view, tenant, mark);
 }
 
@@ -561,13 +582,20 @@ static inline enum err
 view_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
             bool *ret_known, struct why *why)
 {
-    *ret_known = view->ops->survey != NULL;
+    const struct view *lowest = view;
+    while (lowest->below != NULL) {
+        lowest = lowest->below;
+    }
+    *ret_known = lowest->ops->survey != NULL;
     return *ret_known ? view->ops->survey(view, request, ret, why) : OK;
 }
 
 static inline bool
 view_concerns(const struct view *view, const struct query_request *request)
 {
+    while (view->ops->concerns == NULL && view->below != NULL) {
+        view = view->below;
+    }
     return view->ops->concerns == NULL || view->ops->concerns(view, request);
 }
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "model/labels.h"
 
 enum err
 views_no_memory(struct why *why)
@@ -52,6 +51,56 @@ views_add_spent(struct series_cost *to, const struct series_set *of)
 {
     struct series_cost spent;
     if (of != NULL && series_set_spent(of, &spent)) series_cost_add(to, &spent);
+}
+
+/* --- sets that are selected by labels --------------------------------------------------------- */
+
+enum err
+matched_set_add(struct matched_set *s, struct label label, struct budget *budget, struct why *why)
+{
+    if (!array_reserve(budget, &s->matchers, &s->matcher_capacity, s->matcher_count + 1))
+        return views_no_memory(why);
+    struct matcher **to = &s->matchers[s->matcher_count];
+    enum err e = matcher_new(MATCH_EQUAL, label.name, label.value, budget, to, why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the other matchers suffice */
+    if (e == OK) s->matcher_count++;
+    return e;
+}
+
+enum err
+matched_set_find(struct matched_set *s, struct view *view, const struct query_request *like,
+                 struct bytes labels, struct budget *budget, bool *ret_found, struct why *why)
+{
+    struct query_request request = *like;
+    struct cursor c = cursor_of(labels);
+    enum err e = OK;
+    int order = -1;
+    for (struct label label; e == OK && labels_next(&c, &label);) {
+        e = matched_set_add(s, label, budget, why);
+    }
+    struct matcher_set set = {s->matchers, s->matcher_count};
+    request.sets = &set;
+    request.set_count = 1;
+    request.hints.from_labels = labels;
+    if (e == OK) e = view_select(view, &request, &s->set, why);
+    while (e == OK && order < 0) {
+        struct bytes next;
+        e = series_set_next(s->set, &next, why);
+        order = e || next.at == NULL ? 1 : labels_compare(next, labels);
+    }
+    *ret_found = order == 0;
+    return e;
+}
+
+void
+matched_set_fini(struct matched_set *s, struct budget *budget)
+{
+    series_set_free(s->set);
+    while (s->matcher_count > 0) {
+        matcher_free(s->matchers[--s->matcher_count]);
+    }
+    array_free(budget, s->matchers, s->matcher_capacity);
+    *s = (struct matched_set){.set = NULL};
 }
 
 /* Copies a text, unless it is empty. */

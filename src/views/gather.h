@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/text/texts.h"
+#include "model/labels.h"
 #include "model/select.h"
 
 enum { GATHERED_LABEL_BYTES_MAX = 64 * 1024 * 1024 };
@@ -27,6 +28,23 @@ MUST_CHECK enum err views_take_warnings(struct warnings *to, struct series_set *
 const char *views_warning(struct series_set *of, uint32_t *index);
 /* Adds what a set has spent, if it knows that; it may be NULL. */
 void views_add_spent(struct series_cost *to, const struct series_set *of);
+
+/* A set of series, and matchers that were made for it. */
+struct matched_set {
+    struct series_set *set; /* NULL: none is open */
+    struct matcher **matchers;
+    uint32_t matcher_count, matcher_capacity;
+};
+
+/* Adds a matcher of a label, unless the label is too large: it may select other series, too. */
+MUST_CHECK enum err matched_set_add(struct matched_set *s, struct label label,
+                                    struct budget *budget, struct why *why);
+/* Selects the series of these labels, with the rest of a request. If it was found, it is the
+ * current series of the set. `labels` live as long as the set, which is opened even on an error. */
+MUST_CHECK enum err matched_set_find(struct matched_set *s, struct view *view,
+                                     const struct query_request *like, struct bytes labels,
+                                     struct budget *budget, bool *ret_found, struct why *why);
+void matched_set_fini(struct matched_set *s, struct budget *budget);
 
 /* --- texts: each is passed on once ------------------------------------------------------------ */
 

@@ -21,16 +21,8 @@
 #include "model/permitted.h"
 #include "views/gather.h"
 
-enum {
-    GUESSED_INTERVAL_MS = 15000, /* between samples */
-    GUESSED_SAMPLES_MAX = 10000, /* of a series */
-    NAME_BYTES_MAX = 64 << 20,
-};
-
 struct permitted_view {
     struct view view; /* first: callers get it */
-    struct view_ops ops;
-    struct view *below;
     const struct permitted *permitted;
     struct budget *budget;
 };
@@ -42,33 +34,18 @@ struct narrowed {
     struct query_request request;
 };
 
-/* narrowed_end() is required in any case. */
+/* The arena is to be ended in any case. */
 static enum err
 narrowed_begin(const struct view *view, const struct query_request *request, struct narrowed *q,
                struct why *why)
 {
     const struct permitted_view *v = (const struct permitted_view *)view;
     arena_init(&q->arena, views_budget(request, v->budget), 0, 0);
-    q->below = v->below;
+    q->below = view->below;
     return permitted_narrow(v->permitted, request, &q->arena, &q->request, why);
 }
 
-static void
-narrowed_end(struct narrowed *q)
-{
-    arena_fini(&q->arena);
-}
-
-/* --- estimates -------------------------------------------------------------------------------- */
-
-static struct series_cost
-guess_of(uint64_t series, int64_t min_ms, int64_t max_ms)
-{
-    uint64_t each = 0;
-    if (min_ms <= max_ms) each = ((uint64_t)max_ms - (uint64_t)min_ms) / GUESSED_INTERVAL_MS + 1;
-    if (each > GUESSED_SAMPLES_MAX) each = GUESSED_SAMPLES_MAX;
-    return (struct series_cost){.series = series, .samples = series * each};
-}
+/* --- series with their samples, and estimates of them ---------------------------------------- */
 
 static enum err
 survey(struct view *view, const struct query_request *request, struct series_survey *ret,
@@ -76,88 +53,26 @@ survey(struct view *view, const struct query_request *request, struct series_sur
 {
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
-    if (e == OK) e = q.below->ops->survey(q.below, &q.request, ret, why);
-    if (e == OK) ret->guess = guess_of(ret->guess.series, request->min_ms, request->max_ms);
-    narrowed_end(&q);
+    bool known;
+    if (e == OK) e = view_survey(q.below, &q.request, ret, &known, why);
+    if (e == OK)
+        ret->guess = series_cost_guess(ret->guess.series, request->min_ms, request->max_ms);
+    arena_fini(&q.arena);
     return e;
 }
 
-/* --- series with their samples ---------------------------------------------------------------- */
-
-struct permitted_series {
-    struct series_set set; /* first: callers get it */
-    struct series_set_ops ops;
-    struct series_set *below;
-    struct budget *budget;
-    int64_t min_ms, max_ms;
-};
-
 static enum err
-permitted_series_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+permitted_select(struct view *view, const struct query_request *request,
+                 struct series_set **ret_set, struct why *why)
 {
-    return series_set_next(((struct permitted_series *)set)->below, ret_labels, why);
-}
-
-static enum err
-permitted_series_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
-{
-    return series_set_batch(((struct permitted_series *)set)->below, ret_batch, why);
-}
-
-static const char *
-permitted_series_warning(struct series_set *set, uint32_t index)
-{
-    return series_set_warning(((struct permitted_series *)set)->below, index);
-}
-
-static struct series_cost
-permitted_series_cost(const struct series_set *set)
-{
-    const struct permitted_series *s = (const struct permitted_series *)set;
-    return guess_of(series_set_cost(s->below).series, s->min_ms, s->max_ms);
-}
-
-static struct series_cost
-permitted_series_spent(const struct series_set *set)
-{
-    struct series_cost spent = {.series = 0};
-    views_add_spent(&spent, ((const struct permitted_series *)set)->below);
-    return spent;
-}
-
-static void
-permitted_series_free(struct series_set *set)
-{
-    struct permitted_series *s = (struct permitted_series *)set;
-    series_set_free(s->below);
-    mem_free(s->budget, s, sizeof *s);
-}
-
-static enum err
-permitted_select_series(struct view *view, const struct query_request *request,
-                        struct series_set **ret_set, struct why *why)
-{
-    struct budget *budget = views_budget(request, ((struct permitted_view *)view)->budget);
-    struct permitted_series *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return views_no_memory(why);
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
-    if (e == OK) e = view_select(q.below, &q.request, &s->below, why);
-    narrowed_end(&q);
-    if (e) {
-        mem_free(budget, s, sizeof *s);
-        return e;
-    }
-    s->ops = (struct series_set_ops){permitted_series_next,    permitted_series_batch,
-                                     permitted_series_warning, permitted_series_cost,
-                                     permitted_series_spent,   permitted_series_free};
-    if (s->below->ops->cost == NULL) s->ops.cost = NULL;
-    if (s->below->ops->spent == NULL) s->ops.spent = NULL;
-    s->set.ops = &s->ops;
-    s->budget = budget;
-    s->min_ms = request->min_ms;
-    s->max_ms = request->max_ms;
-    *ret_set = &s->set;
+    if (e == OK) e = view_select(q.below, &q.request, ret_set, why);
+    arena_fini(&q.arena);
+    if (e) return e;
+    (*ret_set)->is_guessed = true;
+    (*ret_set)->min_ms = request->min_ms;
+    (*ret_set)->max_ms = request->max_ms;
     return OK;
 }
 
@@ -170,7 +85,7 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *re
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
     if (e == OK) e = view_look_up(q.below, kind, &q.request, name, to, why);
-    narrowed_end(&q);
+    arena_fini(&q.arena);
     return e;
 }
 
@@ -181,7 +96,7 @@ permitted_exemplars(struct view *view, const struct query_request *request,
     struct narrowed q;
     enum err e = narrowed_begin(view, request, &q, why);
     if (e == OK) e = view_exemplars(q.below, &q.request, to, why);
-    narrowed_end(&q);
+    arena_fini(&q.arena);
     return e;
 }
 
@@ -237,13 +152,6 @@ keep_name(void *context, struct bytes name)
     return names[m->name_count++].at == NULL ? ERR_NOMEM : OK;
 }
 
-static bool
-is_name_visible(const struct visible_metadata *m, struct bytes name)
-{
-    size_t at = search_first(i, (size_t)0, m->name_count, bytes_compare(m->names[i], name) >= 0);
-    return at < m->name_count && bytes_equal(m->names[at], name);
-}
-
 static void
 put_name(struct buf *to, struct bytes family, const char *suffix)
 {
@@ -262,7 +170,10 @@ pass_visible(void *context, const struct metadata *metadata)
         if ((suffixes[i].types & 1u << type) == 0) continue;
         put_name(&m->name, metadata->family, suffixes[i].text);
         if (buf_error(&m->name)) return buf_error(&m->name);
-        visible = is_name_visible(m, buf_bytes(&m->name));
+        struct bytes name = buf_bytes(&m->name);
+        size_t at =
+            search_first(k, (size_t)0, m->name_count, bytes_compare(m->names[k], name) >= 0);
+        visible = at < m->name_count && bytes_equal(m->names[at], name);
     }
     return visible ? m->each(m->context, metadata) : OK;
 }
@@ -319,7 +230,6 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
          enum err (*each)(void *context, const struct metadata *metadata), void *context,
          struct why *why)
 {
-    struct view *below = ((struct permitted_view *)view)->below;
     struct budget *budget = views_budget(request, ((struct permitted_view *)view)->budget);
     struct visible_metadata m = {.each = each, .context = context};
     struct query_request all = *request;
@@ -327,8 +237,8 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
     all.set_count = 0;
     metadata_gathering_begin(&m.all, budget);
     arena_init(&m.arena, budget, 0, 0);
-    buf_init(&m.name, budget, NAME_BYTES_MAX);
-    enum err e = view_metadata(below, &all, family, metadata_gathering_add, &m.all, why);
+    buf_init(&m.name, budget, GATHERED_LABEL_BYTES_MAX);
+    enum err e = view_metadata(view->below, &all, family, metadata_gathering_add, &m.all, why);
     if (e == OK && m.all.count > 0) {
         e = family.size > 0 ? find_names_of(view, &all, family, &m, why)
                             : find_names(view, &all, &m, why);
@@ -341,56 +251,28 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static struct view_mark
-permitted_mark(const struct view *view)
-{
-    const struct view *below = ((const struct permitted_view *)view)->below;
-    return below->ops->mark(below);
-}
-
-static int64_t
-same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
-{
-    return view_same_before(((const struct permitted_view *)view)->below, tenant, before);
-}
-
-/* Asks without what is permitted, which can make the answer empty, too: then it is so later. */
-static bool
-permitted_concerns(const struct view *view, const struct query_request *request)
-{
-    return view_concerns(((const struct permitted_view *)view)->below, request);
-}
-
 static void
 permitted_free_view(struct view *view)
 {
     struct permitted_view *v = (struct permitted_view *)view;
-    view_free(v->below);
+    view_free(view->below);
     mem_free(v->budget, v, sizeof *v);
-}
-
-/* Returns the operations; optional ones only if the view below has them. */
-static struct view_ops
-ops_over(const struct view_ops *below)
-{
-    struct view_ops ops = {
-        .select = permitted_select_series,
-        .exemplars = permitted_exemplars,
-        .metadata = metadata,
-        .look_up = look_up,
-        .mark = below->mark == NULL ? NULL : permitted_mark,
-        .same_before = below->same_before == NULL ? NULL : same_before,
-        .survey = below->survey == NULL ? NULL : survey,
-        .concerns = below->concerns == NULL ? NULL : permitted_concerns,
-        .free = permitted_free_view,
-    };
-    return ops;
 }
 
 enum err
 permitted_view_new(struct view *below, const struct permitted *permitted, struct budget *budget,
                    struct view **ret_view, struct why *why)
 {
+    /* Asks what a question concerns without what is permitted, which can make the answer empty,
+     * too: then it is so later. */
+    static const struct view_ops ops = {
+        .select = permitted_select,
+        .exemplars = permitted_exemplars,
+        .metadata = metadata,
+        .look_up = look_up,
+        .survey = survey,
+        .free = permitted_free_view,
+    };
     if (permitted == NULL || permitted->count == 0) {
         *ret_view = below;
         return OK;
@@ -400,9 +282,8 @@ permitted_view_new(struct view *below, const struct permitted *permitted, struct
         view_free(below);
         return views_no_memory(why);
     }
-    v->ops = ops_over(below->ops);
-    v->view.ops = &v->ops;
-    v->below = below;
+    v->view.ops = &ops;
+    v->view.below = below;
     v->permitted = permitted;
     v->budget = budget;
     *ret_view = &v->view;

@@ -637,6 +637,7 @@ UNIT_TEST(test_each_refused_allocation_is_an_error_without_an_answer)
             struct view *view;
             struct why why;
             x.with[0].open_views = 1;
+            x.with[0].view.held = 0;
             mem_fail_nth(nth, false);
             e = permitted_view_new(&x.with[0].view, &p, NULL, &view, &why);
             if (e == OK) {

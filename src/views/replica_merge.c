@@ -143,12 +143,6 @@ is_beyond_two(uint64_t gap_ms, uint64_t interval_ms)
     return gap_ms > 0 && (gap_ms - 1) / 2 >= interval_ms;
 }
 
-static bool
-is_silence(struct replica *r, uint64_t gap_ms)
-{
-    return is_beyond_two(gap_ms, r->gap_ms_low) && is_beyond_two(gap_ms, find_interval(r));
-}
-
 /* --- the next sample of a replica ------------------------------------------------------------- */
 
 /* Gives windows of a batch the times and values of their last samples, or of lone markers. */
@@ -503,16 +497,6 @@ choose_in_gap(struct replica_merge *m, const struct gap *gap, struct replica **r
     return OK;
 }
 
-/* Finds the interval that decides whether the gap is a silence. */
-static enum err
-set_interval(struct replica_merge *m, struct replica *r, struct gap *gap, struct why *why)
-{
-    gap->is_known = r->gap_count > 0;
-    if (gap->is_known) gap->interval_ms = find_interval(r);
-    if (gap->is_known || gap->at_end) return OK;
-    return find_next_gap(m, r, &gap->is_known, &gap->interval_ms, why);
-}
-
 /* Finds a replica that fills the gap before the next sample of the current one, if that is silent;
  * or NULL. */
 static enum err
@@ -525,7 +509,13 @@ find_filling(struct replica_merge *m, struct replica **ret, struct why *why)
     if (gap.until_ms <= gap.from_ms) return OK;
     uint64_t silent_ms = time_since(gap.from_ms, gap.until_ms) + gap.at_end;
     if (r->gap_count > 0 && !is_beyond_two(silent_ms, r->gap_ms_low)) return OK;
-    enum err e = set_interval(m, r, &gap, why);
+    /* Finds the interval that decides whether the gap is a silence. */
+    enum err e = OK;
+    gap.is_known = r->gap_count > 0;
+    if (gap.is_known)
+        gap.interval_ms = find_interval(r);
+    else if (!gap.at_end)
+        e = find_next_gap(m, r, &gap.is_known, &gap.interval_ms, why);
     if (e || (gap.is_known && !is_beyond_two(silent_ms, gap.interval_ms))) return e;
     if (gap.is_known && gap.interval_ms > FILLED_INTERVAL_MS_MAX) {
         gap.from_ms = (int64_t)((uint64_t)gap.from_ms + 2 * gap.interval_ms);
@@ -741,18 +731,6 @@ choose_windows(struct replica_merge *m, const struct replica *current, struct sa
     return OK;
 }
 
-/* Notes the last sample of windows that may be those of other replicas. */
-static void
-note_windows(struct replica_merge *m, const struct sample_batch *b)
-{
-    uint32_t i = b->count - 1;
-    const struct rollup last = sample_batch_window(b, i);
-    if (last.count == 0) return;
-    m->now.last_ms = m->now.value_ms = last.last_ms;
-    m->now.value =
-        b->rollups != NULL ? bits_double(last.last_bits) : count_of(&b->histogram_rollups[i].last);
-}
-
 enum err
 replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct why *why)
 {
@@ -774,7 +752,9 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
         uint32_t i = from + 1;
         for (; i < b->count && !is_marker(b, i); i++) {
             uint64_t gap_ms = time_since(b->times_ms[i - 1], begin_of(b, i));
-            if (r->gap_count == 0 || is_silence(r, gap_ms)) break;
+            if (r->gap_count == 0 ||
+                (is_beyond_two(gap_ms, r->gap_ms_low) && is_beyond_two(gap_ms, find_interval(r))))
+                break;
             note_gap(r, b, i);
         }
         count = i - from;
@@ -792,7 +772,14 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     if (sample_batch_has_windows(ret)) {
         e = choose_windows(m, r, ret, why);
         if (e) return e;
-        note_windows(m, ret);
+        /* Notes the last sample of windows that may be those of other replicas. */
+        const struct rollup last = sample_batch_window(ret, ret->count - 1);
+        if (last.count > 0) {
+            m->now.last_ms = m->now.value_ms = last.last_ms;
+            m->now.value = ret->rollups != NULL
+                               ? bits_double(last.last_bits)
+                               : count_of(&ret->histogram_rollups[ret->count - 1].last);
+        }
     }
     assert((m->now.current == NULL) == m->now.is_ended); /* invariant 3 */
     assert(!m->now.is_changed);                          /* invariant 4 */

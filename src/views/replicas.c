@@ -22,12 +22,11 @@
  * Invariants:
  *
  * 1. Names of replica labels are in order, each once, at least one.
- * 2. A view is freed with its last reference; its sets have one each.
+ * 2. A view has a user for each of its sets.
  * 3. Combinations are at most STRANDS_MAX, in the order of their labels, as strands are.
  * 4. Keys are in order: by the labels without the replica's, then by the replica's.
  * 5. The present series has at least one strand that is READ, and `merge` has exactly those, in the
  *    order of their replica labels.
- * 6. Matchers live as long as the sets that use them.
  */
 #include "views/stack.h"
 
@@ -46,11 +45,8 @@ enum { REPLICAS_LABEL_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct replicas_view {
     struct view view; /* first: callers get it */
-    struct view_ops ops;
-    struct view *inner;
     struct budget *budget;
-    _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
-    struct arena arena;          /* has the names */
+    struct arena arena;                     /* has the names */
     struct bytes names[REPLICA_LABELS_MAX]; /* in order, each once */
     uint32_t name_count;
 };
@@ -92,17 +88,6 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
     buf_put(rest, from, labels.size - (size_t)(from - labels.at));
 }
 
-static void
-replicas_view_unref(struct replicas_view *v)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
-    assert(before > 0); /* invariant 2 */
-    if (before > 1) return;
-    view_free(v->inner);
-    arena_fini(&v->arena);
-    mem_free(v->budget, v, sizeof *v);
-}
-
 /* --- series with their samples ---------------------------------------------------------------- */
 
 enum { STRANDS_MAX = 64 };
@@ -115,13 +100,14 @@ struct replicas_control {
 
 /* A series that is selected alone, identified by its labels. */
 struct replica_key {
+    struct bytes labels;
     struct bytes rest;
     struct bytes dropped;
 };
 
 /* One of the sets that are merged: the series of a combination, or a late one. */
 struct strand {
-    struct series_set *set;
+    struct matched_set all;
     struct bytes dropped; /* the values of all replica labels */
     struct buf labels;    /* labels of its series, or of the last one, without `dropped` */
     enum {
@@ -146,8 +132,6 @@ struct replicas_set {
     size_t key_count, key_capacity, next_key;
     struct strand *late; /* of the present series */
     uint32_t late_count, late_capacity;
-    struct matcher **matchers; /* first those of the strands */
-    uint32_t matcher_count, matcher_capacity, strand_matcher_count;
     struct buf rest, dropped;   /* of the series that is looked at */
     struct replica_merge merge; /* merge of the current series */
     struct series_cost ended;   /* spent by sets that were freed */
@@ -262,7 +246,7 @@ find_strand(struct replicas_set *s, struct bytes dropped, bool *ret_lost)
 
 /* Adds a series to its combination, or to the keys. */
 static enum err
-add_series(struct replicas_set *s)
+add_series(struct replicas_set *s, struct bytes labels)
 {
     bool lost = false;
     struct bytes rest = buf_bytes(&s->rest), dropped = buf_bytes(&s->dropped);
@@ -277,8 +261,9 @@ add_series(struct replicas_set *s)
     }
     if (!array_reserve(s->budget, &s->keys, &s->key_capacity, s->key_count + 1)) return ERR_NOMEM;
     struct replica_key *key = &s->keys[s->key_count];
-    *key = (struct replica_key){arena_copy(&s->arena, rest), arena_copy(&s->arena, dropped)};
-    if (key->rest.at == NULL || key->dropped.at == NULL) return ERR_NOMEM;
+    *key = (struct replica_key){arena_copy(&s->arena, labels), arena_copy(&s->arena, rest),
+                                arena_copy(&s->arena, dropped)};
+    if (key->labels.at == NULL || key->rest.at == NULL || key->dropped.at == NULL) return ERR_NOMEM;
     s->key_count++;
     return OK;
 }
@@ -307,14 +292,14 @@ scan(struct replicas_set *s, const struct query_request *below, struct why *why)
     control_begin(&control, request.control, true);
     request.control = control_below(&control);
     request.kind = SELECT_LABELS;
-    enum err e = view_select(s->view->inner, &request, &set, why);
+    enum err e = view_select(s->view->view.below, &request, &set, why);
     while (e == OK) {
         struct bytes labels;
         bool wanted;
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = split(s, labels, &wanted, why);
-        if (e == OK && wanted && add_series(s)) e = views_no_memory(why);
+        if (e == OK && wanted && add_series(s, labels)) e = views_no_memory(why);
     }
     if (e == OK) e = views_take_warnings(&s->warnings, set, why);
     series_set_free(set);
@@ -330,36 +315,27 @@ scan(struct replicas_set *s, const struct query_request *below, struct why *why)
 
 /* --- strands ---------------------------------------------------------------------------------- */
 
+/* Drops strands, or late series. */
 static void
-strand_fini(struct replicas_set *s, struct strand *st)
-{
-    views_add_spent(&s->ended, st->set);
-    series_set_free(st->set);
-    buf_fini(&st->labels);
-}
-
-/* Drops strands, or late series, and the matchers after the first `kept`: invariant 6. */
-static void
-drop_strands(struct replicas_set *s, struct strand *list, uint32_t *count, uint32_t kept)
+drop_strands(struct replicas_set *s, struct strand *list, uint32_t *count)
 {
     while (*count > 0) {
-        strand_fini(s, &list[--*count]);
-    }
-    while (s->matcher_count > kept) {
-        matcher_free(s->matchers[--s->matcher_count]);
+        struct strand *st = &list[--*count];
+        views_add_spent(&s->ended, st->all.set);
+        matched_set_fini(&st->all, s->budget);
+        buf_fini(&st->labels);
     }
 }
 
 /* Does the same after their last series, and keeps their warnings. */
 static enum err
-end_strands(struct replicas_set *s, struct strand *list, uint32_t *count, uint32_t kept,
-            struct why *why)
+end_strands(struct replicas_set *s, struct strand *list, uint32_t *count, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < *count && e == OK; i++) {
-        e = views_take_warnings(&s->warnings, list[i].set, why);
+        e = views_take_warnings(&s->warnings, list[i].all.set, why);
     }
-    drop_strands(s, list, count, kept);
+    drop_strands(s, list, count);
     return e;
 }
 
@@ -367,7 +343,7 @@ end_strands(struct replicas_set *s, struct strand *list, uint32_t *count, uint32
 static enum err
 is_late(const struct replicas_set *s, const struct strand *st, bool *ret, struct why *why)
 {
-    const struct replica_key key = {buf_bytes(&s->rest), buf_bytes(&s->dropped)};
+    const struct replica_key key = {.rest = buf_bytes(&s->rest), .dropped = buf_bytes(&s->dropped)};
     *ret = st->state != STRAND_UNREAD && labels_compare(key.rest, buf_bytes(&st->labels)) <= 0;
     if (!*ret || bsearch(&key, s->keys, s->key_count, sizeof key, compare_keys) != NULL) return OK;
     return why_set(why, ERR_AGAIN, "series of a source changed while they were read: try again");
@@ -380,7 +356,7 @@ strand_advance(struct replicas_set *s, struct strand *st, struct why *why)
     for (;;) {
         struct bytes labels;
         bool wanted, late = false;
-        enum err e = account(s, series_set_next(st->set, &labels, why), why);
+        enum err e = account(s, series_set_next(st->all.set, &labels, why), why);
         if (e == OK && labels.at == NULL) {
             st->state = STRAND_ENDED;
             return OK;
@@ -398,26 +374,9 @@ strand_advance(struct replicas_set *s, struct strand *st, struct why *why)
     }
 }
 
-/* Adds a matcher of a label. The matchers may select other series, too. */
+/* Copies the request's sets into `arena`, each with the matchers of `more`, too. */
 static enum err
-put_matcher(struct replicas_set *s, const struct label *label, struct matcher **matchers,
-            uint32_t *count, struct why *why)
-{
-    struct matcher *m;
-    if (!array_reserve(s->budget, &s->matchers, &s->matcher_capacity, s->matcher_count + 1)) {
-        return views_no_memory(why);
-    }
-    enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &m, why);
-    if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the other matchers suffice */
-    if (e) return e;
-    s->matchers[s->matcher_count++] = m;
-    matchers[(*count)++] = m;
-    return OK;
-}
-
-/* Copies the request's sets into `arena`, each with these matchers, too. */
-static enum err
-extend_sets(const struct query_request *request, struct matcher **more, uint32_t more_count,
+extend_sets(const struct query_request *request, const struct matched_set *more,
             struct arena *arena, struct matcher_set **ret)
 {
     uint32_t count = request->set_count == 0 ? 1 : request->set_count;
@@ -425,11 +384,11 @@ extend_sets(const struct query_request *request, struct matcher **more, uint32_t
     if (sets == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
         struct matcher_set from = request->set_count == 0 ? sets[i] : request->sets[i];
-        struct matcher **all = arena_alloc(arena, (from.count + more_count) * sizeof *all);
+        struct matcher **all = arena_alloc(arena, (from.count + more->matcher_count) * sizeof *all);
         if (all == NULL) return ERR_NOMEM;
         if (from.count > 0) memcpy(all, from.matchers, from.count * sizeof *all);
-        memcpy(all + from.count, more, more_count * sizeof *all);
-        sets[i] = (struct matcher_set){all, from.count + more_count};
+        memcpy(all + from.count, more->matchers, more->matcher_count * sizeof *all);
+        sets[i] = (struct matcher_set){all, from.count + more->matcher_count};
     }
     *ret = sets;
     return OK;
@@ -438,80 +397,44 @@ extend_sets(const struct query_request *request, struct matcher **more, uint32_t
 static enum err
 open_strand(struct replicas_set *s, struct strand *st, struct why *why)
 {
-    struct matcher *more[REPLICA_LABELS_MAX];
     struct query_request request = s->request;
     struct matcher_set *sets = NULL;
     struct arena arena;
-    uint32_t count = 0;
     enum err e = OK;
     bool alone = s->strand_count == 1 && s->key_count == 0; /* matchers would select all */
     arena_init(&arena, s->budget, 0, 0);
     for (uint32_t i = 0; i < s->view->name_count && e == OK && !alone; i++) {
         struct label label = {s->view->names[i], labels_get(st->dropped, s->view->names[i])};
-        e = put_matcher(s, &label, more, &count, why);
+        e = matched_set_add(&st->all, label, s->budget, why);
     }
-    if (e == OK && count > 0) {
-        e = extend_sets(&s->request, more, count, &arena, &sets);
+    if (e == OK && st->all.matcher_count > 0) {
+        e = extend_sets(&s->request, &st->all, &arena, &sets);
         if (e) e = views_no_memory(why);
         request.sets = sets;
         request.set_count = request.set_count == 0 ? 1 : request.set_count;
     }
-    if (e == OK) e = account(s, view_select(s->view->inner, &request, &st->set, why), why);
+    if (e == OK) e = account(s, view_select(s->view->view.below, &request, &st->all.set, why), why);
     arena_fini(&arena);
     return e;
 }
 
 /* --- late series ------------------------------------------------------------------------------ */
 
-/* Finds the series among those that were selected. Only damage can hide it, with a warning. */
-static enum err
-find_key(struct replicas_set *s, struct strand *st, const struct replica_key *key, struct why *why)
-{
-    for (;;) {
-        struct bytes labels;
-        bool wanted;
-        enum err e = account(s, series_set_next(st->set, &labels, why), why);
-        if (e || labels.at == NULL) return e;
-        e = split(s, labels, &wanted, why);
-        if (e) return e;
-        bool is_it = bytes_equal(buf_bytes(&s->rest), key->rest) &&
-                     bytes_equal(buf_bytes(&s->dropped), key->dropped);
-        if (!is_it) continue;
-        st->state = STRAND_READ;
-        return account_series(s, why);
-    }
-}
-
+/* Only damage can hide the series, with a warning. */
 static enum err
 open_key(struct replicas_set *s, const struct replica_key *key, struct why *why)
 {
-    size_t room = (labels_count(key->rest) + s->view->name_count) * sizeof(struct matcher *);
-    struct matcher **matchers = mem_new(s->budget, room);
-    uint32_t count = 0;
-    if (matchers == NULL ||
-        !array_reserve(s->budget, &s->late, &s->late_capacity, s->late_count + 1)) {
-        mem_free(s->budget, matchers, room);
+    if (!array_reserve(s->budget, &s->late, &s->late_capacity, s->late_count + 1))
         return views_no_memory(why);
-    }
     struct strand *st = &s->late[s->late_count++];
+    bool found = false;
     *st = (struct strand){.dropped = key->dropped};
-    struct cursor c = cursor_of(key->rest);
-    enum err e = OK;
-    for (struct label label; e == OK && labels_next(&c, &label);) {
-        e = put_matcher(s, &label, matchers, &count, why);
-    }
-    for (uint32_t i = 0; i < s->view->name_count && e == OK; i++) {
-        struct label label = {s->view->names[i], labels_get(key->dropped, s->view->names[i])};
-        e = put_matcher(s, &label, matchers, &count, why);
-    }
-    struct matcher_set set = {matchers, count};
-    struct query_request request = s->request;
-    request.sets = &set;
-    request.set_count = 1;
-    if (e == OK) e = account(s, view_select(s->view->inner, &request, &st->set, why), why);
-    if (e) s->late_count--;
-    mem_free(s->budget, matchers, room);
-    return e ? e : find_key(s, st, key, why);
+    enum err e = matched_set_find(&st->all, s->view->view.below, &s->request, key->labels,
+                                  s->budget, &found, why);
+    e = account(s, e, why);
+    if (e || !found) return e;
+    st->state = STRAND_READ;
+    return account_series(s, why);
 }
 
 /* --- the set ---------------------------------------------------------------------------------- */
@@ -565,11 +488,11 @@ replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *
     enum err e;
     replica_merge_clear(&s->merge);
     do { /* damage may hide a late series */
-        e = end_strands(s, s->late, &s->late_count, s->strand_matcher_count, why);
+        e = end_strands(s, s->late, &s->late_count, why);
         if (e == OK) e = find_least(s, ret_labels, why);
         if (e == OK && ret_labels->at != NULL) e = replicas_begin_series(s, *ret_labels, why);
     } while (e == OK && ret_labels->at != NULL && s->merge.count == 0);
-    if (e == OK && ret_labels->at == NULL) e = end_strands(s, s->strands, &s->strand_count, 0, why);
+    if (e == OK && ret_labels->at == NULL) e = end_strands(s, s->strands, &s->strand_count, why);
     if (e) *ret_labels = bytes_of(NULL, 0);
     return e;
 }
@@ -577,7 +500,7 @@ replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *
 static enum err
 strand_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 {
-    return series_set_batch(((struct strand *)from)->set, ret_batch, why);
+    return series_set_batch(((struct strand *)from)->all.set, ret_batch, why);
 }
 
 static enum err
@@ -596,10 +519,10 @@ replicas_set_warning(struct series_set *set, uint32_t index)
         if (index-- == 0) return sentence;
     }
     for (uint32_t i = 0; i < s->strand_count && sentence == NULL; i++) {
-        sentence = views_warning(s->strands[i].set, &index);
+        sentence = views_warning(s->strands[i].all.set, &index);
     }
     for (uint32_t i = 0; i < s->late_count && sentence == NULL; i++) {
-        sentence = views_warning(s->late[i].set, &index);
+        sentence = views_warning(s->late[i].all.set, &index);
     }
     return sentence;
 }
@@ -611,7 +534,7 @@ replicas_set_cost(const struct series_set *set)
     const struct replicas_set *s = (const struct replicas_set *)set;
     struct series_cost all = {.series = s->key_count};
     for (uint32_t i = 0; i < s->strand_count; i++) {
-        struct series_cost one = series_set_cost(s->strands[i].set);
+        struct series_cost one = series_set_cost(s->strands[i].all.set);
         all.series += one.series;
         if (one.samples > all.samples) all.samples = one.samples;
         if (one.blocks > all.blocks) all.blocks = one.blocks;
@@ -627,10 +550,10 @@ replicas_set_spent(const struct series_set *set)
     const struct replicas_set *s = (const struct replicas_set *)set;
     struct series_cost all = s->ended;
     for (uint32_t i = 0; i < s->strand_count; i++) {
-        views_add_spent(&all, s->strands[i].set);
+        views_add_spent(&all, s->strands[i].all.set);
     }
     for (uint32_t i = 0; i < s->late_count; i++) {
-        views_add_spent(&all, s->late[i].set);
+        views_add_spent(&all, s->late[i].all.set);
     }
     all.series = s->series_seen;
     return all;
@@ -640,18 +563,17 @@ static void
 replicas_set_free(struct series_set *set)
 {
     struct replicas_set *s = (struct replicas_set *)set;
-    drop_strands(s, s->late, &s->late_count, s->strand_matcher_count);
-    drop_strands(s, s->strands, &s->strand_count, 0);
+    drop_strands(s, s->late, &s->late_count);
+    drop_strands(s, s->strands, &s->strand_count);
     array_free(s->budget, s->strands, s->strand_capacity);
     array_free(s->budget, s->late, s->late_capacity);
     array_free(s->budget, s->keys, s->key_capacity);
-    array_free(s->budget, s->matchers, s->matcher_capacity);
     buf_fini(&s->rest);
     buf_fini(&s->dropped);
     replica_merge_fini(&s->merge);
     warnings_fini(&s->warnings);
     arena_fini(&s->arena);
-    replicas_view_unref(s->view);
+    view_free(&s->view->view);
     mem_free(s->budget, s, sizeof *s);
 }
 
@@ -699,7 +621,7 @@ static bool
 is_as_below(const struct replicas_set *s, const struct query_request *request)
 {
     struct view_mark mark;
-    if (!view_has_mark(s->view->inner, &mark)) return false;
+    if (!view_has_mark(s->view->view.below, &mark)) return false;
     bool of_all = request->hints.shard_count < 2 || s->request.hints.shard_count > 1;
     return of_all && request->hints.from_labels.size == 0 && s->key_count == 0 &&
            s->strand_count == 1 && s->strands[0].dropped.size == 0;
@@ -720,9 +642,7 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
     if (s == NULL) return views_no_memory(why);
     s->set.ops = &ops;
     s->view = view;
-    /* Relaxed: the caller has a reference, so that it cannot be the first. */
-    uint32_t before = atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
-    assert(before > 0); /* invariant 2 */
+    view_hold(&view->view); /* invariant 2 */
     s->budget = budget;
     arena_init(&s->arena, budget, 0, 0);
     buf_init(&s->rest, budget, REPLICAS_LABEL_BYTES_MAX);
@@ -735,7 +655,6 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
     for (uint32_t i = 0; i < s->strand_count && e == OK && !as_below; i++) {
         e = open_strand(s, &s->strands[i], why);
     }
-    s->strand_matcher_count = s->matcher_count;
     if (e == OK && !as_below) {
         *ret_set = &s->set;
         return OK;
@@ -744,7 +663,7 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
     if (e) return e;
     struct query_request below = *request;
     set_shard_below(view, &below.hints);
-    return view_select(view->inner, &below, ret_set, why);
+    return view_select(view->view.below, &below, ret_set, why);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -784,7 +703,7 @@ series(const struct replicas_view *v, const struct query_request *request,
     struct query_request below = *request;
     below.hints.limit = 0;
     text_gathering_begin(&x.all, true, request->hints.limit, to, views_budget(request, v->budget));
-    enum err e = view_series(v->inner, &below, &here, why);
+    enum err e = view_series(v->view.below, &below, &here, why);
     text_gathering_sort(&x.all);
     return text_gathering_end(&x.all, e, why);
 }
@@ -800,13 +719,14 @@ replicas_look_up(struct view *view, enum lookup_kind kind, const struct query_re
         struct query_request below = *request;
         uint64_t *limit = &below.hints.limit;
         if (*limit > 0) *limit = *limit > UINT64_MAX - v->name_count ? 0 : *limit + v->name_count;
-        return view_label_names(v->inner, &below, &here, why);
+        return view_label_names(v->view.below, &below, &here, why);
     }
     if (kind == LOOKUP_SERIES) return series(v, request, to, why);
-    return is_replica_label(v, name) ? OK : view_label_values(v->inner, request, name, to, why);
+    return is_replica_label(v, name) ? OK
+                                     : view_label_values(v->view.below, request, name, to, why);
 }
 
-/* --- exemplars and metadata ------------------------------------------------------------------- */
+/* --- exemplars ------------------------------------------------------------------- */
 
 struct replicas_exemplars {
     struct exemplar_gathering all; /* first */
@@ -831,17 +751,8 @@ exemplars(struct view *view, const struct query_request *request, const struct e
     struct replicas_exemplars x = {.view = v};
     struct exemplar_sink here = {gather_exemplar, &x, exemplar_gathering_warn};
     exemplar_gathering_begin(&x.all, to, views_budget(request, v->budget));
-    enum err e = view_exemplars(v->inner, request, &here, why);
+    enum err e = view_exemplars(v->view.below, request, &here, why);
     return exemplar_gathering_end(&x.all, e, true, why);
-}
-
-static enum err
-replicas_metadata(struct view *view, const struct query_request *request, struct bytes family,
-                  enum err (*each)(void *context, const struct metadata *metadata), void *context,
-                  struct why *why)
-{
-    const struct replicas_view *v = (const struct replicas_view *)view;
-    return view_metadata(v->inner, request, family, each, context, why);
 }
 
 /* --- the rest of the view --------------------------------------------------------------------- */
@@ -851,16 +762,8 @@ replicas_select_series(struct view *view, const struct query_request *request,
                        struct series_set **ret_set, struct why *why)
 {
     struct replicas_view *v = (struct replicas_view *)view;
-    return request->unmerged ? view_select(v->inner, request, ret_set, why)
+    return request->unmerged ? view_select(v->view.below, request, ret_set, why)
                              : replicas_select(v, request, ret_set, why);
-}
-
-static struct view_mark
-mark(const struct view *view)
-{
-    struct view_mark mark = {0};
-    (void)view_has_mark(((const struct replicas_view *)view)->inner, &mark);
-    return mark;
 }
 
 /* The choice of samples depends on some that are newer. */
@@ -868,7 +771,7 @@ static int64_t
 replicas_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
-    int64_t same_ms = view_same_before(v->inner, tenant, before);
+    int64_t same_ms = view_same_before(v->view.below, tenant, before);
     if (same_ms == INT64_MAX || same_ms < INT64_MIN + REPLICA_AHEAD_MS) return same_ms;
     return same_ms - REPLICA_AHEAD_MS;
 }
@@ -881,45 +784,18 @@ replicas_survey(struct view *view, const struct query_request *request, struct s
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     bool known;
-    enum err e = view_survey(v->inner, request, ret, &known, why);
+    enum err e = view_survey(v->view.below, request, ret, &known, why);
     ret->exact = false;
     return e;
-}
-
-static bool
-concerns(const struct view *view, const struct query_request *request)
-{
-    return view_concerns(((const struct replicas_view *)view)->inner, request);
 }
 
 static void
 replicas_free_view(struct view *view)
 {
-    replicas_view_unref((struct replicas_view *)view);
-}
-
-/* Returns the operations; optional ones only if the view below has them. */
-static struct view_ops
-replicas_ops_over(const struct view_ops *inner)
-{
-    struct view_ops ops = {
-        .select = replicas_select_series,
-        .exemplars = exemplars,
-        .metadata = replicas_metadata,
-        .look_up = replicas_look_up,
-        .mark = mark,
-        .same_before = replicas_same_before,
-        .survey = replicas_survey,
-        .concerns = concerns,
-        .free = replicas_free_view,
-    };
-    if (inner->mark == NULL) {
-        ops.mark = NULL;
-        ops.same_before = NULL;
-    }
-    if (inner->survey == NULL) ops.survey = NULL;
-    if (inner->concerns == NULL) ops.concerns = NULL;
-    return ops;
+    struct replicas_view *v = (struct replicas_view *)view;
+    view_free(view->below);
+    arena_fini(&v->arena);
+    mem_free(v->budget, v, sizeof *v);
 }
 
 uint32_t
@@ -965,24 +841,30 @@ enum err
 replicas_view_new(struct view *inner, const struct bytes *names, uint32_t count,
                   struct budget *budget, struct view **ret_view, struct why *why)
 {
+    static const struct view_ops ops = {
+        .select = replicas_select_series,
+        .exemplars = exemplars,
+        .look_up = replicas_look_up,
+        .same_before = replicas_same_before,
+        .survey = replicas_survey,
+        .free = replicas_free_view,
+    };
     struct replicas_view *v = mem_new(budget, sizeof *v);
     if (v == NULL) {
         view_free(inner);
         return views_no_memory(why);
     }
-    v->ops = replicas_ops_over(inner->ops);
-    v->view.ops = &v->ops;
-    v->inner = inner;
+    v->view.ops = &ops;
+    v->view.below = inner;
     v->budget = budget;
-    atomic_init(&v->references, 1);
     arena_init(&v->arena, budget, 0, 0);
     enum err e = take_names(v, names, count, why);
     if (e == OK && v->name_count > 0) {
         *ret_view = &v->view;
         return OK;
     }
-    if (e == OK) v->inner = NULL; /* the caller owns `inner` again */
+    if (e == OK) v->view.below = NULL; /* the caller owns `inner` again */
     if (e == OK) *ret_view = inner;
-    replicas_view_unref(v);
+    view_free(&v->view);
     return e;
 }

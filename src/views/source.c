@@ -6,7 +6,7 @@
  *
  * Invariants:
  *
- * 1. A view is freed with its last user: the view itself, and each of its sets.
+ * 1. A view has a user for each of its sets.
  * 2. A question has at most one request for each pair of a set and a selector.
  */
 #include "views/stack.h"
@@ -23,20 +23,7 @@ struct source_view {
     struct view *below;
     int64_t min_ms, max_ms;
     _Atomic uint64_t samples; /* returned by its sets */
-    _Atomic uint32_t users;   /* invariant 1; acquire-release */
 };
-
-static void
-view_drop(struct source_view *v)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel);
-    assert(before > 0); /* invariant 1 */
-    if (before > 1) return;
-    const struct source_options *options = v->options;
-    view_free(v->below);
-    mem_free(v->budget, v, sizeof *v);
-    options->release(options->owner);
-}
 
 static void
 tally(_Atomic uint64_t *what, uint64_t count)
@@ -56,32 +43,18 @@ external_value(const struct source_limits *x, struct bytes name)
     return bytes_of(NULL, 0);
 }
 
-/* Returns false if a matcher of an external label does not match. *ret_count: the other matchers.
- */
+/* Returns false if a matcher of an external label does not match. The other matchers are added to
+ * `to`, unless that is NULL. */
 static bool
-external_match(const struct source_limits *x, const struct matcher_set *set, uint32_t *ret_count)
+external_match(const struct source_limits *x, const struct matcher_set *set, struct matcher **to,
+               uint32_t *count)
 {
-    *ret_count = 0;
     for (uint32_t i = 0; i < set->count; i++) {
         struct bytes value = external_value(x, matcher_name(set->matchers[i]));
-        if (value.at == NULL)
-            (*ret_count)++;
-        else if (!matcher_matches(set->matchers[i], value))
-            return false;
+        if (value.at != NULL && !matcher_matches(set->matchers[i], value)) return false;
+        if (value.at == NULL && to != NULL) to[(*count)++] = set->matchers[i];
     }
     return true;
-}
-
-static uint32_t
-put_matchers(const struct source_limits *x, const struct matcher_set *set, struct matcher **to)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (external_value(x, matcher_name(set->matchers[i])).at == NULL) {
-            to[count++] = set->matchers[i];
-        }
-    }
-    return count;
 }
 
 /* Selects all series, if there are no sets. */
@@ -105,34 +78,14 @@ own_sets(const struct source_limits *x)
                                 : (struct sets){x->select, x->select_count};
 }
 
-/* Says whether series of the source may match both. *ret_requested, *ret_own: the numbers of
- * matchers that are not about external labels. */
+/* Says whether series of the source may match both. Matchers that are not about external labels are
+ * added to `to`, unless that is NULL. */
 static bool
 may_meet(const struct source_limits *x, const struct matcher_set *requested,
-         const struct matcher_set *own, uint32_t *ret_requested, uint32_t *ret_own)
+         const struct matcher_set *own, struct matcher **to, uint32_t *count)
 {
-    return external_match(x, requested, ret_requested) && external_match(x, own, ret_own) &&
+    return external_match(x, requested, to, count) && external_match(x, own, to, count) &&
            !matcher_sets_exclude(requested, own);
-}
-
-static bool
-any_may_meet(const struct source_limits *x, struct sets requested, struct sets own)
-{
-    uint32_t a, b;
-    for (uint32_t i = 0; i < requested.count * own.count; i++) {
-        if (may_meet(x, &requested.items[i / own.count], &own.items[i % own.count], &a, &b))
-            return true;
-    }
-    return false;
-}
-
-static bool
-has_tenant(const struct source_limits *x, struct bytes tenant)
-{
-    for (uint32_t i = 0; i < x->tenant_count; i++) {
-        if (bytes_equal(x->tenants[i], tenant)) return true;
-    }
-    return x->tenant_count == 0;
 }
 
 static bool
@@ -140,8 +93,16 @@ source_concerns(const struct view *view, const struct query_request *r)
 {
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
-    return !r->stored && r->min_ms <= v->max_ms && r->max_ms >= v->min_ms &&
-           has_tenant(x, r->tenant) && any_may_meet(x, request_sets(r), own_sets(x));
+    struct sets requested = request_sets(r), own = own_sets(x);
+    bool is_tenant = x->tenant_count == 0, meets = false;
+    if (r->stored || r->min_ms > v->max_ms || r->max_ms < v->min_ms) return false;
+    for (uint32_t i = 0; i < x->tenant_count && !is_tenant; i++) {
+        is_tenant = bytes_equal(x->tenants[i], r->tenant);
+    }
+    for (uint32_t i = 0; i < requested.count * own.count && is_tenant && !meets; i++) {
+        meets = may_meet(x, &requested.items[i / own.count], &own.items[i % own.count], NULL, NULL);
+    }
+    return meets;
 }
 
 /* A question to the reader, which is asked once for each of the sets. */
@@ -151,21 +112,6 @@ struct source_question {
     uint32_t count;
     struct arena arena;
 };
-
-static enum err
-add_set(const struct source_limits *x, const struct matcher_set *requested,
-        const struct matcher_set *own, struct source_question *q, struct why *why)
-{
-    uint32_t a, b;
-    if (!may_meet(x, requested, own, &a, &b)) return OK;
-    struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
-    if (matchers == NULL) return views_no_memory(why);
-    uint32_t put = put_matchers(x, requested, matchers);
-    put += put_matchers(x, own, matchers + a);
-    assert(put == a + b);
-    q->sets[q->count++] = (struct matcher_set){matchers, a + b};
-    return OK;
-}
 
 static enum err
 source_question_begin(struct source_view *v, const struct query_request *r,
@@ -183,19 +129,19 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     if (!source_concerns(&v->view, r)) return OK;
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
     if (q->sets == NULL) return views_no_memory(why);
-    enum err e = OK;
-    for (uint32_t i = 0; i < requested.count * own.count && e == OK; i++) {
-        e = add_set(x, &requested.items[i / own.count], &own.items[i % own.count], q, why);
+    for (uint32_t i = 0; i < requested.count * own.count; i++) {
+        const struct matcher_set *a = &requested.items[i / own.count];
+        const struct matcher_set *b = &own.items[i % own.count];
+        struct matcher **matchers =
+            arena_new(&q->arena, ((size_t)a->count + b->count + 1) * sizeof *matchers);
+        uint32_t count = 0;
+        if (matchers == NULL) return views_no_memory(why);
+        if (may_meet(x, a, b, matchers, &count))
+            q->sets[q->count++] = (struct matcher_set){matchers, count};
     }
     assert(q->count <= (uint64_t)requested.count * own.count); /* invariant 2 */
     tally(&v->options->tally->questions, 1);
-    return e;
-}
-
-static void
-source_question_end(struct source_question *q)
-{
-    arena_fini(&q->arena);
+    return OK;
 }
 
 /* Returns the request for one of the sets. */
@@ -342,7 +288,7 @@ source_set_free(struct series_set *set)
     buf_fini(&s->from_labels);
     warnings_fini(&s->warnings);
     mem_free(v->budget, s, sizeof *s);
-    view_drop(v);
+    view_free(&v->view);
 }
 
 /* Copies the sets: matchers live as long as the set, but their arrays need not. */
@@ -356,9 +302,7 @@ keep_request_sets(struct source_set *s, const struct query_request *r, struct wh
         uint32_t count = requested.items[i].count;
         struct matcher **matchers = arena_new(&s->arena, (count + 1) * sizeof *matchers);
         if (matchers == NULL) return views_no_memory(why);
-        for (uint32_t k = 0; k < count; k++) {
-            matchers[k] = requested.items[i].matchers[k];
-        }
+        if (count > 0) memcpy(matchers, requested.items[i].matchers, count * sizeof *matchers);
         kept[i] = (struct matcher_set){matchers, count};
     }
     buf_put_bytes(&s->from_labels, r->hints.from_labels);
@@ -402,8 +346,7 @@ source_select_series(struct view *view, const struct query_request *r, struct se
     s->shard = r->hints.shard;
     s->shard_count = r->hints.shard_count;
     s->shows_warnings = r->shows_warnings;
-    uint32_t before = atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
-    assert(before > 0); /* invariant 1 */
+    view_hold(view); /* invariant 1 */
     arena_init(&s->arena, v->budget, 0, 0);
     buf_init(&s->from_labels, v->budget, GATHERED_LABEL_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
@@ -412,7 +355,7 @@ source_select_series(struct view *view, const struct query_request *r, struct se
         e = source_question_begin(v, r, &q, why);
         if (e == OK) e = select_below(s, &q, why);
         if (e) e = set_failed(s, e, why);
-        source_question_end(&q);
+        arena_fini(&q.arena);
     }
     if (e)
         source_set_free(&s->set);
@@ -472,32 +415,22 @@ gather_of_samples(struct source_texts *x, const struct query_request *request, s
 {
     struct query_request below = *request;
     struct series_set *set;
-    struct bytes labels = {NULL, 0};
+    struct bytes labels;
     const char *sentence;
     below.kind = SELECT_TIMES;
     below.hints = (struct query_hints){.limit = 0};
     enum err e = view_select(x->view->below, &below, &set, why);
     if (e) return e;
-    do {
-        e = series_set_next(set, &labels, why);
-        if (e || labels.at == NULL) break;
+    while (e == OK && (e = series_set_next(set, &labels, why)) == OK && labels.at != NULL) {
         struct sample_batch batch;
         e = series_set_batch(set, &batch, why);
         if (e == OK && batch.count > 0) e = gather_series(x, labels);
-    } while (e == OK);
+    }
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
         e = text_gathering_warn(x, sentence);
     }
     series_set_free(set);
     return e;
-}
-
-static enum err
-gather_of_series(struct source_texts *x, const struct query_request *request, struct why *why)
-{
-    struct text_sink here = {.each = gather_series, .context = x, .warning = text_gathering_warn};
-    enum err e = view_series(x->view->below, request, &here, why);
-    return e == ERR_UNSUPPORTED ? gather_of_samples(x, request, why) : e;
 }
 
 static enum err
@@ -510,7 +443,11 @@ gather_one(struct source_texts *x, const struct query_request *request, struct w
     if (x->kind != LOOKUP_SERIES && !external) {
         e = view_look_up(x->view->below, x->kind, request, x->name, &here, why);
     }
-    if (e == ERR_UNSUPPORTED) return gather_of_series(x, request, why);
+    if (e == ERR_UNSUPPORTED) {
+        here.each = gather_series;
+        e = view_series(x->view->below, request, &here, why);
+        return e == ERR_UNSUPPORTED ? gather_of_samples(x, request, why) : e;
+    }
     for (uint32_t i = 0; e == OK && x->any && x->kind == LOOKUP_NAMES && i < limits->external_count;
          i++) {
         e = gather_text(x, limits->external_labels[i].name);
@@ -532,7 +469,7 @@ source_look_up(struct view *view, enum lookup_kind kind, const struct query_requ
         e = gather_one(&x, source_question_of(&q, i), &said);
         text_gathering_sort(&x.all);
     }
-    source_question_end(&q);
+    arena_fini(&q.arena);
     bool failed = e != OK;
     e = judge_failure(v, r->shows_warnings && to->warning != NULL, e, &said);
     if (e == OK && failed) e = to->warning(to->context, said.text);
@@ -545,7 +482,11 @@ source_look_up(struct view *view, enum lookup_kind kind, const struct query_requ
 static void
 free_view(struct view *view)
 {
-    view_drop((struct source_view *)view);
+    struct source_view *v = (struct source_view *)view;
+    const struct source_options *options = v->options;
+    view_free(v->below);
+    mem_free(v->budget, v, sizeof *v);
+    options->release(options->owner);
 }
 
 enum err
@@ -566,7 +507,6 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
     v->budget = budget;
     v->min_ms = min_ms;
     v->max_ms = max_ms;
-    atomic_init(&v->users, 1);
     options->hold(options->owner);
     enum err e = view_open(options->reader, control, &v->below, why);
     if (e)

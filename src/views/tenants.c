@@ -10,8 +10,7 @@
  *
  * When such a series is read, its labels go into the heap and wait there: all series that have to
  * come before it are read later. When its turn has come, its samples are selected by a second
- * request to the same view. Series of the second kind wait only if their tenant has a label with a
- * name in between, for which the view is asked once.
+ * request to the same view.
  *
  * Shards are those of labels in the answer, so all series are selected below. The set does not
  * report its cost, so that a query of several tenants is not split into shards.
@@ -23,7 +22,7 @@
  * Invariants:
  *
  * 1. Tenants of a question are in the order of their names, each once, at most TENANTS_AT_ONCE_MAX.
- * 2. A view is freed with its last reference; its sets have one each.
+ * 2. A view has a user for each of its sets.
  * 3. The heap has at most one item of each source that does not wait; its labels are the source's.
  * 4. An item that waits owns its memory, which `below` ends.
  * 5. `again` is open only while the present item is one that waited.
@@ -42,10 +41,7 @@
 
 struct tenants_view {
     struct view view; /* first: callers get it */
-    struct view *below;
     struct budget *budget;
-    bool no_labels;              /* `below` has no label names */
-    _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
 };
 
 struct tenant_request {
@@ -196,10 +192,11 @@ make_requests(struct tenants_question *q, const struct query_request *request,
 
 /* tenants_question_end() is required in any case. */
 static enum err
-tenants_question_begin(struct tenants_question *q, const struct tenants_view *view,
+tenants_question_begin(struct tenants_question *q, const struct view *view,
                        const struct query_request *request, struct why *why)
 {
-    *q = (struct tenants_question){.budget = views_budget(request, view->budget)};
+    struct budget *of_view = ((const struct tenants_view *)view)->budget;
+    *q = (struct tenants_question){.budget = views_budget(request, of_view)};
     arena_init(&q->arena, q->budget, 0, 0);
     struct matcher_set *sets = arena_new(&q->arena, (request->set_count + 1) * sizeof *sets);
     if (sets == NULL || find_tenants(q, request->tenant)) return views_no_memory(why);
@@ -237,14 +234,17 @@ tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant)
     }
 }
 
-static void
-tenants_view_unref(struct tenants_view *v)
+/* Says whether the list has only one tenant; `ret` asks for the first. */
+static bool
+asks_one(const struct query_request *request, struct query_request *ret)
 {
-    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
-    assert(before > 0); /* invariant 2 */
-    if (before > 1) return;
-    view_free(v->below);
-    mem_free(v->budget, v, sizeof *v);
+    *ret = *request;
+    ret->tenant = tenants_first(request->tenant);
+    struct bytes names = request->tenant, name;
+    while (tenants_next(&names, &name)) {
+        if (!bytes_equal(name, ret->tenant)) return false;
+    }
+    return true;
 }
 
 enum { LABEL_BYTES_MAX = 64 * 1024 * 1024 };
@@ -254,9 +254,6 @@ struct tenants_source {
     const struct tenant_request *tenant;
     struct series_set *set;
     struct buf labels; /* labels of its next series, as in the answer */
-    bool names_known;
-    bool names_lost;      /* names could not be read, so that all such series wait */
-    struct buf last_name; /* the last name before "__tenant_id__" */
 };
 
 struct tenants_item {
@@ -275,11 +272,8 @@ struct tenants_set {
     uint32_t item_count;
     uint32_t item_capacity;
     struct tenants_item current; /* source NULL: there is no present series */
-    struct series_set *again;    /* has the samples of the present series, if that waited */
-    struct matcher **again_by;   /* matchers that `again` was selected by, and uses */
-    uint32_t again_by_count;
-    size_t again_by_size;
-    enum { AGAIN_NOT_ASKED, AGAIN_FOUND, AGAIN_LOST } again_state; /* LOST: the series is gone */
+    struct matched_set again;    /* has the samples of the present series, if that waited */
+    bool is_found;               /* it is in `again` */
     bool is_at_end;
     struct query_hints shard; /* the wanted shard; in the question's arena, as from_labels */
     struct bytes from_labels;
@@ -295,68 +289,16 @@ item_compare(const struct tenants_item *a, const struct tenants_item *b)
 
 /* --- series that wait ------------------------------------------------------------------------- */
 
-static enum err
-tenants_keep_name(void *context, struct bytes name)
+/* Says whether a series may have to wait for the next one of its tenant. */
+static bool
+has_to_wait(struct bytes labels)
 {
-    struct tenants_source *s = context;
-    if (bytes_compare(name, bytes_of_text(TENANT_LABEL)) >= 0) return OK;
-    buf_clear(&s->last_name);
-    buf_put_bytes(&s->last_name, name);
-    return buf_error(&s->last_name);
-}
-
-static enum err
-lose_names(void *context, const char *sentence)
-{
-    struct tenants_source *s = context;
-    (void)sentence;
-    s->names_lost = true;
-    return OK;
-}
-
-/* Reads the names of a tenant's labels. Damage is not an error: more series wait than need to. */
-static enum err
-learn_names(struct tenants_set *m, struct tenants_source *s, struct why *why)
-{
-    struct query_request request = s->tenant->request;
-    struct text_sink to = {.each = tenants_keep_name, .context = s, .warning = lose_names};
-    request.sets = NULL;
-    request.set_count = 0;
-    request.partial = true;
-    request.hints = (struct query_hints){0};
-    s->names_known = true;
-    s->names_lost = m->view->no_labels;
-    return s->names_lost ? OK : view_label_names(m->view->below, &request, &to, why);
-}
-
-static enum err
-has_to_wait(struct tenants_set *m, struct tenants_source *s, struct bytes labels, bool *ret_waits,
-            struct why *why)
-{
-    struct bytes last = bytes_of(NULL, 0);
     struct cursor c = cursor_of(labels);
-    *ret_waits = false;
     for (struct label label; labels_next(&c, &label);) {
         int order = bytes_compare(label.name, bytes_of_text(TENANT_LABEL));
-        *ret_waits = order == 0;
-        if (order >= 0) return OK;
-        last = label.name;
+        if (order >= 0) return order == 0;
     }
-    enum err e = s->names_known ? OK : learn_names(m, s, why);
-    *ret_waits = s->names_lost || bytes_compare(last, buf_bytes(&s->last_name)) < 0;
-    return e == ERR_NOMEM ? views_no_memory(why) : e;
-}
-
-static enum err
-keep_waiting(struct tenants_set *m, struct bytes below, struct tenants_item *item, struct why *why)
-{
-    uint8_t *copy = mem_alloc(m->budget, item->labels.size + below.size);
-    if (copy == NULL) return views_no_memory(why);
-    memcpy(copy, item->labels.at, item->labels.size);
-    memcpy(copy + item->labels.size, below.at, below.size);
-    item->labels.at = copy;
-    item->below = bytes_of(copy + item->labels.size, below.size);
-    return OK;
+    return true;
 }
 
 static void
@@ -366,79 +308,14 @@ item_release(struct tenants_set *m, const struct tenants_item *item)
     mem_free(m->budget, (void *)(uintptr_t)item->labels.at, item->labels.size + item->below.size);
 }
 
-/* --- samples of series that waited ------------------------------------------------------------ */
-
-/* Makes matchers that select the series, and perhaps others. */
-static enum err
-make_matchers(struct bytes labels, struct budget *budget, struct matcher **matchers,
-              uint32_t *count, struct why *why)
-{
-    struct cursor c = cursor_of(labels);
-    for (struct label label; labels_next(&c, &label);) {
-        enum err e =
-            matcher_new(MATCH_EQUAL, label.name, label.value, budget, &matchers[*count], why);
-        if (e == ERR_INPUT || e == ERR_LIMIT) continue; /* the other matchers suffice */
-        if (e) return e;
-        ++*count;
-    }
-    return OK;
-}
-
-/* Finds the series among those that were selected. Only damage can hide it, with a warning. */
-static enum err
-find_again(struct tenants_set *m, struct why *why)
-{
-    struct bytes labels;
-    int order = -1;
-    while (order < 0) {
-        enum err e = series_set_next(m->again, &labels, why);
-        if (e) return e;
-        order = labels.at == NULL ? 1 : labels_compare(labels, m->current.below);
-    }
-    m->again_state = order > 0 ? AGAIN_LOST : AGAIN_FOUND;
-    return OK;
-}
-
 /* Adds the cost of samples that were selected again; the series was counted before. */
 static void
-add_spent_again(struct series_cost *to, const struct series_set *again)
+add_spent_again(const struct tenants_set *m, struct series_cost *to)
 {
-    struct series_cost spent;
-    if (again == NULL || !series_set_spent(again, &spent)) return;
+    struct series_cost spent = {.series = 0};
+    views_add_spent(&spent, m->again.set);
     spent.series = 0;
     series_cost_add(to, &spent);
-}
-
-static void
-free_again(struct tenants_set *m)
-{
-    add_spent_again(&m->spent, m->again);
-    series_set_free(m->again);
-    m->again = NULL;
-    while (m->again_by_count > 0) {
-        matcher_free(m->again_by[--m->again_by_count]);
-    }
-    mem_free(m->budget, m->again_by, m->again_by_size);
-    m->again_by = NULL;
-}
-
-static enum err
-ask_again(struct tenants_set *m, struct why *why)
-{
-    struct bytes below = m->current.below;
-    assert(below.at != NULL); /* invariant 5 */
-    free_again(m);            /* after an attempt that failed */
-    m->again_by_size = labels_count(below) * sizeof(struct matcher *);
-    m->again_by = mem_new(m->budget, m->again_by_size);
-    if (m->again_by == NULL) return views_no_memory(why);
-    enum err e = make_matchers(below, m->budget, m->again_by, &m->again_by_count, why);
-    struct matcher_set set = {m->again_by, m->again_by_count};
-    struct query_request request = m->current.source->tenant->request;
-    request.sets = &set;
-    request.set_count = 1;
-    request.hints.from_labels = below;
-    if (e == OK) e = view_select(m->view->below, &request, &m->again, why);
-    return e ? e : find_again(m, why);
 }
 
 /* --- the set ---------------------------------------------------------------------------------- */
@@ -490,9 +367,16 @@ source_advance(struct tenants_set *m, struct tenants_source *s, struct why *why)
         struct tenants_item item = {s, buf_bytes(&s->labels), bytes_of(NULL, 0)};
         if (!query_hints_want(&m->shard, item.labels)) continue;
         if (m->from_labels.size > 0 && labels_compare(item.labels, m->from_labels) < 0) continue;
-        e = has_to_wait(m, s, below, &waits, why);
-        if (e == OK && waits) e = keep_waiting(m, below, &item, why);
-        if (e == OK) e = heap_push(m, item, why);
+        waits = has_to_wait(below);
+        if (waits) {
+            uint8_t *copy = mem_alloc(m->budget, item.labels.size + below.size);
+            if (copy == NULL) return views_no_memory(why);
+            memcpy(copy, item.labels.at, item.labels.size);
+            memcpy(copy + item.labels.size, below.at, below.size);
+            item.labels.at = copy;
+            item.below = bytes_of(copy + item.labels.size, below.size);
+        }
+        e = heap_push(m, item, why);
         if (e) return e;
     }
     return OK;
@@ -503,24 +387,13 @@ leave_current(struct tenants_set *m, struct why *why)
 {
     struct tenants_item item = m->current;
     m->current = (struct tenants_item){0};
-    assert(m->again == NULL || item.below.at != NULL); /* invariant 5 */
+    assert(m->again.set == NULL || item.below.at != NULL); /* invariant 5 */
     if (item.source == NULL) return OK;
     if (item.below.at == NULL) return source_advance(m, item.source, why);
     item_release(m, &item);
-    enum err e = m->again == NULL ? OK : views_take_warnings(&m->warnings, m->again, why);
-    free_again(m);
-    m->again_state = AGAIN_NOT_ASKED;
-    return e;
-}
-
-static enum err
-end_all(struct tenants_set *m, struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < m->question.tenant_count && e == OK && !m->is_at_end; i++) {
-        e = views_take_warnings(&m->warnings, m->sources[i].set, why);
-    }
-    m->is_at_end = e == OK;
+    enum err e = m->again.set == NULL ? OK : views_take_warnings(&m->warnings, m->again.set, why);
+    add_spent_again(m, &m->spent);
+    matched_set_fini(&m->again, m->budget);
     return e;
 }
 
@@ -531,7 +404,13 @@ tenants_set_next(struct series_set *set, struct bytes *ret_labels, struct why *w
     enum err e = leave_current(m, why);
     *ret_labels = bytes_of(NULL, 0);
     if (e) return e;
-    if (m->item_count == 0) return end_all(m, why);
+    if (m->item_count == 0) {
+        for (uint32_t i = 0; i < m->question.tenant_count && e == OK && !m->is_at_end; i++) {
+            e = views_take_warnings(&m->warnings, m->sources[i].set, why);
+        }
+        m->is_at_end = e == OK;
+        return e;
+    }
     m->current = m->items[0];
     struct tenants_item last = m->items[--m->item_count];
     if (m->item_count > 0) {
@@ -549,11 +428,15 @@ tenants_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct
     if (m->current.below.at == NULL) {
         return series_set_batch(m->current.source->set, ret_batch, why);
     }
-    enum err e = m->again_state == AGAIN_NOT_ASKED ? ask_again(m, why) : OK;
-    if (e) return e;
-    assert(m->again != NULL); /* invariant 5 */
     *ret_batch = (struct sample_batch){.count = 0};
-    return m->again_state == AGAIN_LOST ? OK : series_set_batch(m->again, ret_batch, why);
+    if (m->again.set == NULL) {
+        enum err e =
+            matched_set_find(&m->again, m->view->view.below, &m->current.source->tenant->request,
+                             m->current.below, m->budget, &m->is_found, why);
+        if (e) return e;
+    }
+    /* Only damage can hide the series, with a warning. */
+    return m->is_found ? series_set_batch(m->again.set, ret_batch, why) : OK;
 }
 
 static const char *
@@ -578,7 +461,7 @@ tenants_set_spent(const struct series_set *set)
     for (uint32_t i = 0; i < m->question.tenant_count; i++) {
         views_add_spent(&all, m->sources[i].set);
     }
-    add_spent_again(&all, m->again);
+    add_spent_again(m, &all);
     return all;
 }
 
@@ -589,9 +472,8 @@ tenants_set_free(struct series_set *set)
     for (uint32_t i = 0; m->sources != NULL && i < m->question.tenant_count; i++) {
         series_set_free(m->sources[i].set);
         buf_fini(&m->sources[i].labels);
-        buf_fini(&m->sources[i].last_name);
     }
-    free_again(m);
+    matched_set_fini(&m->again, m->budget);
     item_release(m, &m->current);
     for (uint32_t i = 0; i < m->item_count; i++) {
         item_release(m, &m->items[i]);
@@ -599,7 +481,7 @@ tenants_set_free(struct series_set *set)
     array_free(m->budget, m->items, m->item_capacity);
     warnings_fini(&m->warnings);
     tenants_question_end(&m->question);
-    tenants_view_unref(m->view);
+    view_free(&m->view->view);
     mem_free(m->budget, m, sizeof *m);
 }
 
@@ -613,11 +495,10 @@ open_sources(struct tenants_set *m, struct why *why)
         struct tenants_source *s = &m->sources[i];
         s->tenant = &m->question.tenants[i];
         buf_init(&s->labels, m->budget, LABEL_BYTES_MAX);
-        buf_init(&s->last_name, m->budget, LABEL_BYTES_MAX);
     }
     for (uint32_t i = 0; i < count; i++) {
         struct tenants_source *s = &m->sources[i];
-        enum err e = view_select(m->view->below, &s->tenant->request, &s->set, why);
+        enum err e = view_select(m->view->view.below, &s->tenant->request, &s->set, why);
         if (e == OK) e = source_advance(m, s, why);
         if (e) return e;
     }
@@ -625,22 +506,23 @@ open_sources(struct tenants_set *m, struct why *why)
 }
 
 static enum err
-tenants_select(struct tenants_view *view, const struct query_request *request,
-               struct series_set **ret_set, struct why *why)
+tenants_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+               struct why *why)
 {
     static const struct series_set_ops ops = {.next = tenants_set_next,
                                               .batch = tenants_set_batch,
                                               .warning = tenants_set_warning,
                                               .spent = tenants_set_spent,
                                               .free = tenants_set_free};
-    struct budget *budget = views_budget(request, view->budget);
+    struct tenants_view *v = (struct tenants_view *)view;
+    struct query_request one;
+    if (asks_one(request, &one)) return view_select(view->below, &one, ret_set, why);
+    struct budget *budget = views_budget(request, v->budget);
     struct tenants_set *m = mem_new(budget, sizeof *m);
     if (m == NULL) return views_no_memory(why);
     m->set.ops = &ops;
-    m->view = view;
-    /* Relaxed: the caller has a reference, so that it cannot be the first. */
-    uint32_t before = atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
-    assert(before > 0); /* invariant 2 */
+    m->view = v;
+    view_hold(view); /* invariant 2 */
     m->budget = budget;
     warnings_init(&m->warnings, budget);
     enum err e = tenants_question_begin(&m->question, view, request, why);
@@ -681,9 +563,8 @@ gather(void *context, struct bytes text)
 }
 
 static enum err
-texts_begin(struct tenants_texts *x, const struct tenants_view *view,
-            const struct query_request *request, bool of_labels, const struct text_sink *to,
-            struct why *why)
+texts_begin(struct tenants_texts *x, const struct view *view, const struct query_request *request,
+            bool of_labels, const struct text_sink *to, struct why *why)
 {
     enum err e = tenants_question_begin(&x->question, view, request, why);
     text_gathering_begin(&x->all, of_labels, request->hints.limit, to, x->question.budget);
@@ -711,7 +592,7 @@ note_any(void *context, struct bytes name)
 
 /* Returns the tenants that have a series which the matchers select. */
 static enum err
-tenant_values(const struct tenants_view *view, const struct query_request *request,
+tenant_values(const struct view *view, const struct query_request *request,
               const struct text_sink *to, struct why *why)
 {
     struct tenants_texts x = {0};
@@ -729,10 +610,11 @@ tenant_values(const struct tenants_view *view, const struct query_request *reque
 }
 
 static enum err
-tenants_look_up(const struct tenants_view *view, enum lookup_kind kind,
-                const struct query_request *request, struct bytes name, const struct text_sink *to,
-                struct why *why)
+tenants_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+                struct bytes name, const struct text_sink *to, struct why *why)
 {
+    struct query_request one;
+    if (asks_one(request, &one)) return view_look_up(view->below, kind, &one, name, to, why);
     if (bytes_equal_text(name, TENANT_LABEL)) return tenant_values(view, request, to, why);
     if (bytes_equal_text(name, ORIGINAL_LABEL)) name = bytes_of_text(TENANT_LABEL);
     struct tenants_texts x = {.of_names = kind == LOOKUP_NAMES};
@@ -770,9 +652,11 @@ tenants_gather_exemplar(void *context, const struct exemplar *exemplar)
 }
 
 static enum err
-tenants_exemplars(const struct tenants_view *view, const struct query_request *request,
+tenants_exemplars(struct view *view, const struct query_request *request,
                   const struct exemplar_sink *to, struct why *why)
 {
+    struct query_request one;
+    if (asks_one(request, &one)) return view_exemplars(view->below, &one, to, why);
     struct tenants_question q;
     struct tenants_exemplars_sink x;
     struct exemplar_sink here = {tenants_gather_exemplar, &x, exemplar_gathering_warn};
@@ -788,11 +672,13 @@ tenants_exemplars(const struct tenants_view *view, const struct query_request *r
 }
 
 static enum err
-tenants_metadata(const struct tenants_view *view, const struct query_request *request,
-                 struct bytes family,
+tenants_metadata(struct view *view, const struct query_request *request, struct bytes family,
                  enum err (*each)(void *context, const struct metadata *metadata), void *context,
                  struct why *why)
 {
+    struct query_request one;
+    if (asks_one(request, &one))
+        return view_metadata(view->below, &one, family, each, context, why);
     struct tenants_question q;
     struct metadata_gathering all;
     enum err e = tenants_question_begin(&q, view, request, why);
@@ -808,75 +694,20 @@ tenants_metadata(const struct tenants_view *view, const struct query_request *re
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-/* Says whether the list has only one tenant; `ret` asks for the first. */
-static bool
-asks_one(const struct query_request *request, struct query_request *ret)
-{
-    *ret = *request;
-    ret->tenant = tenants_first(request->tenant);
-    struct bytes names = request->tenant, name;
-    while (tenants_next(&names, &name)) {
-        if (!bytes_equal(name, ret->tenant)) return false;
-    }
-    return true;
-}
-
-static enum err
-tenants_select_series(struct view *view, const struct query_request *request,
-                      struct series_set **ret_set, struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_select(v->below, &one, ret_set, why)
-                                   : tenants_select(v, request, ret_set, why);
-}
-
-static enum err
-views_tenants_exemplars(struct view *view, const struct query_request *request,
-                        const struct exemplar_sink *to, struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_exemplars(v->below, &one, to, why)
-                                   : tenants_exemplars(v, request, to, why);
-}
-
-static enum err
-views_tenants_metadata(struct view *view, const struct query_request *request, struct bytes family,
-                       enum err (*each)(void *context, const struct metadata *metadata),
-                       void *context, struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_metadata(v->below, &one, family, each, context, why)
-                                   : tenants_metadata(v, request, family, each, context, why);
-}
-
-static enum err
-views_tenants_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
-                      struct bytes name, const struct text_sink *to, struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_look_up(v->below, kind, &one, name, to, why)
-                                   : tenants_look_up(v, kind, request, name, to, why);
-}
-
 /* Adds the surveys of all tenants. */
 static enum err
 tenants_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
                struct why *why)
 {
-    const struct tenants_view *v = (const struct tenants_view *)view;
     struct tenants_question q;
     struct query_request of_one;
     bool known;
     *ret = (struct series_survey){.exact = true};
-    if (asks_one(request, &of_one)) return view_survey(v->below, &of_one, ret, &known, why);
-    enum err e = tenants_question_begin(&q, v, request, why);
+    if (asks_one(request, &of_one)) return view_survey(view->below, &of_one, ret, &known, why);
+    enum err e = tenants_question_begin(&q, view, request, why);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
         struct series_survey one = {.exact = false};
-        e = view_survey(v->below, &q.tenants[i].request, &one, &known, why);
+        e = view_survey(view->below, &q.tenants[i].request, &one, &known, why);
         ret->exact &= one.exact;
         series_cost_add(&ret->cost, &one.cost);
         series_cost_add(&ret->guess, &one.guess);
@@ -885,24 +716,13 @@ tenants_survey(struct view *view, const struct query_request *request, struct se
     return e;
 }
 
-static struct view_mark
-tenants_mark(const struct view *view)
-{
-    struct view_mark mark = {0};
-    (void)view_has_mark(((const struct tenants_view *)view)->below, &mark);
-    return mark;
-}
-
 static int64_t
 tenants_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
 {
-    const struct tenants_view *v = (const struct tenants_view *)view;
-    struct view_mark now;
     struct bytes name;
     int64_t least = INT64_MAX;
-    if (!view_has_mark(v->below, &now)) return INT64_MIN;
     while (tenants_next(&tenant, &name)) {
-        int64_t before_ms = view_same_before(v->below, name, before);
+        int64_t before_ms = view_same_before(view->below, name, before);
         if (before_ms < least) least = before_ms;
     }
     return least;
@@ -911,7 +731,8 @@ tenants_same_before(const struct view *view, struct bytes tenant, const struct v
 static void
 tenants_free_view(struct view *view)
 {
-    tenants_view_unref((struct tenants_view *)view);
+    view_free(view->below);
+    mem_free(((struct tenants_view *)view)->budget, view, sizeof(struct tenants_view));
 }
 
 /* --- the answerer ----------------------------------------------------------------------------- */
@@ -926,12 +747,11 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
           struct why *why)
 {
     static const struct view_ops ops = {
-        .select = tenants_select_series,
-        .exemplars = views_tenants_exemplars,
-        .metadata = views_tenants_metadata,
-        .look_up = views_tenants_look_up,
+        .select = tenants_select,
+        .exemplars = tenants_exemplars,
+        .metadata = tenants_metadata,
+        .look_up = tenants_look_up,
         .survey = tenants_survey,
-        .mark = tenants_mark,
         .same_before = tenants_same_before,
         .free = tenants_free_view,
     };
@@ -941,9 +761,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     if (v == NULL) return views_no_memory(why);
     v->view.ops = &ops;
     v->budget = budget;
-    v->no_labels = below->no_labels;
-    atomic_init(&v->references, 1);
-    enum err e = view_open(below, control, &v->below, why);
+    enum err e = view_open(below, control, &v->view.below, why);
     if (e)
         mem_free(budget, v, sizeof *v);
     else

@@ -524,8 +524,7 @@ fetch_reader_new(const struct fetch_type *type, const struct reader_options *opt
     const struct fetcher_options fetching = {*options, signing};
     struct fetch_reader *reader = mem_new(options->memory, type->reader_bytes);
     if (reader == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a source");
-    reader->answerer = (struct answerer){
-        .ops = &ops, .name = options->settings->name, .no_exemplars = true, .no_metadata = true};
+    reader->answerer = (struct answerer){.ops = &ops, .name = options->settings->name};
     reader->type = type;
     reader->options = *options;
     reader->external.texts = &options->settings->external_labels;

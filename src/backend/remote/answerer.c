@@ -349,11 +349,7 @@ remote_answerer_new(const struct remote_answerer_options *options, struct answer
     static const struct answerer_ops ops = {open_view, reader_any_time, free_answerer};
     struct remote_answerer *a = mem_new(NULL, sizeof *a);
     if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
-    a->answerer = (struct answerer){.ops = &ops,
-                                    .name = options->url,
-                                    .no_exemplars = true,
-                                    .no_metadata = true,
-                                    .no_labels = true};
+    a->answerer = (struct answerer){.ops = &ops, .name = options->url};
     a->options = *options;
     *ret_answerer = &a->answerer;
     return OK;
