@@ -4,19 +4,15 @@
 #include "base/text/quote.h"
 #include "base/text/utf8.h"
 
-static bool
-is_allowed(uint8_t c)
-{
-    return ascii_is_letter(c) || ascii_is_digit(c) || (c != '\0' && strchr("!-_.*'()", c) != NULL);
-}
-
 enum err
 tenant_name_check(struct bytes name, struct why *why)
 {
     bool dots = bytes_equal_text(name, ".") || bytes_equal_text(name, "..");
     bool allowed = tenant_name_fits(name) && !dots;
     for (size_t i = 0; i < name.size && allowed; i++) {
-        allowed = is_allowed(name.at[i]);
+        uint8_t c = name.at[i];
+        allowed =
+            ascii_is_letter(c) || ascii_is_digit(c) || (c != '\0' && strchr("!-_.*'()", c) != NULL);
     }
     if (allowed) return OK;
     return why_set(why, ERR_INPUT,

@@ -258,9 +258,9 @@ enum { ESCAPE_HTML, ESCAPE_JS, ESCAPE_QUERY };
 static TMPL_FUNCTION(escape)
 {
     static void (*const escapes[])(struct bytes text,
-                                struct buf * to) = {[ESCAPE_HTML] = tmpl_escape_html,
-                                                    [ESCAPE_JS] = tmpl_escape_js,
-                                                    [ESCAPE_QUERY] = tmpl_escape_query};
+                                   struct buf * to) = {[ESCAPE_HTML] = tmpl_escape_html,
+                                                       [ESCAPE_JS] = tmpl_escape_js,
+                                                       [ESCAPE_QUERY] = tmpl_escape_query};
     struct tmpl_value *shown = arena_alloc(&run->arena, (count + 1) * sizeof *shown);
     if (shown == NULL) return run_no_memory(run);
     for (uint32_t i = 0; i < count; i++) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/text/quote.h"
 
 enum {
@@ -202,17 +203,10 @@ struct tmpl_value
 tmpl_map_get(const struct tmpl_value *map, struct bytes key)
 {
     assert(tmpl_is_map(map->type));
-    uint32_t low = 0, high = map->map->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const struct tmpl_entry *e = &map->map->entries[middle];
-        int order = bytes_compare(e->key, key);
-        if (order == 0) return e->value;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    const struct tmpl_entry *entries = map->map->entries;
+    uint32_t count = map->map->count;
+    uint32_t at = search_first(i, 0u, count, bytes_compare(entries[i].key, key) >= 0);
+    if (at < count && bytes_equal(entries[at].key, key)) return entries[at].value;
     if (map->type == TMPL_TYPE_LABELS) return tmpl_of_text(bytes_of("", 0));
     return (struct tmpl_value){.type = TMPL_TYPE_NIL};
 }

@@ -67,38 +67,58 @@ put_bucket(struct fhist_side *s, uint32_t at, int64_t index, double count, doubl
     if (s->lost != NULL) s->lost[at] = lost;
 }
 
+/* Moves a bucket to a place before it, or leaves it. */
+static void
+move_bucket(struct fhist_side *s, uint32_t to, uint32_t from)
+{
+    if (to == from) return;
+    put_bucket(s, to, s->indexes[from], s->counts[from], s->lost == NULL ? 0 : s->lost[from]);
+}
+
+static void
+add_number(double *sum, double *lost, double x, bool precise)
+{
+    if (!precise) {
+        *sum += x;
+        return;
+    }
+    struct precise p = {*sum, *lost};
+    precise_add(&p, x);
+    *sum = p.sum;
+    *lost = p.lost;
+}
+
 static void
 add_to(struct fhist_side *s, uint32_t at, double count)
 {
-    if (s->lost == NULL) {
-        s->counts[at] += count;
-        return;
-    }
-    struct precise p = {s->counts[at], s->lost[at]};
-    precise_add(&p, count);
-    s->counts[at] = p.sum;
-    s->lost[at] = p.lost;
+    bool precise = s->lost != NULL;
+    add_number(&s->counts[at], precise ? &s->lost[at] : NULL, count, precise);
+}
+
+/* Copies a side, if it is precise with lost parts that are 0. */
+static bool
+begin_side(struct arena *arena, const struct fhist_side *from, uint32_t capacity, bool precise,
+           struct fhist_side *to)
+{
+    *to = (struct fhist_side){.count = from->count, .capacity = capacity};
+    to->indexes = arena_alloc(arena, capacity * sizeof *to->indexes);
+    to->counts = arena_alloc(arena, capacity * sizeof *to->counts);
+    if (precise) to->lost = arena_new(arena, capacity * sizeof *to->lost);
+    if (to->indexes == NULL || to->counts == NULL || (precise && to->lost == NULL)) return false;
+    if (from->count == 0) return true;
+    memcpy(to->indexes, from->indexes, from->count * sizeof *to->indexes);
+    memcpy(to->counts, from->counts, from->count * sizeof *to->counts);
+    return true;
 }
 
 static bool
 fhist_sum_make_room(struct arena *arena, struct fhist_side *s, uint32_t wanted)
 {
+    struct fhist_side grown;
     assert(s->count <= s->capacity); /* invariant 2 */
     if (wanted <= s->capacity) return true;
-    uint32_t capacity = wanted + wanted / 2 + 4;
-    struct fhist_side grown = *s;
-    grown.indexes = arena_alloc(arena, capacity * sizeof *grown.indexes);
-    grown.counts = arena_alloc(arena, capacity * sizeof *grown.counts);
-    if (s->lost != NULL) grown.lost = arena_alloc(arena, capacity * sizeof *grown.lost);
-    if (grown.indexes == NULL || grown.counts == NULL || (s->lost != NULL && grown.lost == NULL)) {
-        return false;
-    }
-    grown.capacity = capacity;
-    if (s->count > 0) {
-        memcpy(grown.indexes, s->indexes, s->count * sizeof *s->indexes);
-        memcpy(grown.counts, s->counts, s->count * sizeof *s->counts);
-        if (s->lost != NULL) memcpy(grown.lost, s->lost, s->count * sizeof *s->lost);
-    }
+    if (!begin_side(arena, s, wanted + wanted / 2 + 4, s->lost != NULL, &grown)) return false;
+    if (s->lost != NULL && s->count > 0) memcpy(grown.lost, s->lost, s->count * sizeof *s->lost);
     *s = grown;
     return true;
 }
@@ -116,26 +136,17 @@ count_missing(const struct fhist_side *to, struct side_reader r)
     return missing;
 }
 
-/* Adds the counts of the same buckets. */
-static void
-add_counts(struct fhist_side *to, const double *counts, double factor)
-{
-    if (to->lost == NULL) {
-        for (uint32_t i = 0; i < to->count; i++) {
-            to->counts[i] += factor * counts[i];
-        }
-        return;
-    }
-    for (uint32_t i = 0; i < to->count; i++) {
-        add_to(to, i, factor * counts[i]);
-    }
-}
-
 static enum err
 add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, double factor)
 {
     if (r.shift == 0 && r.at == 0 && same_buckets(to, r.side)) {
-        add_counts(to, r.side->counts, factor);
+        const double *counts = r.side->counts;
+        for (uint32_t i = 0; i < to->count && to->lost == NULL; i++) {
+            to->counts[i] += factor * counts[i];
+        }
+        for (uint32_t i = 0; i < to->count && to->lost != NULL; i++) {
+            add_to(to, i, factor * counts[i]);
+        }
         return OK;
     }
     uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
@@ -150,19 +161,11 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
     assert(to->count <= to->capacity); /* invariant 2 */
     while (side_next(&r)) {
         while (at < to->count && to->indexes[at] < r.index) {
-            if (put != at) {
-                put_bucket(to, put, to->indexes[at], to->counts[at],
-                           to->lost == NULL ? 0 : to->lost[at]);
-            }
-            put++;
-            at++;
+            move_bucket(to, put++, at++);
         }
         if (at < to->count && to->indexes[at] == r.index) {
-            if (put != at) {
-                put_bucket(to, put, r.index, to->counts[at], to->lost == NULL ? 0 : to->lost[at]);
-            }
+            move_bucket(to, put, at++);
             add_to(to, put++, factor * r.count);
-            at++;
         } else {
             put_bucket(to, put++, r.index, factor * r.count, 0);
         }
@@ -193,7 +196,7 @@ compact_side(struct fhist_side *s)
     uint32_t put = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         if (s->counts[i] == 0 && (s->lost == NULL || s->lost[i] == 0)) continue;
-        put_bucket(s, put++, s->indexes[i], s->counts[i], s->lost == NULL ? 0 : s->lost[i]);
+        move_bucket(s, put++, i);
     }
     s->count = put;
 }
@@ -343,28 +346,13 @@ add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, dou
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-static bool
-begin_side(struct arena *arena, const struct fhist_side *from, bool precise, struct fhist_side *to)
-{
-    uint32_t capacity = from->count + 4;
-    *to = (struct fhist_side){.count = from->count, .capacity = capacity};
-    to->indexes = arena_alloc(arena, capacity * sizeof *to->indexes);
-    to->counts = arena_alloc(arena, capacity * sizeof *to->counts);
-    if (precise) to->lost = arena_new(arena, capacity * sizeof *to->lost);
-    if (to->indexes == NULL || to->counts == NULL || (precise && to->lost == NULL)) return false;
-    if (from->count == 0) return true;
-    memcpy(to->indexes, from->indexes, from->count * sizeof *to->indexes);
-    memcpy(to->counts, from->counts, from->count * sizeof *to->counts);
-    return true;
-}
-
 enum err
 fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhist *ret)
 {
     *ret = *h;
     ret->zero_lost = ret->count_lost = ret->sum_lost = 0;
-    if (!begin_side(arena, &h->positive, precise, &ret->positive) ||
-        !begin_side(arena, &h->negative, precise, &ret->negative)) {
+    if (!begin_side(arena, &h->positive, h->positive.count + 4, precise, &ret->positive) ||
+        !begin_side(arena, &h->negative, h->negative.count + 4, precise, &ret->negative)) {
         return ERR_NOMEM;
     }
     if (h->bound_count == 0) return OK;
@@ -383,19 +371,6 @@ hint_of_both(enum reset_hint a, enum reset_hint b, bool *ret_collided)
     if (a != RESET_GAUGE && b != RESET_GAUGE) return RESET_UNKNOWN;
     *ret_collided = false;
     return RESET_GAUGE;
-}
-
-static void
-add_number(double *sum, double *lost, double x, bool precise)
-{
-    if (!precise) {
-        *sum += x;
-        return;
-    }
-    struct precise p = {*sum, *lost};
-    precise_add(&p, x);
-    *sum = p.sum;
-    *lost = p.lost;
 }
 
 enum err

@@ -105,13 +105,6 @@ lang_is_empty_head(const struct lang *lang)
     return lang->count == 1 && lang->heads[0].size == 0;
 }
 
-/* Keeps only the beginnings of the texts of the language. */
-static void
-lang_blur(struct lang *lang)
-{
-    lang->tail = TAIL_UNKNOWN;
-}
-
 static bool
 lang_grow(struct pattern_reader *r, struct lang *lang, uint32_t more)
 {
@@ -132,7 +125,7 @@ lang_union(struct pattern_reader *r, struct lang a, struct lang b)
     if (a.count + b.count > PATTERN_HEADS_MAX || a.bytes + b.bytes > PATTERN_HEAD_BYTES_MAX) {
         return lang_any(TAIL_UNKNOWN);
     }
-    if (a.tail != b.tail) lang_blur(&a);
+    if (a.tail != b.tail) a.tail = TAIL_UNKNOWN;
     if (!lang_grow(r, &a, b.count)) return lang_any(TAIL_UNKNOWN);
     memcpy(a.heads + a.count, b.heads, b.count * sizeof *b.heads);
     a.count += b.count;
@@ -148,7 +141,7 @@ lang_cross(struct pattern_reader *r, struct lang a, struct lang b)
     uint64_t bytes = (uint64_t)a.bytes * b.count + (uint64_t)b.bytes * a.count;
     bool large = a.count > 1 && b.count > 1 && count > PRODUCT_MAX;
     if (large || count > PATTERN_HEADS_MAX || bytes > PATTERN_HEAD_BYTES_MAX) {
-        lang_blur(&a);
+        a.tail = TAIL_UNKNOWN;
         return a;
     }
     struct lang product = {b.tail, NULL, (uint32_t)count, (uint32_t)count, (size_t)bytes};
@@ -173,7 +166,7 @@ static enum pattern_tail
 tail_then_tail(enum pattern_tail a, enum pattern_tail b)
 {
     if (a == TAIL_UNKNOWN || b == TAIL_UNKNOWN) return TAIL_UNKNOWN;
-    if (b == TAIL_NONE) return a;
+    if (a == TAIL_NONE || b == TAIL_NONE) return a == TAIL_NONE ? b : a;
     if (a == TAIL_SOME && b == TAIL_SOME) return TAIL_UNKNOWN; /* at least two characters */
     return a == TAIL_SOME || b == TAIL_SOME ? TAIL_SOME : TAIL_ANY;
 }
@@ -182,11 +175,11 @@ static struct lang
 lang_concat(struct pattern_reader *r, struct lang a, struct lang b)
 {
     if (lang_is_empty_head(&b)) {
-        a.tail = a.tail == TAIL_NONE ? b.tail : tail_then_tail(a.tail, b.tail);
+        a.tail = tail_then_tail(a.tail, b.tail);
         return a;
     }
     if (a.tail != TAIL_NONE) {
-        lang_blur(&a);
+        a.tail = TAIL_UNKNOWN;
         return a;
     }
     if (lang_is_empty_head(&a)) return b;
@@ -212,22 +205,10 @@ is_upper(uint8_t c)
 static uint8_t
 escaped_char(uint8_t c)
 {
-    switch (c) {
-    case 'n':
-        return '\n';
-    case 't':
-        return '\t';
-    case 'r':
-        return '\r';
-    case 'f':
-        return '\f';
-    case 'v':
-        return '\v';
-    case 'a':
-        return '\a';
-    default:
-        return c > ' ' && c < 0x7f && !ascii_is_word(c) ? c : 0;
-    }
+    static const char letters[] = "ntrfva", controls[] = "\n\t\r\f\v\a";
+    const char *letter = c == 0 ? NULL : strchr(letters, c);
+    if (letter != NULL) return (uint8_t)controls[letter - letters];
+    return c > ' ' && c < 0x7f && !ascii_is_word(c) ? c : 0;
 }
 
 /* Reads a literal character, plain or escaped: puts its text into `to` (room for 4 bytes) and
@@ -430,7 +411,7 @@ read_repetition(struct pattern_reader *r, struct lang atom, bool dot)
     if (c == '?') return lang_union(r, atom, lang_empty());
     if (c == '*') return lang_any(dot ? TAIL_ANY : TAIL_UNKNOWN);
     if (dot) return lang_any(TAIL_SOME);
-    lang_blur(&atom);
+    atom.tail = TAIL_UNKNOWN;
     return atom;
 }
 
