@@ -245,7 +245,6 @@ set_free(struct vector *v)
     grouping_fini(&s->grouping);
     array_free(v->ev->budget, s->present, s->present_capacity);
     arena_fini(&s->arena);
-    mem_free(v->ev->budget, s, sizeof *s);
 }
 
 enum err
@@ -266,12 +265,8 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
     s->vector.by_labels = left->by_labels && s->op != TOKEN_OR;
     s->right = right;
     arena_init(&s->arena, ev->budget, 0, 0);
-    if (grouping_begin(&s->grouping, ev->budget, &m->labels, !m->on)) {
-        vector_free(&s->vector);
-        return eval_no_memory(ev);
-    }
-    *ret_vector = &s->vector;
-    return OK;
+    bool begun = grouping_begin(&s->grouping, ev->budget, &m->labels, !m->on) == OK;
+    return vector_give(&s->vector, begun ? OK : eval_no_memory(ev), ret_vector);
 }
 
 /* The columns of the kept side with the same labels of those that are matched on. */
@@ -294,7 +289,7 @@ enum binary_stage {
 };
 
 struct binary_vector {
-    struct vector vector; /* first; its operand is the many side, or the left one */
+    struct maker made;    /* first; its operand is the many side, or the left one */
     struct vector *right; /* the one side */
     const struct node *node;
     bool swapped; /* group_right: the many side is the right operand */
@@ -307,14 +302,11 @@ struct binary_vector {
     uint32_t group_of_capacity;
     uint32_t *next; /* index of the next column of the group; UINT32_MAX after the last */
     uint32_t next_capacity;
-    uint64_t *twice;     /* bits: steps at which a group has two columns */
-    struct columns made; /* labels of results that may be made once per step; bits: the steps at
-                            which they were */
+    uint64_t *twice;      /* bits: steps at which a group has two columns */
+    struct columns given; /* labels of results that may be made once per step; bits: the steps at
+                             which they were */
     struct buf key;
-    struct buf labels;
-    struct column result;
-    struct arena arena; /* memory of histograms in `result` */
-    uint64_t *meeting;  /* bits: steps at which the two columns are a match */
+    uint64_t *meeting; /* bits: steps at which the two columns are a match */
     enum binary_stage stage;
     /* The left column being matched, and the columns of the right that follow. */
     struct column *left_column;
@@ -335,8 +327,9 @@ struct binary_vector {
 static enum err
 binary_keep(struct binary_vector *b, const struct column *c)
 {
-    struct evaluation *ev = b->vector.ev;
-    uint32_t id = b->kept.count, group, steps = b->vector.grid.count, known = b->grouping.count;
+    struct evaluation *ev = b->made.vector.ev;
+    uint32_t id = b->kept.count, group, steps = b->made.vector.grid.count,
+             known = b->grouping.count;
     if (grouping_find(&b->grouping, c->labels, &group)) return eval_no_memory(ev);
     assert(group <= known); /* invariant 1 */
     if (group == known) {
@@ -372,24 +365,6 @@ binary_keep(struct binary_vector *b, const struct column *c)
     return OK;
 }
 
-static void
-put_quoted_labels(struct buf *to, struct bytes labels)
-{
-    struct cursor c = cursor_of(labels);
-    buf_put_u8(to, '{');
-    bool first = true;
-    for (struct label label; labels_next(&c, &label); first = false) {
-        if (!first) buf_put_text(to, ", ");
-        if (name_is_plain(label.name, false))
-            buf_put_bytes(to, label.name);
-        else
-            quote_text(to, label.name);
-        buf_put_u8(to, '=');
-        quote_text(to, label.value);
-    }
-    buf_put_u8(to, '}');
-}
-
 /* Finds two columns of a group that both have the step, which is in `twice`. */
 static void
 find_duplicates(const struct binary_vector *b, uint32_t step, const struct column **ret_first,
@@ -414,27 +389,27 @@ find_duplicates(const struct binary_vector *b, uint32_t step, const struct colum
 static enum err
 check_duplicates(struct binary_vector *b, const struct column *left)
 {
-    struct evaluation *ev = b->vector.ev;
+    struct evaluation *ev = b->made.vector.ev;
     const struct column *x = NULL, *y = NULL;
     uint32_t group = 0;
-    for (bits_each(step, b->twice, b->vector.grid.count)) {
+    for (bits_each(step, b->twice, b->made.vector.grid.count)) {
         if (left != NULL && !bits_has(left->present, step)) continue;
         find_duplicates(b, step, &x, &y, &group);
         buf_put_text(&ev->error, "found duplicate series for the match group ");
-        put_quoted_labels(&ev->error, b->grouping.labels[group]);
+        labels_print(&ev->error, b->grouping.labels[group]);
         buf_printf(&ev->error, " on the %s hand-side of the operation: [",
                    b->swapped ? "left" : "right");
         /* Puts the text of both series, the lesser text first, as Prometheus does. */
         size_t begin = ev->error.size;
-        put_quoted_labels(&ev->error, x->labels);
+        labels_print(&ev->error, x->labels);
         size_t end = ev->error.size;
-        put_quoted_labels(&ev->error, y->labels);
+        labels_print(&ev->error, y->labels);
         bool swap = bytes_compare(bytes_of(ev->error.at + begin, end - begin),
                                   bytes_of(ev->error.at + end, ev->error.size - end)) > 0;
         ev->error.size = begin;
-        put_quoted_labels(&ev->error, swap ? y->labels : x->labels);
+        labels_print(&ev->error, swap ? y->labels : x->labels);
         buf_put_text(&ev->error, ", ");
-        put_quoted_labels(&ev->error, swap ? x->labels : y->labels);
+        labels_print(&ev->error, swap ? x->labels : y->labels);
         return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
                              "unique on one side");
     }
@@ -448,7 +423,7 @@ static bool
 drops_metadata(const struct binary_vector *b)
 {
     return token_changes_metric(b->node->binary.op) ||
-           (b->node->binary.returns_bool && !b->vector.ev->features.delayed_name_removal);
+           (b->node->binary.returns_bool && !b->made.vector.ev->features.delayed_name_removal);
 }
 
 static void
@@ -465,7 +440,7 @@ static enum err
 put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right)
 {
     const struct matching *m = &b->node->binary.matching;
-    struct buf *to = &b->labels, *scratch = &b->key;
+    struct buf *to = &b->made.labels, *scratch = &b->key;
     buf_clear(to);
     buf_clear(scratch);
     if (m->cardinality == ONE_TO_ONE) {
@@ -488,18 +463,18 @@ put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right
 static enum err
 note_made(struct binary_vector *b)
 {
-    struct evaluation *ev = b->vector.ev;
+    struct evaluation *ev = b->made.vector.ev;
     bool one_to_one = b->node->binary.matching.cardinality == ONE_TO_ONE;
-    uint32_t steps = b->vector.grid.count;
+    uint32_t steps = b->made.vector.grid.count;
     buf_clear(&b->key);
     buf_put_counted(&b->key, b->matched);
-    if (!one_to_one) buf_put_bytes(&b->key, buf_bytes(&b->labels));
+    if (!one_to_one) buf_put_bytes(&b->key, buf_bytes(&b->made.labels));
     if (buf_error(&b->key)) return eval_no_memory(ev);
     struct column made = {.labels = buf_bytes(&b->key), .present = b->meeting};
-    struct column *before = columns_find(&b->made, made.labels);
+    struct column *before = columns_find(&b->given, made.labels);
     if (before == NULL) {
         bool added =
-            columns_add_bits(&b->made, &made, steps) == OK && columns_index(&b->made) == OK;
+            columns_add_bits(&b->given, &made, steps) == OK && columns_index(&b->given) == OK;
         return added ? OK : eval_no_memory(ev);
     }
     if (bits_meet(before->present, made.present, steps)) {
@@ -517,20 +492,13 @@ note_made(struct binary_vector *b)
 static enum err
 combine_operands(struct binary_vector *b, uint32_t step, struct operand x, struct operand y)
 {
-    struct evaluation *ev = b->vector.ev;
     struct operand result;
     enum pairing pairing;
-    enum err e = binary_operands(ev, b->node, &b->arena, x, y, &result, &pairing);
+    enum err e =
+        binary_operands(b->made.vector.ev, b->node, &b->made.arena, x, y, &result, &pairing);
     if (pairing == PAIR_UNFIT) bits_reset(b->meeting, step);
     if (e || pairing != PAIR_GIVES) return e;
-    if (result.histogram == NULL) {
-        column_set(&b->result, step, result.value);
-        return OK;
-    }
-    return column_set_histogram(&b->result, ev->budget, b->vector.grid.count, step,
-                                result.histogram)
-               ? eval_no_memory(ev)
-               : OK;
+    return maker_put(&b->made, step, result.value, result.histogram);
 }
 
 static enum err
@@ -539,7 +507,7 @@ combine_values(struct binary_vector *b, const struct column *left, const struct 
     enum token_type op = b->node->binary.op;
     bool filters = token_is_comparison(op) && !b->node->binary.returns_bool;
     bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
-    uint32_t steps = b->vector.grid.count;
+    uint32_t steps = b->made.vector.grid.count;
     const struct column *first = b->swapped ? right : left, *second = b->swapped ? left : right;
     bool plain = first->histograms == NULL && second->histograms == NULL && !trims;
     for (bits_each(i, b->meeting, steps)) {
@@ -553,7 +521,7 @@ combine_values(struct binary_vector *b, const struct column *left, const struct 
         }
         double value = binary_number(op, x, y);
         if (filters && value == 0) continue;
-        column_set(&b->result, i, filters ? x : value);
+        column_set(&b->made.column, i, filters ? x : value);
     }
     return OK;
 }
@@ -565,24 +533,24 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
         struct column **ret_column)
 {
     enum { INCLUDE_WORK = 256 }; /* work of making labels for each result */
-    uint32_t steps = b->vector.grid.count;
+    uint32_t steps = b->made.vector.grid.count;
     *ret_column = NULL;
     for (size_t w = 0; w < bits_words(steps); w++) {
         b->meeting[w] = left->present[w] & right->present[w];
     }
     if (bits_count(b->meeting, steps) == 0) return OK;
-    column_clear(&b->result, steps);
-    arena_reset(&b->arena);
+    column_clear(&b->made.column, steps);
+    arena_reset(&b->made.arena);
     enum err e = combine_values(b, left, right);
     if (e || bits_count(b->meeting, steps) == 0) return e;
-    e = eval_work(b->vector.ev, (uint64_t)INCLUDE_WORK * b->include.count);
+    e = eval_work(b->made.vector.ev, (uint64_t)INCLUDE_WORK * b->include.count);
     if (e) return e;
-    if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->vector.ev);
+    if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->made.vector.ev);
     e = note_made(b);
-    if (e || bits_count(b->result.present, steps) == 0) return e;
-    b->result.labels = buf_bytes(&b->labels);
-    b->result.drops_name = b->node->binary.returns_bool && !drops_metadata(b);
-    *ret_column = &b->result;
+    if (e || bits_count(b->made.column.present, steps) == 0) return e;
+    b->made.column.labels = buf_bytes(&b->made.labels);
+    b->made.column.drops_name = b->node->binary.returns_bool && !drops_metadata(b);
+    *ret_column = &b->made.column;
     return OK;
 }
 
@@ -593,7 +561,7 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
 static struct column *
 filling(struct binary_vector *b, const struct column *c, const uint64_t *matched, double value)
 {
-    uint32_t steps = b->vector.grid.count;
+    uint32_t steps = b->made.vector.grid.count;
     column_clear(&b->fill, steps);
     for (bits_each(i, c->present, steps)) {
         if (matched == NULL || !bits_has(matched, i)) column_set(&b->fill, i, value);
@@ -635,7 +603,7 @@ static enum err
 next_left(struct binary_vector *b)
 {
     assert(b->stage == BINARY_LEFT);
-    enum err e = vector_next(b->vector.of, &b->left_column);
+    enum err e = vector_next(b->made.vector.of, &b->left_column);
     if (e) return e;
     if (b->left_column == NULL) {
         b->stage = BINARY_ENDED;
@@ -644,7 +612,7 @@ next_left(struct binary_vector *b)
     e = check_duplicates(b, b->left_column);
     if (e) return e;
     if (grouping_look(&b->grouping, b->left_column->labels, &b->group)) {
-        return eval_no_memory(b->vector.ev);
+        return eval_no_memory(b->made.vector.ev);
     }
     b->matched = grouping_last_labels(&b->grouping);
     b->place = b->group == GROUP_NONE ? UINT32_MAX : b->groups[b->group].first;
@@ -694,25 +662,22 @@ binary_free(struct vector *v)
     struct budget *budget = v->ev->budget;
     vector_free(b->right);
     columns_fini(&b->kept);
-    columns_fini(&b->made);
+    columns_fini(&b->given);
     grouping_fini(&b->grouping);
     array_free(budget, b->groups, b->group_capacity);
     array_free(budget, b->group_of, b->group_of_capacity);
     array_free(budget, b->next, b->next_capacity);
     buf_fini(&b->key);
-    buf_fini(&b->labels);
-    column_fini(&b->result, budget, v->grid.count);
     column_fini(&b->fill, budget, v->grid.count);
-    arena_fini(&b->arena);
-    mem_free(budget, b, sizeof *b);
+    maker_free(v);
 }
 
 static enum err
 binary_set_up(struct binary_vector *b)
 {
-    struct evaluation *ev = b->vector.ev;
+    struct evaluation *ev = b->made.vector.ev;
     const struct matching *m = &b->node->binary.matching;
-    uint32_t steps = b->vector.grid.count;
+    uint32_t steps = b->made.vector.grid.count;
     size_t bytes = bits_words(steps) * sizeof *b->meeting;
     if (grouping_begin(&b->grouping, ev->budget, &m->labels, !m->on)) return eval_no_memory(ev);
     b->fills_one = b->swapped ? m->fills_left : m->fills_right;
@@ -722,7 +687,7 @@ binary_set_up(struct binary_vector *b)
     b->meeting = arena_alloc(&ev->arena, bytes);
     b->twice = arena_new(&ev->arena, bytes);
     bool fills = b->fills_one || b->fills_many;
-    if (b->meeting == NULL || b->twice == NULL || column_init(&b->result, ev->budget, steps) ||
+    if (b->meeting == NULL || b->twice == NULL ||
         (fills && column_init(&b->fill, ev->budget, steps))) {
         return eval_no_memory(ev);
     }
@@ -738,7 +703,7 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
                   struct vector *right, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {binary_next, binary_free};
-    struct binary_vector *b = vector_alloc(ev, sizeof *b, &ops, left);
+    struct binary_vector *b = maker_alloc(ev, sizeof *b, &ops, left, &left->grid);
     const struct matching *m = &node->binary.matching;
     enum token_type op = node->binary.op;
     if (b == NULL) {
@@ -749,22 +714,14 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     /* Each series of either side is in a match group of its own. */
     bool in_pairs = m->cardinality == ONE_TO_ONE && !m->on && m->labels.count == 0 &&
                     left->one_name && right->one_name && left->each_once && right->each_once;
-    b->vector.one_name = token_changes_metric(op);
-    b->vector.each_once = in_pairs;
+    b->made.vector.one_name = token_changes_metric(op);
+    b->made.vector.each_once = in_pairs;
     b->swapped = m->cardinality == ONE_TO_MANY;
-    b->vector.of = b->swapped ? right : left;
+    b->made.vector.of = b->swapped ? right : left;
     b->right = b->swapped ? left : right;
     b->node = node;
     columns_init(&b->kept, ev->budget, &ev->held);
-    columns_init(&b->made, ev->budget, &ev->held);
-    arena_init(&b->arena, ev->budget, 0, 0);
+    columns_init(&b->given, ev->budget, &ev->held);
     buf_init(&b->key, ev->budget, 64 << 20);
-    buf_init(&b->labels, ev->budget, 64 << 20);
-    enum err e = binary_set_up(b);
-    if (e) {
-        vector_free(&b->vector);
-        return e;
-    }
-    *ret_vector = &b->vector;
-    return OK;
+    return vector_give(&b->made.vector, binary_set_up(b), ret_vector);
 }

@@ -125,6 +125,7 @@ vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, 
     v->ops = ops;
     v->ev = ev;
     v->of = of;
+    v->bytes = bytes;
     if (of != NULL) v->grid = of->grid;
     v->one_name = of != NULL && of->one_name;
     return v;
@@ -137,11 +138,11 @@ maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, s
     struct maker *m = vector_alloc(ev, bytes, ops, of);
     if (m == NULL) return NULL;
     m->vector.grid = *grid;
-    m->bytes = bytes;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
     if (column_init(&m->column, ev->budget, grid->count) == OK) return m;
-    vector_free(&m->vector);
+    vector_free(of);
+    mem_free(ev->budget, m, bytes);
     return NULL;
 }
 
@@ -152,7 +153,19 @@ maker_free(struct vector *v)
     column_fini(&m->column, v->ev->budget, v->grid.count);
     arena_fini(&m->arena);
     buf_fini(&m->labels);
-    mem_free(v->ev->budget, m, m->bytes);
+}
+
+enum err
+maker_put(struct maker *m, uint32_t step, double value, const struct fhist *h)
+{
+    struct vector *v = &m->vector;
+    if (h == NULL) {
+        column_set(&m->column, step, value);
+        return OK;
+    }
+    return column_set_histogram(&m->column, v->ev->budget, v->grid.count, step, h)
+               ? eval_no_memory(v->ev)
+               : OK;
 }
 
 /* Few labels sort before these. */
@@ -374,11 +387,8 @@ repeat_next(struct vector *v, struct column **ret_column)
     column_clear(&r->column, v->grid.count);
     const struct fhist *h = column_histogram(c, 0);
     for (uint32_t i = 0; i < v->grid.count && bits_has(c->present, 0); i++) {
-        if (h == NULL) {
-            column_set(&r->column, i, c->values[0]);
-        } else if (column_set_histogram(&r->column, v->ev->budget, v->grid.count, i, h)) {
-            return eval_no_memory(v->ev);
-        }
+        e = maker_put(r, i, c->values[0], h);
+        if (e) return e;
     }
     r->column.labels = c->labels;
     r->column.drops_name = c->drops_name;
@@ -410,38 +420,27 @@ leaf_new(struct evaluation *ev, const struct plan_node *x, struct vector **ret_v
                                     : vector_range_new(ev, x, ret_vector);
 }
 
-/* Each shard evaluates the other operands again, so these must cost little. */
-static bool
-can_be_split(const struct plan_node *x)
+uint32_t
+leaf_shards(const struct evaluation *ev, const struct plan_node *x, const struct series_cost *cost)
 {
-    if (x->kind == PLAN_SELECTOR) return true;
-    for (const struct plan_node *c = x->first; c != NULL; c = c->next) {
-        if (c->node->reads_series) return false;
-    }
-    return call_range(x->node)->range.selector->selector.shift.at == AT_NONE;
-}
-
-/* Each shard looks at the labels of all series, which costs about as much as some samples
- * of each. A rollup costs as much as some samples, too. */
-static uint32_t
-shards_worth(const struct evaluation *ev, const struct series_cost *cost)
-{
+    /* Each shard looks at the labels of all series, which costs about as much as some samples
+     * of each. A rollup costs as much as some samples, too. */
     enum { SAMPLES_WORTH = 1000000, SAMPLES_OF_SERIES_WORTH = 100, SAMPLES_OF_ROLLUP = 8 };
     uint64_t samples = cost->samples + (SAMPLES_OF_ROLLUP - 1) * cost->rollups;
-    if (ev->shards_wanted > 0) return ev->shards_wanted;
+    if (x->kind != PLAN_SELECTOR) {
+        if (call_range(x->node)->range.selector->selector.shift.at != AT_NONE) return 1;
+        /* Each shard evaluates the other operands again, so these must cost little. */
+        for (const struct plan_node *c = x->first; c != NULL; c = c->next) {
+            if (c->node->reads_series) return 1;
+        }
+    }
+    if (ev->shards_wanted > 0)
+        return ev->shards_wanted < SHARDS_MAX ? ev->shards_wanted : SHARDS_MAX;
     if (ev->helpers == NULL || cost->series < 2 || samples < SAMPLES_WORTH) return 1;
     uint64_t of_each = samples / cost->series;
     if (of_each < SAMPLES_OF_SERIES_WORTH) return 1;
     bool large = samples >= 16 * SAMPLES_WORTH && of_each >= 10 * SAMPLES_OF_SERIES_WORTH;
     return large ? 4 : 2;
-}
-
-uint32_t
-leaf_shards(const struct evaluation *ev, const struct plan_node *x, const struct series_cost *cost)
-{
-    uint32_t shards = can_be_split(x) ? shards_worth(ev, cost) : 1;
-    assert(shards > 0);
-    return shards < SHARDS_MAX ? shards : SHARDS_MAX;
 }
 
 static enum err
@@ -543,27 +542,21 @@ vector_build(struct evaluation *ev, const struct plan_node *x, struct vector **r
 
 /* Builds the operator, or a reader of its share; of a part that is the same at all steps, its
  * repetition. */
-static enum err
-build_for_steps(struct evaluation *ev, const struct plan_node *x, struct vector **ret_vector)
-{
-    uint64_t before = ev->samples;
-    struct vector **of = ret_vector, *once;
-    if (x->once) of = &once;
-    enum err e = x->share == NULL ? vector_build(ev, x, of) : vector_share_new(ev, x, of);
-    if (!x->once) return e;
-    count_for_all_steps(ev, &x->given, before);
-    return e ? e : repeat_new(ev, once, &x->given, ret_vector);
-}
-
 enum err
 vector_new(struct evaluation *ev, const struct plan_node *x, struct vector **ret_vector)
 {
     struct measuring m;
-    struct vector *of;
+    struct vector *v;
+    uint64_t before = ev->samples;
     bool measured = measure_begin(ev, x, &m);
-    enum err e = build_for_steps(ev, x, measured ? &of : ret_vector);
-    if (!measured) return e;
-    assert(ev->at == x->figures); /* each operator that was measured within has ended */
-    measure_end(ev, &m);
-    return e ? e : vector_measured_new(ev, x->figures, of, ret_vector);
+    enum err e = x->share == NULL ? vector_build(ev, x, &v) : vector_share_new(ev, x, &v);
+    if (x->once) count_for_all_steps(ev, &x->given, before);
+    if (e == OK && x->once) e = repeat_new(ev, v, &x->given, &v);
+    if (measured) {
+        assert(ev->at == x->figures); /* each operator that was measured within has ended */
+        measure_end(ev, &m);
+        if (e == OK) e = vector_measured_new(ev, x->figures, v, &v);
+    }
+    if (e == OK) *ret_vector = v;
+    return e;
 }

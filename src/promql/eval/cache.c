@@ -35,8 +35,6 @@ struct promql_cache {
 
 /* --- expressions that may be kept ------------------------------------------------------------- */
 
-static bool duration_is_kept(const struct duration *d);
-
 /* True if the duration does not depend on the range of the query. */
 static bool
 duration_node_is_kept(const struct node *n)
@@ -44,12 +42,6 @@ duration_node_is_kept(const struct node *n)
     if (n == NULL || n->kind != NODE_DURATION) return true;
     return n->duration.op != TOKEN_RANGE && duration_node_is_kept(n->duration.left) &&
            duration_node_is_kept(n->duration.right);
-}
-
-static bool
-duration_is_kept(const struct duration *d)
-{
-    return duration_node_is_kept(d->expr);
 }
 
 /* A value that depends on samples after its step may change when they arrive. */
@@ -62,22 +54,17 @@ shift_is_kept(const struct shift *s, int64_t *fixed_ms)
 }
 
 static bool
-selector_is_kept(const struct node *n, int64_t *fixed_ms)
-{
-    return n->selector.extent != EXTENT_SMOOTHED && shift_is_kept(&n->selector.shift, fixed_ms);
-}
-
-static bool
 node_is_kept(const struct node *n, int64_t *fixed_ms)
 {
     const struct node *below;
     bool kept = true;
     if (n->kind == NODE_SELECTOR) {
-        kept = selector_is_kept(n, fixed_ms);
+        kept = n->selector.extent != EXTENT_SMOOTHED && shift_is_kept(&n->selector.shift, fixed_ms);
     } else if (n->kind == NODE_RANGE) {
-        kept = duration_is_kept(&n->range.range);
+        kept = duration_node_is_kept(n->range.range.expr);
     } else if (n->kind == NODE_SUBQUERY) {
-        kept = duration_is_kept(&n->subquery.range) && duration_is_kept(&n->subquery.step) &&
+        kept = duration_node_is_kept(n->subquery.range.expr) &&
+               duration_node_is_kept(n->subquery.step.expr) &&
                shift_is_kept(&n->subquery.shift, fixed_ms);
     } else if (n->kind == NODE_CALL) {
         const struct function *f = n->call.function;

@@ -278,12 +278,14 @@ struct vector;
 struct vector_ops {
     /* *ret_column is NULL after the last one. */
     enum err (*next)(struct vector *v, struct column **ret_column);
-    void (*free)(struct vector *v); /* leaves the operand */
+    /* Ends what the operator has besides its own memory and its operand. NULL: nothing. */
+    void (*free)(struct vector *v);
 };
 struct vector {
     const struct vector_ops *ops;
     struct evaluation *ev;
     struct vector *of; /* operand, freed with the operator; NULL without any */
+    size_t bytes;      /* size of the operator, which begins with this */
     struct grid grid;
     /* No two series differ in __name__ alone, so that no two become the same without it. */
     bool one_name;
@@ -300,7 +302,6 @@ void *vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops 
 /* An operator that makes each of its columns in memory of its own. */
 struct maker {
     struct vector vector; /* first */
-    size_t bytes;         /* size of the operator, which begins with this */
     struct column column;
     struct arena arena; /* memory of histograms in `column` */
     struct buf labels;
@@ -309,6 +310,8 @@ struct maker {
 void *maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops,
                   struct vector *of, const struct grid *grid);
 void maker_free(struct vector *v);
+/* Sets a step to a histogram, or to the value if `h` is NULL. */
+MUST_CHECK enum err maker_put(struct maker *m, uint32_t step, double value, const struct fhist *h);
 
 static inline enum err
 vector_next(struct vector *v, struct column **ret_column)
@@ -324,9 +327,21 @@ vector_free(struct vector *v)
 {
     while (v != NULL) {
         struct vector *of = v->of;
-        v->ops->free(v);
+        if (v->ops->free != NULL) v->ops->free(v);
+        mem_free(v->ev->budget, v, v->bytes);
         v = of;
     }
+}
+
+/* Gives an operator that was made, or frees it after an error, which is returned. */
+static inline enum err
+vector_give(struct vector *v, enum err e, struct vector **ret_vector)
+{
+    if (e)
+        vector_free(v);
+    else
+        *ret_vector = v;
+    return e;
 }
 
 static inline void

@@ -61,21 +61,6 @@ grouping_fini(struct grouping *g)
     arena_fini(&g->arena);
 }
 
-static enum err
-grouping_add(struct grouping *g, uint64_t hash)
-{
-    struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->last_labels));
-    if ((copy.at == NULL && g->last_labels.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
-        !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1)) {
-        return ERR_NOMEM;
-    }
-    table_add(&g->table, hash, g->count);
-    g->labels[g->count++] = copy;
-    assert(g->table.count == g->count); /* invariant 1 */
-    assert(g->last < g->count);         /* invariant 2 */
-    return OK;
-}
-
 /* Looks up the group of a series. *ret_id is GROUP_NONE if it does not exist, and *ret_hash is then
  * the hash of its labels. */
 static enum err
@@ -115,7 +100,16 @@ grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
     enum err e = look(g, labels, ret_id, &hash);
     if (e || *ret_id != GROUP_NONE) return e;
     *ret_id = g->last = g->count;
-    return grouping_add(g, hash);
+    struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->last_labels));
+    if ((copy.at == NULL && g->last_labels.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
+        !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1)) {
+        return ERR_NOMEM;
+    }
+    table_add(&g->table, hash, g->count);
+    g->labels[g->count++] = copy;
+    assert(g->table.count == g->count); /* invariant 1 */
+    assert(g->last < g->count);         /* invariant 2 */
+    return OK;
 }
 
 struct text_span

@@ -66,7 +66,7 @@ struct shard_lane {
 
 struct parallel_vector {
     struct vector vector; /* first */
-    struct shard_lane *lanes;
+    struct shard_lane lanes[SHARDS_MAX];
     uint32_t lane_count;
     struct shard_lane *given; /* lane of the last returned column; NULL if none is in use */
     struct promql_help help;
@@ -93,25 +93,20 @@ add_to_batch(struct shard_lane *lane, struct lane_batch *b, const struct column 
     return OK;
 }
 
-static bool
-is_full(const struct shard_lane *lane, const struct lane_batch *b)
-{
-    uint64_t each = COLUMN_BYTES + lane->leaf->grid.count * sizeof(double);
-    /* A histogram counts as the samples that represent it, besides its value. */
-    return b->columns.count * each + b->columns.samples * sizeof(double) >= BATCH_BYTES;
-}
-
 /* Fills a batch of a lane that the caller has claimed. The lock is not held. */
 static void
 take_turn(struct parallel_vector *p, struct shard_lane *lane, struct lane_batch *b)
 {
     struct column *c;
+    uint64_t bytes, each = COLUMN_BYTES + lane->leaf->grid.count * sizeof(double);
     enum err e;
     columns_clear(&b->columns);
     do {
         e = vector_next(lane->leaf, &c);
         if (e == OK && c != NULL) e = add_to_batch(lane, b, c);
-    } while (e == OK && c != NULL && !is_full(lane, b));
+        /* A histogram counts as the samples that represent it, besides its value. */
+        bytes = b->columns.count * each + b->columns.samples * sizeof(double);
+    } while (e == OK && c != NULL && bytes < BATCH_BYTES);
     lock_take(&p->lock);
     assert(lane->state == LANE_BUSY);
     assert(lane->filled < BATCHES);                  /* invariant 1 */
@@ -304,8 +299,6 @@ parallel_free(struct vector *v)
     }
     cond_fini(&p->cond);
     lock_fini(&p->lock);
-    mem_free(v->ev->budget, p->lanes, SHARDS_MAX * sizeof *p->lanes);
-    mem_free(v->ev->budget, p, sizeof *p);
 }
 
 static enum err
@@ -331,16 +324,11 @@ vector_parallel_new(struct evaluation *ev, const struct plan_node *x, uint32_t c
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {parallel_next, parallel_free};
-    struct parallel_vector *p = mem_new(ev->budget, sizeof *p);
+    struct parallel_vector *p = vector_alloc(ev, sizeof *p, &ops, NULL);
     if (p == NULL) return eval_no_memory(ev);
-    p->lanes = mem_new(ev->budget, SHARDS_MAX * sizeof *p->lanes);
-    if (p->lanes == NULL) {
-        mem_free(ev->budget, p, sizeof *p);
-        return eval_no_memory(ev);
-    }
     assert(count > 0);
     assert(count <= SHARDS_MAX);
-    p->vector = (struct vector){.ops = &ops, .ev = ev, .grid = x->grid};
+    p->vector.grid = x->grid;
     p->help = (struct promql_help){.work = help, .context = p};
     lock_init(&p->lock, LOCK_RANK_LEAF);
     cond_init(&p->cond);
@@ -349,7 +337,7 @@ vector_parallel_new(struct evaluation *ev, const struct plan_node *x, uint32_t c
         e = lane_begin(p, x, count);
     }
     if (e) {
-        parallel_free(&p->vector);
+        vector_free(&p->vector);
         return e;
     }
     p->vector.one_name = p->lanes[0].leaf->one_name;

@@ -256,18 +256,6 @@ run_with_cache(struct query_run *run, struct promql_cache *cache, const struct v
 }
 
 static enum err
-run_vector(struct query_run *run, struct promql_cache *cache)
-{
-    struct evaluation *ev = &run->ev;
-    struct view_mark mark;
-    int64_t fixed_ms;
-    bool keeps = cache != NULL && ev->grid.step_ms > 0 && view_has_mark(ev->view, &mark) &&
-                 cache_takes(ev->tree->root, &fixed_ms);
-    enum err e = keeps ? run_with_cache(run, cache, &mark, fixed_ms) : run_steps(run);
-    return e ? e : put_in_order(run);
-}
-
-static enum err
 query_run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
                 const struct promql_options *options)
 {
@@ -334,7 +322,13 @@ run_begin(struct query_run *run, const struct promql_tree *tree, struct view *vi
     if (e) return e;
     run->measured = measured;
     if (run->type == VALUE_VECTOR) {
-        return run_vector(run, measured == NULL ? options->cache : NULL);
+        struct promql_cache *cache = measured == NULL ? options->cache : NULL;
+        struct view_mark mark;
+        int64_t fixed_ms;
+        bool keeps = cache != NULL && options->step_ms > 0 && view_has_mark(view, &mark) &&
+                     cache_takes(tree->root, &fixed_ms);
+        e = keeps ? run_with_cache(run, cache, &mark, fixed_ms) : run_steps(run);
+        return e ? e : put_in_order(run);
     }
     e = run_make_plan(run, &root);
     if (e) return e;

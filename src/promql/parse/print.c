@@ -696,8 +696,6 @@ put_short(struct buf *to, const struct node *n)
     return e != ERR_LIMIT;
 }
 
-static void put_lines(struct buf *to, const struct node *n, unsigned level, bool indents);
-
 static void
 close_lines(struct buf *to, unsigned level)
 {

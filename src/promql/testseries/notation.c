@@ -611,27 +611,21 @@ begin_item(struct notation_walk *w, const struct notation_item *item)
     return fhist_begin(w->arena, item->histogram, false, &w->sum);
 }
 
-static enum err
-notation_step(struct notation_walk *w, const struct notation_item *item)
-{
-    struct fhist_outcome outcome;
-    if (!item->adds) return OK;
-    if (item->kind == NOTATION_HISTOGRAM) {
-        assert(w->current.histogram == &w->sum); /* invariant 2 */
-        return fhist_add(w->arena, &w->sum, item->more, item->factor, &outcome);
-    }
-    w->value += item->step;
-    w->current.bits = double_bits(w->value);
-    return OK;
-}
-
 enum err
 notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_more)
 {
     enum err e = OK;
     assert(w->left == 0 || w->next > 0); /* invariant 1 */
     assert(w->next <= w->of->item_count);
-    if (w->left > 0) e = notation_step(w, &w->of->items[w->next - 1]);
+    const struct notation_item *item = w->left > 0 ? &w->of->items[w->next - 1] : NULL;
+    if (item != NULL && item->adds && item->kind == NOTATION_HISTOGRAM) {
+        struct fhist_outcome outcome;
+        assert(w->current.histogram == &w->sum); /* invariant 2 */
+        e = fhist_add(w->arena, &w->sum, item->more, item->factor, &outcome);
+    } else if (item != NULL && item->adds) {
+        w->value += item->step;
+        w->current.bits = double_bits(w->value);
+    }
     while (e == OK && w->left == 0 && w->next < w->of->item_count) {
         e = begin_item(w, &w->of->items[w->next++]);
     }

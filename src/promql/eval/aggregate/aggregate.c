@@ -605,7 +605,6 @@ aggregation_free(struct vector *v)
     arena_fini(&a->arena);
     buf_fini(&a->valued);
     buf_fini(&a->value);
-    mem_free(budget, a, sizeof *a);
 }
 
 static void
@@ -666,11 +665,5 @@ vector_aggregation_new(struct evaluation *ev, const struct plan_node *x, struct 
     columns_init(&a->kept, ev->budget, &ev->held);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);
-    enum err e = aggregate_set_up(a, x);
-    if (e) {
-        vector_free(&a->vector);
-        return e;
-    }
-    *ret_vector = &a->vector;
-    return OK;
+    return vector_give(&a->vector, aggregate_set_up(a, x), ret_vector);
 }

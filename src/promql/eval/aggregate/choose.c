@@ -162,9 +162,7 @@ sorted_next(struct vector *v, struct column **ret_column)
 static void
 sorted_free(struct vector *v)
 {
-    struct sorted_vector *s = (struct sorted_vector *)v;
-    columns_fini(&s->kept);
-    mem_free(v->ev->budget, s, sizeof *s);
+    columns_fini(&((struct sorted_vector *)v)->kept);
 }
 
 enum err
@@ -708,7 +706,6 @@ choosing_free(struct vector *vector)
     buf_fini(&v->hashed);
     column_fini(&v->result, budget, vector->grid.count);
     arena_fini(&v->arena);
-    mem_free(budget, v, sizeof *v);
 }
 
 static enum err
@@ -778,11 +775,5 @@ vector_choosing_new(struct evaluation *ev, const struct plan_node *x, struct vec
     v->node = x->node;
     arena_init(&v->arena, ev->budget, 0, 0);
     buf_init(&v->hashed, ev->budget, 64 << 20);
-    enum err e = choose_set_up(v, plan_scalars(x->first));
-    if (e) {
-        vector_free(&v->vector);
-        return e;
-    }
-    *ret_vector = &v->vector;
-    return OK;
+    return vector_give(&v->vector, choose_set_up(v, plan_scalars(x->first)), ret_vector);
 }

@@ -182,7 +182,7 @@ struct native {
 };
 
 struct estimate_vector {
-    struct vector vector; /* first */
+    struct maker made; /* first */
     const struct node *call;
     struct text_span vector_at; /* position of the histograms, for notes */
     bool fraction;
@@ -200,10 +200,8 @@ struct estimate_vector {
     uint32_t native_count;
     uint32_t native_capacity;
     struct columns results;
-    struct column result;
     struct classic_bucket *at_step;
     uint64_t *done;
-    struct buf labels;
     struct buf text;
     bool read;
     uint32_t next;
@@ -212,7 +210,7 @@ struct estimate_vector {
 static struct bytes
 name_for_notes(const struct estimate_vector *x, struct bytes labels)
 {
-    if (!x->vector.ev->features.delayed_name_removal) return bytes_of(NULL, 0);
+    if (!x->made.vector.ev->features.delayed_name_removal) return bytes_of(NULL, 0);
     return labels_get(labels, bytes_of("__name__", 8));
 }
 
@@ -230,32 +228,32 @@ put_quantile(struct buf *to, double q)
     }
 }
 
-/* Keeps x->result. */
+/* Keeps x->made.column. */
 static enum err
 add_result(struct estimate_vector *x, struct bytes labels, double q)
 {
-    struct evaluation *ev = x->vector.ev;
+    struct evaluation *ev = x->made.vector.ev;
     struct column source = {.labels = labels};
-    uint32_t steps = x->vector.grid.count;
-    if (bits_count(x->result.present, steps) == 0) return OK;
-    enum err e = eval_other_metric(ev, &source, &x->labels, &x->result);
+    uint32_t steps = x->made.vector.grid.count;
+    if (bits_count(x->made.column.present, steps) == 0) return OK;
+    enum err e = eval_other_metric(ev, &source, &x->made.labels, &x->made.column);
     if (e) return e;
     if (x->quantile_label.size > 0) {
         struct buf labelled;
         buf_clear(&x->text);
         put_quantile(&x->text, q);
         buf_init(&labelled, ev->budget, 64 << 20);
-        labels_with(&labelled, x->result.labels,
+        labels_with(&labelled, x->made.column.labels,
                     (struct label){x->quantile_label, buf_bytes(&x->text)});
-        x->result.labels = buf_bytes(&labelled);
+        x->made.column.labels = buf_bytes(&labelled);
         e = buf_error(&labelled) || buf_error(&x->text) ||
-                    columns_add(&x->results, &x->result, steps)
+                    columns_add(&x->results, &x->made.column, steps)
                 ? eval_no_memory(ev)
                 : OK;
         buf_fini(&labelled);
         return e;
     }
-    return columns_add(&x->results, &x->result, steps) ? eval_no_memory(ev) : OK;
+    return columns_add(&x->results, &x->made.column, steps) ? eval_no_memory(ev) : OK;
 }
 
 /* Estimates the value at a step. */
@@ -269,17 +267,17 @@ static enum err
 estimate(struct estimate_vector *x, const void *of, const uint64_t *present, struct bytes labels,
          estimator value)
 {
-    uint32_t steps = x->vector.grid.count, arguments = x->fraction ? 1 : x->scalar_count;
+    uint32_t steps = x->made.vector.grid.count, arguments = x->fraction ? 1 : x->scalar_count;
     size_t bytes = bits_words(steps) * sizeof *x->done;
     for (uint32_t k = 0; k < arguments; k++) {
         memcpy(x->done, present, bytes);
         for (uint32_t first; (first = bits_next(x->done, 0, steps)) < steps;) {
             double q = x->scalars[k][first];
-            column_clear(&x->result, steps);
+            column_clear(&x->made.column, steps);
             for (bits_each(i, x->done, steps)) {
                 bool same = double_bits(x->scalars[k][i]) == double_bits(q);
                 if (x->quantile_label.size > 0 && !same) continue;
-                column_set(&x->result, i, value(x, of, i, x->scalars[k][i]));
+                column_set(&x->made.column, i, value(x, of, i, x->scalars[k][i]));
                 bits_reset(x->done, i);
             }
             enum err e = add_result(x, labels, q);
@@ -306,7 +304,7 @@ estimate_native(struct estimate_vector *x, const void *of, uint32_t step, double
     double value = x->fraction ? fhist_fraction(h, q, x->scalars[1][step], &skew)
                                : fhist_quantile(h, q, &skew);
     if (skew != SKEW_NONE) {
-        notes_add_metric(&x->vector.ev->notes, NOTE_INFO, x->vector_at, words[skew],
+        notes_add_metric(&x->made.vector.ev->notes, NOTE_INFO, x->vector_at, words[skew],
                          name_for_notes(x, c->labels));
     }
     return value;
@@ -316,8 +314,8 @@ estimate_native(struct estimate_vector *x, const void *of, uint32_t step, double
 static enum err
 read_native(struct estimate_vector *x, const struct column *c)
 {
-    struct evaluation *ev = x->vector.ev;
-    uint32_t steps = x->vector.grid.count;
+    struct evaluation *ev = x->made.vector.ev;
+    uint32_t steps = x->made.vector.grid.count;
     struct native n = {.first_result = x->results.count};
     n.present = arena_new(&x->results.arena, bits_words(steps) * sizeof *n.present);
     n.labels = arena_copy(&x->results.arena, c->labels);
@@ -342,10 +340,10 @@ read_native(struct estimate_vector *x, const struct column *c)
 static enum err
 read_bucket(struct estimate_vector *x, const struct column *c)
 {
-    struct evaluation *ev = x->vector.ev;
+    struct evaluation *ev = x->made.vector.ev;
     struct bytes le = bytes_of("le", 2), text = labels_get(c->labels, le);
     struct name_list names = {&le, 1};
-    uint32_t steps = x->vector.grid.count, id, at = TABLE_START;
+    uint32_t steps = x->made.vector.grid.count, id, at = TABLE_START;
     uint64_t bits;
     if (!number_parse_go((const char *)text.at, text.size, &bits)) {
         buf_clear(&x->text);
@@ -357,11 +355,11 @@ read_bucket(struct estimate_vector *x, const struct column *c)
                          name_for_notes(x, c->labels));
         return OK;
     }
-    buf_clear(&x->labels);
-    labels_drop(&x->labels, c->labels, &names, false);
+    buf_clear(&x->made.labels);
+    labels_drop(&x->made.labels, c->labels, &names, false);
     struct column bucket = *c;
-    bucket.labels = buf_bytes(&x->labels);
-    if (buf_error(&x->labels) || columns_add(&x->buckets, &bucket, steps) ||
+    bucket.labels = buf_bytes(&x->made.labels);
+    if (buf_error(&x->made.labels) || columns_add(&x->buckets, &bucket, steps) ||
         !table_reserve(&x->groups, ev->budget, 1) ||
         !array_reserve(ev->budget, &x->members, &x->member_capacity, x->buckets.count)) {
         return eval_no_memory(ev);
@@ -416,8 +414,8 @@ estimate_classic(struct estimate_vector *x, const void *of, uint32_t step, doubl
     if (fix.forced) {
         struct bytes labels = x->buckets.items[g->members[0].column].labels;
         struct decrease d = {fix.least_bound, fix.greatest_bound, fix.most};
-        notes_add_decrease(&x->vector.ev->notes, x->vector_at, name_for_notes(x, labels),
-                           grid_time(&x->vector.grid, step), &d);
+        notes_add_decrease(&x->made.vector.ev->notes, x->vector_at, name_for_notes(x, labels),
+                           grid_time(&x->made.vector.grid, step), &d);
     }
     return value;
 }
@@ -427,12 +425,12 @@ estimate_classic(struct estimate_vector *x, const void *of, uint32_t step, doubl
 static void
 drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present)
 {
-    uint32_t steps = x->vector.grid.count;
+    uint32_t steps = x->made.vector.grid.count;
     uint64_t hash = hash_bytes(labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&x->natives_by_labels, hash, &at, &id);) {
         const struct native *n = &x->natives[id];
         if (!bytes_equal(n->labels, labels) || !bits_meet(n->present, present, steps)) continue;
-        notes_add_metric(&x->vector.ev->notes, NOTE_WARNING, x->vector_at,
+        notes_add_metric(&x->made.vector.ev->notes, NOTE_WARNING, x->vector_at,
                          "vector contains a mix of classic and native histograms",
                          name_for_notes(x, labels));
         assert(n->first_result + n->result_count <= x->results.count); /* invariant 3 */
@@ -451,11 +449,11 @@ drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present
 static enum err
 estimate_group(struct estimate_vector *x, const struct classic *g)
 {
-    uint32_t steps = x->vector.grid.count;
+    uint32_t steps = x->made.vector.grid.count;
     size_t bytes = bits_words(steps) * sizeof(uint64_t);
     uint64_t *present = arena_new(&x->buckets.arena, bytes);
     struct bytes labels = x->buckets.items[g->members[0].column].labels;
-    if (present == NULL) return eval_no_memory(x->vector.ev);
+    if (present == NULL) return eval_no_memory(x->made.vector.ev);
     for (uint32_t i = 0; i < g->count; i++) {
         const struct column *c = &x->buckets.items[g->members[i].column];
         for (bits_each(k, c->present, steps)) {
@@ -469,7 +467,7 @@ estimate_group(struct estimate_vector *x, const struct classic *g)
 static enum err
 estimate_groups(struct estimate_vector *x)
 {
-    struct evaluation *ev = x->vector.ev;
+    struct evaluation *ev = x->made.vector.ev;
     uint32_t count = x->buckets.count;
     if (count == 0) return OK;
     assert(x->members[count - 1].column == count - 1); /* invariant 1 */
@@ -482,7 +480,7 @@ estimate_groups(struct estimate_vector *x)
             end++;
         }
         struct classic g = {x->members + begin, end - begin};
-        enum err e = eval_work(ev, (uint64_t)g.count * x->vector.grid.count);
+        enum err e = eval_work(ev, (uint64_t)g.count * x->made.vector.grid.count);
         if (e == OK) e = estimate_group(x, &g);
         if (e) return e;
     }
@@ -496,8 +494,8 @@ estimate_read_all(struct estimate_vector *x)
 {
     struct column *c;
     enum err e;
-    while ((e = vector_next(x->vector.of, &c)) == OK && c != NULL) {
-        uint32_t steps = x->vector.grid.count, floats = 0;
+    while ((e = vector_next(x->made.vector.of, &c)) == OK && c != NULL) {
+        uint32_t steps = x->made.vector.grid.count, floats = 0;
         for (bits_each(i, c->present, steps)) {
             floats += column_histogram(c, i) == NULL;
         }
@@ -532,14 +530,12 @@ estimate_free(struct vector *v)
     struct budget *budget = v->ev->budget;
     columns_fini(&x->buckets);
     columns_fini(&x->results);
-    column_fini(&x->result, budget, v->grid.count);
     array_free(budget, x->members, x->member_capacity);
     array_free(budget, x->natives, x->native_capacity);
     table_fini(&x->groups, budget);
     table_fini(&x->natives_by_labels, budget);
-    buf_fini(&x->labels);
     buf_fini(&x->text);
-    mem_free(budget, x, sizeof *x);
+    maker_free(v);
 }
 
 /* Notes a warning for each quantile that is not between 0 and 1, whether or not there are
@@ -549,9 +545,9 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
 {
     /* Its position is after that of the histograms. */
     struct text_span at = {argument_at(x->call, argument).begin, x->call->at.end};
-    for (uint32_t i = 0; i < x->vector.grid.count; i++) {
+    for (uint32_t i = 0; i < x->made.vector.grid.count; i++) {
         if (values[i] >= 0 && values[i] <= 1) continue;
-        notes_add_number(&x->vector.ev->notes, NOTE_WARNING, at,
+        notes_add_number(&x->made.vector.ev->notes, NOTE_WARNING, at,
                          "quantile value should be between 0 and 1, got ", values[i]);
     }
 }
@@ -559,17 +555,15 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
 static enum err
 estimate_set_up(struct estimate_vector *x, const struct plan_node *scalar)
 {
-    struct evaluation *ev = x->vector.ev;
+    struct evaluation *ev = x->made.vector.ev;
     struct node **arguments = x->call->call.arguments;
     enum function_id id = (enum function_id)(x->call->call.function - functions);
     bool many = id == FUNCTION_HISTOGRAM_QUANTILES;
     x->fraction = id == FUNCTION_HISTOGRAM_FRACTION;
     x->vector_at = argument_at(x->call, arguments[many ? 0 : x->fraction ? 2 : 1]);
     if (many) x->quantile_label = node_inside(arguments[1])->string;
-    x->done = arena_alloc(&ev->arena, bits_words(x->vector.grid.count) * sizeof *x->done);
-    if (x->done == NULL || column_init(&x->result, ev->budget, x->vector.grid.count)) {
-        return eval_no_memory(ev);
-    }
+    x->done = arena_alloc(&ev->arena, bits_words(x->made.vector.grid.count) * sizeof *x->done);
+    if (x->done == NULL) return eval_no_memory(ev);
     for (uint32_t i = 0; i < x->call->call.argument_count; i++) {
         double *values;
         if (arguments[i]->type != VALUE_SCALAR) continue;
@@ -588,22 +582,15 @@ vector_estimate_new(struct evaluation *ev, const struct plan_node *plan, struct 
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {estimate_next, estimate_free};
-    struct estimate_vector *x = vector_alloc(ev, sizeof *x, &ops, of);
+    struct estimate_vector *x = maker_alloc(ev, sizeof *x, &ops, of, &of->grid);
     if (x == NULL) return eval_no_memory(ev);
-    x->vector.one_name |= !ev->features.delayed_name_removal;
+    x->made.vector.one_name |= !ev->features.delayed_name_removal;
     x->call = plan->node;
     columns_init(&x->buckets, ev->budget, &ev->held);
     columns_init(&x->results, ev->budget, &ev->held);
-    buf_init(&x->labels, ev->budget, 64 << 20);
     buf_init(&x->text, ev->budget, 64 << 20);
-    enum err e = estimate_set_up(x, plan_scalars(plan->first));
-    if (e) {
-        vector_free(&x->vector);
-        return e;
-    }
-    if (!ev->features.delayed_name_removal) {
-        return vector_unique_new(ev, &x->vector, ret_vector);
-    }
-    *ret_vector = &x->vector;
-    return OK;
+    enum err e =
+        vector_give(&x->made.vector, estimate_set_up(x, plan_scalars(plan->first)), ret_vector);
+    if (e || ev->features.delayed_name_removal) return e;
+    return vector_unique_new(ev, &x->made.vector, ret_vector);
 }

@@ -515,7 +515,6 @@ info_free(struct vector *vector)
     buf_fini(&v->added);
     buf_fini(&v->labels);
     buf_fini(&v->scratch);
-    mem_free(budget, v, sizeof *v);
 }
 
 enum err

@@ -81,7 +81,6 @@ label_free(struct vector *v)
     replacer_free(l->replacer);
     buf_fini(&l->value);
     buf_fini(&l->labels);
-    mem_free(v->ev->budget, l, sizeof *l);
 }
 
 static enum err
@@ -143,11 +142,8 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
     enum err e = l->sources == NULL ? eval_no_memory(ev)
                  : replaces         ? set_up_replace(l, arguments)
                                     : set_up_join(l, arguments);
-    if (e) {
-        vector_free(&l->vector);
-        return e;
-    }
-    return vector_unique_new(ev, &l->vector, ret_vector);
+    e = vector_give(&l->vector, e, ret_vector);
+    return e ? e : vector_unique_new(ev, &l->vector, ret_vector);
 }
 
 enum err

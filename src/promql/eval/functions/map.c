@@ -90,25 +90,16 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
     if (a == NULL) return eval_no_memory(ev);
     a->made.vector.one_name = a->made.vector.each_once = true;
     enum err e = labels_of_matchers(ev, node_inside(argument), &a->made.labels);
-    if (e)
-        vector_free(&a->made.vector);
-    else
-        *ret_vector = &a->made.vector;
-    return e;
+    return vector_give(&a->made.vector, e, ret_vector);
 }
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
-struct floats_vector {
-    struct vector vector; /* first */
-};
-
 static enum err
 floats_next(struct vector *v, struct column **ret_column)
 {
-    struct floats_vector *f = (struct floats_vector *)v;
     for (;;) {
-        enum err e = vector_next(f->vector.of, ret_column);
+        enum err e = vector_next(v->of, ret_column);
         struct column *c = *ret_column;
         if (e || c == NULL || c->histograms == NULL) return e;
         for (bits_each(i, c->present, v->grid.count)) {
@@ -118,21 +109,14 @@ floats_next(struct vector *v, struct column **ret_column)
     }
 }
 
-static void
-floats_free(struct vector *v)
-{
-    struct floats_vector *f = (struct floats_vector *)v;
-    mem_free(v->ev->budget, f, sizeof *f);
-}
-
 enum err
 vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {floats_next, floats_free};
-    struct floats_vector *f = vector_alloc(ev, sizeof *f, &ops, of);
+    static const struct vector_ops ops = {floats_next, NULL};
+    struct vector *f = vector_alloc(ev, sizeof *f, &ops, of);
     if (f == NULL) return eval_no_memory(ev);
-    f->vector.each_once = of->each_once;
-    *ret_vector = &f->vector;
+    f->each_once = of->each_once;
+    *ret_vector = f;
     return OK;
 }
 
@@ -341,19 +325,15 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
 static enum err
 map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
 {
-    struct evaluation *ev = m->made.vector.ev;
     if (is_of_histograms(m->id)) {
         column_set(&m->made.column, step, number_of_histogram(m->id, h));
     } else if (m->id == FUNCTION_TIMESTAMP) {
         column_set(&m->made.column, step, (double)grid_time(&m->made.vector.grid, step) / 1000);
     } else if (m->id == FUNCTION_COUNT) {
         struct fhist *opposite = fhist_keep(&m->made.arena, h);
-        if (opposite == NULL) return eval_no_memory(ev);
+        if (opposite == NULL) return eval_no_memory(m->made.vector.ev);
         fhist_multiply(opposite, -1);
-        if (column_set_histogram(&m->made.column, ev->budget, m->made.vector.grid.count, step,
-                                 opposite)) {
-            return eval_no_memory(ev);
-        }
+        return maker_put(&m->made, step, 0, opposite);
     }
     return OK;
 }
@@ -439,13 +419,8 @@ vector_map_new(struct evaluation *ev, const struct plan_node *x, struct vector *
     if (m == NULL) return eval_no_memory(ev);
     struct vector *v = &m->made.vector;
     v->one_name = v->each_once = true;
-    enum err e = map_set_up(m, x);
-    if (e) {
-        vector_free(v);
-        return e;
-    }
-    *ret_vector = v;
-    return of == NULL ? OK : vector_other_metric_new(ev, v, of, false, ret_vector);
+    enum err e = vector_give(v, map_set_up(m, x), ret_vector);
+    return e || of == NULL ? e : vector_other_metric_new(ev, v, of, false, ret_vector);
 }
 
 /* --- with a scalar ---------------------------------------------------------------------------- */
@@ -471,14 +446,7 @@ combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operan
     /* A comparison gives the vector's side, whichever it is. */
     bool compares = token_is_comparison(s->node->binary.op);
     if (compares && !s->node->binary.returns_bool) result = x;
-    if (result.histogram == NULL) {
-        column_set(&s->made.column, step, result.value);
-        return OK;
-    }
-    return column_set_histogram(&s->made.column, ev->budget, s->made.vector.grid.count, step,
-                                result.histogram)
-               ? eval_no_memory(ev)
-               : OK;
+    return maker_put(&s->made, step, result.value, result.histogram);
 }
 
 static enum err
@@ -600,9 +568,7 @@ unique_next(struct vector *v, struct column **ret_column)
 static void
 unique_free(struct vector *v)
 {
-    struct unique_vector *u = (struct unique_vector *)v;
-    columns_fini(&u->seen);
-    mem_free(v->ev->budget, u, sizeof *u);
+    columns_fini(&((struct unique_vector *)v)->seen);
 }
 
 enum err
@@ -665,9 +631,7 @@ joined_next(struct vector *v, struct column **ret_column)
 static void
 joined_free(struct vector *v)
 {
-    struct joined_vector *j = (struct joined_vector *)v;
-    columns_fini(&j->kept);
-    mem_free(v->ev->budget, j, sizeof *j);
+    columns_fini(&((struct joined_vector *)v)->kept);
 }
 
 enum err

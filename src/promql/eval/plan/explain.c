@@ -39,10 +39,7 @@ add_up(struct plan_figures *x)
     x->total_known = x->known;
     for (struct plan_figures *c = x->first; c != NULL; c = c->next) {
         below_ns += add_up(c);
-        x->total.series += c->total.series;
-        x->total.blocks += c->total.blocks;
-        x->total.samples += c->total.samples;
-        x->total.bytes += c->total.bytes;
+        series_cost_add(&x->total, &c->total);
         x->total_known &= c->total_known;
     }
     x->below_ns = below_ns;
@@ -201,28 +198,21 @@ static const char *const words[] = {
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* The printed text of a node. A longer text begins as the query gives it, since printing the parts
- * of a deep tree takes too long. */
-static void
-put_node_text(struct explaining *p, const struct node *n)
+/* Puts the printed text of a node, with the matchers that its selector gets from others. A longer
+ * text begins as the query gives it, since printing the parts of a deep tree takes too long. */
+static enum err
+put_text(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
 {
     struct bytes text = p->ev->tree->text;
-    size_t begin = n->at.begin < text.size ? n->at.begin : text.size;
-    size_t end = n->at.end < text.size ? n->at.end : text.size;
+    size_t begin = x->node->at.begin < text.size ? x->node->at.begin : text.size;
+    size_t end = x->node->at.end < text.size ? x->node->at.end : text.size;
+    buf_clear(&p->text);
     if (end >= begin && end - begin <= DETAIL_BYTES_MAX) {
-        tree_print(n, &p->text);
+        tree_print(x->node, &p->text);
     } else if (end > begin) {
         buf_put_bytes(&p->text, utf8_cut(bytes_of(text.at + begin, end - begin), DETAIL_BYTES_MAX));
         buf_put_text(&p->text, "...");
     }
-}
-
-/* Puts the text of a node, with the matchers that its selector gets from others. */
-static enum err
-put_text(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
-{
-    buf_clear(&p->text);
-    put_node_text(p, x->node);
     for (uint32_t i = 0; x->pushed != NULL && i < x->pushed->count; i++) {
         struct node_matcher m = *x->pushed->items[i];
         m.name = utf8_cut(m.name, PUSHED_BYTES_MAX);

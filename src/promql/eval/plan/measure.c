@@ -87,7 +87,6 @@ measured_free(struct vector *v)
     vector_free(x->of);
     assert(v->ev->at == x->figures); /* invariant 1 */
     measure_end(v->ev, &m);
-    mem_free(v->ev->budget, x, sizeof *x);
 }
 
 enum err
@@ -95,7 +94,7 @@ vector_measured_new(struct evaluation *ev, struct plan_figures *figures, struct 
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {measured_next, measured_free};
-    struct measured_vector *x = mem_new(ev->budget, sizeof *x);
+    struct measured_vector *x = vector_alloc(ev, sizeof *x, &ops, NULL);
     if (x == NULL) {
         struct measuring m;
         measuring_start(ev, figures, &m);
@@ -105,6 +104,7 @@ vector_measured_new(struct evaluation *ev, struct plan_figures *figures, struct 
     }
     x->vector = *of;
     x->vector.ops = &ops;
+    x->vector.bytes = sizeof *x;
     x->vector.of = NULL; /* is freed while it is measured */
     x->of = of;
     x->figures = figures;

@@ -298,36 +298,34 @@ share_fill(struct share *s, struct evaluation *ev)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 struct reading_vector {
-    struct vector vector; /* first */
+    struct maker made; /* first; its column is a copy: callers may change a column */
     struct share *share;
     const struct plan_node *plan;
     bool counted;       /* samples of the share were counted for this reader */
     struct vector *own; /* vector of the reader's own node, used instead of the share */
     uint32_t next;
-    struct column column; /* a copy: callers may change a column */
 };
 
 static enum err
 share_give(struct reading_vector *r, const struct column *c, struct column **ret_column)
 {
-    uint32_t steps = r->vector.grid.count;
+    uint32_t steps = r->made.vector.grid.count;
     assert(c->kept.end <= steps); /* invariant 1 */
-    column_clear(&r->column, steps);
-    r->column.labels = c->labels;
-    r->column.drops_name = c->drops_name;
-    r->column.lost_type = c->lost_type;
+    column_clear(&r->made.column, steps);
+    r->made.column.labels = c->labels;
+    r->made.column.drops_name = c->drops_name;
+    r->made.column.lost_type = c->lost_type;
     if (c->kept.end > 0) {
-        memcpy(r->column.values + c->kept.first, c->values + c->kept.first,
+        memcpy(r->made.column.values + c->kept.first, c->values + c->kept.first,
                (c->kept.end - c->kept.first) * sizeof *c->values);
     }
-    memcpy(r->column.present, c->present, bits_words(steps) * sizeof *c->present);
+    memcpy(r->made.column.present, c->present, bits_words(steps) * sizeof *c->present);
     for (bits_each(i, c->present, steps)) {
         if (column_histogram(c, i) == NULL) continue;
-        if (column_set_histogram(&r->column, r->vector.ev->budget, steps, i, c->histograms[i])) {
-            return eval_no_memory(r->vector.ev);
-        }
+        enum err e = maker_put(&r->made, i, 0, c->histograms[i]);
+        if (e) return e;
     }
-    *ret_column = &r->column;
+    *ret_column = &r->made.column;
     return OK;
 }
 
@@ -380,14 +378,13 @@ reading_free(struct vector *v)
     struct reading_vector *r = (struct reading_vector *)v;
     struct share *s = r->share;
     if (r->own != NULL) vector_free(r->own);
-    column_fini(&r->column, v->ev->budget, v->grid.count);
+    maker_free(v);
     s->done++;
     assert(s->readers > 0); /* invariant 4 */
     if (--s->readers == 0 && s->done >= s->places) {
         free_source(s, v->ev);
         columns_fini(&s->kept);
     }
-    mem_free(v->ev->budget, r, sizeof *r);
 }
 
 enum err
@@ -398,20 +395,14 @@ vector_share_new(struct evaluation *ev, const struct plan_node *x, struct vector
     if (ev->shard_count > 0) return build_alone(ev, x, ret_vector); /* shards share nothing */
     enum err e = s->stage == STAGE_FOUND ? share_build(s, ev) : OK;
     if (e) return e;
-    struct reading_vector *r = mem_new(ev->budget, sizeof *r);
-    if (r == NULL || column_init(&r->column, ev->budget, x->grid.count)) {
-        mem_free(ev->budget, r, sizeof *r);
-        return eval_no_memory(ev);
-    }
-    r->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = x->grid,
-                                .one_name = s->one_name,
-                                .each_once = s->each_once,
-                                .by_labels = s->by_labels};
+    struct reading_vector *r = maker_alloc(ev, sizeof *r, &ops, NULL, &x->grid);
+    if (r == NULL) return eval_no_memory(ev);
+    r->made.vector.one_name = s->one_name;
+    r->made.vector.each_once = s->each_once;
+    r->made.vector.by_labels = s->by_labels;
     s->readers++;
     r->share = s;
     r->plan = x;
-    *ret_vector = &r->vector;
+    *ret_vector = &r->made.vector;
     return OK;
 }

@@ -135,15 +135,6 @@ extend(struct evaluation *ev, struct matrix *m, struct sample_window *range)
     return OK;
 }
 
-/* Adds the last histogram of a window. */
-static enum err
-add_last_histogram(struct evaluation *ev, struct matrix *m, const struct histogram_rollup *r)
-{
-    void *memory = arena_alloc(&m->arena, fhist_bytes_of(&r->last));
-    if (memory == NULL) return eval_no_memory(ev);
-    return add_sample(ev, m, r->last_ms, 0, fhist_of(memory, &r->last));
-}
-
 /* Adds the last sample of each window of a level. With an extended range the first one matters,
  * too, and those before and after the range. */
 static enum err
@@ -159,7 +150,10 @@ add_rollups(struct evaluation *ev, struct matrix *m, struct series_set *set,
         bool is_in = r.last_ms > range->start_ms && r.last_ms <= range->end_ms;
         if (r.count == 0 || (is_plain && !is_in)) continue;
         if (!is_float) {
-            e = add_last_histogram(ev, m, &b->histogram_rollups[i]);
+            const struct histogram *last = &b->histogram_rollups[i].last;
+            void *memory = arena_alloc(&m->arena, fhist_bytes_of(last));
+            if (memory == NULL) return eval_no_memory(ev);
+            e = add_sample(ev, m, r.last_ms, 0, fhist_of(memory, last));
             continue;
         }
         if (!is_plain && r.count > 1) {
@@ -267,8 +261,8 @@ static enum err
 add_column(struct evaluation *ev, struct matrix *m, const struct column *c, const struct grid *grid)
 {
     enum err e = matrix_add_series(ev, m, c->labels, c->drops_name);
-    for (uint32_t i = bits_next(c->present, 0, grid->count); i < grid->count && e == OK;
-         i = bits_next(c->present, i + 1, grid->count)) {
+    for (bits_each(i, c->present, grid->count)) {
+        if (e) return e;
         const struct fhist *h = column_histogram(c, i);
         struct fhist *kept = h == NULL ? NULL : fhist_keep(&m->arena, h);
         if (h != NULL && kept == NULL) return eval_no_memory(ev);

@@ -22,7 +22,7 @@
 enum { ARGUMENTS_MAX = 2 };
 
 struct range_vector {
-    struct vector vector; /* first */
+    struct maker made; /* first */
     const struct node *call;
     struct text_span at; /* position that notes name */
     const struct window_kind *kind;
@@ -35,9 +35,6 @@ struct range_vector {
     double *scratch; /* memory for functions that sort */
     uint32_t scratch_capacity;
     struct rolled_work rolled_work;
-    struct column result;
-    struct arena arena; /* memory of histograms in `result` */
-    struct buf labels;
     bool keeps_name;
     int64_t range_ms;
     int64_t offset_ms;
@@ -54,21 +51,11 @@ struct range_vector {
 static int64_t
 window_end(const struct range_vector *r, uint32_t step)
 {
-    int64_t t = r->fixed ? r->at_ms : grid_time(&r->vector.grid, step);
+    int64_t t = r->fixed ? r->at_ms : grid_time(&r->made.vector.grid, step);
     return time_before(t, r->offset_ms);
 }
 
 /* --- windows ---------------------------------------------------------------------------------- */
-
-static uint64_t
-weight_of(const struct histogram_point *points, uint32_t count)
-{
-    uint64_t weight = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        weight += points[i].h->weight;
-    }
-    return weight;
-}
 
 /* False: the window has histograms alone, which the function ignores. */
 static bool
@@ -88,7 +75,7 @@ has_samples(const struct range_vector *r, const struct sample_window *w)
 static enum err
 fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     struct range_buffer *s = &r->samples;
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
@@ -107,10 +94,13 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
         scalars[k] = r->scalars[k][step];
     }
     w->scalars = scalars;
-    uint64_t weight = weight_of(w->histograms, w->histogram_count);
+    uint64_t weight = 0;
+    for (uint32_t i = 0; i < w->histogram_count; i++) {
+        weight += w->histograms[i].h->weight;
+    }
     enum err e = eval_work(ev, w->count + weight);
     if (e) return e;
-    eval_count(ev, &r->vector.grid, step, window_weight(w) + weight);
+    eval_count(ev, &r->made.vector.grid, step, window_weight(w) + weight);
     if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
         return eval_no_memory(ev);
     }
@@ -122,18 +112,12 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     if (!given) {
         return w->failed == ERR_NOMEM ? eval_no_memory(ev) : w->failed;
     }
-    if (result.histogram == NULL) {
-        column_set(&r->result, step, result.value);
-        return OK;
-    }
     /* A histogram of the window may be dropped at the next step. */
-    const struct fhist *kept =
-        w->result == result.histogram ? result.histogram : fhist_keep(&r->arena, result.histogram);
-    if (kept == NULL ||
-        column_set_histogram(&r->result, ev->budget, r->vector.grid.count, step, kept)) {
-        return eval_no_memory(ev);
+    if (result.histogram != NULL && w->result != result.histogram) {
+        result.histogram = fhist_keep(&r->made.arena, result.histogram);
+        if (result.histogram == NULL) return eval_no_memory(ev);
     }
-    return OK;
+    return maker_put(&r->made, step, result.value, result.histogram);
 }
 
 /* --- many windows at a time ------------------------------------------------------------------- */
@@ -152,7 +136,7 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
     const struct cut_key *key = &cut->key;
     const int64_t *times_ms = r->samples.times_ms;
     uint32_t begin = key->begin, end = key->end, n = key->time_count;
-    uint32_t most = r->vector.grid.count - key->step;
+    uint32_t most = r->made.vector.grid.count - key->step;
     int64_t last_ms = n > 0 ? times_ms[n - 1] : INT64_MIN;
     if (most > CUT_WINDOWS_MAX) most = CUT_WINDOWS_MAX;
     cut->samples = cut->most = 0;
@@ -196,13 +180,13 @@ find_windows(struct range_vector *r, uint32_t step)
     assert(s->histogram_count == 0); /* floats alone */
     const struct cut_key key = {s->times_ms, s->count, s->begin, s->end, step, s->at_end};
     struct window_cut *cut = cuts_find(&r->cuts, &key, &known);
-    if (cut == NULL) return eval_no_memory(r->vector.ev);
+    if (cut == NULL) return eval_no_memory(r->made.vector.ev);
     if (!known) fill_cut(r, cut);
     r->windows = (struct float_windows){.cut = cut,
                                         .times_ms = s->times_ms,
                                         .values = s->values,
                                         .first_end_ms = window_end(r, step),
-                                        .step_ms = r->vector.grid.step_ms,
+                                        .step_ms = r->made.vector.grid.step_ms,
                                         .range_ms = r->range_ms};
     s->begin = cut->last_begin;
     s->end = cut->last_end;
@@ -215,17 +199,17 @@ static enum err
 put_windows(struct range_vector *r, uint32_t step)
 {
     const struct window_cut *cut = r->windows.cut;
-    struct evaluation *ev = r->vector.ev;
-    uint64_t *present = r->result.present + step / 64;
+    struct evaluation *ev = r->made.vector.ev;
+    uint64_t *present = r->made.column.present + step / 64;
     assert(cut->count > 0);
-    assert(cut->count <= r->vector.grid.count - step); /* invariant 3 */
+    assert(cut->count <= r->made.vector.grid.count - step); /* invariant 3 */
     enum err e = range_buffer_hold(&r->samples, cut->most, 0);
     if (e) return e;
-    float_windows_evaluate(&r->windows, r->id, r->result.values + step);
+    float_windows_evaluate(&r->windows, r->id, r->made.column.values + step);
     for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
         present[i] |= cut->present[i];
     }
-    if (r->vector.grid.counts) {
+    if (r->made.vector.grid.counts) {
         ev->samples += cut->samples;
         for (uint32_t i = 0; i < cut->count; i++) {
             ev->step_samples[step + i] += cut->ends[i] - cut->begins[i];
@@ -240,7 +224,7 @@ read_ahead(struct range_vector *r)
 {
     enum { AHEAD_SAMPLES = 4096 };
     struct range_buffer *s = &r->samples;
-    int64_t last_ms = window_end(r, r->vector.grid.count - 1);
+    int64_t last_ms = window_end(r, r->made.vector.grid.count - 1);
     while (!s->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
            s->rolled_end == 0 && !range_buffer_has_past(s, last_ms)) {
         enum err e = range_buffer_read(s);
@@ -253,7 +237,7 @@ read_ahead(struct range_vector *r)
 static enum err
 fill_from_floats(struct range_vector *r, uint32_t *step)
 {
-    while (*step < r->vector.grid.count) {
+    while (*step < r->made.vector.grid.count) {
         int64_t end_ms = window_end(r, *step);
         enum err e = read_ahead(r);
         if (e == OK) e = range_buffer_slide(&r->samples, end_ms - r->range_ms, end_ms);
@@ -261,7 +245,7 @@ fill_from_floats(struct range_vector *r, uint32_t *step)
         e = find_windows(r, *step);
         if (e) return e;
         if (r->windows.cut->count == 0) {
-            *step = r->vector.grid.count;
+            *step = r->made.vector.grid.count;
             return OK;
         }
         e = put_windows(r, *step);
@@ -279,10 +263,10 @@ fill_column(struct range_vector *r, struct bytes labels)
     enum err e = OK;
     uint32_t first = 0;
     struct range_buffer *s = &r->samples;
-    uint32_t steps = r->vector.grid.count;
+    uint32_t steps = r->made.vector.grid.count;
     range_buffer_restart(s);
-    column_clear(&r->result, steps);
-    arena_reset(&r->arena);
+    column_clear(&r->made.column, steps);
+    arena_reset(&r->made.arena);
     if (takes_many(r)) e = fill_from_floats(r, &first);
     for (uint32_t i = first; i < steps && e == OK; i++) {
         if (s->rolled_end > 0 && s->begin >= s->rolled_end) {
@@ -295,12 +279,12 @@ fill_column(struct range_vector *r, struct bytes labels)
             .end_ms = window_end(r, i),
             .range_ms = r->range_ms,
             .extent = r->extent,
-            .ev = r->vector.ev,
+            .ev = r->made.vector.ev,
             .at = r->at,
             .labels = labels,
-            .arena = &r->arena,
+            .arena = &r->made.arena,
             .histogram_starts = s->looks_at_starts,
-            .step_time_ms = grid_time(&r->vector.grid, i),
+            .step_time_ms = grid_time(&r->made.vector.grid, i),
         };
         w.start_ms = w.end_ms - r->range_ms;
         e = range_buffer_slide(s, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
@@ -323,7 +307,7 @@ next_series(struct range_vector *r, struct bytes *ret_labels, bool *ret_drops_na
     assert(s->set == NULL || r->subquery == NULL); /* invariant 1 */
     *ret_drops_name = false;
     if (s->set != NULL)
-        return eval_next_series(r->vector.ev, s->set, r->vector.one_name, ret_labels);
+        return eval_next_series(r->made.vector.ev, s->set, r->made.vector.one_name, ret_labels);
     s->column = NULL;
     enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &s->column);
     if (e) return e;
@@ -345,13 +329,13 @@ ends_with(struct bytes text, const char *end)
 static void
 note_non_counter(struct range_vector *r, struct bytes labels)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     struct text_span at = r->at;
     struct bytes name = labels_get(labels, bytes_of("__name__", 8));
     if ((r->id != FUNCTION_RATE && r->id != FUNCTION_INCREASE) || name.size == 0) return;
     bool any_float = false;
-    for (bits_each(i, r->result.present, r->vector.grid.count)) {
-        any_float |= column_histogram(&r->result, i) == NULL;
+    for (bits_each(i, r->made.column.present, r->made.vector.grid.count)) {
+        any_float |= column_histogram(&r->made.column, i) == NULL;
         if (any_float) break;
     }
     if (!any_float) return;
@@ -381,15 +365,15 @@ range_next(struct vector *v, struct column **ret_column)
         if (labels.at == NULL) return OK;
         e = fill_column(r, labels);
         if (e) return e;
-        if (bits_count(r->result.present, v->grid.count) == 0) continue;
+        if (bits_count(r->made.column.present, v->grid.count) == 0) continue;
         note_non_counter(r, labels);
-        r->result.labels = r->result.source = labels;
-        r->result.drops_name = source.drops_name;
+        r->made.column.labels = r->made.column.source = labels;
+        r->made.column.drops_name = source.drops_name;
         if (!r->keeps_name) {
-            e = eval_other_metric(v->ev, &source, &r->labels, &r->result);
+            e = eval_other_metric(v->ev, &source, &r->made.labels, &r->made.column);
             if (e) return e;
         }
-        *ret_column = &r->result;
+        *ret_column = &r->made.column;
         return OK;
     }
 }
@@ -398,17 +382,13 @@ static void
 range_free(struct vector *v)
 {
     struct range_vector *r = (struct range_vector *)v;
-    struct budget *budget = v->ev->budget;
     eval_free_set(v->ev, r->samples.set);
     vector_free(r->subquery);
     range_buffer_fini(&r->samples);
-    arena_fini(&r->arena);
-    rolled_work_fini(&r->rolled_work, budget);
-    array_free(budget, r->scratch, r->scratch_capacity);
+    rolled_work_fini(&r->rolled_work, v->ev->budget);
+    array_free(v->ev->budget, r->scratch, r->scratch_capacity);
     cuts_fini(&r->cuts);
-    column_fini(&r->result, budget, v->grid.count);
-    buf_fini(&r->labels);
-    mem_free(budget, r, sizeof *r);
+    maker_free(v);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -418,7 +398,7 @@ static bool
 is_worth_summaries(const struct range_vector *r)
 {
     enum { LONG_MS = 2 * 60 * 60 * 1000, FEW = 8 };
-    const struct grid *g = &r->vector.grid;
+    const struct grid *g = &r->made.vector.grid;
     return r->kind->takes_summaries && r->extent == EXTENT_PLAIN && !r->samples.looks_at_starts &&
            r->range_ms >= LONG_MS && (r->fixed || g->count <= FEW || g->step_ms >= LONG_MS);
 }
@@ -426,10 +406,10 @@ is_worth_summaries(const struct range_vector *r)
 static struct query_hints
 hints_of(const struct range_vector *r)
 {
-    const struct grid *g = &r->vector.grid;
+    const struct grid *g = &r->made.vector.grid;
     return (struct query_hints){
-        .shard = r->vector.ev->shard,
-        .shard_count = r->vector.ev->shard_count,
+        .shard = r->made.vector.ev->shard,
+        .shard_count = r->made.vector.ev->shard_count,
         .rollups = rolled_use(r->id),
         /* With both, histograms are not summarized. */
         .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,
@@ -444,13 +424,13 @@ static enum err
 request_of(const struct range_vector *r, const struct plan_node *x, const struct node *range,
            struct matcher_set *set, struct query_request *ret)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     *ret = (struct query_request){
         .tenant = ev->tenant,
         .sets = set,
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms - r->hint_ms + 1,
-        .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
+        .max_ms = window_end(r, r->made.vector.grid.count - 1) + r->after_ms,
         .kind = r->kind->times_only && r->extent == EXTENT_PLAIN ? SELECT_TIMES : SELECT_SAMPLES,
         .hints = hints_of(r),
         .control = ev->control,
@@ -462,7 +442,7 @@ request_of(const struct range_vector *r, const struct plan_node *x, const struct
 static enum err
 open_selector(struct range_vector *r, const struct plan_node *x, const struct node *range)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     struct matcher_set set;
     struct query_request request;
     enum err e = request_of(r, x, range, &set, &request);
@@ -471,14 +451,14 @@ open_selector(struct range_vector *r, const struct plan_node *x, const struct no
     s->hints_from_ms = window_end(r, 0) - r->range_ms;
     assert(!s->takes_summaries || !s->looks_at_starts); /* invariant 2 */
     if (e == OK) e = eval_select(ev, &request, &s->set);
-    if (e == OK) r->vector.cost = series_set_cost(s->set);
+    if (e == OK) r->made.vector.cost = series_set_cost(s->set);
     return e;
 }
 
 static enum err
 open_subquery(struct range_vector *r, const struct plan_node *x)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     struct vector *of;
     if (x->refused.at != NULL) return plan_refuse(ev, x);
     if (x->of == NULL) return OK; /* no steps: nothing is evaluated */
@@ -486,7 +466,7 @@ open_subquery(struct range_vector *r, const struct plan_node *x)
     if (e == OK) e = vector_joined_new(ev, of, &r->subquery);
     if (e) return e;
     r->samples.grid = &r->subquery->grid;
-    r->vector.one_name = r->subquery->one_name;
+    r->made.vector.one_name = r->subquery->one_name;
     return OK;
 }
 
@@ -494,7 +474,7 @@ open_subquery(struct range_vector *r, const struct plan_node *x)
 static enum err
 set_extent(struct range_vector *r, const struct node *selector)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     const char *name = r->call->call.function->name;
     r->extent = selector->selector.extent;
     if (r->extent == EXTENT_ANCHORED && !r->kind->takes_anchored) {
@@ -523,7 +503,7 @@ set_extent(struct range_vector *r, const struct node *selector)
 static enum err
 range_settle(struct range_vector *r, const struct node *node)
 {
-    struct evaluation *ev = r->vector.ev;
+    struct evaluation *ev = r->made.vector.ev;
     bool is_subquery = node->kind == NODE_SUBQUERY;
     const struct shift *shift =
         is_subquery ? &node->subquery.shift : &node->range.selector->selector.shift;
@@ -543,8 +523,8 @@ open_range(struct range_vector *r, const struct plan_node *x)
     enum err e = range_settle(r, range);
     if (e) return e;
     if (x->of != NULL) return open_subquery(r, x->of);
-    r->vector.one_name = selector_names_one(range->range.selector);
-    r->vector.by_labels = true;
+    r->made.vector.one_name = selector_names_one(range->range.selector);
+    r->made.vector.by_labels = true;
     return open_selector(r, x, range);
 }
 
@@ -553,7 +533,7 @@ range_request(struct evaluation *ev, const struct plan_node *x, struct matcher_s
               struct query_request *ret)
 {
     enum function_id id = (enum function_id)(x->node->call.function - functions);
-    struct range_vector r = {.vector = {.ev = ev, .grid = x->grid},
+    struct range_vector r = {.made.vector = {.ev = ev, .grid = x->grid},
                              .call = x->node,
                              .kind = window_kind_of(id),
                              .id = id};
@@ -570,27 +550,24 @@ vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector
     const struct plan_node *scalar = plan_scalars(x->first);
     const struct function *f = call->call.function;
     enum function_id id = (enum function_id)(f - functions);
-    struct range_vector *r = mem_new(ev->budget, sizeof *r);
+    struct range_vector *r = maker_alloc(ev, sizeof *r, &ops, NULL, &x->grid);
     if (r == NULL) return eval_no_memory(ev);
     const struct node *first = node_inside(call->call.arguments[0]);
     r->at = first->type == VALUE_MATRIX ? first->at : argument_at(call, call->call.arguments[0]);
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct text_span){0, r->at.end}; /* Prometheus does not know where it begins */
     }
-    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = x->grid, .each_once = true};
+    r->made.vector.each_once = true;
     r->call = call;
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);
     r->id = id;
     r->samples.ev = ev;
     r->samples.looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
-    arena_init(&r->arena, ev->budget, 0, 0);
     cuts_init(&r->cuts, ev->budget);
     r->keeps_name = x->kind == PLAN_RANGE_SAMPLE;
-    buf_init(&r->labels, ev->budget, 64 << 20);
     enum err e =
         r->kind->function == NULL ? eval_fail(ev, "function %s is not supported", f->name) : OK;
-    if (e == OK && column_init(&r->result, ev->budget, x->grid.count)) e = eval_no_memory(ev);
     for (uint32_t i = 0; i < call->call.argument_count && e == OK; i++) {
         if (call->call.arguments[i]->type == VALUE_MATRIX) {
             e = open_range(r, x);
@@ -602,10 +579,5 @@ vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector
             scalar = plan_scalars(scalar->next);
         }
     }
-    if (e) {
-        range_free(&r->vector);
-        return e;
-    }
-    *ret_vector = &r->vector;
-    return OK;
+    return vector_give(&r->made.vector, e, ret_vector);
 }

@@ -38,12 +38,10 @@ struct last_sample {
 };
 
 struct selector_vector {
-    struct vector vector; /* first */
+    struct maker made; /* first */
     const struct node *node;
     struct series_set *set;
     struct bytes labels; /* labels of the series being read */
-    struct column column;
-    struct arena arena; /* memory of histograms in `column` */
     struct query_request request;
     int64_t offset_ms;
     enum sample_part part;
@@ -59,7 +57,7 @@ struct selector_vector {
 static int64_t
 reference(const struct selector_vector *s, uint32_t i)
 {
-    return time_before(grid_time(&s->vector.grid, i), s->offset_ms);
+    return time_before(grid_time(&s->made.vector.grid, i), s->offset_ms);
 }
 
 static struct last_sample
@@ -87,7 +85,7 @@ is_histogram(const struct last_sample *x)
 static struct fhist *
 made_of(struct selector_vector *s, const struct histogram *stored)
 {
-    void *memory = arena_alloc(&s->arena, fhist_bytes_of(stored));
+    void *memory = arena_alloc(&s->made.arena, fhist_bytes_of(stored));
     return memory == NULL ? NULL : fhist_of(memory, stored);
 }
 
@@ -97,7 +95,7 @@ selector_keep(struct selector_vector *s, struct last_sample *x)
 {
     if (x->stored == NULL) return OK;
     struct fhist *h = made_of(s, x->stored);
-    if (h == NULL) return eval_no_memory(s->vector.ev);
+    if (h == NULL) return eval_no_memory(s->made.vector.ev);
     x->stored = NULL;
     x->h = h;
     return OK;
@@ -110,7 +108,7 @@ keep_last(struct selector_vector *s, struct last_sample *last)
     struct last_sample *before = &s->before;
     if (last->stored == NULL) return OK;
     struct fhist *h = made_of(s, last->stored);
-    if (h == NULL) return eval_no_memory(s->vector.ev);
+    if (h == NULL) return eval_no_memory(s->made.vector.ev);
     if (h->hint == RESET_UNKNOWN && before->is_there && is_histogram(before)) {
         enum err e = selector_keep(s, before);
         if (e) return e;
@@ -127,32 +125,30 @@ keep_last(struct selector_vector *s, struct last_sample *last)
 static enum err
 selector_put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 {
-    struct evaluation *ev = s->vector.ev;
+    struct vector *v = &s->made.vector;
     if (h->weight > 0)
-        eval_count(ev, &s->vector.grid, step, h->weight - 1); /* selector_next() counts one */
-    return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step, h)
-               ? eval_no_memory(ev)
-               : OK;
+        eval_count(v->ev, &v->grid, step, h->weight - 1); /* selector_next() counts one */
+    return maker_put(&s->made, step, 0, h);
 }
 
 static enum err
 selector_put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 {
-    struct evaluation *ev = s->vector.ev;
+    struct evaluation *ev = s->made.vector.ev;
     if (s->part == PART_INFO_TIME && is_histogram(x)) {
         buf_put_text(&ev->error, "this should be an info metric, with float samples: ");
         labels_print(&ev->error, s->labels);
         return ERR_INPUT;
     }
     if (s->part == PART_TIME || s->part == PART_INFO_TIME) {
-        column_set(&s->column, step, (double)x->t_ms / 1000);
+        column_set(&s->made.column, step, (double)x->t_ms / 1000);
     } else if (s->part == PART_START) {
-        column_set(&s->column, step, (double)x->start_ms / 1000);
+        column_set(&s->made.column, step, (double)x->start_ms / 1000);
     } else if (is_histogram(x)) {
         enum err e = keep_last(s, x);
         return e ? e : selector_put_histogram(s, step, x->h);
     } else {
-        column_set(&s->column, step, x->value);
+        column_set(&s->made.column, step, x->value);
     }
     return OK;
 }
@@ -161,11 +157,11 @@ selector_put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 static enum err
 selector_fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struct last_sample *last)
 {
-    uint32_t count = s->vector.grid.count;
+    uint32_t count = s->made.vector.grid.count;
     for (; *step < count; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= until_ms) break;
-        if (!last->is_there || last->t_ms <= t - s->vector.ev->lookback_ms) continue;
+        if (!last->is_there || last->t_ms <= t - s->made.vector.ev->lookback_ms) continue;
         enum err e = selector_put(s, *step, last);
         if (e) return e;
     }
@@ -186,10 +182,10 @@ static enum err
 put_between(struct selector_vector *s, uint32_t step, const struct last_sample *a,
             const struct last_sample *b, int64_t t_ms)
 {
-    struct evaluation *ev = s->vector.ev;
+    struct evaluation *ev = s->made.vector.ev;
     assert(is_histogram(a) == is_histogram(b)); /* invariant 3 */
     if (!is_histogram(a)) {
-        column_set(&s->column, step,
+        column_set(&s->made.column, step,
                    interpolated(a->t_ms, a->value, b->t_ms, b->value, t_ms, false));
         return OK;
     }
@@ -203,7 +199,7 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
     struct histogram_point x = {.t_ms = a->t_ms, .h = &before};
     struct histogram_point y = {.t_ms = b->t_ms, .h = &after};
     bool is_counter = before.hint != RESET_GAUGE || after.hint != RESET_GAUGE;
-    if (interpolated_histogram(ev, &s->arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
+    if (interpolated_histogram(ev, &s->made.arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
                                &h)) {
         return eval_no_memory(ev);
     }
@@ -214,8 +210,8 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
 static void
 mark_mixed(struct selector_vector *s, const struct last_sample *a, const struct last_sample *b)
 {
-    int64_t lookback_ms = s->vector.ev->lookback_ms;
-    for (; s->mixed_until < s->vector.grid.count; s->mixed_until++) {
+    int64_t lookback_ms = s->made.vector.ev->lookback_ms;
+    for (; s->mixed_until < s->made.vector.grid.count; s->mixed_until++) {
         int64_t t = reference(s, s->mixed_until);
         if (a->t_ms <= t - lookback_ms) break;
         if (b->t_ms <= t + lookback_ms) bits_set(s->mixed, s->mixed_until);
@@ -227,8 +223,8 @@ static enum err
 smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
        const struct last_sample *b)
 {
-    struct evaluation *ev = s->vector.ev;
-    for (; *step < s->vector.grid.count; (*step)++) {
+    struct evaluation *ev = s->made.vector.ev;
+    for (; *step < s->made.vector.grid.count; (*step)++) {
         int64_t t = reference(s, *step);
         enum err e = OK;
         if (b->is_there && t >= b->t_ms) break;
@@ -239,7 +235,7 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
         if (a->t_ms == t || !after) {
             struct last_sample copy = *a;
             if (is_histogram(a) && a->t_ms != t) {
-                struct fhist *carried = fhist_keep(&s->arena, a->h);
+                struct fhist *carried = fhist_keep(&s->made.arena, a->h);
                 if (carried == NULL) return eval_no_memory(ev);
                 carried->hint = RESET_UNKNOWN; /* a hint is about consecutive samples */
                 copy.h = carried;
@@ -261,7 +257,7 @@ note_older(struct selector_vector *s, int64_t resolution_ms)
     char text[TIME_TEXT_BYTES];
     if (!noted_levels_add(&s->older, resolution_ms)) return;
     time_print_duration(resolution_ms, text);
-    notes_add(&s->vector.ev->notes, NOTE_INFO, s->node->at,
+    notes_add(&s->made.vector.ev->notes, NOTE_INFO, s->node->at,
               "samples are downsampled to %s; values are up to %s older", text, text);
 }
 
@@ -270,7 +266,7 @@ note_hidden(struct selector_vector *s, int64_t resolution_ms)
 {
     char text[TIME_TEXT_BYTES];
     if (!noted_levels_add(&s->hidden, resolution_ms)) return;
-    notes_add(&s->vector.ev->notes, NOTE_INFO, s->node->at,
+    notes_add(&s->made.vector.ev->notes, NOTE_INFO, s->node->at,
               "samples are downsampled to %s; series that begin in a window are shown from its "
               "end on",
               time_print_duration(resolution_ms, text));
@@ -324,7 +320,7 @@ smooth_in_window(struct selector_vector *s, const struct sample_batch *b, uint32
     s->before = *last;
     *last = first;
     if (r.count == 1) return e;
-    for (; *step < s->vector.grid.count && e == OK; (*step)++) {
+    for (; *step < s->made.vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= second.t_ms) break;
         if (t > first.t_ms) note_older(s, b->resolution_ms);
@@ -340,11 +336,11 @@ static enum err
 fill_in_window(struct selector_vector *s, const struct rollup *r, const struct last_sample *now,
                uint32_t *step, struct last_sample *last)
 {
-    int64_t lookback_ms = s->vector.ev->lookback_ms, reach_ms = lookback_ms;
+    int64_t lookback_ms = s->made.vector.ev->lookback_ms, reach_ms = lookback_ms;
     if (reach_ms < last->resolution_ms) reach_ms = last->resolution_ms;
     if (reach_ms < now->resolution_ms) reach_ms = now->resolution_ms;
     enum err e = OK;
-    for (; *step < s->vector.grid.count && e == OK; (*step)++) {
+    for (; *step < s->made.vector.grid.count && e == OK; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= now->known_ms) break;
         /* The samples of a window, which has some, must show that the series is alive. */
@@ -371,7 +367,7 @@ fill_until_begin(struct selector_vector *s, const struct rollup *r, int64_t reso
     enum err e = selector_fill(s, step, start_ms + 1, last);
     uint32_t first = *step;
     if (e == OK) e = selector_fill(s, step, begin_ms, last);
-    if (r->count > 0 && bits_next(s->column.present, first, *step) < *step)
+    if (r->count > 0 && bits_next(s->made.column.present, first, *step) < *step)
         note_older(s, resolution_ms);
     return e;
 }
@@ -390,19 +386,14 @@ fill_until_end(struct selector_vector *s, const struct sample_batch *b, uint32_t
     return e;
 }
 
-/* True if a window ends in the range that was asked for, and not only before it. */
-static bool
-is_in_range(const struct selector_vector *s, const struct sample_batch *b)
-{
-    const struct rollup last = sample_batch_window(b, b->count - 1);
-    return rollup_window_end(rollup_end_ms(&last), b->resolution_ms) >= s->request.min_ms;
-}
-
 static enum err
 fill_from_rollups(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
                   struct last_sample *last)
 {
-    enum err e = is_in_range(s, b) ? rolled_check(s->vector.ev, s->set, b) : OK;
+    const struct rollup end = sample_batch_window(b, b->count - 1);
+    /* A window ends in the range that was asked for, and not only before it. */
+    bool is_in = rollup_window_end(rollup_end_ms(&end), b->resolution_ms) >= s->request.min_ms;
+    enum err e = is_in ? rolled_check(s->made.vector.ev, s->set, b) : OK;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         e = is_smoothed(s) ? smooth_in_window(s, b, i, step, last)
                            : fill_until_end(s, b, i, step, last);
@@ -432,8 +423,8 @@ static enum err
 selector_fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
                           struct last_sample *last)
 {
-    uint32_t steps = s->vector.grid.count, n = b->count, next = 0;
-    int64_t lookback_ms = s->vector.ev->lookback_ms;
+    uint32_t steps = s->made.vector.grid.count, n = b->count, next = 0;
+    int64_t lookback_ms = s->made.vector.ev->lookback_ms;
     enum err e = selector_fill(s, step, b->times_ms[0], last);
     assert(e || *step == steps || reference(s, *step) >= b->times_ms[0]); /* invariant 1 */
     for (; e == OK && *step < steps; (*step)++) {
@@ -444,7 +435,7 @@ selector_fill_from_floats(struct selector_vector *s, const struct sample_batch *
         bool is_there = b->value_bits[i] != STALE_NAN_BITS && b->times_ms[i] > t - lookback_ms;
         if (!is_there) continue;
         if (s->part == PART_VALUE || s->part == PART_PRESENCE) {
-            column_set(&s->column, *step, bits_double(b->value_bits[i]));
+            column_set(&s->made.column, *step, bits_double(b->value_bits[i]));
         } else {
             struct last_sample x = sample_of(b, i);
             e = selector_put(s, *step, &x);
@@ -489,11 +480,11 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
 static enum err
 selector_fill_column(struct selector_vector *s)
 {
-    struct evaluation *ev = s->vector.ev;
+    struct evaluation *ev = s->made.vector.ev;
     struct last_sample last = {.is_there = false}, none = {.is_there = false};
     uint32_t step = 0;
-    column_clear(&s->column, s->vector.grid.count);
-    arena_reset(&s->arena);
+    column_clear(&s->made.column, s->made.vector.grid.count);
+    arena_reset(&s->made.arena);
     s->before = last;
     for (;;) {
         struct sample_batch b;
@@ -506,15 +497,15 @@ selector_fill_column(struct selector_vector *s)
     if (!is_smoothed(s)) return selector_fill(s, &step, INT64_MAX, &last);
     enum err e = smooth(s, &step, &last, &none);
     if (e == OK) {
-        size_t words = bits_words(s->vector.grid.count);
+        size_t words = bits_words(s->made.vector.grid.count);
         bool any = false;
         for (size_t w = 0; w < words; w++) {
-            s->column.present[w] &= ~s->mixed[w];
+            s->made.column.present[w] &= ~s->mixed[w];
             any |= s->mixed[w] != 0;
             s->mixed[w] = 0;
         }
         s->mixed_until = 0;
-        if (any) note_mixed_samples(s->vector.ev, s->node->at, s->labels);
+        if (any) note_mixed_samples(s->made.vector.ev, s->node->at, s->labels);
     }
     return e;
 }
@@ -529,12 +520,12 @@ selector_next(struct vector *v, struct column **ret_column)
         if (e || s->labels.at == NULL) return e;
         e = selector_fill_column(s);
         if (e) return e;
-        if (bits_count(s->column.present, v->grid.count) == 0) continue;
-        for (bits_each(i, s->column.present, v->grid.count)) {
+        if (bits_count(s->made.column.present, v->grid.count) == 0) continue;
+        for (bits_each(i, s->made.column.present, v->grid.count)) {
             eval_count(v->ev, &v->grid, i, 1);
         }
-        s->column.labels = s->column.source = s->labels;
-        *ret_column = &s->column;
+        s->made.column.labels = s->made.column.source = s->labels;
+        *ret_column = &s->made.column;
         return OK;
     }
 }
@@ -544,9 +535,7 @@ selector_free(struct vector *v)
 {
     struct selector_vector *s = (struct selector_vector *)v;
     eval_free_set(v->ev, s->set);
-    column_fini(&s->column, v->ev->budget, v->grid.count);
-    arena_fini(&s->arena);
-    mem_free(v->ev->budget, s, sizeof *s);
+    maker_free(v);
 }
 
 bool
@@ -621,20 +610,14 @@ vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vec
 {
     static const struct vector_ops ops = {selector_next, selector_free};
     const struct node *node = x->node;
-    struct selector_vector *s = mem_new(ev->budget, sizeof *s);
+    struct selector_vector *s = maker_alloc(ev, sizeof *s, &ops, NULL, &x->grid);
     if (s == NULL) return eval_no_memory(ev);
-    s->vector = (struct vector){.ops = &ops,
-                                .ev = ev,
-                                .grid = x->grid,
-                                .one_name = selector_names_one(node),
-                                .each_once = true,
-                                .by_labels = true};
+    s->made.vector.one_name = selector_names_one(node);
+    s->made.vector.each_once = s->made.vector.by_labels = true;
     s->node = node;
     s->part = x->part;
-    arena_init(&s->arena, ev->budget, 0, 0);
     struct matcher_set set;
     enum err e = selector_request(ev, x, &set, &s->request, &s->offset_ms);
-    if (e == OK && column_init(&s->column, ev->budget, x->grid.count)) e = eval_no_memory(ev);
     if (e == OK && is_smoothed(s)) {
         s->mixed = arena_new(&ev->arena, bits_words(x->grid.count) * sizeof *s->mixed);
         if (s->mixed == NULL) e = eval_no_memory(ev);
@@ -643,12 +626,7 @@ vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vec
         s->request.kind = SELECT_TIMES;
     if (e == OK) {
         e = eval_select(ev, &s->request, &s->set);
-        if (e == OK) s->vector.cost = series_set_cost(s->set);
+        if (e == OK) s->made.vector.cost = series_set_cost(s->set);
     }
-    if (e) {
-        selector_free(&s->vector);
-        return e;
-    }
-    *ret_vector = &s->vector;
-    return OK;
+    return vector_give(&s->made.vector, e, ret_vector);
 }
