@@ -53,20 +53,9 @@ begins_with(struct bytes value, struct bytes head)
 }
 
 static bool
-inner_matches(const struct matcher *m, struct bytes value)
-{
-    size_t before = m->before == TAIL_SOME, after = m->after == TAIL_SOME;
-    if (value.size < before + m->inner.size + after) return false;
-    if (m->after == TAIL_NONE) {
-        return memcmp(value.at + value.size - m->inner.size, m->inner.at, m->inner.size) == 0;
-    }
-    return memmem(value.at + before, value.size - before - after, m->inner.at, m->inner.size) !=
-           NULL;
-}
-
-static bool
 positive_matches(const struct matcher *m, struct bytes value)
 {
+    size_t before = m->before == TAIL_SOME, after = m->after == TAIL_SOME, size = m->inner.size;
     switch (m->run) {
     case RUN_SET:
         return literals_have(&m->set, value);
@@ -77,7 +66,10 @@ positive_matches(const struct matcher *m, struct bytes value)
         }
         return false;
     case RUN_INNER:
-        return inner_matches(m, value);
+        if (value.size < before + size + after) return false;
+        if (m->after == TAIL_NONE)
+            return memcmp(value.at + value.size - size, m->inner.at, size) == 0;
+        return memmem(value.at + before, value.size - before - after, m->inner.at, size) != NULL;
     case RUN_RE2:
         break;
     }

@@ -88,11 +88,10 @@ check_spec(const struct relabel_spec *s, uint32_t number, struct why *why)
     case RELABEL_REPLACE:
     case RELABEL_LOWERCASE:
     case RELABEL_UPPERCASE:
-        if (!target) return wrong(why, number, s->action, "requires target_label");
-        break;
     case RELABEL_HASHMOD:
         if (!target) return wrong(why, number, s->action, "requires target_label");
-        if (s->modulus == 0) return wrong(why, number, s->action, "requires a modulus above 0");
+        if (s->action == RELABEL_HASHMOD && s->modulus == 0)
+            return wrong(why, number, s->action, "requires a modulus above 0");
         break;
     case RELABEL_KEEPEQUAL:
     case RELABEL_DROPEQUAL:

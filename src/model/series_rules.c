@@ -1,3 +1,4 @@
+/* series_rules.c - see series_rules.h. */
 #include "model/series_rules.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* storage_layout.c - see storage_layout.h. */
 #include "model/storage_layout.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* trouble.c - see trouble.h. */
 #include "model/trouble.h"
 
 const char *

@@ -52,23 +52,6 @@ put_stats(const struct promql_explained *x, struct json *j)
                      atomic_load_explicit(&c->budget->peak_bytes, memory_order_relaxed));
 }
 
-static void
-put_limits(const struct promql_explained *x, struct json *j)
-{
-    struct bound bounds[BOUND_COUNT];
-    bool exact;
-    unsigned count = bounds_of(x, bounds, &exact) ? BOUND_COUNT : 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct bound *b = &bounds[i];
-        if (b->max == 0) continue;
-        json_object_open(j);
-        json_member_text(j, "name", b->name);
-        json_member_uint(j, "limit", b->max);
-        json_member_uint(j, "needs", b->needs);
-        json_object_close(j);
-    }
-}
-
 enum err
 promql_explained_put(const struct promql_explained *x, struct buf *to)
 {
@@ -85,8 +68,18 @@ promql_explained_put(const struct promql_explained *x, struct buf *to)
         put_stats(x, &j);
         json_object_close(&j);
     } else {
+        struct bound bounds[BOUND_COUNT];
+        bool exact;
+        unsigned count = bounds_of(x, bounds, &exact) ? BOUND_COUNT : 0;
         json_array_open(&j);
-        put_limits(x, &j);
+        for (const struct bound *b = bounds; b < bounds + count; b++) {
+            if (b->max == 0) continue;
+            json_object_open(&j);
+            json_member_text(&j, "name", b->name);
+            json_member_uint(&j, "limit", b->max);
+            json_member_uint(&j, "needs", b->needs);
+            json_object_close(&j);
+        }
         json_array_close(&j);
     }
     buf_put_u8(to, '}');

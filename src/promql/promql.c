@@ -221,9 +221,8 @@ bool
 promql_note(const struct promql_result *r, enum promql_note kind, uint32_t n, struct buf *to)
 {
     const struct eval_notes *notes = &r->run.ev.notes;
-    enum note_kind wanted = kind == PROMQL_WARNING ? NOTE_WARNING : NOTE_INFO;
     for (uint32_t i = 0; i < notes->count; i++) {
-        if (notes->items[i].kind != wanted || n-- > 0) continue;
+        if (notes->items[i].kind != kind || n-- > 0) continue;
         note_print(notes, &notes->items[i], to);
         return true;
     }
@@ -234,10 +233,9 @@ uint32_t
 promql_note_count(const struct promql_result *r, enum promql_note kind)
 {
     const struct eval_notes *notes = &r->run.ev.notes;
-    enum note_kind wanted = kind == PROMQL_WARNING ? NOTE_WARNING : NOTE_INFO;
     uint32_t count = 0;
     for (uint32_t i = 0; i < notes->count; i++) {
-        count += notes->items[i].kind == wanted;
+        count += notes->items[i].kind == kind;
     }
     return count;
 }

@@ -228,7 +228,10 @@ bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struc
 /* Executes the template; its output is in run->out. */
 bool run_execute(struct tmpl_run *run);
 
-/* --- functions -------------------------------------------------------------------------------- */
+/* --- functions.c ------------------------------------------------------------------------------ */
+
+/* Frees the regexes of a run. */
+void run_searchers_fini(struct tmpl_run *run);
 
 enum { TMPL_PARAMETERS_MAX = 3 };
 
@@ -274,10 +277,8 @@ void run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t cou
 bool run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_value *args,
                 uint32_t count);
 
-/* --- functions.c and builtins.c --------------------------------------------------------------- */
+/* --- builtins.c ------------------------------------------------------------------------------- */
 
-/* Frees the regexes of a run. */
-void run_searchers_fini(struct tmpl_run *run);
 /* Escapes as Go's url.QueryEscape() does. Failure shows in the buffer. */
 void tmpl_escape_query(struct bytes text, struct buf *to);
 

@@ -113,20 +113,8 @@ is_about_tenant(const struct matcher *m)
     return bytes_equal_text(matcher_name(m), TENANT_LABEL);
 }
 
-/* Translates a matcher for the answerer below, where labels have their original names. */
-static enum err
-tenants_put_matcher(struct tenants_question *q, struct matcher *m, struct matcher **ret,
-                    struct why *why)
-{
-    *ret = m;
-    if (!bytes_equal_text(matcher_name(m), ORIGINAL_LABEL)) return OK;
-    enum err e = matcher_new(matcher_type(m), bytes_of_text(TENANT_LABEL), matcher_pattern(m),
-                             q->budget, ret, why);
-    if (e == OK) q->made[q->made_count++] = *ret;
-    return e;
-}
-
-/* Copies the sets without matchers of tenants. */
+/* Copies the sets without matchers of tenants, for the answerer below, where labels have their
+ * original names. */
 static enum err
 make_sets(struct tenants_question *q, const struct query_request *request, struct matcher_set *sets,
           struct why *why)
@@ -143,10 +131,15 @@ make_sets(struct tenants_question *q, const struct query_request *request, struc
         if (kept == NULL) return views_no_memory(why);
         sets[i] = (struct matcher_set){kept, 0};
         for (uint32_t k = 0; k < set->count; k++) {
-            if (is_about_tenant(set->matchers[k])) continue;
-            enum err e = tenants_put_matcher(q, set->matchers[k], &kept[sets[i].count], why);
-            if (e) return e;
-            sets[i].count++;
+            struct matcher *m = set->matchers[k];
+            if (is_about_tenant(m)) continue;
+            if (bytes_equal_text(matcher_name(m), ORIGINAL_LABEL)) {
+                enum err e = matcher_new(matcher_type(m), bytes_of_text(TENANT_LABEL),
+                                         matcher_pattern(m), q->budget, &m, why);
+                if (e) return e;
+                q->made[q->made_count++] = m;
+            }
+            kept[sets[i].count++] = m;
         }
     }
     return OK;

@@ -1115,7 +1115,7 @@ check_demand(struct script *s, const struct eval *x, const struct demand *d,
              const struct query_run *run)
 {
     bool none = strncmp(d->what, "no_", 3) == 0;
-    enum note_kind kind = strstr(d->what, "warn") != NULL ? NOTE_WARNING : NOTE_INFO;
+    enum promql_note kind = strstr(d->what, "warn") != NULL ? PROMQL_WARNING : PROMQL_INFO;
     struct buf all;
     bool found = false;
     buf_init(&all, NULL, LINE_BYTES);

@@ -1,3 +1,4 @@
+/* replacer.c - see replacer.h. */
 #include "model/regex/replacer.h"
 
 #include "base/text/utf8.h"

@@ -40,7 +40,7 @@ note_types(struct evaluation *ev, const struct node *node, const struct operand 
            const struct operand *b)
 {
     const char *op = token_word(node->binary.op);
-    notes_add(&ev->notes, NOTE_INFO, node->at,
+    notes_add(&ev->notes, PROMQL_INFO, node->at,
               "incompatible sample types encountered for binary operator \"%s\": %s %s %s", op,
               kind_of(a), op, kind_of(b));
 }
@@ -69,7 +69,7 @@ two_histograms(struct evaluation *ev, const struct node *node, struct arena *are
     struct fhist *h = changeable(arena, a);
     if (h == NULL || fhist_add(arena, h, b, is_sum ? 1 : -1, &outcome)) return eval_no_memory(ev);
     if (outcome.incompatible) {
-        notes_add(&ev->notes, NOTE_WARNING, node->at,
+        notes_add(&ev->notes, PROMQL_WARNING, node->at,
                   "incompatible bucket layout encountered for binary operator %s", token_word(op));
         *ret_pairing = PAIR_UNFIT;
         return OK;

@@ -123,10 +123,8 @@ MUST_CHECK enum err plan_make_alone(struct evaluation *ev, const struct plan_nod
 
 /* Warnings and infos about a result, each once, with positions in the query. */
 
-enum note_kind { NOTE_WARNING, NOTE_INFO };
-
 struct eval_note {
-    enum note_kind kind;
+    enum promql_note kind;
     struct bytes text; /* without the position */
     struct text_span at;
     struct forced *forced; /* sum of decreases; NULL for most notes */
@@ -152,19 +150,19 @@ struct eval_notes {
 void notes_init(struct eval_notes *notes, struct budget *budget, struct bytes query);
 void notes_fini(struct eval_notes *notes);
 /* Adds a note about a part of the query. A lack of memory shows in `failed`. */
-void notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+void notes_add(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                const char *format, ...) PRINTF_LIKE(4, 5);
 /* Adds a note that ends with a text in quotes. */
-void notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+void notes_add_quoted(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                       const char *text, struct bytes quoted);
 /* Adds a note that ends with a number. */
-void notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+void notes_add_number(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                       const char *text, double number);
 /* Notes that the type label of a metric says that it is not a counter. */
 void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                     struct bytes metric);
 /* Adds a note that ends with " for metric name NAME", unless the name is empty. */
-void notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+void notes_add_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                       const char *text, struct bytes metric);
 
 /* Counts a range of samples in which a start time overlaps the sample before. */
@@ -373,6 +371,9 @@ MUST_CHECK enum err vector_new(struct evaluation *ev, const struct plan_node *x,
 /* vector_new() at the steps of the operator, without sharing and repeating its result. */
 MUST_CHECK enum err vector_build(struct evaluation *ev, const struct plan_node *x,
                                  struct vector **ret_vector);
+
+/* --- build.c: scalars, durations and matchers ------------------------------------------------- */
+
 /* Returns the values of a scalar, valid as long as the evaluation. */
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct plan_node *x,
                                   double **ret_values);
@@ -381,6 +382,8 @@ double binary_number(enum token_type op, double a, double b);
 /* Like Go's math.Min and math.Max: an infinity that decides the result wins over NaN. */
 double number_least(double a, double b);
 double number_greatest(double a, double b);
+
+/* --- binary.c: two samples -------------------------------------------------------------------- */
 
 /* An operand or a result at one step. */
 struct operand {
@@ -400,6 +403,8 @@ enum pairing {
 MUST_CHECK enum err binary_operands(struct evaluation *ev, const struct node *node,
                                     struct arena *arena, struct operand a, struct operand b,
                                     struct operand *ret, enum pairing *ret_pairing);
+
+/* --- selectors and requests ------------------------------------------------------------------- */
 
 /* The time of an @ modifier; `shift->at` is not AT_NONE. */
 static inline int64_t
@@ -431,6 +436,8 @@ MUST_CHECK enum err selector_request(struct evaluation *ev, const struct plan_no
 /* The same for the function of ranges that `x` calls. */
 MUST_CHECK enum err range_request(struct evaluation *ev, const struct plan_node *x,
                                   struct matcher_set *set, struct query_request *ret);
+/* --- aggregate.c ------------------------------------------------------------------------------ */
+
 /* The way in which an aggregation computes its values. */
 enum folding {
     FOLD_GROUPS, /* folds each column into its group */
@@ -441,6 +448,9 @@ enum folding {
 };
 /* Returns the way of an aggregation operator. */
 enum folding folding_of(enum token_type op);
+
+/* --- select/selector.c ------------------------------------------------------------------------ */
+
 /* True if the selector gives the name of the metric. */
 bool selector_names_one(const struct node *selector);
 /* view_select(), series_set_next() and series_set_free(), which also count the metrics that are

@@ -58,7 +58,7 @@ is_before(struct text_span a, struct text_span b)
 }
 
 static struct eval_note *
-notes_put(struct eval_notes *notes, enum note_kind kind, struct text_span at, struct buf *text)
+notes_put(struct eval_notes *notes, enum promql_note kind, struct text_span at, struct buf *text)
 {
     struct eval_note *note = NULL;
     notes->added++;
@@ -88,7 +88,7 @@ notes_put(struct eval_notes *notes, enum note_kind kind, struct text_span at, st
 }
 
 void
-notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *format,
+notes_add(struct eval_notes *notes, enum promql_note kind, struct text_span at, const char *format,
           ...)
 {
     struct buf text;
@@ -119,7 +119,7 @@ notes_merge(struct eval_notes *notes, const struct eval_notes *of)
 /* Puts a note: words, a text in quotes (unless `at` is NULL), and other words with a text (unless
  * they are NULL). NULL: the note is lost. */
 static struct eval_note *
-put_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *before,
+put_quoted(struct eval_notes *notes, enum promql_note kind, struct text_span at, const char *before,
            struct bytes quoted, const char *between, struct bytes last)
 {
     struct buf text;
@@ -136,7 +136,7 @@ put_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at, c
 }
 
 void
-notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+notes_add_quoted(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                  const char *words, struct bytes quoted)
 {
     put_quoted(notes, kind, at, "", bytes_of(NULL, 0), words, quoted);
@@ -150,7 +150,7 @@ notes_put_number(struct buf *to, double number)
 }
 
 void
-notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+notes_add_number(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                  const char *words, double number)
 {
     char digits[NUMBER_TEXT_BYTES];
@@ -163,14 +163,14 @@ notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                struct bytes metric)
 {
     struct bytes shown = type.size == 0 ? bytes_of("", 0) : type;
-    put_quoted(notes, NOTE_INFO, at,
+    put_quoted(notes, PROMQL_INFO, at,
                "metric might not be a counter, __type__ label is not set to \"counter\" or "
                "\"histogram\", got ",
                shown, ": ", metric);
 }
 
 static struct eval_note *
-put_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *words,
+put_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at, const char *words,
            struct bytes metric)
 {
     return put_quoted(notes, kind, at, words, bytes_of(NULL, 0),
@@ -178,7 +178,7 @@ put_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at, c
 }
 
 void
-notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+notes_add_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                  const char *words, struct bytes metric)
 {
     put_metric(notes, kind, at, words, metric);
@@ -188,7 +188,7 @@ void
 notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric)
 {
     struct eval_note *note =
-        put_quoted(notes, NOTE_WARNING, at,
+        put_quoted(notes, PROMQL_WARNING, at,
                    "sample has start time that overlaps with previous sample timestamp for metric ",
                    bytes_of(NULL, 0), "", metric);
     if (note != NULL) note->occurrences++;
@@ -199,13 +199,13 @@ notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes m
                    const struct decrease *d)
 {
     struct eval_note *note =
-        put_metric(notes, NOTE_INFO, at,
+        put_metric(notes, PROMQL_INFO, at,
                    "input to histogram_quantile needed to be fixed for monotonicity (see "
                    "https://prometheus.io/docs/prometheus/latest/querying/functions/"
                    "#histogram_quantile)",
                    metric);
     if (note == NULL) return;
-    assert(note->kind == NOTE_INFO); /* invariant 2 */
+    assert(note->kind == PROMQL_INFO); /* invariant 2 */
     struct forced *f = note->forced;
     if (f == NULL) {
         note->forced = f = arena_alloc(&notes->arena, sizeof *f);
@@ -242,7 +242,7 @@ void
 note_print(const struct eval_notes *notes, const struct eval_note *note, struct buf *to)
 {
     const struct forced *f = note->forced;
-    buf_put_text(to, note->kind == NOTE_WARNING ? "PromQL warning: " : "PromQL info: ");
+    buf_put_text(to, note->kind == PROMQL_WARNING ? "PromQL warning: " : "PromQL info: ");
     buf_put_bytes(to, note->text);
     if (f != NULL) {
         assert(f->samples > 0); /* invariant 2 */

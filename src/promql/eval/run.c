@@ -146,7 +146,7 @@ run_steps(struct query_run *run)
     vector_free(v);
     struct query_control *control = run->ev.control;
     if (control != NULL && atomic_load_explicit(&control->lacks_late, memory_order_relaxed)) {
-        notes_add(&run->ev.notes, NOTE_INFO, run->ev.tree->root->at,
+        notes_add(&run->ev.notes, PROMQL_INFO, run->ev.tree->root->at,
                   "samples that arrived after their time was downsampled are left out");
     }
     return e;

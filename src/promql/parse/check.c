@@ -167,12 +167,9 @@ check_binary(struct promql_parser *p, struct node *n)
     }
     if (token_is_set_operator(op) && m->cardinality == ONE_TO_ONE) m->cardinality = MANY_TO_MANY;
     if (m->on && m->include.count > 0) check_included(p, n);
-    if (!is_scalar_or_vector(left)) {
-        parse_fail(p, left->at.begin,
-                   "binary expression must contain only scalar and instant vector types");
-    }
-    if (!is_scalar_or_vector(right)) {
-        parse_fail(p, right->at.begin,
+    const struct node *wrong = !is_scalar_or_vector(left) ? left : right;
+    if (!is_scalar_or_vector(wrong)) {
+        parse_fail(p, wrong->at.begin,
                    "binary expression must contain only scalar and instant vector types");
     }
     check_matching(p, n);

@@ -251,30 +251,23 @@ scan_number(struct lexer *x)
     accept(x, digits);
     for (int32_t c = lexer_peek_char(x); is_in(c, digits) || is_in(c, "._eE");
          c = lexer_peek_char(x)) {
-        if (c == '.' && dot) {
-            x->at++;
-            return false;
-        }
-        if (is_in(c, "eE") && exponent) {
-            x->at++;
-            return false;
-        }
-        if (c == '.') {
-            x->at++;
-            dot = true;
-            if (accept(x, "_.") || is_hex) return false;
-        } else if (is_in(c, "eE")) {
-            x->at++;
-            exponent = true;
-            accept(x, "+-");
-            if (accept(x, "._eE") || lexer_peek_char(x) == RUNE_NONE) return false;
-        } else if (c == '_') {
-            x->at++;
-            if (accept(x, "._eE") || lexer_peek_char(x) == RUNE_NONE) return false;
-        } else {
+        if (!is_in(c, "._eE")) {
             while (accept(x, digits)) {
             }
+            continue;
         }
+        x->at++;
+        if (c == '.') {
+            if (dot || accept(x, "_.") || is_hex) return false;
+            dot = true;
+            continue;
+        }
+        if (c != '_') {
+            if (exponent) return false;
+            exponent = true;
+            accept(x, "+-");
+        }
+        if (accept(x, "._eE") || lexer_peek_char(x) == RUNE_NONE) return false;
     }
     if (x->at == begin) return false;
     int32_t after = lexer_peek_char(x);
@@ -522,22 +515,8 @@ inside_braces(struct lexer *x)
 static enum token_type
 sign_of(int32_t c)
 {
-    switch (c) {
-    case '+':
-        return TOKEN_ADD;
-    case '-':
-        return TOKEN_SUB;
-    case '*':
-        return TOKEN_MUL;
-    case '/':
-        return TOKEN_DIV;
-    case '%':
-        return TOKEN_MOD;
-    case '^':
-        return TOKEN_POW;
-    default:
-        return TOKEN_COMMA;
-    }
+    static const char signs[] = "+-*/%^"; /* in the order of their tokens */
+    return c == ',' ? TOKEN_COMMA : (enum token_type)(TOKEN_ADD + (strchr(signs, c) - signs));
 }
 
 /* Reads a token after "[", until a number or a duration has come. */
@@ -552,6 +531,7 @@ duration(struct lexer *x)
         x->mode = LEX_ORDINARY;
         return number_or_duration(x);
     }
+    if (is_in(c, "+-*/%^,")) return emit(x, sign_of(c));
     switch (c) {
     case RUNE_NONE:
         return lexer_fail(x, "unexpected end of input in duration expression");
@@ -570,14 +550,6 @@ duration(struct lexer *x)
         return open_paren(x);
     case ')':
         return close_paren(x);
-    case '+':
-    case '-':
-    case '*':
-    case '/':
-    case '%':
-    case '^':
-    case ',':
-        return emit(x, sign_of(c));
     default:
         if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
         return fail_at_rune(x, "unexpected character in duration expression: ", c);
@@ -608,20 +580,13 @@ ordinary(struct lexer *x)
         x->at--;
         return keyword_or_identifier(x);
     }
+    if (is_in(c, "+-*/%^,")) return emit(x, sign_of(c));
     switch (c) {
     case RUNE_NONE:
         if (x->paren_depth > 0) return lexer_fail(x, "unclosed left parenthesis");
         if (x->bracket_open) return lexer_fail(x, "unclosed left bracket");
         x->mode = LEX_ENDED;
         return emit(x, TOKEN_END);
-    case '+':
-    case '-':
-    case '*':
-    case '/':
-    case '%':
-    case '^':
-    case ',':
-        return emit(x, sign_of(c));
     case '@':
         return emit(x, TOKEN_AT);
     case '=':

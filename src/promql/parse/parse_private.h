@@ -76,6 +76,13 @@ bool parse_is_unnested(struct promql_parser *p);
 /* Returns the text of a literal; its memory belongs to the tree. */
 struct bytes parse_unquote(struct promql_parser *p, const struct promql_token *t);
 
+/* --- parser.c --------------------------------------------------------------------------------- */
+
+enum { PRECEDENCE_SIGN = 5 };
+
+/* Returns the precedence of a binary operator; 0 for other tokens. */
+unsigned parse_precedence(enum token_type op);
+
 /* --- times.c ---------------------------------------------------------------------------------- */
 
 /* Parses a number or a duration, which is next. */

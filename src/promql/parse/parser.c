@@ -375,8 +375,6 @@ paren(struct promql_parser *p)
     return n;
 }
 
-enum { PRECEDENCE_SIGN = 5 };
-
 static struct node *
 sign(struct promql_parser *p)
 {
@@ -441,37 +439,20 @@ operand(struct promql_parser *p)
 
 /* --- binary operators ------------------------------------------------------------------------- */
 
-static unsigned
-precedence_of(enum token_type op)
+unsigned
+parse_precedence(enum token_type op)
 {
-    switch (op) {
-    case TOKEN_OR:
-        return 1;
-    case TOKEN_AND:
-    case TOKEN_UNLESS:
-        return 2;
-    case TOKEN_EQ:
-    case TOKEN_NE:
-    case TOKEN_LE:
-    case TOKEN_LT:
-    case TOKEN_GE:
-    case TOKEN_GT:
-    case TOKEN_TRIM_UPPER:
-    case TOKEN_TRIM_LOWER:
-        return 3;
-    case TOKEN_ADD:
-    case TOKEN_SUB:
-        return 4;
-    case TOKEN_MUL:
-    case TOKEN_DIV:
-    case TOKEN_MOD:
-    case TOKEN_ATAN2:
-        return PRECEDENCE_SIGN;
-    case TOKEN_POW:
-        return 6;
-    default:
-        return 0;
-    }
+    static const uint8_t precedences[TOKEN_TYPE_COUNT] = {[TOKEN_OR] = 1,
+                                                          [TOKEN_AND] = 2,
+                                                          [TOKEN_UNLESS] = 2,
+                                                          [TOKEN_ADD] = 4,
+                                                          [TOKEN_SUB] = 4,
+                                                          [TOKEN_MUL] = PRECEDENCE_SIGN,
+                                                          [TOKEN_DIV] = PRECEDENCE_SIGN,
+                                                          [TOKEN_MOD] = PRECEDENCE_SIGN,
+                                                          [TOKEN_ATAN2] = PRECEDENCE_SIGN,
+                                                          [TOKEN_POW] = 6};
+    return op >= TOKEN_EQ && op <= TOKEN_TRIM_LOWER ? 3 : precedences[op];
 }
 
 static bool
@@ -558,7 +539,7 @@ expression(struct promql_parser *p, unsigned above)
     p->nesting++;
     struct node *n = operand(p);
     while (n != NULL && !p->failed) {
-        unsigned precedence = precedence_of(parse_peek(p)->type);
+        unsigned precedence = parse_precedence(parse_peek(p)->type);
         if (precedence <= above) break;
         n = binary(p, n, precedence);
     }

@@ -152,8 +152,6 @@ duration_signed(struct promql_parser *p, const struct promql_token *sign, struct
     return duration_node(p, sign->type, NULL, n, (struct text_span){sign->at, n->at.end});
 }
 
-enum { DURATION_PRECEDENCE_SIGN = 2 }; /* precedence of * and / */
-
 static struct node *
 duration_operand(struct promql_parser *p)
 {
@@ -173,7 +171,7 @@ duration_operand(struct promql_parser *p)
         if (n != NULL && n->kind == NODE_DURATION) n->duration.in_parens = true;
     } else if (token_is_sign(type)) {
         struct promql_token sign = parse_take(p);
-        n = duration_signed(p, &sign, duration_binary(p, DURATION_PRECEDENCE_SIGN), false);
+        n = duration_signed(p, &sign, duration_binary(p, PRECEDENCE_SIGN), false);
     } else {
         parse_unexpected(p);
     }
@@ -182,30 +180,14 @@ duration_operand(struct promql_parser *p)
     return p->failed ? NULL : n;
 }
 
-static unsigned
-duration_precedence(enum token_type op)
-{
-    switch (op) {
-    case TOKEN_ADD:
-    case TOKEN_SUB:
-        return 1;
-    case TOKEN_MUL:
-    case TOKEN_DIV:
-    case TOKEN_MOD:
-        return 2;
-    case TOKEN_POW:
-        return 3;
-    default:
-        return 0;
-    }
-}
-
 /* Parses the operators after `left` that bind tighter than `above`. */
 static struct node *
 duration_operators(struct promql_parser *p, struct node *left, unsigned above)
 {
     while (left != NULL && !p->failed) {
-        unsigned precedence = duration_precedence(parse_peek(p)->type);
+        enum token_type type = parse_peek(p)->type;
+        bool computes = type >= TOKEN_ADD && type <= TOKEN_POW;
+        unsigned precedence = computes ? parse_precedence(type) : 0;
         if (precedence <= above) break;
         struct promql_token op = parse_take(p);
         struct node *right = duration_binary(p, op.type == TOKEN_POW ? precedence - 1 : precedence);
@@ -237,7 +219,7 @@ offset_duration(struct promql_parser *p)
     if (!token_is_sign(type)) {
         return duration_signed(p, &sign, duration_operand(p), is_duration_word(type));
     }
-    struct node *n = duration_binary(p, DURATION_PRECEDENCE_SIGN);
+    struct node *n = duration_binary(p, PRECEDENCE_SIGN);
     return duration_operators(p, duration_signed(p, &sign, n, false), 0);
 }
 

@@ -356,7 +356,7 @@ finish_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i)
     uint32_t n = g->counts[i];
     double *value = &g->column.values[i];
     if (mixed) {
-        notes_add(&ev->notes, NOTE_WARNING, at,
+        notes_add(&ev->notes, PROMQL_WARNING, at,
                   "encountered a mix of histograms and floats for aggregation");
     }
     if (mixed || (g->had[i] & HAD_MIXED_SCHEMAS) != 0) {
@@ -610,7 +610,7 @@ aggregation_free(struct vector *v)
 static void
 note_quantile(const struct aggregation_vector *a, double q)
 {
-    notes_add_number(&a->vector.ev->notes, NOTE_WARNING, aggregation_param_at(a->node),
+    notes_add_number(&a->vector.ev->notes, PROMQL_WARNING, aggregation_param_at(a->node),
                      "quantile value should be between 0 and 1, got ", q);
 }
 

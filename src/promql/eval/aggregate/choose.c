@@ -175,7 +175,7 @@ vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector 
         of->grid.count > 1 || (grid_equal(&of->grid, &ev->grid) && ev->end_ms != of->grid.first_ms);
     *ret_vector = of;
     if (is_range) {
-        notes_add(&ev->notes, NOTE_WARNING, call->at,
+        notes_add(&ev->notes, PROMQL_WARNING, call->at,
                   "sort is ineffective for range queries since results are always ordered by "
                   "labels");
         return OK;
@@ -722,7 +722,7 @@ note_ratio(const struct choosing_vector *v, double ratio, double used)
 {
     char digits[NUMBER_TEXT_BYTES + 1];
     digits[number_print_sentence(double_bits(ratio), digits)] = '\0';
-    notes_add(&v->vector.ev->notes, NOTE_WARNING, aggregation_param_at(v->node),
+    notes_add(&v->vector.ev->notes, PROMQL_WARNING, aggregation_param_at(v->node),
               "ratio value should be between -1 and 1, got %s, capping to %g", digits, used);
 }
 

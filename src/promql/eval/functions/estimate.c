@@ -304,7 +304,7 @@ estimate_native(struct estimate_vector *x, const void *of, uint32_t step, double
     double value = x->fraction ? fhist_fraction(h, q, x->scalars[1][step], &skew)
                                : fhist_quantile(h, q, &skew);
     if (skew != SKEW_NONE) {
-        notes_add_metric(&x->made.vector.ev->notes, NOTE_INFO, x->vector_at, words[skew],
+        notes_add_metric(&x->made.vector.ev->notes, PROMQL_INFO, x->vector_at, words[skew],
                          name_for_notes(x, c->labels));
     }
     return value;
@@ -351,7 +351,7 @@ read_bucket(struct estimate_vector *x, const struct column *c)
         quote_text(&x->text, text);
         buf_put_u8(&x->text, '\0');
         if (buf_error(&x->text)) return eval_no_memory(ev);
-        notes_add_metric(&ev->notes, NOTE_WARNING, x->vector_at, (const char *)x->text.at,
+        notes_add_metric(&ev->notes, PROMQL_WARNING, x->vector_at, (const char *)x->text.at,
                          name_for_notes(x, c->labels));
         return OK;
     }
@@ -430,7 +430,7 @@ drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present
     for (uint32_t at = TABLE_START, id; table_next(&x->natives_by_labels, hash, &at, &id);) {
         const struct native *n = &x->natives[id];
         if (!bytes_equal(n->labels, labels) || !bits_meet(n->present, present, steps)) continue;
-        notes_add_metric(&x->made.vector.ev->notes, NOTE_WARNING, x->vector_at,
+        notes_add_metric(&x->made.vector.ev->notes, PROMQL_WARNING, x->vector_at,
                          "vector contains a mix of classic and native histograms",
                          name_for_notes(x, labels));
         assert(n->first_result + n->result_count <= x->results.count); /* invariant 3 */
@@ -547,7 +547,7 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
     struct text_span at = {argument_at(x->call, argument).begin, x->call->at.end};
     for (uint32_t i = 0; i < x->made.vector.grid.count; i++) {
         if (values[i] >= 0 && values[i] <= 1) continue;
-        notes_add_number(&x->made.vector.ev->notes, NOTE_WARNING, at,
+        notes_add_number(&x->made.vector.ev->notes, PROMQL_WARNING, at,
                          "quantile value should be between 0 and 1, got ", values[i]);
     }
 }

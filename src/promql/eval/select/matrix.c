@@ -162,7 +162,7 @@ add_rollups(struct evaluation *ev, struct matrix *m, struct series_set *set,
         if (e == OK) e = add_sample(ev, m, r.last_ms, bits_double(r.last_bits), NULL);
     }
     if (e) return e;
-    notes_add(&ev->notes, NOTE_INFO, range->at,
+    notes_add(&ev->notes, PROMQL_INFO, range->at,
               "samples are downsampled to %s; a range has the last one of each window",
               time_print_duration(b->resolution_ms, text));
     return OK;

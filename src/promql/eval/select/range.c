@@ -64,7 +64,7 @@ has_samples(const struct range_vector *r, const struct sample_window *w)
     if (!r->kind->floats_only) return true;
     if (w->count == 0) return false;
     if (w->histogram_count > 0) {
-        notes_add_quoted(&w->ev->notes, NOTE_INFO, r->at,
+        notes_add_quoted(&w->ev->notes, PROMQL_INFO, r->at,
                          "ignored histograms in a range containing both floats and histograms for "
                          "metric name ",
                          labels_get(w->labels, bytes_of("__name__", 8)));
@@ -345,7 +345,7 @@ note_non_counter(struct range_vector *r, struct bytes labels)
         notes_add_type(&ev->notes, at, type, name);
     } else if (!ends_with(name, "_total") && !ends_with(name, "_sum") &&
                !ends_with(name, "_count") && !ends_with(name, "_bucket")) {
-        notes_add_quoted(&ev->notes, NOTE_INFO, at,
+        notes_add_quoted(&ev->notes, PROMQL_INFO, at,
                          "metric might not be a counter, name does not end in "
                          "_total/_sum/_count/_bucket: ",
                          name);

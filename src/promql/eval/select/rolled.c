@@ -524,7 +524,8 @@ note_approximate(struct sample_window *w, enum function_id id, struct rolled_wor
         if (resolution_ms > coarsest_ms) coarsest_ms = resolution_ms;
     }
     if (!noted_levels_add(&work->approximate, coarsest_ms)) return;
-    notes_add(&w->ev->notes, NOTE_INFO, w->at, "samples are downsampled to %s; %s() is approximate",
+    notes_add(&w->ev->notes, PROMQL_INFO, w->at,
+              "samples are downsampled to %s; %s() is approximate",
               time_print_duration(coarsest_ms, text), functions[id].name);
 }
 
@@ -575,7 +576,7 @@ rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work
     bool widens = range.coarsest_ms > 0 && is_plain && (!is_presence || !has_known_sample(w));
     if (widens && noted_levels_add(&work->widened, range.coarsest_ms)) {
         char text[TIME_TEXT_BYTES];
-        notes_add(&w->ev->notes, NOTE_INFO, w->at,
+        notes_add(&w->ev->notes, PROMQL_INFO, w->at,
                   "samples are downsampled to %s; the range was widened to whole windows",
                   time_print_duration(range.coarsest_ms, text));
     }

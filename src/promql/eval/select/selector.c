@@ -257,7 +257,7 @@ note_older(struct selector_vector *s, int64_t resolution_ms)
     char text[TIME_TEXT_BYTES];
     if (!noted_levels_add(&s->older, resolution_ms)) return;
     time_print_duration(resolution_ms, text);
-    notes_add(&s->made.vector.ev->notes, NOTE_INFO, s->node->at,
+    notes_add(&s->made.vector.ev->notes, PROMQL_INFO, s->node->at,
               "samples are downsampled to %s; values are up to %s older", text, text);
 }
 
@@ -266,7 +266,7 @@ note_hidden(struct selector_vector *s, int64_t resolution_ms)
 {
     char text[TIME_TEXT_BYTES];
     if (!noted_levels_add(&s->hidden, resolution_ms)) return;
-    notes_add(&s->made.vector.ev->notes, NOTE_INFO, s->node->at,
+    notes_add(&s->made.vector.ev->notes, PROMQL_INFO, s->node->at,
               "samples are downsampled to %s; series that begin in a window are shown from its "
               "end on",
               time_print_duration(resolution_ms, text));

@@ -487,7 +487,7 @@ void
 window_check_quantile(const struct sample_window *w, double q)
 {
     if (q >= 0 && q <= 1) return;
-    notes_add_number(&w->ev->notes, NOTE_WARNING, w->at,
+    notes_add_number(&w->ev->notes, PROMQL_WARNING, w->at,
                      "quantile value should be between 0 and 1, got ", q);
 }
 

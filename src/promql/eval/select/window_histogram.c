@@ -20,7 +20,7 @@ metric_name(struct bytes labels)
 void
 note_mixed_samples(struct evaluation *ev, struct text_span at, struct bytes labels)
 {
-    notes_add_quoted(&ev->notes, NOTE_WARNING, at,
+    notes_add_quoted(&ev->notes, PROMQL_WARNING, at,
                      "encountered a mix of histograms and floats for metric name ",
                      metric_name(labels));
 }
@@ -28,7 +28,7 @@ note_mixed_samples(struct evaluation *ev, struct text_span at, struct bytes labe
 void
 note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes labels)
 {
-    notes_add_quoted(&ev->notes, NOTE_WARNING, at,
+    notes_add_quoted(&ev->notes, PROMQL_WARNING, at,
                      "vector contains a mix of histograms with exponential and custom buckets "
                      "schemas for metric name ",
                      metric_name(labels));
@@ -37,35 +37,35 @@ note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes labe
 void
 note_reconciled(struct evaluation *ev, struct text_span at, const char *operation)
 {
-    notes_add(&ev->notes, NOTE_INFO, at, "mismatched custom buckets were reconciled during %s",
+    notes_add(&ev->notes, PROMQL_INFO, at, "mismatched custom buckets were reconciled during %s",
               operation);
 }
 
 void
 note_reset_collision(struct evaluation *ev, struct text_span at, const char *operation)
 {
-    notes_add(&ev->notes, NOTE_WARNING, at, "conflicting counter resets during histogram %s",
+    notes_add(&ev->notes, PROMQL_WARNING, at, "conflicting counter resets during histogram %s",
               operation);
 }
 
 void
 note_ignored_histogram(struct evaluation *ev, struct text_span at, enum token_type aggregation)
 {
-    notes_add(&ev->notes, NOTE_INFO, at, "ignored histogram in %s aggregation",
+    notes_add(&ev->notes, PROMQL_INFO, at, "ignored histogram in %s aggregation",
               token_word(aggregation));
 }
 
 void
 note_not_counter(const struct sample_window *w)
 {
-    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
+    notes_add_quoted(&w->ev->notes, PROMQL_WARNING, w->at,
                      "this native histogram metric is not a counter: ", metric_name(w->labels));
 }
 
 void
 note_not_gauge(const struct sample_window *w)
 {
-    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
+    notes_add_quoted(&w->ev->notes, PROMQL_WARNING, w->at,
                      "this native histogram metric is not a gauge: ", metric_name(w->labels));
 }
 
