@@ -101,20 +101,9 @@ check_type(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *v)
 static enum tmpl_type
 parameter_type(const struct tmpl_function *f, uint32_t index)
 {
-    assert(f->count > 0); /* check_count() allows no arguments without parameters */
+    assert(f->count > 0); /* evaluate_call() allows no arguments without parameters */
     uint32_t last = f->count - 1u;
     return f->parameters[index < last ? index : last];
-}
-
-static bool
-check_count(struct tmpl_run *run, const struct tmpl_function *f, uint32_t count)
-{
-    if (f->is_variadic && count + 1 < f->count) {
-        return run_fail(run, "wrong number of args for %s: want at least %u got %u", f->name,
-                        f->count - 1u, count);
-    }
-    if (f->is_variadic || count == f->count) return true;
-    return run_fail(run, "wrong number of args for %s: want %u got %u", f->name, f->count, count);
 }
 
 /* Calls a function. `receiver` is NULL unless it is a method; errors name the node `at`. */
@@ -125,7 +114,11 @@ evaluate_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct t
 {
     struct tmpl_value few[FEW_ARGUMENTS], *values = few;
     uint32_t count = count_of(args), first = receiver != NULL, i = 0;
-    if (!run_spend(run, 0) || !check_count(run, f, count)) return false;
+    if (!run_spend(run, 0)) return false;
+    if (f->is_variadic ? count + 1 < f->count : count != f->count) {
+        return run_fail(run, "wrong number of args for %s: want %s%u got %u", f->name,
+                        f->is_variadic ? "at least " : "", f->count - f->is_variadic, count);
+    }
     assert(f->call != NULL || f->name[0] == 'a' || f->name[0] == 'o'); /* invariant 3 */
     if (f->call == NULL) { /* evaluates no more operands than it needs */
         for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {

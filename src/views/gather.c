@@ -75,6 +75,8 @@ matched_set_find(struct matched_set *s, struct view *view, const struct query_re
     struct cursor c = cursor_of(labels);
     enum err e = OK;
     int order = -1;
+    assert(s->set == NULL);
+    assert(s->matcher_count == 0);
     for (struct label label; e == OK && labels_next(&c, &label);) {
         e = matched_set_add(s, label, budget, why);
     }

@@ -628,8 +628,8 @@ is_as_below(const struct replicas_set *s, const struct query_request *request)
 }
 
 static enum err
-replicas_select(struct replicas_view *view, const struct query_request *request,
-                struct series_set **ret_set, struct why *why)
+replicas_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+                struct why *why)
 {
     static const struct series_set_ops ops = {.next = replicas_set_next,
                                               .batch = replicas_set_batch,
@@ -637,12 +637,14 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
                                               .cost = replicas_set_cost,
                                               .spent = replicas_set_spent,
                                               .free = replicas_set_free};
-    struct budget *budget = views_budget(request, view->budget);
+    struct replicas_view *v = (struct replicas_view *)view;
+    if (request->unmerged) return view_select(view->below, request, ret_set, why);
+    struct budget *budget = views_budget(request, v->budget);
     struct replicas_set *s = mem_new(budget, sizeof *s);
     if (s == NULL) return views_no_memory(why);
     s->set.ops = &ops;
-    s->view = view;
-    view_hold(&view->view); /* invariant 2 */
+    s->view = v;
+    view_hold(view); /* invariant 2 */
     s->budget = budget;
     arena_init(&s->arena, budget, 0, 0);
     buf_init(&s->rest, budget, REPLICAS_LABEL_BYTES_MAX);
@@ -662,8 +664,8 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
     replicas_set_free(&s->set);
     if (e) return e;
     struct query_request below = *request;
-    set_shard_below(view, &below.hints);
-    return view_select(view->view.below, &below, ret_set, why);
+    set_shard_below(v, &below.hints);
+    return view_select(view->below, &below, ret_set, why);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -757,15 +759,6 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 
 /* --- the rest of the view --------------------------------------------------------------------- */
 
-static enum err
-replicas_select_series(struct view *view, const struct query_request *request,
-                       struct series_set **ret_set, struct why *why)
-{
-    struct replicas_view *v = (struct replicas_view *)view;
-    return request->unmerged ? view_select(v->view.below, request, ret_set, why)
-                             : replicas_select(v, request, ret_set, why);
-}
-
 /* The choice of samples depends on some that are newer. */
 static int64_t
 replicas_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
@@ -842,7 +835,7 @@ replicas_view_new(struct view *inner, const struct bytes *names, uint32_t count,
                   struct budget *budget, struct view **ret_view, struct why *why)
 {
     static const struct view_ops ops = {
-        .select = replicas_select_series,
+        .select = replicas_select,
         .exemplars = exemplars,
         .look_up = replicas_look_up,
         .same_before = replicas_same_before,

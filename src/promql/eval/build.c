@@ -118,6 +118,7 @@ void *
 vector_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, struct vector *of)
 {
     struct vector *v = mem_new(ev->budget, bytes);
+    assert(bytes >= sizeof *v); /* an operator begins with a vector */
     if (v == NULL) {
         vector_free(of);
         return NULL;
@@ -136,6 +137,7 @@ maker_alloc(struct evaluation *ev, size_t bytes, const struct vector_ops *ops, s
             const struct grid *grid)
 {
     struct maker *m = vector_alloc(ev, bytes, ops, of);
+    assert(bytes >= sizeof *m); /* an operator begins with a maker */
     if (m == NULL) return NULL;
     m->vector.grid = *grid;
     arena_init(&m->arena, ev->budget, 0, 0);
@@ -159,6 +161,7 @@ enum err
 maker_put(struct maker *m, uint32_t step, double value, const struct fhist *h)
 {
     struct vector *v = &m->vector;
+    assert(step < v->grid.count);
     if (h == NULL) {
         column_set(&m->column, step, value);
         return OK;
@@ -503,9 +506,8 @@ build_operator(struct evaluation *ev, const struct plan_node *x, struct vector *
     case PLAN_INFO:
         return vector_info_new(ev, node, of, ret_vector);
     case PLAN_LABEL_JOIN:
-        return vector_label_join_new(ev, node, of, ret_vector);
     case PLAN_LABEL_REPLACE:
-        return vector_label_replace_new(ev, node, of, ret_vector);
+        return vector_label_new(ev, node, of, x->kind == PLAN_LABEL_REPLACE, ret_vector);
     case PLAN_SORT:
         e = vector_floats_new(ev, of, &of);
         return e ? e : vector_sorted_new(ev, node, of, ret_vector);
@@ -520,6 +522,7 @@ build_operator(struct evaluation *ev, const struct plan_node *x, struct vector *
     case PLAN_MAP:
         return vector_map_new(ev, x, of, ret_vector);
     default: /* the operator is that of the operand, or the leaf */
+        assert(of != NULL);
         *ret_vector = of;
         return OK;
     }

@@ -161,9 +161,10 @@ void notes_add_number(struct eval_notes *notes, enum promql_note kind, struct te
 /* Notes that the type label of a metric says that it is not a counter. */
 void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                     struct bytes metric);
-/* Adds a note that ends with " for metric name NAME", unless the name is empty. */
-void notes_add_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at,
-                      const char *text, struct bytes metric);
+/* Adds a note that ends with " for metric name NAME", unless the name is empty. NULL: it is lost.
+ */
+struct eval_note *notes_add_metric(struct eval_notes *notes, enum promql_note kind,
+                                   struct text_span at, const char *text, struct bytes metric);
 
 /* Counts a range of samples in which a start time overlaps the sample before. */
 void notes_add_overlap(struct eval_notes *notes, struct text_span at, struct bytes metric);
@@ -515,9 +516,10 @@ MUST_CHECK enum err vector_map_new(struct evaluation *ev, const struct plan_node
 /* absent(): one series where `of` has none, with the labels that the argument's matchers give. */
 MUST_CHECK enum err vector_absent_new(struct evaluation *ev, const struct node *argument,
                                       struct vector *of, struct vector **ret_vector);
-/* label_join(): `of` with one label made of others. */
-MUST_CHECK enum err vector_label_join_new(struct evaluation *ev, const struct node *call,
-                                          struct vector *of, struct vector **ret_vector);
+/* label_replace(), or label_join(): `of` with one label made by a regular expression of another
+ * one, or of others. */
+MUST_CHECK enum err vector_label_new(struct evaluation *ev, const struct node *call,
+                                     struct vector *of, bool replaces, struct vector **ret_vector);
 /* Fails if two columns with the same labels have a value at the same step. */
 MUST_CHECK enum err vector_unique_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);
@@ -553,9 +555,6 @@ MUST_CHECK enum err vector_sorted_new(struct evaluation *ev, const struct node *
                                       struct vector *of, struct vector **ret_vector);
 /* True if the order of the series that an expression gives at one time is part of its answer. */
 bool node_has_order(const struct node *node);
-/* label_replace(): `of` with one label made by a regular expression of another one. */
-MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct node *call,
-                                             struct vector *of, struct vector **ret_vector);
 /* histogram_quantile, histogram_quantiles, histogram_fraction */
 MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector *of, struct vector **ret_vector);

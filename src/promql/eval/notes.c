@@ -169,19 +169,12 @@ notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                shown, ": ", metric);
 }
 
-static struct eval_note *
-put_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at, const char *words,
-           struct bytes metric)
-{
-    return put_quoted(notes, kind, at, words, bytes_of(NULL, 0),
-                      metric.size == 0 ? NULL : " for metric name ", metric);
-}
-
-void
+struct eval_note *
 notes_add_metric(struct eval_notes *notes, enum promql_note kind, struct text_span at,
                  const char *words, struct bytes metric)
 {
-    put_metric(notes, kind, at, words, metric);
+    return put_quoted(notes, kind, at, words, bytes_of(NULL, 0),
+                      metric.size == 0 ? NULL : " for metric name ", metric);
 }
 
 void
@@ -199,11 +192,11 @@ notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes m
                    const struct decrease *d)
 {
     struct eval_note *note =
-        put_metric(notes, PROMQL_INFO, at,
-                   "input to histogram_quantile needed to be fixed for monotonicity (see "
-                   "https://prometheus.io/docs/prometheus/latest/querying/functions/"
-                   "#histogram_quantile)",
-                   metric);
+        notes_add_metric(notes, PROMQL_INFO, at,
+                         "input to histogram_quantile needed to be fixed for monotonicity (see "
+                         "https://prometheus.io/docs/prometheus/latest/querying/functions/"
+                         "#histogram_quantile)",
+                         metric);
     if (note == NULL) return;
     assert(note->kind == PROMQL_INFO); /* invariant 2 */
     struct forced *f = note->forced;

@@ -298,21 +298,6 @@ run_plan(struct query_run *run, const struct promql_tree *tree, struct view *vie
     return e ? e : promql_plan_survey(plan, &run->ev, root);
 }
 
-/* The root has no operator; what it reads belongs to its own node. */
-static enum err
-run_matrix(struct query_run *run, const struct plan_node *root)
-{
-    struct evaluation *ev = &run->ev;
-    struct measuring m;
-    bool measured = measure_begin(ev, root, &m);
-    if (measured) ev->budget = m.outer_budget; /* its samples are the result */
-    enum err e = matrix_fill(ev, root, &run->matrix);
-    if (!measured) return e;
-    ev->at->series_given = run->matrix.count;
-    measure_end(ev, &m);
-    return e;
-}
-
 enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
           const struct promql_options *options, struct promql_plan *measured)
@@ -332,15 +317,21 @@ run_begin(struct query_run *run, const struct promql_tree *tree, struct view *vi
     }
     e = run_make_plan(run, &root);
     if (e) return e;
-    switch (run->type) {
-    case VALUE_SCALAR:
-        return scalar_values(&run->ev, root, &run->scalars);
-    case VALUE_STRING:
+    if (run->type == VALUE_SCALAR) return scalar_values(&run->ev, root, &run->scalars);
+    if (run->type == VALUE_STRING) {
         run->string = root->node->string;
         return OK;
-    default:
-        return run_matrix(run, root);
     }
+    /* The root has no operator; what it reads belongs to its own node. */
+    struct evaluation *ev = &run->ev;
+    struct measuring m;
+    bool is_measured = measure_begin(ev, root, &m);
+    if (is_measured) ev->budget = m.outer_budget; /* its samples are the result */
+    e = matrix_fill(ev, root, &run->matrix);
+    if (!is_measured) return e;
+    ev->at->series_given = run->matrix.count;
+    measure_end(ev, &m);
+    return e;
 }
 
 bool

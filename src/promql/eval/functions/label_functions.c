@@ -123,9 +123,9 @@ set_up_join(struct label_vector *l, struct node **arguments)
     return wrong(ev, "invalid destination label name in label_join(): ", l->target);
 }
 
-static enum err
-label_new(struct evaluation *ev, const struct node *call, struct vector *of, bool replaces,
-          struct vector **ret_vector)
+enum err
+vector_label_new(struct evaluation *ev, const struct node *call, struct vector *of, bool replaces,
+                 struct vector **ret_vector)
 {
     static const struct vector_ops ops = {label_next, label_free};
     struct label_vector *l = vector_alloc(ev, sizeof *l, &ops, of);
@@ -144,18 +144,4 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
                                     : set_up_join(l, arguments);
     e = vector_give(&l->vector, e, ret_vector);
     return e ? e : vector_unique_new(ev, &l->vector, ret_vector);
-}
-
-enum err
-vector_label_replace_new(struct evaluation *ev, const struct node *call, struct vector *of,
-                         struct vector **ret_vector)
-{
-    return label_new(ev, call, of, true, ret_vector);
-}
-
-enum err
-vector_label_join_new(struct evaluation *ev, const struct node *call, struct vector *of,
-                      struct vector **ret_vector)
-{
-    return label_new(ev, call, of, false, ret_vector);
 }
