@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # lib.sh - sourced by tests of whole programs and by the demo: processes that never outlive the
-# script, ports, waiting, and reporting results. Set `work` to a directory for logs before, and
-# TOOLS to that of the tools. Starting a process costs more than most of its work, so functions that
+# script, ports, waiting, and reporting results. `work`, the directory for logs and files, is SCRATCH
+# unless it is set before; TOOLS is the directory of the tools. Starting a process costs more than most of its work, so functions that
 # are called often start few.
 #
 #   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready; with $small_log
@@ -29,6 +29,7 @@
 # processes that ended since and of those that `start` began.
 
 set -u
+work=${work-${SCRATCH:?}}
 # Debian's programs come first, and numbers and messages have one form, whatever the caller uses.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 names=()
@@ -64,7 +65,6 @@ _index_of() {
 start() {
     local name=$1
     shift
-    # shellcheck disable=SC2154 # `work` is the caller's
     setsid setpriv --pdeathsig TERM "$@" >>"$work/$name.log" 2>&1 </dev/null {nothing}<&- &
     names+=("$name")
     pids+=($!)

@@ -2,9 +2,6 @@
 # access.sh - who may reach the server: TLS, listeners, users and permissions on a real process, with
 # curl, openssl and a real Prometheus as clients; files that change under load.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl python3; do
     command -v "$tool" >/dev/null || skip_all "access" "no $tool"

@@ -11,8 +11,6 @@
 # some of the others. EPISODES is the number of times each alert fires, about 75 s each; SEED
 # decides when, and the events.
 
-set -u
-work=${SCRATCH:?}
 
 # Runs in a network of its own, which ends with the last process in it.
 if [[ -z ${ALERTS_NETWORK-} ]]; then
@@ -24,7 +22,6 @@ if [[ -z ${ALERTS_NETWORK-} ]]; then
     done
 fi
 
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 seed=${SEED:-1}
 episodes=${EPISODES:-$([[ ${LONG-} == 1 ]] && echo 12 || echo 1)}

@@ -4,9 +4,6 @@
 # package for AWS Lambda. Compiles everything once, and qemu takes ten times as long as a machine, so
 # it runs with LONG=1 only.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 everything="the program on arm64"
 [[ ${LONG-} == 1 ]] || skip_all "$everything" "only with LONG=1"

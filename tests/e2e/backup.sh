@@ -2,9 +2,6 @@
 # backup.sh - backups of a running server: incremental, killed at any moment, on a full disk; what
 # is restored serves the same samples.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}

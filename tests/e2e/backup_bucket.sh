@@ -2,13 +2,8 @@
 # backup_bucket.sh - backups in buckets: of s3rver, which checks signatures, and of moto. They are
 # those of a directory (backup.sh): incremental, killed at any moment, and what is damaged is found.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
 name_ports firekeep control restored s3 moto silent

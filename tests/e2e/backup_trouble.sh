@@ -5,18 +5,13 @@
 #
 # With LONG=1 only: KILLS (50) for each place.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 if [[ ${LONG-} != 1 ]]; then
     skip "backups while everything goes wrong" "it takes minutes: LONG=1"
     done_testing
     exit
 fi
-# shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
 kills=${KILLS:-50}

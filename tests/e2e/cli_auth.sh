@@ -3,9 +3,6 @@
 # and over a socket. A proxy that requires credentials is in front of the server. No secret is in what they print, in
 # what they write, or in the arguments of their processes.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
 read -r port door_port other_port other_door_port tls_port proxy_port < <(free_ports 6 | tr '\n' ' ')

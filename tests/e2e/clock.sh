@@ -3,9 +3,6 @@
 # right, unless a sender's sample of the future is stored; then its message has the remedy, which
 # makes it ready.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 1)
 url=http://127.0.0.1:${ports[0]}

@@ -3,9 +3,6 @@
 # specification, with the old connector's parameters, and with what moto creates; and the script of
 # the instance.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 function=packaging/aws/template.yml
 machine=packaging/aws/ec2.yml

@@ -3,9 +3,6 @@
 # the programs that it runs, unless its settings say otherwise; the kernel refuses it nothing while
 # it does its work. All other scripts run servers with the filter, too.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 2)
 port=${ports[0]}

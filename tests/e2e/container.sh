@@ -2,9 +2,6 @@
 # container.sh - the container image: small, readable by other tools, the same each time; run by crun
 # as its user on a read-only root, with a memory limit that Firekeep obeys.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for program in umoci skopeo; do
     command -v "$program" >/dev/null || skip_all "the container image" "no $program"

@@ -2,13 +2,8 @@
 # copy.sh - firekeep copy: from a server, a directory and sources into servers, directories and
 # destinations: everything is copied and verified; a copy that was interrupted in any way continues.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control from to proxied influxd influxd_meta clickhouse_server clickhouse_tcp prometheus s3
 from=http://127.0.0.1:${port[from]}

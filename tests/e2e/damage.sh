@@ -2,9 +2,6 @@
 # damage.sh - damage costs only its page and is reported, and programs that only read a directory do
 # not change it.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 1)
 url=http://127.0.0.1:${ports[0]}

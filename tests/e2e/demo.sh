@@ -2,9 +2,6 @@
 # demo.sh - the demo, short: an empty Prometheus reads through Firekeep the samples that another one
 # scraped.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 
 for program in prometheus prometheus-node-exporter; do

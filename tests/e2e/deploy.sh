@@ -3,9 +3,6 @@
 # them, and what the parts of docker-compose.yml do together, run as processes. grafana.sh has the
 # requests of Grafana.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 compose=packaging/compose
 read -r port prometheus_port alertmanager_port < <(free_ports 3 | tr '\n' ' ')

@@ -3,9 +3,6 @@
 # and no such files are in the source tree. Commands of clouds and containers are not run:
 # tools/cloud_commands.py compares them with the models of AWS and with --help.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
 # docs/format describes bytes, not commands.

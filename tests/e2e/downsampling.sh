@@ -2,9 +2,6 @@
 # downsampling.sh - six days of samples are downsampled by merges that are killed, and every reader is
 # asked before and after: exact answers stay the same, and others say that they are approximate.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}

@@ -2,14 +2,9 @@
 # dropin.sh - the commands that take the place of other adapters: a real Prometheus with the
 # configuration that it had for them, their flags, and the stores that they wrote to.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
-# shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep prometheus influxd influxd_meta timestream control
 adapter=http://127.0.0.1:${port[firekeep]} prometheus=http://127.0.0.1:${port[prometheus]}

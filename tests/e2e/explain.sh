@@ -2,9 +2,6 @@
 # explain.sh - the reads of a query are predicted before it runs, and the prediction is right; over
 # HTTP, on the command line, and in the directory of a stopped server.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
 port=$(free_ports 1)

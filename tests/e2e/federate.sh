@@ -3,9 +3,6 @@
 # histograms, and gets the same samples; and Firekeep's answers are those of a real Prometheus, byte
 # by byte.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
 read -r port peer_port puller_port < <(free_ports 3 | tr '\n' ' ')

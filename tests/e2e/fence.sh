@@ -2,9 +2,6 @@
 # fence.sh - extra_filters[] and extra_label: two servers whose data differ only in hidden series
 # answer alike on each path that reads, before and after a flush.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port other_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

@@ -3,11 +3,7 @@
 # series go on, memory stays within its limits, flushes and merges have enough, and no accepted
 # sample is lost.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

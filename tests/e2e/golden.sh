@@ -2,9 +2,6 @@
 # golden.sh - directories that earlier versions wrote are read exactly, and continue to be used: a
 # server opens them and writes them in the new format, and nothing of them is lost.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

@@ -3,9 +3,6 @@
 # real Prometheus 3 with the same samples; and the data source of docs/grafana.md: below a path, and
 # with tenants. federate.sh has a Prometheus that federates.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

@@ -12,9 +12,6 @@
 #
 # `systemctl` starts the programs that the units of the packages start.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in curl jq openssl prometheus prometheus-node-exporter prometheus-alertmanager promtool; do
     command -v "$tool" >/dev/null || skip_all "the pages' commands" "no $tool"

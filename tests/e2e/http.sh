@@ -1,11 +1,7 @@
 #!/bin/bash
 # http.sh - every path, answers to invalid requests, and tenants.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

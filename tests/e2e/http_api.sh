@@ -2,9 +2,6 @@
 # http_api.sh - the HTTP API compared with that of a real Prometheus: parameters, their errors,
 # access of pages from other origins; and tests that need real sockets: prefixes and encodings.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

@@ -2,9 +2,6 @@
 # import_export.sh - export returns what import stored, in every format, through a server and
 # through a stopped server's directory; interrupted work continues where it ended.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}

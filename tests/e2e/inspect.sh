@@ -3,9 +3,6 @@
 # stopped; the figures add up to the files, and to the sent samples; damage is reported and costs
 # only the damaged pages.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

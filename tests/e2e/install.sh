@@ -2,9 +2,6 @@
 # install.sh - the result of `make install`: files that every user can read, a configuration that is
 # valid at its location, and a unit that systemd accepts.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 stage=$work/stage
 

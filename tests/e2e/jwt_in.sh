@@ -3,9 +3,6 @@
 # default, beside an issuer of OpenID Connect (doubles/oidc.py) that rotates keys, goes away and
 # misbehaves; a real Prometheus with tokens of a file and of OAuth 2.0.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl python3; do
     command -v "$tool" >/dev/null || skip_all "jwt_in" "no $tool"

@@ -3,11 +3,7 @@
 # difference in the metrics and an error in the log, and verify finds them. Its counts never
 # decrease.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

@@ -1,11 +1,7 @@
 #!/bin/bash
 # life.sh - start, reload, stop; users of a directory; a disk that is nearly full; commands.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 mapfile -t ports < <(free_ports 2)
 port=${ports[0]}

@@ -2,11 +2,7 @@
 # limits.sh - readers that do not read, answers of any size: they cost neither writers, nor
 # monitoring, nor memory.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

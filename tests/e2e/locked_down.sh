@@ -2,9 +2,6 @@
 # locked_down.sh - the lines of docs/security.md and docs/tenants.md that end with a server that only
 # its users reach: each line is run as it is written, with other directories and another port.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl hostname; do
     command -v "$tool" >/dev/null || skip_all "the documents' lines" "no $tool"

@@ -2,9 +2,6 @@
 # lookup.sh - label names, label values and series: the same answers as Prometheus with the same
 # samples, from the head and from parts, by GET and as a form.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

@@ -2,11 +2,7 @@
 # lookup_times.sh - times in requests for label names, label values and series: those that
 # Prometheus accepts, its own limits and infinities included, and no others.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

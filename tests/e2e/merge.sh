@@ -2,9 +2,6 @@
 # merge.sh - parts become fewer while the server runs, which changes no answer; parts beyond
 # retention are removed.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
 port2=$(free_ports 1)

@@ -8,9 +8,6 @@
 #   alone  visible series        far    stores a part of them, reads the rest from alone
 #   both   hidden series, too    wide   stores the rest, and reads from both
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 command -v python3 >/dev/null || skip_all "noninterference" "no python3"
 read -r port other_port source_port other_source_port < <(free_ports 4 | tr '\n' ' ')

@@ -4,13 +4,8 @@
 # errors, slow and long answers of a proxy before one of them. tools/notifyrun is a stand-alone
 # notifier.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control one two three proxied secure list prometheus
 prometheus3=$PEERS/prometheus/usr/bin/prometheus

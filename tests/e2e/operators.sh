@@ -2,11 +2,7 @@
 # operators.sh - files of the storage directory are removed, replaced or emptied while the server
 # runs: nothing acknowledged is lost, and two servers never acknowledge into one directory.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}

@@ -3,9 +3,6 @@
 # byte, from two copies of the source in other paths, with other times of files, umasks, locales, time
 # zones and numbers of jobs, built one after the other. Compiles everything twice, so it runs with LONG=1 only.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 [[ ${LONG-} == 1 ]] || skip_all "the package is reproducible" "only with LONG=1"
 command -v localedef >/dev/null || skip_all "the package is reproducible" "no localedef"

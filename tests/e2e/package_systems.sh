@@ -5,9 +5,6 @@
 # on each system, and so is that of the program of commit EARLIER, from which it upgrades; unless
 # PACKAGES names a directory that has both.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 [[ ${LONG-} == 1 ]] || skip_all "the package on fresh systems" "only with LONG=1"
 for program in systemd-nspawn debootstrap; do

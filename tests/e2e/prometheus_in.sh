@@ -8,9 +8,6 @@
 # their address, so each way has an address of its own: that of a proxy through which it connects.
 # The 2.42 of Debian 12 ignores `sigv4` and `headers`: it signs nothing.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl python3; do
     command -v "$tool" >/dev/null || skip_all "prometheus_in" "no $tool"

@@ -2,11 +2,7 @@
 # promql_chaos.sh - whatever happens to the store while queries run, queries about the past get the
 # right answer, or else a clear error, and samples acknowledged meanwhile are stored.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port

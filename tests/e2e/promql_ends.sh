@@ -2,9 +2,6 @@
 # promql_ends.sh - an expression that takes too long, or whose client has left, ends; one that needs
 # too much is refused; others are answered meanwhile.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port

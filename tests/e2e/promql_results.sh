@@ -2,9 +2,6 @@
 # promql_results.sh - queries over the samples of captures get the answers of a real Prometheus 3:
 # values, labels, warnings and errors; also with optional features enabled in both.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

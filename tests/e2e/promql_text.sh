@@ -2,9 +2,6 @@
 # promql_text.sh - PromQL is parsed, formatted and refused as by a real Prometheus 3, including
 # words and positions of errors.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

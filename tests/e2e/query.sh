@@ -2,9 +2,6 @@
 # query.sh - `firekeep query` prints the same over a server and from its directory, in all formats;
 # and over a real Prometheus; and its charts fit into the terminal.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')

@@ -9,13 +9,8 @@
 # them), Prometheus 3 for chunks. Histograms with changing layouts are all in a part, where chunks
 # are made of many blocks and cached.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
-# shellcheck source=tests/questions_lib.sh
 . tests/questions_lib.sh
 newer=$PEERS/prometheus/usr/bin/prometheus
 mapfile -t ports < <(free_ports 3)

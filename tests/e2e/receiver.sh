@@ -3,11 +3,7 @@
 # 1.0 that 2.0 lacks), one claim for each MUST and SHOULD. The messages are made here, byte by byte;
 # tools that decode with protobuf-c compare the stored samples.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

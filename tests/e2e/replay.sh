@@ -2,9 +2,6 @@
 # replay.sh - written samples are read back, bit for bit, before and after a restart. With many
 # senders at once, unless LONG=1, it uses a quarter of each capture.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

@@ -6,9 +6,6 @@
 #   target <--scrape-- Prometheus a --remote write--> Firekeep <--remote read-- Prometheus c
 #          <--scrape-- Prometheus b --remote write-->
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 program=$PEERS/prometheus/usr/bin/prometheus
 read -r port target_port a_port b_port c_port < <(free_ports 5 | tr '\n' ' ')

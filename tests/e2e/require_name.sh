@@ -3,11 +3,7 @@
 # default, or always, or never; refused ones are counted, and only then does a directory need a
 # program that knows the reason.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/wire.sh
 . tests/wire.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

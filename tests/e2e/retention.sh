@@ -2,9 +2,6 @@
 # retention.sh - rules of retention: a plan says what they remove, a reload and restarts keep their
 # grace, then every reader and the ledger agree on what is left.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
 url=http://127.0.0.1:$port

@@ -3,9 +3,6 @@
 # mimirtool, cortextool and Grafana: they take effect at once, and remain after kill -9, restarts,
 # reloads and damage.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=$PWD/build/firekeep
 port=$(free_ports 1)

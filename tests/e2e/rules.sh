@@ -9,9 +9,6 @@
 # Both evaluate three seconds late (query_offset; LATE), when the scraped samples have reached both,
 # and rules of recorded series three seconds later.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 program=$PEERS/prometheus/usr/bin/prometheus
 read -r port world_port prometheus_port < <(free_ports 3 | tr '\n' ' ')

@@ -2,9 +2,6 @@
 # rules_check.sh - `check rules` finds the same in rule files as the promtool of a real Prometheus
 # 3: the same exit status, the same numbers of rules, of errors and of duplicate rules.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep

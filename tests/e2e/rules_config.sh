@@ -3,9 +3,6 @@
 # that it names, shown by a server without secrets, and, for keys that Prometheus has, judged as by
 # its promtool.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep

@@ -4,11 +4,7 @@
 # jumps; the store refuses recorded samples; its disk hangs, or is full. Alerts go on as far as
 # their state is known, missed evaluations are filled, and nothing is recorded twice.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/rules_lib.sh
 . tests/rules_lib.sh
 read -r port two_port third_port alertmanager_port world_port < <(free_ports 5 | tr '\n' ' ')
 url=http://127.0.0.1:$port

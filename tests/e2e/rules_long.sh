@@ -11,12 +11,8 @@
 # SEED decides the events. events.txt lists them with their times, and except.WHAT.txt the times
 # that are not compared.
 
-set -u
-work=${SCRATCH:?}
 minutes=${MINUTES:-$([[ ${LONG-} == 1 ]] && echo 30 || echo 0)}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/rules_lib.sh
 . tests/rules_lib.sh
 program=$PEERS/prometheus/usr/bin/prometheus
 read -r port world_port prometheus_port < <(free_ports 3 | tr '\n' ' ')

@@ -6,11 +6,7 @@
 #   world --remote write--> Firekeep --alerts--> world
 #         <----------a source that answers on command----
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/rules_lib.sh
 . tests/rules_lib.sh
 read -r port world_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port

@@ -2,9 +2,6 @@
 # rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on
 # a directory, interrupted in every way; and the list of rules that a server evaluates.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=$PWD/build/firekeep
 read -r port port2 < <(free_ports 2 | tr '\n' ' ')

@@ -3,9 +3,6 @@
 # the same tests fail, with the same words and the same exit status. Hostile files end with an error
 # that has a position.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep

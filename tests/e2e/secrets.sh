@@ -3,9 +3,6 @@
 # files, while all kinds of secrets are in use against servers that repeat them. Each secret begins
 # with "hush-"; destinations_secrets.sh has proxies and servers that work.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl python3 jq; do
     command -v "$tool" >/dev/null || skip_all "secrets" "no $tool"

@@ -3,9 +3,6 @@
 # and Firekeep itself as signers, in clear text and over TLS; what is changed after signing is
 # refused; secrets are replaced under load.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl curl; do
     command -v "$tool" >/dev/null || skip_all "sigv4_in" "no $tool"

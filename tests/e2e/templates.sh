@@ -2,9 +2,6 @@
 # templates.sh - templates of alerts have the results of the promtool of a real Prometheus 3, and
 # their errors are in the same lines.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 promtool=$PEERS/promtool/usr/bin/promtool
 tool=$TOOLS/templaterun

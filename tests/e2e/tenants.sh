@@ -1,9 +1,6 @@
 #!/bin/bash
 # tenants.sh - several tenants read as one, by each path that reads, before and after a flush.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port

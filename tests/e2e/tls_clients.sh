@@ -2,9 +2,6 @@
 # tls_clients.sh - GnuTLS, OpenSSL and curl connect over versions, cipher suites and curves: what the
 # settings name is used, and nothing else. ALPN, renegotiation, compression, tickets.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in openssl gnutls-cli curl; do
     command -v "$tool" >/dev/null || skip_all "tls_clients" "no $tool"

@@ -2,9 +2,6 @@
 # tools.sh - the tools that other tests rely on find all differences, and only those. They are
 # compared with Prometheus, which has none of our code.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 compare=$TOOLS/rrcompare
 range=(--start 1000 --end 4102444800000)

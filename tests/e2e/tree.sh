@@ -2,9 +2,6 @@
 # tree.sh - the relocatable tree: starts wherever it is moved, in a root that has nothing else, and
 # without any library of the system.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 read -r port < <(free_ports 1)
 tree="$work/some where"

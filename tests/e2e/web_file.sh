@@ -2,9 +2,6 @@
 # web_file.sh - `check` accepts and refuses the same files for web.config.file as the promtool of a
 # real Prometheus 3, and says where an error is.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep

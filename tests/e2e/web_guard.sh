@@ -2,11 +2,7 @@
 # web_guard.sh - what pages in a browser, and users with write_labels, can do to a real process: Host, Origin,
 # bodies of forms, CORS, the audit log, labels that replace those that were sent, and what the log says of TLS.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/requests_lib.sh
 . tests/requests_lib.sh
 for tool in openssl curl python3 jq; do
     command -v "$tool" >/dev/null || skip_all "web_guard" "no $tool"

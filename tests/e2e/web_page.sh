@@ -2,9 +2,6 @@
 # web_page.sh - the web page in a real browser: web/test/*.mjs with Chromium, and two servers, one of them with users; and that web/dist is what
 # web/ makes.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
 for tool in node npm chromium; do
     command -v "$tool" >/dev/null || skip_all "the web page" "no $tool"

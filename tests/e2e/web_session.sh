@@ -2,11 +2,7 @@
 # web_session.sh - sessions of browsers on a real process: sign-in by password and by token, the cookie with and
 # without TLS, what requests with it may do, and what ends a session.
 
-set -u
-work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
 . tests/lib.sh
-# shellcheck source=tests/requests_lib.sh
 . tests/requests_lib.sh
 for tool in openssl curl jq; do
     command -v "$tool" >/dev/null || skip_all "web_session" "no $tool"
