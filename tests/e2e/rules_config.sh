@@ -1,10 +1,8 @@
 #!/bin/bash
 # rules_config.sh - rules and Alertmanagers in a configuration file: checked with the rule files
-# that it names, shown by a server without secrets, and, for keys that Prometheus has, judged as by
-# its promtool.
+# that it names, and shown by a server without secrets. promtool.sh has the keys of Prometheus.
 
 . tests/lib.sh
-promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep
 read -r port world_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
@@ -197,75 +195,4 @@ claim "external URL: the server starts below a prefix" \
     start_prefixed --config.file="$work/named.yml" --web.route-prefix=/keep
 claim "external URL: the prefix follows" within 150 names_where_it_comes_from "$at_host/keep" /keep
 claim "external URL: SIGTERM ends it with status 0" stop server
-
-# --- as promtool judges -------------------------------------------------------------------------------
-
-one() { # KEYS: of an Alertmanager
-    echo "alerting: {alertmanagers: [{static_configs: [{targets: ['h:9093']}], $1}]}"
-}
-
-configurations() { # one per line; '-' begins those that both refuse
-    one "scheme: https, path_prefix: /am/, timeout: 5s, api_version: v2"
-    one "path_prefix: ''"
-    one "dns_sd_configs: [{names: [a, b], type: srv, refresh_interval: 1m}]"
-    one "dns_sd_configs: [{names: [a], type: A, port: 5}, {names: [b], type: MX, port: 6}]"
-    one "file_sd_configs: [{files: ['a*.JSON', b.yml, '/c/d?.yaml'], refresh_interval: 1s}]"
-    one "http_sd_configs: [{url: 'http://h/x?y', http_headers: {A: {values: [a]}}}]"
-    one "http_headers: {A: {values: [a, b], secrets: [c]}}"
-    one "basic_auth: {username: a, password: b}"
-    one "authorization: {type: Token, credentials: c}"
-    one "sigv4: {region: x, access_key: a, secret_key: b, profile: p, role_arn: r}"
-    one "oauth2: {client_id: c, client_secret: d, token_url: 'http://h', scopes: [a], endpoint_params: {b: c}}"
-    one "proxy_url: 'http://h', no_proxy: a, tls_config: {min_version: TLS12, insecure_skip_verify: true}"
-    one "relabel_configs: [{action: drop, source_labels: [__address__], regex: 'a:.*'}]"
-    one "alert_relabel_configs: [{action: labeldrop, regex: a}]"
-    echo "alerting: {alert_relabel_configs: [{target_label: a, replacement: b}]}"
-    echo "global: {evaluation_interval: 5s, rule_query_offset: 1m, external_labels: {a: b, 'ü': c}}"
-    one "alert_relabel_configs: , relabel_configs: , http_sd_configs: , file_sd_configs: , dns_sd_configs: "
-    echo "alerting: {alert_relabel_configs: , alertmanagers: [{static_configs: }, {static_configs: [{targets: , labels: }]}]}"
-    echo "{rule_files: , global: {external_labels: }, alerting: {alertmanagers: }}"
-    echo "rule_files: ['none*.yml', '/nowhere/*.yml']"
-    echo "-rule_files: [none.yml]"
-    echo "-rule_files: ['a*/b.yml']"
-    echo "-global: {external_labels: [a]}"
-    echo "-global: {evaluation_interval: 5}"
-    echo "-alerting: {alertmanagers: [{static_configs: [{targets: ['http://h']}]}]}"
-    one "api_version: v1" | sed 's/^/-/'
-    one "dns_sd_configs: [{names: [a], type: A}]" | sed 's/^/-/'
-    one "dns_sd_configs: [{names: []}]" | sed 's/^/-/'
-    one "file_sd_configs: [{files: [a.txt]}]" | sed 's/^/-/'
-    one "file_sd_configs: [{files: ['a*/b.yml']}]" | sed 's/^/-/'
-    one "http_sd_configs: [{url: ftp://h}]" | sed 's/^/-/'
-    one "http_headers: {Host: {values: [a]}}" | sed 's/^/-/'
-    one "basic_auth: {username: a}, authorization: {credentials: c}" | sed 's/^/-/'
-    one "sigv4: {region: x}, basic_auth: {username: u}" | sed 's/^/-/'
-    one "sigv4: {access_key: a}" | sed 's/^/-/'
-    one "oauth2: {client_id: c}" | sed 's/^/-/'
-    one "no_proxy: a" | sed 's/^/-/'
-    one "relabel_configs: [{action: replace}]" | sed 's/^/-/'
-    one "timeout: 10" | sed 's/^/-/'
-}
-
-judges() { # COMMAND...
-    local line wanted status count=0 bad=0
-    while IFS= read -r line; do
-        wanted=0
-        [[ $line == -* ]] && wanted=1
-        printf '%s\n' "${line#-}" >"$work/conf/tried.yml"
-        "$@" "$work/conf/tried.yml" >"$work/judged.txt" 2>&1
-        status=$?
-        count=$((count + 1))
-        ((status == wanted)) && continue
-        bad=$((bad + 1))
-        echo "status $status: $line: $(cat "$work/judged.txt")"
-    done < <(configurations)
-    ((count > 30 && bad == 0))
-}
-
-claim "keys of Prometheus are judged" judges "$firekeep" check
-if [[ -x $promtool ]]; then
-    claim "promtool judges them so" judges "$promtool" check config
-else
-    skip "promtool judges them so" "tests/peers/fetch gets promtool"
-fi
 done_testing
