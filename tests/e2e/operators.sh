@@ -99,25 +99,6 @@ refuses_to_start() { # DIR
     ((status == 1)) && grep -q 'in use by another process' "$work/second.txt"
 }
 
-# Samples that are only in memory are written out at once, and the next start has them.
-lock_and_log_removed() {
-    acked=0
-    claim "LOCK and log removed: the server starts" serve alone alone || return
-    claim "LOCK and log removed: writes are acknowledged" write_some
-    rm "$work/alone/LOCK" "$work"/alone/wal/*
-    claim "LOCK and log removed: memory becomes a part" within 10 logged alone info 'head flushed'
-    claim "LOCK and log removed: writes are refused" refuses_writes
-    crash alone
-    claim "LOCK and log removed: after a kill nothing is missing" starts_and_has_all alone alone
-    claim "LOCK and log removed: writes are acknowledged again" write_some
-    rm "$work/alone/FORMAT" "$work"/alone/wal/*
-    claim "FORMAT and log removed: SIGTERM ends it with status 0" stop alone
-    cp "$work/locked/FORMAT" "$work/alone/FORMAT"
-    claim "FORMAT and log removed: with a copy of FORMAT nothing is missing" \
-        starts_and_has_all alone alone
-    stop alone
-}
-
 # A backup that is unpacked over the directory makes new files of the same content.
 both_replaced() {
     acked=0
@@ -233,49 +214,14 @@ log_lost() { # NAME COMMAND...: COMMAND damages the log in the current directory
     claim "$name: the directory is sound" is_sound "$name"
 }
 
-empty_files() {
-    local file
-    for file in wal/*.wal; do
-        : >"$file"
-    done
-}
-
 remove_files() {
     rm wal/*.wal
 }
 
-# The log cannot come back: its directory is a file.
-log_down() {
-    acked=0
-    claim "log down: the server starts" serve down down || return
-    claim "log down: writes are acknowledged" write_some
-    rm -r "$work/down/wal"
-    : >"$work/down/wal"
-    claim "log down: writes are refused" within 20 not_ready 'write-ahead log'
-    claim "log down: SIGTERM ends it with status 0" stop down
-    claim "log down: what was in memory is a part" logged down info 'head flushed'
-    rm "$work/down/wal"
-    claim "log down: the next start has all" starts_with_all
-    claim "log down: and acknowledges" write_some
-    stop down
-    claim "log down: the directory is sound" is_sound down
-}
-
-starts_with_all() {
-    serve down down && all_is_there
-}
-
 parts_removed
 lock_removed
-lock_and_log_removed
 both_replaced
 format_lost removed rm FORMAT
-format_lost emptied truncate -s 0 FORMAT
 manifest_lost removed rm MANIFEST
-manifest_lost emptied truncate -s 0 MANIFEST
-manifest_lost replaced cp --remove-destination FORMAT MANIFEST
 log_lost removed remove_files
-log_lost directory-removed rm -r wal
-log_lost emptied empty_files
-log_down
 done_testing
