@@ -7,8 +7,8 @@
 for tool in openssl curl; do
     command -v "$tool" >/dev/null || skip_all "sigv4_in" "no $tool"
 done
-python=/usr/bin/python3
-"$python" -c 'import botocore.auth' 2>/dev/null || skip_all "sigv4_in" "no botocore"
+client=tests/tools/sigv4_client.py
+/usr/bin/python3 -c 'import botocore.auth' 2>/dev/null || skip_all "sigv4_in" "no botocore"
 read -r port secure sender_port prometheus_port small_port < <(free_ports 5 | tr '\n' ' ')
 url=http://127.0.0.1:$port tls_url=https://127.0.0.1:$secure
 
@@ -66,133 +66,15 @@ make_certificate() {
         -addext subjectAltName=IP:127.0.0.1 -keyout "$work/server.key" -out "$work/server.pem"
 }
 
-cat >"$work/signed.py" <<'END'
-"""Signs requests with botocore and sends them, one per line of standard input: a status and arguments.
-
-    STATUS [-X METHOD] [-d BODY] [-w NAME] [-H NAME:VALUE] [-k KEY] [-s SECRET] [-t TOKEN] [-r REGION]
-           [-S SERVICE] [-a SECONDS] [-p SECONDS] [-c HASH] [-T TARGET] [-D BODY] [-A NAME:VALUE] [-G TEXT] URL
-
--w: the body is a remote write of one sample. -a: signed so long ago. -p: presigned, for so long. -c: the
-header X-Amz-Content-Sha256; "hash": that of the body. -T, -D, -A: the target, body and a header that are sent
-instead of, or besides, those that were signed. -G: a text that the answer has. Prints what differs.
-"""
-import argparse, datetime, hashlib, http.client, shlex, ssl, struct, sys, time, types, urllib.parse
-
-sys.path.insert(0, "tests/tools")
-from remote_read import field, snappy_pack
-
-import botocore.auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
-WORK = sys.argv[1]
-late = datetime.timedelta(0)
-
-
-class Clock(datetime.datetime):
-    @classmethod
-    def utcnow(cls):
-        return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - late
-
-
-botocore.auth.datetime = types.SimpleNamespace(datetime=Clock)
-if hasattr(botocore.auth, "get_current_datetime"):
-    botocore.auth.get_current_datetime = Clock.utcnow
-
-
-def write_body(name):
-    label = lambda k, v: field(1, field(1, k.encode()) + field(2, v.encode()))
-    sample = b"\x09" + struct.pack("<d", 1.5) + field(2, int(time.time() * 1000))
-    return snappy_pack(field(1, label("__name__", name) + field(2, sample)))
-
-
-parser = argparse.ArgumentParser()
-for flag, default in (("X", None), ("d", ""), ("w", None), ("k", "AKIASHOP"), ("s", None), ("t", None), ("r", "eu-west-1"),
-                      ("S", "aps"), ("c", None), ("T", None), ("D", None), ("G", "")):
-    parser.add_argument("-" + flag, default=default)
-for flag in "ap":
-    parser.add_argument("-" + flag, type=int, default=0)
-for flag in "HA":
-    parser.add_argument("-" + flag, action="append", default=[])
-parser.add_argument("url")
-
-
-def secret_of(key):
-    with open(f"{WORK}/secrets/{key.removeprefix('AKIA').lower()}") as file:
-        return file.readline().strip()
-
-
-def connect(netloc, scheme):
-    if scheme == "https":
-        return http.client.HTTPSConnection(netloc, timeout=60, context=ssl.create_default_context(cafile=f"{WORK}/server.pem"))
-    return http.client.HTTPConnection(netloc, timeout=60)
-
-
-def ask(a):
-    global late
-    body = write_body(a.w) if a.w else a.d.encode()
-    method = a.X or ("POST" if body else "GET")
-    headers = dict(item.split(":", 1) for item in a.H)
-    if a.w:
-        headers.update({"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf",
-                        "X-Prometheus-Remote-Write-Version": "0.1.0"})
-    if a.c:
-        headers["X-Amz-Content-SHA256"] = hashlib.sha256(body).hexdigest() if a.c == "hash" else a.c
-    request = AWSRequest(method=method, url=a.url, data=body, headers=headers)
-    credentials = Credentials(a.k, a.s or secret_of(a.k), a.t)
-    late = datetime.timedelta(seconds=a.a)
-    if a.p:
-        botocore.auth.SigV4QueryAuth(credentials, a.S, a.r, expires=a.p).add_auth(request)
-    else:
-        botocore.auth.SigV4Auth(credentials, a.S, a.r).add_auth(request)
-    prepared = request.prepare()
-    parts = urllib.parse.urlsplit(prepared.url)
-    target = a.T or parts.path + ("?" + parts.query if parts.query else "")
-    if a.D is not None:
-        body = a.D.encode()
-    connection = connect(parts.netloc, parts.scheme)
-    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", parts.netloc)
-    for name, value in prepared.headers.items():
-        if name.lower() not in ("host", "content-length"):
-            connection.putheader(name, value)
-    for item in a.A:
-        connection.putheader(*item.split(":", 1))
-    connection.putheader("Content-Length", str(len(body)))
-    try:
-        connection.endheaders(body)
-    except OSError:
-        pass  # refused before all of it was sent
-    response = connection.getresponse()
-    return response.status, response.read().decode("utf-8", "replace")
-
-
-def main():
-    failed = 0
-    for line in sys.stdin:
-        words = shlex.split(line)
-        if not words:
-            continue
-        a = parser.parse_args(words[1:])
-        status, answer = ask(a)
-        if status != int(words[0]) or a.G not in answer:
-            print(f"{status}: {answer[:200]!r}: {line.strip()}")
-            failed += 1
-    sys.exit(1 if failed else 0)
-
-
-if __name__ == "__main__":
-    main()
-END
 
 # Each line: a status, and the arguments of a request. Variables of the shell are expanded.
 all_signed() {
     local line lines=''
     while IFS= read -r line; do lines+=$line$'\n'; done
-    "$python" "$work/signed.py" "$work" <<<"$lines"
+    "$client" send "$work" <<<"$lines"
 }
 signed() { # STATUS ARGUMENT...
-    printf '%q ' "$@" | "$python" "$work/signed.py" "$work"
+    printf '%q ' "$@" | "$client" send "$work"
 }
 
 ops() { # ARGUMENT... of curl
@@ -316,23 +198,8 @@ learns_nothing() {
 }
 claim "an unknown key and a wrong signature get the same answer" learns_nothing
 
-# A head with a long body that does not come.
-cat >"$work/early.py" <<'END'
-import socket, sys, time
-key, port = sys.argv[1], int(sys.argv[2])
-now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-s = socket.create_connection(("127.0.0.1", port))
-s.sendall((f"POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1000000\r\nX-Amz-Date: {now}\r\n"
-           f"Authorization: AWS4-HMAC-SHA256 Credential={key}/{now[:8]}/eu-west-1/aps/aws4_request, "
-           f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n\r\n").encode())
-s.settimeout(60 if key == "AKIANONE" else 1)
-try:
-    print(s.recv(4096).decode())
-except TimeoutError:
-    print("no answer")
-END
 early() { # KEY TEXT
-    "$python" "$work/early.py" "$1" "$port" | grep "$2"
+    "$client" early "$work" "$1" "$port" | grep "$2"
 }
 claim "an unknown key is refused before the body" early AKIANONE '^HTTP/1.1 401'
 claim "a known key is not" early AKIASHOP 'no answer'
@@ -349,42 +216,6 @@ claim "they count for its address like wrong passwords" blocks_a_password
 
 # --- secrets that change under load ----------------------------------------------------------------
 
-cat >"$work/load.py" <<'END'
-"""Writes and reads until the file STOP exists, each time with the first secret of the client's file; prints failures.
-Each round of requests becomes a line of the file "rounds": the thread and the secret."""
-import collections, os, sys, threading
-stop, mine, urls = sys.argv[2], sys.argv[3], sys.argv[4:]
-sys.path.insert(0, sys.argv[1])
-import signed
-
-failures, used = [], collections.Counter()
-rounds = open(os.path.join(sys.argv[1], "rounds"), "w", buffering=1)
-
-
-def run(number, url):
-    while not os.path.exists(stop):
-        with open(mine) as file:
-            secret = file.readline().strip()
-        for words in (["-w", "load", url + "/api/v1/write"], ["-c", "hash", "-w", "load", url + "/api/v1/write"],
-                      [url + "/api/v1/query?query=load"], ["-p", "300", url + "/api/v1/labels"]):
-            try:
-                status, answer = signed.ask(signed.parser.parse_args(["-s", secret] + words))
-                if status not in (200, 204):
-                    failures.append((status, answer[:100]))
-            except OSError as error:
-                failures.append(repr(error))
-            used[secret] += 1
-        rounds.write(f"{number} {secret}\n")
-
-
-threads = [threading.Thread(target=run, args=each) for each in enumerate(urls * 2)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-print(f"{dict(used)} requests, failures {failures[:5]}")
-sys.exit(1 if failures or len(used) < 2 or min(used.values()) < 20 else 0)
-END
 new=second/of+shop/9876543210987654321098
 # Each of the four threads then has no request of an earlier secret under way.
 all_have_used() { # SECRET
@@ -402,7 +233,7 @@ swap() {
 rotates() {
     local load result
     cp "$work/secrets/shop" "$work/mine"
-    "$python" "$work/load.py" "$work" "$work/stop" "$work/mine" "$url" "$tls_url" >"$work/load.txt" 2>&1 &
+    "$client" load "$work" "$work/stop" "$work/mine" "$url" "$tls_url" >"$work/load.txt" 2>&1 &
     load=$!
     swap
     result=$?
@@ -515,57 +346,6 @@ claim "the server stops" stop here
 
 # --- bodies that are not verified ------------------------------------------------------------------
 
-cat >"$work/flood.py" <<'END'
-"""Sends the beginnings of long bodies with a known key and no good signature; other requests pass meanwhile."""
-import http.client, socket, sys, time
-sys.path.insert(0, sys.argv[1])
-import signed
-port, size, count = int(sys.argv[2]), 3 << 20, 8
-url = f"http://127.0.0.1:{port}/api/v1/write"
-now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-head = (f"POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {size + 1}\r\nX-Amz-Date: {now}\r\n"
-        f"Authorization: AWS4-HMAC-SHA256 Credential=AKIASHOP/{now[:8]}/eu-west-1/aps/aws4_request, "
-        f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n\r\n").encode()
-sockets, answers = [], []
-for _ in range(count):
-    s = socket.create_connection(("127.0.0.1", port))
-    s.settimeout(60)
-    try:
-        s.sendall(head + b"x" * size)
-    except OSError:
-        pass
-    sockets.append(s)
-
-
-def write(token):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    c.request("POST", "/api/v1/write", body=signed.write_body("flood"), headers={
-        "Authorization": "Bearer " + token, "Content-Encoding": "snappy", "Content-Type": "application/x-protobuf",
-        "X-Prometheus-Remote-Write-Version": "0.1.0", "X-Scope-OrgID": "shop"})
-    return c.getresponse().status
-
-
-other = write("abc")
-refused = 0
-for s in sockets:
-    s.settimeout(2)
-    try:
-        answer = s.recv(4096).decode()
-        assert answer.startswith("HTTP/1.1 503 ") and "\r\nRetry-After: 5\r\n" in answer, answer
-        refused += 1
-    except TimeoutError:
-        pass
-    except ConnectionError:
-        refused += 1
-for s in sockets:
-    s.close()
-status = 503
-while status == 503:  # until their memory is given back
-    status, _ = signed.ask(signed.parser.parse_args(["-w", "flood", url]))
-large, text = signed.ask(signed.parser.parse_args(["-d", "x" * (8 << 20), url]))
-print(f"refused {refused} of {count}, another user {other}, afterwards {status}, too large {large} {text!r}")
-sys.exit(0 if 0 < refused < count and other == 204 and status == 204 and large == 413 else 1)
-END
 write_config | sed -e "s/$port/$small_port/" -e "/$secure/d" >"$work/small.yml"
 start_small() {
     start small build/firekeep serve "--storage.path=$work/small" "--config.file=$work/small.yml" \
@@ -576,7 +356,7 @@ shows_share() {
     ops "http://127.0.0.1:$small_port/metrics" | awk '/^firekeep_memory_refused_total{budget="unverified"}/ { found = $2 > 0 } END { exit !found }'
 }
 claim "a small server starts" start_small
-claim "bodies that are not verified have a share of the memory" "$python" "$work/flood.py" "$work" "$small_port"
+claim "bodies that are not verified have a share of the memory" "$client" flood "$work" "$small_port"
 claim "metrics have that share" shows_share
 claim "it stops" stop small
 done_testing
