@@ -387,7 +387,7 @@ count_script() { # NAME LOG SCRATCH STATUS
 }
 
 # More than fifty seconds each; a long one that begins last runs alone.
-slow_scripts=(rules_long rules_disks rules web_page destinations_hour rules_replay alerts_cluster jwt_in destinations_names
+slow_scripts=(rules_long rules_disks web_page destinations_hour rules_replay alerts_cluster jwt_in destinations_names
     aws copy source_influxdb noninterference destinations_failing rules_operators dead_letters rules_config
     destinations_state source_archive clickhouse destinations_lost destinations_damaged source_timestream import_export
     destinations_dead_day replicas access lambda scaling source_clickhouse package)
