@@ -7,15 +7,6 @@ mapfile -t ports < <(free_ports 1)
 url=http://127.0.0.1:${ports[0]}
 firekeep=build/firekeep
 
-says() { # TEXT STATUS COMMAND...
-    local text=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "status $status: $output"
-    [[ $output == *"$text"* ]] && ((status == wanted))
-}
-
 metric_is() { # NAME VALUE
     curl -s --noproxy '*' "$url/metrics" | grep -F "$1" | tee /dev/stderr | grep -qxF "$1 $2"
 }
@@ -72,15 +63,9 @@ leave_no_trace() { # CASE DIRECTORY
 # --- reading leaves no trace ---------------------------------------------------------------------
 
 claim "four parts are made" make_days "$work/whole"
-cp -a "$work/whole" "$work/stray"
-mkdir "$work/stray/parts/00000000000000ff"
-echo "half of a part" >"$work/stray/parts/00000000000000ff/part"
-echo x >"$work/stray/MANIFEST.tmp"
-echo x >"$work/stray/wal/next.tmp"
 leave_no_trace "whole" "$work/whole"
 claim "whole: everything is there" says "exported 80000 samples" 0 \
     "$firekeep" export --storage.path="$work/whole" -o "$work/all.jsonl"
-leave_no_trace "strays" "$work/stray"
 
 cp -a "$work/whole" "$work/rootless"
 flip "$work/rootless/parts/0000000000000002/part" -1
@@ -143,11 +128,7 @@ check_page() { # NAME TARGET-FLAG
     claim "$1: its day is missing, all others are written" check_slices "$2"
     claim "$1: the last line is the reason" test "$("$firekeep" export "$2" -o "$work/x.csv" \
         "${days[@]}" 2>&1 | tail -n 1 | grep -c 'export: 1 slices are missing.*0002.*damaged')" == 1
-    claim "$1: through a pipe the rest comes, too" test "$("$firekeep" export "$2" \
-        "${days[@]}" --format=csv 2>/dev/null | wc -l)" -ge 60001
     claim "$1: a resumed export still knows" says "1 slices are missing" 1 "$firekeep" export \
-        "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
-    claim "$1: and when all is done" says "1 slices are missing" 1 "$firekeep" export \
         "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
     claim "$1: --partial leaves out the page" check_partial "$2"
     claim "$1: query names part and page" says "0002/part: page at" 1 "$firekeep" query "$2" \
@@ -251,15 +232,9 @@ if claim "names: a server starts" start_firekeep n "$work/names" "${ports[0]}"; 
     claim "names: those of the other parts are found, and what is missing is a warning" \
         looks_up /api/v1/labels '["__name__","s"]' 1
     claim "names: so are values" looks_up /api/v1/label/__name__/values '["load"]' 1
-    claim "names: so are those of series that are selected" \
-        looks_up '/api/v1/labels?match[]=load' '["__name__","s"]' 1
     claim "names: so are series" looks_up '/api/v1/series?match[]=load{s="03"}' \
         '[{"__name__":"load","s":"03"}]' 1
-    claim "names: with partial_response=true the same" \
-        looks_up '/api/v1/labels?partial_response=true' '["__name__","s"]' 1
     claim "names: with partial_response=false names fail" fails_to_look_up /api/v1/labels
-    claim "names: so do values" fails_to_look_up /api/v1/label/__name__/values
-    claim "names: so do series" fails_to_look_up '/api/v1/series?match[]=load'
     claim "names: there is no warning where nothing is missing" \
         looks_up '/api/v1/labels?start=2023-11-15T00:00:00Z&end=2023-11-15T23:00:00Z' '["__name__","s"]' 0
     stop n
