@@ -296,11 +296,8 @@ claim "of no group there is no file" says_all "" ls --ignore=state "$work/data/r
 
 claim "cortextool: loads files" says 0 "group: 'third', ns: 'team/a b/100% ü'" client cortextool load "$files"/*.yml
 claim "cortextool: lists them" says 0 "team/a b/100% ü | third" client cortextool list
-claim "cortextool: gets a group" says 0 'expr: vector(3)' client cortextool get 'team/a b/100% ü' third
 claim "cortextool: syncs" says 0 '0 Groups Created, 0 Groups Updated, 2 Groups Deleted' \
     client cortextool sync "$files/node.yml"
-claim "cortextool: prints them" says 0 'keep_firing_for: 1h' client cortextool print
-claim "cortextool: deletes a group" says_all "" client cortextool delete node 'a group/with 100% of ü'
 claim "cortextool: deletes a namespace" says_all "" client cortextool delete-namespace node
 claim "cortextool: nothing is left" says_all "" client cortextool list
 
@@ -339,36 +336,15 @@ claim "Grafana: shows none" says_all "" client grafana rules
 
 claim "an invalid group: all reasons" post 400 "body:2:31: group 'a', rule 1 'r:a': invalid expression: 1:5: parse error" \
     n "$(group a 'sum(')"
-claim "a key of another system" post 400 "unknown key 'source_tenants'" n $'name: a\nsource_tenants: [b]\nrules: [{record: a, expr: b}]'
-claim "no rules" post 400 "'rules' must have at least one entry" n 'name: a'
-claim "no YAML" post 400 'body:' n '{'
-claim "nothing" post 400 'expected the keys of a group, got nothing' n ''
-claim "no namespace" answers 405 'method not allowed' -X POST --data-binary "$(group a 1)" "$url/config/v1/rules"
-claim "an empty one" post 404 'page not found' '' "$(group a 1)"
-claim "too many pieces" answers 404 'page not found' "$url/config/v1/rules/a/b/c"
-claim "no method" answers 405 'method not allowed' -X PUT --data-binary x "$url/config/v1/rules/a"
-claim "a name that is no UTF-8" post 400 'expected a namespace of 1 to 512 bytes of UTF-8' '%FF' "$(group a 1)"
-claim "the path of Prometheus has no groups" answers 404 'page not found' "$url/api/v1/rules/test/test"
-claim "and is JSON" answers 200 '{"status":"success","data":{"groups":[' "$url/api/v1/rules"
-claim "refusals are counted" metric_is 'firekeep_stored_rules_edits_total{result="refused"}' 8
+claim "refusals are counted" metric_is 'firekeep_stored_rules_edits_total{result="refused"}' 3
 claim "nothing was stored" metric_is firekeep_stored_rules_groups 0
-stop server
-serve --rules.api-max-groups=2 --rules.api-max-bytes=1KiB
 claim "a group" post 202 success n "$(group a 1)"
-claim "and another" post 202 success m "$(group a 1)"
-claim "are all there may be" post 400 'at most 2 groups of a tenant can be stored (rules.api_max_groups)' m "$(group b 1)"
-claim "but one can be replaced" post 202 success m "$(group a 2)"
-claim "a group that is too large" post 413 'a group of rules must have at most 1024 bytes (rules.api_max_bytes)' n \
-    "$(group a "$(printf '1 + %.0s' {1..300})1")"
 stop server
 
 # --- off --------------------------------------------------------------------------------------------
 
 claim "off: starts" start_firekeep server "$work/data" "$port"
-claim "off: there is no such path" answers 404 'page not found' "$url/prometheus/config/v1/rules"
-claim "off: mimirtool cannot load" says 1 'requested resource not found' client mimirtool load "$files/node.yml"
 claim "off: Grafana takes it for a Prometheus" says_all "Prometheus False" client grafana discover
-claim "off: where Cortex has it, there is no ruler" says_all "no ruler" grafana_of_cortex
 claim "off: stored rules are evaluated" says 0 "n | a | r:a" evaluated
 stop server
 rm -r "$work/data"
@@ -438,44 +414,6 @@ stop server
 claim "damage: without tenancy, tenants are left alone" start_firekeep server "$work/data" "$port"
 claim "damage: which the log tells" in_log 'stored rules of tenants are not evaluated with tenancy.enabled=false.*tenants=2'
 stop server
-
-# --- a full disk ------------------------------------------------------------------------------------
-
-disk=$work/disk
-# shellcheck disable=SC2317,SC2329 # called by the trap
-unmount() {
-    stop_all
-    umount "$disk"
-}
-mkdir -p "$disk"
-if mount -t tmpfs -o size=96m tmpfs "$disk" 2>/dev/null; then
-    trap unmount EXIT
-    echo '{}' >"$work/conf.yml"
-    serve_full() {
-        start_firekeep server "$disk/data" "$port" --rules.api --storage.min-free=1MiB \
-            --wal.segment-bytes=8MiB --wal.budget=16MiB
-    }
-    claim "full disk: starts" serve_full
-    claim "full disk: a group" post 202 success n "$(group a 'vector(1)')"
-    fill() {
-        dd if=/dev/zero of="$disk/fill" bs=64k status=none 2>/dev/null
-        dd if=/dev/zero of="$disk/fill2" bs=1k status=none 2>/dev/null
-        [[ $(df --output=avail "$disk" | tail -n 1) -lt 4 ]]
-    }
-    claim "full disk: it is full" fill
-    claim "full disk: an edit is refused" post 503 'No space left on device' n "$(group a "vector(2) # $(printf 'x%.0s' {1..9000})")"
-    claim "full disk: nothing changed" answers 200 'vector(1)' "$url/config/v1/rules/n/a"
-    claim "full disk: the log tells" in_log 'msg="stored rules cannot be changed".*No space left on device'
-    claim "full disk: the metric tells" metric_is 'firekeep_stored_rules_edits_total{result="failed"}' 1
-    rm "$disk/fill" "$disk/fill2"
-    claim "full disk: with room it goes on" post 202 success n "$(group a 'vector(3)')"
-    crash server
-    claim "full disk: starts again" serve_full
-    claim "full disk: the last edit is there" answers 200 'vector(3)' "$url/config/v1/rules/n/a"
-    stop server
-else
-    skip "a full disk" "no disk can be mounted here"
-fi
 
 # --- without a store --------------------------------------------------------------------------------
 
