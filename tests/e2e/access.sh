@@ -1,12 +1,12 @@
 #!/bin/bash
 # access.sh - who may reach the server: TLS, listeners, users and permissions on a real process, with
-# curl, openssl and a real Prometheus as clients; files that change under load.
+# curl and openssl as clients; files that change under load. prometheus_in.sh has a real Prometheus.
 
 . tests/lib.sh
 for tool in openssl curl python3; do
     command -v "$tool" >/dev/null || skip_all "access" "no $tool"
 done
-read -r port write_port prometheus_port < <(free_ports 3 | tr '\n' ' ')
+read -r port write_port < <(free_ports 2 | tr '\n' ' ')
 url=https://localhost:$port
 
 # --- certificates and configuration ----------------------------------------------------------------
@@ -164,60 +164,7 @@ learns_nothing() {
 }
 claim "who is not known learns nothing about the request" learns_nothing
 
-# --- versions ---------------------------------------------------------------------------------------
-
-handshake() { # ARGUMENT...: says the version and the suite
-    openssl s_client -connect "localhost:$port" -CAfile "$work/ca.pem" -servername localhost "$@" </dev/null 2>/dev/null |
-        awk '/Cipher is/ { print $(NF) } /^ *Protocol *:/ { print $3 } /^New, / { print $2 }' | tr '\n' ' '
-}
-speaks() { # TEXT ARGUMENT...
-    local got
-    got=$(handshake "${@:2}")
-    [[ $got == *$1* ]] || {
-        echo "$got"
-        return 1
-    }
-}
-claim "it speaks TLS 1.3" speaks TLSv1.3 -tls1_3
-claim "it speaks TLS 1.2 with forward secrecy" speaks ECDHE -tls1_2
-claim "it does not speak TLS 1.1" speaks '(NONE)' -tls1_1 -cipher ALL:@SECLEVEL=0
-claim "it has no suites without forward secrecy" speaks '(NONE)' -tls1_2 -cipher AES128-GCM-SHA256
-
 # --- files that change under load -------------------------------------------------------------------
-
-cat >"$work/load.py" <<'END'
-"""Asks until the file STOP exists, on connections that are kept and new ones; prints failures."""
-import http.client, os, ssl, sys, threading
-port, ca, stop = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-context = ssl.create_default_context(cafile=ca)
-failures, asked, serials = [], [0], set()
-
-def ask(kept):
-    connection = None
-    while not os.path.exists(stop):
-        try:
-            if connection is None or not kept:
-                connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
-                connection.connect()
-                serials.add(connection.sock.getpeercert()["serialNumber"])
-            connection.request("GET", "/metrics", headers={"Authorization": "Basic YW5uOnNlY3JldA=="})
-            response = connection.getresponse()
-            response.read()
-            asked[0] += 1
-            if response.status != 200:
-                failures.append(response.status)
-        except OSError as error:
-            failures.append(repr(error))
-            connection = None
-
-threads = [threading.Thread(target=ask, args=(i % 2 == 0,)) for i in range(4)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-print(f"{asked[0]} requests, {len(serials)} certificates, failures {failures[:5]}")
-sys.exit(1 if failures or len(serials) < 2 or asked[0] < 50 else 0)
-END
 
 serves() { # NAME of a certificate
     local served
@@ -226,7 +173,7 @@ serves() { # NAME of a certificate
 }
 rotates() {
     local load result
-    python3 "$work/load.py" "$port" "$work/ca.pem" "$work/stop" >"$work/load.txt" 2>&1 &
+    tests/tools/tls_load.py "$port" "$work/ca.pem" "$work/stop" >"$work/load.txt" 2>&1 &
     load=$!
     within 20 serves server && use_certificate next && within 30 serves next && use_certificate server && within 30 serves server
     result=$?
@@ -287,29 +234,14 @@ claim "a second server does not take the socket" second_is_refused
 claim "it stops" stop here
 claim "its socket's file is gone" [ ! -e "$work/s" ]
 
-cat >"$work/activate.py" <<'END'
-"""Starts a program with listening sockets as its descriptors from 3 on, as systemd does. The first
-one has the port, the others any; the names are separated by colons."""
-import fcntl, os, socket, sys
-sockets = [socket.socket() for _ in sys.argv[2].split(":")]
-for i, sock in enumerate(sockets):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", int(sys.argv[1]) if i == 0 else 0))
-    sock.listen()
-above = [fcntl.fcntl(sock, fcntl.F_DUPFD, 100) for sock in sockets]
-for i, descriptor in enumerate(above):
-    os.dup2(descriptor, 3 + i)
-os.environ.update(LISTEN_FDS=str(len(above)), LISTEN_FDNAMES=sys.argv[2], LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[3], sys.argv[3:])
-END
 is_activated() {
-    start passed python3 "$work/activate.py" "$port" web:spare build/firekeep serve "$small_log" "--storage.path=$work/data3" --web.listen-address=fd://web
+    start passed tests/tools/activate.py 127.0.0.1 "$port" web:spare build/firekeep serve "$small_log" "--storage.path=$work/data3" --web.listen-address=fd://web
     within 30 is 200 "http://localhost:$port/-/ready" && stop passed
 }
 claim "a socket that the service manager passes is served" is_activated
 claim "one that no listener uses is warned of" eval '[[ $(grep -c "no listener uses a socket .*name=spare" "$work/passed.log") == 1 ]]'
 both_are_passed() {
-    timeout 30 python3 "$work/activate.py" "$port" web:web build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web >"$work/both.txt" 2>&1
+    timeout 30 tests/tools/activate.py 127.0.0.1 "$port" web:web build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web >"$work/both.txt" 2>&1
     [[ $? == 1 ]] && grep -q 'fd://web: the service manager passes 2 sockets of this name' "$work/both.txt"
 }
 claim "two sockets of one name stop the start" both_are_passed
@@ -344,56 +276,4 @@ expired_is_warned_of() {
     within 30 grep -q 'the TLS certificate of a listener has expired' "$work/expired.log" && stop expired
 }
 claim "a certificate that has expired is warned of" expired_is_warned_of
-
-# --- a real Prometheus ------------------------------------------------------------------------------
-
-prometheus=$PEERS/prometheus/usr/bin/prometheus
-[[ -x $prometheus ]] || prometheus=$(command -v prometheus)
-if [[ -z $prometheus ]]; then
-    skip "Prometheus writes and reads" "no prometheus"
-    done_testing
-    exit
-fi
-write_prometheus() { # PASSWORD
-    cat <<END
-global: {scrape_interval: 1s}
-scrape_configs: [{job_name: own, static_configs: [{targets: ['127.0.0.1:$prometheus_port']}]}]
-remote_write:
-- url: https://localhost:$write_port/api/v1/write
-  basic_auth: {username: shop, password: $1}
-  tls_config: {ca_file: ca.pem}
-- url: https://localhost:$port/api/v1/write
-  authorization: {credentials: abc}
-  tls_config: {ca_file: ca.pem}
-  headers: {X-Scope-OrgID: tokens}
-remote_read:
-- url: $url/api/v1/read
-  basic_auth: {username: shop, password: secret}
-  tls_config: {ca_file: ca.pem}
-  read_recent: true
-END
-}
-has_samples() { # TENANT USER
-    ask -u "$2:secret" -H "X-Scope-OrgID: $1" --data-urlencode 'query=count_over_time(up{job="own"}[1h]) > 5' -G "$url/api/v1/query" | grep -q '"value"'
-}
-claim "it starts again" begin
-write_prometheus wrong >"$work/prometheus.yml"
-start prometheus "$prometheus" "--config.file=$work/prometheus.yml" "--storage.tsdb.path=$work/prometheus" "--web.listen-address=127.0.0.1:$prometheus_port" --web.enable-lifecycle
-claim "Prometheus starts" wait_ready prometheus "http://127.0.0.1:$prometheus_port/-/ready"
-claim "its samples arrive with a token" within 40 has_samples tokens bob
-is_refused() {
-    curl -sf --noproxy '*' "http://127.0.0.1:$prometheus_port/metrics" | awk '/^prometheus_remote_storage_samples_failed_total.*'"$write_port"'/ && $2 > 0 { found = 1 } END { exit !found }'
-}
-claim "with a wrong password it is refused" within 40 is_refused
-mends() {
-    write_prometheus secret >"$work/prometheus.yml"
-    curl -sf --noproxy '*' -X POST "http://127.0.0.1:$prometheus_port/-/reload" && within 40 has_samples shop shop
-}
-claim "with the right one its samples arrive" mends
-reads_back() {
-    curl -sfG --noproxy '*' --data-urlencode 'query=count_over_time(up{job="own"}[1h])' "http://127.0.0.1:$prometheus_port/api/v1/query" | grep -q '"value"'
-}
-claim "it reads them back" reads_back
-claim "Prometheus stops" stop prometheus
-claim "the server stops" stop here
 done_testing

@@ -11,14 +11,6 @@ read -r port user_port tls_port list_port < <(free_ports 4 | tr '\n' ' ')
 firekeep=build/firekeep
 export no_proxy='*'
 
-says() { # TEXT STATUS COMMAND...
-    local output status
-    output=$("${@:3}" 2>&1 </dev/null)
-    status=$?
-    echo "$output"
-    [[ $output == *"$1"* ]] && ((status == $2))
-}
-
 logged() { # NAME TEXT: within a moment
     within 20 grep -qF -- "$2" "$work/$1.log" || {
         tail -n 5 "$work/$1.log"
@@ -92,21 +84,8 @@ claim "changes are in the audit log" eval 'logged open "msg=audit user=\"\" clie
 claim "writes and reads are not" [ "$(grep msg=audit "$work/open.log" | grep -c 'path=/api/v1/write\|path=/write\|method=GET')" == 0 ]
 claim "it stops" stop open
 
-cat >"$work/activate.py" <<'END'
-"""Starts a program with a socket that listens on an address as its descriptor 3, as systemd does."""
-import os, socket, sys
-sock = socket.socket()
-sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-sock.bind((sys.argv[1], int(sys.argv[2])))
-sock.listen()
-if sock.fileno() != 3:
-    os.dup2(sock.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[3], sys.argv[3:])
-END
 listens() { # NAME ADDRESS ARGUMENT...
-    start "$1" python3 "$work/activate.py" "$2" "$port" "$firekeep" serve "$small_log" "--storage.path=$work/passed" --web.listen-address="fd://web,unix:$work/s" "${@:3}"
+    start "$1" tests/tools/activate.py "$2" "$port" web "$firekeep" serve "$small_log" "--storage.path=$work/passed" --web.listen-address="fd://web,unix:$work/s" "${@:3}"
     within 30 is 200 "$url/-/ready"
 }
 guards_socket() {
