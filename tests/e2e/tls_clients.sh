@@ -1,9 +1,9 @@
 #!/bin/bash
-# tls_clients.sh - GnuTLS, OpenSSL and curl connect over versions, cipher suites and curves: what the
+# tls_clients.sh - OpenSSL and curl connect over versions, cipher suites and curves: what the
 # settings name is used, and nothing else. ALPN, renegotiation, compression, tickets.
 
 . tests/lib.sh
-for tool in openssl gnutls-cli curl; do
+for tool in openssl curl; do
     command -v "$tool" >/dev/null || skip_all "tls_clients" "no $tool"
 done
 read -r port rsa_port chosen_port old_port client_port < <(free_ports 5 | tr '\n' ' ')
@@ -76,21 +76,6 @@ openssl_is_refused() { # PORT ARGUMENT...
     grep -q 'Cipher is (NONE)' "$work/client.txt"
 }
 
-gnutls_says() { # PORT PRIORITY ARGUMENT...
-    printf 'GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' |
-        timeout 20 gnutls-cli --x509cafile="$work/ca.pem" --priority "$2" -p "$1" "${@:3}" localhost >"$work/client.txt" 2>&1
-}
-gnutls_gets() { # TEXT PORT PRIORITY ARGUMENT...
-    gnutls_says "${@:2}"
-    grep '^- Description' "$work/client.txt"
-    grep -q "^- Description: .*$1" "$work/client.txt" && grep -q '^HTTP/1.1 200' "$work/client.txt"
-}
-gnutls_is_refused() { # PORT PRIORITY
-    gnutls_says "$@"
-    tail -n 2 "$work/client.txt"
-    ! grep -q '^- Description\|^HTTP/1.1' "$work/client.txt"
-}
-
 all() { # FUNCTION: each line is its arguments
     local line words
     while read -r line; do
@@ -151,36 +136,6 @@ claim "OpenSSL: TLS 1.0 and 1.1 where they are named" all openssl_gets <<END
 "TLSv1.1 ECDHE-RSA-AES*-SHA *" $old_port -tls1_1 -cipher ALL:@SECLEVEL=0
 "TLSv1.3 * *" $old_port
 END
-claim "GnuTLS: versions, suites and curves" all gnutls_gets <<END
-"TLS1.3.*X25519.*AES-128-GCM" $port NORMAL
-"TLS1.3.*AES-128-GCM" $port NORMAL:-CIPHER-ALL:+AES-128-GCM
-"TLS1.3.*CHACHA20-POLY1305" $port NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305
-"TLS1.3.*SECP384R1" $port NORMAL:-GROUP-ALL:+GROUP-SECP384R1
-"TLS1.2.*ECDHE.*AES-128-GCM" $port NORMAL:-VERS-ALL:+VERS-TLS1.2
-"TLS1.2.*ECDHE.*CHACHA20-POLY1305" $rsa_port NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305
-"TLS1.2.*SECP384R1.*AES-256-GCM" $chosen_port NORMAL
-"TLS1.1.*ECDHE.*AES" $old_port NORMAL:-VERS-ALL:+VERS-TLS1.1:+SHA1:+SIGN-RSA-SHA1:%COMPAT
-END
-claim "GnuTLS: older versions, other suites and groups are refused" all gnutls_is_refused <<END
-$port NORMAL:-VERS-ALL:+VERS-TLS1.1
-$port NORMAL:-VERS-ALL:+VERS-TLS1.0
-$rsa_port NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA
-$rsa_port NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+DHE-RSA
-$rsa_port NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC
-$port NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ANON-ECDH
-$port NORMAL:-CIPHER-ALL:+AES-128-CCM
-$port NORMAL:-GROUP-ALL:+GROUP-FFDHE2048
-$chosen_port NORMAL:-GROUP-ALL:+GROUP-X25519
-END
-claim "curl: versions" all asks <<END
-200 $port --tlsv1.3
-200 $port --tls-max 1.2
-000 $port --tls-max 1.1 --ciphers ALL:@SECLEVEL=0
-200 $chosen_port
-000 $chosen_port --tlsv1.3
-000 $client_port
-000 $client_port --tls-max 1.2 --cert $work/ecdsa.pem --key $work/ecdsa.key
-END
 
 # --- ALPN, renegotiation, compression ---------------------------------------------------------------------
 
@@ -236,11 +191,6 @@ tickets_end() { # VERSION
 }
 claim "TLS 1.3: a session is resumed until the certificate changes" tickets_end -tls1_3
 claim "TLS 1.2: a session is resumed until the certificate changes" tickets_end -tls1_2
-gnutls_resumes() {
-    use_certificate ecdsa && within 30 serves ecdsa && gnutls_says "$port" NORMAL --resume
-    grep -q 'This is a resumed session' "$work/client.txt"
-}
-claim "GnuTLS resumes a session" gnutls_resumes
 
 claim "it stops" stop here
 done_testing
