@@ -44,10 +44,6 @@ has_snapshots() { # COUNT
     ((${#found[@]} == $1))
 }
 
-same_samples() {
-    "$TOOLS/rrcompare" "$url" "$restored" --start 0 --end 4102444800000
-}
-
 restores() { # [ARGUMENT...]
     rm -rf "$work/new"
     "$firekeep" restore "$@" "$store" "$work/new" && "$firekeep" verify "$work/new"
@@ -258,6 +254,44 @@ stop s
 claim "itself: the backups are intact" says ": ok (" 0 "$firekeep" backup verify "$scheduled"
 claim "itself: a server that stores nothing is refused" says "backup.to requires storage.mode=local" 2 \
     "$firekeep" serve --storage.path="$work/nothing" --storage.mode=none --backup.to="$scheduled"
+
+# --- a target with trouble -------------------------------------------------------------------------
+
+# After another backup of this outcome.
+again() { # done|failed
+    local before
+    before=$(curl -fsS --noproxy '*' "$restored/metrics" | awk -v name="firekeep_backups_total{outcome=\"$1\"}" '$1 == name { print $2 }')
+    within 60 metric "firekeep_backups_total{outcome=\"$1\"}" "> $before"
+}
+remounted() { # MODE OUTCOME
+    mount -o "remount,$1" "$disk" && again "$2"
+}
+disk=$work/disk to=$work/disk/backups
+mkdir -p "$disk"
+if mount -t tmpfs -o size=32m tmpfs "$disk" 2>/dev/null; then
+    trap 'stop_all; umount -l "$disk" 2>/dev/null' EXIT
+    claim "targets: the directory is made" "$firekeep" backup --create --storage.path="$work/itself" "$to"
+    claim "targets: the server starts" serve_itself "$to" --backup.keep=3
+    claim "targets: it makes backups" again done
+    claim "targets: a disk that is read-only fails" remounted ro failed
+    claim "targets: when it is not, it goes on" remounted rw done
+    head -c 40000000 /dev/zero >"$disk/filler" 2>/dev/null
+    claim "targets: a full disk fails" again failed
+    rm "$disk/filler"
+    claim "targets: with room, it goes on" again done
+    mv "$to" "$disk/away"
+    claim "targets: a directory that vanished fails" again failed
+    claim "targets: and is not made again" test ! -e "$to"
+    mv "$disk/away" "$to"
+    claim "targets: when it is back, it goes on" again done
+    umount -l "$disk"
+    claim "targets: a disk that is not mounted fails" again failed
+    claim "targets: and nothing is written below it" test -z "$(ls -A "$disk")"
+    claim "targets: the server still takes samples" curl -fsS --noproxy '*' "$restored/-/ready"
+    stop s
+else
+    skip "targets" "no file system can be mounted here"
+fi
 
 # --- a stopped server, a full disk ----------------------------------------------------------------
 
