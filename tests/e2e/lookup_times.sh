@@ -30,18 +30,21 @@ ask() { # URL PATH ARGUMENT...: the status; the answer in $work/answer
     curl -s --noproxy '*' -G -o "$work/answer" -w '%{http_code}' "${arguments[@]}" "$server$path"
 }
 
-is_taken() { # TIME
+paths=(labels label/job/values 'series?match[]=up')
+
+# By PATHS of them, 1.
+is_taken() { # TIME [PATHS]
     local name path
-    for path in labels label/job/values 'series?match[]=up'; do
+    for path in "${paths[@]:0:${2:-1}}"; do
         for name in start end; do
             [[ $(ask "$url" "/api/v1/$path" "$name=$1") == 200 ]] || { cat "$work/answer"; return 1; }
         done
     done
 }
 
-is_refused() { # TIME
+is_refused() { # TIME [PATHS]
     local name path
-    for path in labels label/job/values 'series?match[]=up'; do
+    for path in "${paths[@]:0:${2:-1}}"; do
         for name in start end; do
             [[ $(ask "$url" "/api/v1/$path" "$name=$1") == 400 ]] || { cat "$work/answer"; return 1; }
             jq -e --arg name "$name" '.errorType == "bad_data" and (.error | startswith("invalid parameter \"" + $name + "\": invalid time value for "))' \
@@ -68,6 +71,8 @@ stores() {
 
 claim "starts" start_firekeep firekeep "$work/data" "$port" || exit 1
 claim "takes a sample" stores
+claim "taken by each path: '$now'" is_taken "$now" 3
+claim "refused by each path: 'now'" is_refused now 3
 for text in "${taken[@]}"; do
     claim "taken: '$text'" is_taken "$text"
 done
