@@ -93,14 +93,6 @@ refuses_query() { # TEXT PARAMETER...
     [[ $text == *"$1"* && $text == *' 422' ]]
 }
 
-says() { # TEXT STATUS COMMAND...
-    local output status
-    output=$("${@:3}" 2>&1)
-    status=$?
-    echo "$output"
-    [[ $output == *"$1"* ]] && ((status == $2))
-}
-
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.enable-admin-api --query.slow-log=1ms
 claim "two hours of 60 series are stored" fill
 
@@ -127,8 +119,6 @@ claim "a run has the warnings of a query" holds "'quantile value' in d['warnings
     'query=quantile(2, load_total)' time=1700000900 analyze=true
 at=$url/prometheus claim "it is below /prometheus, too" holds "d['data']['series'] == 60" query=load_total time=1700000900
 claim "an expression that is none is refused" status_is 400 'parse error: unclosed left parenthesis' 'query=sum('
-claim "so is a time that is none" status_is 400 'cannot parse \"x\" to a valid timestamp' query=up time=x
-claim "and analyze=maybe" status_is 400 'strconv.ParseBool: parsing \"maybe\": invalid syntax' query=up analyze=maybe
 # However fast the machine is, this takes longer than a millisecond.
 slow_is_logged() {
     curl -s --noproxy '*' "$url/api/v1/query" -d time=1700005000 \
@@ -141,10 +131,6 @@ claim "the log of slow queries has the plan" within 10 slow_is_logged
 
 claim "a table of the plan" says 'operator ' 0 "$firekeep" query --url="$url" --explain --time=1700000900 "$quotient"
 claim "a table of a run" says 'memory at most' 0 "$firekeep" query --url="$url" --analyze --time=1700000900 "$quotient"
-claim "a plan is no CSV" says '--format=table or json' 2 "$firekeep" query --url="$url" --explain --format=csv up
-claim "a plan is not both" says 'cannot be used together' 2 "$firekeep" query --url="$url" --explain --analyze up
-claim "an expression that is none has its place" says '1:5: parse error' 2 \
-    "$firekeep" query --url="$url" --explain 'sum('
 
 # --- limits ---------------------------------------------------------------------------------------
 
@@ -162,21 +148,4 @@ claim "and the command line, on standard error" says 'warning: the query would b
     "$firekeep" query --url="$url" --explain --time=1700000900 load_total
 claim "a run is refused as the query is" status_is 422 'query.max_series' query=load_total time=1700000900 analyze=true
 
-# --- the directory --------------------------------------------------------------------------------
-
-plans() { # NAME TARGET...
-    for expression in load_total "$quotient" 'load_total[5m]' 'max_over_time(rate(load_total[1m])[10m:1m])'; do
-        "$firekeep" query "${@:2}" --explain --format=json --start=1700000000 --end=1700003600 --step=15s \
-            "$expression" 2>/dev/null || "$firekeep" query "${@:2}" --explain --time=1700003600 "$expression" || return 1
-    done >"$work/$1.plans"
-    head -c 1000 "$work/$1.plans"
-}
-claim "it stops" stop firekeep
-claim "starts without limits" start_firekeep firekeep "$work/data" "$port"
-claim "plans of the server" plans server --url="$url"
-claim "SIGTERM ends it with status 0" stop firekeep
-claim "plans of its directory" plans directory --storage.path="$work/data"
-claim "are the same, but for limits" diff "$work/server.plans" "$work/directory.plans"
-claim "a run over the directory" says 'samples held at most' 0 "$firekeep" query --storage.path="$work/data" \
-    --analyze --start=1700000000 --end=1700003600 "$quotient"
 done_testing

@@ -112,18 +112,6 @@ people_can_read_it() {
         says 0 'ends                       clean: ' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)"
 }
 
-listing() {
-    find "$dir" -type f -printf '%p %s %T@\n' | sort
-    find "$dir" -type f -exec md5sum {} +
-}
-
-changes_nothing() {
-    listing >"$work/before"
-    "$firekeep" inspect "$dir" >"$work/said" && "$firekeep" inspect "$(first_part)" >>"$work/said" &&
-        "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" >>"$work/said" &&
-        listing | diff "$work/before" -
-}
-
 # Parts are flushed, merged and deleted all the time; nothing of that is damage.
 works_while_parts_come_and_go() {
     local i failed=0 looks=0
@@ -165,33 +153,6 @@ damage_is_told() {
             '$it[0].damagedPlaces == 1 and $it[0].remarks[0].kind == "damage"'
 }
 
-# At rest; the state is one of the inputs of the fuzzer.
-rules_are_explained() {
-    local copy=$work/ruled
-    cp -r "$dir" "$copy" && mkdir -p "$copy/rules" &&
-        cp tests/corpus/rules/schedule/checkpoint/whole "$copy/rules/state" || return 1
-    json '.ruleState.groups == 2 and .ruleState.alerts == 2 and .bytes.rules > 0 and .remarks == [] and
-        (.ruleTenants | map([.tenant, .groups, .pending, .firing])) == [["t", 1, 1, 1], ["u", 1, 0, 0]]' "$copy" &&
-        says 0 'ok' "$firekeep" verify "$copy" || return 1
-    printf '\377' | dd of="$copy/rules/state" bs=1 seek=60 conv=notrunc status=none
-    says 1 'files of rules are damaged or not valid (1 finding)' "$firekeep" verify "$copy" &&
-        grep -qF "$copy/rules/state: the file is damaged" "$work/said" &&
-        says 1 '1 place is damaged' "$firekeep" inspect "$copy" &&
-        grep -qF "$copy/rules/state: the file is damaged" "$work/said" &&
-        grep -qF 'Where the bytes are' "$work/said"
-}
-
-bad_arguments() {
-    says 2 'expected PATH' "$firekeep" inspect &&
-        says 2 'expected one PATH' "$firekeep" inspect "$dir" up &&
-        says 2 "did you mean '--format'" "$firekeep" inspect --formt json "$dir" &&
-        says 2 'expected text or json' "$firekeep" inspect --format yaml "$dir" &&
-        says 1 'is not a Firekeep storage directory, part or log segment' "$firekeep" inspect "$work" &&
-        says 1 "file 'part' not found" "$firekeep" inspect "$dir/parts/00000000000000ff" &&
-        says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
-        says 0 'Changes and locks nothing' "$firekeep" help inspect
-}
-
 claim "starts" start_firekeep inspect "$dir" "$port" --web.enable-admin-api || exit 1
 claim "takes samples of a month" is_taken "$(samples 1700000000000)"
 claim "which become a part" admin flush
@@ -212,8 +173,5 @@ claim "which is a directory to inspect" json '.kind == "directory" and .bytes.lo
 claim "and is listed" json '.snapshots[0].finished and .snapshots[0].parts == .storage.parts' "$dir"
 claim "SIGTERM ends it with status 0" stop inspect
 claim "a directory at rest adds up to its files" adds_up
-claim "and is left as it is" changes_nothing
 claim "damage is told where it lies, and the rest is explained" damage_is_told "$(basename "$(first_part)")"
-claim "the state of rules is explained, and so is its damage" rules_are_explained
-claim "bad arguments are refused with a reason" bad_arguments
 done_testing
