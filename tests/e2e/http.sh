@@ -346,7 +346,7 @@ with_tenants() {
     claim "tenancy on: 401 without a tenant" tenant_refused 401
     claim "tenancy on: 401 with an empty one" tenant_refused 401 -H 'X-Scope-OrgID;'
     local name
-    for name in . .. a/b 'a|' 'a||b' 'a b' "$(printf 'x%.0s' {1..151})" 'µ'; do
+    for name in .. a/b 'a||b'; do
         claim "tenancy on: 400 for ${name:0:10}" tenant_refused 400 -H "$(as "$name")"
     done
     claim "tenancy on: 400 for two" tenant_refused 400 -H "$(as a)" -H "$(as b)"
