@@ -1,7 +1,7 @@
 #!/bin/bash
-# sigv4_in.sh - requests that are signed for AWS (SigV4) sign in: with a real Prometheus, botocore
-# and Firekeep itself as signers, in clear text and over TLS; what is changed after signing is
-# refused; secrets are replaced under load.
+# sigv4_in.sh - requests that are signed for AWS (SigV4) sign in: with botocore and Firekeep itself as
+# signers, in clear text and over TLS; what is changed after signing is refused; secrets are replaced
+# under load. prometheus_in.sh has a real Prometheus.
 
 . tests/lib.sh
 for tool in openssl curl; do
@@ -9,7 +9,7 @@ for tool in openssl curl; do
 done
 client=tests/tools/sigv4_client.py
 /usr/bin/python3 -c 'import botocore.auth' 2>/dev/null || skip_all "sigv4_in" "no botocore"
-read -r port secure sender_port prometheus_port small_port < <(free_ports 5 | tr '\n' ' ')
+read -r port secure sender_port small_port < <(free_ports 4 | tr '\n' ' ')
 url=http://127.0.0.1:$port tls_url=https://127.0.0.1:$secure
 
 # --- files -----------------------------------------------------------------------------------------
@@ -65,7 +65,6 @@ make_certificate() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj /CN=127.0.0.1 \
         -addext subjectAltName=IP:127.0.0.1 -keyout "$work/server.key" -out "$work/server.pem"
 }
-
 
 # Each line: a status, and the arguments of a request. Variables of the shell are expanded.
 all_signed() {
@@ -294,54 +293,6 @@ reads_back() { # NAME
 claim "its source reads what botocore wrote" within 30 reads_back a_https
 claim "it stops" stop sender
 
-# --- a real Prometheus -----------------------------------------------------------------------------
-
-prometheus=$PEERS/prometheus/usr/bin/prometheus
-write_prometheus() { # SECRET of shop
-    cat <<END
-global: {scrape_interval: 1s}
-scrape_configs: [{job_name: prometheus, static_configs: [{targets: ['127.0.0.1:$prometheus_port']}]}]
-remote_write:
-- url: $url/api/v1/write
-  name: clear
-  sigv4: {region: eu-west-1, access_key: AKIASHOP, secret_key: $1}
-- url: $tls_url/api/v1/write
-  name: safe
-  sigv4: {region: eu-west-1, access_key: AKIAFIXED, secret_key: $(cat "$work/secrets/fixed")}
-  tls_config: {ca_file: server.pem}
-  headers: {X-Scope-OrgID: other}
-remote_read:
-- url: $url/api/v1/read
-  authorization: {credentials: abc}
-  headers: {X-Scope-OrgID: shop}
-  read_recent: true
-END
-}
-with_prometheus() {
-    write_prometheus wrong >"$work/prometheus.yml"
-    start prometheus "$prometheus" "--config.file=$work/prometheus.yml" "--storage.tsdb.path=$work/prometheus" "--web.listen-address=127.0.0.1:$prometheus_port" --web.enable-lifecycle
-    claim "Prometheus starts" wait_ready prometheus "http://127.0.0.1:$prometheus_port/-/ready"
-    claim "its samples arrive over TLS, whatever its tenant header says" within 60 has_sample fixed 'up{job="prometheus"}'
-    claim "with a wrong secret it is refused" within 60 is_refused
-    claim "with the right one its samples arrive" mends
-    claim "it reads them back" reads_own
-    claim "Prometheus stops" stop prometheus
-}
-is_refused() {
-    curl -sf --noproxy '*' "http://127.0.0.1:$prometheus_port/metrics" | awk '/^prometheus_remote_storage_samples_failed_total.*clear/ && $2 > 0 { found = 1 } END { exit !found }'
-}
-mends() {
-    write_prometheus "$(cat "$work/secrets/shop")" >"$work/prometheus.yml"
-    curl -sf --noproxy '*' -X POST "http://127.0.0.1:$prometheus_port/-/reload" && within 60 has_sample shop 'up{job="prometheus"}'
-}
-reads_own() {
-    curl -sfG --noproxy '*' --data-urlencode 'query=a_https' "http://127.0.0.1:$prometheus_port/api/v1/query" | grep -q '"value"'
-}
-if [[ -x $prometheus ]]; then
-    with_prometheus
-else
-    skip "Prometheus signs" "no prometheus 3"
-fi
 claim "the server stops" stop here
 
 # --- bodies that are not verified ------------------------------------------------------------------
