@@ -148,8 +148,6 @@ if command -v openssl >/dev/null; then
     with_tls missing "ca_file: nothing.pem, $name, $pair"
     as_right=--http.config.file=$work/client/right.yml
     claim "query over TLS" says '2' 0 "$firekeep" query --url="$tls" "$as_right" --time=1700000015 up
-    claim "import over TLS" says 'imported 2' 0 "$firekeep" import --url="$tls" "$as_right" "$work/up.om"
-    claim "export over TLS" says 'up{job="a"} 2 1700000015' 0 "$firekeep" export --url="$tls" "$as_right" --match=up --format=openmetrics
     claim "copy over TLS, both ways" says 'verified' 0 "$firekeep" copy "$tls" "$tls" --start=1700000000 --end=1700000060 \
         --select=up --tenant=anonymous --to-tenant=other --work="$work/copying" "$as_right"
     claim "the CA of SSL_CERT_FILE" says '2' 0 env SSL_CERT_FILE="$work/ca.pem" "$firekeep" query --url="$tls" \
@@ -175,9 +173,6 @@ start socket /usr/bin/python3 tests/doubles/doorkeeper.py --to "$port" --listen 
 claim "a proxy listens on a socket" within 20 grep -q listening "$work/socket.log"
 claim "query over a socket" says '2' 0 "$firekeep" query --url="$socket" "$as_alice" --time=1700000015 up
 claim "the socket of the environment" says '2' 0 env FIREKEEP_URL="$socket" "$firekeep" query "$as_alice" --time=1700000015 up
-claim "import over a socket" says 'imported 2' 0 "$firekeep" import --url="$socket" "$as_alice" "$work/up.om"
-claim "export over a socket" says 'up{job="a"} 2 1700000015' 0 "$firekeep" export --url="$socket" "$as_alice" --match=up --format=openmetrics
-claim "rules over a socket" says '' 0 "$firekeep" rules list --url="$socket" "$as_alice"
 claim "copy from a socket" says 'verified' 0 "$firekeep" copy "$socket" "http://127.0.0.1:$other_port" \
     --start=1700000000 --end=1700000060 --select=up --work="$work/copying" "$as_alice" --to-http.config.file=/dev/null
 claim "copy to a socket" says 'verified' 0 "$firekeep" copy "http://127.0.0.1:$other_port" "$socket" \
@@ -213,22 +208,14 @@ claim "a token and its SHA-256" token_fits
 claim "a password as an argument" says 'expected no arguments' 2 "$firekeep" hash "${secrets[0]}"
 
 # --- refusals ---------------------------------------------------------------------------------------
-claim "no credentials" says 'status 401' 1 "$firekeep" export --url="$door" --match=up --format=openmetrics --retry=1s
 claim "no credentials, and advice" says 'use --http.config.file, or a URL with a user' 1 "$firekeep" rules list --url="$door"
-claim "no credentials, and advice of query" says 'use --http.config.file, or a URL with a user' 1 "$firekeep" query --url="$door" up
 claim "a wrong password" says '401' 1 "$firekeep" query --url="$door" --http.config.file="$work/client/wrong.yml" up
-claim "import with a wrong password" says 'status 401' 1 "$firekeep" import --url="http://alice:${secrets[1]}@${door#*//}" "$work/up.om"
 claim "copy with a wrong password" says '401' 1 "$firekeep" copy "http://alice:${secrets[1]}@${door#*//}" \
     "http://127.0.0.1:$other_port" --start=1700000000 --end=1700000060 --work="$work/copying" --retry=1s
 start echo /usr/bin/python3 tests/doubles/doorkeeper.py --to "$port" --listen "unix:$socket_dir/e.sock" --users "$work/users.txt" --echo
 claim "a proxy repeats what it refuses" within 20 grep -q listening "$work/echo.log"
 claim "credentials that are repeated are masked" says 'unknown credentials: Basic ***' 1 "$firekeep" rules list \
     --url="unix:$socket_dir/e.sock" --http.config.file="$work/client/wrong.yml"
-claim "also by query" says 'unknown credentials: Basic ***' 1 "$firekeep" query \
-    --url="unix:$socket_dir/e.sock" --http.config.file="$work/client/wrong.yml" up
-claim "a key that does not exist" says "typing.yml:1:1: unknown key 'authorisation'; did you mean 'authorization'?" 2 \
-    "$firekeep" query --url="$door" --http.config.file="$work/client/typing.yml" up
-claim "a file that does not exist" says 'nothing.yml' 1 "$firekeep" query --url="$door" --http.config.file="$work/nothing.yml" up
 claim "a directory has no users" says '--http.config.file requires --url' 2 "$firekeep" query --storage.path="$work/server" "$as_alice" up
 
 # --- secrets ----------------------------------------------------------------------------------------
