@@ -175,14 +175,6 @@ hangs_up_while_it_is_answered() {
     has_value "$sum" "$sum_value"
 }
 
-hangs_up_before_it_has_asked() {
-    exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
-    printf 'POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nquery=su' >&3
-    exec 3>&-
-    within 10 nobody_asks >/dev/null || nobody_asks || return 1
-    has_value "$sum" "$sum_value"
-}
-
 # --- refusals ---
 
 refused_by_bytes() {
@@ -234,13 +226,12 @@ claim "reloads meanwhile" meanwhile reloads
 claim "retention drops an old part meanwhile" meanwhile retention
 claim "a merge of all meanwhile" meanwhile admin merge
 exec {ASKER[1]}>&-
-claim "a client hangs up before it has asked" hangs_up_before_it_has_asked
 claim "a client hangs up while it is answered" hangs_up_while_it_is_answered
 claim "SIGTERM ends queries that run, and loses nothing acknowledged" ends_with_queries
 claim "starts again, one query at a time" begin --query.max-concurrent=1
 claim "all is there" all_is_there
 claim "a client hangs up while its query waits" hangs_up_while_it_waits
-claim "SIGTERM ends it with status 0" stop firekeep
+stop firekeep
 configure 'query:' '  max_bytes: 1KiB'
 claim "starts with few bytes for a query" begin
 claim "queries that need more are refused, small ones answered, writes taken" refused_by_bytes
