@@ -93,8 +93,6 @@ else
     skip "remote-storage-adapter" "influxd is not there"
 fi
 claim "remote-storage-adapter: Graphite is refused by name" refuses 'Graphite' remote-storage-adapter --graphite-address=a:1
-claim "remote-storage-adapter: an empty address is no Graphite, nor a store" refuses 'influxdb-url' remote-storage-adapter -graphite-address= --influxdb-url=
-claim "remote-storage-adapter: without a store it does not start" refuses 'influxdb-url' remote-storage-adapter
 
 # --- timestream-connector ----------------------------------------------------------------------------
 
@@ -129,7 +127,6 @@ claim "timestream-connector: then Timestream has what is answered" writes_withou
 claim "timestream-connector: then it says that nothing waits on disk" printed 'samples do not wait on disk' 'ack: destination'
 stop adapter
 stop timestream
-claim "timestream-connector: a certificate needs its key" refuses 'tls-key' timestream-connector --default-database=a --default-table=b --tls-certificate=c
 
 # --- prometheus_remote_kinesis -----------------------------------------------------------------------
 
@@ -146,6 +143,4 @@ claim "kinesis-adapter: stream and region may come from the environment" begin_a
 claim "kinesis-adapter: they are in its configuration" printed 'stream: "other"' 'region: "eu-central-1"'
 claim "kinesis-adapter: it ends again" stop adapter
 unset STREAM_NAME AWS_REGION
-claim "kinesis-adapter: names the flag with an invalid duration" refuses '--write-interval: expected a duration' kinesis-adapter -stream-name=a -write-interval=10
-claim "kinesis-adapter: it needs a stream" refuses 'stream-name' kinesis-adapter -firehose
 done_testing
