@@ -1,6 +1,6 @@
 /*
  * parser_test.c - expressions are read, checked and printed as by Prometheus. Prometheus 3.5.3
- * gives these answers, as far as it has the function (tests/e2e/promql_text.sh compares thousands
+ * gives these answers, as far as it has the function (tests/e2e/promql_results.sh compares thousands
  * more).
  */
 #include "lib/test.h"
