@@ -33,14 +33,14 @@ commands() {
 are_understood() {
     local file command flags flag unknown=0
     while read -r file command flags; do
-        "$firekeep" help "$command" >"$work/help.txt" 2>&1 || {
+        [[ -e $work/help.$command ]] || "$firekeep" help "$command" >"$work/help.$command" 2>&1 || {
             echo "$file: firekeep has no command '$command'"
             unknown=1
             continue
         }
         for flag in $flags; do
             flag=${flag%%=*}
-            grep -q -e "$flag\>" "$work/help.txt" && continue
+            grep -q -e "$flag\>" "$work/help.$command" && continue
             echo "$file: firekeep $command has no flag $flag"
             unknown=1
         done

@@ -126,33 +126,10 @@ with_peer() { # NAME PROGRAM VERSION
     stop "$name"
 }
 
-with_samples() { # NAME PROGRAM CAPTURE COMPARE-ARGUMENT...
-    local name=$1 program=$2 capture=$3 url
-    shift 3
-    if [[ ! -f $SAMPLES/$capture || -z $SAMPLES ]]; then
-        skip "$name: $capture" "no captures beside the project"
-        return
-    fi
-    if ! command -v "$program" >/dev/null; then
-        skip "$name: $capture" "$program is not there"
-        return
-    fi
-    peer "$name-$capture" "$program"
-    claim "$name: $capture is acknowledged" replay "$SAMPLES/$capture" "$url"
-    claim "$name: $capture reads back" same "$url" "$SAMPLES/$capture" "$@"
-    claim "$name: half of $capture differs" status_is 1 \
-        same "$url" "$SAMPLES/$capture" "$@" --first 100 --quiet
-    head -c 1000000 "$SAMPLES/$capture" >"$work/cut.rw"
-    claim "$name: a cut capture is refused, not half read" status_is 2 same "$url" "$work/cut.rw"
-    stop "$name-$capture"
-}
-
 compare_captures
 claim "no server is an error, not a difference" \
     status_is 2 same http://127.0.0.1:1 "$work/base.rw"
 claim "replay to no server is an error" status_is 2 replay "$work/base.rw" http://127.0.0.1:1
 with_peer prometheus-2 prometheus 1
 with_peer prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" 2
-with_samples prometheus-2 prometheus node15s.rw
-with_samples prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" v2hist.rw --ignore-bounds
 done_testing
