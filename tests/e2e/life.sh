@@ -238,11 +238,6 @@ json_log() {
     }
 }
 
-logfmt_log() {
-    ! grep -vE '^ts=[0-9TZ:.-]+ level=(info|warn|error) msg=("[^"]*"|[^ ]+)( [a-z_]+=("([^"\\]|\\.)*"|[^ "]*))*$' \
-        "$work/first.log"
-}
-
 # --- strange files ---
 
 # A pipe in the place of each file that a start opens. FILE is below $work/strange.
@@ -325,70 +320,6 @@ closed_files() {
     [[ $(sort -u "$work/files.txt") == / ]] && acknowledged closed && stop closed && build/firekeep verify "$work/closed"
 }
 
-closed_output() {
-    build/firekeep version >&- 2>"$work/closed.txt" && return 1
-    cat "$work/closed.txt"
-    grep -q 'cannot write to standard output: Bad file descriptor' "$work/closed.txt"
-}
-
-# After fill_pipe nothing more fits: writers wait.
-fill_pipe() {
-    dd if=/dev/zero of="$work/pipe" oflag=nonblock bs=4096 count=100 2>&1 | grep 'Resource temporarily'
-}
-
-start_unread() {
-    settings 2
-    # shellcheck disable=SC2016 # for the inner shell
-    start unread sh -c 'exec "$0" "$@" 2>'"'$work/pipe'" build/firekeep serve \
-        "--storage.path=$work/unread" "--web.listen-address=127.0.0.1:$port" --web.enable-lifecycle \
-        --web.enable-admin-api --config.file="$work/reload.yml" --log.level=debug
-    wait_ready unread "$url/-/ready" && fill_pipe
-}
-
-hangup_unread() {
-    settings 3
-    _find unread && kill -HUP "${pids[found]}" && within 10 page_is 200 'max_labels: 3' /api/v1/status/config
-}
-
-# Reloads that fail, a long line each.
-lose_lines() {
-    settings "$(printf 'x%.0s' {1..300})"
-    curl -s --noproxy '*' -o /dev/null -X POST "$url/-/reload?[1-4000]"
-    metric_exceeds firekeep_log_lines_lost_total 100
-}
-
-# The loss is in the place of the lines, and nothing but zeros of fill_pipe is in front.
-lost_lines_reported() {
-    local lost
-    lost=$(metric firekeep_log_lines_lost_total)
-    start unread_reader cat "$work/pipe"
-    within 20 grep -aq "level=warn msg=\"log lines lost: [^\"]*\" lines=$lost error=\"it was not read in time\"" \
-        "$work/unread_reader.log" || {
-        echo "no report of $lost lines"
-        return 1
-    }
-    ! tr -d '\0' <"$work/unread_reader.log" | grep -av '^ts='
-}
-
-unread_log() {
-    local unread
-    mkfifo "$work/pipe"
-    exec {unread}<>"$work/pipe"
-    claim "unread: starts with a pipe as standard error, which is full" start_unread || return
-    claim "unread: SIGHUP reloads" hangup_unread
-    claim "unread: writes are stored" acknowledged unread
-    claim "unread: a flush ends" page_is 200 headSamples /api/v1/admin/tsdb/flush -X POST
-    claim "unread: writes are stored after it" acknowledged unread
-    claim "unread: POST reloads" page_is 200 reloaded /-/reload -X POST
-    claim "unread: lines that find no room are counted" lose_lines
-    claim "unread: a reader gets whole lines, and one about those that are lost" lost_lines_reported
-    stop unread_reader
-    claim "unread: the pipe is full again" fill_pipe
-    claim "unread: SIGTERM ends it with status 0" stop unread
-    exec {unread}>&-
-    claim "unread: nothing is lost but lines" build/firekeep verify "$work/unread"
-}
-
 file_limit() {
     start limited prlimit --nofile=64: build/firekeep serve "--storage.path=$work/limited" \
         "--web.listen-address=127.0.0.1:$port"
@@ -410,8 +341,5 @@ strange_files
 without_rights
 claim "SIGHUP before main() is a reload after the start" hangup_at_once
 claim "closed standard files are not those of the store" closed_files
-claim "a closed standard output is an error" closed_output
-unread_log
 claim "--log.format=json: every line is an object with ts, level, msg" json_log
-claim "logfmt: every line is pairs" logfmt_log
 done_testing
