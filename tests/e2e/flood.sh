@@ -10,7 +10,7 @@ url=http://127.0.0.1:$port
 limit_mib=96
 old=5000
 batch=2000
-new=${NEW_SERIES:-1000000}
+new=${NEW_SERIES:-500000}
 
 begin() {
     start_firekeep flood "$work/data" "$port" --memory.limit=${limit_mib}MiB \

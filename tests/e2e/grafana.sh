@@ -137,7 +137,6 @@ else
     fi
     claim "Grafana is answered as Prometheus 3 answers it" \
         tests/api/compare_grafana.py "$url" "$peer_url" $first $last
-    claim "with the URL that Mimir has, too" tests/api/compare_grafana.py "$url/prometheus" "$peer_url" $first $last
     claim "SIGTERM ends it with status 0" stop firekeep
     claim "starts below a path" begin_below_path
     claim "Grafana is answered there" tests/api/compare_grafana.py "$url/firekeep" "$peer_url" $first $last

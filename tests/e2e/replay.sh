@@ -1,6 +1,6 @@
 #!/bin/bash
-# replay.sh - written samples are read back, bit for bit, before and after a restart. With many
-# senders at once, unless LONG=1, it uses a quarter of each capture.
+# replay.sh - written samples are read back, bit for bit, before and after a restart, also with many
+# senders at once. Unless LONG=1, it uses a quarter of each capture.
 
 . tests/lib.sh
 port=$(free_ports 1)
@@ -142,8 +142,8 @@ for name in node15s node1s v2hist; do
         skip "$name" "no captures beside the project"
         continue
     fi
-    round_trip "$name" "$capture"
     [[ ${LONG-} == 1 ]] || part=(--first "${quarter[$name]}")
+    round_trip "$name" "$capture"
     round_trip "$name-concurrent" "$capture" --concurrency 16
     part=()
 done
