@@ -12,15 +12,6 @@ restored=http://127.0.0.1:${port[restored]}
 export AWS_REGION=$region AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER
 large=$((40 << 20)) # bytes of a file that is stored in three pieces
 
-says() { # TEXT STATUS COMMAND...
-    local text=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "$output"
-    [[ $output == *"$text"* ]] && ((status == wanted))
-}
-
 imports() { # NAME VALUE
     awk -v name="$1" -v value="$2" 'BEGIN { for (i = 0; i < 2000; i++) printf "%s{i=\"%d\"} %d 1700000000000\n", name, i, value + i }' |
         "$firekeep" import --url="$url" --format=prometheus -
