@@ -1,8 +1,8 @@
 #!/bin/bash
 # rules_disks.sh - events in the life of a server with rules, except changes of rule files: its
-# directory is restored from an older copy, or emptied; two servers have copies of it; its clock
-# jumps; the store refuses recorded samples; its disk hangs, or is full. Alerts go on as far as
-# their state is known, missed evaluations are filled, and nothing is recorded twice.
+# directory is restored from an older copy, or emptied; two servers have copies of it; the store
+# refuses recorded samples; its disk hangs. Alerts go on as far as their state is known, missed
+# evaluations are filled, and nothing is recorded twice.
 
 . tests/lib.sh
 . tests/rules_lib.sh
@@ -104,15 +104,6 @@ is_emptied() {
 
 claim "emptied: alerts fire again, nothing is made up, nobody is told that they are resolved" is_emptied
 
-second_is_refused() {
-    build/firekeep serve "$small_log" --storage.path="$data" --web.listen-address="127.0.0.1:$two_port" --config.file="$work/firekeep.yml" \
-        >"$work/second.txt" 2>&1
-    [[ $? == 1 ]] || return 1
-    tail -n 1 "$work/second.txt"
-    grep -q 'is in use by another process' "$work/second.txt" && fires High
-}
-
-claim "two on one directory: the second refuses to start, and the first goes on" second_is_refused
 claim "SIGTERM ends it" stop firekeep
 
 # --- two with the same rules ----------------------------------------------------------------------
@@ -181,79 +172,6 @@ fi
 for name in firekeep two third alertmanager world; do
     stop $name
 done
-
-# --- the clock ------------------------------------------------------------------------------------
-
-# The group is evaluated each five seconds: an hour has 720 evaluations.
-serve_with_clock() {
-    "${CC:-cc}" -shared -fPIC -O1 -o "$work/clock.so" tests/doubles/clock.c || return 1
-    echo 0 >"$work/ahead"
-    printf '%s\n' 'groups:' '- name: clock' '  interval: 5s' '  rules:' '  - {record: one, expr: vector(1)}' '  - {alert: Always, expr: vector(1)}' '  - {alert: High, expr: "load > 50"}' >"$work/rules.yml"
-    write_config
-    sed -i 's/catch_up_wait: 4s/catch_up_wait: 15s/' "$work/firekeep.yml"
-    begin_world "$url/api/v1/write" && set_world b=70 || return 1
-    data=$work/clock
-    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve "$small_log" --storage.path="$data" \
-        --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
-    wait_ready firekeep "$url/-/ready" && within 20 fires Always High && within 20 is_told High firing && within 20 metric_is_above firekeep_rule_group_iterations_total 1
-}
-
-jumps() { # SECONDS
-    local iterations
-    iterations=$("$TOOLS/metrics" "$url" 0 sum firekeep_rule_group_iterations_total)
-    echo "$1" >"$work/next" && mv "$work/next" "$work/ahead"
-    within 30 metric_is_above firekeep_rule_group_iterations_total "$((iterations + 1))"
-}
-
-# The alert is unchanged, and was sent again since.
-is_as_before() {
-    local count
-    count=$(told_count Always)
-    echo "since $since, now $(alert Always)"
-    fires Always High && [[ $(active_at Always) == "$since" && $(active_at High) == "$since_high" ]] && within 20 is_told_again Always "$count"
-}
-
-hour_is_made_up() {
-    within 60 nothing_is_missing && within 20 metric_is_above firekeep_rule_evaluations_filled_total 700
-}
-
-claim "a clock: an alert fires" serve_with_clock
-since=$(active_at Always) since_high=$(active_at High)
-claim "a clock an hour forth: evaluations go on at its times" jumps 3600
-claim "a clock an hour forth: alerts are as before, and told" is_as_before
-claim "a clock an hour forth: what was not evaluated in that hour is made up" hour_is_made_up
-claim "a clock an hour back: evaluations go on at its times" jumps 0
-claim "a clock an hour back: alerts are as before, and told" is_as_before
-claim "a clock an hour back: nothing is missing" within 10 nothing_is_missing
-claim "a clock forth and back: what was recorded stays" wrote_nothing_twice
-claim "a clock: SIGTERM ends it" stop firekeep
-
-# --- a group of a day -----------------------------------------------------------------------------
-
-serve_at() { # SECONDS ahead
-    echo "$1" >"$work/ahead"
-    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve "$small_log" --storage.path="$work/day" \
-        --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
-    wait_ready firekeep "$url/-/ready"
-}
-
-knows_its_minute() {
-    printf '%s\n' 'groups:' '- name: day' '  interval: 1d' '  rules:' '  - {record: daily, expr: time()}' >"$work/rules.yml"
-    serve_at 0 || return 1
-    minute=$(curl -sf "$url/metrics" | awk '/^firekeep_rule_group_next_timestamp_seconds/ {print $2}')
-    echo "its next evaluation is at $minute"
-    [[ -n $minute ]] && stop firekeep
-}
-
-is_evaluated_later() { # SECONDS after its minute
-    serve_at "$((${minute%.*} + $1 - $(date +%s)))" && within 30 nothing_is_missing &&
-        within 20 value_is "round(timestamp(daily) - $minute)" 0 "$((${minute%.*} + 60))" &&
-        value_is "round(daily - $minute)" 0 "$((${minute%.*} + 60))" && stop firekeep
-}
-
-claim "a group of a day: it is evaluated once a day" knows_its_minute
-claim "a group of a day: it is evaluated after the start, if the server was down at its minute" is_evaluated_later 7200
-stop world
 
 # --- samples that the store refuses -------------------------------------------------------------
 
@@ -379,58 +297,4 @@ claim "a disk that hangs no more: nothing was recorded twice" wrote_nothing_twic
 claim "a disk that hangs, a change of stored rules and a reload hang, too: SIGTERM ends the server" ends_while_it_hangs
 claim "a disk that hung: after a restart, alerts are as they were" eval 'serve_on_hanging && never_told_as_resolved High && stop firekeep'
 
-# --- a full disk ----------------------------------------------------------------------------------
-
-disk=$work/disk
-# shellcheck disable=SC2317,SC2329 # called by the trap
-unmount() {
-    stop_all
-    umount "$disk"
-}
-
-serve_on_disk() {
-    write_rules
-    set_world c= && serve --storage.min-free=16MiB --wal.segment-bytes=4MiB --wal.budget=16MiB && within 20 fires High && within 20 is_told High firing
-}
-
-fill() { # LEAVING_MIB
-    local free
-    free=$(df --output=avail -BM "$disk" | tail -n 1 | tr -dc 0-9)
-    dd if=/dev/zero of="$disk/fill" bs=1M count=$((free - $1)) status=none
-}
-
-# A rule added while nothing can be stored fires, too.
-is_full() {
-    fill 4 && within 20 rule_says load:sum err && within 20 metric_is 'firekeep_rule_catch_up{tenant="anonymous",state="waits"}' 1 || return 1
-    write_rules '- {name: new, rules: [{alert: New, expr: vector(1)}]}'
-    hangup
-}
-
-tells_meanwhile() {
-    local count
-    count=$(told_count High)
-    within 20 is_told_again High "$count" && within 20 is_told New firing && never_told_as_resolved High New
-}
-
-has_room_again() {
-    rm "$disk/fill"
-    within 60 rule_says load:sum ok && within 60 nothing_is_missing && metric_is_above firekeep_rule_evaluations_filled_total 2
-}
-
-mkdir -p "$disk"
-if mount -t tmpfs -o size=96m tmpfs "$disk" 2>/dev/null; then
-    trap unmount EXIT
-    data=$disk/data
-    write_config
-    claim "full disk: alerts fire" serve_on_disk
-    claim "full disk: rules say so, and evaluations are missing" is_full
-    claim "full disk: alerts are told nevertheless" tells_meanwhile
-    claim "full disk: with room again, evaluations are made up" has_room_again
-    claim "full disk: each evaluation is there once" within 20 are_complete 1000
-    claim "full disk: nothing was recorded twice" wrote_nothing_twice
-    claim "full disk: after a crash, alerts are as they were" eval 'crash firekeep && serve --storage.min-free=16MiB --wal.segment-bytes=4MiB --wal.budget=16MiB && within 20 fires High New && never_told_as_resolved High New'
-    claim "full disk: SIGTERM ends it" stop firekeep
-else
-    skip "a full disk" "no disk can be mounted here"
-fi
 done_testing
