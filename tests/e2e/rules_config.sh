@@ -4,7 +4,7 @@
 
 . tests/lib.sh
 firekeep=$PWD/build/firekeep
-read -r port world_port < <(free_ports 2 | tr '\n' ' ')
+port=$(free_ports 1)
 url=http://127.0.0.1:$port
 
 prints() { # STATUS EXPECTED COMMAND...
@@ -151,48 +151,4 @@ claim "storage.mode none: a start warns, too" grep "groups=1 why=\"$unread\"" "$
 sed -i '/rule_files/d' "$work/served.yml"
 claim "storage.mode none: without rules there is no warning" warns ''
 claim "storage.mode none: SIGTERM ends it with status 0" stop server
-
-# --- without web.external_url ---------------------------------------------------------------------
-
-at_host=http://$(hostname):$port
-world=http://127.0.0.1:$world_port
-
-write_named() {
-    cat >"$work/named.rules.yml" <<'END'
-groups:
-- name: named
-  interval: 1s
-  rules: [{alert: Named, expr: vector(1) > 0, annotations: {url: '{{ externalURL }}', path: '{{ pathPrefix }}'}}]
-END
-    cat >"$work/named.yml" <<END
-rule_files: ['$work/named.rules.yml']
-alerting: {alertmanagers: [{path_prefix: /named, static_configs: [{targets: ['127.0.0.1:$world_port']}]}]}
-END
-}
-
-names_where_it_comes_from() { # URL PATH
-    local want="{\"path\":\"$2\",\"url\":\"$1\"} $1/graph?g0.expr=vector%281%29+%3E+0&g0.tab=1"
-    curl -sf --noproxy '*' "$world/told?who=named" | jq -r '"\(.annotations | tojson) \(.generatorURL)"' | tail -n 1 >"$work/named.txt"
-    cat "$work/named.txt"
-    [[ $(cat "$work/named.txt") == "$want" ]]
-}
-
-begins_world() {
-    start world tests/rules/world.py "$world_port" && wait_ready world "$world/metrics"
-}
-
-start_prefixed() {
-    start server "$firekeep" serve --storage.path="$work/named" --web.listen-address="127.0.0.1:$port" "$@" &&
-        wait_ready server "$url/keep/-/ready"
-}
-
-write_named
-claim "external URL: an Alertmanager is there" begins_world
-claim "external URL: the server starts" start_firekeep server "$work/named" "$port" --config.file="$work/named.yml"
-claim "external URL: by default it is the name of the machine and the port" within 30 names_where_it_comes_from "$at_host" ""
-claim "external URL: the server stops" stop server
-claim "external URL: the server starts below a prefix" \
-    start_prefixed --config.file="$work/named.yml" --web.route-prefix=/keep
-claim "external URL: the prefix follows" within 150 names_where_it_comes_from "$at_host/keep" /keep
-claim "external URL: SIGTERM ends it with status 0" stop server
 done_testing

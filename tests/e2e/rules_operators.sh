@@ -183,40 +183,26 @@ claim "reloaded with another evaluation interval: it is the step of subqueries" 
 
 # --- unreadable, wrong --------------------------------------------------------------------------
 
-make_socket() { # PATH
-    /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$1"
-}
-
 put() { # KIND PATH
     case $1 in
-    directory) mkdir "$2" ;;
     dangling) ln -s "$work/nowhere/a.yml" "$2" ;;
-    loop) ln -s "$2" "$2" ;;
     pipe) mkfifo "$2" ;;
-    socket) make_socket "$2" ;;
-    large) { write_single && head -c 17825792 /dev/zero | tr '\0' '#'; } >"$2" ;;
     forbidden) write_single >"$2" && chmod 000 "$2" ;;
     wrong) printf '%s\n' 'groups:' '- {name: wrong, rules: [{record: a, expr: "sum("}]}' >"$2" ;;
-    cut) write_a fifth | head -c 60 >"$2" ;;
     esac
 }
 
 declare -A reasons=(
-    [directory]='cannot open .*/single.yml: Is a directory'
     [dangling]='cannot open .*/single.yml: what it links to does not exist'
-    [loop]='cannot open .*/single.yml: Too many levels of symbolic links'
     [pipe]='cannot open .*/single.yml: it is not a regular file'
-    [socket]='cannot open .*/single.yml: it is not a regular file'
-    [large]='single.yml: must be at most 16384 KiB'
     [forbidden]='cannot open .*/single.yml: Permission denied'
     [wrong]="single.yml:2:43: group 'wrong', rule 1 'a': invalid expression: 1:5: parse error: unclosed left parenthesis"
-    [cut]='single.yml:'
 )
 
 # In the place of a file that is named, and of one that a pattern finds.
 is_refused() { # KIND
     local since status=500
-    [[ $1 != @(large|wrong|cut) ]] || status=400
+    [[ $1 != wrong ]] || status=400
     since=$(state_of High Waits Single)
     mv "$work/single.yml" "$work/away"
     put "$1" "$work/single.yml"
@@ -240,7 +226,7 @@ has_no_directory() {
     ((refused == 0)) && goes_on "$since" High Waits && reloads
 }
 
-for kind in directory dangling loop pipe socket large wrong cut; do
+for kind in dangling wrong; do
     claim "a file, $kind: the reload fails, and the rules of before go on" is_refused $kind
 done
 if ((EUID != 0)) || ((${#as_others[@]} > 0)); then
@@ -339,63 +325,9 @@ refuses_to_start() { # KIND
     ((status == 1)) && grep -q -e "${reasons[$1]}" "$work/refused.txt"
 }
 
-for kind in directory dangling pipe large wrong; do
+for kind in pipe wrong; do
     claim "at startup, $kind: the server refuses to start and says why" refuses_to_start $kind
 done
 claim "with the file it starts, and alerts go on" eval 'serve && within 20 fires High Waits && never_told_as_resolved High Waits'
-
-# --- edited before a gap is filled ----------------------------------------------------------------
-
-write_gap() { # FACTOR [GROUP]
-    printf '%s\n' 'groups:' "- {name: edited, rules: [{record: edited, expr: 'load{n=\"b\"} * $1'}]}" "${2-}" >"$rules/gap.yml"
-}
-
-catches_up() { # waits|live
-    metric_is "firekeep_rule_catch_up{tenant=\"anonymous\",state=\"$1\"}" 1
-}
-
-# The evaluations of `edited`: milliseconds and value.
-edited() {
-    ask 'edited[5m]' | jq -r '.data.result[].values[] | "\(.[0] * 1000 | round) \(.[1])"'
-}
-
-is_evaluated_twice() {
-    (($(edited | grep -c ' 55$') >= 2))
-}
-
-is_edited_while_it_waits() {
-    set_world b=55
-    write_gap 1 "- {name: removed, rules: [{record: removed, expr: 'vector(1)'}]}"
-    hangup && within 20 is_evaluated_twice && within 20 value_is removed 1 || return 1
-    stops=$(now_ms)
-    stop firekeep || return 1
-    stopped=$(now_ms)
-    doze 4
-    serve && within 10 catches_up waits || return 1
-    write_gap 2
-    hangup && catches_up waits && within 30 catches_up live && within 20 value_is edited 110
-}
-
-# Checks for one sample each second, with the old text before the stop and the new one after it. An
-# evaluation that came due while the server was stopping may have run with the old text, or belong
-# to the gap.
-goes_on_from_its_cursor() {
-    edited >"$work/edited.txt"
-    echo "stopped from $stops to $stopped"
-    cat "$work/edited.txt"
-    awk -v stops="$stops" -v stopped="$stopped" '
-        NR > 1 && ($1 - before != 1000 || $2 + 0 < value) {bad = 1}
-        {before = $1; value = $2 + 0; count[value]++}
-        $1 <= stops && value != 55 || $1 > stopped && value != 110 || value != 55 && value != 110 {bad = 1}
-        END {exit bad || count[55] < 2 || count[110] < 5}' "$work/edited.txt"
-}
-
-removed_has_ended() {
-    value_is 'last_over_time(timestamp(removed)[5m:1s]) > bool '"$((stopped / 1000 + 1))" 0
-}
-
-claim "edited and removed while the backlog is awaited: it waits, and goes live" is_edited_while_it_waits
-claim "edited while the backlog is awaited: the gap is filled with the new text" goes_on_from_its_cursor
-claim "removed while the backlog is awaited: the gap is not filled" removed_has_ended
 claim "SIGTERM ends it after that" stop firekeep
 done_testing
