@@ -178,13 +178,6 @@ reads_come_back() {
     status_is 200
 }
 
-cut_off() {
-    stall_reads 3 400 load
-    within 10 metric_is 'firekeep_http_timeouts_total.phase="send".' 3 >/dev/null ||
-        metric_is 'firekeep_http_timeouts_total.phase="send".' 3 || return 1
-    within 20 metric_is firekeep_reads_running 0 >/dev/null || metric_is firekeep_queries_running 0
-}
-
 # Readers that do not read use all places: one that reads gets its turn.
 makes_room() {
     stall_reads 4 400 load
@@ -193,15 +186,6 @@ makes_room() {
     echo "status $status, $bytes bytes"
     status_is 200 && ((bytes > 1000000)) || return 1
     stall_ends
-}
-
-slow_but_steady() {
-    local began
-    began=$(now_ms)
-    read_load 24 --limit-rate 6M # curl first reads what a socket holds, and then pauses: under 3 s
-    echo "$bytes bytes in $(($(now_ms) - began)) ms"
-    status_is 200 && ((bytes > 30000000)) && (($(now_ms) - began > 3500)) &&
-        metric_is 'firekeep_http_timeouts_total.phase="send".' 3
 }
 
 # --- memory ---
@@ -259,10 +243,6 @@ done
 claim "another read has its turn within two seconds, and a Retry-After before" another_read
 claim "when they have gone, reads go on" reads_come_back
 claim "SIGTERM ends it with status 0" stop limits
-claim "starts with a short web.send-timeout" begin cut --web.send-timeout=3s || exit 1
-claim "who takes nothing for web.send-timeout is cut off" cut_off
-claim "who takes little is not" slow_but_steady
-stop cut
 claim "starts with a limit of bytes" begin bytes --read.max-bytes=10KiB || exit 1
 claim "SAMPLES beyond read.max-bytes get 400" bytes_have_a_limit
 claim "chunks beyond it are cut off, and the log says why" a_stream_is_cut
