@@ -1,6 +1,7 @@
 #!/bin/bash
 # promql_results.sh - queries over the samples of captures get the answers of a real Prometheus 3:
-# values, labels, warnings and errors; also with optional features enabled in both.
+# values, labels, warnings and errors; also with optional features enabled in both. PromQL is parsed,
+# formatted and refused as by it, including words and positions of errors.
 
 . tests/lib.sh
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
@@ -70,6 +71,13 @@ features() { # [FEATURE...]: both have these from now on
     begin_peer "${@/#delayed/promql-delayed}"
 }
 
+formats() { # CURL-ARGUMENT...
+    local text
+    text=$(curl -s --noproxy '*' "$url/api/v1/format_query" "$@")
+    echo "$text"
+    [[ $text == '{"status":"success","data":"sum by (a) (rate(b[5m]))"}' ]]
+}
+
 alike() { # COUNT
     tests/promql/compare_results.py "$url" "$peer_url" "$1"
 }
@@ -88,13 +96,16 @@ else
     claim "it takes the captures" takes "$url" "$SAMPLES/node15s.rw" "$SAMPLES/v2hist.rw"
     claim "so does Prometheus" takes "$peer_url" "$SAMPLES/node15s.rw" "$SAMPLES/v2hist.rw"
     claim "both take metrics with types" takes_typed
-    claim "3,000 expressions are answered as Prometheus 3 does" alike 3000
+    claim "format_query answers a GET" formats -G --data-urlencode 'query=sum(rate(b[5m]))by(a)'
+    claim "and a form" formats --data-urlencode 'query=sum(rate(b[5m]))by(a)'
+    claim "2,000 expressions are read, formatted and refused as Prometheus 3 does" tests/promql/compare_text.py "$url" "$peer_url" 2000
+    claim "1,500 expressions are answered as Prometheus 3 does" alike 1500
     claim "both remove names at the end" features delayed-name-removal
-    claim "500 expressions are answered as Prometheus 3 does then" alike 500
+    claim "250 expressions are answered as Prometheus 3 does then" alike 250
     claim "both look at types" features type-and-unit-labels
-    claim "500 expressions are answered as Prometheus 3 does then" alike 500
+    claim "250 expressions are answered as Prometheus 3 does then" alike 250
     claim "both do both" features delayed-name-removal type-and-unit-labels
-    claim "500 expressions are answered as Prometheus 3 does then, too" alike 500
+    claim "250 expressions are answered as Prometheus 3 does then, too" alike 250
     claim "SIGTERM ends it with status 0" stop firekeep
 fi
 done_testing
