@@ -388,9 +388,9 @@ count_script() { # NAME LOG SCRATCH STATUS
 
 # More than fifty seconds each; a long one that begins last runs alone.
 slow_scripts=(rules_long rules_disks web_page destinations_hour rules_replay alerts_cluster jwt_in destinations_names
-    aws copy source_influxdb noninterference destinations_failing rules_operators dead_letters rules_config
+    aws copy source_influxdb noninterference destinations_failing rules_operators dead_letters promtool
     destinations_state source_archive clickhouse destinations_lost destinations_damaged source_timestream import_export
-    destinations_dead_day replicas access lambda scaling source_clickhouse package)
+    destinations_dead_day replicas lambda scaling source_clickhouse package)
 
 # A script mostly waits, for a deadline, a retry, a disk: four more than of other jobs, as far as there are ports below
 # those that the system gives away.
