@@ -347,7 +347,7 @@ rests() {
     doze $((25 + RANDOM % 30))
 }
 
-few_troubles=(rules_are_edited interval_changes group_comes_and_goes group_goes_and_comes 'outage KILL 20')
+few_troubles=(rules_are_edited interval_changes group_comes_and_goes group_goes_and_comes 'outage KILL 5')
 signals=(TERM KILL)
 outages=(20 5 60 10 180 40 90)
 troubles=(
