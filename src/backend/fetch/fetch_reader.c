@@ -86,22 +86,34 @@ read_label_field(struct bytes message, bool *ret_bad)
 }
 
 enum err
-final_labels_put(const struct external_labels *external, struct bytes fields, struct buf *to,
-                 struct why *why)
+label_fields_read(struct bytes message, struct label *labels, uint32_t *ret_count, struct why *why)
 {
-    struct label labels[FINAL_LABELS_MAX];
     uint32_t count = 0;
     bool bad = false;
-    struct cursor c = cursor_of(fields);
+    struct cursor c = cursor_of(message);
     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
-        if (tag != PROTO_TAG(1, PROTO_BYTES)) cursor_fail(&c);
+        if (tag != PROTO_TAG(1, PROTO_BYTES)) {
+            proto_skip(&c, tag, PROTO_KNOWN(1));
+            continue;
+        }
         if (count == FINAL_LABELS_MAX) {
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
         }
         labels[count++] = read_label_field(proto_bytes(&c), &bad);
     }
     if (c.bad || bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
-    return final_labels_build(external, labels, count, to, why);
+    *ret_count = count;
+    return OK;
+}
+
+enum err
+final_labels_put(const struct external_labels *external, struct bytes fields, struct buf *to,
+                 struct why *why)
+{
+    struct label labels[FINAL_LABELS_MAX];
+    uint32_t count;
+    enum err e = label_fields_read(fields, labels, &count, why);
+    return e ? e : final_labels_build(external, labels, count, to, why);
 }
 
 /* --- series ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /*
  * fetch_reader.h - the parts that the readers of all systems share: the reader, its views, sets of
- * series and look-ups. A type of source adds a struct fetch_type,
- * which says how a question becomes requests and how responses become series and samples.
+ * series and look-ups. A type of source adds a struct fetch_type, which says how a question becomes
+ * requests and how responses become series and samples.
  *
  * A question is one select or one look-up. Most systems are read in two steps: find() gives each
  * series to fetch_question_take(), then samples() fetches the samples of a block of these series.
@@ -24,10 +24,10 @@
 #include "model/labels.h"
 #include "model/select.h"
 
-/*
- * The labels of a series in a source's answers: those of the other system, and the
- * source's external labels, which replace others of the same name.
- */
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* A series in a source's answers has the labels of the other system, and the source's external
+ * labels, which replace others of the same name. */
 
 enum { FINAL_LABELS_MAX = 1024 };
 
@@ -36,22 +36,25 @@ struct external_labels {
     const struct named_texts *texts;
 };
 
-/*
- * Appends the labels in canonical form. `fields`: label bytes in any order (wire/shape.h),
- * with empty values allowed. ERR_CORRUPT: invalid labels of a series; ERR_LIMIT: too many;
- * ERR_NOMEM.
- */
+/* Appends the labels in canonical form. `fields`: label bytes in any order (wire/shape.h), with
+ * empty values allowed. ERR_CORRUPT: invalid labels of a series; ERR_LIMIT: too many; ERR_NOMEM. */
 MUST_CHECK enum err final_labels_put(const struct external_labels *external, struct bytes fields,
                                      struct buf *to, struct why *why);
 /* Does the same for `count` labels in an array, which is sorted, and must have room for
  * FINAL_LABELS_MAX. */
 MUST_CHECK enum err final_labels_build(const struct external_labels *external, struct label *labels,
                                        uint32_t count, struct buf *to, struct why *why);
+/* Reads the labels of a TimeSeries, in any order among its other fields; room for FINAL_LABELS_MAX.
+ * Views. ERR_CORRUPT, ERR_LIMIT. */
+MUST_CHECK enum err label_fields_read(struct bytes message, struct label *labels,
+                                      uint32_t *ret_count, struct why *why);
+
+/* --- series_blocks.c -------------------------------------------------------------------------- */
 
 /*
- * Reads series of a store in two steps: first the keys of all series, which are
- * sorted by labels here, then samples, in blocks of series or, if a series has many, in pieces of
- * time. For stores with another order of their own.
+ * Reads series of a store in two steps: first the keys of all series, which are sorted by labels
+ * here, then samples, in blocks of series or, if a series has many, in pieces of time. For stores
+ * with another order of their own.
  *
  *     series_blocks_new()
  *     series_blocks_add()  each series, in any order
@@ -129,6 +132,8 @@ MUST_CHECK enum err series_blocks_next(struct series_blocks *blocks, struct byte
                                        struct why *why);
 MUST_CHECK enum err series_blocks_batch(struct series_blocks *blocks,
                                         struct sample_batch *ret_batch, struct why *why);
+
+/* --- types, readers, questions ---------------------------------------------------------------- */
 
 struct fetch_question;
 struct fetch_reader;
@@ -266,18 +271,18 @@ bool fetch_is_positive(const struct matcher *matcher);
 /* "not enough memory for the query": ERR_NOMEM. */
 enum err fetch_no_memory(struct why *why);
 
+/* --- requests --------------------------------------------------------------------------------- */
+
 /*
  * One request of a question after another, each with its response:
  *
  *     fetch_exchange_begin(&x, base, "/query");
  *     ... http_url_param(&x.url, ...) ... x.body ...
- *     fetch_exchange_send(), fetch_exchange_await(), fetch_exchange_more() ...,
- * fetch_exchange_end()
+ *     fetch_exchange_send(), fetch_exchange_await(), fetch_exchange_more() ...
+ *     fetch_exchange_end()
  *
  * Threads: that of the question.
  */
-
-struct fetch_question;
 
 struct fetch_exchange {
     struct fetch_question *q;
@@ -290,8 +295,7 @@ struct fetch_exchange {
 void fetch_exchange_init(struct fetch_exchange *x, struct fetch_question *q, size_t body_bytes_max);
 void fetch_exchange_fini(struct fetch_exchange *x);
 /* Ends the request before; empties the body; begins the URL. `base` lives until
- * fetch_exchange_send().
- */
+ * fetch_exchange_send(). */
 void fetch_exchange_begin(struct fetch_exchange *x, const char *base, const char *path);
 /*
  * Sends it, by POST if there is a body, and waits for no response. `how` has headers, `wanted`,

@@ -17,6 +17,7 @@
 #include "model/matcher.h"
 #include "model/select.h"
 #include "wire/remote/remote_read.h"
+#include "wire/remote/remote_write.h"
 
 /* Matchers in a form that all servers read in the same way. */
 
@@ -36,12 +37,10 @@ MUST_CHECK enum err remote_request_put(struct buf *to, struct matcher *const *ma
                                        bool streamed, bool samples, struct why *why);
 
 /*
- * The series of a response in the form SAMPLES, which is in memory as a whole and
- * sorted here. A series that occurs more than once becomes one series with each time once, with one
- * of its values; samples that are out of order are sorted.
+ * The series of a response in the form SAMPLES, which is in memory as a whole: read them from
+ * `blocks`, which sorts them and merges a series that occurs more than once.
  *
- * Memory: the answer, uncompressed, an entry and the final labels of each series, and the decoded
- * samples of the current series.
+ * Memory: the answer, uncompressed, and that of blocks.
  */
 
 enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* limit of an uncompressed response */
@@ -52,18 +51,17 @@ struct sampled_options {
     struct external_labels external;
 };
 
-struct sampled;
+struct sampled {
+    struct budget *budget;
+    struct buf answer;         /* uncompressed */
+    struct rw_request request; /* the series that is decoded */
+    struct series_blocks *blocks;
+};
 /* `answer` is the compressed response; copied. ERR_CORRUPT: it is not a response to one query;
- * ERR_LIMIT: it is too large; ERR_NOMEM. */
+ * ERR_LIMIT: it is too large; ERR_NOMEM. Errors of `blocks`: ERR_CORRUPT, and its own. */
 MUST_CHECK enum err sampled_new(const struct sampled_options *options, struct bytes answer,
                                 struct sampled **ret_sampled, struct why *why);
 void sampled_free(struct sampled *sampled);
-/* As series_set_next() and series_set_batch(); labels live until the next series. ERR_CORRUPT;
- * ERR_UNSUPPORTED: a series occurs too often; ERR_NOMEM. */
-MUST_CHECK enum err sampled_next(struct sampled *sampled, struct bytes *ret_labels,
-                                 struct why *why);
-MUST_CHECK enum err sampled_batch(struct sampled *sampled, struct sample_batch *ret_batch,
-                                  struct why *why);
 
 /*
  * The series of a streamed response in label order, whatever order they arrive in.

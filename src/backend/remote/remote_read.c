@@ -235,7 +235,7 @@ next(struct fetch_question *base, struct bytes *ret_labels, struct why *why)
     enum err e = q->answered ? OK : await_answer(q, why);
     if (e) return e;
     e = q->ordered != NULL ? ordered_next(q->ordered, ret_labels, why)
-                           : sampled_next(q->sampled, ret_labels, why);
+                           : series_blocks_next(q->sampled->blocks, ret_labels, why);
     return judge(q, e, why);
 }
 
@@ -244,7 +244,7 @@ batch(struct fetch_question *base, struct sample_batch *ret_batch, struct why *w
 {
     struct remote_question *q = (struct remote_question *)base;
     enum err e = q->ordered != NULL ? ordered_batch(q->ordered, ret_batch, why)
-                                    : sampled_batch(q->sampled, ret_batch, why);
+                                    : series_blocks_batch(q->sampled->blocks, ret_batch, why);
     return judge(q, e, why);
 }
 

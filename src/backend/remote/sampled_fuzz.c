@@ -18,10 +18,10 @@ read_all(struct sampled *sampled, struct why *why)
     bool any = false;
     enum err e;
     buf_init(&before, NULL, 1 << 24);
-    while ((e = sampled_next(sampled, &labels, why)) == OK && labels.at != NULL) {
+    while ((e = series_blocks_next(sampled->blocks, &labels, why)) == OK && labels.at != NULL) {
         int64_t last_ms = INT64_MIN;
         check_fuzzed_labels(labels, &before, &any);
-        while ((e = sampled_batch(sampled, &b, why)) == OK && b.count > 0) {
+        while ((e = series_blocks_batch(sampled->blocks, &b, why)) == OK && b.count > 0) {
             check_fuzzed_batch(&b, &last_ms);
         }
         if (e) break;

@@ -75,13 +75,13 @@ make_answer(struct sent *s, struct buf *to)
 static enum err
 next(void *of, struct bytes *ret_labels, struct why *w)
 {
-    return sampled_next(of, ret_labels, w);
+    return series_blocks_next(((struct sampled *)of)->blocks, ret_labels, w);
 }
 
 static enum err
 batch(void *of, struct sample_batch *ret_batch, struct why *w)
 {
-    return sampled_batch(of, ret_batch, w);
+    return series_blocks_batch(((struct sampled *)of)->blocks, ret_batch, w);
 }
 
 static enum err
@@ -162,8 +162,9 @@ UNIT_TEST(test_a_damaged_answer_is_read_or_refused)
         struct bytes labels = {NULL, 0};
         struct sample_batch b;
         bool made = e == OK;
-        while (e == OK && (e = sampled_next(sampled, &labels, &why)) == OK && labels.at != NULL) {
-            while ((e = sampled_batch(sampled, &b, &why)) == OK && b.count > 0) {
+        while (e == OK && (e = series_blocks_next(sampled->blocks, &labels, &why)) == OK &&
+               labels.at != NULL) {
+            while ((e = series_blocks_batch(sampled->blocks, &b, &why)) == OK && b.count > 0) {
             }
         }
         if (made) sampled_free(sampled);
@@ -187,35 +188,12 @@ UNIT_TEST(test_an_answer_has_one_result)
         enum err e = sampled_new(&options, buf_bytes(&answer), &sampled, &why);
         assert_int_equal(e, results == 1 ? OK : ERR_CORRUPT);
         if (e == OK) {
-            assert_int_equal(sampled_next(sampled, &labels, &why), OK);
+            assert_int_equal(series_blocks_next(sampled->blocks, &labels, &why), OK);
             assert_null(labels.at);
             sampled_free(sampled);
         }
         buf_fini(&answer);
     }
-}
-
-/* Each series would need memory for a batch. */
-UNIT_TEST(test_a_series_that_comes_too_often_is_refused)
-{
-    static const struct named_texts none = {NULL, 0};
-    struct sampled_options options = {NULL, INT64_MIN, INT64_MAX, {&none}};
-    struct sampled *sampled;
-    struct bytes labels;
-    struct buf result, answer;
-    buf_init(&result, NULL, 1 << 20);
-    buf_init(&answer, NULL, 1 << 20);
-    for (int i = 0; i < 65; i++) {
-        static const uint8_t series[] = {0x0a, 4, 0x12, 2, 0x10, 1};
-        buf_put(&result, series, sizeof series);
-    }
-    put_answer(&answer, buf_bytes(&result), 1);
-    assert_int_equal(sampled_new(&options, buf_bytes(&answer), &sampled, &why), OK);
-    assert_int_equal(sampled_next(sampled, &labels, &why), ERR_UNSUPPORTED);
-    assert_string_equal(why.text, "a series comes more than 64 times");
-    sampled_free(sampled);
-    buf_fini(&result);
-    buf_fini(&answer);
 }
 
 int
@@ -226,7 +204,6 @@ main(void)
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_a_damaged_answer_is_read_or_refused),
         cmocka_unit_test(test_an_answer_has_one_result),
-        cmocka_unit_test(test_a_series_that_comes_too_often_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
