@@ -1,10 +1,8 @@
 /*
  * answerer.c - see answerer.h.
  *
- * A select is one request, whose response (STREAMED_XOR_CHUNKS) is read piece by piece: memory
- * holds one decoded piece and the labels of two series, the current and the next one, with which
- * the current one ends. Label order is checked, since a merge relies on it. The connection of the
- * last response is kept for the next request.
+ * A select is one request, whose response (STREAMED_XOR_CHUNKS) is read piece by piece, and put in
+ * label order by ordered.c. The connection of the last response is kept for the next request.
  */
 #include "backend/remote/remote_private.h"
 
@@ -15,11 +13,10 @@
 #include "backend/source.h"
 #include "base/text/texts.h"
 #include "base/text/time_text.h"
-#include "model/labels.h"
 #include "model/select.h"
 #include "wire/remote/remote_read.h"
 
-enum { HEADERS_MAX = 32, ANSWERER_REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
+enum { HEADERS_MAX = 32, ANSWERER_REQUEST_BYTES_MAX = 64 << 20 };
 
 struct remote_answerer {
     struct answerer answerer; /* first: it is handed out */
@@ -46,11 +43,8 @@ struct answerer_set {
     const char *headers[HEADERS_MAX];
     struct buf body;
     struct rr_client *reader;
-    struct rr_decoder *decoder;
-    int64_t min_ms, max_ms;
-    struct buf labels; /* labels of the current series */
-    struct buf coming; /* labels of the next series, if `named` */
-    bool named;
+    struct ordered *ordered;
+    bool pull_failed;
     bool at_end;
     struct warnings warnings;
 };
@@ -87,10 +81,12 @@ bad_answer(const struct answerer_set *s, enum err e, struct why *why)
     return e == OK ? OK : why_prefix(why, e == ERR_CORRUPT ? ERR_IO : e, "%s", s->request.url);
 }
 
-/* Gets the next piece that is not a notice; RR_PIECE_NONE at the end. */
+/* Gets the next piece that is not a notice, for ordered_new(). */
 static enum err
-next_piece(struct answerer_set *s, struct rr_piece *ret, struct why *why)
+next_piece(void *context, struct rr_piece *ret, struct why *why)
 {
+    struct answerer_set *s = context;
+    s->pull_failed = true;
     for (;;) {
         enum err e = bad_answer(s, rr_client_next(s->reader, ret, why), why);
         if (e) return e;
@@ -99,7 +95,7 @@ next_piece(struct answerer_set *s, struct rr_piece *ret, struct why *why)
             if (e) return e;
             continue;
         }
-        if (ret->kind != RR_PIECE_NONE || s->at_end) return OK;
+        if (ret->kind != RR_PIECE_NONE || s->at_end) break;
         struct bytes more;
         e = http_client_read(s->http, &more, why);
         if (e == OK && more.size == 0) {
@@ -112,73 +108,34 @@ next_piece(struct answerer_set *s, struct rr_piece *ret, struct why *why)
         if (e == OK) e = query_control_check(s->control, why);
         if (e) return e;
     }
+    s->pull_failed = false;
+    return OK;
 }
 
+/* Returns the error of a call of `ordered`; those of next_piece() name the URL. */
 static enum err
-take_labels(struct answerer_set *s, struct bytes labels, struct why *why)
+set_error(const struct answerer_set *s, enum err e, struct why *why)
 {
-    if (!labels_valid(labels)) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: a series has labels out of order",
-                       s->request.url);
-    }
-    if (s->labels.size > 0 && labels_compare(buf_bytes(&s->labels), labels) >= 0) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: series are not in label order", s->request.url);
-    }
-    buf_clear(&s->coming);
-    buf_put_bytes(&s->coming, labels);
-    return buf_error(&s->coming) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
+    return s->pull_failed ? e : bad_answer(s, e, why);
 }
 
 static enum err
 set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct answerer_set *s = (struct answerer_set *)set;
-    struct rr_piece piece;
-    *ret_labels = bytes_of(NULL, 0);
-    while (!s->named) { /* skips the rest of the current series */
-        enum err e = next_piece(s, &piece, why);
-        if (e || piece.kind == RR_PIECE_NONE) return e;
-        if (piece.kind != RR_PIECE_SERIES) continue;
-        e = take_labels(s, piece.labels, why);
-        if (e) return e;
-        s->named = true;
-    }
-    struct buf before = s->labels;
-    s->labels = s->coming;
-    s->coming = before;
-    s->named = false;
-    *ret_labels = buf_bytes(&s->labels);
-    return query_control_add_series(s->control, why);
+    enum err e = ordered_next(s->ordered, ret_labels, why);
+    if (e) return set_error(s, e, why);
+    return ret_labels->at == NULL ? OK : query_control_add_series(s->control, why);
 }
 
 static enum err
 set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct answerer_set *s = (struct answerer_set *)set;
-    struct rr_piece piece;
-    struct rr_decoded d = {.count = 0};
-    *ret_batch = (struct sample_batch){.count = 0};
-    while (d.count == 0) {
-        if (s->named) return OK;
-        enum err e = next_piece(s, &piece, why);
-        if (e || piece.kind == RR_PIECE_NONE) return e;
-        if (piece.kind == RR_PIECE_SERIES) {
-            s->named = true;
-            return take_labels(s, piece.labels, why);
-        }
-        e = bad_answer(
-            s, rr_decode_chunk(s->decoder, piece.type, piece.chunk, s->min_ms, s->max_ms, &d, why),
-            why);
-        if (e) return e;
-    }
-    *ret_batch = (struct sample_batch){
-        .kind = d.histograms == NULL ? SAMPLE_FLOAT : d.histograms[0].kind,
-        .count = d.count,
-        .times_ms = d.times_ms,
-        .value_bits = d.histograms == NULL ? d.bits : NULL,
-        .histograms = d.histograms,
-    };
-    return query_control_add_samples(s->control, d.count, why);
+    enum err e = ordered_batch(s->ordered, ret_batch, why);
+    if (e) return set_error(s, e, why);
+    return ret_batch->count == 0 ? OK
+                                 : query_control_add_samples(s->control, ret_batch->count, why);
 }
 
 static const char *
@@ -195,10 +152,8 @@ set_free(struct series_set *set)
     http_client_free(s->of->spare);
     s->of->spare = s->http;
     rr_client_free(s->reader);
-    rr_decoder_free(s->decoder);
+    ordered_free(s->ordered);
     buf_fini(&s->body);
-    buf_fini(&s->labels);
-    buf_fini(&s->coming);
     warnings_fini(&s->warnings);
     mem_free(s->budget, s, sizeof *s);
 }
@@ -264,6 +219,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
              struct why *why)
 {
     static const char *const wanted[] = {"Content-Type", "X-Firekeep-Error", NULL};
+    static const struct named_texts none = {NULL, 0};
     struct remote_view *v = (struct remote_view *)view;
     if (r->set_count != 1)
         return why_set(why, ERR_UNSUPPORTED,
@@ -275,18 +231,20 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     s->budget = v->budget;
     s->control = r->control;
     buf_init(&s->body, v->budget, ANSWERER_REQUEST_BYTES_MAX);
-    buf_init(&s->labels, v->budget, LABELS_BYTES_MAX);
-    buf_init(&s->coming, v->budget, LABELS_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
     put_headers(s, r);
     enum err e = put_body(s, r, why);
     s->http = v->of->spare;
     v->of->spare = NULL;
     if (e == OK && s->http == NULL) e = http_client_new(&v->of->options.http, &s->http, why);
-    s->min_ms = r->min_ms;
-    s->max_ms = r->max_ms;
-    if (e == OK &&
-        (rr_client_new(v->budget, &s->reader) || rr_decoder_new(v->budget, &s->decoder))) {
+    const struct ordered_options ordered = {.budget = v->budget,
+                                            .window_bytes = ORDERED_WINDOW_BYTES,
+                                            .min_ms = r->min_ms,
+                                            .max_ms = r->max_ms,
+                                            .external = {&none},
+                                            .pull = next_piece,
+                                            .context = s};
+    if (e == OK && (rr_client_new(v->budget, &s->reader) || ordered_new(&ordered, &s->ordered))) {
         e = why_set(why, ERR_NOMEM, "not enough memory for the response");
     }
     if (e == OK) {

@@ -2,7 +2,7 @@
  * answerer.h - queries another server for samples, by remote read with streamed chunks. Source:
  * src/wire/README.md.
  *
- * A response is read from its connection as it is needed, so that memory holds one frame of it.
+ * A response is read from its connection as it is needed: memory holds ORDERED_WINDOW_BYTES of it.
  * Each question to a view is a new request to the server: later ones may see newer samples.
  *
  * Threads: one at a time, with its views and sets. Its sets are freed before it.
@@ -20,9 +20,9 @@ struct remote_answerer_options {
 };
 
 /* ERR_NOMEM. Errors of questions: ERR_INPUT: the server refuses the request; ERR_UNSUPPORTED: it
- * does not respond with STREAMED_XOR_CHUNKS, or not in label order; ERR_AGAIN: it could not be
- * reached; ERR_CORRUPT: its stored data are damaged; ERR_IO: its response broke off or is damaged,
- * perhaps in transit. */
+ * does not respond with STREAMED_XOR_CHUNKS, or too far out of label order; ERR_AGAIN: it could not
+ * be reached; ERR_CORRUPT: its stored data are damaged; ERR_IO: its response broke off or is
+ * damaged, perhaps in transit. */
 MUST_CHECK enum err remote_answerer_new(const struct remote_answerer_options *options,
                                         struct answerer **ret_answerer, struct why *why);
 
