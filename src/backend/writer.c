@@ -143,17 +143,17 @@ step_mask(struct writer_step *step, const struct http_calls *calls)
 }
 
 unsigned
-writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
-                   unsigned forms)
+writer_mapped_parts(const struct writer_class *class, struct writer *writer,
+                    const struct item *item)
 {
-    unsigned mapped = 0;
+    unsigned mapped = 0, forms = writer_limits_of(writer)->mapped;
     struct label label;
     struct cursor c = cursor_of(item->labels);
-    while (labels_next(&c, &label)) {
+    while (class->maps != NULL && labels_next(&c, &label)) {
         bool is_metric = bytes_equal_text(label.name, "__name__");
         enum writer_mapped role = is_metric ? WRITER_MAPPED_METRIC : WRITER_MAPPED_LABEL_VALUE;
-        if (is_mapped(context, role, label.value)) mapped |= role;
-        if (is_metric || !is_mapped(context, WRITER_MAPPED_LABEL_NAME, label.name)) continue;
+        if (class->maps(writer, role, label.value)) mapped |= role;
+        if (is_metric || !class->maps(writer, WRITER_MAPPED_LABEL_NAME, label.name)) continue;
         mapped |= WRITER_MAPPED_LABEL_NAME;
     }
     bool is_special = (item->bits >> 52 & 0x7ff) == 0x7ff; /* NaN or infinite */

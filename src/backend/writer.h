@@ -102,6 +102,7 @@ struct writer_limits {
      */
     uint32_t start_check;
     const char *unit; /* unit of billing: "put_units"; NULL: none */
+    unsigned mapped;  /* those of WRITER_MAPPED_FLOAT and _HISTOGRAM that are mapped */
 };
 
 /* The parts of an item that are written in another, reversible form: bits. */
@@ -152,8 +153,9 @@ struct writer_class {
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
     uint64_t (*units)(const struct writer *writer,
                       const struct writer_call *call); /* may be NULL */
-    /* Returns the bits of enum writer_mapped for an item; NULL: items are never mapped. */
-    unsigned (*mapped)(struct writer *writer, const struct item *item);
+    /* Returns true if a text in this role, one of the first three of enum writer_mapped, is mapped;
+     * NULL: none is. */
+    bool (*maps)(struct writer *writer, enum writer_mapped role, struct bytes text);
     /* Begins to send the call, for the first time or again. */
     void (*begin)(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
     /* Judges the answer after WRITER_SEND. NULL if the type sends nothing. */
@@ -215,12 +217,9 @@ writer_limits_of(const struct writer *writer)
 
 /* Returns WRITER_UNFIT, with a sentence. */
 enum writer_add writer_unfit(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Returns true if a text in this role, one of the first three of enum writer_mapped, is mapped. */
-typedef bool writer_text_mapped(void *context, enum writer_mapped role, struct bytes text);
-/* Returns the parts of an item that are mapped, for mapped(). `forms`: those of
- * WRITER_MAPPED_FLOAT and _HISTOGRAM that the destination can express. */
-unsigned writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
-                            unsigned forms);
+/* Returns the parts of an item that are mapped: bits of enum writer_mapped. */
+unsigned writer_mapped_parts(const struct writer_class *class, struct writer *writer,
+                             const struct item *item);
 /* Sets the answer to one line of the text, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
 /* Masks what the step's words repeat of the credentials of the call whose answer was judged. */

@@ -102,7 +102,7 @@ UNIT_TEST(test_names_are_mapped_where_the_destination_cannot_have_them)
             struct item item =
                 rig_item(&rig, "__name__", cases[i].metric, cases[i].name, cases[i].value, NULL);
             const unsigned want[] = {cases[i].influxdb, cases[i].opentsdb, cases[i].timestream, 0};
-            unsigned got = rig.class->mapped(rig.writer, &item);
+            unsigned got = writer_mapped_parts(rig.class, rig.writer, &item);
             if (got != want[k]) fail_msg("class %u, case %u: %u, not %u", k, i, got, want[k]);
         }
         rig_fini(&rig);
@@ -114,37 +114,40 @@ UNIT_TEST(test_values_are_mapped_where_there_is_a_form_for_them)
     struct histogram histogram = {.kind = SAMPLE_HISTOGRAM_INT};
     begin(&influxdb_writer);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
-    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), 0);
     item.bits = STALE_NAN_BITS;
-    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_FLOAT);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), WRITER_MAPPED_FLOAT);
     item.kind = ITEM_EXEMPLAR;
-    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), 0);
     item.kind = ITEM_HISTOGRAM;
     item.histogram = &histogram;
-    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
     rig_fini(&rig);
     begin(&clickhouse_writer);
     item = rig_item(&rig, "__name__", "up", NULL);
     item.kind = ITEM_HISTOGRAM;
     item.histogram = &histogram;
-    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
     item.kind = ITEM_FLOAT;
     item.bits = STALE_NAN_BITS;
-    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
+    assert_int_equal(writer_mapped_parts(rig.class, rig.writer, &item), 0);
     rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_line_of_ndjson_maps_only_invalid_utf8_and_nan)
 {
-    begin(&influxdb_writer);
+    const struct writer_class class = {.maps = item_ndjson_maps};
+    struct writer_base writer = {.limits.mapped = ITEM_NDJSON_MAPPED};
+    struct writer *w = (struct writer *)&writer;
+    begin(&influxdb_writer); /* for items */
     struct item item = rig_item(&rig, "__name__", "a:b", "time", "two\nlines", NULL);
-    assert_int_equal(item_ndjson_mapped(NULL, &item), 0);
+    assert_int_equal(writer_mapped_parts(&class, w, &item), 0);
     item.bits = STALE_NAN_BITS;
-    assert_int_equal(item_ndjson_mapped(NULL, &item), WRITER_MAPPED_FLOAT);
+    assert_int_equal(writer_mapped_parts(&class, w, &item), WRITER_MAPPED_FLOAT);
     item = rig_item(&rig, "__name__", "up", "job", "\xff", NULL);
-    assert_int_equal(item_ndjson_mapped(NULL, &item), VALUE);
+    assert_int_equal(writer_mapped_parts(&class, w, &item), VALUE);
     item = rig_item(&rig, "__name__", "\xff", NULL);
-    assert_int_equal(item_ndjson_mapped(NULL, &item), METRIC);
+    assert_int_equal(writer_mapped_parts(&class, w, &item), METRIC);
     rig_fini(&rig);
 }
 

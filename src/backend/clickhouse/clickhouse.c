@@ -150,6 +150,7 @@ clickhouse_init(struct writer *writer, struct why *why)
         .bytes = BODY_BYTES,
         .samples_max = UINT32_MAX,
         .bytes_max = BODY_BYTES_MAX,
+        .mapped = WRITER_MAPPED_HISTOGRAM,
     };
     w->settings = &options->settings->u.clickhouse;
     http_headers_init(&w->headers, options->memory);
@@ -277,22 +278,6 @@ pack_call(struct clickhouse_writer *w, struct clickhouse_call *c)
     enum err e = pack_in_place(w->packers[w->compression], &c->text, &w->packed);
     c->packed = e == OK;
     return e;
-}
-
-static bool
-is_mapped(void *context, enum writer_mapped role, struct bytes text)
-{
-    (void)context;
-    (void)role;
-    (void)text;
-    return false;
-}
-
-static unsigned
-clickhouse_mapped(struct writer *writer, const struct item *item)
-{
-    (void)writer;
-    return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_HISTOGRAM);
 }
 
 static void
@@ -597,7 +582,6 @@ const struct writer_class clickhouse_writer = {
     .call_clear = clickhouse_call_clear,
     .add = clickhouse_add,
     .bytes = clickhouse_bytes,
-    .mapped = clickhouse_mapped,
     .begin = clickhouse_begin,
     .judge = clickhouse_judge_call,
     .need_prepare = clickhouse_need_prepare,

@@ -36,20 +36,12 @@ item_ndjson_put(struct buf *to, const struct item *item)
     ndjson_line_put(to, &sample, item->kind == ITEM_EXEMPLAR ? &item->exemplar_labels : NULL);
 }
 
-static bool
-ndjson_is_mapped(void *context, enum writer_mapped role, struct bytes text)
-{
-    (void)context;
-    (void)role;
-    return !utf8_valid(text);
-}
-
-unsigned
-item_ndjson_mapped(struct writer *writer, const struct item *item)
+bool
+item_ndjson_maps(struct writer *writer, enum writer_mapped role, struct bytes text)
 {
     (void)writer;
-    return writer_item_mapped(item, ndjson_is_mapped, NULL,
-                              WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+    (void)role;
+    return !utf8_valid(text);
 }
 
 /* --- compression ------------------------------------------------------------------------------ */

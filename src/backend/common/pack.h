@@ -18,9 +18,9 @@ struct labelled_sample item_sample(const struct item *item);
  * A lack of room shows in buf_error(to), and leaves `to` unchanged. */
 void item_ndjson_put(struct buf *to, const struct item *item);
 
-/* Returns the parts of an item that the line has in another form: a writer's mapped(), for any
- * writer. */
-unsigned item_ndjson_mapped(struct writer *writer, const struct item *item);
+/* Returns true if the line has the text in another form: a writer's maps(), for any writer. */
+bool item_ndjson_maps(struct writer *writer, enum writer_mapped role, struct bytes text);
+#define ITEM_NDJSON_MAPPED (WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM)
 
 /* --- packing ---------------------------------------------------------------------------------- */
 

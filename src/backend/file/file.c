@@ -107,6 +107,7 @@ file_init(struct writer *writer, struct why *why)
         .bytes_max = CALL_BYTES_MAX,
     };
     w->settings = &options->settings->u.file;
+    if (w->settings->format == FILE_NDJSON) w->base.limits.mapped = ITEM_NDJSON_MAPPED;
     w->by_tenant = strstr(w->settings->path, TENANT_TEMPLATE) != NULL;
     uint64_t of_log = hash_bytes(bytes_of_text(options->instance), 0);
     snprintf(w->instance, sizeof w->instance, "%016" PRIx64,
@@ -236,11 +237,11 @@ pack_text(struct file_writer *w, struct file_call *c, struct bytes *ret_packed)
     return e;
 }
 
-static unsigned
-file_mapped(struct writer *writer, const struct item *item)
+static bool
+file_maps(struct writer *writer, enum writer_mapped role, struct bytes text)
 {
     struct file_writer *w = (struct file_writer *)writer;
-    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(writer, item) : 0;
+    return w->settings->format == FILE_NDJSON && item_ndjson_maps(writer, role, text);
 }
 
 static void
@@ -351,7 +352,7 @@ const struct writer_class file_writer = {
     .call_clear = file_call_clear,
     .add = file_add,
     .bytes = file_bytes,
-    .mapped = file_mapped,
+    .maps = file_maps,
     .begin = file_begin,
     .save = file_save,
     .saved = file_saved,

@@ -105,6 +105,7 @@ influxdb_init(struct writer *writer, struct why *why)
         .bytes = BODY_BYTES,
         .samples_max = UINT32_MAX,
         .bytes_max = BODY_BYTES_MAX,
+        .mapped = WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM,
     };
     w->settings = &options->settings->u.influxdb;
     http_headers_init(&w->headers, options->memory);
@@ -199,19 +200,12 @@ pack_call(struct influxdb_writer *w, struct influxdb_call *c)
 }
 
 static bool
-is_mapped(void *context, enum writer_mapped role, struct bytes text)
+influxdb_maps(struct writer *writer, enum writer_mapped role, struct bytes text)
 {
-    (void)context;
+    (void)writer;
     return line_text_is_coded(text, role == WRITER_MAPPED_METRIC       ? LINE_MEASUREMENT
                                     : role == WRITER_MAPPED_LABEL_NAME ? LINE_TAG_KEY
                                                                        : LINE_TAG_VALUE);
-}
-
-static unsigned
-influxdb_mapped(struct writer *writer, const struct item *item)
-{
-    (void)writer;
-    return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 static void
@@ -349,7 +343,7 @@ const struct writer_class influxdb_writer = {
     .call_clear = influxdb_call_clear,
     .add = influxdb_add,
     .bytes = influxdb_bytes,
-    .mapped = influxdb_mapped,
+    .maps = influxdb_maps,
     .begin = influxdb_begin,
     .judge = influxdb_judge,
     .check = influxdb_check,

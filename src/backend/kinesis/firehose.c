@@ -125,6 +125,7 @@ firehose_init(struct writer *writer, struct why *why)
         .samples_max = UINT32_MAX,
         .bytes_max = CALL_BYTES_MAX,
         .unit = "5kb_steps",
+        .mapped = ITEM_NDJSON_MAPPED,
     };
     w->stream.type = &type;
     w->stream.name_key = "DeliveryStreamName";
@@ -234,7 +235,7 @@ const struct writer_class firehose_writer = {
     .add = firehose_add,
     .bytes = firehose_bytes,
     .units = firehose_units,
-    .mapped = item_ndjson_mapped,
+    .maps = item_ndjson_maps,
     .begin = stream_begin,
     .judge = firehose_judge,
     .entry = aws_call_entry,

@@ -177,6 +177,7 @@ kinesis_init(struct writer *writer, struct why *why)
         .samples_max = ndjson ? AWS_RECORDS_MAX : UINT32_MAX,
         .bytes_max = CALL_BYTES_SET_MAX,
         .unit = "put_units",
+        .mapped = ITEM_NDJSON_MAPPED,
     };
     w->stream.type = &kinesis_type;
     w->stream.name_key = arn ? "StreamARN" : "StreamName";
@@ -516,7 +517,7 @@ const struct writer_class kinesis_writer = {
     .add = kinesis_add,
     .bytes = kinesis_bytes,
     .units = kinesis_units,
-    .mapped = item_ndjson_mapped,
+    .maps = item_ndjson_maps,
     .begin = kinesis_begin,
     .judge = kinesis_judge,
     .entry = aws_call_entry,

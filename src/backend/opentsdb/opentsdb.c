@@ -291,22 +291,15 @@ close_body(struct opentsdb_call *c)
 }
 
 static bool
-is_mapped(void *context, enum writer_mapped role, struct bytes text)
+opentsdb_maps(struct writer *writer, enum writer_mapped role, struct bytes text)
 {
-    struct buf *to = context;
+    struct buf *to = &((struct opentsdb_writer *)writer)->name;
     buf_clear(to);
     if (role == WRITER_MAPPED_LABEL_NAME)
         opentsdb_tag_put(to, text);
     else
         opentsdb_value_put(to, text);
     return !bytes_equal(buf_bytes(to), text);
-}
-
-static unsigned
-opentsdb_mapped(struct writer *writer, const struct item *item)
-{
-    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
-    return writer_item_mapped(item, is_mapped, &w->name, 0);
 }
 
 /* --- responses -------------------------------------------------------------------------------- */
@@ -648,7 +641,7 @@ const struct writer_class opentsdb_writer = {
     .call_clear = opentsdb_call_clear,
     .add = opentsdb_add,
     .bytes = opentsdb_bytes,
-    .mapped = opentsdb_mapped,
+    .maps = opentsdb_maps,
     .begin = opentsdb_begin,
     .judge = opentsdb_judge,
     .entry = opentsdb_entry,

@@ -149,6 +149,7 @@ s3_init(struct writer *writer, struct why *why)
         .bytes_max = w->s3->roll_bytes,
         .max_age_ms = w->s3->roll_age_ms,
         .unit = "put_requests",
+        .mapped = ITEM_NDJSON_MAPPED,
     };
     w->ratio = 1;
     w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
@@ -615,7 +616,7 @@ const struct writer_class s3_writer = {
     .add = s3_add,
     .bytes = s3_bytes,
     .units = s3_units,
-    .mapped = item_ndjson_mapped,
+    .maps = item_ndjson_maps,
     .begin = s3_begin,
     .judge = s3_judge,
     .need_prepare = s3_need_prepare,

@@ -190,6 +190,7 @@ timestream_init(struct writer *writer, struct why *why)
         .samples_max = TIMESTREAM_RECORDS_MAX,
         .bytes_max = BODY_BYTES,
         .unit = "write_kib",
+        .mapped = WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM,
     };
     w->settings = settings;
     w->by_item = is_template(settings->database) || is_template(settings->table);
@@ -325,9 +326,9 @@ make_body(struct timestream_writer *w, struct timestream_call *c)
 }
 
 static bool
-is_mapped(void *context, enum writer_mapped role, struct bytes text)
+timestream_maps(struct writer *writer, enum writer_mapped role, struct bytes text)
 {
-    struct timestream_writer *w = context;
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     struct buf *to = &w->check_body;
     if (role == WRITER_MAPPED_LABEL_VALUE) return false;
     buf_clear(to);
@@ -336,13 +337,6 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
     else
         timestream_dimension_name_put(to, text);
     return !bytes_equal(buf_bytes(to), text);
-}
-
-static unsigned
-timestream_mapped(struct writer *writer, const struct item *item)
-{
-    struct timestream_writer *w = (struct timestream_writer *)writer;
-    return writer_item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 /* True if items of the call are too old for their table: they aged since they were added, or its
@@ -550,7 +544,7 @@ const struct writer_class timestream_writer = {
     .add = timestream_add,
     .bytes = timestream_bytes,
     .units = timestream_units,
-    .mapped = timestream_mapped,
+    .maps = timestream_maps,
     .begin = timestream_begin,
     .judge = timestream_judge,
     .entry = timestream_entry,

@@ -85,7 +85,7 @@ call_add(struct lanes *l, struct call *call, const struct item *item, uint32_t *
     struct relay_dry *dry = &l->sent->dry; /* counts as sent */
     bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
     *(sample ? &dry->samples : &dry->others) += 1;
-    if (l->class->mapped != NULL && l->class->mapped(l->writer, item) != 0) dry->mapped++;
+    if (writer_mapped_parts(l->class, l->writer, item) != 0) dry->mapped++;
     return added;
 }
 
@@ -504,8 +504,8 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
      * refused one is only halved. */
     if (!breaker_may_send(l->breaker, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole = l->breaker->state == BREAKER_CLOSED || l->limits.one_lane ||
-                 breaker_doubts(l->breaker);
+    bool whole =
+        l->breaker->state == BREAKER_CLOSED || l->limits.one_lane || breaker_doubts(l->breaker);
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
