@@ -22,9 +22,8 @@
 enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, TABLES_PUT_OFF_S = 60 };
 
 struct known_table {
-    char *database; /* memory of the table, has both names */
-    char *name;
-    size_t names_bytes;
+    char database[TIMESTREAM_NAME_BYTES_MAX + 1];
+    char name[TIMESTREAM_NAME_BYTES_MAX + 1];
     bool is_known;
     bool is_wanted;   /* a query for it is due */
     int64_t takes_ms; /* accepted age; INT64_MAX if unlimited or unknown */
@@ -37,7 +36,6 @@ struct timestream_tables {
     struct known_table *tables;
     uint32_t count;
     uint32_t capacity;
-    uint32_t last; /* the table found last: samples come in runs of one table */
     uint32_t wanted_count;
     bool was_warned;
 
@@ -67,9 +65,6 @@ timestream_tables_free(struct timestream_tables *t)
 {
     if (t == NULL) return;
     struct budget *memory = t->options.memory;
-    for (uint32_t i = 0; i < t->count; i++) {
-        mem_free(memory, t->tables[i].database, t->tables[i].names_bytes);
-    }
     array_free(memory, t->tables, t->capacity);
     buf_fini(&t->body);
     mem_free(memory, t, sizeof *t);
@@ -77,42 +72,19 @@ timestream_tables_free(struct timestream_tables *t)
 
 /* --- list of tables --------------------------------------------------------------------------- */
 
-static bool
-is_called(const struct known_table *table, const char *database, const char *name)
-{
-    return strcmp(table->name, name) == 0 && strcmp(table->database, database) == 0;
-}
-
-/* NULL if the table is not known. */
+/* Finds a table, or adds it. NULL: out of memory. */
 static struct known_table *
 find(struct timestream_tables *t, const char *database, const char *name)
 {
-    if (t->last < t->count && is_called(&t->tables[t->last], database, name)) {
-        return &t->tables[t->last];
-    }
     for (uint32_t i = 0; i < t->count; i++) {
-        if (!is_called(&t->tables[i], database, name)) continue;
-        t->last = i;
-        return &t->tables[i];
+        struct known_table *table = &t->tables[i];
+        if (strcmp(table->name, name) == 0 && strcmp(table->database, database) == 0) return table;
     }
-    return NULL;
-}
-
-static struct known_table *
-add(struct timestream_tables *t, const char *database, const char *name)
-{
-    size_t database_bytes = strlen(database) + 1, name_bytes = strlen(name) + 1;
     if (!array_reserve(t->options.memory, &t->tables, &t->capacity, t->count + 1)) return NULL;
-    char *names = mem_alloc(t->options.memory, database_bytes + name_bytes);
-    if (names == NULL) return NULL;
-    memcpy(names, database, database_bytes);
-    memcpy(names + database_bytes, name, name_bytes);
-    struct known_table *table = &t->tables[t->count];
-    *table = (struct known_table){.database = names,
-                                  .name = names + database_bytes,
-                                  .names_bytes = database_bytes + name_bytes,
-                                  .takes_ms = INT64_MAX};
-    t->last = t->count++;
+    struct known_table *table = &t->tables[t->count++];
+    *table = (struct known_table){.takes_ms = INT64_MAX};
+    snprintf(table->database, sizeof table->database, "%s", database);
+    snprintf(table->name, sizeof table->name, "%s", name);
     return table;
 }
 
@@ -121,7 +93,6 @@ timestream_tables_oldest(struct timestream_tables *t, const char *database, cons
                          int64_t *ret_oldest_ms)
 {
     struct known_table *table = find(t, database, name);
-    if (table == NULL) table = add(t, database, name);
     if (table == NULL) return ERR_NOMEM;
     bool is_due = !table->is_known || env_monotonic_ns(t->options.env) >= table->due_ns;
     if (is_due && !table->is_wanted) {

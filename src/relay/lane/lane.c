@@ -504,8 +504,8 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
      * refused one is only halved. */
     if (!breaker_may_send(l->breaker, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole =
-        l->breaker->state == BREAKER_CLOSED || l->limits.one_lane || breaker_doubts(l->breaker);
+    bool whole = l->breaker->state == BREAKER_CLOSED || l->limits.one_lane ||
+                 breaker_doubts(l->breaker);
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
