@@ -54,32 +54,21 @@ reader_any_time(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
-static enum err
-source_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a source");
-}
-
-/* One more than used, so that an empty list is not NULL. */
+/* One more than used, so that an empty list is not NULL. Zeroed. */
 static void *
-new_items(uint32_t count, size_t size)
+new_items(struct source *s, uint32_t count, size_t size)
 {
-    return mem_new(NULL, ((size_t)count + 1) * size);
-}
-
-static void
-free_items(void *items, uint32_t count, size_t size)
-{
-    mem_free(NULL, items, ((size_t)count + 1) * size);
+    return arena_new(&s->arena, ((size_t)count + 1) * size);
 }
 
 static enum err
 read_selectors(struct source *s, struct why *why)
 {
     const struct text_list *texts = &s->settings->select;
-    s->selectors = new_items(texts->count, sizeof *s->selectors);
-    s->select = new_items(texts->count, sizeof *s->select);
-    if (s->selectors == NULL || s->select == NULL) return source_no_memory(why);
+    s->selectors = new_items(s, texts->count, sizeof *s->selectors);
+    s->select = new_items(s, texts->count, sizeof *s->select);
+    if (s->selectors == NULL || s->select == NULL)
+        return why_set(why, ERR_NOMEM, "not enough memory for a source");
     enum err e = OK;
     for (uint32_t i = 0; i < texts->count && e == OK; i++) {
         struct selector *selector = &s->selectors[i];
@@ -94,9 +83,10 @@ read_texts(struct source *s, struct why *why)
 {
     const struct source_settings *x = s->settings;
     bool all_tenants = x->tenants.count > 0 && strcmp(x->tenants.items[0], "all") == 0;
-    s->external_labels = new_items(x->external_labels.count, sizeof *s->external_labels);
-    s->tenants = new_items(x->tenants.count, sizeof *s->tenants);
-    if (s->external_labels == NULL || s->tenants == NULL) return source_no_memory(why);
+    s->external_labels = new_items(s, x->external_labels.count, sizeof *s->external_labels);
+    s->tenants = new_items(s, x->tenants.count, sizeof *s->tenants);
+    if (s->external_labels == NULL || s->tenants == NULL)
+        return why_set(why, ERR_NOMEM, "not enough memory for a source");
     for (uint32_t i = 0; i < x->external_labels.count; i++) {
         const struct named_text *label = &x->external_labels.items[i];
         s->external_labels[i] =
@@ -123,6 +113,7 @@ enum err
 source_init(struct source *s, const struct reader_options *options, struct why *why)
 {
     s->settings = options->settings;
+    arena_init(&s->arena, NULL, 0, 0);
     enum err e = read_selectors(s, why);
     if (e == OK) e = read_texts(s, why);
     if (e == OK) e = reader_new(options, &s->options.reader, why);
@@ -138,8 +129,5 @@ source_fini(struct source *s)
     for (uint32_t i = 0; s->selectors != NULL && i < x->select.count; i++) {
         selector_fini(&s->selectors[i]);
     }
-    free_items(s->selectors, x->select.count, sizeof *s->selectors);
-    free_items(s->select, x->select.count, sizeof *s->select);
-    free_items(s->external_labels, x->external_labels.count, sizeof *s->external_labels);
-    free_items(s->tenants, x->tenants.count, sizeof *s->tenants);
+    arena_fini(&s->arena);
 }

@@ -91,7 +91,8 @@ struct source {
     /* For source_view_open(). The caller sets tally and owner before source_init(). */
     struct source_options options;
     const struct source_settings *settings;
-    /* Owned: the options refer to them. */
+    struct arena arena;
+    /* In the arena: the options refer to them. */
     struct selector *selectors;
     struct matcher_set *select;
     struct label *external_labels;

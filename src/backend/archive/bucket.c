@@ -64,12 +64,6 @@ struct bucket_range {
     bool answered;
 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
-}
-
 static const char *
 begin_of(const struct bucket *b)
 {
@@ -143,7 +137,7 @@ read_page(struct bucket_listing *l, struct fetch *fetch, struct why *why)
     if (e == OK) e = fetch_read_all(fetch, &l->body, why);
     if (e) return e;
     e = listing_read(buf_bytes(&l->body), take_object, l, l->token);
-    if (e == ERR_NOMEM) return no_memory(why);
+    if (e == ERR_NOMEM) return fetch_no_memory(why);
     if (e) {
         (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");
         return fetch_failed(fetch, ERR_CORRUPT, why);
@@ -160,7 +154,7 @@ next_page(struct bucket_listing *l, struct why *why)
     buf_clear(&l->body);
     buf_clear(&l->texts);
     enum err e = put_list_url(l);
-    if (e) return no_memory(why);
+    if (e) return fetch_no_memory(why);
     const struct fetch_request request = {
         .method = "GET", .url = (const char *)l->url.at, .wanted = wanted};
     e = fetch_open(l->base.scope.session, l->base.scope.control, &request, &fetch, why);
@@ -177,7 +171,7 @@ list(struct archive_store *store, const struct archive_scope *scope,
      struct archive_listing **ret_listing, struct why *why)
 {
     struct bucket_listing *l = mem_new(scope->budget, sizeof *l);
-    if (l == NULL) return no_memory(why);
+    if (l == NULL) return fetch_no_memory(why);
     l->base = (struct archive_listing){*scope};
     l->of = (struct bucket *)store;
     buf_init(&l->url, scope->budget, URL_BYTES_MAX);
@@ -238,7 +232,7 @@ open_range(struct archive_store *store, const struct archive_scope *scope,
 {
     const struct bucket *b = (const struct bucket *)store;
     struct bucket_range *r = mem_new(scope->budget, sizeof *r);
-    if (r == NULL) return no_memory(why);
+    if (r == NULL) return fetch_no_memory(why);
     r->base = (struct archive_range){scope->budget};
     r->object = object;
     r->left = size;
@@ -251,7 +245,7 @@ open_range(struct archive_store *store, const struct archive_scope *scope,
     r->headers[0] = r->header;
     const struct fetch_request request = {
         .method = "GET", .url = (const char *)r->url.at, .headers = r->headers, .wanted = wanted};
-    enum err e = buf_error(&r->url) ? no_memory(why) : OK;
+    enum err e = buf_error(&r->url) ? fetch_no_memory(why) : OK;
     if (e == OK) {
         e = fetch_open(scope->session, scope->control, &request, &r->fetch, why);
     }
@@ -348,7 +342,7 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
     };
     const struct archive_settings *x = &options->settings->u.archive;
     struct bucket *b = mem_new(options->memory, sizeof *b);
-    if (b == NULL) return no_memory(why);
+    if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a source");
     b->store.ops = &ops;
     b->memory = options->memory;
     b->counts = options->counts;

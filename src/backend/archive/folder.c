@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/fetch/fetch.h"
 #include "base/array.h"
 #include "base/buf.h"
 
@@ -28,12 +29,6 @@ struct folder {
     struct source_counts *counts;
     char root[PATH_BYTES];
 };
-
-static enum err
-folder_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory to list the archive");
-}
 
 bool
 archive_name_counts(struct bytes name)
@@ -113,7 +108,7 @@ enter(struct folder_listing *l, struct why *why)
     snprintf(path, sizeof path, "%s/%s", l->of->root, l->path);
     enum err e = env_listdir(l->of->env, path, take_name, l, why);
     if (e == ERR_MISSING && l->depth > 1) e = OK;
-    if (e == ERR_NOMEM || e == ERR_LIMIT) return folder_no_memory(why);
+    if (e == ERR_NOMEM || e == ERR_LIMIT) return fetch_no_memory(why);
     if (e) return e == ERR_MISSING ? ERR_IO : e;
     if (level->count > 0)
         qsort_r(level->entries, level->count, sizeof *level->entries, compare_names, level);
@@ -137,7 +132,7 @@ folder_list(struct archive_store *store, const struct archive_scope *scope,
             struct archive_listing **ret_listing, struct why *why)
 {
     struct folder_listing *l = mem_new(scope->budget, sizeof *l);
-    if (l == NULL) return folder_no_memory(why);
+    if (l == NULL) return fetch_no_memory(why);
     l->base = (struct archive_listing){*scope};
     l->of = (struct folder *)store;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
@@ -249,7 +244,7 @@ folder_open_range(struct archive_store *store, const struct archive_scope *scope
 {
     char path[2 * PATH_BYTES];
     struct folder_range *r = mem_alloc(scope->budget, sizeof *r);
-    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
+    if (r == NULL) return fetch_no_memory(why);
     r->base = (struct archive_range){scope->budget};
     r->of = (struct folder *)store;
     r->file = FILE_CLOSED;
@@ -306,7 +301,7 @@ archive_folder_new(const struct reader_options *options, struct archive_store **
     };
     const struct archive_settings *x = &options->settings->u.archive;
     struct folder *f = mem_new(options->memory, sizeof *f);
-    if (f == NULL) return folder_no_memory(why);
+    if (f == NULL) return fetch_no_memory(why);
     f->store.ops = &ops;
     f->env = options->env;
     f->memory = options->memory;

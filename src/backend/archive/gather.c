@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "backend/fetch/fetch.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/hash/hash.h"
@@ -224,7 +225,7 @@ make_room(struct archive_gathering *g, struct why *why)
     }
     qsort_r(g->series, g->count, sizeof *g->series, compare_series, g);
     enum err e = keep_series(g, lower_half(g));
-    if (e) return why_set(why, e, "not enough memory for the response");
+    if (e) return fetch_no_memory(why);
     if (g->options.forget != NULL) g->options.forget(g->options.context);
     return OK;
 }
@@ -332,7 +333,7 @@ gathering_put(struct archive_gathering *g, uint32_t number, int64_t t_ms, uint64
         packed = buf_bytes(&g->scratch);
     }
     if (e == OK) e = append(g, s, t_ms, bits, packed, start_ms);
-    if (e) return why_set(why, ERR_NOMEM, "not enough memory for the response");
+    if (e) return fetch_no_memory(why);
     return g->used > g->options.bytes_max ? make_room(g, why) : OK;
 }
 

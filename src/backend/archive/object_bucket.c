@@ -72,12 +72,16 @@ object_bucket_free(struct object_bucket *b)
 
 /* --- a request -------------------------------------------------------------------------------- */
 
+/* `key` is that of an object, below the prefix; NULL for the bucket. */
 static void
-exchange_begin(struct object_exchange *x, struct object_bucket *b)
+exchange_begin(struct object_exchange *x, struct object_bucket *b, const char *key)
 {
     *x = (struct object_exchange){.bucket = b};
     buf_init(&x->url, b->memory, OBJECT_BUCKET_URL_BYTES_MAX);
     buf_printf(&x->url, "%s/", b->root);
+    if (key == NULL) return;
+    buf_put_percent(&x->url, bytes_of_text(b->prefix), "/");
+    buf_put_percent(&x->url, bytes_of_text(key), "/");
 }
 
 static void
@@ -86,13 +90,6 @@ exchange_end(struct object_exchange *x)
     fetch_close(x->fetch);
     fetch_session_close(x->session);
     buf_fini(&x->url);
-}
-
-static void
-put_key(struct object_exchange *x, const char *key)
-{
-    buf_put_percent(&x->url, bytes_of_text(x->bucket->prefix), "/");
-    buf_put_percent(&x->url, bytes_of_text(key), "/");
 }
 
 /* Replaces the sentence about a query that is canceled. Returns `e`. */
@@ -129,8 +126,7 @@ enum err
 object_bucket_put(struct object_bucket *b, const char *key, struct bytes content, struct why *why)
 {
     struct object_exchange x;
-    exchange_begin(&x, b);
-    put_key(&x, key);
+    exchange_begin(&x, b, key);
     enum err e = exchange(&x, "PUT", content, why);
     exchange_end(&x);
     return e == ERR_MISSING ? ERR_IO : e; /* the bucket is missing; `why` says so */
@@ -140,8 +136,7 @@ enum err
 object_bucket_size(struct object_bucket *b, const char *key, uint64_t *ret_size, struct why *why)
 {
     struct object_exchange x;
-    exchange_begin(&x, b);
-    put_key(&x, key);
+    exchange_begin(&x, b, key);
     enum err e = exchange(&x, "HEAD", bytes_of(NULL, 0), why);
     if (e == OK) *ret_size = strtoull(x.answer->wanted[WANTED_LENGTH], NULL, 10);
     exchange_end(&x);
@@ -160,8 +155,7 @@ read_on(struct object_bucket *b, const char *key, struct object_reading *reading
 {
     struct object_exchange x;
     struct bytes piece = {NULL, 0};
-    exchange_begin(&x, b);
-    put_key(&x, key);
+    exchange_begin(&x, b, key);
     if (reading->size > 0) {
         snprintf(x.range, sizeof x.range, "Range: bytes=%llu-", (unsigned long long)reading->size);
     }
@@ -199,8 +193,7 @@ enum err
 object_bucket_remove(struct object_bucket *b, const char *key, struct why *why)
 {
     struct object_exchange x;
-    exchange_begin(&x, b);
-    put_key(&x, key);
+    exchange_begin(&x, b, key);
     enum err e = exchange(&x, "DELETE", bytes_of(NULL, 0), why);
     exchange_end(&x);
     return e == ERR_MISSING ? OK : e;
@@ -226,25 +219,12 @@ pass_on(void *context, const struct listed_object *o)
 }
 
 static enum err
-object_bucket_read_page(struct object_listing *l, struct object_exchange *x, struct buf *body,
-                        struct why *why)
-{
-    enum err e = exchange(x, "GET", bytes_of(NULL, 0), why);
-    if (e == OK) e = fetch_read_all(x->fetch, body, why);
-    if (e) return e == ERR_MISSING ? ERR_IO : named(e, why);
-    e = listing_read(buf_bytes(body), pass_on, l, l->token);
-    if (e != ERR_INPUT) return e;
-    (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");
-    return fetch_failed(x->fetch, ERR_CORRUPT, why);
-}
-
-static enum err
-object_bucket_next_page(struct object_listing *l, const char *begin, struct why *why)
+list_page(struct object_listing *l, const char *begin, struct why *why)
 {
     struct object_exchange x;
     struct buf body;
     buf_init(&body, l->bucket->memory, LISTING_BYTES_MAX);
-    exchange_begin(&x, l->bucket);
+    exchange_begin(&x, l->bucket, NULL);
     buf_put_text(&x.url, "?list-type=2");
     if (l->token[0] != '\0') {
         buf_put_text(&x.url, "&continuation-token=");
@@ -253,7 +233,17 @@ object_bucket_next_page(struct object_listing *l, const char *begin, struct why 
     buf_put_text(&x.url, "&prefix=");
     buf_put_percent(&x.url, bytes_of_text(l->bucket->prefix), "");
     buf_put_percent(&x.url, bytes_of_text(begin), "");
-    enum err e = object_bucket_read_page(l, &x, &body, why);
+    enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
+    if (e == OK) e = fetch_read_all(x.fetch, &body, why);
+    if (e == OK) {
+        e = listing_read(buf_bytes(&body), pass_on, l, l->token);
+        if (e == ERR_INPUT) {
+            (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");
+            e = fetch_failed(x.fetch, ERR_CORRUPT, why);
+        }
+    } else {
+        e = e == ERR_MISSING ? ERR_IO : named(e, why);
+    }
     exchange_end(&x);
     buf_fini(&body);
     return e;
@@ -267,7 +257,7 @@ object_bucket_list(struct object_bucket *b, const char *begin,
     struct object_listing l = {.bucket = b, .each = each, .context = context};
     enum err e;
     do {
-        e = object_bucket_next_page(&l, begin, why);
+        e = list_page(&l, begin, why);
     } while (e == OK && l.token[0] != '\0');
     return e;
 }

@@ -14,7 +14,6 @@
 #include "backend/common/http_common.h"
 #include "base/hash/hash.h"
 #include "model/labels.h"
-#include "wire/json/sample_json.h"
 
 /* --- requests --------------------------------------------------------------------------------- */
 
@@ -427,25 +426,6 @@ number_at(const struct clickhouse_question *q, int array, uint32_t i)
     return b->size == 0 ? 0 : load_le64(b->at + (size_t)i * 8);
 }
 
-static enum err
-put_histogram(struct clickhouse_question *q, uint32_t number, uint32_t i, struct bytes text,
-              struct why *why)
-{
-    struct histogram histogram;
-    arena_reset(&q->base.scratch);
-    struct scan s = scan_of(text, &q->base.scratch);
-    histogram_json_scan(&s, &histogram);
-    scan_end(&s);
-    if (s.bad != NULL && s.error == ERR_NOMEM) return fetch_no_memory(why);
-    if (s.bad != NULL) {
-        return why_set(why, ERR_CORRUPT, "a histogram of a row cannot be read: %s", s.bad);
-    }
-    enum err e =
-        series_blocks_put_histogram(q->base.blocks, number, (int64_t)number_at(q, ARRAY_TIMES, i),
-                                    &histogram, (int64_t)number_at(q, ARRAY_STARTS, i), why);
-    return e == ERR_INPUT ? ERR_CORRUPT : e;
-}
-
 /* Reads the last column, a histogram for each sample or an empty array, and puts the samples. */
 static enum err
 put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, struct why *why)
@@ -460,7 +440,10 @@ put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, stru
         struct bytes text = histograms > 0 ? rows_text(rows) : bytes_of(NULL, 0);
         if (rows->failed || number == UINT32_MAX) continue;
         if (text.size > 0) {
-            e = put_histogram(q, number, i, text, why);
+            arena_reset(&q->base.scratch);
+            e = fetch_question_put_histogram(&q->base, number,
+                                             (int64_t)number_at(q, ARRAY_TIMES, i),
+                                             (int64_t)number_at(q, ARRAY_STARTS, i), text, why);
             continue;
         }
         uint64_t bits = number_at(q, ARRAY_BITS, i);

@@ -396,7 +396,7 @@ UNIT_TEST(test_rows_that_cannot_be_right_are_damage)
 {
     static const uint64_t one[] = {1000};
     static const char *const words[] = {"labels of a row cannot be read", "differ in length",
-                                        "a histogram of a row cannot be read"};
+                                        "a histogram cannot be read"};
     for (unsigned kind = 0; kind < 3; kind++) {
         struct played_source rig;
         begin(&rig, FORM);

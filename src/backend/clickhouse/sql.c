@@ -73,15 +73,6 @@ put_time(struct buf *to, const struct clickhouse_form *f)
     if (!plain) buf_put_text(to, is_date_time(f) ? ")) * 1000" : ")");
 }
 
-static void
-put_value(struct buf *to, const struct clickhouse_form *f)
-{
-    bool plain = strcmp(f->table.columns[COLUMN_VALUE].type, "Float64") == 0;
-    if (!plain) buf_put_text(to, "toFloat64(");
-    put_name(to, f, COLUMN_VALUE);
-    if (!plain) buf_put_text(to, ")");
-}
-
 enum err
 clickhouse_form_check(const struct clickhouse_form *f, const struct clickhouse_settings *s,
                       struct why *why)
@@ -208,32 +199,6 @@ size_of_all(const struct bytes *values, uint32_t count)
     return size;
 }
 
-/* A condition that the label is one of some values; an empty value means that it is absent. */
-static void
-put_label_among(struct buf *to, const struct clickhouse_form *f, struct bytes name,
-                const struct bytes *values, uint32_t count)
-{
-    buf_put_u8(to, '(');
-    for (uint32_t i = 0; i < count; i++) {
-        if (i > 0) buf_put_text(to, " OR ");
-        if (values[i].size == 0) buf_put_text(to, "NOT ");
-        put_label(to, f, name, values[i].size == 0 ? NULL : &values[i], true);
-    }
-    buf_put_u8(to, ')');
-}
-
-static void
-put_metric_among(struct buf *to, const struct clickhouse_form *f, const struct bytes *values,
-                 uint32_t count)
-{
-    put_name(to, f, COLUMN_METRIC);
-    for (uint32_t i = 0; i < count; i++) {
-        buf_put_text(to, count == 1 ? " = " : i == 0 ? " IN (" : ", ");
-        clickhouse_quoted_put(to, '\'', values[i]);
-    }
-    if (count > 1) buf_put_u8(to, ')');
-}
-
 /* Puts the first text that is greater than all with this prefix; false if there is none. */
 static bool
 put_end_of_prefix(struct buf *to, struct bytes prefix)
@@ -291,10 +256,22 @@ put_matcher(struct buf *to, const struct clickhouse_form *f, const struct matche
     put_and(to, begun);
     if (negative) buf_put_text(to, "NOT ");
     if (negative && is_metric) buf_put_u8(to, '(');
-    if (is_metric)
-        put_metric_among(to, f, values, count);
-    else
-        put_label_among(to, f, name, values, count);
+    if (is_metric) {
+        put_name(to, f, COLUMN_METRIC);
+        for (uint32_t i = 0; i < count; i++) {
+            buf_put_text(to, count == 1 ? " = " : i == 0 ? " IN (" : ", ");
+            clickhouse_quoted_put(to, '\'', values[i]);
+        }
+        if (count > 1) buf_put_u8(to, ')');
+    } else {
+        buf_put_u8(to, '('); /* an empty value means that the label is absent */
+        for (uint32_t i = 0; i < count; i++) {
+            if (i > 0) buf_put_text(to, " OR ");
+            if (values[i].size == 0) buf_put_text(to, "NOT ");
+            put_label(to, f, name, values[i].size == 0 ? NULL : &values[i], true);
+        }
+        buf_put_u8(to, ')');
+    }
     if (negative && is_metric) buf_put_u8(to, ')');
 }
 
@@ -369,12 +346,14 @@ put_array(struct buf *to, const struct clickhouse_form *f, enum clickhouse_colum
     }
     if (has(f, column)) {
         buf_printf(to, "groupArray(%d)(", SERIES_BLOCKS_SAMPLES + 1);
+        bool plain =
+            column != COLUMN_VALUE || strcmp(f->table.columns[column].type, "Float64") == 0;
+        if (!plain) buf_put_text(to, "toFloat64(");
         if (column == COLUMN_TIME)
             put_time(to, f);
-        else if (column == COLUMN_VALUE)
-            put_value(to, f);
         else
             put_name(to, f, column);
+        if (!plain) buf_put_text(to, ")");
         buf_put_text(to, says_nothing != NULL ? "))" : ")");
     } else {
         buf_put_text(to, empty);

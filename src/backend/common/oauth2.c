@@ -4,9 +4,10 @@
  * RFC 6749, 2.3.1: a server takes the client's name and password by HTTP Basic; some take them only
  * as fields of the form. Basic is tried first, and the form that worked is kept.
  */
+#include "backend/common/http_common.h"
+
 #include <stdio.h>
 
-#include "backend/common/http_common.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
 #include "wire/json/json_scan.h"

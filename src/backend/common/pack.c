@@ -260,17 +260,6 @@ begin_packing(struct archive_unpacker *u, struct why *why)
     return OK;
 }
 
-/* Collects the first bytes. False if there are not enough. */
-static bool
-has_head(struct archive_unpacker *u)
-{
-    while (u->head_size < HEAD_BYTES && u->from.size > 0) {
-        u->head[u->head_size++] = *u->from.at++;
-        u->from.size--;
-    }
-    return u->head_size == HEAD_BYTES;
-}
-
 static enum err
 unpack_gzip(struct archive_unpacker *u, struct bytes *from, size_t *ret_size, struct why *why)
 {
@@ -343,7 +332,11 @@ archive_unpacker_take(struct archive_unpacker *u, struct bytes *ret_text, struct
 {
     *ret_text = bytes_of(NULL, 0);
     if (u->packing == PACKING_UNKNOWN) {
-        if (!has_head(u)) return OK;
+        while (u->head_size < HEAD_BYTES && u->from.size > 0) {
+            u->head[u->head_size++] = *u->from.at++;
+            u->from.size--;
+        }
+        if (u->head_size < HEAD_BYTES) return OK;
         enum err e = begin_packing(u, why);
         if (e) return e;
     }

@@ -68,8 +68,14 @@ struct fetch {
     int64_t sent_ns;  /* when the last try was sent */
 };
 
-static enum err
-no_memory(struct why *why)
+enum err
+fetch_no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+enum err
+fetch_no_request_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for a request");
 }
@@ -79,7 +85,7 @@ fetcher_new(const struct fetcher_options *options, struct fetcher **ret_fetcher,
 {
     const struct reader_options *r = &options->reader;
     struct fetcher *f = mem_new(r->memory, sizeof *f);
-    if (f == NULL) return no_memory(why);
+    if (f == NULL) return fetch_no_request_memory(why);
     f->options = *options;
     http_target_init(&f->target, &r->settings->http, r->settings->timeout_ms);
     f->target.timeout_ms = 0; /* a response lasts as long as it is read */
@@ -105,7 +111,7 @@ fetcher_new(const struct fetcher_options *options, struct fetcher **ret_fetcher,
         fetcher_free(f);
     else
         *ret_fetcher = f;
-    return e == ERR_NOMEM ? no_memory(why) : e;
+    return e == ERR_NOMEM ? fetch_no_request_memory(why) : e;
 }
 
 void
@@ -127,7 +133,7 @@ fetch_session_open(struct fetcher *f, struct budget *budget, struct fetch_sessio
                    struct why *why)
 {
     struct fetch_session *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
+    if (s == NULL) return fetch_no_request_memory(why);
     s->of = f;
     s->budget = budget;
     *ret_session = s;
@@ -303,7 +309,7 @@ send_step(struct fetcher *f, const struct writer_step *step, const struct http_p
     http_pull_close(pull);
     if (e) return fail_answer(e, why, ret_answer);
     ret_answer->body = buf_bytes(body);
-    return buf_error(body) ? no_memory(why) : OK;
+    return buf_error(body) ? fetch_no_request_memory(why) : OK;
 }
 
 static enum err
@@ -576,7 +582,7 @@ fetch_open(struct fetch_session *s, struct query_control *control,
            const struct fetch_request *request, struct fetch **ret_fetch, struct why *why)
 {
     struct fetch *x = mem_new(s->budget, sizeof *x);
-    if (x == NULL) return no_memory(why);
+    if (x == NULL) return fetch_no_request_memory(why);
     x->session = s;
     x->control = control;
     x->request = *request;

@@ -86,4 +86,8 @@ enum err fetch_failed(struct fetch *fetch, enum err e, struct why *why);
 /* Gives up what was not read. Accepts NULL. */
 void fetch_close(struct fetch *fetch);
 
+/* "not enough memory for the query", "... for a request": ERR_NOMEM. */
+enum err fetch_no_memory(struct why *why);
+enum err fetch_no_request_memory(struct why *why);
+
 #endif

@@ -14,15 +14,11 @@
 
 #include "backend/common/http_common.h"
 #include "base/hash/hash.h"
+#include "wire/json/sample_json.h"
 #include "wire/proto.h"
+#include "wire/remote/remote_write.h"
 
 enum { LABELS_BYTES_MAX = 64 << 20, URL_BYTES_MAX = 256 * 1024 };
-
-enum err
-fetch_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
 
 static void
 drop_view(struct fetch_reader_view *v)
@@ -67,43 +63,33 @@ final_labels_build(const struct external_labels *external, struct label *labels,
     return why_set(why, ERR_CORRUPT, "a series has invalid labels: %s", reject_word(reject));
 }
 
-/* An absent field is empty, as in protobuf. */
-static struct label
-read_label_field(struct bytes message, bool *ret_bad)
-{
-    struct label label = {bytes_of(NULL, 0), bytes_of(NULL, 0)};
-    struct cursor c = cursor_of(message);
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
-        if (tag == PROTO_TAG(1, PROTO_BYTES))
-            label.name = proto_bytes(&c);
-        else if (tag == PROTO_TAG(2, PROTO_BYTES))
-            label.value = proto_bytes(&c);
-        else
-            proto_skip(&c, tag, PROTO_KNOWN(1) | PROTO_KNOWN(2));
-    }
-    *ret_bad |= c.bad;
-    return label;
-}
-
-enum err
-label_fields_read(struct bytes message, struct label *labels, uint32_t *ret_count, struct why *why)
+/* `only`: other fields are an error. */
+static enum err
+read_fields(struct bytes message, bool only, struct label *labels, uint32_t *ret_count,
+            struct why *why)
 {
     uint32_t count = 0;
-    bool bad = false;
     struct cursor c = cursor_of(message);
     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
         if (tag != PROTO_TAG(1, PROTO_BYTES)) {
+            if (only) cursor_fail(&c);
             proto_skip(&c, tag, PROTO_KNOWN(1));
             continue;
         }
         if (count == FINAL_LABELS_MAX) {
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
         }
-        labels[count++] = read_label_field(proto_bytes(&c), &bad);
+        if (!rw_label_read(proto_bytes(&c), &labels[count++])) cursor_fail(&c);
     }
-    if (c.bad || bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
+    if (c.bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
     *ret_count = count;
     return OK;
+}
+
+enum err
+label_fields_read(struct bytes message, struct label *labels, uint32_t *ret_count, struct why *why)
+{
+    return read_fields(message, false, labels, ret_count, why);
 }
 
 enum err
@@ -112,7 +98,7 @@ final_labels_put(const struct external_labels *external, struct bytes fields, st
 {
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count;
-    enum err e = label_fields_read(fields, labels, &count, why);
+    enum err e = read_fields(fields, true, labels, &count, why);
     return e ? e : final_labels_build(external, labels, count, to, why);
 }
 
@@ -172,22 +158,15 @@ add_series(struct fetch_question *q, const struct fetch_series *s, struct why *w
     return OK;
 }
 
-static bool
-is_external(const struct fetch_question *q, struct bytes name)
-{
-    const struct named_texts *texts = q->of->external.texts;
-    for (uint32_t i = 0; i < texts->count; i++) {
-        if (bytes_equal_text(name, texts->items[i].name)) return true;
-    }
-    return false;
-}
-
 /* Series repeat the same few names. */
 static enum err
 give_name(struct fetch_question *q, struct bytes name, struct why *why)
 {
     uint64_t hash = hash_bytes(name, 0);
-    if (is_external(q, name)) return OK;
+    const struct named_texts *texts = q->of->external.texts;
+    for (uint32_t i = 0; i < texts->count; i++) {
+        if (bytes_equal_text(name, texts->items[i].name)) return OK;
+    }
     for (uint32_t at = TABLE_START, id; table_next(&q->names_given, hash, &at, &id);) {
         struct cursor c = cursor_of(bytes_of(q->names.at + id, q->names.size - id));
         if (bytes_equal(cursor_counted(&c), name)) return OK;
@@ -223,6 +202,20 @@ fetch_question_take(struct fetch_question *q, const struct fetch_series *s, stru
             e = q->to->each(q->to->context, s->labels[i].value);
     }
     return e;
+}
+
+enum err
+fetch_question_put_histogram(struct fetch_question *q, uint32_t number, int64_t t_ms,
+                             int64_t start_ms, struct bytes json, struct why *why)
+{
+    struct histogram histogram;
+    struct scan s = scan_of(json, &q->scratch);
+    histogram_json_scan(&s, &histogram);
+    scan_end(&s);
+    if (s.bad != NULL && s.error == ERR_NOMEM) return fetch_no_memory(why);
+    if (s.bad != NULL) return why_set(why, ERR_CORRUPT, "a histogram cannot be read: %s", s.bad);
+    enum err e = series_blocks_put_histogram(q->blocks, number, t_ms, &histogram, start_ms, why);
+    return e == ERR_INPUT ? ERR_CORRUPT : e;
 }
 
 /* --- sets ------------------------------------------------------------------------------------- */
@@ -406,12 +399,6 @@ look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
-
-enum err
-fetch_no_request_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
-}
 
 void
 fetch_exchange_init(struct fetch_exchange *x, struct fetch_question *q, size_t body_bytes_max)

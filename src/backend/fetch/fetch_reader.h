@@ -268,8 +268,11 @@ bool fetch_is_of_name(const struct matcher *matcher);
 /* True for = and =~. */
 bool fetch_is_positive(const struct matcher *matcher);
 
-/* "not enough memory for the query": ERR_NOMEM. */
-enum err fetch_no_memory(struct why *why);
+/* Puts a native histogram, as the destination writes it, into the blocks. It lies in `scratch`,
+ * which is not reset. ERR_CORRUPT: it cannot be read; errors of series_blocks_put_histogram(). */
+MUST_CHECK enum err fetch_question_put_histogram(struct fetch_question *q, uint32_t number,
+                                                 int64_t t_ms, int64_t start_ms, struct bytes json,
+                                                 struct why *why);
 
 /* --- requests --------------------------------------------------------------------------------- */
 
@@ -315,7 +318,5 @@ MUST_CHECK enum err fetch_exchange_more(void *exchange, struct bytes *ret_piece,
 enum err fetch_exchange_failed(struct fetch_exchange *x, enum err e, struct why *why);
 /* Gives up what was not read. */
 void fetch_exchange_end(struct fetch_exchange *x);
-/* "not enough memory for a request": ERR_NOMEM. */
-enum err fetch_no_request_memory(struct why *why);
 
 #endif

@@ -70,12 +70,6 @@ struct series_blocks {
     struct arena arena;
 };
 
-static enum err
-blocks_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the response");
-}
-
 /* --- keys ------------------------------------------------------------------------------------- */
 
 enum err
@@ -84,7 +78,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
 {
     assert(!b->sorted);
     if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1)) {
-        return blocks_no_memory(why);
+        return fetch_no_memory(why);
     }
     struct block_entry entry = {.labels_at = b->labels.size,
                                 .key_at = b->keys.size,
@@ -94,7 +88,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
     if (e) return e;
     entry.labels_size = b->labels.size - entry.labels_at;
     buf_put_bytes(&b->keys, key);
-    if (buf_error(&b->keys)) return blocks_no_memory(why);
+    if (buf_error(&b->keys)) return fetch_no_memory(why);
     b->entries[b->count++] = entry;
     return OK;
 }
@@ -168,7 +162,7 @@ block_put(struct series_blocks *b, struct held_sample sample, struct why *why)
         return why_set(why, ERR_FULL, "too many samples for a block");
     }
     if (!array_reserve(b->options.budget, &b->samples, &b->sample_capacity, b->sample_count + 1)) {
-        return blocks_no_memory(why);
+        return fetch_no_memory(why);
     }
     sample.order = b->sample_count;
     sample.group = b->entries[sample.key].group;
@@ -206,7 +200,7 @@ series_blocks_put_histogram(struct series_blocks *b, uint32_t number, int64_t t_
         return why_set(why, ERR_FULL, "too many histograms for a block");
     }
     histogram_put(&b->histograms, histogram);
-    if (buf_error(&b->histograms)) return blocks_no_memory(why);
+    if (buf_error(&b->histograms)) return fetch_no_memory(why);
     return block_put(b, sample, why);
 }
 
@@ -381,7 +375,7 @@ block_give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch
         b->times_ms[n] = s->t_ms;
         b->starts_ms[n] = s->start_ms;
     }
-    if (e && n == 0) return blocks_no_memory(why); /* otherwise the next batch has it */
+    if (e && n == 0) return fetch_no_memory(why); /* otherwise the next batch has it */
     *ret = (struct sample_batch){.kind = b->decoded[0].kind,
                                  .count = n,
                                  .times_ms = b->times_ms,
@@ -446,7 +440,7 @@ series_blocks_new(const struct series_blocks_options *options, struct series_blo
                   struct why *why)
 {
     struct series_blocks *b = mem_new(options->budget, sizeof *b);
-    if (b == NULL) return blocks_no_memory(why);
+    if (b == NULL) return fetch_no_memory(why);
     b->options = *options;
     b->keys_wanted = options->keys_max < KEYS_FIRST ? options->keys_max : KEYS_FIRST;
     buf_init(&b->labels, options->budget, TEXT_BYTES_MAX);

@@ -11,12 +11,12 @@
  */
 #include "backend/influxdb/influxdb_private.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"
+#include "wire/json/json_tree.h"
 #include "wire/point/line_protocol.h"
 
 enum {
@@ -392,17 +392,10 @@ take_text(struct influxdb_refusal *refusal, struct bytes text)
     /* not shown: searched for in responses */
     static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
     struct bytes rest;
-    if (!find_after(text, partial, &rest)) return;
+    if (text.size == 0 || !find_after(text, partial, &rest)) return;
     refusal->dropped = read_dropped(rest);
     refusal->by_series = says(rest, "max-series-per-database");
     refusal->passes = says(text, shard) && says(rest, " is pending deletion");
-}
-
-static struct bytes
-text_of(const json_t *json)
-{
-    if (!json_is_string(json)) return bytes_of("", 0);
-    return bytes_of(json_string_value(json), json_string_length(json));
 }
 
 void
@@ -410,7 +403,7 @@ influxdb_answer_read(struct bytes body, struct influxdb_refusal *ret_refusal)
 {
     *ret_refusal = (struct influxdb_refusal){.dropped = 0};
     json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
-    take_text(ret_refusal, text_of(json_object_get(root, "error")));
-    take_text(ret_refusal, text_of(json_object_get(root, "message")));
+    take_text(ret_refusal, json_tree_text(json_object_get(root, "error")));
+    take_text(ret_refusal, json_tree_text(json_object_get(root, "message")));
     json_decref(root);
 }

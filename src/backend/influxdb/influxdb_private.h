@@ -239,6 +239,8 @@ int64_t influx_last_ns(int64_t max_ms);
 /* The millisecond of a time in nanoseconds. */
 int64_t influx_ms_of(int64_t t_ns);
 
+/* --- refusals of writes ----------------------------------------------------------------------- */
+
 /*
  * The points that a refusal of InfluxDB is about: how many, and which.
  *

@@ -124,7 +124,7 @@ UNIT_TEST(test_a_field_of_ours_that_cannot_be_read_is_damage)
     static const char *const histogram[] = {KEYS_1, ROWS_1("[1000,null,null,\"{\"]")};
     static const char *const no_time[] = {KEYS_1, ROWS_1("[null,1,null,null]")};
     check_fails(INFLUXDB_1, 2, bits, ERR_CORRUPT, "expected 16 hex digits");
-    check_fails(INFLUXDB_1, 2, histogram, ERR_CORRUPT, "a field histogram cannot be read");
+    check_fails(INFLUXDB_1, 2, histogram, ERR_CORRUPT, "a histogram cannot be read");
     check_fails(INFLUXDB_1, 2, no_time, ERR_CORRUPT, "a row has no time");
 }
 

@@ -7,7 +7,6 @@
 #include "base/text/hex.h"
 #include "base/text/quote.h"
 #include "model/labels.h"
-#include "wire/json/sample_json.h"
 
 enum {
     TEXT_BYTES_MAX = 256 << 20,
@@ -166,13 +165,6 @@ put_tags(struct buf *to, struct label *tags, uint32_t count)
     }
 }
 
-/* The metric of a series in a block, and its tags in label bytes. */
-static uint32_t
-influx_key_metric(const struct influx_question *q, uint32_t number)
-{
-    return load_le32(series_blocks_key(q->base.blocks, number).at);
-}
-
 struct bytes
 influx_key_tags(const struct influx_question *q, uint32_t number)
 {
@@ -187,7 +179,7 @@ influx_runs_of(struct influx_question *q, const struct series_block *block, stru
         return fetch_no_memory(why);
     q->run_count = 0;
     for (uint32_t i = block->first; i < block->first + block->count; i++) {
-        uint32_t metric = influx_key_metric(q, i);
+        uint32_t metric = load_le32(series_blocks_key(q->base.blocks, i).at);
         if (q->run_count > 0 && q->runs[q->run_count - 1].metric == metric)
             q->runs[q->run_count - 1].end = i + 1;
         else
@@ -367,14 +359,5 @@ influx_put_text(struct influx_question *q, uint32_t number, int64_t t_ms, enum i
         return why_set(why, ERR_CORRUPT, "a field bits is %s, expected 16 hex digits",
                        shown_of(text).text);
     }
-    struct histogram histogram;
-    struct scan s = scan_of(text, &q->base.scratch);
-    histogram_json_scan(&s, &histogram);
-    scan_end(&s);
-    if (s.bad != NULL && s.error == ERR_NOMEM) return fetch_no_memory(why);
-    if (s.bad != NULL) {
-        return why_set(why, ERR_CORRUPT, "a field histogram cannot be read: %s", s.bad);
-    }
-    enum err e = series_blocks_put_histogram(q->base.blocks, number, t_ms, &histogram, 0, why);
-    return e == ERR_INPUT ? ERR_CORRUPT : e;
+    return fetch_question_put_histogram(&q->base, number, t_ms, 0, text, why);
 }

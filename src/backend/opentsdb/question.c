@@ -24,10 +24,10 @@
 #include "base/text/quote.h"
 #include "model/labels.h"
 
-/*
- * A response that says that the server does not know a name, or that
- * the result would be too large, is used and counts as no failure.
- */
+/* --- requests and responses ------------------------------------------------------------------- */
+
+/* A response that says that the server does not know a name, or that the result would be too large,
+ * is used and counts as no failure. */
 
 enum {
     BODY_BYTES_MAX = 16 << 20,

@@ -52,24 +52,17 @@ struct answerer_set {
 static enum err
 take_notice(struct answerer_set *s, const struct rr_piece *piece, struct why *why)
 {
-    char text[400];
     struct why warning;
-    size_t size = piece->text.size < sizeof text - 1 ? piece->text.size : sizeof text - 1;
-    if (size > 0) memcpy(text, piece->text.at, size);
-    text[size] = '\0';
-    for (char *p = text; *p != '\0'; p++) { /* as one line */
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
+    api_sentence(piece->text, &warning);
     if (piece->notice == RR_NOTICE_ERROR) {
-        return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, text);
+        return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, warning.text);
     }
     if (piece->notice == RR_NOTICE_DOWNSAMPLED) {
         int64_t resolution_ms;
-        bool valid = time_parse_duration(bytes_of_text(text), &resolution_ms);
+        bool valid = time_parse_duration(piece->text, &resolution_ms);
         if (valid && s->control != NULL) thinned_note(s->control, resolution_ms);
         return OK;
     }
-    (void)why_set(&warning, ERR_CORRUPT, "%s", text);
     return warnings_add(&s->warnings, &warning);
 }
 
@@ -178,12 +171,7 @@ put_body(struct answerer_set *s, const struct query_request *r, struct why *why)
 static void
 put_headers(struct answerer_set *s, const struct query_request *r)
 {
-    static const char *const ours[] = {
-        "Content-Encoding: snappy",
-        "Content-Type: application/x-protobuf",
-        "Accept-Encoding: snappy",
-        "X-Prometheus-Remote-Read-Version: 0.1.0",
-    };
+    static const char *const ours[] = {REMOTE_READ_HEADERS};
     unsigned n = 0;
     for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++) {
         s->headers[n++] = ours[i];

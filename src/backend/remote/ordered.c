@@ -71,12 +71,6 @@ struct ordered {
     struct sample_merge samples;
 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the response");
-}
-
 static size_t
 held_size(const struct ordered_held *h)
 {
@@ -108,7 +102,7 @@ begin_series(struct ordered *o, struct bytes fields, struct why *why)
 {
     struct ordered_held *h = mem_new(o->options.budget, sizeof *h);
     o->open = NULL;
-    if (h == NULL) return no_memory(why);
+    if (h == NULL) return fetch_no_memory(why);
     buf_init(&h->labels, o->options.budget, LABEL_BYTES_MAX);
     buf_init(&h->data, o->options.budget, SERIES_BYTES_MAX);
     h->number = o->series_count++;
@@ -119,7 +113,7 @@ begin_series(struct ordered *o, struct bytes fields, struct why *why)
     }
     if (e == OK &&
         !array_reserve(o->options.budget, &o->heap, &o->held_capacity, o->held_count + 1)) {
-        e = no_memory(why);
+        e = fetch_no_memory(why);
     }
     if (e) {
         held_free(o, h);
@@ -139,7 +133,7 @@ add_chunk(struct ordered *o, const struct rr_piece *piece, struct why *why)
     if (h == NULL) return why_set(why, ERR_CORRUPT, "a chunk without a series");
     size_t before = held_size(h);
     if (!array_reserve(o->options.budget, &h->chunks, &h->capacity, h->count + 1)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
     h->chunks[h->count++] = (struct held_chunk){.type = piece->type,
                                                 .at = h->data.size,
@@ -148,7 +142,7 @@ add_chunk(struct ordered *o, const struct rr_piece *piece, struct why *why)
                                                 .max_ms = piece->max_ms};
     buf_put_bytes(&h->data, piece->chunk);
     o->held_bytes += held_size(h) - before;
-    return buf_error(&h->data) ? no_memory(why) : OK;
+    return buf_error(&h->data) ? fetch_no_memory(why) : OK;
 }
 
 static enum err
@@ -235,12 +229,12 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
     if (o->held_count == 0) return OK;
     buf_clear(&o->given);
     buf_put_bytes(&o->given, buf_bytes(&o->heap[0]->labels));
-    if (buf_error(&o->given)) return no_memory(why);
+    if (buf_error(&o->given)) return fetch_no_memory(why);
     o->any = true;
     while (o->held_count > 0 && bytes_equal(buf_bytes(&o->heap[0]->labels), buf_bytes(&o->given))) {
         if (!array_reserve(o->options.budget, &o->current, &o->current_capacity,
                            o->current_count + 1)) {
-            return no_memory(why);
+            return fetch_no_memory(why);
         }
         o->current[o->current_count++] = take_least(o);
     }
@@ -260,13 +254,13 @@ add_lane(struct ordered *o, struct ordered_lane **ret_lane, struct why *why)
     struct ordered_lane **lane = &o->lanes[o->lane_count];
     if (*lane == NULL) {
         *lane = mem_new(o->options.budget, sizeof **lane);
-        if (*lane == NULL) return no_memory(why);
+        if (*lane == NULL) return fetch_no_memory(why);
         (*lane)->of = o;
     }
     if ((*lane)->decoder == NULL && rr_decoder_new(o->options.budget, &(*lane)->decoder)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
-    if (sample_merge_add(&o->samples, *lane)) return no_memory(why);
+    if (sample_merge_add(&o->samples, *lane)) return fetch_no_memory(why);
     o->lane_count++;
     *ret_lane = *lane;
     return OK;
@@ -284,7 +278,7 @@ put_in_lane(struct ordered *o, const struct ordered_held *series, uint32_t chunk
     enum err e = lane == NULL ? add_lane(o, &lane, why) : OK;
     if (e) return e;
     if (!array_reserve(o->options.budget, &lane->turns, &lane->capacity, lane->count + 1)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
     lane->turns[lane->count++] = (struct ordered_turn){series, chunk};
     lane->any = true;

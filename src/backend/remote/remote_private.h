@@ -141,6 +141,11 @@ struct remote_question {
     struct warnings warnings;
 };
 
+/* Headers of each request for samples. */
+#define REMOTE_READ_HEADERS                                                                        \
+    "Content-Encoding: snappy", "Content-Type: application/x-protobuf", "Accept-Encoding: snappy", \
+        "X-Prometheus-Remote-Read-Version: 0.1.0"
+
 /* M3 leaves series out of results above its limits, unless the request has the first header, and
  * then says so in the second header, whose value is `limited`. ERR_LIMIT: it left out series. */
 #define REMOTE_EXHAUSTIVE "M3-Limit-Require-Exhaustive: true"

@@ -270,9 +270,7 @@ judge_refusal(const struct http_call_answer *answer, struct writer_step *step)
 static enum err
 begin(struct fetch_question *base, struct why *why)
 {
-    static const char *const headers[] = {
-        "Content-Encoding: snappy", "Content-Type: application/x-protobuf",
-        "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0", REMOTE_EXHAUSTIVE};
+    static const char *const headers[] = {REMOTE_READ_HEADERS, REMOTE_EXHAUSTIVE};
     struct remote_question *q = (struct remote_question *)base;
     const struct fetch_request how = {
         .headers = q->headers, .wanted = wanted, .is_final = is_final, .judge = judge_refusal};

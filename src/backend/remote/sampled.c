@@ -99,7 +99,7 @@ sampled_new(const struct sampled_options *options, struct bytes answer,
             struct sampled **ret_sampled, struct why *why)
 {
     struct sampled *s = mem_new(options->budget, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the response");
+    if (s == NULL) return fetch_no_memory(why);
     const struct series_blocks_options blocks = {.budget = options->budget,
                                                  .external = options->external,
                                                  .min_ms = options->min_ms,
@@ -110,9 +110,7 @@ sampled_new(const struct sampled_options *options, struct bytes answer,
     s->budget = options->budget;
     buf_init(&s->answer, options->budget, SAMPLED_BYTES_MAX);
     enum err e = series_blocks_new(&blocks, &s->blocks, why);
-    if (e == OK && rw_request_init(&s->request, options->budget)) {
-        e = why_set(why, ERR_NOMEM, "not enough memory for the response");
-    }
+    if (e == OK && rw_request_init(&s->request, options->budget)) e = fetch_no_memory(why);
     if (e == OK) e = snappy_unpack(answer, &s->answer, why);
     if (e == ERR_INPUT) e = ERR_CORRUPT;
     if (e == OK) e = index_answer(s, why);

@@ -8,9 +8,9 @@
  *     prepare(NULL) --+--> KEYS -- keys --+--> ADDRESS -- response --> done
  *                     '-- keys are good --'       '-- not due: done
  */
-#include <stdio.h>
-
 #include "backend/timestream/timestream.h"
+
+#include <stdio.h>
 
 enum { PUT_OFF_S = 60 /* until an address that still works is requested again after a failure */ };
 

@@ -13,9 +13,10 @@
  *                    ^                           |
  *                    '---- the error passes -----'
  */
+#include "backend/timestream/timestream.h"
+
 #include <stdio.h>
 
-#include "backend/timestream/timestream.h"
 #include "base/array.h"
 #include "base/log.h"
 

@@ -16,10 +16,11 @@
  * keep the version of the last replay, since a lower version would be refused. A later destination
  * of the same table begins later, and so with a higher version.
  */
+#include "backend/timestream/timestream.h"
+
 #include <stdio.h>
 
 #include "backend/aws/aws.h"
-#include "backend/timestream/timestream.h"
 #include "model/labels.h"
 
 enum {

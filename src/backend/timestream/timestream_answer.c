@@ -2,12 +2,12 @@
  * answer_bytes_max, numbers and texts in them by the code that uses them. */
 #include "backend/timestream/timestream_reader.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
 #include "backend/timestream/timestream.h"
 #include "wire/json/json_scan.h"
+#include "wire/json/json_tree.h"
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
@@ -192,13 +192,6 @@ timestream_is_answer(struct bytes body)
     return is_answer;
 }
 
-static struct bytes
-text_of(const json_t *json)
-{
-    if (!json_is_string(json)) return bytes_of("", 0);
-    return bytes_of(json_string_value(json), json_string_length(json));
-}
-
 /* --- refused records -------------------------------------------------------------------------- */
 
 void
@@ -249,7 +242,7 @@ take_rejection(struct timestream_rejections *r, const json_t *json, uint32_t cou
     if (!json_is_integer(index_json) || index < 0 || index >= count) return false;
     if (r->of[index].reason != NULL) return true; /* the first reason counts */
     struct writer_step words = {.answer = ""};
-    struct bytes text = text_of(json_object_get(json, "Reason"));
+    struct bytes text = json_tree_text(json_object_get(json, "Reason"));
     if (text.size > WORDS_BYTES_MAX) text.size = WORDS_BYTES_MAX;
     step_answer(&words, text);
     r->of[index].reason = reason_of(words.answer, version > 0);
@@ -281,7 +274,7 @@ timestream_rejections_read(struct timestream_rejections *r, struct bytes body, u
 static bool
 answer_take_address(const json_t *json, char *to)
 {
-    struct bytes address = text_of(json_object_get(json, "Address"));
+    struct bytes address = json_tree_text(json_object_get(json, "Address"));
     static const char scheme[] = "https://";
     struct aws_url url;
     if (address.size == 0 || address.size >= AWS_ENDPOINT_BYTES - sizeof scheme) return false;
@@ -335,7 +328,7 @@ timestream_table_read(struct bytes body, struct timestream_table *ret_table)
     const json_t *days = json_object_get(retention, "MagneticStoreRetentionPeriodInDays");
     bool late = json_is_true(json_object_get(magnetic, "EnableMagneticStoreWrites"));
     struct writer_step status = {.answer = ""};
-    step_answer(&status, text_of(json_object_get(table, "TableStatus")));
+    step_answer(&status, json_tree_text(json_object_get(table, "TableStatus")));
     bool known = json_is_object(table);
     if (known) {
         ret_table->is_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;

@@ -16,7 +16,7 @@
 #include "base/table.h"
 #include "base/text/hex.h"
 #include "base/text/json.h"
-#include "wire/json/sample_json.h"
+#include "wire/number.h"
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
@@ -527,24 +527,6 @@ find_key(struct timestream_question *q, const struct bytes *cells)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-put_histogram(struct timestream_question *q, uint32_t number, int64_t t_ms, struct bytes text,
-              struct why *why)
-{
-    struct histogram histogram;
-    arena_reset(&q->base.scratch);
-    struct scan scan = scan_of(text, &q->base.scratch);
-    histogram_json_scan(&scan, &histogram);
-    scan_end(&scan);
-    if (scan.bad != NULL && scan.error == ERR_NOMEM) return fetch_no_memory(why);
-    enum err e = scan.bad != NULL ? ERR_INPUT
-                                  : series_blocks_put_histogram(q->base.blocks, number, t_ms,
-                                                                &histogram, 0, why);
-    if (e != ERR_INPUT) return e;
-    q->junk++;
-    return OK;
-}
-
-static enum err
 put_value(struct timestream_question *q, uint32_t number, int64_t t_ms, struct bytes number_text,
           struct bytes text, struct why *why)
 {
@@ -553,7 +535,9 @@ put_value(struct timestream_question *q, uint32_t number, int64_t t_ms, struct b
         bool fine = number_parse((const char *)number_text.at, number_text.size, &bits);
         if (fine) return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);
     } else if (text.size > 0 && text.at[0] == '{') {
-        return put_histogram(q, number, t_ms, text, why);
+        arena_reset(&q->base.scratch);
+        enum err e = fetch_question_put_histogram(&q->base, number, t_ms, 0, text, why);
+        if (e != ERR_CORRUPT) return e;
     } else if (hex_parse_word(text, &bits)) {
         return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);
     }

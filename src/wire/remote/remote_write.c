@@ -53,8 +53,8 @@ skip_short_labels(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
-static bool
-parse_label(struct bytes message, struct label *ret_label)
+bool
+rw_label_read(struct bytes message, struct label *ret_label)
 {
     struct label label = {0};
     struct cursor c = cursor_of(message);
@@ -292,7 +292,7 @@ read_exemplar_labels(struct decoder *d, uint32_t tag, struct cursor *c)
 {
     if (tag == PROTO_TAG(1, PROTO_BYTES) && d->version == RW_V1) {
         struct label label;
-        if (!parse_label(proto_bytes(c), &label)) return ERR_INPUT;
+        if (!rw_label_read(proto_bytes(c), &label)) return ERR_INPUT;
         return append_label(d->m, label);
     }
     if (tag == PROTO_TAG(1, PROTO_BYTES)) {
@@ -402,7 +402,8 @@ rw_series_check(const struct rw_series *series)
         uint32_t tag = proto_tag(&c);
         struct label label;
         if (tag == 0) return !c.bad;
-        if (tag != PROTO_TAG(1, PROTO_BYTES) || !parse_label(proto_bytes(&c), &label)) return false;
+        if (tag != PROTO_TAG(1, PROTO_BYTES) || !rw_label_read(proto_bytes(&c), &label))
+            return false;
     }
 }
 
@@ -425,7 +426,7 @@ read_series_v1(struct decoder *d, struct bytes message)
         switch (tag) {
         case PROTO_TAG(1, PROTO_BYTES): {
             struct label label;
-            if (!parse_label(proto_bytes(&c), &label)) return ERR_INPUT;
+            if (!rw_label_read(proto_bytes(&c), &label)) return ERR_INPUT;
             label_fields_add(&labels, field, c.at);
             break;
         }
@@ -738,7 +739,7 @@ rw_label_next(struct rw_label_walk *walk, struct label *ret_label)
         return true;
     }
     if (proto_tag(&walk->bytes) == 0) return false;
-    return parse_label(proto_bytes(&walk->bytes), ret_label);
+    return rw_label_read(proto_bytes(&walk->bytes), ret_label);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */

@@ -111,6 +111,9 @@ struct rw_request {
     const struct fingerprint_keys *keys;
 };
 
+/* Reads a Label message; an absent field is empty. False: malformed. */
+bool rw_label_read(struct bytes message, struct label *ret_label);
+
 /* Makes an empty, reusable request. ERR_NOMEM. */
 MUST_CHECK enum err rw_request_init(struct rw_request *request, struct budget *budget);
 /* Keeps memory for the next decode, up to RW_KEEP_BYTES. */

@@ -80,19 +80,6 @@ has_all(const struct overwrite *o, const struct rw_series *series)
     return found == o->count;
 }
 
-static void
-put_added(const struct overwrite *o, uint32_t item, struct written *to)
-{
-    if (o->request->version == RW_V1) {
-        struct bytes field = o->items[item].field;
-        memcpy(to->bytes + to->size, field.at, field.size);
-        to->size += field.size;
-    } else {
-        to->refs[to->count++] = o->items[item].refs[0];
-        to->refs[to->count++] = o->items[item].refs[1];
-    }
-}
-
 /* Puts the label that `before` was about to read and `after` has read. */
 static void
 put_sent(const struct rw_label_walk *before, const struct rw_label_walk *after, struct written *to)
@@ -118,7 +105,15 @@ merge_labels(const struct overwrite *o, const struct rw_series *series, struct w
         bool more = rw_label_next(&walk, &label);
         while (next < o->count &&
                (!more || bytes_compare(o->items[next].label.name, label.name) <= 0)) {
-            put_added(o, next++, to);
+            struct bytes field = o->items[next].field;
+            if (o->request->version == RW_V1) {
+                memcpy(to->bytes + to->size, field.at, field.size);
+                to->size += field.size;
+            } else {
+                to->refs[to->count++] = o->items[next].refs[0];
+                to->refs[to->count++] = o->items[next].refs[1];
+            }
+            next++;
         }
         if (!more) break;
         if (find_name(o, label.name) == o->count) put_sent(&before, &walk, to);

@@ -2,6 +2,8 @@
  * yaml_reader.c - reads libyaml's events, rejects features that configurations do not need
  * (anchors, aliases, tags, several documents), and reports all errors in one form.
  */
+#include "wire/yaml/yaml_reader.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +11,6 @@
 #include "base/hash/hash.h"
 #include "base/text/time_text.h"
 #include "base/text/utf8.h"
-#include "wire/yaml/yaml_reader.h"
 
 /* Nesting limit of skipped values, deeper than any table. */
 enum { SKIPPED_DEPTH_MAX = 16 };

@@ -287,7 +287,7 @@ yaml_tree_next(struct config_reader *r)
     return OK;
 }
 
-/* --- the tree --------------------------------------------------------------------------------- */
+/* --- reading a document ----------------------------------------------------------------------- */
 
 static enum err
 read_tree(struct config_reader *r, uint32_t values_max,
