@@ -159,19 +159,6 @@ is_address(struct bytes address)
     return address.size > 0;
 }
 
-/* Puts the URL of an Alertmanager, escaped as Go's net/url does. */
-static void
-alertmanager_put_url(struct buf *to, struct bytes labels)
-{
-    struct bytes path = label_of(labels, "__alerts_path__");
-    buf_put_bytes(to, label_of(labels, "__scheme__"));
-    buf_put_text(to, "://");
-    buf_put_bytes(to, shown_address(label_of(labels, "__address__")));
-    if (path.size > 0 && path.at[0] != '/') buf_put_u8(to, '/');
-    buf_put_percent(to, path, "$&+,/:;=@");
-    buf_put_u8(to, 0);
-}
-
 /* Adds the labels of the Alertmanager's settings to those of a target. */
 static enum err
 complete_labels(struct members_finding *f, struct bytes target, struct bytes *ret)
@@ -221,17 +208,6 @@ alertmanager_add_member(struct members_finding *f, const char *url)
     return e;
 }
 
-/* Adds a URL, which ends at a NUL: a target of JSON may contain one. */
-static void
-add_dropped(struct members *m, const char *url)
-{
-    assert(m->dropped_count <= MEMBERS_MAX); /* invariant 2 */
-    struct bytes text = bytes_of(url, strlen(url) + 1);
-    if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, text.size)) return;
-    buf_put_bytes(&m->dropped, text);
-    m->dropped_count++;
-}
-
 static enum err
 take_target(struct members_finding *f, struct bytes target)
 {
@@ -250,12 +226,25 @@ take_target(struct members_finding *f, struct bytes target)
     struct bytes address = label_of(labels, "__address__");
     bool is_valid = is_address(address);
     buf_init(&url, f->of->memory, URL_BYTES_MAX);
-    alertmanager_put_url(&url, labels);
+    /* Escaped as Go's net/url does. */
+    struct bytes path = label_of(labels, "__alerts_path__");
+    buf_put_bytes(&url, label_of(labels, "__scheme__"));
+    buf_put_text(&url, "://");
+    buf_put_bytes(&url, shown_address(label_of(labels, "__address__")));
+    if (path.size > 0 && path.at[0] != '/') buf_put_u8(&url, '/');
+    buf_put_percent(&url, path, "$&+,/:;=@");
+    buf_put_u8(&url, 0);
     if (buf_error(&url)) {
         e = buf_error(&url) == ERR_LIMIT ? OK : ERR_NOMEM;
         is_valid = false;
     } else if (is_dropped) {
-        add_dropped(f->members, (const char *)url.at);
+        struct members *m = f->members;
+        assert(m->dropped_count <= MEMBERS_MAX);        /* invariant 2 */
+        size_t size = strlen((const char *)url.at) + 1; /* a target of JSON may contain a NUL */
+        if (m->dropped_count < MEMBERS_MAX && buf_reserve(&m->dropped, size)) {
+            buf_put(&m->dropped, url.at, size);
+            m->dropped_count++;
+        }
     } else if (is_valid) {
         e = alertmanager_add_member(f, (const char *)url.at);
     }

@@ -135,20 +135,6 @@ put_back(struct member *m)
 }
 
 static enum member_news
-settle_delivered(struct member *m)
-{
-    bool is_back = m->health != MEMBER_WORKS;
-    m->sent += m->queue.taken.count;
-    queue_drop_taken(&m->queue);
-    m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
-    m->refused = 0;           /* invariant 3 */
-    m->health = MEMBER_WORKS; /* invariant 3 */
-    m->tried_again = false;   /* invariant 3 */
-    pause_end(&m->pause);     /* invariant 3 */
-    return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
-}
-
-static enum member_news
 settle_refused(struct member *m, int64_t now_ns)
 {
     uint32_t count = m->queue.taken.count;
@@ -192,9 +178,17 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         put_back(m);
         return MEMBER_NO_NEWS;
     }
+    bool is_back = m->health != MEMBER_WORKS;
     switch (verdict) {
     case MEMBER_DELIVERED:
-        return settle_delivered(m);
+        m->sent += m->queue.taken.count;
+        queue_drop_taken(&m->queue);
+        m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
+        m->refused = 0;           /* invariant 3 */
+        m->health = MEMBER_WORKS; /* invariant 3 */
+        m->tried_again = false;   /* invariant 3 */
+        pause_end(&m->pause);     /* invariant 3 */
+        return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
     case MEMBER_REFUSED:
         return settle_refused(m, now_ns);
     default:

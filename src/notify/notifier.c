@@ -147,28 +147,6 @@ log_dropped_by_one(struct notifier *n, const struct notify_config *config, bool 
     return true;
 }
 
-/* Logs alerts dropped by queues. Members that are not named, because there are too many, keep
- * their counts until they are among those with the most. */
-static void
-log_dropped(struct notifier *n, const struct notify_config *config)
-{
-    int64_t now_ns = env_monotonic_ns(n->env);
-    if (now_ns < n->dropped_look_ns) return;
-    n->dropped_look_ns = now_ns + NOTIFY_LOG_AGAIN_S * NS_PER_S;
-    for (unsigned i = 1; i <= NAMED_MAX && log_dropped_by_one(n, config, i == NAMED_MAX); i++) {
-    }
-}
-
-static uint32_t
-count_members_locked(const struct notify_config *config)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < config->count; i++) {
-        count += config->items[i]->members.count;
-    }
-    return count;
-}
-
 /* Makes members of the targets that discoveries have found. */
 static void
 renew_members(struct notifier *n, const struct notify_config *config, struct alertmanager *a)
@@ -209,7 +187,10 @@ watch_members(struct notifier *n, const struct notify_config *config, struct ale
     uint32_t count = a->members.count, dropped = a->members.dropped_count;
     if (count > 0) a->unaddressed = 0;
     uint64_t alerts = a->unaddressed;
-    uint32_t others = count_members_locked(config) - count;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < config->count; i++) {
+        others += config->items[i] == a ? 0 : config->items[i]->members.count;
+    }
     lock_drop(&n->lock);
     if (count > 0) {
         if (a->has_empty_line) {
@@ -253,7 +234,13 @@ do_what_is_due(struct notifier *n, struct notify_config *config)
         due_ns = least(due_ns, watch_members(n, config, a));
         due_ns = least(due_ns, requests_begin(n, config, a));
     }
-    log_dropped(n, config);
+    /* Members that are not named, because there are too many, keep their counts until they are
+     * among those with the most. */
+    int64_t now_ns = env_monotonic_ns(n->env);
+    if (now_ns < n->dropped_look_ns) return due_ns;
+    n->dropped_look_ns = now_ns + NOTIFY_LOG_AGAIN_S * NS_PER_S;
+    for (unsigned i = 1; i <= NAMED_MAX && log_dropped_by_one(n, config, i == NAMED_MAX); i++) {
+    }
     return due_ns;
 }
 

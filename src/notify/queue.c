@@ -21,20 +21,6 @@
 
 /* Alertmanager's API v2, postableAlert. */
 
-/* Escapes like Go's url.QueryEscape: percent-encoding, but a blank becomes a plus. */
-static void
-put_query_escaped(struct buf *to, struct bytes text)
-{
-    for (size_t at = 0; at < text.size;) {
-        const uint8_t *begin = text.at + at;
-        const uint8_t *blank = memchr(begin, ' ', text.size - at);
-        size_t size = blank == NULL ? text.size - at : (size_t)(blank - begin);
-        buf_put_percent(to, bytes_of(begin, size), "");
-        if (blank != NULL) buf_put_u8(to, '+');
-        at += size + (blank != NULL);
-    }
-}
-
 static void
 put_generator(struct json *json, const char *external_url, struct bytes expression)
 {
@@ -42,7 +28,15 @@ put_generator(struct json *json, const char *external_url, struct bytes expressi
     buf_init(&url, json->to->budget, ENCODED_ALERT_BYTES_MAX);
     buf_put_text(&url, external_url);
     buf_put_text(&url, "/graph?g0.expr=");
-    put_query_escaped(&url, expression);
+    /* Escapes like Go's url.QueryEscape: percent-encoding, but a blank becomes a plus. */
+    for (size_t at = 0; at < expression.size;) {
+        const uint8_t *begin = expression.at + at;
+        const uint8_t *blank = memchr(begin, ' ', expression.size - at);
+        size_t size = blank == NULL ? expression.size - at : (size_t)(blank - begin);
+        buf_put_percent(&url, bytes_of(begin, size), "");
+        if (blank != NULL) buf_put_u8(&url, '+');
+        at += size + (blank != NULL);
+    }
     buf_put_text(&url, "&g0.tab=1");
     if (buf_error(&url) == OK)
         json_member_bytes(json, "generatorURL", buf_bytes(&url));
@@ -103,14 +97,6 @@ encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
     memcpy(alert->bytes + labels.size, scratch->at, scratch->size);
     *ret_alert = alert;
     return OK;
-}
-
-static struct encoded_alert *
-encoded_alert_ref(struct encoded_alert *alert)
-{
-    uint32_t before = atomic_fetch_add_explicit(&alert->refs, 1, memory_order_relaxed);
-    assert(before > 0);
-    return alert;
 }
 
 void
@@ -280,7 +266,9 @@ queue_put(struct queue *q, struct encoded_alert *alert)
     } else {
         encoded_alert_unref(q->slots[slot].alert);
     }
-    q->slots[slot].alert = encoded_alert_ref(alert);
+    uint32_t before = atomic_fetch_add_explicit(&alert->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    q->slots[slot].alert = alert;
     if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     return OK;
 }

@@ -52,17 +52,6 @@ member_verdict_of(enum writer_verdict verdict)
     }
 }
 
-/* Prints the labels of a refused alert, for the log. */
-static void
-show_labels(const struct encoded_alert *alert, char *to, size_t size)
-{
-    struct buf text;
-    buf_init(&text, NULL, ENCODED_ALERT_BYTES_MAX);
-    labels_print(&text, encoded_alert_labels(alert));
-    snprintf(to, size, "%.*s", (int)text.size, (const char *)text.at);
-    buf_fini(&text);
-}
-
 static void
 log_news(struct notifier *n, const char *url, enum member_news news, const char *alert,
          int64_t failing_ns, const struct writer_step *step)
@@ -140,7 +129,13 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     } else {
         assert(m->state == MEMBER_SENDING); /* invariant 2 */
         snprintf(url, sizeof url, "%s", m->url);
-        if (verdict == MEMBER_REFUSED) show_labels(queue_taken(&m->queue), alert, sizeof alert);
+        if (verdict == MEMBER_REFUSED) {
+            struct buf text;
+            buf_init(&text, NULL, ENCODED_ALERT_BYTES_MAX);
+            labels_print(&text, encoded_alert_labels(queue_taken(&m->queue)));
+            snprintf(alert, sizeof alert, "%.*s", (int)text.size, (const char *)text.at);
+            buf_fini(&text);
+        }
         failing_ns = now_ns - m->failing_since_ns;
         if (r->was_sent) metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
         news = worth_a_line(m, member_settle(m, verdict, step->wait_ms, now_ns), now_ns);
@@ -160,18 +155,6 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     request_free(r);
 }
 
-/* Prints the target of a redirect, without user, password and query, which may be secret. */
-static void
-show_location(const char *location, char *to, size_t size)
-{
-    size_t end = strcspn(location, "?#");
-    const char *host = memmem(location, end, "//", 2);
-    size_t begin = host == NULL ? 0 : (size_t)(host - location) + 2;
-    const char *at = host == NULL ? NULL : memrchr(location + begin, '@', end - begin);
-    const char *rest = at == NULL ? location + begin : at + 1;
-    snprintf(to, size, "%.*s%.*s", (int)begin, location, (int)(location + end - rest), rest);
-}
-
 /* Names the settings to correct: members have no `url`, which the common texts name. */
 static void
 name_settings(const struct http_call_answer *answer, struct writer_step *step)
@@ -187,7 +170,15 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
                  "got a web page instead of an API response: check %s", settings);
     } else if (answer->status >= 300 && answer->status < 400) {
         char to[HTTP_CALLS_WANTED_BYTES];
-        show_location(answer->wanted[WANTED_LOCATION], to, sizeof to);
+        /* The target, without user, password and query, which may be secret. */
+        const char *location = answer->wanted[WANTED_LOCATION];
+        size_t end = strcspn(location, "?#");
+        const char *host = memmem(location, end, "//", 2);
+        size_t begin = host == NULL ? 0 : (size_t)(host - location) + 2;
+        const char *at = host == NULL ? NULL : memrchr(location + begin, '@', end - begin);
+        const char *rest = at == NULL ? location + begin : at + 1;
+        snprintf(to, sizeof to, "%.*s%.*s", (int)begin, location, (int)(location + end - rest),
+                 rest);
         snprintf(step->answer, sizeof step->answer,
                  "got a redirect%s%s, which is not followed: make %s those of its target",
                  to[0] == '\0' ? "" : " to ", to, settings);

@@ -68,19 +68,6 @@ queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t 
     }
 }
 
-/* False: the configuration was replaced. */
-static bool
-queue_entries(struct alert_sending *s, struct alertmanager *a, const struct send_entry *entries,
-              uint32_t count)
-{
-    struct notifier *n = s->notifier;
-    lock_take(&n->lock);
-    bool is_in_force = n->config == s->config;
-    if (is_in_force) queue_locked(a, entries, count);
-    lock_drop(&n->lock);
-    return is_in_force;
-}
-
 /* The labels of an alert after the relabelling for all Alertmanagers, unless that drops it or
  * fails. */
 struct common {
@@ -88,20 +75,6 @@ struct common {
     bool is_dropped;
     bool failed;
 };
-
-static void
-make_common(struct alert_sending *s, const struct alert_notice *notice, struct common *ret)
-{
-    const struct relabel *relabel = s->config->alert_relabel;
-    struct bytes labels;
-    *ret = (struct common){.failed = true};
-    arena_reset(&s->passing);
-    if (add_labels(s->config, notice, &s->passing, &labels)) return;
-    if (relabel != NULL && relabel_apply(relabel, labels, &s->passing, &labels)) return;
-    ret->is_dropped = labels.size == 0;
-    ret->labels = arena_copy(&s->scratch, labels);
-    ret->failed = !ret->is_dropped && ret->labels.at == NULL;
-}
 
 static void
 free_entries(struct send_entry *entries, uint32_t count)
@@ -136,7 +109,16 @@ send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t
     bool has_plain = false, is_in_force = true;
     arena_reset(&s->scratch);
     for (uint32_t i = 0; i < count; i++) {
-        make_common(s, &notices[i], &common[i]);
+        struct common *c = &common[i];
+        struct bytes labels;
+        const struct relabel *relabel = s->config->alert_relabel;
+        *c = (struct common){.failed = true};
+        arena_reset(&s->passing);
+        if (add_labels(s->config, &notices[i], &s->passing, &labels)) continue;
+        if (relabel != NULL && relabel_apply(relabel, labels, &s->passing, &labels)) continue;
+        c->is_dropped = labels.size == 0;
+        c->labels = arena_copy(&s->scratch, labels);
+        c->failed = !c->is_dropped && c->labels.at == NULL;
     }
     for (uint32_t i = 0; i < s->config->count && is_in_force; i++) {
         struct alertmanager *a = s->config->items[i];
@@ -144,7 +126,10 @@ send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t
         if (is_plain && !has_plain) make_entries(s, NULL, common, notices, count, plain);
         if (!is_plain) make_entries(s, a->alert_relabel, common, notices, count, own);
         has_plain |= is_plain;
-        is_in_force = queue_entries(s, a, is_plain ? plain : own, count);
+        lock_take(&s->notifier->lock);
+        is_in_force = s->notifier->config == s->config; /* it was not replaced */
+        if (is_in_force) queue_locked(a, is_plain ? plain : own, count);
+        lock_drop(&s->notifier->lock);
         free_entries(own, count);
     }
     free_entries(plain, count);

@@ -122,20 +122,6 @@ sum_member_locked(const struct notify_config *config, uint32_t at, const struct 
     return true;
 }
 
-static void
-collect_member_locked(struct metric_sink *sink, const struct notify_config *config, uint32_t at,
-                      const struct member *m)
-{
-    const struct metric_pair pair = {"alertmanager", bytes_of_text(m->url)};
-    struct sums sums;
-    if (!sum_member_locked(config, at, m, &sums)) return;
-    metric_put_u64(sink, &sent_family, &pair, 1, sums.sent);
-    metric_put_u64(sink, &errors_family, &pair, 1, sums.errors);
-    metric_put_u64(sink, &dropped_family, &pair, 1, sums.dropped);
-    metric_put_u64(sink, &length_family, &pair, 1, sums.queued);
-    metric_put_histogram(sink, &sums.latency);
-}
-
 void
 notifier_collect(struct metric_sink *sink, void *notifier)
 {
@@ -147,7 +133,14 @@ notifier_collect(struct metric_sink *sink, void *notifier)
         count += members->count;
         empty += members->count == 0;
         for (uint32_t k = 0; k < members->count; k++) {
-            collect_member_locked(sink, n->config, i, members->items[k]);
+            const struct metric_pair pair = {"alertmanager", bytes_of_text(members->items[k]->url)};
+            struct sums sums;
+            if (!sum_member_locked(n->config, i, members->items[k], &sums)) continue;
+            metric_put_u64(sink, &sent_family, &pair, 1, sums.sent);
+            metric_put_u64(sink, &errors_family, &pair, 1, sums.errors);
+            metric_put_u64(sink, &dropped_family, &pair, 1, sums.dropped);
+            metric_put_u64(sink, &length_family, &pair, 1, sums.queued);
+            metric_put_histogram(sink, &sums.latency);
         }
     }
     metric_put_u64(sink, &dropped_family, NULL, 0, n->dropped_gone);

@@ -91,18 +91,6 @@ add_record(const struct found_name *name, const struct dns_answer_record *record
     return targets_add(to, labels, count, why);
 }
 
-static enum err
-take_records(struct found_name *name, const struct dns_answer *answer, struct why *why)
-{
-    struct targets found;
-    enum err e = OK;
-    targets_init(&found, name->of->base.options.memory);
-    for (uint32_t i = 0; i < answer->count && e == OK; i++) {
-        e = add_record(name, &answer->records[i], &found, why);
-    }
-    return discovery_found(&name->of->base, &name->targets, &found, e);
-}
-
 static void
 name_note(struct found_name *name, enum err e, const char *error)
 {
@@ -125,7 +113,13 @@ name_answered(struct outside_question *question, const struct dns_answer *answer
         name_note(name, answer->e, answer->error);
         return;
     }
-    enum err e = take_records(name, answer, &why);
+    struct targets found;
+    enum err e = OK;
+    targets_init(&found, name->of->base.options.memory);
+    for (uint32_t i = 0; i < answer->count && e == OK; i++) {
+        e = add_record(name, &answer->records[i], &found, &why);
+    }
+    e = discovery_found(&name->of->base, &name->targets, &found, e);
     name_note(name, e, why_text(&why, e));
     if (answer->is_cut && !name->is_cut) {
         log_warn("notify: too many records of a name, ignoring the rest", KV("name", name->name),

@@ -97,32 +97,7 @@ log_unread(const struct found_file *file, const struct why *why, enum err e)
              KV("path", file->path), KV("error", why_text(why, e)));
 }
 
-/* Reads a file if it has changed or its refresh is due. */
-static void
-look_at_file(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
-{
-    int64_t now_ns = env_monotonic_ns(f->base.options.env);
-    int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : FILE_REFRESH_MS;
-    struct why why = {""};
-    bool has_changed = !file->was_read || memcmp(&file->facts, facts, sizeof *facts) != 0;
-    if (!has_changed && now_ns < file->refresh_ns) return;
-    file->facts = *facts;
-    enum err e = read_found_file(f, file, &why);
-    file->was_read = e != ERR_NOMEM;
-    file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
-    if (e && has_changed) log_unread(file, &why, e);
-}
-
 /* --- all files -------------------------------------------------------------------------------- */
-
-static struct found_file *
-find_file(struct file_discovery *f, const char *path)
-{
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (strcmp(f->files[i].path, path) == 0) return &f->files[i];
-    }
-    return NULL;
-}
 
 /* Returns NULL if memory is short. */
 static struct found_file *
@@ -149,7 +124,10 @@ discovery_take_path(void *context, const char *path)
     struct why why = {""};
     enum err e = env_facts(f->base.options.env, path, &facts, &why);
     if (e == ERR_MISSING) return OK;
-    struct found_file *file = find_file(f, path);
+    struct found_file *file = NULL;
+    for (uint32_t i = 0; i < f->count && file == NULL; i++) {
+        if (strcmp(f->files[i].path, path) == 0) file = &f->files[i];
+    }
     if (file == NULL && f->count == FILES_MAX) {
         if (!f->is_full) {
             log_warn("notify: too many files of targets, ignoring the rest", KV("files", FILES_MAX),
@@ -163,7 +141,15 @@ discovery_take_path(void *context, const char *path)
     file->is_there = true;
     if (e && !file->is_lost) log_unread(file, &why, e);
     file->is_lost = e != OK; /* it keeps its targets */
-    if (e == OK) look_at_file(f, file, &facts);
+    int64_t now_ns = env_monotonic_ns(f->base.options.env);
+    int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : FILE_REFRESH_MS;
+    bool has_changed = !file->was_read || memcmp(&file->facts, &facts, sizeof facts) != 0;
+    if (e || (!has_changed && now_ns < file->refresh_ns)) return OK;
+    file->facts = facts;
+    e = read_found_file(f, file, &why);
+    file->was_read = e != ERR_NOMEM;
+    file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
+    if (e && has_changed) log_unread(file, &why, e);
     return OK;
 }
 

@@ -283,17 +283,6 @@ group_read_label(struct config_reader *r, void *context)
 }
 
 static enum err
-group_read_labels(struct groups *g)
-{
-    struct config_reader *r = &g->yaml;
-    if (reader_is_null(r)) return OK;
-    if (r->event.type != YAML_MAPPING_START_EVENT) {
-        return reader_expected(r, "labels", "a mapping");
-    }
-    return reader_mapping(r, group_read_label, g);
-}
-
-static enum err
 group_read_key(struct config_reader *r, void *context)
 {
     struct groups *g = context;
@@ -309,7 +298,10 @@ group_read_key(struct config_reader *r, void *context)
     *is_there = true;
     enum err e = reader_next(r);
     if (e) return e;
-    return is_targets ? read_targets(g) : group_read_labels(g);
+    if (is_targets) return read_targets(g);
+    if (reader_is_null(r)) return OK;
+    if (r->event.type != YAML_MAPPING_START_EVENT) return reader_expected(r, "labels", "a mapping");
+    return reader_mapping(r, group_read_label, g);
 }
 
 static enum err

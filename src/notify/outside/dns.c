@@ -138,15 +138,6 @@ is_done(const struct dns_question *q)
     return q->state == DNS_DONE || q->state == DNS_DROPPED;
 }
 
-static bool
-has_pending(const struct dns *dns)
-{
-    for (const struct dns_question *q = dns->questions; q != NULL; q = q->next) {
-        if (!is_done(q)) return true;
-    }
-    return false;
-}
-
 /* Notes the events that a socket of the channel waits for. A socket that finds no room is not
  * polled, and its query times out. */
 static void
@@ -431,7 +422,11 @@ enum err
 dns_ask(struct dns *dns, const char *name, enum dns_record type, void *context, struct why *why)
 {
     enum err e = OK;
-    if (!has_pending(dns)) close_channel(dns);
+    const struct dns_question *pending = dns->questions;
+    while (pending != NULL && is_done(pending)) {
+        pending = pending->next;
+    }
+    if (pending == NULL) close_channel(dns);
     if (!dns->has_channel) e = open_channel(dns, why);
     if (e) return e;
     size_t size = strlen(name) + 1;

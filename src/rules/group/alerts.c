@@ -260,20 +260,6 @@ struct prepared_alert {
     struct alert_annotations *annotations; /* annotations found now */
 };
 
-static enum err
-alerts_prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
-               uint32_t *more)
-{
-    p->alert = alerts_find(a, found->labels);
-    if (p->alert == NULL) {
-        ++*more;
-        p->made = alert_new(a, found);
-        return p->made == NULL ? ERR_NOMEM : OK;
-    }
-    p->annotations = annotations_new(a, found);
-    return p->annotations == NULL ? ERR_NOMEM : OK;
-}
-
 static void
 alerts_take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
             int64_t at_ns)
@@ -305,7 +291,13 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     struct prepared_alert *p = mem_new(a->budget, bytes == 0 ? 1 : bytes);
     enum err e = p == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = alerts_prepare(a, &found[i], &p[i], &more);
+        p[i].alert = alerts_find(a, found[i].labels);
+        more += p[i].alert == NULL;
+        if (p[i].alert == NULL)
+            p[i].made = alert_new(a, &found[i]);
+        else
+            p[i].annotations = annotations_new(a, &found[i]);
+        if (p[i].made == NULL && p[i].annotations == NULL) e = ERR_NOMEM;
     }
     if (e == OK && !alerts_reserve(a, more)) e = ERR_NOMEM;
     if (e) {

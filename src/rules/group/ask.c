@@ -39,16 +39,6 @@ look_control(const struct evaluating *ev, struct budget *budget, struct query_co
         control->deadline_ns = least_ns;
 }
 
-/* In Prometheus' rules a scalar is a vector of one sample. */
-static enum err
-check_type(const struct promql_result *result, const struct ask_times *times, struct buf *error)
-{
-    enum promql_type type = promql_result_type(result);
-    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR || times->step_ms > 0) return OK;
-    buf_put_text(error, "rule result is not a vector or scalar");
-    return ERR_INPUT;
-}
-
 enum err
 ask(const struct evaluating *ev, const struct promql_tree *tree, const struct ask_times *times,
     struct rule_answer *a, struct buf *error, struct why *why)
@@ -73,7 +63,11 @@ ask(const struct evaluating *ev, const struct promql_tree *tree, const struct as
     if (times->step_ms > 0 && !promql_has_range(tree, error)) return ERR_INPUT;
     if (!promql_has_durations(tree, &options, error)) return ERR_INPUT;
     enum err e = promql_run(tree, ev->view, &options, &a->result, error, why);
-    return e ? e : check_type(a->result, times, error);
+    if (e || times->step_ms > 0) return e;
+    enum promql_type type = promql_result_type(a->result);
+    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR) return OK; /* a scalar is one sample */
+    buf_put_text(error, "rule result is not a vector or scalar");
+    return ERR_INPUT;
 }
 
 void

@@ -422,28 +422,20 @@ log_failure(struct rule_work *w)
     }
 }
 
-/* Logs once that a rule has results of downsampled samples. */
-static void
-log_warning(struct rule_work *w)
-{
-    const struct rule_group *text = &w->of->g->text;
-    if (w->rule->warns || w->sentence.size == 0) return;
-    w->rule->warns = true;
-    log_warn("a rule reads downsampled samples, its results may be approximate",
-             KV("file", text->file), KV("group", text->name), KV("rule", w->rule->text->name),
-             KV("warning", buf_bytes(&w->sentence)));
-}
-
 static void
 adopt(struct evaluating *ev, struct rule_work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
     assert(w->stage != RULE_SKIPPED); /* invariant 2 */
-    if (w->error)
+    if (w->error) {
         log_failure(w);
-    else
-        log_warning(w);
+    } else if (!rule->warns && w->sentence.size > 0) {
+        rule->warns = true;
+        log_warn("a rule reads downsampled samples, its results may be approximate",
+                 KV("file", g->text.file), KV("group", g->text.name), KV("rule", rule->text->name),
+                 KV("warning", buf_bytes(&w->sentence)));
+    }
     lock_take(&g->lock);
     if (w->stage == RULE_STORED) {
         struct kept_series before = rule->series;

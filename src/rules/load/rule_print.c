@@ -52,29 +52,23 @@ is_block(const char *text)
     return true;
 }
 
-/* Writes a block below a key with that indentation. */
-static void
-print_block(struct buf *to, const char *text, uint32_t indent)
-{
-    size_t size = strlen(text);
-    buf_put_text(to, text[size - 1] == '\n' ? "|" : "|-");
-    for (const char *line = text, *end; *line != '\0'; line = *end == '\0' ? end : end + 1) {
-        end = strchrnul(line, '\n');
-        buf_put_u8(to, '\n');
-        if (end > line) put_blanks(to, indent + INDENT);
-        buf_put(to, line, (size_t)(end - line));
-    }
-}
-
 static void
 print_value(struct buf *to, const char *text, uint32_t indent)
 {
-    if (rule_print_is_plain(text))
+    if (rule_print_is_plain(text)) {
         buf_put_text(to, text);
-    else if (is_block(text))
-        print_block(to, text, indent);
-    else
+    } else if (is_block(text)) {
+        size_t size = strlen(text);
+        buf_put_text(to, text[size - 1] == '\n' ? "|" : "|-");
+        for (const char *line = text, *end; *line != '\0'; line = *end == '\0' ? end : end + 1) {
+            end = strchrnul(line, '\n');
+            buf_put_u8(to, '\n');
+            if (end > line) put_blanks(to, indent + INDENT);
+            buf_put(to, line, (size_t)(end - line));
+        }
+    } else {
         yaml_put_quoted(to, text);
+    }
 }
 
 static void

@@ -160,14 +160,6 @@ is_plain(const struct config_reader *in)
            in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
-static enum err
-read_bool(struct config_reader *in, const char *name, bool *ret)
-{
-    *ret = is_plain(in) && bytes_equal_text(reader_scalar(in), "true");
-    bool is_false = is_plain(in) && bytes_equal_text(reader_scalar(in), "false");
-    return *ret || is_false ? OK : reader_expected(in, name, "true or false");
-}
-
 /* Reads decimal digits, .inf or .nan. */
 static enum err
 read_test_number(struct config_reader *in, const char *name, uint64_t *ret)
@@ -347,7 +339,10 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
     case FIELD_MOMENT:
         return read_moment(&x->in, field->name, to);
     case FIELD_BOOL:
-        return read_bool(&x->in, field->name, to);
+        *(bool *)to = is_plain(&x->in) && bytes_equal_text(reader_scalar(&x->in), "true");
+        if (*(bool *)to) return OK;
+        if (is_plain(&x->in) && bytes_equal_text(reader_scalar(&x->in), "false")) return OK;
+        return reader_expected(&x->in, field->name, "true or false");
     case FIELD_NUMBER:
         return read_test_number(&x->in, field->name, to);
     case RULE_TESTS_FIELD_TEXTS:

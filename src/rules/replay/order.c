@@ -155,19 +155,6 @@ add_read(struct order *o, uint32_t g)
     return e;
 }
 
-/* Makes the writers of sets that groups by time read wait for ever, too. */
-static void
-hold_writers(struct order *o)
-{
-    for (uint32_t g = 0; g < o->count; g++) {
-        int64_t offset_ms = o->members[g].group->query_offset_ms;
-        for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
-            int64_t reader_offset_ms = o->items[o->recorded[i]].reader_offset_ms;
-            if (reader_offset_ms < offset_ms || o->any_offset_ms < offset_ms) o->members[g].waits++;
-        }
-    }
-}
-
 /* --- rounds ----------------------------------------------------------------------------------- */
 
 static void
@@ -220,7 +207,14 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     for (uint32_t g = 0; e == OK && g < count; g++) {
         e = add_read(&o, g);
     }
-    if (e == OK) hold_writers(&o);
+    /* Writers of sets that groups by time read wait for ever, too. */
+    for (uint32_t g = 0; e == OK && g < o.count; g++) {
+        int64_t offset_ms = o.members[g].group->query_offset_ms;
+        for (uint32_t i = first_recorded(&o, g); i < o.members[g].end; i++) {
+            int64_t reader_offset_ms = o.items[o.recorded[i]].reader_offset_ms;
+            if (reader_offset_ms < offset_ms || o.any_offset_ms < offset_ms) o.members[g].waits++;
+        }
+    }
     for (uint32_t g = 0; e == OK && g < count; g++) {
         ret_rounds[g] = REPLAY_TOGETHER;
         if (o.members[g].waits == 0) order_place(&o, g, 0);

@@ -62,15 +62,6 @@ struct stored_results {
     struct why *why;   /* used during stored_results_read() */
 };
 
-static void
-stored_results_fini(struct stored_results *r)
-{
-    struct budget *budget = r->series.budget;
-    array_free(budget, r->ends, r->end_capacity);
-    array_free(budget, r->samples, r->capacity);
-    kept_series_fini(&r->series);
-}
-
 /* A histogram as a value for comparison. Staleness markers of both kinds of series are equal. */
 static struct replay_value
 value_of_histogram(const struct histogram *h)
@@ -126,18 +117,6 @@ stored_results_read(struct stored_results *r, const struct rules_past *past,
     };
     r->why = why;
     return past_look(past, &look, why);
-}
-
-/* Makes the series with these labels the current one. */
-static void
-stored_results_seek(struct stored_results *r, struct bytes labels)
-{
-    uint32_t index;
-    r->from = r->to = 0;
-    if (!kept_series_find(&r->series, labels, &index)) return;
-    r->from = index == 0 ? 0 : r->ends[index - 1];
-    r->to = r->ends[index];
-    assert(r->from <= r->to && r->to <= r->count); /* invariant 5 */
 }
 
 /* The value of the current series at a time, a view; NULL if no sample is stored there. */
@@ -226,8 +205,14 @@ sample_ms(const struct replay_stretch *s, uint32_t step)
 static void
 seek_series(struct replay_part *t)
 {
-    stored_results_seek(&t->stored, buf_bytes(&t->labels));
+    struct stored_results *r = &t->stored;
+    uint32_t index;
     t->is_begun = false;
+    r->from = r->to = 0;
+    if (!kept_series_find(&r->series, buf_bytes(&t->labels), &index)) return;
+    r->from = index == 0 ? 0 : r->ends[index - 1];
+    r->to = r->ends[index];
+    assert(r->from <= r->to && r->to <= r->count); /* invariant 5 */
 }
 
 static void
@@ -281,22 +266,6 @@ put_end(struct replay_part *t, int64_t t_ms)
     }
 }
 
-/* Puts floats into the message in order of time, with staleness markers between them. */
-static enum err
-put_floats(struct replay_part *t)
-{
-    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels));
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i <= t->b - t->a; i++) {
-        const struct step_result *r = &t->results[i];
-        int64_t t_ms = sample_ms(t->of, t->a + i);
-        if (r->kind == FLOAT) e = put_sample(t, t_ms, (struct replay_value){.bits = r->bits}, NULL);
-        if (r->kind == NO_RESULT && was_there) put_end(t, t_ms);
-        was_there = r->kind != NO_RESULT;
-    }
-    return e;
-}
-
 static void
 take_result(struct replay_part *t, int64_t t_ms, struct step_result result)
 {
@@ -339,7 +308,15 @@ put_series(struct replay_part *t, struct promql_result *result)
     if (e) return no_memory(t->of);
     if (t->of->is_dry) return OK;
     seek_series(t);
-    e = put_floats(t);
+    /* Floats in order of time, with staleness markers between them. */
+    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels));
+    for (uint32_t i = 0; e == OK && i <= t->b - t->a; i++) {
+        const struct step_result *r = &t->results[i];
+        int64_t t_ms = sample_ms(t->of, t->a + i);
+        if (r->kind == FLOAT) e = put_sample(t, t_ms, (struct replay_value){.bits = r->bits}, NULL);
+        if (r->kind == NO_RESULT && was_there) put_end(t, t_ms);
+        was_there = r->kind != NO_RESULT;
+    }
     struct promql_point point;
     struct histogram h;
     while (e == OK && result != NULL && promql_next_point(result, true, &point)) {
@@ -544,7 +521,9 @@ try_part(struct replay_part *t)
     rw_build_free(t->build);
     kept_series_fini(&t->last);
     kept_series_fini(&t->found);
-    stored_results_fini(&t->stored);
+    array_free(memory, t->stored.ends, t->stored.end_capacity);
+    array_free(memory, t->stored.samples, t->stored.capacity);
+    kept_series_fini(&t->stored.series);
     arena_fini(&t->arena);
     return e;
 }

@@ -330,19 +330,6 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
     }
 }
 
-/* Says whether the cursors are no later than usual. */
-static bool
-are_at_clock(const struct scheduler *s, const struct scheduled_tenant *t, int64_t now_ns)
-{
-    for (uint32_t i = t->first; i < t->end; i++) {
-        const struct scheduled *e = s->items[i];
-        if (!e->group->records) continue;
-        if (!can_fill(e) || e->group->series_slot < 0) return false;
-        if (now_ns - scheduled_cursor_ns(e) >= scheduled_patience_ns(e)) return false;
-    }
-    return true;
-}
-
 void
 catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
@@ -373,7 +360,13 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
         t->failing_since_ns = 0;
         if (job->fill.falls_behind) give_up(s, t);
         bool is_complete = job->fill.until_ns == job->now_ns;
-        if (is_complete && are_at_clock(s, t, now_ns)) catch_up_finish(s, t);
+        for (uint32_t i = t->first; i < t->end && is_complete; i++) {
+            const struct scheduled *e = s->items[i];
+            if (!e->group->records) continue;
+            is_complete = can_fill(e) && e->group->series_slot >= 0 &&
+                          now_ns - scheduled_cursor_ns(e) < scheduled_patience_ns(e);
+        }
+        if (is_complete) catch_up_finish(s, t);
     } else if (job->store_refuses) {
         wait_for_store(s, t, monotonic_ns);
     } else { /* of a source that the rules read: the pass is repeated for catch_up_wait */

@@ -128,21 +128,6 @@ note_taken(const struct scheduler *s, struct scheduled *e, const struct schedule
     if (from->changed > s->saved_changes && from->changed > e->changed) e->changed = from->changed;
 }
 
-/* A group without a cursor has missed nothing. */
-static void
-begin(struct scheduler *s, struct scheduled *e)
-{
-    assert(e->state == SCHEDULED_NEW && !scheduled_is_used(e));
-    e->is_unknown |= !s->has_started && !s->has_checkpoint;
-    s->unknown += e->is_unknown;
-    if (e->next_slot < 0) {
-        e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
-        e->group->series_slot = e->next_slot - 1;
-    }
-    assert(e->alert_slot >= 0);
-    e->state = SCHEDULED_READY;
-}
-
 /* Retired entries that have alerts to give, and their rules, by hash. */
 struct givers {
     struct scheduled **items;
@@ -214,7 +199,15 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
         struct scheduled *e = s->items[i];
         if (e->state != SCHEDULED_NEW) continue;
         take_alerts(s, e, &givers);
-        begin(s, e);
+        assert(e->state == SCHEDULED_NEW && !scheduled_is_used(e));
+        e->is_unknown |= !s->has_started && !s->has_checkpoint;
+        s->unknown += e->is_unknown;
+        if (e->next_slot < 0) { /* without a cursor it has missed nothing */
+            e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
+            e->group->series_slot = e->next_slot - 1;
+        }
+        assert(e->alert_slot >= 0);
+        e->state = SCHEDULED_READY;
     }
     array_free(s->host->memory, givers.items, givers.capacity);
     table_fini(&givers.rules, s->host->memory);

@@ -79,15 +79,6 @@ compare_entries(const struct scheduled *a, const struct scheduled *b)
     return compare_with_key(a, b->group->tenant, &b->group->text);
 }
 
-/* NULL: not a configured group. */
-static struct scheduled *
-find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_group *text)
-{
-    uint32_t at = search_first(i, 0u, s->count, compare_with_key(s->items[i], tenant, text) >= 0);
-    bool found = at < s->count && compare_with_key(s->items[at], tenant, text) == 0;
-    return found ? s->items[at] : NULL;
-}
-
 /* --- tenants ---------------------------------------------------------------------------------- */
 
 /* Steps through the tenants, which are sorted by name, to the place of this one. NULL: not found.
@@ -347,7 +338,10 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
          * is one reload at a time. */
         struct planned_entry *p = &c->plan[i];
         const struct scheduler_group *g = &groups[i];
-        p->entry = find_entry(s, g->tenant, g->text);
+        uint32_t at =
+            search_first(k, 0u, s->count, compare_with_key(s->items[k], g->tenant, g->text) >= 0);
+        bool found = at < s->count && compare_with_key(s->items[at], g->tenant, g->text) == 0;
+        p->entry = found ? s->items[at] : NULL; /* not configured before */
         if (p->entry != NULL && group_is(p->entry->group, g->tenant, g->text, defaults)) continue;
         if (scheduled_new(s, &p->entry)) {
             e = scheduler_no_memory(why);

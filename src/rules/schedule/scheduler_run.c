@@ -62,19 +62,6 @@ store_refuses(const struct rules_host *host)
     return host->refuses != NULL && host->refuses(host->context) != NULL;
 }
 
-/* While the store refuses writes, samples are missing: alerts are held from the first evaluation
- * on, before there is a gap. */
-static void
-run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
-{
-    const struct rules_host *host = s->host;
-    struct group *g = job->entry->group;
-    if (job->asks_arrivals) host->arrivals(host->context, g->tenant, &job->arrivals);
-    job->store_refuses = store_refuses(host);
-    job->how.holds |= job->holds_if_refused && job->store_refuses;
-    group_evaluate(g, host, terms, &job->how, &job->outcome);
-}
-
 /* Once per gap, when the tenant is known to wait. */
 static void
 log_waiting(struct scheduler_job *job)
@@ -179,23 +166,6 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
     return e;
 }
 
-/* Finds the series of the last evaluation of entries that miss none: the next one, which is live,
- * marks missing series stale. */
-static enum err
-scheduler_find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < job->fill.count; i++) {
-        struct group *g = job->fill.items[i].entry->group;
-        struct rules_past past = {.host = replay->host, .terms = replay->terms, .group = g};
-        int64_t slot = job->fill.items[i].next_slot - 1;
-        bool is_missing =
-            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->fill.until_ns;
-        if (is_missing) e = group_series_at(&past, slot, why);
-    }
-    return e;
-}
-
 static void
 log_begin(const struct scheduler_job *job)
 {
@@ -251,7 +221,16 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
     };
     log_begin(job);
     job->error = replay_pass(&replay, job, &why);
-    if (job->error == OK) job->error = scheduler_find_series(&replay, job, &why);
+    /* Finds the series of the last evaluation of entries that miss none: the next one, which is
+     * live, marks missing series stale. */
+    for (uint32_t i = 0; job->error == OK && i < job->fill.count; i++) {
+        struct group *g = job->fill.items[i].entry->group;
+        struct rules_past past = {.host = replay.host, .terms = replay.terms, .group = g};
+        int64_t slot = job->fill.items[i].next_slot - 1;
+        bool is_missing =
+            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->fill.until_ns;
+        if (is_missing) job->error = group_series_at(&past, slot, &why);
+    }
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
     if (job->error == OK) note_pace(s, job);
     log_end(s, job);
@@ -287,7 +266,12 @@ scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules
         run_restore(s, job, terms);
         break;
     case WORK_EVALUATE:
-        run_evaluation(s, job, terms);
+        /* While the store refuses writes, samples are missing: alerts are held from the first
+         * evaluation on, before there is a gap. */
+        if (job->asks_arrivals) s->host->arrivals(s->host->context, g->tenant, &job->arrivals);
+        job->store_refuses = store_refuses(s->host);
+        job->how.holds |= job->holds_if_refused && job->store_refuses;
+        group_evaluate(g, s->host, terms, &job->how, &job->outcome);
         break;
     case WORK_SEND:
         group_send(g, s->host, terms, job->how.at_ns);
