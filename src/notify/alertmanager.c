@@ -7,17 +7,18 @@
  * 1. No two members of an Alertmanager have the same URL. There are at most MEMBERS_MAX.
  * 2. `dropped` has `dropped_count` texts, at most MEMBERS_MAX.
  */
+#include "notify/notify_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "base/text/hex.h"
 #include "model/relabel.h"
 #include "notify/discovery/discovery.h"
-#include "notify/notify_private.h"
 #include "notify/settings.h"
-
-#include <assert.h>
-#include <stdio.h>
 
 void
 alerting_free(struct alerting *alerting)
@@ -50,20 +51,6 @@ static_each(const struct discovery *discovery,
     take(context, &((const struct static_discovery *)discovery)->targets);
 }
 
-static enum err
-add_target(struct targets *to, const char *address, const struct named_texts *own, struct why *why)
-{
-    struct label labels[TARGETS_LABELS_MAX + 1];
-    uint32_t count = 0;
-    labels[count++] = (struct label){bytes_of_text("__address__"), bytes_of_text(address)};
-    for (uint32_t i = 0; i < own->count && count <= TARGETS_LABELS_MAX; i++) {
-        if (strcmp(own->items[i].name, "__address__") == 0) continue; /* the target's wins */
-        labels[count++] =
-            (struct label){bytes_of_text(own->items[i].name), bytes_of_text(own->items[i].value)};
-    }
-    return targets_add(to, labels, count, why);
-}
-
 /* The settings are borrowed. ERR_NOMEM; errors of targets_add() where there is a `why`. */
 static MUST_CHECK enum err
 discovery_static_new(const struct outside_context *options, const struct static_members *settings,
@@ -77,7 +64,15 @@ discovery_static_new(const struct outside_context *options, const struct static_
     targets_init(&s->targets, options->memory);
     enum err e = OK;
     for (uint32_t i = 0; i < settings->targets.count && e == OK; i++) {
-        e = add_target(&s->targets, settings->targets.items[i], &settings->labels, why);
+        struct label labels[TARGETS_LABELS_MAX + 1] = {
+            {bytes_of_text("__address__"), bytes_of_text(settings->targets.items[i])}};
+        uint32_t count = 1;
+        for (uint32_t k = 0; k < settings->labels.count && count <= TARGETS_LABELS_MAX; k++) {
+            const struct named_text *own = &settings->labels.items[k];
+            if (strcmp(own->name, "__address__") == 0) continue; /* the target's wins */
+            labels[count++] = (struct label){bytes_of_text(own->name), bytes_of_text(own->value)};
+        }
+        e = targets_add(&s->targets, labels, count, why);
     }
     if (e)
         static_free(&s->base);

@@ -153,18 +153,6 @@ settle_refused(struct member *m, int64_t now_ns)
     return MEMBER_DROPPED_ONE;
 }
 
-static enum member_news
-settle_later(struct member *m, int64_t wait_ms, int64_t now_ns)
-{
-    bool is_news = m->health != MEMBER_FAILING;
-    m->errors += m->queue.taken.count;
-    put_back(m);
-    pause_begin(&m->pause, wait_ms, now_ns);
-    if (m->health == MEMBER_WORKS) m->failing_since_ns = now_ns;
-    m->health = MEMBER_FAILING;
-    return is_news ? MEMBER_FAILS : MEMBER_NO_NEWS;
-}
-
 enum member_news
 member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, int64_t now_ns)
 {
@@ -178,7 +166,7 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         put_back(m);
         return MEMBER_NO_NEWS;
     }
-    bool is_back = m->health != MEMBER_WORKS;
+    bool is_back = m->health != MEMBER_WORKS, is_news = m->health != MEMBER_FAILING;
     switch (verdict) {
     case MEMBER_DELIVERED:
         m->sent += m->queue.taken.count;
@@ -192,6 +180,11 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
     case MEMBER_REFUSED:
         return settle_refused(m, now_ns);
     default:
-        return settle_later(m, wait_ms, now_ns);
+        m->errors += m->queue.taken.count;
+        put_back(m);
+        pause_begin(&m->pause, wait_ms, now_ns);
+        if (m->health == MEMBER_WORKS) m->failing_since_ns = now_ns;
+        m->health = MEMBER_FAILING;
+        return is_news ? MEMBER_FAILS : MEMBER_NO_NEWS;
     }
 }

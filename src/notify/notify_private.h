@@ -24,28 +24,7 @@
 #include "notify/notify.h"
 #include "notify/outside/outside.h"
 
-/*
- * One entry of `alertmanagers`: its settings, its discoveries and its members.
- *
- * Lifetime: configurations that have it, and requests to its members, hold references.
- */
-
-/*
- * One member of an Alertmanager: its queue, the time of its next request, and the
- * effects of its answers on the queue.
- *
- *      NEW --configured--> IDLE --member_take()--> SENDING --member_settle()--> IDLE
- *                             |                         |
- *                           freed <--request ends-- GONE
- *
- * member_settle(): delivered: the next request follows at once. Refused: the next one has half as
- * many alerts. Later: a pause of 1 s, 2 s ... 30 s, or as long as Retry-After says; the longest
- * pause is shorter if alerts are sent again more often.
- *
- * This module uses no clock, network or lock: times are arguments.
- *
- * Threads: all functions are called with the notifier's lock.
- */
+/* --- alerts ----------------------------------------------------------------------------------- */
 
 /*
  * An alert, shared by the queues of one Alertmanager's members: the labels that
@@ -103,6 +82,8 @@ encoded_alert_json(const struct encoded_alert *alert)
     return bytes_of(alert->bytes + alert->labels_bytes, alert->json_bytes);
 }
 
+/* --- queues ----------------------------------------------------------------------------------- */
+
 /*
  * The alerts for a member: each once, in its newest state, in the order of their first
  * queueing.
@@ -159,6 +140,25 @@ void queue_put_back(struct queue *queue);
 
 /* Asserts the invariants, which queue.c lists. O(n): for tests and debug builds. */
 void queue_validate(const struct queue *queue);
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+/*
+ * One member of an Alertmanager: its queue, the time of its next request, and the
+ * effects of its answers on the queue.
+ *
+ *      NEW --configured--> IDLE --member_take()--> SENDING --member_settle()--> IDLE
+ *                             |                         |
+ *                           freed <--request ends-- GONE
+ *
+ * member_settle(): delivered: the next request follows at once. Refused: the next one has half as
+ * many alerts. Later: a pause of 1 s, 2 s ... 30 s, or as long as Retry-After says; the longest
+ * pause is shorter if alerts are sent again more often.
+ *
+ * This module uses no clock, network or lock: times are arguments.
+ *
+ * Threads: all functions are called with the notifier's lock.
+ */
 
 enum {
     MEMBER_REFUSED_AT_ONCE = 64, /* refused requests in a row before each is followed by a pause */
@@ -250,6 +250,8 @@ bool member_take(struct member *member, uint32_t batch_size, int64_t now_ns, int
 enum member_news member_settle(struct member *member, enum member_verdict verdict, int64_t wait_ms,
                                int64_t now_ns);
 
+/* --- Alertmanagers ---------------------------------------------------------------------------- */
+
 enum { MEMBERS_MAX = 1000 }; /* per Alertmanager */
 
 /* The settings of all Alertmanagers of a configuration. */
@@ -270,6 +272,8 @@ struct members {
 /* Frees members that are left in it, too. */
 void members_fini(struct members *members);
 
+/* One entry of `alertmanagers`: its settings, its discoveries and its members. Configurations that
+ * have it, and requests to its members, hold references. */
 struct alertmanager {
     /* Immutable. */
     struct budget *memory;
@@ -327,6 +331,8 @@ MUST_CHECK enum err alertmanager_find(struct alertmanager *alertmanager, uint32_
                                       struct members *ret_members);
 
 void shared_alerting_unref(struct shared_alerting *shared);
+
+/* --- the notifier ----------------------------------------------------------------------------- */
 
 enum {
     NOTIFY_LOG_AGAIN_S = 10,      /* delay before a line of the same kind */

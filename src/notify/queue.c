@@ -11,13 +11,14 @@
  *  5. `count` is the length of a list, and its ends are NULL_SLOT exactly if it is 0.
  *  6. No waiting alert expires before `expiry_ms`.
  */
+#include "notify/notify_private.h"
+
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
-#include "notify/notify_private.h"
-
-#include <assert.h>
 
 /* Alertmanager's API v2, postableAlert. */
 
@@ -176,19 +177,6 @@ free_slot(struct queue *q, uint32_t slot)
 }
 
 static uint32_t
-take_slot(struct queue *q)
-{
-    uint32_t slot = q->free;
-    if (slot == NULL_SLOT) {
-        assert(q->used < q->capacity);
-        return q->used++;
-    }
-    assert(q->slots[slot].alert == NULL); /* invariant 4 */
-    q->free = q->slots[slot].after;
-    return slot;
-}
-
-static uint32_t
 find_waiting(const struct queue *q, const struct encoded_alert *alert)
 {
     for (uint32_t at = TABLE_START, id; table_next(&q->table, alert->hash, &at, &id);) {
@@ -260,7 +248,14 @@ queue_put(struct queue *q, struct encoded_alert *alert)
             table_reserve(&q->table, q->memory, 1 + q->taken.count) &&
             (!needs_more || array_reserve(q->memory, &q->slots, &q->capacity, q->used + 1));
         if (!has_room) return ERR_NOMEM;
-        slot = take_slot(q);
+        slot = q->free;
+        if (slot == NULL_SLOT) {
+            assert(q->used < q->capacity);
+            slot = q->used++;
+        } else {
+            assert(q->slots[slot].alert == NULL); /* invariant 4 */
+            q->free = q->slots[slot].after;
+        }
         link_before(q, &q->waiting, slot, NULL_SLOT);
         table_add(&q->table, alert->hash, slot);
     } else {

@@ -84,18 +84,6 @@ has_item(const struct notify_config *config, const struct alertmanager *a)
     return false;
 }
 
-/* Finds an Alertmanager with the same settings in the current configuration, which `config` does
- * not have; or NULL. */
-static struct alertmanager *
-find_same(const struct notify_config *before, const struct notify_config *config, uint64_t hash)
-{
-    for (uint32_t i = 0; i < before->count; i++) {
-        struct alertmanager *a = before->items[i];
-        if (a->settings->hash == hash && !has_item(config, a)) return a;
-    }
-    return NULL;
-}
-
 static enum err
 make_items(struct notifier *n, struct notify_config *config, const struct notify_config *before,
            struct why *why)
@@ -109,7 +97,12 @@ make_items(struct notifier *n, struct notify_config *config, const struct notify
     enum err e = OK;
     for (; config->count < alerting->count && e == OK; config->count += e == OK) {
         const struct alertmanager_settings *settings = &alerting->items[config->count];
-        struct alertmanager *same = find_same(before, config, settings->hash);
+        struct alertmanager *same =
+            NULL; /* the current one with these settings, not taken so far */
+        for (uint32_t i = 0; i < before->count && same == NULL; i++) {
+            struct alertmanager *a = before->items[i];
+            if (a->settings->hash == settings->hash && !has_item(config, a)) same = a;
+        }
         struct alertmanager **item = &config->items[config->count];
         if (same != NULL) {
             *item = alertmanager_ref(same);

@@ -2,11 +2,12 @@
  * request.c - a request to a member, from its queue to the verdict on its answer. The invariants
  * are those of notify_private.h.
  */
+#include "notify/notify_private.h"
+
 #include <assert.h>
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
-#include "notify/notify_private.h"
 
 enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + ENCODED_ALERT_BYTES_MAX };
 
@@ -80,38 +81,8 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
     }
 }
 
-/* Limits lines about a member that fails and recovers repeatedly. If the line about a failure is
- * suppressed, so is the line about its end. */
-static enum member_news
-worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
-{
-    uint64_t held_back;
-    if (news == MEMBER_FAILS) {
-        m->has_failure_line =
-            log_often(&m->gate, now_ns, NOTIFY_LOG_AGAIN_S * NS_PER_S, &held_back);
-    }
-    bool is_held_back = (news == MEMBER_FAILS || news == MEMBER_IS_BACK) && !m->has_failure_line;
-    return is_held_back ? MEMBER_NO_NEWS : news;
-}
-
-/*
- * Returns by how many seconds the member's clock is ahead, or behind if negative; 0 if the answer
- * has no date. The answer was made between the beginning of the request and now. Our clock may have
- * been set since, or the machine slept, so both readings of it are considered.
- */
-static int64_t
-clock_ahead_s(const struct request *r, int64_t date_s)
-{
-    struct env *env = r->notifier->env;
-    int64_t took_s = (env_monotonic_ns(env) - r->began_ns) / NS_PER_S;
-    int64_t first_s = r->began_s, last_s = env_realtime_ms(env) / 1000;
-    if (last_s - took_s < first_s) first_s = last_s - took_s;
-    if (r->began_s + took_s > last_s) last_s = r->began_s + took_s;
-    if (date_s == 0) return 0;
-    return date_s > last_s ? date_s - last_s : date_s < first_s ? date_s - first_s : 0;
-}
-
-/* Ends a request with its verdict. `ahead_s`: see clock_ahead_s(). */
+/* Ends a request with its verdict. `ahead_s`: by how many seconds the member's clock is ahead, or
+ * behind if negative; 0 if the answer has no date. */
 static void
 request_settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
 {
@@ -138,7 +109,14 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
         }
         failing_ns = now_ns - m->failing_since_ns;
         if (r->was_sent) metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
-        news = worth_a_line(m, member_settle(m, verdict, step->wait_ms, now_ns), now_ns);
+        news = member_settle(m, verdict, step->wait_ms, now_ns);
+        /* Limits lines about a member that fails and recovers repeatedly. If the line about a
+         * failure is suppressed, so is the line about its end. */
+        if (news == MEMBER_FAILS)
+            m->has_failure_line =
+                log_often(&m->gate, now_ns, NOTIFY_LOG_AGAIN_S * NS_PER_S, &held_back);
+        bool is_line = news == MEMBER_FAILS || news == MEMBER_IS_BACK;
+        if (is_line && !m->has_failure_line) news = MEMBER_NO_NEWS;
         is_apart = is_apart &&
                    log_often(&m->clock_gate, now_ns, NOTIFY_CLOCKS_AGAIN_S * NS_PER_S, &held_back);
     }
@@ -193,7 +171,16 @@ request_answered(struct outside_call *call, const struct http_call_answer *answe
     access_judge(r->of->access, r->generation, answer, &step);
     name_settings(answer, &step);
     r->notifier->did_something = true;
-    request_settle(r, &step, clock_ahead_s(r, answer->date_s));
+    /* The answer was made between the beginning of the request and now. Our clock may have been set
+     * since, or the machine slept, so both readings of it are considered. */
+    struct env *env = r->notifier->env;
+    int64_t took_s = (env_monotonic_ns(env) - r->began_ns) / NS_PER_S, date_s = answer->date_s;
+    int64_t first_s = r->began_s, last_s = env_realtime_ms(env) / 1000, ahead_s = 0;
+    if (last_s - took_s < first_s) first_s = last_s - took_s;
+    if (r->began_s + took_s > last_s) last_s = r->began_s + took_s;
+    if (date_s != 0 && date_s > last_s) ahead_s = date_s - last_s;
+    if (date_s != 0 && date_s < first_s) ahead_s = date_s - first_s;
+    request_settle(r, &step, ahead_s);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */

@@ -6,11 +6,12 @@
  * reload replaces the configuration meanwhile, all of them are queued again by the new
  * configuration: an alert queued twice is one entry.
  */
+#include "notify/notify_private.h"
+
 #include <assert.h>
 
 #include "model/labels.h"
 #include "model/relabel.h"
-#include "notify/notify_private.h"
 
 enum { SLICE = 64, SEND_SCRATCH_BYTES_MAX = 8 << 20 };
 

@@ -3,11 +3,12 @@
  * that of its settings; and if its state cannot be read, where an operator says
  * (state/directory.h), or nowhere. A guess would lose queued items, or send all of them again.
  */
+#include "relay/relay_private.h"
+
 #include <inttypes.h>
 
 #include "base/log.h"
 #include "relay/letters/letters.h"
-#include "relay/relay_private.h"
 #include "relay/state/directory.h"
 #include "relay/state/state.h"
 
@@ -194,19 +195,6 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 
 /* --- the saved state at the start ------------------------------------------------------------- */
 
-/* Items that the log accepted after the cursor, besides those that were counted: as many may come
- * in addition. UINT64_MAX if their number is not known. */
-static uint64_t
-not_waiting(const struct relay_state *s, const struct wal_stats *log, unsigned kind)
-{
-    bool known = s->log_count.known && s->cursor.index == 0 && s->begin_pos <= s->cursor.pos;
-    if (!known || kind == ITEM_METADATA) return UINT64_MAX;
-    uint64_t total = log->totals[kind], waits = waiting(s, kind);
-    if (s->log_totals.known && s->log_totals.of[kind] > total) total = s->log_totals.of[kind];
-    uint64_t after = total > s->log_count.of[kind] ? total - s->log_count.of[kind] : 0;
-    return after > waits ? after - waits : 0;
-}
-
 /*
  * The store may have what the log has lost: begins to read all of it from the cursor on, up to its
  * end. Queued items that do not come are lost.
@@ -221,7 +209,15 @@ fill_instead(struct relay *r, const struct wal_stats *log, bool other)
     struct relay_cursor from = s->cursor;
     uint64_t margin[ITEM_KIND_COUNT];
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        margin[kind] = other ? UINT64_MAX : not_waiting(s, log, kind);
+        /* Items that the log accepted after the cursor, besides those that were counted: as many
+         * may come in addition. */
+        bool known = s->log_count.known && s->cursor.index == 0 && s->begin_pos <= s->cursor.pos;
+        margin[kind] = UINT64_MAX;
+        if (other || !known || kind == ITEM_METADATA) continue;
+        uint64_t total = log->totals[kind], waits = waiting(s, kind);
+        if (s->log_totals.known && s->log_totals.of[kind] > total) total = s->log_totals.of[kind];
+        uint64_t after = total > s->log_count.of[kind] ? total - s->log_count.of[kind] : 0;
+        margin[kind] = after > waits ? after - waits : 0;
     }
     uint64_t to_pos = catch_up_end(&r->context, from.pos, &s->log_count);
     catch_up_fill(s, from.pos, to_pos, env_realtime_ms(o->env));

@@ -12,10 +12,11 @@
  *    which reaches beyond a hole at which reading waits.
  * 3. The log is followed again only when all items of the stretch are settled.
  */
+#include "relay/relay_private.h"
+
 #include <assert.h>
 
 #include "base/log.h"
-#include "relay/relay_private.h"
 #include "relay/state/state.h"
 
 /* --- position in the log ---------------------------------------------------------------------- */
@@ -181,7 +182,7 @@ read_newer_parts(struct relay *r)
 static void
 follow_log(struct relay *r)
 {
-    assert(window_records(r->window) == 0); /* invariant 3 */
+    assert(r->window->first == r->window->next); /* invariant 3 */
     if (!is_saved(r)) return;
     struct relay_state next = r->state;
     if (next.log_lost && tsdb_store_pos(r->context.options.tsdb) > next.fill.to_pos) {
@@ -233,7 +234,7 @@ catch_up(struct relay *r)
     if (feed_reads_store(f) && !moved) {
         uint64_t behind = wal_bytes_from(r->context.options.wal, fill->to_pos);
         if (behind > r->context.settings->log_budget_bytes) guard_let_go(r->context.options.guard);
-        bool done = f->state == FEED_STORE_END && window_records(r->window) == 0;
+        bool done = f->state == FEED_STORE_END && r->window->first == r->window->next;
         relay_leave_run(r, done);
         if (done && relay_is_idle(r)) follow_log(r); /* replayed letters may be pending */
         return;

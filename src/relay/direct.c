@@ -16,10 +16,10 @@
  *    again, with the items whose writes still wait.
  * 3. Items are settled as delivered only by a verdict of the writer on an answer, as with a log.
  */
+#include "relay/relay_private.h"
+
 #include <assert.h>
 #include <string.h>
-
-#include "relay/relay_private.h"
 
 enum {
     ITEMS_AT_ONCE = 32 * 1024, /* items of one step, so that responses do not wait */
@@ -55,28 +55,6 @@ direct_end(struct relay *r)
 
 /* --- clocks ----------------------------------------------------------------------------------- */
 
-/* Reads the clocks. True if the process was suspended since the last look. */
-static bool
-look_at_clocks(struct direct *d, int64_t now_ns, int64_t now_ms)
-{
-    int64_t ahead_ms = now_ms - now_ns / NS_PER_MS;
-    bool suspended = d->looked_ns != 0 && (ahead_ms - d->ahead_ms >= SUSPENDED_MS ||
-                                           now_ns - d->looked_ns >= STOPPED_MS * NS_PER_MS);
-    d->looked_ns = now_ns;
-    d->ahead_ms = ahead_ms;
-    return suspended;
-}
-
-/* Returns why writes are over: a pause, or the error of the last request; empty if requests only
- * took too long. */
-static const char *
-error_of(const struct relay *r)
-{
-    const struct breaker *b = &r->breaker;
-    if (relay_is_paused(r)) return "the destination is paused";
-    return strncmp(b->error, overdue, sizeof overdue - 1) == 0 ? "" : b->error;
-}
-
 /* Gives up what must not go on: requests from before a suspension, and writes that are over. */
 static void
 look(struct relay *r)
@@ -84,12 +62,21 @@ look(struct relay *r)
     struct env *env = r->context.options.env;
     struct direct *d = &r->direct;
     int64_t now_ns = env_monotonic_ns(env), now_ms = env_realtime_ms(env);
-    if (look_at_clocks(d, now_ns, now_ms)) {
+    int64_t ahead_ms = now_ms - now_ns / NS_PER_MS;
+    bool suspended = d->looked_ns != 0 && (ahead_ms - d->ahead_ms >= SUSPENDED_MS ||
+                                           now_ns - d->looked_ns >= STOPPED_MS * NS_PER_MS);
+    d->looked_ns = now_ns;
+    d->ahead_ms = ahead_ms;
+    if (suspended) {
         lanes_again(&r->lanes); /* invariant 2 */
         prepare_again(&r->preparation);
         http_calls_renew(r->context.http);
     }
-    const char *error = error_of(r);
+    /* Why writes are over: a pause, or the error of the last request; empty if requests only took
+     * too long. */
+    const char *error = r->breaker.error;
+    if (strncmp(error, overdue, sizeof overdue - 1) == 0) error = "";
+    if (relay_is_paused(r)) error = "the destination is paused";
     queue_reader_take(&d->reader); /* a paused destination asks for no items */
     if (!queue_reader_drop_over(&d->reader, now_ns, now_ms, error)) return;
     lanes_forget_dropped(&r->lanes); /* invariant 1 */
@@ -125,20 +112,6 @@ pump(struct relay *r)
     return true;
 }
 
-/* Attempts that wait for the state go on: none is saved. */
-static bool
-pass_saves(struct relay *r)
-{
-    const struct writer_class *class = r->context.class;
-    struct why why = {""};
-    if (r->saving.need != SAVE_NOW) return false;
-    enum err e = class->saved == NULL ? OK : class->saved(r->writer, &why);
-    if (e) breaker_failed(&r->breaker, "go on without a state", "state", why.text);
-    r->saving.need = SAVE_IF_MOVED;
-    lanes_saved(&r->lanes);
-    return e == OK;
-}
-
 /* --- stepping --------------------------------------------------------------------------------- */
 
 int
@@ -154,7 +127,16 @@ direct_step(struct relay *r)
     lanes_hurry(&r->lanes, !more);
     if (!r->preparation.looked) prepare_early(&r->preparation, lanes_busy(&r->lanes));
     lanes_send(&r->lanes);
-    bool saved = pass_saves(r);
+    bool saved = r->saving.need == SAVE_NOW; /* attempts that wait for the state: none is saved */
+    if (saved) {
+        const struct writer_class *class = r->context.class;
+        struct why why = {""};
+        enum err e = class->saved == NULL ? OK : class->saved(r->writer, &why);
+        if (e) breaker_failed(&r->breaker, "go on without a state", "state", why.text);
+        r->saving.need = SAVE_IF_MOVED;
+        lanes_saved(&r->lanes);
+        saved = e == OK;
+    }
     queue_reader_release(&r->direct.reader);
     watch_publish(r);
     return more || saved || r->lanes.has_room ? 0 : relay_idle_ms(r);

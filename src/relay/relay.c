@@ -14,15 +14,16 @@
  * 1. A run has a writer, a window and open dead letters; in RUN_NONE there are none of these.
  * 2. A run ends only while no request is pending, since responses name attempts of its lanes.
  */
-#include "base/log.h"
-#include "base/text/time_text.h"
 #include "relay/relay_private.h"
-#include "relay/state/directory.h"
-#include "relay/state/state.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/log.h"
+#include "base/text/time_text.h"
+#include "relay/state/directory.h"
+#include "relay/state/state.h"
 
 /* --- states ----------------------------------------------------------------------------------- */
 
@@ -64,7 +65,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     assert(s->cursor.pos >= r->state.cursor.pos); /* invariant 1 of states */
     s->fates = r->account.base;
     fates_add(&s->fates, &before);
-    const struct fates *all = window_fates(r->window);
+    const struct fates *all = &r->window->all;
     memset(&s->ahead, 0, sizeof s->ahead);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->taken[kind] = account_taken_before(&r->account, kind);
@@ -79,7 +80,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     if (feed_reads_log(&r->feed)) { /* else the count is still that of the cursor */
         s->log_count = feed_read_count(&r->feed);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-            s->log_count.of[kind] -= window_held(r->window, kind);
+            s->log_count.of[kind] -= r->window->held[kind];
         }
     }
     note_gone(r, s);
@@ -166,7 +167,7 @@ save_if_due(struct relay *r)
     struct why why = {""}, letters_why = {""};
     /* Moves the cursor past records of the log that have nothing for this destination. */
     uint64_t pos = feed_given_pos(&r->feed);
-    if (window_records(r->window) == 0 && pos > r->state.cursor.pos)
+    if (r->window->first == r->window->next && pos > r->state.cursor.pos)
         window_skip(r->window, (struct relay_cursor){.pos = pos});
     if (!saving_is_due(&r->saving)) return;
     watch_take_letters(r);
@@ -199,30 +200,6 @@ enum {
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-/* Counts the lost items of the log before the record that was read. False if that must be repeated.
- */
-static bool
-count_lost(struct relay *r)
-{
-    const struct chunk *c = r->feed.chunk;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (c->lost[kind] == 0) continue;
-        if (account_lost(&r->account, c, kind) != OK) return false;
-        feed_hole_counted(&r->feed, kind);
-    }
-    return true;
-}
-
-/* True if no item before a hole is open, or does not matter, without a store: invariant 7 of
- * account.c. */
-static bool
-is_settled(struct relay *r)
-{
-    if (r->context.options.tsdb == NULL) return true;
-    window_saved_cursor(r->window, NULL); /* removes settled records */
-    return window_records(r->window) == 0;
-}
-
 /*
  * Handles a hole of the log before the record that is read next, or was read. That record is opened
  * only after the store has given the items of the hole (catch_up.c), or they were counted as lost.
@@ -235,7 +212,17 @@ pass_hole(struct relay *r)
     if (f->hole.begin_pos == 0) return true;
     if (feed_wait_at_hole(f)) return false;
     if (!f->is_read) return true; /* the next record shows what is lost */
-    return is_settled(r) && account_is_ahead(&r->account, f->chunk) && count_lost(r);
+    /* Without a store it does not matter whether an item before the hole is open: invariant 6 of
+     * account.c. */
+    window_saved_cursor(r->window, NULL); /* removes settled records */
+    bool waits = r->context.options.tsdb != NULL && r->window->first < r->window->next;
+    if (waits || !account_is_ahead(&r->account, f->chunk)) return false;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (f->chunk->lost[kind] == 0) continue;
+        if (account_lost(&r->account, f->chunk, kind) != OK) return false;
+        feed_hole_counted(f, kind);
+    }
+    return true;
 }
 
 static void
@@ -586,32 +573,6 @@ relay_free(struct relay *r)
 
 /* --- stepping --------------------------------------------------------------------------------- */
 
-/* Begins the next run from the state. False if that failed, or is not due. */
-static bool
-run(struct relay *r)
-{
-    int64_t now_ns = relay_now_ns(&r->context);
-    struct why why = {""};
-    if (now_ns < r->run_again_ns) return false;
-    if (relay_begin_run(r, &why) == OK) return true;
-    breaker_failed(&r->breaker, "resume", "state", why.text);
-    r->run_again_ns = now_ns + RUN_AGAIN_MS * NS_PER_MS;
-    return false;
-}
-
-static bool
-read_on(struct relay *r)
-{
-    bool drops = r->state.drop_pos > r->state.cursor.pos; /* reads even while paused */
-    bool may_read = (!relay_is_paused(r) || drops) && !r->stopping && r->phase == RUN_ON;
-    bool more = may_read && pump_items(r);
-    if (may_read && !r->context.settings->dry_run) pump_letters(r);
-    feed_rest(&r->feed);
-    account_close(&r->account, &r->state);
-    bool paused = relay_is_paused(r);
-    return (!r->stopping && account_read_ahead(&r->account, &r->state, paused)) || more;
-}
-
 int
 relay_idle_ms(const struct relay *r)
 {
@@ -638,10 +599,26 @@ relay_step(struct relay *r)
 {
     if (relay_is_direct(r)) return direct_step(r);
     watch_take_wish(r);
-    if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
+    if (r->phase == RUN_NONE) {
+        int64_t now_ns = relay_now_ns(&r->context);
+        struct why why = {""};
+        if (now_ns < r->run_again_ns) return RUN_AGAIN_MS;
+        if (relay_begin_run(r, &why) != OK) {
+            breaker_failed(&r->breaker, "resume", "state", why.text);
+            r->run_again_ns = now_ns + RUN_AGAIN_MS * NS_PER_MS;
+            return RUN_AGAIN_MS;
+        }
+    }
     prepare_hold(&r->preparation, relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING);
     relay_take_answers(r);
-    bool more = read_on(r);
+    bool paused = relay_is_paused(r);
+    bool drops = r->state.drop_pos > r->state.cursor.pos; /* reads even while paused */
+    bool may_read = (!paused || drops) && !r->stopping && r->phase == RUN_ON;
+    bool more = may_read && pump_items(r);
+    if (may_read && !r->context.settings->dry_run) pump_letters(r);
+    feed_rest(&r->feed);
+    account_close(&r->account, &r->state);
+    more |= !r->stopping && account_read_ahead(&r->account, &r->state, paused);
     lanes_hurry(&r->lanes, r->draining && !more);
     if (!r->preparation.looked) prepare_early(&r->preparation, lanes_busy(&r->lanes));
     lanes_send(&r->lanes);

@@ -4,8 +4,9 @@
  * stepping thread writes watch.now, and watch.status, its copy as of the end of a step. A wish is
  * taken once: after watch_take_wish() none is left, unless another thread has left a new one.
  */
-#include "base/log.h"
 #include "relay/relay_private.h"
+
+#include "base/log.h"
 
 const char *
 relay_state_text(enum relay_state_word state)
@@ -59,7 +60,7 @@ static void
 publish_account(const struct relay *r, struct relay_status *s)
 {
     s->fates = r->account.base;
-    fates_add(&s->fates, window_fates(r->window));
+    fates_add(&s->fates, &r->window->all);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t open = account_queued(&r->account, kind);
         s->fates.count[kind][FATE_OPEN] = open;
@@ -108,22 +109,6 @@ publish_log(struct relay *r, struct relay_status *s)
         c->options.tsdb == NULL && c->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
 }
 
-/* The account and the lag of a destination that takes writes from a queue. */
-static void
-publish_queue(const struct relay *r, struct relay_status *s)
-{
-    const struct queue_reader *reader = &r->direct.reader;
-    int64_t oldest_ms = queue_reader_oldest_ms(reader);
-    s->fates = reader->fates;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t counted = fates_settled(&s->fates, kind) + s->fates.count[kind][FATE_OPEN];
-        s->taken[kind] = s->shown.taken[kind] = reader->taken[kind];
-        s->difference[kind] = (int64_t)(reader->taken[kind] - counted);
-    }
-    s->shown.fates = s->fates;
-    s->behind_ms = oldest_ms == 0 ? 0 : env_realtime_ms(r->context.options.env) - oldest_ms;
-}
-
 void
 watch_publish(struct relay *r)
 {
@@ -133,10 +118,20 @@ watch_publish(struct relay *r)
     memcpy(s->error, r->breaker.error, sizeof s->error);
     s->error_ms = r->breaker.error_ms;
     s->delivered_ms = r->breaker.delivered_ms;
-    if (relay_is_direct(r))
-        publish_queue(r, s);
-    else
+    if (relay_is_direct(r)) {
+        const struct queue_reader *reader = &r->direct.reader;
+        int64_t oldest_ms = queue_reader_oldest_ms(reader);
+        s->fates = reader->fates;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            uint64_t counted = fates_settled(&s->fates, kind) + s->fates.count[kind][FATE_OPEN];
+            s->taken[kind] = s->shown.taken[kind] = reader->taken[kind];
+            s->difference[kind] = (int64_t)(reader->taken[kind] - counted);
+        }
+        s->shown.fates = s->fates;
+        s->behind_ms = oldest_ms == 0 ? 0 : env_realtime_ms(r->context.options.env) - oldest_ms;
+    } else {
         publish_log(r, s);
+    }
     int64_t since_ms = s->dry.since_ms;
     s->calls_total = r->sent.calls;
     s->calls_failed_total = r->breaker.failed_total;

@@ -2,11 +2,12 @@
  * discovery_dns.c - members found by DNS. A name whose look-up fails keeps its targets; a name that
  * does not exist, or has no such records, has no targets.
  */
+#include "notify/discovery/discovery.h"
+
 #include <assert.h>
 #include <stdio.h>
 
 #include "base/log.h"
-#include "notify/discovery/discovery.h"
 
 enum { REFRESH_MS = 30 * 1000, TEXT_BYTES = 1200 };
 

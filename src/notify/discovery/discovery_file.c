@@ -5,12 +5,13 @@
  * if its facts in the file system have changed. A file that cannot be read, or is malformed, keeps
  * its targets; a removed file loses them.
  */
+#include "notify/discovery/discovery.h"
+
 #include <assert.h>
 #include <strings.h>
 
 #include "base/array.h"
 #include "base/log.h"
-#include "notify/discovery/discovery.h"
 #include "sys/paths.h"
 
 enum { LOOK_MS = 5000, FILES_MAX = 1000, FILE_REFRESH_MS = 5 * 60 * 1000 };

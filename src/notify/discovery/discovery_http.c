@@ -2,12 +2,13 @@
  * discovery_http.c - members that a server lists. Source: Prometheus' documentation, "HTTP SD
  * requirements". A failed look changes nothing, and the next one follows after the usual interval.
  */
+#include "notify/discovery/discovery.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
 #include "base/log.h"
-#include "notify/discovery/discovery.h"
 #include "notify/outside/outside.h"
 
 enum { TIMEOUT_MS = 30 * 1000, HTTP_REFRESH_MS = 60 * 1000 };

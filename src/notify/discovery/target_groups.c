@@ -4,10 +4,11 @@
  * they had escapes.
  */
 #include "notify/discovery/discovery.h"
-#include "wire/json/json_scan.h"
-#include "wire/yaml/yaml_reader.h"
 
 #include <assert.h>
+
+#include "wire/json/json_scan.h"
+#include "wire/yaml/yaml_reader.h"
 
 /* Lists of targets, see discovery.h. */
 

@@ -2,11 +2,11 @@
  * dns. */
 #include "notify/outside/outside.h"
 
+#include <assert.h>
+
 #include "backend/aws/credentials.h"
 #include "base/log.h"
 #include "base/version.h"
-
-#include <assert.h>
 
 /* --- access ----------------------------------------------------------------------------------- */
 

@@ -19,6 +19,8 @@
 
 #include <poll.h>
 
+/* --- pauses ----------------------------------------------------------------------------------- */
+
 /*
  * Pauses after consecutive failures: 1 s, 2 s, 4 s ... max_ms (30 s by default), or as long as
  * Retry-After requests, limited to 10 min, or to twice max_ms, but at least to 30 s. An alert that
@@ -54,6 +56,8 @@ pause_end(struct pause *p)
 {
     *p = (struct pause){.max_ms = p->max_ms};
 }
+
+/* --- names ------------------------------------------------------------------------------------ */
 
 /*
  * Asks the name servers of /etc/resolv.conf, through c-ares. No function waits: the caller polls
@@ -99,6 +103,8 @@ uint32_t dns_fds(struct dns *dns, struct pollfd *ret_fds, int *wait_ms);
 void dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count);
 /* Returns the answer of a completed question. False if no question is completed. */
 bool dns_done(struct dns *dns, struct dns_answer *ret_answer);
+
+/* --- calls ------------------------------------------------------------------------------------ */
 
 struct outside;
 
@@ -161,6 +167,8 @@ void outside_give_up_question(struct outside *outside, struct outside_question *
 void outside_poll(struct outside *outside, int wait_ms);
 /* From any thread. */
 void outside_wake(struct outside *outside);
+
+/* --- access to a server ----------------------------------------------------------------------- */
 
 /*
  * Access to a server: its settings, our credentials, and the tokens or keys that have to be fetched

@@ -23,14 +23,14 @@
  */
 #include "relay/feed/fill.h"
 
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/fields.h"
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
 #include "model/select.h"
-
-#include <assert.h>
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
@@ -406,19 +406,6 @@ struct fill_columns {
 };
 
 static bool
-begin_columns(struct chunk *c, struct fill_columns *columns)
-{
-    columns->refs = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->refs);
-    columns->times = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->times);
-    columns->starts = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->starts);
-    columns->bits = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->bits);
-    c->floats =
-        (struct record_columns){0, columns->refs, columns->times, columns->starts, columns->bits};
-    return columns->refs != NULL && columns->times != NULL && columns->starts != NULL &&
-           columns->bits != NULL;
-}
-
-static bool
 copy(struct chunk *c, struct bytes from, struct bytes *ret)
 {
     *ret = arena_copy(&c->arena, from);
@@ -488,7 +475,14 @@ chunk_of_samples(struct fill_walk *w, struct chunk *c, uint32_t count_max, struc
         enum item_kind kind = w->batch.kind == SAMPLE_FLOAT ? ITEM_FLOAT : ITEM_HISTOGRAM;
         if (c->count > 0 && kind != c->kind) break;
         c->kind = kind;
-        if (c->count == 0 && kind == ITEM_FLOAT && !begin_columns(c, &columns)) return ERR_NOMEM;
+        if (c->count == 0 && kind == ITEM_FLOAT) {
+            uint64_t *all = arena_alloc(&c->arena, 4 * FILL_CHUNK_ITEMS * sizeof *all);
+            if (all == NULL) return ERR_NOMEM;
+            columns = (struct fill_columns){all, all + FILL_CHUNK_ITEMS, all + 2 * FILL_CHUNK_ITEMS,
+                                            all + 3 * FILL_CHUNK_ITEMS};
+            c->floats = (struct record_columns){0, columns.refs, columns.times, columns.starts,
+                                                columns.bits};
+        }
         e = put_sample(w, c, &columns);
         if (e) return e;
     }

@@ -14,12 +14,12 @@
  */
 #include "relay/feed/log_items.h"
 
-#include "base/array.h"
-#include "base/hash/hash.h"
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+
+#include "base/array.h"
+#include "base/hash/hash.h"
 
 enum { CHUNK_BYTES_MAX = 256 * 1024 * 1024, CHUNK_KEEP_BYTES = 256 * 1024 };
 
@@ -162,12 +162,6 @@ log_series_free(struct log_series *s)
     mem_free(s->memory, s->records, s->record_capacity * sizeof *s->records);
     mem_free(s->memory, s->taken, s->taken_capacity);
     mem_free(s->memory, s, sizeof *s);
-}
-
-uint64_t
-log_series_segment(const struct log_series *s)
-{
-    return s->segment;
 }
 
 /* Makes room for `count` elements of `size` bytes. Grows by half: these arrays are most of a
@@ -555,7 +549,7 @@ static struct log_series *
 segment_series(struct log_items *s, uint64_t segment)
 {
     for (uint32_t i = s->segment_count; i-- > 0;) {
-        if (log_series_segment(s->segments[i]) == segment) return s->segments[i];
+        if (s->segments[i]->segment == segment) return s->segments[i];
     }
     return NULL;
 }
@@ -569,8 +563,8 @@ read_series(struct log_items *s, const struct wal_record *record)
     enum err e = OK;
     if (map == NULL) {
         if (s->segment_count == SEGMENTS_MAX) return ERR_AGAIN;
-        assert(s->segment_count == 0 || log_series_segment(s->segments[s->segment_count - 1]) <
-                                            record->segment); /* invariant 1 */
+        assert(s->segment_count == 0 ||
+               s->segments[s->segment_count - 1]->segment < record->segment); /* invariant 1 */
         e = log_series_new(s->options.memory, record->segment, &map);
         if (e == OK) s->segments[s->segment_count++] = map;
     }
@@ -756,7 +750,7 @@ log_items_pass(struct log_items *s, uint64_t pos, uint64_t segment)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->segment_count; i++) {
         struct log_series *map = s->segments[i];
-        if (log_series_segment(map) >= segment)
+        if (map->segment >= segment)
             s->segments[kept++] = map;
         else
             log_series_free(map);

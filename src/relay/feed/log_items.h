@@ -155,7 +155,6 @@ struct log_series;
 MUST_CHECK enum err log_series_new(struct budget *memory, uint64_t segment,
                                    struct log_series **ret_series);
 void log_series_free(struct log_series *series);
-uint64_t log_series_segment(const struct log_series *series);
 
 /*
  * A record of series at `pos`: begin, its references in their order, end. After an error the record

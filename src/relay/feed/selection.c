@@ -4,9 +4,9 @@
  */
 #include "relay/feed/selection.h"
 
-#include "model/labels.h"
-
 #include <stdlib.h>
+
+#include "model/labels.h"
 
 struct selection {
     const struct destination_settings *settings;
@@ -101,29 +101,6 @@ selection_takes_family(const struct selection *s, struct bytes tenant, struct by
     return s->selector_count == 0;
 }
 
-static bool
-selector_passes(const struct selector *selector, struct bytes labels)
-{
-    for (uint32_t i = 0; i < selector->count; i++) {
-        const struct matcher *m = selector->matchers[i];
-        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
-    }
-    return true;
-}
-
-static enum err
-add_external(const struct selection *s, struct arena *arena, struct bytes *labels)
-{
-    const struct named_texts *external = &s->settings->external_labels;
-    enum err e = OK;
-    for (uint32_t i = 0; i < external->count && e == OK; i++) {
-        struct label label = {bytes_of_text(external->items[i].name),
-                              bytes_of_text(external->items[i].value)};
-        e = labels_complete(*labels, label, arena, labels);
-    }
-    return e;
-}
-
 enum err
 selection_apply(const struct selection *s, struct bytes tenant, struct bytes labels,
                 struct arena *arena, struct bytes *ret_labels)
@@ -132,10 +109,20 @@ selection_apply(const struct selection *s, struct bytes tenant, struct bytes lab
     if (!selection_takes_tenant(s, tenant)) return OK;
     bool selected = s->selector_count == 0;
     for (uint32_t i = 0; i < s->selector_count && !selected; i++) {
-        selected = selector_passes(&s->selectors[i], labels);
+        selected = true;
+        for (uint32_t k = 0; k < s->selectors[i].count && selected; k++) {
+            const struct matcher *m = s->selectors[i].matchers[k];
+            selected = matcher_matches(m, labels_get(labels, matcher_name(m)));
+        }
     }
     if (!selected) return OK;
-    enum err e = add_external(s, arena, &labels);
+    const struct named_texts *external = &s->settings->external_labels;
+    enum err e = OK;
+    for (uint32_t i = 0; i < external->count && e == OK; i++) {
+        struct label label = {bytes_of_text(external->items[i].name),
+                              bytes_of_text(external->items[i].value)};
+        e = labels_complete(labels, label, arena, &labels);
+    }
     if (e == OK && s->relabel != NULL) e = relabel_apply(s->relabel, labels, arena, &labels);
     if (e == OK && labels.size > 0 && s->settings->tenant_label != NULL) {
         struct label label = {bytes_of_text(s->settings->tenant_label), tenant};

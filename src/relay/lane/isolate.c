@@ -18,8 +18,7 @@
  * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
  *    series of which an earlier item is in another piece.
  *
- * By invariant 1, isolating k of n items takes at most 2 k log2(n / k) + 2 k calls, and at most 2
- * n.
+ * By invariant 1, isolating k of n items takes at most 2 k log2(n / k) + 2 k calls, at most 2 n.
  */
 #include "relay/lane/isolate.h"
 
@@ -53,18 +52,6 @@ isolate_begin(struct isolate *is, uint32_t count)
     assert(count > 0);
     assert(is->count == 0);
     is->pieces[is->count++] = (struct call_piece){.to = count};
-}
-
-void
-isolate_abandon(struct isolate *is)
-{
-    is->count = 0;
-}
-
-bool
-isolate_is_done(const struct isolate *is)
-{
-    return is->count == 0;
 }
 
 struct call_piece *

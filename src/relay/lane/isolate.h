@@ -63,12 +63,9 @@ MUST_CHECK enum err isolate_init(struct isolate *isolate, struct budget *memory)
 /* Accepts zeroed memory. */
 void isolate_fini(struct isolate *isolate);
 
-/* Begins a call of `count` items, at least 1, as one piece. The call before it is done. */
+/* Begins a call of `count` items, at least 1, as one piece. The call before it is done: `count` is
+ * 0, as no piece is left or the rest was abandoned. */
 void isolate_begin(struct isolate *isolate, uint32_t count);
-/* Ends a call with pieces that are not settled: it is done. */
-void isolate_abandon(struct isolate *isolate);
-/* True if no piece is left. */
-bool isolate_is_done(const struct isolate *isolate);
 /*
  * A piece that may be tried now and that no attempt has; NULL if there is none. If it is SURE and
  * has more than one item, it must be split instead. A view until the next change.

@@ -27,12 +27,13 @@
  * 4. lanes.queued_bytes is the sum of `bytes` of all queued calls.
  * 5. A sealed call has items, and so has a queued one.
  */
+#include "relay/lane/lane_private.h"
+
 #include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"
 #include "base/log.h"
-#include "relay/lane/lane_private.h"
 
 enum { RUNS_MAX = 256 * 1024, BUSY_MS = 20, QUEUED_BYTES = 1024 * 1024 };
 
@@ -133,7 +134,7 @@ lane_end_attempt(struct lanes *l, struct attempt *a)
 static bool
 lane_is_idle(const struct lane *lane)
 {
-    return isolate_is_done(&lane->pieces);
+    return lane->pieces.count == 0;
 }
 
 static struct writer_call *
@@ -504,8 +505,8 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
      * refused one is only halved. */
     if (!breaker_may_send(l->breaker, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole = l->breaker->state == BREAKER_CLOSED || l->limits.one_lane ||
-                 breaker_doubts(l->breaker);
+    bool whole =
+        l->breaker->state == BREAKER_CLOSED || l->limits.one_lane || breaker_doubts(l->breaker);
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
@@ -576,26 +577,29 @@ lanes_end(struct lanes *l)
 
 /* --- items that are dropped ------------------------------------------------------------------- */
 
-/* Removes dropped items from a list. Returns the number of those that stay. */
+/* Moves items from..to of a call that are neither dropped nor settled to its start, after the first
+ * `kept`. Returns the number that is there then. */
 static uint32_t
-remove_dropped(const struct lanes *l, struct call_item *items, uint32_t count)
+keep_items(const struct lanes *l, struct call *call, uint32_t from, uint32_t to, uint32_t kept)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!queue_reader_is_dropped(l->settling->queue, items[i].record)) items[kept++] = items[i];
+    for (uint32_t i = from; i < to; i++) {
+        const struct call_item *at = &call->items[i];
+        if (at->count > 0 && !queue_reader_is_dropped(l->settling->queue, at->record))
+            call->items[kept++] = *at;
     }
     return kept;
 }
 
-/* Counts the items of a call again, some of which were removed. */
+/* Cuts a call to its first items, as the others were removed. */
 static void
-recount(struct call *call, uint32_t count)
+cut_call(struct lanes *l, struct call *call, uint32_t count)
 {
-    call->count = count;
-    call->samples = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        call->samples += call->items[i].count;
+    if (count == 0) {
+        call_clear(l, call);
+        return;
     }
+    call->count = count;
+    call->samples = count_items(call, count);
     call->stale = true;
 }
 
@@ -603,12 +607,8 @@ recount(struct call *call, uint32_t count)
 static void
 forget_unsent(struct lanes *l, struct call *call)
 {
-    uint32_t kept = remove_dropped(l, call->items, call->count);
-    if (kept == call->count) return;
-    if (kept > 0)
-        recount(call, kept);
-    else
-        call_clear(l, call);
+    uint32_t kept = keep_items(l, call, 0, call->count, 0);
+    if (kept < call->count) cut_call(l, call, kept);
 }
 
 /* Removes queued calls that have no item left. */
@@ -627,21 +627,6 @@ close_ranks(struct lanes *l, struct lane *lane)
         lane->queue[i].bytes = 0;
     }
     lane->queued = kept;
-}
-
-/* Moves the unsettled items of the call being sent to its start. Returns their number. */
-static uint32_t
-gather_unsettled(struct lane *lane)
-{
-    struct call *call = &lane->sending;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < lane->pieces.count; i++) {
-        const struct call_piece *p = &lane->pieces.pieces[i];
-        for (uint32_t k = p->from; k < p->to; k++) {
-            if (call->items[k].count > 0) call->items[kept++] = call->items[k];
-        }
-    }
-    return kept;
 }
 
 /* True if an unsettled item of the call being sent is dropped. */
@@ -682,13 +667,14 @@ forget_sending(struct lanes *l, struct lane *lane)
         ambiguous |= a->phase != ATTEMPT_FREE && a->ambiguous;
         lane_end_attempt(l, a);
     }
-    uint32_t kept = remove_dropped(l, call->items, gather_unsettled(lane));
-    isolate_abandon(&lane->pieces);
-    if (kept == 0) {
-        call_clear(l, call);
-        return;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < lane->pieces.count; i++) {
+        const struct call_piece *p = &lane->pieces.pieces[i];
+        kept = keep_items(l, call, p->from, p->to, kept);
     }
-    recount(call, kept);
+    lane->pieces.count = 0;
+    cut_call(l, call, kept);
+    if (kept == 0) return;
     isolate_begin(&lane->pieces, kept);
     struct attempt *a = &lane->attempts[0];
     a->phase = ATTEMPT_READY;

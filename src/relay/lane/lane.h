@@ -19,6 +19,8 @@
 #include "relay/queue/queue_reader.h"
 #include "relay/state/account.h"
 
+/* --- settling --------------------------------------------------------------------------------- */
+
 /*
  * Reads and settles the items of calls, wherever they come from: the log, the store, dead letters
  * that are sent again, or the queue of writes whose senders wait. Lanes reach feed, window, letters
@@ -73,6 +75,8 @@ enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
 MUST_CHECK enum err settle_bury(struct settling *settling, const struct call_item *at,
                                 const struct item *item, enum bury_why why_buried,
                                 const char *reason, const char *answer);
+
+/* --- preparation ------------------------------------------------------------------------------ */
 
 /*
  * Fetches what a writer needs before anything can be sent, and checks at the start whether
@@ -133,12 +137,13 @@ bool prepare_trusts_refusals(struct preparation *preparation);
  * preparation. */
 void prepare_answered(struct preparation *preparation, const struct http_call_answer *answer);
 
+/* --- lanes ------------------------------------------------------------------------------------ */
+
 /*
  * The set of series that a call has, where it may have one sample of each only. Two series whose
- * hashes differ in bit 32 alone count as one: then a call is sent earlier than needed.
+ * hashes differ in bit 32 alone count as one: then a call is sent earlier than needed. Zeroed
+ * memory is an empty set.
  */
-
-/* Zeroed memory is an empty set. */
 struct series_seen {
     struct table hashes; /* the low half is the table's hash, 31 bits of the high half are the id */
 };

@@ -15,11 +15,12 @@
  *    the piece is sent again.
  * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
-#include "base/log.h"
-#include "relay/lane/lane.h"
 #include "relay/lane/lane_private.h"
 
 #include <assert.h>
+
+#include "base/log.h"
+#include "relay/lane/lane.h"
 
 enum err
 settle_load(struct settling *s, uint64_t record, uint32_t index, struct item *ret_item,
@@ -41,15 +42,6 @@ settle_is_lost(struct settling *s, const struct call_item *at, enum err e)
     if (s->queue != NULL || (e != ERR_MISSING && e != ERR_CORRUPT)) return false;
     if (at->record == REPLAY_RECORD || feed_reads_store(s->feed)) return false;
     return !feed_gets_again(s->feed, window_place(s->window, at->record).pos, e);
-}
-
-/* The position and index that identify an item of a call, which has the window's record number. */
-static struct relay_cursor
-identity(const struct settling *s, uint64_t record, uint32_t index)
-{
-    uint64_t pos = window_place(s->window, record).pos;
-    if (is_fill_pos(pos)) return (struct relay_cursor){.pos = pos + index};
-    return (struct relay_cursor){.pos = pos, .index = index};
 }
 
 enum err
@@ -100,7 +92,8 @@ settle_bury(struct settling *s, const struct call_item *at, const struct item *i
         .answer = bytes_of_text(answer),
         .failed_ms = env_realtime_ms(s->context->options.env),
     };
-    struct relay_cursor id = identity(s, at->record, at->index);
+    struct relay_cursor id = {window_place(s->window, at->record).pos, at->index};
+    if (is_fill_pos(id.pos)) id = (struct relay_cursor){.pos = id.pos + at->index};
     letter.item.pos = id.pos;
     letter.item.index = id.index;
     struct why why = {""};
@@ -178,21 +171,6 @@ bury_one(struct lanes *l, const struct call_item *at, const char *reason, const 
     return e ? e : settle_bury(settling, at, &item, BURY_REFUSED, reason, answer);
 }
 
-/* Makes the items of a run dead letters, one by one; each leaves the run. */
-static enum err
-bury_run(struct lanes *l, struct call_item *run, const char *reason, const char *answer)
-{
-    while (run->count > 0) {
-        struct call_item one = *run;
-        one.count = 1;
-        enum err e = bury_one(l, &one, reason, answer);
-        if (e) return e;
-        run->index++;
-        run->count--;
-    }
-    return OK;
-}
-
 /* Makes all items of the piece dead letters. */
 static void
 bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
@@ -203,7 +181,16 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
         suspects_add(&l->suspects, l->context->options.memory, a->lane->sending.items[i].series);
     }
     for (; piece->from < piece->to; piece->from++) {
-        if (bury_run(l, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
+        struct call_item *run = &a->lane->sending.items[piece->from];
+        enum err e = OK;
+        while (run->count > 0 && e == OK) { /* one by one; each leaves the run */
+            struct call_item one = *run;
+            one.count = 1;
+            e = bury_one(l, &one, reason, answer);
+            run->index += e == OK;
+            run->count -= e == OK;
+        }
+        if (e == OK) continue;
         isolate_answered(&a->lane->pieces, piece);
         a->built = false;
         lane_back_off(l, a->lane, 0);

@@ -23,12 +23,12 @@
  */
 #include "relay/lane/pace.h"
 
-#include "base/log.h"
-
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/log.h"
 
 const char *
 advice_on(const char *reason)

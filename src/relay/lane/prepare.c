@@ -35,17 +35,6 @@ failed(struct preparation *p, const char *what, bool blocked, const struct write
         breaker_failed(p->breaker, what, step->reason, step->answer);
 }
 
-/* A preparation succeeded. A check that failed is not affected. */
-static void
-prepared(struct preparation *p)
-{
-    backoff_ended(&p->pause);
-    p->refused_count = 0;
-    if (p->check_agains > 0) return;
-    if (p->has_failed) breaker_prepared(p->breaker);
-    p->has_failed = false;
-}
-
 /* Starts a request. False if none was started: `step` has the verdict. */
 static bool
 take(struct preparation *p, struct writer_step *step, enum prepare_request request)
@@ -110,7 +99,11 @@ prepare_answered(struct preparation *p, const struct http_call_answer *answer)
     if (answer != NULL) step_mask(&step, p->context->http);
     if (take(p, &step, PREPARE_FETCH)) return;
     if (step.verdict == VERDICT_DELIVERED) {
-        prepared(p);
+        backoff_ended(&p->pause);
+        p->refused_count = 0;
+        if (p->check_agains > 0) return; /* a check that failed is not affected */
+        if (p->has_failed) breaker_prepared(p->breaker);
+        p->has_failed = false;
         return;
     }
     /* Fetched credentials were refused. */

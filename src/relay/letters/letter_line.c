@@ -45,27 +45,22 @@ put_member(struct buf *to, const char *name, struct bytes text)
     buf_put_u8(to, '"');
 }
 
-static void
-put_metadata(struct buf *to, const struct item *item)
-{
-    buf_put_u8(to, '{');
-    put_member(to, "family", item->family);
-    buf_printf(to, ",\"type\":\"%s\",", metric_type_word(item->family_type));
-    put_member(to, "help", item->help);
-    buf_put_u8(to, ',');
-    put_member(to, "unit", item->unit);
-}
-
 void
 letter_line_put(struct buf *to, const struct dead_letter *letter)
 {
     const struct item *item = &letter->item;
     size_t before = to->size;
-    if (item->kind == ITEM_METADATA)
-        put_metadata(to, item);
-    else
+    if (item->kind == ITEM_METADATA) {
+        buf_put_u8(to, '{');
+        put_member(to, "family", item->family);
+        buf_printf(to, ",\"type\":\"%s\",", metric_type_word(item->family_type));
+        put_member(to, "help", item->help);
+        buf_put_u8(to, ',');
+        put_member(to, "unit", item->unit);
+    } else {
         item_ndjson_put(to, item);
-    if (buf_error(to) == OK && item->kind != ITEM_METADATA) to->size -= sizeof "}\n" - 1;
+        if (buf_error(to) == OK) to->size -= sizeof "}\n" - 1;
+    }
     buf_put_u8(to, ',');
     put_member(to, "tenant", item->tenant);
     buf_put_u8(to, ',');

@@ -23,11 +23,11 @@
  */
 #include "relay/letters/letters.h"
 
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/log.h"
 #include "relay/state/directory.h"
-
-#include <assert.h>
 
 enum {
     READ_BYTES = 64 * 1024, /* of replayed text */
@@ -482,19 +482,6 @@ letters_replay_settle(struct letters *l, uint32_t index, uint32_t count, bool de
     return OK;
 }
 
-/* All lines of the file are counted: lines that could not be read are lost. */
-static void
-end_file(struct letters *l)
-{
-    struct letters_replay *p = &l->replay;
-    assert(l->list.files[0].number == p->number); /* invariant 1 of the replay */
-    lose(l, &l->list.files[0], no_lines);
-    letters_remove_file(l, 0);
-    p->first = 0;
-    close_scratch(&p->text);
-    p->number = 0;
-}
-
 /* Counts the lines before that number, whose successors are written. */
 static void
 letters_replay_count(struct letters *l, uint32_t cursor)
@@ -516,7 +503,11 @@ letters_replay_count(struct letters *l, uint32_t cursor)
     memmove(p->given, p->given + passed, (p->count - passed) * sizeof *p->given);
     p->count -= passed;
     p->first += passed;
-    if (p->count == 0 && p->next_at >= p->end) end_file(l);
+    if (p->count > 0 || p->next_at < p->end) return;
+    lose(l, file, no_lines); /* the file ends: lines that could not be read are lost */
+    letters_remove_file(l, 0);
+    close_scratch(&p->text);
+    p->first = p->number = 0;
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -593,21 +584,6 @@ write_some(struct letters *l, uint32_t from, struct relay_cursor cursor, uint32_
     return e;
 }
 
-/* Removes the lines that are written: those passed among the first `end`. */
-static void
-forget_written(struct letters *l, uint32_t end, struct relay_cursor cursor, uint32_t replayed)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < l->ahead_count; i++) {
-        if (i >= end || !is_passed(&l->ahead[i], cursor, replayed)) l->ahead[kept++] = l->ahead[i];
-    }
-    l->ahead_count = kept;
-    if (kept > 0) return;
-    buf_clear(&l->lines);
-    l->lines_at = 0;
-    if (l->spill.handle >= 0) err_ignore(file_truncate(&l->spill, 0, NULL), "it is overwritten");
-}
-
 enum err
 letters_write(struct letters *l, struct relay_cursor cursor, struct why *why)
 {
@@ -626,22 +602,20 @@ letters_write(struct letters *l, struct relay_cursor cursor, struct why *why)
             if (e == OK) next = end;
         }
         buf_fini(&text);
-        forget_written(l, next, cursor, replayed);
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < l->ahead_count; i++) { /* the others are written */
+            bool stays = i >= next || !is_passed(&l->ahead[i], cursor, replayed);
+            if (stays) l->ahead[kept++] = l->ahead[i];
+        }
+        l->ahead_count = kept;
+    }
+    if (any && l->ahead_count == 0) {
+        buf_clear(&l->lines);
+        l->lines_at = 0;
+        if (l->spill.handle >= 0) err_ignore(file_truncate(&l->spill, 0, NULL), "overwritten");
     }
     if (e == OK) letters_replay_count(l, replayed);
     return e;
-}
-
-static void
-unlink_file(struct letters *l, uint32_t number)
-{
-    for (int packed = 0; packed < 2; packed++) {
-        char name[LETTER_NAME_BYTES], path[FILE_PATH_BYTES];
-        letter_name(number, packed == 1, name);
-        enum err e = path_join(path, sizeof path, l->dir, name);
-        if (e == OK) e = env_unlink(l->context->options.env, path, NULL);
-        err_ignore(e, "the next start removes it");
-    }
 }
 
 void
@@ -650,7 +624,13 @@ letters_saved(struct letters *l)
     if (!l->is_open) return;
     l->saved_number = l->list.number;
     for (size_t i = 0; i < l->leaving.size; i += 4) {
-        unlink_file(l, load_le32(l->leaving.at + i));
+        for (int packed = 0; packed < 2; packed++) {
+            char name[LETTER_NAME_BYTES], path[FILE_PATH_BYTES];
+            letter_name(load_le32(l->leaving.at + i), packed == 1, name);
+            enum err e = path_join(path, sizeof path, l->dir, name);
+            if (e == OK) e = env_unlink(l->context->options.env, path, NULL);
+            err_ignore(e, "the next start removes it");
+        }
     }
     buf_clear(&l->leaving);
 }

@@ -7,6 +7,8 @@
  * was not moved by a mark that is younger than the state, is lost, and counts as dropped.
  */
 
+#include "relay/letters/letters.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +20,6 @@
 #include "base/text/hex.h"
 #include "base/text/texts.h"
 #include "model/labels.h"
-#include "relay/letters/letters.h"
 #include "relay/state/directory.h"
 #include "relay/state/state.h"
 

@@ -9,15 +9,16 @@
  * Without a server, a decision changes the state. It says which lines exist; a relay that runs
  * while they are read only appends, and removes whole files, which are skipped then.
  */
-#include "backend/common/pack.h"
-#include "base/log.h"
 #include "relay/letters/letters.h"
-#include "relay/state/directory.h"
-#include "relay/state/saving.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "backend/common/pack.h"
+#include "base/log.h"
+#include "relay/state/directory.h"
+#include "relay/state/saving.h"
 
 enum { PACK_BYTES = 256 * 1024, AGES_OF_FILE = 8 };
 
@@ -51,19 +52,6 @@ letters_decide(struct letters *l, enum letters_wish wish)
     return lines;
 }
 
-/*
- * Unix time, but not later than the time at which the process began plus the time since: letters do
- * not become old by a clock that jumps ahead. A clock that is set back makes them younger.
- */
-static int64_t
-steady_now_ms(const struct letters *l)
-{
-    const struct relay_options *o = &l->context->options;
-    int64_t now_ms = env_realtime_ms(o->env);
-    int64_t most_ms = o->epoch_ms + (env_monotonic_ns(o->env) - o->epoch_ns) / NS_PER_MS;
-    return now_ms < most_ms ? now_ms : most_ms;
-}
-
 static bool
 is_older(int64_t then_ms, int64_t now_ms, int64_t age_ms)
 {
@@ -91,7 +79,12 @@ static void
 give_up_oldest(struct letters *l)
 {
     const struct destination_settings *s = l->context->settings;
-    int64_t now_ms = steady_now_ms(l), age_ms = s->dead_letters_max_age_ms;
+    const struct relay_options *o = &l->context->options;
+    /* Not later than the time at which the process began plus the time since: letters do not become
+     * old by a clock that jumps ahead. A clock that is set back makes them younger. */
+    int64_t now_ms = env_realtime_ms(o->env), age_ms = s->dead_letters_max_age_ms;
+    int64_t most_ms = o->epoch_ms + (env_monotonic_ns(o->env) - o->epoch_ns) / NS_PER_MS;
+    if (now_ms > most_ms) now_ms = most_ms;
     struct letter_list *list = &l->list;
     uint64_t lines = 0;
     /* The sizes of files change when they are packed and removed; only then they are looked up. */
@@ -118,18 +111,6 @@ give_up_oldest(struct letters *l)
     log_error("relay: oldest dead letters removed: dead_letters.max_bytes or dead_letters.max_age "
               "is reached",
               KV("destination", s->name), KV("letters", lines));
-}
-
-/* A file whose lines differ in age ends, so that it does not keep old ones for young ones. */
-static void
-close_old(struct letters *l)
-{
-    int64_t age_ms = l->context->settings->dead_letters_max_age_ms;
-    const struct letter_file *file = letter_list_find(&l->list, l->list.number);
-    if (file == NULL || age_ms == 0) return;
-    if (!is_older(file->first_ms, file->last_ms, age_ms / AGES_OF_FILE)) return;
-    letter_list_close(&l->list);
-    save_want(l->saving, SAVE_SOON);
 }
 
 /* --- packing ---------------------------------------------------------------------------------- */
@@ -210,7 +191,15 @@ enum err
 letters_tend(struct letters *l, struct why *why)
 {
     if (!l->is_open) return OK;
-    close_old(l);
+    /* A file whose lines differ in age ends, so that it does not keep old ones for young ones. */
+    int64_t age_ms = l->context->settings->dead_letters_max_age_ms;
+    const struct letter_file *file = letter_list_find(&l->list, l->list.number);
+    bool differs = file != NULL && age_ms != 0 &&
+                   is_older(file->first_ms, file->last_ms, age_ms / AGES_OF_FILE);
+    if (differs) {
+        letter_list_close(&l->list);
+        save_want(l->saving, SAVE_SOON);
+    }
     give_up_oldest(l);
     return pack_one(l, why);
 }

@@ -1,7 +1,7 @@
 /*
  * examine.c - see operate.h. Every name below relay/ belongs to the relay (states, an operator's
- * decisions), to dead letters, or to the destination's type (backend/writer.h). Other names are reported
- * and left alone.
+ * decisions), to dead letters, or to the destination's type (backend/writer.h). Other names are
+ * reported and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be, then
  * these, then the other names. Then the position of the state is looked up in the log: its segments
@@ -404,19 +404,6 @@ open_wal(struct examining *x, struct why *why)
     return e;
 }
 
-/* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
-static void
-count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
-            struct log_items *items, uint64_t count[ITEM_KIND_COUNT])
-{
-    uint32_t first = c->pos == from.pos ? from.index : 0;
-    if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
-    for (uint32_t i = first; i < c->count; i++) {
-        if (c->pos < s->begin_pos && chunk_time_ms(c, i) < s->begin_ms) continue;
-        count[c->kind] += log_items_takes(items, c, i);
-    }
-}
-
 /*
  * Counts the items that are queued in the log, as the destination's relay would, without metadata,
  * which only some types take. `ret_counted` is false if that is unknown.
@@ -426,7 +413,8 @@ count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_
               struct why *why)
 {
     const struct destination_settings *settings = find_settings(x);
-    struct relay_cursor from = log_cursor(&x->state);
+    const struct relay_state *s = &x->state;
+    struct relay_cursor from = log_cursor(s);
     struct selection *selection = NULL;
     struct log_items *items = NULL;
     struct chunk chunk;
@@ -450,8 +438,15 @@ count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_
     while (e == OK || e == ERR_CORRUPT) {
         e = log_items_next(items, &chunk, &reason);
         damaged |= e == ERR_CORRUPT;
-        if (e == OK) count_chunk(&chunk, &x->state, from, items, waiting);
-        if (e == OK) log_items_pass(items, chunk.pos, chunk.segment);
+        if (e) continue;
+        /* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
+        uint32_t i = chunk.pos == from.pos ? from.index : 0;
+        if (chunk.pos < from.pos || chunk.kind == ITEM_METADATA) i = chunk.count;
+        for (; i < chunk.count; i++) {
+            bool old = chunk.pos < s->begin_pos && chunk_time_ms(&chunk, i) < s->begin_ms;
+            waiting[chunk.kind] += !old && log_items_takes(items, &chunk, i);
+        }
+        log_items_pass(items, chunk.pos, chunk.segment);
     }
     if (e == ERR_AGAIN) e = damaged ? ERR_CORRUPT : OK;
     log_items_close(items);
@@ -550,19 +545,6 @@ examine_own_file(struct examining *x, const struct relay_name *name, struct why 
 }
 
 static enum err
-examine_reset(struct examining *x, struct why *why)
-{
-    struct reset decided;
-    struct why reason = {""};
-    enum err e = reset_read(x->o->env, x->dir, &decided, &reason);
-    if (e == OK) {
-        report_line(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
-                    reset_word(decided.from));
-    }
-    return report_error(x, e, &reason, "the destination is kept closed until then", why);
-}
-
-static enum err
 examine_names(struct examining *x, struct why *why)
 {
     struct relay_names names;
@@ -578,7 +560,13 @@ examine_names(struct examining *x, struct why *why)
         }
         x->report->files += !name->is_dir;
         if (entry == RELAY_ENTRY_RESET) {
-            e = examine_reset(x, why);
+            struct reset decided;
+            struct why reason = {""};
+            e = reset_read(x->o->env, x->dir, &decided, &reason);
+            if (e == OK)
+                report_line(x, "%s/reset: the destination resumes from %s when it is next opened",
+                            x->dir, reset_word(decided.from));
+            e = report_error(x, e, &reason, "the destination is kept closed until then", why);
         } else if (entry == RELAY_ENTRY_DAMAGED) {
             report_line(x, "%s/%s: set aside when an operator reset the destination", x->dir,
                         name->text);

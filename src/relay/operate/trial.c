@@ -38,24 +38,22 @@ struct trial {
 
 /* --- advice ----------------------------------------------------------------------------------- */
 
-static const char *
-advice_for(const char *what, const char *reason, char to[ADVICE_BYTES])
-{
-    /* The action, such as kinesis:PutRecords, that a check names in brackets. */
-    const char *from = strrchr(what, '('), *end = from == NULL ? NULL : strchr(from, ')');
-    bool is_named = end != NULL && memchr(from, ':', (size_t)(end - from)) != NULL;
-    if (!is_named || strcmp(reason, "access_denied") != 0) return advice_on(reason);
-    snprintf(to, ADVICE_BYTES, "allow the action %.*s", (int)(end - from - 1), from + 1);
-    return to;
-}
-
 static void
 report(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
 {
     char advice[ADVICE_BYTES];
     struct trial_finding finding = {what, ok, ok ? "" : reason, said, ""};
     bool repeats = !ok && t->way_reason != NULL && strcmp(reason, t->way_reason) == 0;
-    if (!ok && !repeats) finding.advice = advice_for(what, reason, advice);
+    if (!ok && !repeats) finding.advice = advice_on(reason);
+    if (!ok && !repeats && strcmp(reason, "access_denied") == 0) {
+        /* The action, such as kinesis:PutRecords, that a check names in brackets. */
+        const char *from = strrchr(what, '('), *end = from == NULL ? NULL : strchr(from, ')');
+        int size = end == NULL ? 0 : (int)(end - from - 1);
+        if (size > 0 && memchr(from, ':', (size_t)size) != NULL) {
+            snprintf(advice, sizeof advice, "allow the action %.*s", size, from + 1);
+            finding.advice = advice;
+        }
+    }
     if (repeats) finding.said = "as above";
     t->failed += !ok;
     t->options.each(t->options.context, &finding);
@@ -255,17 +253,6 @@ send_once(struct trial *t, struct writer_call *call, struct writer_step *step, s
     return OK;
 }
 
-/* Gives files their final names. */
-static enum err
-finish(struct trial *t, struct writer_step *step)
-{
-    struct why why = {""};
-    enum err e = t->class->tend == NULL ? OK : t->class->tend(t->writer, true, &why);
-    if (e == OK) e = save(t, &why);
-    if (e) step_done(step, VERDICT_RETRY, err_word(e), why.text);
-    return e == ERR_NOMEM ? e : OK;
-}
-
 static enum err
 deliver(struct trial *t, struct writer_call *call, const struct item *item,
         struct writer_step *step, struct why *why)
@@ -296,7 +283,12 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
         http_calls_mask(t->http, judged.answer);
         step_done(step, judged.verdict, judged.reason, judged.answer);
     }
-    return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;
+    if (e || step->verdict != VERDICT_DELIVERED) return e;
+    struct why reason = {""}; /* files get their final names */
+    if (t->class->tend != NULL) e = t->class->tend(t->writer, true, &reason);
+    if (e == OK) e = save(t, &reason);
+    if (e) step_done(step, VERDICT_RETRY, err_word(e), reason.text);
+    return e == ERR_NOMEM ? e : OK;
 }
 
 static enum err

@@ -103,18 +103,6 @@ queue_reader_take(struct queue_reader *r)
     }
 }
 
-/* Takes writes until one has items to be given. ERR_AGAIN: none of them has. */
-static enum err
-take_write(struct queue_reader *r)
-{
-    while (r->giving < r->count) {
-        const struct taken_write *t = &r->writes[r->giving];
-        if (t->next < t->write->items.count && !t->is_dropped) return OK;
-        r->giving++;
-    }
-    return take_one(r);
-}
-
 /* Gives item `i` as this destination gets it, and says whether it wants it. ERR_NOMEM. */
 static enum err
 select_item(struct queue_reader *r, const struct taken_write *t, uint32_t i, struct item *ret_item,
@@ -143,7 +131,12 @@ queue_reader_next(struct queue_reader *r, struct item *ret_item, uint64_t *ret_r
 {
     for (;;) {
         bool wanted;
-        enum err e = take_write(r);
+        enum err e = OK;
+        for (; r->giving < r->count; r->giving++) {
+            const struct taken_write *t = &r->writes[r->giving];
+            if (t->next < t->write->items.count && !t->is_dropped) break;
+        }
+        if (r->giving == r->count) e = take_one(r);
         if (e) return e;
         struct taken_write *t = &r->writes[r->giving];
         e = select_item(r, t, t->next, ret_item, &wanted);

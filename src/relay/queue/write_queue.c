@@ -8,18 +8,18 @@
  *    existed when it was put. It is above 0 in the list.
  * 3. A write is done with OK only if no part was let go.
  * 4. `to_take` of a slot is the first write after those that it took, all of which came after it
- *    joined; NULL if there is none. A write in the list that a slot has not ended is one that it
- * took, or is `to_take` or after it.
+ *    joined; NULL if there is none. A write in the list that a slot has not ended is one that
+ *    it took, or is `to_take` or after it.
  * 5. waiting.writes, .samples and .bytes are the sums over the list.
  */
 #include "relay/queue/write_queue.h"
 
-#include "backend/settings.h"
-#include "base/hash/hash.h"
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "backend/settings.h"
+#include "base/hash/hash.h"
 
 enum { METADATA_TEXT_MAX = 64 * 1024 };
 
@@ -46,18 +46,6 @@ reject(struct write_copy *c, const struct rw_series *series, enum ledger_kind ki
     c->to->rejected[kind][reason] += count;
     ingest_result_reject(
         c->result, &(struct ingest_refusal){c->request, series, kind, reason, count, t_ms, detail});
-}
-
-static void
-reject_series(struct write_copy *c, const struct rw_series *s, enum reject reason)
-{
-    const struct rw_request *r = c->request;
-    int64_t t_ms = s->floats.count > 0       ? r->floats[s->floats.first].t_ms
-                   : s->histograms.count > 0 ? r->histograms[s->histograms.first].t_ms
-                                             : 0;
-    reject(c, s, LEDGER_FLOAT, reason, s->floats.count, t_ms, "");
-    reject(c, s, LEDGER_HISTOGRAM, reason, s->histograms.count, t_ms, "");
-    reject(c, s, LEDGER_EXEMPLAR, reason, s->exemplars.count, t_ms, "");
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */
@@ -230,7 +218,13 @@ copy_series(struct write_copy *c, const struct rw_series *s, struct bytes *last_
     enum err e = series_labels(c, s, &reason);
     if (e) return e;
     if (reason != REJECT_NONE) {
-        reject_series(c, s, reason);
+        const struct rw_request *r = c->request;
+        int64_t t_ms = s->floats.count > 0       ? r->floats[s->floats.first].t_ms
+                       : s->histograms.count > 0 ? r->histograms[s->histograms.first].t_ms
+                                                 : 0;
+        reject(c, s, LEDGER_FLOAT, reason, s->floats.count, t_ms, "");
+        reject(c, s, LEDGER_HISTOGRAM, reason, s->histograms.count, t_ms, "");
+        reject(c, s, LEDGER_EXEMPLAR, reason, s->exemplars.count, t_ms, "");
         return OK;
     }
     uint32_t number = to->series_count++;
@@ -493,20 +487,6 @@ enlist(struct write_queue *q, struct waiting_write *w)
     return complete;
 }
 
-/* Sets the deadline. False if it has passed. */
-static bool
-set_deadline(const struct write_queue *q, const struct offered_write *offered,
-             struct queued_write *write)
-{
-    struct env *env = q->options.env;
-    int64_t now_ns = env_monotonic_ns(env), timeout_ms = q->options.timeout_ms;
-    if (offered->timeout_ms > 0 && offered->timeout_ms < timeout_ms)
-        timeout_ms = offered->timeout_ms;
-    write->until_ns = offered->began_ns + (timeout_ms - ANSWER_MS) * NS_PER_MS;
-    write->until_ms = env_realtime_ms(env) + (write->until_ns - now_ns) / NS_PER_MS;
-    return write->until_ns > now_ns;
-}
-
 static enum err
 lacks_memory(struct write_queue *q, struct why *why)
 {
@@ -527,16 +507,22 @@ write_queue_put(struct write_queue *q, const struct offered_write *offered, stru
     struct waiting_write *w = mem_new(&q->memory, sizeof *w);
     if (w == NULL) return lacks_memory(q, why);
     struct write_items *items = &w->shown.items;
+    struct env *env = q->options.env;
     lock_take(&q->lock);
     struct write_rules rules = q->rules;
     lock_drop(&q->lock);
-    if (!set_deadline(q, offered, &w->shown)) {
+    int64_t now_ns = env_monotonic_ns(env), timeout_ms = q->options.timeout_ms;
+    if (offered->timeout_ms > 0 && offered->timeout_ms < timeout_ms)
+        timeout_ms = offered->timeout_ms;
+    w->shown.until_ns = offered->began_ns + (timeout_ms - ANSWER_MS) * NS_PER_MS;
+    w->shown.until_ms = env_realtime_ms(env) + (w->shown.until_ns - now_ns) / NS_PER_MS;
+    if (w->shown.until_ns <= now_ns) {
         write_free(q, w);
         return why_set(why, ERR_AGAIN, "the request took longer to arrive than its sender waits");
     }
-    enum err e = write_items_init(items, &q->memory, q->options.bytes_max, &rules,
-                                  env_realtime_ms(q->options.env), offered->tenant,
-                                  offered->request, &w->result);
+    enum err e =
+        write_items_init(items, &q->memory, q->options.bytes_max, &rules, env_realtime_ms(env),
+                         offered->tenant, offered->request, &w->result);
     if (e) {
         write_free(q, w);
         return lacks_memory(q, why);
@@ -579,20 +565,6 @@ note_refused(struct waiting_write *w, const struct write_slot *slot, const struc
              slot->name, sum, w->shown.items.count, part->text);
 }
 
-/* Takes a write off the list. */
-static void
-delist(struct write_queue *q, struct waiting_write *w)
-{
-    assert(w->open_parts == 0); /* invariant 1 */
-    *(w->before == NULL ? &q->first : &w->before->next) = w->next;
-    *(w->next == NULL ? &q->last : &w->next->before) = w->before;
-    assert(q->waiting.writes > 0);            /* invariant 5 */
-    assert(q->waiting.samples >= w->samples); /* invariant 5 */
-    q->waiting.writes--;
-    q->waiting.samples -= w->samples;
-    q->waiting.bytes -= w->bytes;
-}
-
 /* Counts the outcome, and makes the result say it. */
 static void
 conclude(struct write_queue *q, struct waiting_write *w)
@@ -631,7 +603,14 @@ write_slot_end(struct write_slot *slot, struct queued_write *write, const struct
     }
     bool ended = w->open_parts == 0;
     if (ended) {
-        delist(q, w);
+        /* Takes the write off the list. */
+        *(w->before == NULL ? &q->first : &w->before->next) = w->next;
+        *(w->next == NULL ? &q->last : &w->next->before) = w->before;
+        assert(q->waiting.writes > 0);            /* invariant 5 */
+        assert(q->waiting.samples >= w->samples); /* invariant 5 */
+        q->waiting.writes--;
+        q->waiting.samples -= w->samples;
+        q->waiting.bytes -= w->bytes;
         conclude(q, w);
     }
     lock_drop(&q->lock);

@@ -39,12 +39,12 @@
  * 2. A chunk adds at most its wanted items: `news` is at most `wanted`, and the number counted in
  *    advance falls by the rest.
  * 3. A lost item is either new or was counted in advance, never both.
- * 5. An item before ahead.pos is counted once: if it was read then, in ahead.count, else in the
+ * 4. An item before ahead.pos is counted once: if it was read then, in ahead.count, else in the
  *    margin, at the latest when the end of the log is reached (whole_pos <= pos). So the log is
  * left only if whole_pos is not before the end of the parts, and items are counted as lost only
  * when nothing, or all up to them, is counted in advance.
- * 6. The count is closed only when reading has passed all holes before its end.
- * 7. With a store, items are counted as lost only while no earlier item is open: the cursor passes
+ * 5. The count is closed only when reading has passed all holes before its end.
+ * 6. With a store, items are counted as lost only while no earlier item is open: the cursor passes
  *    them at once, so a run that begins from an earlier state meets all of the hole again.
  */
 #include "relay/state/account.h"
@@ -123,7 +123,7 @@ bool
 account_knows(const struct account *account, uint64_t pos)
 {
     const struct read_ahead *a = &account->ahead;
-    assert(a->whole_pos <= a->pos); /* invariant 5 */
+    assert(a->whole_pos <= a->pos); /* invariant 4 */
     return a->blind || feed_read_pos(account->feed) >= pos || a->whole_pos >= pos;
 }
 
@@ -135,9 +135,9 @@ enum err
 account_lost(struct account *account, const struct chunk *c, unsigned kind)
 {
     struct read_ahead *a = &account->ahead;
-    assert(account_is_ahead(account, c)); /* invariant 5 */
+    assert(account_is_ahead(account, c)); /* invariant 4 */
     for (unsigned k = 0; k < ITEM_KIND_COUNT && account->context->options.tsdb != NULL; k++) {
-        assert(window_open(account->window, k) == 0); /* invariant 7 */
+        assert(account->window->open[k] == 0); /* invariant 6 */
     }
     /* Before the first record that is read, the log has removed its oldest ones. */
     bool oldest = account->feed->state == FEED_OLDEST;
@@ -169,13 +169,13 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind)
 static int64_t
 queued(const struct account *account, enum item_kind kind)
 {
-    uint64_t open = window_open(account->window, kind);
+    uint64_t open = account->window->open[kind];
     /* A chunk that was handed on completely may be gone already. */
     const struct feed *feed = account->feed;
     bool begun = feed->chunk != NULL && feed->next < feed->count;
     if (begun && feed->chunk->kind == kind) open -= feed->untaken;
     int64_t ahead = account->ahead.count[kind] > 0 ? account->ahead.count[kind] : 0;
-    return (int64_t)(open - window_repeats_open(account->window, kind)) + ahead;
+    return (int64_t)(open - account->window->repeats_open[kind]) + ahead;
 }
 
 uint64_t
@@ -196,7 +196,7 @@ int64_t
 account_difference(const struct account *account, enum item_kind kind)
 {
     struct fates fates = account->base;
-    fates_add(&fates, window_fates(account->window));
+    fates_add(&fates, &account->window->all);
     uint64_t settled = fates_settled(&fates, kind);
     return (int64_t)(account_taken(account, kind) - settled - account_queued(account, kind));
 }
@@ -289,18 +289,6 @@ account_saved(struct account *account, const struct relay_state *state)
     log_items_pass(a->log, state->expected.until_pos, a->chunk.segment);
 }
 
-/* True if counting ahead begins now: the relay has lagged for a while, or is paused. */
-static bool
-should_begin(struct account *account, bool is_paused, int64_t now_ns)
-{
-    struct read_ahead *a = &account->ahead;
-    const struct feed *feed = account->feed;
-    bool more = !feed_reads_log(feed) || feed->hole.begin_pos != 0 ||
-                wal_end(account->context->options.wal) > feed_log_pos(feed);
-    if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
-    return more && (is_paused || now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS);
-}
-
 bool
 account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused)
 {
@@ -310,7 +298,13 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     int64_t end_ns = now_ns + READ_AHEAD_AT_ONCE_MS * NS_PER_MS;
     if (feed->state == FEED_GONE && !a->lasting) return false; /* its start is unknown */
     if (a->blind) return false;
-    if (a->log == NULL && !should_begin(account, is_paused, now_ns)) return false;
+    if (a->log == NULL) { /* begins now if the relay has lagged for a while, or is paused */
+        bool more = !feed_reads_log(feed) || feed->hole.begin_pos != 0 ||
+                    wal_end(account->context->options.wal) > feed_log_pos(feed);
+        if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
+        bool lags = now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS;
+        if (!more || (!is_paused && !lags)) return false;
+    }
     enum err e = a->log == NULL ? read_ahead_begin(account, state) : OK;
     while (e == OK || e == ERR_CORRUPT) {
         e = log_items_next(a->log, &a->chunk, NULL);
@@ -430,24 +424,17 @@ is_short_of(const struct log_count *count, const struct log_count *end)
     return is_short;
 }
 
-/* True if reading has reached the end of the count, and misses nothing before it: invariant 6. */
-static bool
-has_passed(struct account *account)
-{
-    const struct read_ahead *a = &account->ahead;
-    const struct feed *feed = account->feed;
-    if (!feed_reads_log(feed) || feed_read_pos(feed) < a->pos) return false;
-    if (feed->hole.begin_pos != 0 && feed->hole.begin_pos < a->pos) return false;
-    if (!a->lasting || account->context->options.tsdb == NULL) return true;
-    struct log_count count = feed_read_count(feed);
-    return !is_short_of(&count, &a->log_count);
-}
-
 void
 account_close(struct account *account, struct relay_state *state)
 {
     struct read_ahead *a = &account->ahead;
-    if (a->pos == 0 || !has_passed(account)) return;
+    const struct feed *feed = account->feed;
+    /* Invariant 5: reading has reached the end of the count, and misses nothing before it. */
+    if (a->pos == 0 || !feed_reads_log(feed) || feed_read_pos(feed) < a->pos) return;
+    if (feed->hole.begin_pos != 0 && feed->hole.begin_pos < a->pos) return;
+    struct log_count count = feed_read_count(feed);
+    bool waits = a->lasting && account->context->options.tsdb != NULL;
+    if (waits && is_short_of(&count, &a->log_count)) return;
     struct tsdb_gone samples, exemplars;
     lost_since(account, state, &samples, &exemplars);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {

@@ -20,8 +20,40 @@
 /* --- pending records -------------------------------------------------------------------------- */
 
 /* The fate of each of their items, and from that the cursor, which is the position of the first
- * open item. Items may be settled in any order. */
-struct window;
+ * open item. Items may be settled in any order. Only window.c writes the fields. */
+struct window_record {
+    uint64_t pos;
+    uint64_t end_pos;
+    uint64_t segment;
+    int64_t realtime_ms;
+    uint32_t count;
+    uint32_t open;
+    uint32_t taken;    /* wanted items among `count` */
+    uint32_t repeats;  /* repeats among them that are not settled so far */
+    uint32_t repeated; /* items settled as FATE_REPEATED */
+    uint8_t kind;
+    uint8_t fate;   /* fate of all items if `fates` is NULL */
+    uint8_t *fates; /* fates of `count` items; NULL if they are all the same */
+};
+
+struct window {
+    struct budget *memory;
+    struct window_record *ring;
+    uint32_t capacity;          /* a power of two */
+    uint64_t first;             /* number of the oldest record */
+    uint64_t next;              /* number of the record that is pushed next */
+    struct relay_cursor cursor; /* after the records that were removed */
+    struct fates before;        /* fates of items in records that were removed */
+    struct fates all;           /* fates of all settled items since then, also after the cursor */
+    uint64_t open[ITEM_KIND_COUNT];         /* open items in the ring */
+    uint64_t taken_before[ITEM_KIND_COUNT]; /* items taken in records that were removed */
+    uint64_t held[ITEM_KIND_COUNT];         /* items in the ring, wanted or not */
+    /* Repeats not settled as such so far; may exceed the open items if too many became dead
+     * letters.
+     */
+    uint64_t repeats_open[ITEM_KIND_COUNT];
+    uint64_t debt[ITEM_KIND_COUNT]; /* open repeats that later records must pay */
+};
 /* Makes a window without records. ERR_NOMEM. */
 MUST_CHECK enum err window_new(struct budget *memory, struct relay_cursor cursor,
                                struct window **ret_window);
@@ -73,15 +105,7 @@ struct relay_cursor window_saved_cursor(struct window *window, struct fates *ret
 /* Items taken before the cursor since the window was made, without repeats. Call window_cursor()
  * first. */
 uint64_t window_taken_before(const struct window *window, enum item_kind kind);
-/* Items of the records in the window, wanted or not. */
-uint64_t window_held(const struct window *window, enum item_kind kind);
-/* Repeats not settled as such so far; may exceed the open items if too many became dead letters. */
-uint64_t window_repeats_open(const struct window *window, enum item_kind kind);
-/* The fates of all items settled since the window was made, also after the cursor. A view. */
-const struct fates *window_fates(const struct window *window);
-/* Records in the window, open items in them, and the segment of the oldest (0 if it is empty). */
-uint64_t window_records(const struct window *window);
-uint64_t window_open(const struct window *window, enum item_kind kind);
+/* The segment of the oldest record; 0 if the window is empty. */
 uint64_t window_segment(const struct window *window);
 /* Unix time at which the oldest record was committed; 0 if unknown or the window is empty. */
 int64_t window_oldest_ms(const struct window *window);

@@ -1,15 +1,15 @@
 /* directory.c - see directory.h. */
 #include "relay/state/directory.h"
 
-#include "base/buf.h"
-#include "base/hash/crc32c.h"
-#include "base/text/texts.h"
-#include "relay/state/state.h"
-
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/buf.h"
+#include "base/hash/crc32c.h"
+#include "base/text/texts.h"
+#include "relay/state/state.h"
 
 /* --- entries ---------------------------------------------------------------------------------- */
 

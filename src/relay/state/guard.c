@@ -41,21 +41,6 @@ struct relay_guard {
 
 /* --- borders ---------------------------------------------------------------------------------- */
 
-static enum err
-borders_new(struct tsdb *tsdb, struct borders *b)
-{
-    *b = (struct borders){.tsdb = NULL};
-    if (tsdb == NULL) return OK;
-    enum err e = tsdb_border_new(tsdb, &b->at[BORDER_FROM]);
-    if (e) return e;
-    e = tsdb_border_new(tsdb, &b->at[BORDER_TO]);
-    if (e)
-        tsdb_border_free(tsdb, b->at[BORDER_FROM]);
-    else
-        b->tsdb = tsdb;
-    return e;
-}
-
 void
 guard_set_borders(struct relay_guard *g, uint64_t from_pos, uint64_t to_pos)
 {
@@ -153,7 +138,15 @@ relay_guard_new(const struct relay_options *o, const struct relay_guard *before,
     g->memory = o->memory;
     g->name = o->settings->name;
     g->begin_pos = before == NULL ? wal_end(o->wal) : before->begin_pos;
-    enum err e = borders_new(o->tsdb, &g->borders);
+    struct borders *b = &g->borders;
+    enum err e = o->tsdb == NULL ? OK : tsdb_border_new(o->tsdb, &b->at[BORDER_FROM]);
+    if (e == OK && o->tsdb != NULL) {
+        e = tsdb_border_new(o->tsdb, &b->at[BORDER_TO]);
+        if (e)
+            tsdb_border_free(o->tsdb, b->at[BORDER_FROM]);
+        else
+            b->tsdb = o->tsdb; /* invariant 2 */
+    }
     if (e == OK) e = first_hold(g, o, before);
     if (e) {
         relay_guard_free(g);

@@ -12,8 +12,7 @@
  * one call is throttled. After a restart these items are read again, and leave their terms.
  *
  * Invariants:
- * 1. The durable state's `writer`, `letters` and fill.place are views of the buffers of these
- * names.
+ * 1. `writer`, `letters` and fill.place of the durable state are views of the buffers so named.
  */
 #include "relay/state/saving.h"
 

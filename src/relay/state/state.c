@@ -12,14 +12,14 @@
  */
 #include "relay/state/state.h"
 
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/array.h"
 #include "base/fields.h"
 #include "base/text/hex.h"
 #include "relay/state/directory.h"
-
-#include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 /* Format: docs/format/relay.md. */
 
@@ -287,22 +287,6 @@ fates_put(struct buf *to, const struct fates *fates)
     }
 }
 
-/* Reads counts and adds them to `add_to`. ERR_CORRUPT. */
-static MUST_CHECK enum err
-fates_get(struct cursor *from, struct fates *add_to)
-{
-    uint64_t count = cursor_varint(from);
-    for (uint64_t i = 0; i < count && !from->bad; i++) {
-        uint8_t kind = cursor_u8(from), fate = cursor_u8(from);
-        uint64_t n = cursor_varint(from);
-        if (from->bad || kind >= ITEM_KIND_COUNT || fate < FATE_DELIVERED || fate >= FATE_COUNT) {
-            return ERR_CORRUPT;
-        }
-        add_to->count[kind][fate] += n;
-    }
-    return from->bad ? ERR_CORRUPT : OK;
-}
-
 static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
                   DAMAGED[] = RELAY_DAMAGED_NAME;
 static const uint8_t STATE_MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
@@ -324,10 +308,18 @@ log_count_fields(const struct fields *f, struct log_count *count)
 static void
 fates_fields(const struct fields *f, struct fates *fates)
 {
-    if (f->to != NULL)
+    if (f->to != NULL) {
         fates_put(f->to, fates);
-    else
-        fields_check(f, fates_get(f->from, fates) == OK);
+        return;
+    }
+    uint64_t count = cursor_varint(f->from);
+    for (uint64_t i = 0; i < count && !f->from->bad; i++) {
+        uint8_t kind = cursor_u8(f->from), fate = cursor_u8(f->from);
+        uint64_t n = cursor_varint(f->from);
+        bool known = kind < ITEM_KIND_COUNT && fate >= FATE_DELIVERED && fate < FATE_COUNT;
+        fields_check(f, known);
+        if (!f->from->bad) fates->count[kind][fate] += n;
+    }
 }
 
 /* Fields that were appended later; an older version's state does not have them. */
@@ -425,18 +417,6 @@ state_fields(const struct fields *f, struct relay_state *s)
     added_fields(f, s);
 }
 
-/* Gives the state that is replaced next a second name. */
-static void
-keep_previous(struct env *env, const char *dir)
-{
-    char state[256], previous[256];
-    enum err e = path_join(state, sizeof state, dir, NAME);
-    if (e == OK) e = path_join(previous, sizeof previous, dir, PREVIOUS);
-    if (e == OK) e = env_unlink(env, previous, NULL);
-    if (e == OK) e = env_link(env, state, previous, NULL);
-    err_ignore(e, "the new state matters more; some file systems have no links");
-}
-
 static enum err
 state_pack(const struct relay_state *state, const char *dir, struct buf *scratch, struct why *why)
 {
@@ -468,7 +448,12 @@ relay_state_write(struct env *env, const char *dir, struct buf *scratch,
 {
     enum err e = state_pack(state, dir, scratch, why);
     if (e) return e;
-    keep_previous(env, dir);
+    char current[256], previous[256];
+    e = path_join(current, sizeof current, dir, NAME);
+    if (e == OK) e = path_join(previous, sizeof previous, dir, PREVIOUS);
+    if (e == OK) e = env_unlink(env, previous, NULL);
+    if (e == OK) e = env_link(env, current, previous, NULL);
+    err_ignore(e, "the new state matters more; some file systems have no links");
     return env_write_whole(env, dir, NAME, buf_bytes(scratch), why);
 }
 
@@ -505,19 +490,6 @@ relay_state_put_aside(struct env *env, const char *dir, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
-/* Reads the fields that this version knows; a newer version's later fields are ignored. */
-static enum err
-state_unpack(struct bytes payload, struct relay_state *ret_state)
-{
-    struct relay_state s = {.wish = RELAY_WISH_NONE};
-    struct cursor c = cursor_of(payload);
-    const struct fields fields = {.from = &c};
-    state_fields(&fields, &s);
-    if (c.bad) return ERR_CORRUPT;
-    *ret_state = s;
-    return OK;
-}
-
 static enum err
 read_file(struct env *env, const char *dir, const char *name, struct buf *memory,
           struct relay_state *ret_state, struct why *why)
@@ -535,8 +507,15 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
     if (e) return e;
     e = framed_open(buf_bytes(memory), STATE_MAGIC, STATE_VERSION, &payload, why);
     if (e) return why_prefix(why, e, "%s", path);
-    e = state_unpack(payload, ret_state);
-    return e ? why_set(why, e, "%s: the file is damaged: its content is inconsistent", path) : OK;
+    /* The fields that this version knows; a newer version's later fields are ignored. */
+    struct relay_state s = {.wish = RELAY_WISH_NONE};
+    struct cursor c = cursor_of(payload);
+    state_fields(&(const struct fields){.from = &c}, &s);
+    if (c.bad)
+        return why_set(why, ERR_CORRUPT, "%s: the file is damaged: its content is inconsistent",
+                       path);
+    *ret_state = s;
+    return OK;
 }
 
 enum err

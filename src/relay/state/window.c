@@ -33,37 +33,6 @@
 
 enum { RECORDS_MAX = 1 << 20 };
 
-struct window_record {
-    uint64_t pos;
-    uint64_t end_pos;
-    uint64_t segment;
-    int64_t realtime_ms;
-    uint32_t count;
-    uint32_t open;
-    uint32_t taken;    /* wanted items among `count` */
-    uint32_t repeats;  /* repeats among them that are not settled so far */
-    uint32_t repeated; /* items settled as FATE_REPEATED */
-    uint8_t kind;
-    uint8_t fate;   /* fate of all items if `fates` is NULL */
-    uint8_t *fates; /* fates of `count` items; NULL if they are all the same */
-};
-
-struct window {
-    struct budget *memory;
-    struct window_record *ring;
-    uint32_t capacity;          /* a power of two */
-    uint64_t first;             /* number of the oldest record */
-    uint64_t next;              /* number of the record that is pushed next */
-    struct relay_cursor cursor; /* after the records that were removed */
-    struct fates before;        /* fates of items in records that were removed */
-    struct fates all;           /* fates of all settled items since the window was made */
-    uint64_t open[ITEM_KIND_COUNT];
-    uint64_t taken_before[ITEM_KIND_COUNT]; /* items taken in records that were removed */
-    uint64_t held[ITEM_KIND_COUNT];         /* items in the ring */
-    uint64_t repeats_open[ITEM_KIND_COUNT]; /* repeats that are not settled so far */
-    uint64_t debt[ITEM_KIND_COUNT];         /* open repeats that later records must pay */
-};
-
 static struct window_record *
 record_at(const struct window *w, uint64_t record)
 {
@@ -188,17 +157,6 @@ window_reserve(struct window *w, uint64_t record)
     return r->count == 1 || reserve_fates(w, r) ? OK : ERR_NOMEM;
 }
 
-/* The number of `count` items, settled as `fate`, that are settled as repeats instead. */
-static uint32_t
-repeats_for(const struct window *w, const struct window_record *r, uint32_t count, uint8_t fate)
-{
-    bool may =
-        fate == FATE_DELIVERED || fate >= FATE_DROPPED; /* a dead letter is counted by its file */
-    if (!may) return 0;
-    uint64_t repeats = r->repeats + w->debt[r->kind];
-    return repeats < count ? (uint32_t)repeats : count;
-}
-
 enum err
 window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count, uint8_t fate)
 {
@@ -209,7 +167,10 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     assert(first <= r->count);
     assert(count <= r->count - first);
     if (count == 0) return OK;
-    uint32_t repeated = repeats_for(w, r, count, fate);
+    uint64_t repeats = r->repeats + w->debt[r->kind];
+    /* A dead letter is counted by its file. */
+    bool may_repeat = fate == FATE_DELIVERED || fate >= FATE_DROPPED;
+    uint32_t repeated = !may_repeat ? 0 : repeats < count ? (uint32_t)repeats : count;
     if (count == r->count && r->fates == NULL && (repeated == 0 || repeated == count)) {
         r->fate = repeated > 0 ? FATE_REPEATED : fate;
     } else {
@@ -314,36 +275,6 @@ window_taken_before(const struct window *w, enum item_kind kind)
 }
 
 uint64_t
-window_held(const struct window *w, enum item_kind kind)
-{
-    return w->held[kind];
-}
-
-uint64_t
-window_repeats_open(const struct window *w, enum item_kind kind)
-{
-    return w->repeats_open[kind];
-}
-
-const struct fates *
-window_fates(const struct window *w)
-{
-    return &w->all;
-}
-
-uint64_t
-window_records(const struct window *w)
-{
-    return w->next - w->first;
-}
-
-uint64_t
-window_open(const struct window *w, enum item_kind kind)
-{
-    return w->open[kind];
-}
-
-uint64_t
 window_segment(const struct window *w)
 {
     return w->first == w->next ? 0 : record_at(w, w->first)->segment;
@@ -353,19 +284,6 @@ int64_t
 window_oldest_ms(const struct window *w)
 {
     return w->first == w->next ? 0 : record_at(w, w->first)->realtime_ms;
-}
-
-/* Counts a record's open items, and adds the others to `fates`. */
-static uint32_t
-count_fates(const struct window_record *r, struct fates *fates)
-{
-    uint32_t open = 0;
-    for (uint32_t i = 0; i < r->count; i++) {
-        uint8_t fate = r->fates == NULL ? r->fate : r->fates[i];
-        open += fate == FATE_OPEN;
-        if (fate != FATE_OPEN) fates->count[r->kind][fate]++;
-    }
-    return open;
 }
 
 void
@@ -378,8 +296,14 @@ window_validate(const struct window *w)
         const struct window_record *r = record_at(w, i);
         assert(r->pos >= pos); /* invariant 5 */
         pos = r->pos;
-        assert(count_fates(r, &all) == r->open); /* invariant 1 */
-        assert(r->repeats <= r->open);           /* invariant 2 */
+        uint32_t is_open = 0;
+        for (uint32_t k = 0; k < r->count; k++) {
+            uint8_t fate = r->fates == NULL ? r->fate : r->fates[k];
+            is_open += fate == FATE_OPEN;
+            all.count[r->kind][fate] += fate != FATE_OPEN;
+        }
+        assert(is_open == r->open);    /* invariant 1 */
+        assert(r->repeats <= r->open); /* invariant 2 */
         open[r->kind] += r->open;
         held[r->kind] += r->count;
         repeats[r->kind] += r->repeats;

@@ -199,19 +199,6 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* After the clock was set back: times after `at_ns` become `at_ns`, and the alert is sent again, so
- * that nothing waits until the clock is there again. */
-static void
-follow_clock(struct alert *alert, int64_t at_ns)
-{
-    int64_t *times[] = {&alert->active_at_ns, &alert->fired_at_ns, &alert->resolved_at_ns,
-                        &alert->keep_firing_since_ns};
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        if (*times[i] > at_ns) *times[i] = at_ns;
-    }
-    if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
-}
-
 /* Takes the outage out of the time that counts towards `for`, as Prometheus does. */
 static void
 skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
@@ -322,7 +309,14 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
         enum alert_state state = alert->state;
-        follow_clock(alert, at_ns);
+        /* After the clock was set back: times after `at_ns` become `at_ns`, and the alert is sent
+         * again, so that nothing waits until the clock is there again. */
+        int64_t *times[] = {&alert->active_at_ns, &alert->fired_at_ns, &alert->resolved_at_ns,
+                            &alert->keep_firing_since_ns};
+        for (size_t k = 0; k < sizeof times / sizeof *times; k++) {
+            if (*times[k] > at_ns) *times[k] = at_ns;
+        }
+        if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
         active += alerts_step(alert, alert->found_in == a->evaluations, terms, at_ns);
         *ret_changed |= alert->state != state || alert->labels.at == NULL;
         assert(alert->labels.at == NULL || alert_is_consistent(alert)); /* invariant 2 */

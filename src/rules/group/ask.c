@@ -1,6 +1,7 @@
 /* ask.c - runs the queries of rules: their expressions, and `query` in templates. */
-#include "model/select.h"
 #include "rules/group/evaluate.h"
+
+#include "model/select.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

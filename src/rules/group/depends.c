@@ -7,11 +7,12 @@
  *  2. A batch has RULE_BATCH_MAX rules at most.
  *  3. same_before is an earlier rule of the same kind and name, and the nearest one.
  */
+#include "rules/group/group.h"
+
 #include <assert.h>
 
 #include "base/array.h"
 #include "base/hash/hash.h"
-#include "rules/group/group.h"
 
 /* --- recorded series -------------------------------------------------------------------------- */
 

@@ -13,13 +13,14 @@
  *  3. An alert is sent only while it fires, or after it was resolved; its end is not before its
  *     beginning.
  */
+#include "rules/group/evaluate.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/metric.h"
-#include "rules/group/evaluate.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
@@ -325,21 +326,6 @@ alarm(struct rule_work *w, struct promql_result *result)
 
 /* --- one rule --------------------------------------------------------------------------------- */
 
-static enum err
-write_results(struct rule_work *w)
-{
-    struct rules_written written;
-    enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
-    if (e) return fail_with_why(w, e);
-    assert(w->stage == RULE_EVALUATED); /* invariant 2 */
-    w->stage = RULE_STORED;
-    w->ticket = written.ticket;
-    assert(written.conflicts <= written.rejected);
-    /* The clock was set back: the value stored first stays. */
-    bool is_kept = w->of->how->is_repeated && written.conflicts == written.rejected;
-    return written.rejected == 0 || is_kept ? OK : work_fail(w, ERR_INPUT, written.text);
-}
-
 static void
 evaluate_rule(void *of, uint32_t i)
 {
@@ -360,7 +346,18 @@ evaluate_rule(void *of, uint32_t i)
         assert(w->stage == RULE_BEGUN); /* invariant 2 */
         w->stage = RULE_EVALUATED;
         put_stale(w);
-        e = write_results(w);
+        struct rules_written written;
+        e = write_built(ev->host, ev->g->tenant, w->build, &written, &w->why);
+        if (e) {
+            e = fail_with_why(w, e);
+        } else {
+            w->stage = RULE_STORED;
+            w->ticket = written.ticket;
+            assert(written.conflicts <= written.rejected);
+            /* The clock was set back: the value stored first stays. */
+            bool is_kept = ev->how->is_repeated && written.conflicts == written.rejected;
+            if (written.rejected > 0 && !is_kept) e = work_fail(w, ERR_INPUT, written.text);
+        }
     }
     if (e == OK && rule_answer_is_approximate(&a, &w->why))
         buf_put_cut(&w->sentence, bytes_of_text(w->why.text));

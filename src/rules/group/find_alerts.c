@@ -1,6 +1,7 @@
 /* find_alerts.c - makes labels and annotations of the result of an alert's expression. */
-#include "base/log.h"
 #include "rules/group/evaluate.h"
+
+#include "base/log.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

@@ -26,6 +26,8 @@
 #include "rules/group/kept_series.h"
 #include "rules/rules.h"
 
+/* --- schedules -------------------------------------------------------------------------------- */
+
 /*
  * The times at which a group is evaluated.
  *
@@ -260,7 +262,7 @@ struct bytes group_rule_error(struct group *group, uint32_t rule);
 void group_each_alert(struct group *group, uint32_t rule,
                       void (*each)(void *context, const struct alert *alert), void *context);
 
-/* The state of a group and its rules. For the folders of rules/. */
+/* --- recorded sets, for the folders of rules/ ------------------------------------------------- */
 
 /*
  * Sets of series that recording rules write, each identified by the labels that its
@@ -297,6 +299,8 @@ enum { RECORDED_ANY = UINT32_MAX };
 uint32_t recorded_first(struct recorded *recorded, const struct matcher_set *set);
 bool recorded_next(const struct recorded *recorded, const struct matcher_set *set, uint32_t *at,
                    uint32_t *tries, uint32_t *ret_index);
+
+/* --- the state of a group and its rules, for the folders of rules/ ---------------------------- */
 
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
 enum { RULE_ERROR_BYTES_MAX = 4096 };
@@ -359,6 +363,8 @@ may_be_template(struct bytes text)
     return memchr(text.at, '{', text.size) != NULL;
 }
 
+/* --- stored series, for the folders of rules/ ------------------------------------------------- */
+
 /* A group whose stored series are read, with the parameters of reading. */
 struct rules_past {
     const struct rules_host *host;
@@ -400,6 +406,8 @@ struct restore_terms {
 };
 MUST_CHECK enum err restore_group(const struct rules_past *past, const struct restore_terms *terms,
                                   int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why);
+
+/* --- batches, for the folders of rules/ ------------------------------------------------------- */
 
 enum { RULE_BATCH_MAX = 256 }; /* rules per batch, which are all compared with each other */
 /* Gives each rule its batch, and finds rules that write the same name; see depends.c. ERR_NOMEM. */

@@ -10,10 +10,11 @@
  *
  * past_look() reads back the samples that rules wrote, here and for a replay.
  */
+#include "rules/group/evaluate.h"
+
 #include <assert.h>
 
 #include "model/select.h"
-#include "rules/group/evaluate.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

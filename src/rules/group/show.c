@@ -1,11 +1,12 @@
 /* show.c - prints groups, rules and alerts as in Prometheus' API. */
+#include "rules/group/group.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/text/time_text.h"
 #include "model/permitted.h"
-#include "rules/group/group.h"
 #include "sys/env.h"
 #include "wire/number.h"
 

@@ -185,13 +185,6 @@ struct any_list {
     uint32_t count;
 };
 
-static void
-put_list(void *to, void *items, uint32_t count)
-{
-    memcpy(to, &items, sizeof items);
-    memcpy((uint8_t *)to + offsetof(struct any_list, count), &count, sizeof count);
-}
-
 static enum err
 read_test_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
 {
@@ -258,18 +251,6 @@ read_named_text(struct config_reader *in, void *context)
     return OK;
 }
 
-static enum err
-read_named_texts(struct tests_reading *x, const char *name, struct named_texts *to)
-{
-    struct test_naming n = {x, name, {NULL}};
-    if (x->in.event.type != YAML_MAPPING_START_EVENT) {
-        return reader_expected(&x->in, name, "a mapping");
-    }
-    enum err e = reader_mapping(&x->in, read_named_text, &n);
-    if (e == OK) *to = n.texts;
-    return e;
-}
-
 /* --- mappings --------------------------------------------------------------------------------- */
 
 /* A mapping being read. */
@@ -315,7 +296,8 @@ read_mappings(struct tests_reading *x, const struct field *field, void *to)
         return reader_expected(in, field->name, "a list");
     }
     for (uint32_t count = 0;; count++) {
-        put_list(to, items, count);
+        memcpy(to, &items, sizeof items);
+        memcpy((uint8_t *)to + offsetof(struct any_list, count), &count, sizeof count);
         enum err e = reader_next(in);
         if (e || in->event.type == YAML_SEQUENCE_END_EVENT) return e;
         uint8_t *more = arena_push(x->arena, items, count, bytes);
@@ -331,6 +313,8 @@ read_mappings(struct tests_reading *x, const struct field *field, void *to)
 static enum err
 read_test_value(struct tests_reading *x, const struct field *field, void *to)
 {
+    struct test_naming naming = {x, field->name, {NULL}};
+    enum err e;
     switch (field->kind) {
     case FIELD_TEXT:
         return reader_text(&x->in, field->name, x->arena, to);
@@ -349,7 +333,11 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
     case FIELD_DISTINCT_TEXTS:
         return read_test_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
     case FIELD_NAMED_TEXTS:
-        return read_named_texts(x, field->name, to);
+        if (x->in.event.type != YAML_MAPPING_START_EVENT)
+            return reader_expected(&x->in, field->name, "a mapping");
+        e = reader_mapping(&x->in, read_named_text, &naming);
+        if (e == OK) *(struct named_texts *)to = naming.texts;
+        return e;
     default:
         return read_mappings(x, field, to);
     }

@@ -26,11 +26,12 @@
  *  1. A group gets a round once, when it waits for nothing.
  *  2. `left` of a set is the number of groups that record it and have no round.
  */
+#include "rules/replay/replay.h"
+
 #include <assert.h>
 
 #include "base/array.h"
 #include "rules/group/group.h"
-#include "rules/replay/replay.h"
 
 enum {
     NONE = UINT32_MAX,

@@ -450,20 +450,6 @@ report_failure(const struct replay_part *t, uint32_t step, struct bytes sentence
     r->failed(r->context, s->ev.g, t->rule->text, time_ns(s, step), sentence);
 }
 
-static enum err
-write_part(struct replay_part *t)
-{
-    struct replay_stretch *s = t->of;
-    struct rules_written written;
-    enum err e = write_durably(s->ev.host, s->ev.g->tenant, t->build, &written, s->why);
-    if (e || written.rejected == 0) return e;
-    uint64_t *samples = &t->counts.samples;
-    t->counts.rejected = written.rejected;
-    *samples -= written.rejected < *samples ? written.rejected : *samples;
-    report_failure(t, t->b, bytes_of_text(written.text));
-    return OK;
-}
-
 static void
 exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *series)
 {
@@ -516,7 +502,14 @@ try_part(struct replay_part *t)
     if (e == OK) e = rw_build_new(RW_V1, memory, &t->build);
     if (e) e = no_memory(s);
     if (e == OK) e = ask_part(t);
-    if (e == OK) e = write_part(t);
+    struct rules_written written = {.rejected = 0};
+    if (e == OK) e = write_durably(s->ev.host, s->ev.g->tenant, t->build, &written, s->why);
+    if (e == OK && written.rejected > 0) {
+        uint64_t *samples = &t->counts.samples;
+        t->counts.rejected = written.rejected;
+        *samples -= written.rejected < *samples ? written.rejected : *samples;
+        report_failure(t, t->b, bytes_of_text(written.text));
+    }
     if (e == OK) settle_part(t);
     rw_build_free(t->build);
     kept_series_fini(&t->last);

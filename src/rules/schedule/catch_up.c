@@ -21,9 +21,9 @@
  *
  * Invariant 1: one job of a tenant runs at a time, a look or a pass.
  */
-#include <assert.h>
-
 #include "rules/schedule/scheduler_private.h"
+
+#include <assert.h>
 
 #define LOOK_NS               NS_PER_S
 #define QUIET_NS              (30 * NS_PER_S) /* time without late samples: the backlog is complete */
@@ -282,16 +282,6 @@ ready_ns(const struct scheduler *s, const struct scheduled_tenant *t)
     return is_full ? NEVER_NS : t->look_ns;
 }
 
-static bool
-take_of(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
-        struct scheduler_job *job)
-{
-    if (ready_ns(s, t) > monotonic_ns) return false;
-    if (t->state == CATCH_UP_FILLS) return take_pass(s, t, monotonic_ns, job);
-    take_look(s, t, job);
-    return true;
-}
-
 /* There may be many tenants: all are examined only if none is ready. The search begins after the
  * tenant taken last, so that each has its turn. */
 bool
@@ -304,7 +294,10 @@ catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *j
     int64_t soonest_ns = NEVER_NS;
     do {
         t = t->next != NULL ? t->next : s->tenants;
-        if (take_of(s, t, monotonic_ns, job)) {
+        bool is_ready = ready_ns(s, t) <= monotonic_ns;
+        if (is_ready && t->state != CATCH_UP_FILLS) take_look(s, t, job);
+        if (is_ready && t->state == CATCH_UP_FILLS) is_ready = take_pass(s, t, monotonic_ns, job);
+        if (is_ready) {
             s->taken_last = t;
             return true;
         }

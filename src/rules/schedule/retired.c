@@ -16,10 +16,11 @@
  *  1. Of the retired entries with the same tenant, file and name one at most has a cursor.
  *  2. A new entry has no state.
  */
+#include "rules/schedule/scheduler_private.h"
+
 #include <assert.h>
 
 #include "base/array.h"
-#include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 
 /* --- the list --------------------------------------------------------------------------------- */

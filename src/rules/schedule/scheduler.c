@@ -10,11 +10,12 @@
  *  3. A configured entry is READY, unless a retired one of its tenant is in use.
  *  4. A reload changes nothing before it is committed, and never fails after that.
  */
+#include "rules/schedule/scheduler_private.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 
 enum { GROUPS_MAX = 100000 };
@@ -109,18 +110,6 @@ tenant_free(struct budget *memory, struct scheduled_tenant *t)
     if (t != NULL) mem_free(memory, t, sizeof *t + t->name.size);
 }
 
-/* Returns the tenant of that name, and makes it if it does not exist. NULL without memory. */
-static struct scheduled_tenant *
-scheduler_tenant(struct scheduler *s, struct bytes name)
-{
-    struct scheduled_tenant **link = &s->tenants, *t = seek_tenant(&link, name);
-    if (t != NULL) return t;
-    t = tenant_new(s->host->memory, name);
-    if (t == NULL) return NULL;
-    t->next = *link;
-    return *link = t;
-}
-
 /* --- loading a checkpoint --------------------------------------------------------------------- */
 /* Loaded state becomes retired entries, from which configured groups take it. */
 
@@ -153,7 +142,7 @@ static MUST_CHECK enum err
 retired_load(struct scheduler *s, struct checkpoint_reader *from, int64_t cursor_max_ns)
 {
     struct checkpoint_record r;
-    struct scheduled_tenant *t = NULL;
+    struct scheduled_tenant *t = NULL, **link;
     struct scheduled **end = NULL, *last = NULL;
     struct alerts *alerts = NULL;
     enum err e = OK;
@@ -163,8 +152,14 @@ retired_load(struct scheduler *s, struct checkpoint_reader *from, int64_t cursor
     while (e == OK && checkpoint_next(from, &r)) {
         switch (r.kind) {
         case CHECKPOINT_TENANT:
-            t = scheduler_tenant(s, r.tenant.name);
-            if (t == NULL) return ERR_NOMEM;
+            link = &s->tenants;
+            t = seek_tenant(&link, r.tenant.name);
+            if (t == NULL) {
+                t = tenant_new(s->host->memory, r.tenant.name);
+                if (t == NULL) return ERR_NOMEM;
+                t->next = *link;
+                *link = t;
+            }
             t->sent_ms = r.tenant.sender_ms;
             end = &t->retired;
             break;
@@ -270,10 +265,8 @@ scheduler_abandon(struct scheduler_change *c)
 static int
 compare_planned(const void *a, const void *b)
 {
-    const struct group *x = ((const struct planned_entry *)a)->entry->group,
-                       *y = ((const struct planned_entry *)b)->entry->group;
-    int order = bytes_compare(x->tenant, y->tenant);
-    return order != 0 ? order : compare_texts(&x->text, &y->text);
+    const struct planned_entry *x = a, *y = b;
+    return compare_entries(x->entry, y->entry);
 }
 
 /* Finds the groups of one tenant, plan[first] to before plan[end], that read recorded series. */

@@ -136,9 +136,12 @@ struct scheduler {
     struct scheduler_totals totals;
 };
 
+/* --- scheduler.c ------------------------------------------------------------------------------ */
 void scheduled_free(struct scheduler *s, struct scheduled *e);
 /* Compares by file and name. */
 int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
+/* Puts the state of all groups into a checkpoint. */
+void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
 
 /* --- scheduler_take.c ------------------------------------------------------------------------- */
 /* Puts an entry into the heap if it has a due time, unless it is there. */
@@ -196,7 +199,4 @@ void retired_give(struct scheduler *s, struct scheduled_tenant *t);
 bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
 /* Forgets entries that left too long ago, or have no state worth keeping. */
 void retired_forget(struct scheduler *s, bool all);
-/* Puts the state of all groups into a checkpoint. */
-void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
-
 #endif

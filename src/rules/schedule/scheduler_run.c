@@ -1,10 +1,11 @@
 /*
  * scheduler_run.c - runs jobs, under no lock: see scheduler.h.
  */
+#include "rules/schedule/scheduler_private.h"
+
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "rules/replay/replay.h"
-#include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 
 #define SAID_NS (60 * NS_PER_S) /* between lines about failures of one kind */
@@ -166,25 +167,6 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
     return e;
 }
 
-static void
-log_begin(const struct scheduler_job *job)
-{
-    char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
-    if (!job->fill.logs_begin) return;
-    log_info("backfilling missed evaluations of rules", KV("tenant", job->tenant->name),
-             KV("from", time_print(job->from_ms, from)),
-             KV("to", time_print(job->now_ns / NS_PER_MS, to)));
-}
-
-static void
-log_end(const struct scheduler *s, const struct scheduler_job *job)
-{
-    if (!job->fill.logs_end || job->error != OK) return;
-    log_info("missed evaluations of rules are backfilled", KV("tenant", job->tenant->name),
-             KV("group_evaluations", job->fill.filled + job->fill.counts.made),
-             KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill.began_ns) / NS_PER_MS));
-}
-
 /* Ignores short passes, which have reached the clock. */
 static void
 note_pace(const struct scheduler *s, struct scheduler_job *job)
@@ -219,7 +201,12 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
         .differs = log_differs,
         .context = &filling,
     };
-    log_begin(job);
+    if (job->fill.logs_begin) {
+        char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+        log_info("backfilling missed evaluations of rules", KV("tenant", job->tenant->name),
+                 KV("from", time_print(job->from_ms, from)),
+                 KV("to", time_print(job->now_ns / NS_PER_MS, to)));
+    }
     job->error = replay_pass(&replay, job, &why);
     /* Finds the series of the last evaluation of entries that miss none: the next one, which is
      * live, marks missing series stale. */
@@ -233,7 +220,11 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
     }
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
     if (job->error == OK) note_pace(s, job);
-    log_end(s, job);
+    if (job->fill.logs_end && job->error == OK) {
+        log_info("missed evaluations of rules are backfilled", KV("tenant", job->tenant->name),
+                 KV("group_evaluations", job->fill.filled + job->fill.counts.made),
+                 KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill.began_ns) / NS_PER_MS));
+    }
     if (job->error == OK || job->error == ERR_CANCELED) return;
     if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
     log_warn("cannot evaluate what rules have missed, retrying", KV("tenant", job->tenant->name),

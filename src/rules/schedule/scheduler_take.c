@@ -12,10 +12,11 @@
  *  4. A change of an alert is sent only after a checkpoint that was begun after it, unless that
  *     fails or hangs.
  */
+#include "rules/schedule/scheduler_private.h"
+
 #include <assert.h>
 
 #include "base/array.h"
-#include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 
 #define TRY_AGAIN_NS    (5 * NS_PER_S)  /* after a failure */
