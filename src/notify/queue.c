@@ -46,13 +46,16 @@ put_generator(struct json *json, const char *external_url, struct bytes expressi
     buf_fini(&url);
 }
 
-static void
-put_alert(struct buf *to, struct bytes labels, const struct alert_notice *notice,
-          const char *external_url)
+enum err
+encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
+                  const struct alert_notice *notice, struct buf *scratch,
+                  struct encoded_alert **ret_alert)
 {
+    int64_t ends_ms = notice->ends_ns / NS_PER_MS;
+    buf_clear(scratch);
     char text[TIME_TEXT_BYTES];
     struct json json;
-    json_init(&json, to);
+    json_init(&json, scratch);
     json_object_open(&json);
     json_key(&json, "labels");
     labels_put_json(&json, labels);
@@ -66,19 +69,9 @@ put_alert(struct buf *to, struct bytes labels, const struct alert_notice *notice
     }
     json_member_text(&json, "startsAt", time_print(notice->starts_ns / NS_PER_MS, text));
     json_member_text(&json, "endsAt", time_print(notice->ends_ns / NS_PER_MS, text));
-    if (external_url[0] != '\0' && external_url[0] != '/')
-        put_generator(&json, external_url, notice->expression);
+    if (encoding->external_url[0] != '\0' && encoding->external_url[0] != '/')
+        put_generator(&json, encoding->external_url, notice->expression);
     json_object_close(&json);
-}
-
-enum err
-encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
-                  const struct alert_notice *notice, struct buf *scratch,
-                  struct encoded_alert **ret_alert)
-{
-    int64_t ends_ms = notice->ends_ns / NS_PER_MS;
-    buf_clear(scratch);
-    put_alert(scratch, labels, notice, encoding->external_url);
     if (buf_error(scratch)) return buf_error(scratch);
     if (scratch->size > ENCODED_ALERT_BYTES_MAX || labels.size > ENCODED_ALERT_BYTES_MAX)
         return ERR_LIMIT;

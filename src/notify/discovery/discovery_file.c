@@ -154,23 +154,6 @@ discovery_take_path(void *context, const char *path)
     return OK;
 }
 
-/* Forgets removed files. */
-static void
-sweep(struct file_discovery *f)
-{
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (f->files[i].is_there) {
-            f->files[left++] = f->files[i];
-        } else {
-            file_fini(f, &f->files[i]);
-            f->base.has_changed = true;
-        }
-    }
-    if (left < FILES_MAX) f->is_full = false;
-    f->count = left;
-}
-
 static void
 file_step(struct discovery *discovery)
 {
@@ -192,7 +175,19 @@ file_step(struct discovery *discovery)
                  KV("error", why_text(&why, e)));
     }
     f->has_failed = e != OK;
-    if (e == OK) sweep(f);
+    if (e == OK) { /* forgets removed files */
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < f->count; i++) {
+            if (f->files[i].is_there) {
+                f->files[left++] = f->files[i];
+            } else {
+                file_fini(f, &f->files[i]);
+                f->base.has_changed = true;
+            }
+        }
+        if (left < FILES_MAX) f->is_full = false;
+        f->count = left;
+    }
     f->base.due_ns = env_monotonic_ns(env) + f->look_ms * NS_PER_MS;
 }
 

@@ -164,26 +164,6 @@ list_answered(struct outside_call *call, const struct http_call_answer *answer)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
-list_ask(struct http_discovery *h)
-{
-    struct why why = {""};
-    const struct named_text headers[] = {
-        {"Accept", "application/json"},
-        {"X-Prometheus-Refresh-Interval-Seconds", h->interval},
-    };
-    const struct access_request request = {
-        .method = "GET",
-        .url = h->settings->url,
-        .headers = headers,
-        .header_count = 2,
-        .wanted = WANTED,
-        .answer_bytes_max = TARGETS_TEXT_BYTES_MAX,
-    };
-    enum err e = access_send(h->access, &request, &h->call, &h->generation, &why);
-    if (e) note_failed(h, why_text(&why, e));
-}
-
-static void
 http_step(struct discovery *discovery)
 {
     struct http_discovery *h = http_of(discovery);
@@ -191,10 +171,25 @@ http_step(struct discovery *discovery)
     if (h->call.is_pending) return;
     if (env_monotonic_ns(h->base.options.env) >= h->next_ns) {
         int64_t ready_ns = access_is_ready(h->access) ? 0 : access_step(h->access);
-        if (access_is_ready(h->access))
-            list_ask(h);
-        else
+        if (access_is_ready(h->access)) {
+            struct why why = {""};
+            const struct named_text headers[] = {
+                {"Accept", "application/json"},
+                {"X-Prometheus-Refresh-Interval-Seconds", h->interval},
+            };
+            const struct access_request request = {
+                .method = "GET",
+                .url = h->settings->url,
+                .headers = headers,
+                .header_count = 2,
+                .wanted = WANTED,
+                .answer_bytes_max = TARGETS_TEXT_BYTES_MAX,
+            };
+            enum err e = access_send(h->access, &request, &h->call, &h->generation, &why);
+            if (e) note_failed(h, why_text(&why, e));
+        } else {
             h->base.due_ns = ready_ns;
+        }
         if (!access_is_ready(h->access) || h->call.is_pending) return;
     }
     h->base.due_ns = h->next_ns;

@@ -93,28 +93,6 @@ access_is_ready(const struct access *a)
     return !a->call.is_pending && !a->is_polled && !identity_is_due(a->identity);
 }
 
-static void
-end_fetch(struct access *a, const struct writer_step *step)
-{
-    assert(!a->call.is_pending); /* invariant 1 */
-    assert(!a->is_polled);       /* invariant 1 */
-    int64_t now_ns = env_monotonic_ns(a->options.env);
-    uint32_t line = *a->options.line;
-    if (step->verdict == VERDICT_DELIVERED) {
-        if (a->has_failed)
-            log_info("notify: got credentials", KV("for", a->what), KV("line", line));
-        a->has_failed = false;
-        pause_end(&a->pause);
-        return;
-    }
-    pause_begin(&a->pause, step->wait_ms, now_ns);
-    if (!a->has_failed) {
-        log_warn("notify: cannot get credentials, retrying", KV("for", a->what), KV("line", line),
-                 KV("error", step->answer));
-    }
-    a->has_failed = true;
-}
-
 static void fetch_step(struct access *a, const struct http_call_answer *answer);
 
 static void
@@ -138,7 +116,23 @@ fetch_step(struct access *a, const struct http_call_answer *answer)
         if (e == OK) return;
         http_judge_unmade(e, &why, &step);
     }
-    end_fetch(a, &step);
+    assert(!a->call.is_pending); /* invariant 1 */
+    assert(!a->is_polled);       /* invariant 1 */
+    int64_t now_ns = env_monotonic_ns(a->options.env);
+    uint32_t line = *a->options.line;
+    if (step.verdict == VERDICT_DELIVERED) {
+        if (a->has_failed)
+            log_info("notify: got credentials", KV("for", a->what), KV("line", line));
+        a->has_failed = false;
+        pause_end(&a->pause);
+        return;
+    }
+    pause_begin(&a->pause, step.wait_ms, now_ns);
+    if (!a->has_failed) {
+        log_warn("notify: cannot get credentials, retrying", KV("for", a->what), KV("line", line),
+                 KV("error", step.answer));
+    }
+    a->has_failed = true;
 }
 
 int64_t

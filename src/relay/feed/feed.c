@@ -379,12 +379,6 @@ has_unread(const struct feed *f)
 }
 
 uint64_t
-feed_log_pos(const struct feed *f)
-{
-    return log_items_pos(f->log);
-}
-
-uint64_t
 feed_read_pos(const struct feed *f)
 {
     if (f->log == NULL) return 0;
@@ -408,12 +402,6 @@ feed_given_pos(const struct feed *f)
 {
     if (f->log == NULL || f->is_read || f->next < f->count) return 0;
     return f->hole.begin_pos != 0 ? f->hole.begin_pos : log_items_pos(f->log);
-}
-
-void
-feed_pass_lost(struct feed *f, const uint64_t totals[LEDGER_KIND_COUNT])
-{
-    log_items_pass_lost(f->log, totals);
 }
 
 bool

@@ -38,7 +38,8 @@ struct feed {
     enum feed_state state;
     struct relay_cursor from;  /* cursor at which the run began */
     const struct chunk *chunk; /* the chunk whose items are given; NULL before the first */
-    uint64_t record;           /* its number in the window */
+    struct log_items *log;     /* NULL while the store is read, or if the log was gone at once */
+    uint64_t record;           /* number of the chunk in the window */
     uint32_t count;            /* its items; the chunk itself may have been replaced partly */
     uint32_t next;             /* index of the next item; `count` if the next chunk is wanted */
     uint32_t over;             /* items from `next` on that were settled before the run */
@@ -51,7 +52,6 @@ struct feed {
     int64_t begin_ms;       /* samples of the log before it are not wanted, */
     uint64_t begin_pos;     /* up to this position */
     bool takes_metadata;    /* as in struct writer_limits */
-    struct log_items *log;  /* NULL while the store is read, or if the log was gone at once */
     struct fill *fill;      /* the store in the states FEED_STORE_*; else NULL */
     uint64_t fill_read_pos; /* position of the store when it was looked at last */
     int64_t fill_read_ns;   /* monotonic time since which the position has not moved */
@@ -151,8 +151,6 @@ uint32_t feed_settled_before(const struct feed *feed, const struct chunk *chunk)
 /* The number of wanted items of a chunk from `from` on; `log` is NULL for the feed's own. */
 uint32_t feed_count_wanted(const struct feed *feed, const struct chunk *chunk, uint32_t from,
                            struct log_items *log);
-/* Position of the log after the record that was read last. The log is read. */
-uint64_t feed_log_pos(const struct feed *feed);
 /* Position of the log up to which records were opened; 0 if the log is not read. With a store, not
  * after the start of a hole. */
 uint64_t feed_read_pos(const struct feed *feed);
@@ -160,8 +158,6 @@ uint64_t feed_read_pos(const struct feed *feed);
 struct log_count feed_read_count(const struct feed *feed);
 /* Position of the log up to which all items were given; 0 if some read ones were not. */
 uint64_t feed_given_pos(const struct feed *feed);
-/* Counts all that the log has accepted as read: the caller has accounted for what it has lost. */
-void feed_pass_lost(struct feed *feed, const uint64_t totals[LEDGER_KIND_COUNT]);
 /* True if the store was found damaged in this run. */
 bool feed_found_damage(const struct feed *feed);
 /* Adds the stored samples that were read and not given in this run. */

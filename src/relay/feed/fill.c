@@ -609,38 +609,12 @@ fill_walk_chunk(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* Appends the place of item `i` of a chunk: a walk from there gives it first. */
-static void
-fill_item_put_place(const struct fill_options *options, const struct chunk *chunk, uint32_t i,
-                    struct buf *to)
-{
-    struct item item;
-    chunk_item(chunk, i, &item);
-    struct spot spot = {
-        .begun = true,
-        .stage = STAGE_SAMPLES,
-        .tenant = chunk->tenant,
-        .t_ms = item.t_ms,
-    };
-    if (item.kind == ITEM_METADATA) {
-        spot.stage = STAGE_METADATA;
-        spot.window_ms = INT64_MAX;
-        spot.labels = item.family;
-    } else {
-        if (item.kind == ITEM_EXEMPLAR) spot.stage = STAGE_EXEMPLARS;
-        spot.window_ms = window_of(options, item.t_ms);
-        spot.labels = chunk->series[chunk_ref(chunk, i)].stored;
-    }
-    spot_fields(&(const struct fields){.to = to}, &spot);
-}
-
 /* A chunk that fill_next() has returned. */
 struct fill_given {
     uint64_t pos;
     uint32_t count;
-    uint64_t hash;  /* hash of its items */
-    uint8_t *place; /* place of the walk before it */
-    size_t place_size;
+    uint64_t hash;       /* hash of its items */
+    struct buf place;    /* place of the walk before it */
     struct chunk *chunk; /* NULL if it is not in memory: it is read again when needed */
 };
 
@@ -698,7 +672,7 @@ forget_first(struct fill *f)
     assert(f->first < f->next);
     struct fill_given *g = given_at(f, f->first++);
     drop_chunk(f, g);
-    mem_free(f->options.memory, g->place, g->place_size);
+    buf_fini(&g->place);
     if (f->oldest_kept < f->first) f->oldest_kept = f->first;
     assert(f->oldest_kept <= f->next); /* invariant 3 */
 }
@@ -777,24 +751,16 @@ read_given(struct fill *f, struct fill_given *g, struct why *why)
     g->chunk = mem_new(memory, sizeof *g->chunk);
     if (g->chunk == NULL) return ERR_NOMEM;
     chunk_init(g->chunk, memory);
-    struct buf place;
-    buf_init(&place, memory, FILL_PLACE_BYTES_MAX + 4096);
-    fill_walk_put_place(&f->walk, &place);
-    enum err e = buf_error(&place);
-    if (e == OK) e = fill_walk_chunk(&f->walk, g->chunk, FILL_CHUNK_ITEMS, why);
+    buf_init(&g->place, memory, FILL_PLACE_BYTES_MAX + 4096);
+    fill_walk_put_place(&f->walk, &g->place);
+    enum err e = buf_error(&g->place);
     if (e == OK) {
-        g->place = mem_alloc(memory, place.size);
-        g->place_size = place.size;
-        if (g->place == NULL) e = ERR_NOMEM;
-    }
-    if (e == OK) memcpy(g->place, place.at, place.size);
-    if (e && buf_error(&place) == OK) {
-        enum err back = fill_walk_go_to(&f->walk, buf_bytes(&place));
+        e = fill_walk_chunk(&f->walk, g->chunk, FILL_CHUNK_ITEMS, why);
+        enum err back = e ? fill_walk_go_to(&f->walk, buf_bytes(&g->place)) : OK;
         assert(back == OK); /* its buffers held the same place before */
-        (void)back;
     }
-    buf_fini(&place);
     if (e) {
+        buf_fini(&g->place);
         chunk_fini(g->chunk);
         mem_free(memory, g->chunk, sizeof *g->chunk);
     }
@@ -834,7 +800,7 @@ read_again(struct fill *f, const struct fill_given *g, struct why *why)
     struct fill_walk walk;
     fill_walk_init(&walk, &f->options);
     f->loaded_pos = 0;
-    enum err e = fill_walk_go_to(&walk, bytes_of(g->place, g->place_size));
+    enum err e = fill_walk_go_to(&walk, buf_bytes(&g->place));
     if (e == OK) e = fill_walk_chunk(&walk, &f->loaded, g->count, why);
     fill_walk_fini(&walk);
     f->found_damage |= walk.found_damage;
@@ -881,12 +847,30 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
         assert(pos == f->next_pos);
         fill_walk_put_place(&f->walk, to);
     } else if (g->pos == pos) {
-        buf_put(to, g->place, g->place_size);
+        buf_put_bytes(to, buf_bytes(&g->place));
     } else {
         const struct chunk *chunk;
         enum err e = fill_load(f, pos, &chunk, why);
         if (e) return e;
-        fill_item_put_place(&f->options, chunk, (uint32_t)(pos - g->pos), to);
+        uint32_t i = (uint32_t)(pos - g->pos);
+        struct item item;
+        chunk_item(chunk, i, &item); /* a walk from its place gives it first */
+        struct spot spot = {
+            .begun = true,
+            .stage = STAGE_SAMPLES,
+            .tenant = chunk->tenant,
+            .t_ms = item.t_ms,
+        };
+        if (item.kind == ITEM_METADATA) {
+            spot.stage = STAGE_METADATA;
+            spot.window_ms = INT64_MAX;
+            spot.labels = item.family;
+        } else {
+            if (item.kind == ITEM_EXEMPLAR) spot.stage = STAGE_EXEMPLARS;
+            spot.window_ms = window_of(&f->options, item.t_ms);
+            spot.labels = chunk->series[chunk_ref(chunk, i)].stored;
+        }
+        spot_fields(&(const struct fields){.to = to}, &spot);
     }
     enum err e = buf_error(to);
     return e ? why_set(why, e, "not enough memory to save the place in the store") : OK;

@@ -177,20 +177,6 @@ compare_by_series(const void *first, const void *second)
     return compare_by_place(first, second);
 }
 
-/* The border between series that is next to the middle of the items, which are sorted by series; 0
- * if there is only one series. */
-static uint32_t
-border_of(const struct call_item *items, uint32_t count)
-{
-    uint32_t below = count / 2, above = count / 2;
-    while (below > 0 && items[below].series == items[below - 1].series)
-        below--;
-    while (above < count && items[above].series == items[above - 1].series)
-        above++;
-    if (below == 0) return above < count ? above : 0;
-    return above < count && above - count / 2 < count / 2 - below ? above : below;
-}
-
 enum err
 isolate_halve(struct isolate *is, struct call_piece *piece, struct call_item *items, bool in_order)
 {
@@ -202,7 +188,14 @@ isolate_halve(struct isolate *is, struct call_piece *piece, struct call_item *it
     struct call_item *own = &items[piece->from];
     if (!in_order) {
         qsort(own, count, sizeof *own, compare_by_series);
-        border = border_of(own, count);
+        /* The border between series that is next to the middle; 0 if there is only one series. */
+        uint32_t below = count / 2, above = count / 2;
+        while (below > 0 && own[below].series == own[below - 1].series)
+            below--;
+        while (above < count && own[above].series == own[above - 1].series)
+            above++;
+        bool is_above = above < count && (below == 0 || above - count / 2 < count / 2 - below);
+        border = is_above ? above : below;
         qsort(own, border, sizeof *own, compare_by_place);
         qsort(own + border, count - border, sizeof *own, compare_by_place);
     }

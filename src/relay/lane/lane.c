@@ -54,7 +54,7 @@ call_fini(struct lanes *l, struct call *call)
     struct budget *memory = l->context->options.memory;
     writer_call_free(l->class, l->writer, call->body);
     array_free(memory, call->items, call->capacity);
-    series_seen_fini(&call->seen, memory);
+    table_fini(&call->seen, memory);
     *call = (struct call){0};
 }
 
@@ -66,7 +66,7 @@ call_clear(struct lanes *l, struct call *call)
     call->samples = 0;
     call->sealed = false;
     call->stale = false;
-    series_seen_clear(&call->seen);
+    table_clear(&call->seen);
 }
 
 /* Adds an item to a call that is being filled. A call that may hold one sample of each series only
@@ -77,8 +77,7 @@ call_add(struct lanes *l, struct call *call, const struct item *item, uint32_t *
 {
     bool one = l->limits.one_of_a_series;
     if (one && series_seen_has(&call->seen, item->series_hash)) return WRITER_FULL;
-    if (one && !series_seen_reserve(&call->seen, l->context->options.memory))
-        return WRITER_NO_MEMORY;
+    if (one && !table_reserve(&call->seen, l->context->options.memory, 1)) return WRITER_NO_MEMORY;
     enum writer_add added = l->class->add(l->writer, call->body, item, ret_entry, why);
     if (added != WRITER_ADDED) return added;
     if (one) series_seen_add(&call->seen, item->series_hash);
@@ -410,7 +409,8 @@ send(struct lanes *l, struct attempt *a)
     }
     uint32_t size = lane_piece_samples(lane, piece);
     uint64_t bytes = l->class->bytes(l->writer, body_of(a));
-    if (!rates_allow(l->rates, settle_reads_store(l->settling), relay_now_ns(l->context))) return;
+    if (!rates_allow(l->rates, feed_reads_store(l->settling->feed), relay_now_ns(l->context)))
+        return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     a->probes = !l->throttle.works;
     if (!l->context->settings->dry_run) l->class->begin(l->writer, body_of(a), &step);
@@ -419,7 +419,7 @@ send(struct lanes *l, struct attempt *a)
     bool is_nothing = needs_no_network && bytes == 0; /* families, which are sent with series */
     a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
-        rates_note_sent(l->rates, settle_reads_store(l->settling), size, bytes);
+        rates_note_sent(l->rates, feed_reads_store(l->settling->feed), size, bytes);
         l->sent->calls++;
         if (l->class->units != NULL) l->sent->units += l->class->units(l->writer, body_of(a));
         if (a->ambiguous) l->sent->resent_samples += size;

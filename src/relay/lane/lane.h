@@ -39,24 +39,11 @@ struct settling {
     struct saving *saving;
     struct breaker *breaker;
     struct sent *sent;
-    struct queue_reader *queue; /* all items are from it, and the next is not used; or NULL */
-    struct window *window;      /* window of the run; NULL between runs */
+    /* NULL, or all items are from it, and `window` is not used. Senders wait for what becomes of
+     * their items: refusals go to them, and an item is given up only when its write is over. */
+    struct queue_reader *queue;
+    struct window *window; /* window of the run; NULL between runs */
 };
-
-/* True if items are read from the store, and not from the log. */
-static inline bool
-settle_reads_store(const struct settling *settling)
-{
-    return feed_reads_store(settling->feed);
-}
-
-/* True if senders wait for what becomes of their items: refusals go to them, and an item is given
- * up only when its write is over. */
-static inline bool
-settle_answers(const struct settling *settling)
-{
-    return settling->queue != NULL;
-}
 
 /* Reads again item `index` of a record. ERR_MISSING: the log no longer has it, or the letter is
  * gone. Errors as feed_load(). */
@@ -140,48 +127,24 @@ void prepare_answered(struct preparation *preparation, const struct http_call_an
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 /*
- * The set of series that a call has, where it may have one sample of each only. Two series whose
- * hashes differ in bit 32 alone count as one: then a call is sent earlier than needed. Zeroed
- * memory is an empty set.
+ * The series that a call has, where it may have one sample of each only. Two series whose hashes
+ * differ in bit 32 alone count as one: then a call is sent earlier than needed. The low half of a
+ * hash is the table's, 31 bits of the high half are the id.
  */
-struct series_seen {
-    struct table hashes; /* the low half is the table's hash, 31 bits of the high half are the id */
-};
-
 static inline bool
-series_seen_has(const struct series_seen *seen, uint64_t hash)
+series_seen_has(const struct table *seen, uint64_t hash)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&seen->hashes, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(seen, hash, &at, &id);) {
         if (id == hash >> 33) return true;
     }
     return false;
 }
 
-/* Makes room for one more. False if memory is refused. */
-static inline bool
-series_seen_reserve(struct series_seen *seen, struct budget *memory)
-{
-    return table_reserve(&seen->hashes, memory, 1);
-}
-
-/* Adds a series that is not in the set; there is room for it. */
+/* Adds a series that is not in the table; there is room for it. */
 static inline void
-series_seen_add(struct series_seen *seen, uint64_t hash)
+series_seen_add(struct table *seen, uint64_t hash)
 {
-    table_add(&seen->hashes, hash, (uint32_t)(hash >> 33));
-}
-
-/* Empties the set and keeps the memory. */
-static inline void
-series_seen_clear(struct series_seen *seen)
-{
-    table_clear(&seen->hashes);
-}
-
-static inline void
-series_seen_fini(struct series_seen *seen, struct budget *memory)
-{
-    table_fini(&seen->hashes, memory);
+    table_add(seen, hash, (uint32_t)(hash >> 33));
 }
 
 enum {
@@ -194,12 +157,12 @@ struct call {
     struct call_item *items;
     uint32_t count; /* entries of `items` */
     uint32_t capacity;
-    uint64_t samples;        /* items, with all those of runs */
-    uint64_t bytes;          /* size of the body; of a queued call only */
-    struct series_seen seen; /* its series; only where it may have one sample of each */
-    int64_t first_ns;        /* monotonic time at which the first item was added */
-    bool sealed;             /* nothing more is added */
-    bool stale;              /* the body has items that the call lacks: it must be rebuilt */
+    uint64_t samples;  /* items, with all those of runs */
+    uint64_t bytes;    /* size of the body; of a queued call only */
+    struct table seen; /* its series; only where it may have one sample of each */
+    int64_t first_ns;  /* monotonic time at which the first item was added */
+    bool sealed;       /* nothing more is added */
+    bool stale;        /* the body has items that the call lacks: it must be rebuilt */
 };
 
 enum attempt_phase {

@@ -100,7 +100,7 @@ settle_bury(struct settling *s, const struct call_item *at, const struct item *i
     /* After the letter is added nothing may fail, or the item would become another one. */
     enum err e = window_reserve(s->window, at->record);
     if (e) why_set(&why, e, "not enough memory for a dead letter");
-    if (e == OK) e = letters_add(s->letters, &letter, id, &why);
+    if (e == OK) e = letters_add(s->letters, &letter, false, id, &why);
     if (e == OK) e = settle_item(s, at, FATE_DEAD_LETTERED);
     if (e) breaker_failed(s->breaker, "write a dead letter", "dead_letters", why.text);
     return e;
@@ -206,7 +206,7 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 static bool
 keeps(const struct lanes *l, const struct attempt *a)
 {
-    return l->breaker->state == BREAKER_REFUSING && !settle_answers(l->settling) &&
+    return l->breaker->state == BREAKER_REFUSING && l->settling->queue == NULL &&
            lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 

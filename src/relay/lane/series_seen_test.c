@@ -13,15 +13,15 @@ hash_of(uint32_t number)
 }
 
 static void
-add(struct series_seen *seen, uint64_t hash)
+add(struct table *seen, uint64_t hash)
 {
-    assert_true(series_seen_reserve(seen, &memory));
+    assert_true(table_reserve(seen, &memory, 1));
     series_seen_add(seen, hash);
 }
 
 UNIT_TEST(test_only_added_series_are_present_until_cleared)
 {
-    struct series_seen seen = {.hashes = {.slots = NULL}};
+    struct table seen = {.slots = NULL};
     budget_init(&memory, "test", 0, NULL);
     for (uint32_t round = 0; round < 3; round++) {
         for (uint32_t i = 0; i < 5000; i++) {
@@ -30,35 +30,35 @@ UNIT_TEST(test_only_added_series_are_present_until_cleared)
             assert_true(series_seen_has(&seen, hash_of(i)));
             assert_true(series_seen_has(&seen, hash_of(i / 2)));
         }
-        series_seen_clear(&seen);
+        table_clear(&seen);
     }
-    series_seen_fini(&seen, &memory);
+    table_fini(&seen, &memory);
     assert_int_equal(budget_used(&memory), 0);
 }
 
 UNIT_TEST(test_a_hash_of_nothing_is_a_series_too)
 {
-    struct series_seen seen = {.hashes = {.slots = NULL}};
+    struct table seen = {.slots = NULL};
     budget_init(&memory, "test", 0, NULL);
     assert_false(series_seen_has(&seen, 0));
     add(&seen, 0);
     assert_true(series_seen_has(&seen, 0));
-    series_seen_fini(&seen, &memory);
+    table_fini(&seen, &memory);
 }
 
 UNIT_TEST(test_without_memory_what_is_known_stays)
 {
-    struct series_seen seen = {.hashes = {.slots = NULL}};
+    struct table seen = {.slots = NULL};
     budget_init(&memory, "test", 4096, NULL); /* a table of 512 */
     uint32_t count = 0;
-    while (series_seen_reserve(&seen, &memory)) {
+    while (table_reserve(&seen, &memory, 1)) {
         series_seen_add(&seen, hash_of(count++));
     }
     assert_in_range(count, 1, 256);
     for (uint32_t i = 0; i < count; i++) {
         assert_true(series_seen_has(&seen, hash_of(i)));
     }
-    series_seen_fini(&seen, &memory);
+    table_fini(&seen, &memory);
     assert_int_equal(budget_used(&memory), 0);
 }
 

@@ -254,10 +254,9 @@ spill(struct letters *l, struct why *why)
     return OK;
 }
 
-/* Adds a line; `at` is the position of its item, or has the number of the replayed line. */
-static enum err
-add_ahead(struct letters *l, const struct dead_letter *letter, bool replayed,
-          struct relay_cursor at, struct why *why)
+enum err
+letters_add(struct letters *l, const struct dead_letter *letter, bool replayed,
+            struct relay_cursor at, struct why *why)
 {
     enum err e = OK;
     assert(l->is_open);
@@ -281,13 +280,6 @@ add_ahead(struct letters *l, const struct dead_letter *letter, bool replayed,
         .cursor = at,
     };
     return OK;
-}
-
-enum err
-letters_add(struct letters *l, const struct dead_letter *letter, struct relay_cursor at,
-            struct why *why)
-{
-    return add_ahead(l, letter, false, at, why);
 }
 
 /* --- replay ----------------------------------------------------------------------------------- */
@@ -474,7 +466,7 @@ letters_replay_settle(struct letters *l, uint32_t index, uint32_t count, bool de
         letter.reason = bytes_of_text(reason);
         letter.answer = bytes_of_text(answer);
         letter.failed_ms = env_realtime_ms(l->context->options.env);
-        if (e == OK) e = add_ahead(l, &letter, true, (struct relay_cursor){.pos = i}, NULL);
+        if (e == OK) e = letters_add(l, &letter, true, (struct relay_cursor){.pos = i}, NULL);
         if (e) return e;
         g->fate = FATE_DEAD_LETTERED;
     }
@@ -520,19 +512,6 @@ is_passed(const struct letter_ahead *a, struct relay_cursor cursor, uint32_t rep
            (a->cursor.pos == cursor.pos && a->cursor.index < cursor.index);
 }
 
-static enum err
-put_text(struct letters *l, const struct letter_ahead *a, struct buf *to, struct why *why)
-{
-    if (!buf_reserve(to, a->size)) return why_set(why, ERR_NOMEM, "not enough memory for a line");
-    if (a->at >= l->lines_at) {
-        buf_put(to, l->lines.at + (a->at - l->lines_at), a->size);
-        return OK;
-    }
-    enum err e = file_read_at(&l->spill, to->at + to->size, a->size, a->at, why);
-    if (e == OK) to->size += a->size;
-    return e;
-}
-
 /* The size at which a file ends. */
 static uint64_t
 file_bytes_max(const struct letters *l)
@@ -562,7 +541,14 @@ write_some(struct letters *l, uint32_t from, struct relay_cursor cursor, uint32_
     for (; i < l->ahead_count && e == OK && text->size < room && text->size < WRITE_BYTES; i++) {
         const struct letter_ahead *a = &l->ahead[i];
         if (!is_passed(a, cursor, replayed)) continue;
-        e = put_text(l, a, text, why);
+        if (!buf_reserve(text, a->size)) {
+            e = why_set(why, ERR_NOMEM, "not enough memory for a line");
+        } else if (a->at >= l->lines_at) {
+            buf_put(text, l->lines.at + (a->at - l->lines_at), a->size);
+        } else {
+            e = file_read_at(&l->spill, text->at + text->size, a->size, a->at, why);
+            if (e == OK) text->size += a->size;
+        }
         letter_file_count(&counted, a->kind, a->failed_ms);
     }
     *ret_next = i;

@@ -166,10 +166,11 @@ MUST_CHECK enum err letters_begin(struct letters *letters, const struct relay_st
                                   struct why *why);
 void letters_end(struct letters *letters);
 
-/* Adds the letter of an item at or after the cursor. ERR_LIMIT: the line is too long; ERR_IO,
- * ERR_FULL, ERR_NOMEM: nothing was added. */
+/* Adds the letter of an item at or after the cursor; `replayed`: `at` has the number of a line that
+ * is sent again. ERR_LIMIT: the line is too long; ERR_IO, ERR_FULL, ERR_NOMEM: nothing was added.
+ */
 MUST_CHECK enum err letters_add(struct letters *letters, const struct dead_letter *letter,
-                                struct relay_cursor at, struct why *why);
+                                bool replayed, struct relay_cursor at, struct why *why);
 /* Makes durable the lines of all items before `cursor`, for the next state. After an error the rest
  * waits, and the state must not be saved. */
 MUST_CHECK enum err letters_write(struct letters *letters, struct relay_cursor cursor,

@@ -196,22 +196,6 @@ find_file(struct old_letters *o, uint32_t number)
     return NULL;
 }
 
-/* Applies a mark to a letter. `younger`: the state was written before it. */
-static void
-apply(struct old_letters *o, struct old_file *file, uint32_t number, enum old_mark mark,
-      bool younger)
-{
-    if (file == NULL || number >= file->count) return;
-    uint8_t *letter = &file->letters[number];
-    if ((*letter & IS_THERE) == 0) return;
-    if (mark == MARK_REPLAYING) {
-        *letter |= IS_AGAIN;
-        return;
-    }
-    if (younger && (*letter & IS_COUNTED) != 0) o->moved[mark][*letter & 3]++;
-    *letter &= (uint8_t)~IS_THERE;
-}
-
 static enum err
 note_letter(struct old_letters *o, struct old_file *file, const struct old_entry *entry)
 {
@@ -241,7 +225,15 @@ note_marks(struct old_letters *o, uint32_t file, const struct old_entry *entry)
         end = first + count;
         if (c.bad || end < first || first > marked->count) return;
         for (uint64_t i = first; i < end && i < marked->count; i++) {
-            apply(o, marked, (uint32_t)i, entry->mark, younger);
+            uint8_t *letter = &marked->letters[i];
+            if ((*letter & IS_THERE) == 0) continue;
+            if (entry->mark == MARK_REPLAYING) {
+                *letter |= IS_AGAIN;
+                continue;
+            }
+            bool counted = younger && (*letter & IS_COUNTED) != 0;
+            if (counted) o->moved[entry->mark][*letter & 3]++;
+            *letter &= (uint8_t)~IS_THERE;
         }
     }
 }

@@ -70,31 +70,21 @@ find_settings(const struct examining *x)
 
 /* --- reporting -------------------------------------------------------------------------------- */
 
-PRINTF_LIKE(2, 0) static void report_list(struct examining *x, const char *format, va_list args)
+/* A note, or something that an operator has to act on. */
+enum finding { NOTE, WRONG };
+
+PRINTF_LIKE(3, 4)
+static void report(struct examining *x, enum finding finding, const char *format, ...)
 {
     char line[1024];
     int size = 0;
+    va_list args;
     if (x->name != NULL) size = snprintf(line, sizeof line, "destination %.128s: ", x->name);
+    va_start(args, format);
     vsnprintf(line + size, sizeof line - (size_t)size, format, args);
+    va_end(args);
+    x->report->wrong += finding == WRONG;
     x->o->say(x->o->context, line);
-}
-
-PRINTF_LIKE(2, 3) static void report_line(struct examining *x, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    report_list(x, format, args);
-    va_end(args);
-}
-
-/* Reports a finding that an operator has to act on. */
-PRINTF_LIKE(2, 3) static void report_wrong(struct examining *x, const char *format, ...)
-{
-    va_list args;
-    x->report->wrong++;
-    va_start(args, format);
-    report_list(x, format, args);
-    va_end(args);
 }
 
 /* Reports an error as a finding, unless it makes further checks impossible: then it is returned. */
@@ -105,9 +95,9 @@ report_error(struct examining *x, enum err e, const struct why *why, const char 
     if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
     const char *text = why->text[0] != '\0' ? why->text : err_word(e);
     if (e == ERR_UNSUPPORTED)
-        report_wrong(x, "%s", text); /* the text names the version that can read it */
+        report(x, WRONG, "%s", text); /* the text names the version that can read it */
     else if (e)
-        report_wrong(x, "damaged: %s; %s", text, remedy);
+        report(x, WRONG, "damaged: %s; %s", text, remedy);
     return OK;
 }
 
@@ -125,11 +115,11 @@ report_stray(struct examining *x, const char *dir, const struct relay_name *name
 {
     const char *slash = name->is_dir ? "/" : "";
     if (ends_in(name->text, ".tmp")) {
-        report_line(x, "%s/%s%s: unfinished file of an interrupted write, harmless", dir,
-                    name->text, slash);
+        report(x, NOTE, "%s/%s%s: unfinished file of an interrupted write, harmless", dir,
+               name->text, slash);
     } else {
-        report_line(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text,
-                    slash);
+        report(x, NOTE, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text,
+               slash);
     }
 }
 
@@ -178,9 +168,9 @@ examine_fill(struct examining *x)
     else if (filling && s->expected.until_pos != 0 && s->expected.until_pos < fill->to_pos)
         wrong = "the queue was counted up to a position before the end of that range";
     if (wrong == NULL) return;
-    report_wrong(
-        x, "%s/state: %s; restore the state from a copy, or move the directory away to start again",
-        x->dir, wrong);
+    report(x, WRONG,
+           "%s/state: %s; restore the state from a copy, or move the directory away to start again",
+           x->dir, wrong);
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */
@@ -257,11 +247,10 @@ examine_gone(struct examining *x, uint64_t pos)
     uint64_t lost = 0;
     char text[64] = "an unknown number of samples";
     if (x->o->stored) {
-        report_line(
-            x,
-            "position %" PRIu64
-            " is no longer in the log: samples that it has not taken are read from the store",
-            pos);
+        report(x, NOTE,
+               "position %" PRIu64
+               " is no longer in the log: samples that it has not taken are read from the store",
+               pos);
         return;
     }
     if (count->known) {
@@ -274,11 +263,11 @@ examine_gone(struct examining *x, uint64_t pos)
         snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
     }
     if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
-    report_line(x,
-                "position %" PRIu64
-                " is no longer in the log, and there is no store: %s that it has not "
-                "taken are lost for it; it resumes at the oldest record of the log",
-                pos, text);
+    report(x, NOTE,
+           "position %" PRIu64
+           " is no longer in the log, and there is no store: %s that it has not "
+           "taken are lost for it; it resumes at the oldest record of the log",
+           pos, text);
 }
 
 /* Looks up the position of the state in the log. */
@@ -293,11 +282,10 @@ examine_place(struct examining *x, struct why *why)
         uint64_t taken = kinds_sum(x->state.taken);
         if (taken == 0) return OK; /* a new destination has a position before anything is logged */
         if (o->stored && pos <= o->store_pos) return OK; /* restored from a snapshot */
-        report_wrong(x,
-                     "%s/state: %" PRIu64
-                     " items were taken from a log that is missing; restore the "
-                     "state and the log from the same copy",
-                     x->dir, taken);
+        report(x, WRONG,
+               "%s/state: %" PRIu64 " items were taken from a log that is missing; restore the "
+               "state and the log from the same copy",
+               x->dir, taken);
         return OK;
     }
     if (pos == 0) return OK; /* the oldest record */
@@ -306,12 +294,11 @@ examine_place(struct examining *x, struct why *why)
         return OK;
     }
     if (pos > end) {
-        report_wrong(
-            x,
-            "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
-            ": the log was restored from an older copy or has lost its end; the destination "
-            "resumes at the end of the log",
-            x->dir, pos, end);
+        report(x, WRONG,
+               "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
+               ": the log was restored from an older copy or has lost its end; the destination "
+               "resumes at the end of the log",
+               x->dir, pos, end);
         return OK;
     }
     while (all[i].end_pos < pos) {
@@ -329,11 +316,10 @@ examine_place(struct examining *x, struct why *why)
         if (e) return e;
     }
     if (looking.there) return OK;
-    report_wrong(
-        x,
-        "%s/state: no record of the log begins or ends at position %" PRIu64
-        ": the state belongs to another log; restore the state and the log from the same copy",
-        x->dir, pos);
+    report(x, WRONG,
+           "%s/state: no record of the log begins or ends at position %" PRIu64
+           ": the state belongs to another log; restore the state and the log from the same copy",
+           x->dir, pos);
     return OK;
 }
 
@@ -358,10 +344,10 @@ examine_letters(struct examining *x, struct why *why)
     e = report_error(x, e, &reason, "see docs/destinations/README.md", why);
     if (e) return e;
     if (x->letters.lost > 0) {
-        report_wrong(x,
-                     "damaged: %s; %" PRIu64 " dead letters count as dropped (damaged) when the "
-                     "destination is opened or sends them again",
-                     x->letters.text, x->letters.lost);
+        report(x, WRONG,
+               "damaged: %s; %" PRIu64 " dead letters count as dropped (damaged) when the "
+               "destination is opened or sends them again",
+               x->letters.text, x->letters.lost);
     }
     struct relay_names names;
     const struct relay_name *name;
@@ -466,15 +452,15 @@ report_missing(struct examining *x, enum item_kind kind, uint64_t found)
     bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
     if (!known || s->counted[kind] <= found) return;
     if (!same) {
-        report_line(x, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
-                    s->counted[kind] - found);
+        report(x, NOTE, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
+               s->counted[kind] - found);
         return;
     }
-    report_wrong(x,
-                 "%s: %" PRIu64
-                 " queued items are no longer in the log; those that are not in the store are "
-                 "counted as dropped at the next start",
-                 kind_words[kind], s->counted[kind] - found);
+    report(x, WRONG,
+           "%s: %" PRIu64
+           " queued items are no longer in the log; those that are not in the store are "
+           "counted as dropped at the next start",
+           kind_words[kind], s->counted[kind] - found);
 }
 
 static enum err
@@ -500,15 +486,15 @@ examine_account(struct examining *x, struct why *why)
         if (counted && kind != ITEM_METADATA) {
             report_missing(x, (enum item_kind)kind, taken + waiting[kind]);
         }
-        report_line(x,
-                    "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
-                    " (counted %" PRIu64 ") + dropped %" PRIu64 ": %s%s",
-                    kind_words[kind], taken, fates[FATE_DELIVERED], fates[FATE_DEAD_LETTERED],
-                    counted_letters, dropped,
-                    x->is_old ? "converted at the next start"
-                    : holds   ? "balanced"
-                              : "DOES NOT BALANCE",
-                    text);
+        report(x, NOTE,
+               "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
+               " (counted %" PRIu64 ") + dropped %" PRIu64 ": %s%s",
+               kind_words[kind], taken, fates[FATE_DELIVERED], fates[FATE_DEAD_LETTERED],
+               counted_letters, dropped,
+               x->is_old ? "converted at the next start"
+               : holds   ? "balanced"
+                         : "DOES NOT BALANCE",
+               text);
     }
     return e;
 }
@@ -519,10 +505,8 @@ static void
 say_own_file(void *context, enum own_file_verdict verdict, const char *text)
 {
     struct examining *x = context;
-    if (verdict == OWN_FILE_DAMAGED)
-        report_wrong(x, "damaged: %s", text);
-    else
-        report_line(x, "%s", text);
+    bool damaged = verdict == OWN_FILE_DAMAGED;
+    report(x, damaged ? WRONG : NOTE, "%s%s", damaged ? "damaged: " : "", text);
 }
 
 /* Checks a file that belongs to the destination's type. */
@@ -564,12 +548,12 @@ examine_names(struct examining *x, struct why *why)
             struct why reason = {""};
             e = reset_read(x->o->env, x->dir, &decided, &reason);
             if (e == OK)
-                report_line(x, "%s/reset: the destination resumes from %s when it is next opened",
-                            x->dir, reset_word(decided.from));
+                report(x, NOTE, "%s/reset: the destination resumes from %s when it is next opened",
+                       x->dir, reset_word(decided.from));
             e = report_error(x, e, &reason, "the destination is kept closed until then", why);
         } else if (entry == RELAY_ENTRY_DAMAGED) {
-            report_line(x, "%s/%s: set aside when an operator reset the destination", x->dir,
-                        name->text);
+            report(x, NOTE, "%s/%s: set aside when an operator reset the destination", x->dir,
+                   name->text);
         } else if (entry == RELAY_ENTRY_UNFINISHED) {
             report_stray(x, x->dir, name);
         }
@@ -589,8 +573,8 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     if (e == OK) e = examine_letters(x, why);
     if (e == OK) e = examine_names(x, why);
     if (x->o->destinations != NULL && find_settings(x) == NULL) {
-        report_line(
-            x, "not in the configuration, so no log is kept for it; configure it again to resume "
+        report(x, NOTE,
+               "not in the configuration, so no log is kept for it; configure it again to resume "
                "where it stopped, or remove its directory to forget it");
     }
     if (e == OK && x->has_state) {
@@ -610,7 +594,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 {
     if (e != ERR_IO) return why_set(why, e, "%s", reason->text);
     x->name = name;
-    report_line(x, "cannot be read: %s; its other files were not checked", reason->text);
+    report(x, NOTE, "cannot be read: %s; its other files were not checked", reason->text);
     x->name = NULL;
     if (x->unread++ == 0) why_set(why, e, "%s", reason->text);
     return OK;
@@ -624,7 +608,7 @@ examine_non_directory(struct examining *x, const struct relay_name *name, struct
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
     x->name = name->text;
     bool in_the_way = e == ERR_CORRUPT || (e == ERR_INPUT && find_settings(x) != NULL);
-    if (in_the_way) report_wrong(x, "%s", reason.text);
+    if (in_the_way) report(x, WRONG, "%s", reason.text);
     x->name = NULL;
     if (e == ERR_INPUT && !in_the_way) report_stray(x, x->o->dir, name);
     bool is_reported = e == OK || e == ERR_MISSING || e == ERR_INPUT || e == ERR_CORRUPT;
@@ -641,8 +625,8 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
         struct why reason = {""};
         x->report->files += !name->is_dir;
         if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
-            report_line(x, "%s/%s: a destination that was being created, harmless", relay_dir,
-                        name->text);
+            report(x, NOTE, "%s/%s: a destination that was being created, harmless", relay_dir,
+                   name->text);
             continue;
         }
         if (name->text[0] == '.' || (!name->is_dir && ends_in(name->text, ".tmp"))) {
@@ -672,10 +656,10 @@ examine_missing(struct examining *x, struct why *why)
         if (e) return e;
         if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
         x->name = d->name;
-        report_line(x,
-                    "%s is missing: it starts as a new destination; if it ran before, restore the "
-                    "directory before the next start",
-                    x->dir);
+        report(x, NOTE,
+               "%s is missing: it starts as a new destination; if it ran before, restore the "
+               "directory before the next start",
+               x->dir);
         x->name = NULL;
     }
     return OK;
@@ -699,7 +683,7 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
         } else if (other != ERR_INPUT && other != ERR_CORRUPT) {
             return why_set(why, other, "%s", place.text);
         } else {
-            report_wrong(&x, "%s", place.text);
+            report(&x, WRONG, "%s", place.text);
             other = OK;
         }
         return other || e == ERR_MISSING || ret_report->wrong > 0

@@ -39,7 +39,7 @@ struct trial {
 /* --- advice ----------------------------------------------------------------------------------- */
 
 static void
-report(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
+trial_report(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
 {
     char advice[ADVICE_BYTES];
     struct trial_finding finding = {what, ok, ok ? "" : reason, said, ""};
@@ -131,7 +131,7 @@ report_way(struct trial *t, const struct http_call_answer *answer)
         if (ok && !is_passed(&steps[i], host, through, answer->failure)) continue;
         snprintf(what, sizeof what, "%s%s: %s", host, through ? ", through the proxy" : "",
                  steps[i].what);
-        report(t, what, ok, steps[i].reason, ok ? "" : answer->error);
+        trial_report(t, what, ok, steps[i].reason, ok ? "" : answer->error);
         if (ok) continue;
         t->unreachable = true;
         t->way_reason = steps[i].reason;
@@ -172,7 +172,7 @@ prepare(struct trial *t, bool *ret_ready, struct why *why)
         step_mask(&step, t->http);
     }
     *ret_ready = step.verdict == VERDICT_DELIVERED;
-    report(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
+    trial_report(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
     return OK;
 }
 
@@ -214,7 +214,7 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
         bool unprepared = step.verdict == VERDICT_UNPREPARED;
         /* A step that was skipped for lack of credentials is not reported. */
         if (!again && (was_sent || !unprepared)) {
-            report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+            trial_report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
         }
         t->unreachable |= !again && unprepared; /* nothing else will succeed either */
     }
@@ -329,7 +329,7 @@ write_sample(struct trial *t, struct why *why)
     if (e == OK) {
         snprintf(what, sizeof what, "sample firekeep_destination_test{destination=\"%s\"} 1 at %s",
                  t->options.settings->name, time_print(now_ms, time));
-        report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+        trial_report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
     }
     writer_call_free(t->class, t->writer, call);
     buf_fini(&labels);

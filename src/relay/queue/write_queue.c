@@ -565,24 +565,6 @@ note_refused(struct waiting_write *w, const struct write_slot *slot, const struc
              slot->name, sum, w->shown.items.count, part->text);
 }
 
-/* Counts the outcome, and makes the result say it. */
-static void
-conclude(struct write_queue *q, struct waiting_write *w)
-{
-    uint64_t refused = w->refused[ITEM_FLOAT] + w->refused[ITEM_HISTOGRAM];
-    assert(refused <= w->samples);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && !w->left; kind++) {
-        assert(w->refused[kind] <= w->result.written[kind]);
-        w->result.written[kind] -= w->refused[kind];
-        w->result.rejected[kind] += w->refused[kind];
-        w->result.rejected_total += w->refused[kind];
-    }
-    if (w->left) w->result = (struct ingest_result){0};
-    q->writes_total[w->left ? EXPIRED : refused > 0 ? REFUSED : CONFIRMED]++;
-    q->samples_total[w->left ? EXPIRED : CONFIRMED] += w->samples - (w->left ? 0 : refused);
-    if (!w->left) q->samples_total[REFUSED] += refused;
-}
-
 void
 write_slot_end(struct write_slot *slot, struct queued_write *write, const struct write_part *part)
 {
@@ -611,7 +593,19 @@ write_slot_end(struct write_slot *slot, struct queued_write *write, const struct
         q->waiting.writes--;
         q->waiting.samples -= w->samples;
         q->waiting.bytes -= w->bytes;
-        conclude(q, w);
+        /* Counts the outcome, and makes the result say it. */
+        uint64_t refused = w->refused[ITEM_FLOAT] + w->refused[ITEM_HISTOGRAM];
+        assert(refused <= w->samples);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && !w->left; kind++) {
+            assert(w->refused[kind] <= w->result.written[kind]);
+            w->result.written[kind] -= w->refused[kind];
+            w->result.rejected[kind] += w->refused[kind];
+            w->result.rejected_total += w->refused[kind];
+        }
+        if (w->left) w->result = (struct ingest_result){0};
+        q->writes_total[w->left ? EXPIRED : refused > 0 ? REFUSED : CONFIRMED]++;
+        q->samples_total[w->left ? EXPIRED : CONFIRMED] += w->samples - (w->left ? 0 : refused);
+        if (!w->left) q->samples_total[REFUSED] += refused;
     }
     lock_drop(&q->lock);
     if (ended) finish(q, w);

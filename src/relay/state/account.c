@@ -300,7 +300,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     if (a->blind) return false;
     if (a->log == NULL) { /* begins now if the relay has lagged for a while, or is paused */
         bool more = !feed_reads_log(feed) || feed->hole.begin_pos != 0 ||
-                    wal_end(account->context->options.wal) > feed_log_pos(feed);
+                    wal_end(account->context->options.wal) > log_items_pos(feed->log);
         if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
         bool lags = now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS;
         if (!more || (!is_paused && !lags)) return false;
@@ -535,7 +535,7 @@ knows_all(struct account *account)
     if (account->context->options.tsdb != NULL || !feed_reads_log(feed)) return false;
     if (feed_read_pos(feed) < account->whole_from_pos) return false;
     /* Without a store there is nothing to wait for. */
-    feed_pass_lost(feed, account->whole_count.of);
+    log_items_pass_lost(feed->log, account->whole_count.of);
     if (account->ahead.log != NULL)
         log_items_pass_lost(account->ahead.log, account->whole_count.of);
     return true;

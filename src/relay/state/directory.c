@@ -217,23 +217,6 @@ copy_one(struct state_copy *c, const char *name)
                    "files of dead letters of destination %s are being removed; try again", name);
 }
 
-static enum err
-copy_all(struct state_copy *c, const struct relay_names *names, const char *from, const char *to)
-{
-    const struct relay_name *name;
-    bool made = false;
-    for (size_t i = 0; (name = relay_name_at(names, i)) != NULL; i++) {
-        if (!name->is_dir || name->text[0] == '.') continue;
-        enum err e = made ? OK : env_mkdir(c->env, to, c->why);
-        if (e == OK) e = path_in(c->from, sizeof c->from, from, name->text, c->why);
-        if (e == OK) e = path_in(c->to, sizeof c->to, to, name->text, c->why);
-        if (e == OK) e = copy_one(c, name->text);
-        if (e) return e;
-        made = true;
-    }
-    return made ? env_syncdir(c->env, to, c->why) : OK;
-}
-
 enum err
 relay_copy_states(struct env *env, const char *from, const char *to, struct budget *memory,
                   struct why *why)
@@ -243,7 +226,17 @@ relay_copy_states(struct env *env, const char *from, const char *to, struct budg
     enum err e = relay_names_read(&names, env, from, memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
     buf_init(&c.content, memory, FILE_BYTES_MAX);
-    e = copy_all(&c, &names, from, to);
+    const struct relay_name *name;
+    bool made = false;
+    for (size_t i = 0; e == OK && (name = relay_name_at(&names, i)) != NULL; i++) {
+        if (!name->is_dir || name->text[0] == '.') continue;
+        if (!made) e = env_mkdir(env, to, why);
+        if (e == OK) e = path_in(c.from, sizeof c.from, from, name->text, why);
+        if (e == OK) e = path_in(c.to, sizeof c.to, to, name->text, why);
+        if (e == OK) e = copy_one(&c, name->text);
+        made = true;
+    }
+    if (e == OK && made) e = env_syncdir(env, to, why);
     buf_fini(&c.content);
     buf_fini(&names.all);
     return e;

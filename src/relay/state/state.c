@@ -266,27 +266,6 @@ fates_settled(const struct fates *fates, enum item_kind kind)
            fates_dropped(fates, kind);
 }
 
-/* Appends the counts as in a destination's state, without zeros: docs/format/relay.md. */
-static void
-fates_put(struct buf *to, const struct fates *fates)
-{
-    uint64_t count = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
-            count += fates->count[kind][fate] > 0;
-        }
-    }
-    buf_put_varint(to, count);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
-            if (fates->count[kind][fate] == 0) continue;
-            buf_put_u8(to, (uint8_t)kind);
-            buf_put_u8(to, (uint8_t)fate);
-            buf_put_varint(to, fates->count[kind][fate]);
-        }
-    }
-}
-
 static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
                   DAMAGED[] = RELAY_DAMAGED_NAME;
 static const uint8_t STATE_MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
@@ -305,11 +284,26 @@ log_count_fields(const struct fields *f, struct log_count *count)
     field_varints(f, count->of, LEDGER_KIND_COUNT);
 }
 
+/* Counts without zeros. Reading adds them. */
 static void
 fates_fields(const struct fields *f, struct fates *fates)
 {
     if (f->to != NULL) {
-        fates_put(f->to, fates);
+        uint64_t nonzero = 0;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+                nonzero += fates->count[kind][fate] > 0;
+            }
+        }
+        buf_put_varint(f->to, nonzero);
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+                if (fates->count[kind][fate] == 0) continue;
+                buf_put_u8(f->to, (uint8_t)kind);
+                buf_put_u8(f->to, (uint8_t)fate);
+                buf_put_varint(f->to, fates->count[kind][fate]);
+            }
+        }
         return;
     }
     uint64_t count = cursor_varint(f->from);

@@ -90,22 +90,6 @@ put_pairs(struct json *to, const char *key, const struct label *items, uint32_t 
 
 /* --- alerts ----------------------------------------------------------------------------------- */
 
-static void
-put_alert(struct json *to, const struct alert *alert)
-{
-    json_object_open(to);
-    json_key(to, "labels");
-    labels_put_json(to, alert->labels);
-    put_pairs(to, "annotations", alert->annotations->items, alert->annotations->count);
-    json_member_text(to, "state", alert_state_word(alert->state));
-    show_put_time(to, "activeAt", alert->active_at_ns);
-    if (alert->keep_firing_since_ns != 0) {
-        show_put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
-    }
-    show_put_value(to, alert->value_bits);
-    json_object_close(to);
-}
-
 static bool
 is_shown(const struct alert *alert, const struct permitted *permitted)
 {
@@ -117,7 +101,19 @@ put_alerts_locked(struct json *to, const struct rule_at_work *rule,
                   const struct permitted *permitted)
 {
     for (uint32_t i = 0; i < rule->alerts.count; i++) {
-        if (is_shown(rule->alerts.items[i], permitted)) put_alert(to, rule->alerts.items[i]);
+        const struct alert *alert = rule->alerts.items[i];
+        if (!is_shown(alert, permitted)) continue;
+        json_object_open(to);
+        json_key(to, "labels");
+        labels_put_json(to, alert->labels);
+        put_pairs(to, "annotations", alert->annotations->items, alert->annotations->count);
+        json_member_text(to, "state", alert_state_word(alert->state));
+        show_put_time(to, "activeAt", alert->active_at_ns);
+        if (alert->keep_firing_since_ns != 0) {
+            show_put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
+        }
+        show_put_value(to, alert->value_bits);
+        json_object_close(to);
     }
 }
 

@@ -98,6 +98,7 @@ struct rule_file {
     struct arena scratch; /* for the rest of a draft; one group at a time */
     struct why *why;      /* has the first sentence, if error_count > 0 */
     uint32_t error_count;
+    bool lacks_memory; /* for a check: reading ends after the group */
     struct buf sentence;
     struct rule_groups groups;
     struct table names; /* indexes of groups by name */
@@ -158,15 +159,17 @@ put_where(const struct checked *c, struct rule_place at)
     buf_put_text(to, ": ");
 }
 
-static enum err
+/* Without memory for the sentence, reading ends. */
+static void
 report_sentence(const struct checked *c)
 {
-    if (buf_error(&c->file->sentence)) return reader_no_memory(&c->file->in);
-    rule_file_report(c->file, buf_bytes(&c->file->sentence));
-    return OK;
+    if (buf_error(&c->file->sentence))
+        c->file->lacks_memory = true;
+    else
+        rule_file_report(c->file, buf_bytes(&c->file->sentence));
 }
 
-static enum err PRINTF_LIKE(3, 4)
+static void PRINTF_LIKE(3, 4)
     complain(const struct checked *c, struct rule_place at, const char *format, ...)
 {
     struct why what;
@@ -176,12 +179,12 @@ static enum err PRINTF_LIKE(3, 4)
     va_end(args);
     put_where(c, at);
     buf_put_text(&c->file->sentence, what.text);
-    return report_sentence(c);
+    report_sentence(c);
 }
 
 /* Reports an error whose text comes from another module, and may contain anything. If it begins
  * with a position in `text`, that line may be shown. */
-static enum err
+static void
 complain_of(const struct checked *c, struct rule_place at, const char *what, struct bytes detail,
             struct bytes text)
 {
@@ -194,147 +197,128 @@ complain_of(const struct checked *c, struct rule_place at, const char *what, str
         caret_put(to, text, detail, SHOWN_COLUMNS);
         to->size--; /* the end of the last line */
     }
-    return report_sentence(c);
+    report_sentence(c);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-static enum err
+static void
 check_labels(const struct checked *c, const struct drafted_texts *labels)
 {
     for (uint32_t i = 0; i < labels->count; i++) {
         const struct drafted_text *label = &labels->items[i];
-        enum err e = OK;
-        if (label->name[0] == 0) {
-            e = complain(c, label->at, "labels: a name must not be empty");
-        } else if (strcmp(label->name, "__name__") == 0) {
-            e = complain(c, label->at, "labels: '__name__' is not allowed");
-        }
-        if (e) return e;
+        if (label->name[0] == 0)
+            complain(c, label->at, "labels: a name must not be empty");
+        else if (strcmp(label->name, "__name__") == 0)
+            complain(c, label->at, "labels: '__name__' is not allowed");
     }
-    return OK;
 }
 
 /* Checks the texts of an alert: `what` is "label" or "annotation". */
-static enum err
+static void
 check_templates(const struct checked *c, const char *what, const struct drafted_texts *texts)
 {
     struct budget *budget = c->file->arena->budget;
     struct buf name;
-    enum err e = OK;
     buf_init(&name, budget, RULE_FILE_BYTES_MAX + sizeof "__alert_");
     buf_printf(&name, "__alert_%s", c->rule->alert);
-    if (buf_error(&name)) e = reader_no_memory(&c->file->in);
+    c->file->lacks_memory |= buf_error(&name) != OK;
     struct template_options options = {.name = buf_bytes(&name), .budget = budget};
-    for (uint32_t i = 0; e == OK && i < texts->count; i++) {
+    for (uint32_t i = 0; !c->file->lacks_memory && i < texts->count; i++) {
         const struct drafted_text *text = &texts->items[i];
         struct why why = {""};
-        e = template_check(&options, bytes_of_text(text->value), &why);
-        if (e == OK) continue;
-        if (e != ERR_INPUT && e != ERR_LIMIT) {
-            e = reader_no_memory(&c->file->in);
-            break;
-        }
         char field[96];
+        enum err e = template_check(&options, bytes_of_text(text->value), &why);
+        c->file->lacks_memory |= e && e != ERR_INPUT && e != ERR_LIMIT;
+        if (e == OK || c->file->lacks_memory) continue;
         snprintf(field, sizeof field, "%s %s", what, shown_of(bytes_of_text(text->name)).text);
-        e = complain_of(c, text->at, field, bytes_of_text(why.text), bytes_of_text(text->value));
+        complain_of(c, text->at, field, bytes_of_text(why.text), bytes_of_text(text->value));
     }
     buf_fini(&name);
-    return e;
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
-static enum err
+static void
 check_expression(const struct checked *c)
 {
     const struct drafted_rule *rule = c->rule;
     struct budget *budget = c->file->arena->budget;
     struct promql_tree *tree = NULL;
+    struct rule_place at = rule->places.of[DRAFT_EXPR];
     struct buf error;
     if (rule->expr == NULL || rule->expr[0] == 0) {
-        struct rule_place at = rule->places.of[DRAFT_EXPR];
-        return complain(c, at.line == 0 ? rule->places.begin : at, "'expr' is required");
+        complain(c, at.line == 0 ? rule->places.begin : at, "'expr' is required");
+        return;
     }
     buf_init(&error, budget, 2 * RULE_DETAIL_BYTES_MAX);
     enum err e = promql_parse(bytes_of_text(rule->expr), budget, NULL, &tree, &error);
     promql_free(tree);
-    if (e == ERR_INPUT || e == ERR_LIMIT) {
-        e = complain_of(c, rule->places.of[DRAFT_EXPR], "invalid expression", buf_bytes(&error),
-                        bytes_of_text(rule->expr));
-    } else if (e) {
-        e = reader_no_memory(&c->file->in);
-    }
+    if (e == ERR_INPUT || e == ERR_LIMIT)
+        complain_of(c, at, "invalid expression", buf_bytes(&error), bytes_of_text(rule->expr));
+    else
+        c->file->lacks_memory |= e != OK;
     buf_fini(&error);
-    return e;
 }
 
-static enum err
+static void
 check_recording(const struct checked *c)
 {
     const struct drafted_rule *rule = c->rule;
     const struct rule_place *of = rule->places.of;
-    enum err e = OK;
-    if (strpbrk(rule->record, "{}") != NULL) {
-        e = complain(c, of[DRAFT_RECORD],
-                     "record: %s is not a valid metric name: braces belong in 'expr'",
-                     shown_of(bytes_of_text(rule->record)).text);
-    }
-    if (e == OK && rule->annotations.count > 0) {
-        e = complain(c, of[DRAFT_ANNOTATIONS], "'annotations' is only valid with 'alert'");
-    }
-    if (e == OK && rule->for_ms != 0) {
-        e = complain(c, of[DRAFT_FOR], "'for' is only valid with 'alert'");
-    }
-    if (e == OK && rule->keep_firing_for_ms != 0) {
-        e = complain(c, of[DRAFT_KEEP_FIRING_FOR], "'keep_firing_for' is only valid with 'alert'");
-    }
-    return e;
+    if (strpbrk(rule->record, "{}") != NULL)
+        complain(c, of[DRAFT_RECORD],
+                 "record: %s is not a valid metric name: braces belong in 'expr'",
+                 shown_of(bytes_of_text(rule->record)).text);
+    if (rule->annotations.count > 0)
+        complain(c, of[DRAFT_ANNOTATIONS], "'annotations' is only valid with 'alert'");
+    if (rule->for_ms != 0) complain(c, of[DRAFT_FOR], "'for' is only valid with 'alert'");
+    if (rule->keep_firing_for_ms != 0)
+        complain(c, of[DRAFT_KEEP_FIRING_FOR], "'keep_firing_for' is only valid with 'alert'");
 }
 
-static enum err
+static void
 check_rule(const struct checked *c)
 {
     const struct drafted_rule *rule = c->rule;
     bool records = rule->record != NULL && rule->record[0] != 0;
     bool alerts = rule->alert != NULL && rule->alert[0] != 0;
-    enum err e = OK;
-    if (records && alerts) {
-        e = complain(c, rule->places.of[DRAFT_ALERT],
-                     "'alert' and 'record' cannot be used together; 'record' is on line %u",
-                     rule->places.of[DRAFT_RECORD].line);
-    } else if (!records && !alerts) {
-        e = complain(c, rule->places.begin, "'record' or 'alert' is required");
-    }
-    if (e == OK) e = check_expression(c);
-    if (e == OK && records && !alerts) e = check_recording(c);
-    if (e == OK) e = check_labels(c, &rule->labels);
-    for (uint32_t i = 0; e == OK && i < rule->annotations.count; i++) {
+    if (records && alerts)
+        complain(c, rule->places.of[DRAFT_ALERT],
+                 "'alert' and 'record' cannot be used together; 'record' is on line %u",
+                 rule->places.of[DRAFT_RECORD].line);
+    else if (!records && !alerts)
+        complain(c, rule->places.begin, "'record' or 'alert' is required");
+    check_expression(c);
+    if (records && !alerts) check_recording(c);
+    check_labels(c, &rule->labels);
+    for (uint32_t i = 0; i < rule->annotations.count; i++) {
         const struct drafted_text *text = &rule->annotations.items[i];
-        if (text->name[0] == 0) e = complain(c, text->at, "annotations: a name must not be empty");
+        if (text->name[0] == 0) complain(c, text->at, "annotations: a name must not be empty");
     }
-    if (e == OK && alerts) e = check_templates(c, "label", &rule->labels);
-    if (e == OK && alerts) e = check_templates(c, "annotation", &rule->annotations);
-    return e;
+    if (!alerts) return;
+    check_templates(c, "label", &rule->labels);
+    check_templates(c, "annotation", &rule->annotations);
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static enum err
+static void
 check_name(const struct checked *c, uint64_t hash)
 {
     const struct drafted_group *group = c->group;
     const struct rule_groups *groups = &c->file->groups;
     struct rule_place at = group->places.of[DRAFT_NAME];
     if (group->name == NULL || group->name[0] == 0) {
-        return complain(c, at.line == 0 ? group->places.begin : at, "'name' is required");
+        complain(c, at.line == 0 ? group->places.begin : at, "'name' is required");
+        return;
     }
     for (uint32_t step = TABLE_START, id; table_next(&c->file->names, hash, &step, &id);) {
         if (strcmp(groups->items[id].name, group->name) != 0) continue;
-        return complain(c, at, "duplicate name, also given to the group on line %u",
-                        groups->items[id].line);
+        complain(c, at, "duplicate name, also given to the group on line %u",
+                 groups->items[id].line);
+        return;
     }
-    return OK;
 }
 
 static int
@@ -456,17 +440,16 @@ rule_file_add_group(struct rule_file *f, const struct drafted_group *draft)
     struct rule_groups *groups = &f->groups;
     struct checked c = {.file = f, .group = draft, .group_number = groups->count + 1};
     uint64_t hash = draft->name == NULL ? 0 : hash_bytes(bytes_of_text(draft->name), 0);
-    enum err e = check_name(&c, hash);
-    if (e == OK) e = check_labels(&c, &draft->labels);
-    if (e == OK && f->is_group && draft->rule_count == 0) {
-        e = complain(&c, draft->places.begin, "'rules' must have at least one entry");
-    }
-    for (uint32_t i = 0; e == OK && i < draft->rule_count; i++) {
+    check_name(&c, hash);
+    check_labels(&c, &draft->labels);
+    if (f->is_group && draft->rule_count == 0)
+        complain(&c, draft->places.begin, "'rules' must have at least one entry");
+    for (uint32_t i = 0; !f->lacks_memory && i < draft->rule_count; i++) {
         c.rule = &draft->rules[i];
         c.rule_number = i + 1;
-        e = check_rule(&c);
+        check_rule(&c);
     }
-    if (e) return e;
+    if (f->lacks_memory) return reader_no_memory(&f->in);
     struct rule_group *items =
         arena_push(f->arena, groups->items, groups->count, sizeof *groups->items);
     if (items == NULL) return reader_no_memory(&f->in);

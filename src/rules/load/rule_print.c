@@ -121,24 +121,6 @@ put_texts_field(struct buf *to, const char *name, const struct named_texts *text
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static void
-put_rule(struct buf *to, const struct rule *rule)
-{
-    enum { KEYS = INDENT + 2 };
-    put_blanks(to, INDENT);
-    buf_put_text(to, "- ");
-    buf_put_text(to, rule->kind == RULE_ALERTING ? "alert: " : "record: ");
-    print_value(to, rule->name, KEYS);
-    buf_put_u8(to, '\n');
-    put_text_field(to, "expr", rule->expression, KEYS);
-    if (rule->for_ms != 0) put_duration_field(to, "for", rule->for_ms, KEYS);
-    if (rule->keep_firing_for_ms != 0) {
-        put_duration_field(to, "keep_firing_for", rule->keep_firing_for_ms, KEYS);
-    }
-    put_texts_field(to, "labels", &rule->labels, KEYS);
-    put_texts_field(to, "annotations", &rule->annotations, KEYS);
-}
-
 void
 rule_group_print(const struct rule_group *group, struct buf *to)
 {
@@ -150,7 +132,20 @@ rule_group_print(const struct rule_group *group, struct buf *to)
     if (group->limit != 0) buf_printf(to, "limit: %u\n", group->limit);
     buf_put_text(to, "rules:\n");
     for (uint32_t i = 0; i < group->rule_count; i++) {
-        put_rule(to, &group->rules[i]);
+        const struct rule *rule = &group->rules[i];
+        enum { KEYS = INDENT + 2 };
+        put_blanks(to, INDENT);
+        buf_put_text(to, "- ");
+        buf_put_text(to, rule->kind == RULE_ALERTING ? "alert: " : "record: ");
+        print_value(to, rule->name, KEYS);
+        buf_put_u8(to, '\n');
+        put_text_field(to, "expr", rule->expression, KEYS);
+        if (rule->for_ms != 0) put_duration_field(to, "for", rule->for_ms, KEYS);
+        if (rule->keep_firing_for_ms != 0) {
+            put_duration_field(to, "keep_firing_for", rule->keep_firing_for_ms, KEYS);
+        }
+        put_texts_field(to, "labels", &rule->labels, KEYS);
+        put_texts_field(to, "annotations", &rule->annotations, KEYS);
     }
     put_texts_field(to, "labels", &group->labels, 0);
 }

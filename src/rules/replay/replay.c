@@ -460,24 +460,6 @@ exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *
     *series = before;
 }
 
-/* Takes over the counts of a written part; the next one begins after it. */
-static void
-settle_part(struct replay_part *t)
-{
-    const struct replay *r = t->of->replay;
-    struct replay_counts *all = t->of->counts;
-    assert(!t->of->is_dry || t->counts.samples == 0); /* invariant 3 */
-    assert(t->difference_count <= DIFFERENCES_MAX);
-    all->samples += t->counts.samples;
-    all->stored_before += t->counts.stored_before;
-    all->different += t->counts.different;
-    all->rejected += t->counts.rejected;
-    for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
-        r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
-    }
-    exchange_series(t->of->ev.g, t->rule, &t->last);
-}
-
 /* --- one rule --------------------------------------------------------------------------------- */
 
 /* Tries evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no result. */
@@ -510,7 +492,21 @@ try_part(struct replay_part *t)
         *samples -= written.rejected < *samples ? written.rejected : *samples;
         report_failure(t, t->b, bytes_of_text(written.text));
     }
-    if (e == OK) settle_part(t);
+    if (e == OK) {
+        /* Takes over the counts of a written part; the next one begins after it. */
+        const struct replay *r = t->of->replay;
+        struct replay_counts *all = t->of->counts;
+        assert(!t->of->is_dry || t->counts.samples == 0); /* invariant 3 */
+        assert(t->difference_count <= DIFFERENCES_MAX);
+        all->samples += t->counts.samples;
+        all->stored_before += t->counts.stored_before;
+        all->different += t->counts.different;
+        all->rejected += t->counts.rejected;
+        for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
+            r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
+        }
+        exchange_series(t->of->ev.g, t->rule, &t->last);
+    }
     rw_build_free(t->build);
     kept_series_fini(&t->last);
     kept_series_fini(&t->found);

@@ -63,10 +63,16 @@ store_refuses(const struct rules_host *host)
     return host->refuses != NULL && host->refuses(host->context) != NULL;
 }
 
-/* Once per gap, when the tenant is known to wait. */
 static void
-log_waiting(struct scheduler_job *job)
+run_look(struct scheduler *s, struct scheduler_job *job)
 {
+    const struct rules_host *host = s->host;
+    job->store_refuses = store_refuses(host);
+    if (host->arrivals != NULL) {
+        host->watch(host->context, job->look.late);
+        host->arrivals(host->context, job->tenant->name, &job->arrivals);
+    }
+    /* Once per gap, when the tenant is known to wait. */
     char from[TIME_TEXT_BYTES], most[TIME_TEXT_BYTES];
     int64_t sent_ms =
         job->arrivals.sent_ms > job->look.sent_ms ? job->arrivals.sent_ms : job->look.sent_ms;
@@ -81,18 +87,6 @@ log_waiting(struct scheduler_job *job)
             "recording rules wait for samples that senders have kept",
             KV("tenant", job->tenant->name), KV("from", time_print(job->from_ms, from)),
             KV("at_most", time_print_duration(job->limits.catch_up_wait_ns / NS_PER_MS, most)));
-}
-
-static void
-run_look(struct scheduler *s, struct scheduler_job *job)
-{
-    const struct rules_host *host = s->host;
-    job->store_refuses = store_refuses(host);
-    if (host->arrivals != NULL) {
-        host->watch(host->context, job->look.late);
-        host->arrivals(host->context, job->tenant->name, &job->arrivals);
-    }
-    log_waiting(job);
 }
 
 /* The host of a fill, which notes refused writes. */
