@@ -264,25 +264,6 @@ take_targets(void *context, const struct targets *targets)
     }
 }
 
-/* Logs ignored targets, unless they are those of the last look. */
-static void
-log_ignored(const struct members_finding *f)
-{
-    struct alertmanager *a = f->of;
-    bool is_news = f->invalid != a->invalid || f->invalid_hash != a->invalid_hash;
-    if (f->invalid > 0 && is_news) {
-        log_warn("notify: targets ignored, invalid address: expected HOST:PORT",
-                 KV("targets", f->invalid), KV("address", f->invalid_address));
-    }
-    if (f->left_out > 0 && f->left_out != a->left_out) {
-        log_warn("notify: too many members of an Alertmanager, ignoring the rest",
-                 KV("members", MEMBERS_MAX), KV("left_out", f->left_out));
-    }
-    a->invalid = f->invalid;
-    a->invalid_hash = f->invalid_hash;
-    a->left_out = f->left_out;
-}
-
 enum err
 alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *ret_members)
 {
@@ -298,7 +279,19 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
         members_fini(ret_members);
         return ERR_NOMEM;
     }
-    log_ignored(&f);
+    /* Logs ignored targets, unless they are those of the last look. */
+    bool is_news = f.invalid != a->invalid || f.invalid_hash != a->invalid_hash;
+    if (f.invalid > 0 && is_news) {
+        log_warn("notify: targets ignored, invalid address: expected HOST:PORT",
+                 KV("targets", f.invalid), KV("address", f.invalid_address));
+    }
+    if (f.left_out > 0 && f.left_out != a->left_out) {
+        log_warn("notify: too many members of an Alertmanager, ignoring the rest",
+                 KV("members", MEMBERS_MAX), KV("left_out", f.left_out));
+    }
+    a->invalid = f.invalid;
+    a->invalid_hash = f.invalid_hash;
+    a->left_out = f.left_out;
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         a->discoveries[i]->has_changed = false;
     }

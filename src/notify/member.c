@@ -134,25 +134,6 @@ put_back(struct member *m)
     limit_queue(m);
 }
 
-static enum member_news
-settle_refused(struct member *m, int64_t now_ns)
-{
-    uint32_t count = m->queue.taken.count;
-    m->errors += count;
-    m->refused++;
-    m->batch_max = count > 1 ? count / 2 : 1;
-    /* A server that refuses everything must not get requests as fast as it can answer. */
-    bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
-    m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
-    if (count > 1) {
-        put_back(m);
-        return MEMBER_NO_NEWS;
-    }
-    member_lose(m, LOSS_REFUSED, 1);
-    queue_drop_taken(&m->queue);
-    return MEMBER_DROPPED_ONE;
-}
-
 enum member_news
 member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, int64_t now_ns)
 {
@@ -166,6 +147,7 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         put_back(m);
         return MEMBER_NO_NEWS;
     }
+    uint32_t count = m->queue.taken.count;
     bool is_back = m->health != MEMBER_WORKS, is_news = m->health != MEMBER_FAILING;
     switch (verdict) {
     case MEMBER_DELIVERED:
@@ -177,8 +159,21 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         m->tried_again = false;   /* invariant 3 */
         pause_end(&m->pause);     /* invariant 3 */
         return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
-    case MEMBER_REFUSED:
-        return settle_refused(m, now_ns);
+    case MEMBER_REFUSED: {
+        m->errors += count;
+        m->refused++;
+        m->batch_max = count > 1 ? count / 2 : 1;
+        /* A server that refuses everything must not get requests as fast as it can answer. */
+        bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
+        m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
+        if (count > 1) {
+            put_back(m);
+            return MEMBER_NO_NEWS;
+        }
+        member_lose(m, LOSS_REFUSED, 1);
+        queue_drop_taken(&m->queue);
+        return MEMBER_DROPPED_ONE;
+    }
     default:
         m->errors += m->queue.taken.count;
         put_back(m);

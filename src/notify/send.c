@@ -137,35 +137,27 @@ send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t
     return is_in_force;
 }
 
-static bool
-send_by(struct notifier *n, const struct notify_config *config, const struct alert_notice *notices,
-        uint32_t count)
-{
-    struct alert_sending s = {
-        .notifier = n,
-        .config = config,
-        .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
-    };
-    bool is_in_force = true;
-    arena_init(&s.scratch, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
-    arena_init(&s.passing, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
-    buf_init(&s.json, n->memory, 2 * ENCODED_ALERT_BYTES_MAX);
-    for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
-        is_in_force = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);
-    }
-    buf_fini(&s.json);
-    arena_fini(&s.passing);
-    arena_fini(&s.scratch);
-    return is_in_force;
-}
-
 void
 notifier_send(struct notifier *n, const struct alert_notice *notices, uint32_t count)
 {
     bool is_done = count == 0;
     while (!is_done) {
         struct notify_config *config = notifier_config(n);
-        is_done = send_by(n, config, notices, count);
+        struct alert_sending s = {
+            .notifier = n,
+            .config = config,
+            .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
+        };
+        arena_init(&s.scratch, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
+        arena_init(&s.passing, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
+        buf_init(&s.json, n->memory, 2 * ENCODED_ALERT_BYTES_MAX);
+        is_done = true;
+        for (uint32_t at = 0; at < count && is_done; at += SLICE) {
+            is_done = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);
+        }
+        buf_fini(&s.json);
+        arena_fini(&s.passing);
+        arena_fini(&s.scratch);
         config_unref(config);
     }
     outside_wake(n->outside);

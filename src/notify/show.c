@@ -110,14 +110,11 @@ sum_member_locked(const struct notify_config *config, uint32_t at, const struct 
         if (find_url(&config->items[i]->members, m) != NULL) return false;
     }
     *ret = (struct sums){.latency = m->latency};
-    for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
-        ret->latency.buckets[i] = 0;
-    }
+    memset(ret->latency.buckets, 0, sizeof ret->latency.buckets);
     ret->latency.sum = 0;
-    add_member(ret, m);
-    for (uint32_t i = at + 1; i < config->count; i++) {
-        const struct member *other = find_url(&config->items[i]->members, m);
-        if (other != NULL) add_member(ret, other);
+    for (uint32_t i = at; i < config->count; i++) {
+        const struct member *same = find_url(&config->items[i]->members, m);
+        if (same != NULL) add_member(ret, same);
     }
     return true;
 }

@@ -147,18 +147,6 @@ make_dirs_again(struct relay *r, struct why *why)
     return e ? e : env_syncdir(env, r->context.options.dir, why);
 }
 
-/* True if the cursor, the counts or anything else has changed that the next state says. */
-static bool
-has_news(struct relay *r)
-{
-    const struct relay_cursor *saved = &r->state.cursor;
-    struct relay_cursor cursor = window_saved_cursor(r->window, NULL);
-    uint64_t counted[ITEM_KIND_COUNT];
-    account_counted(&r->account, &r->state, counted);
-    return cursor.pos != saved->pos || cursor.index != saved->index ||
-           memcmp(counted, r->state.counted, sizeof counted) != 0 || saving_has_news(&r->saving);
-}
-
 /* Saves the state, if a second has passed or a lane waits, and something has changed. */
 static void
 save_if_due(struct relay *r)
@@ -178,7 +166,13 @@ save_if_due(struct relay *r)
     bool removed = !c->settings->dry_run && relay_state_is_missing(c->options.env, c->dir);
     if (e == OK && removed) e = make_dirs_again(r, &why);
     if (e == OK) account_found(&r->account, &r->state);
-    if (e == OK && (removed || has_news(r))) e = relay_save(r, &why);
+    struct relay_cursor cursor = window_saved_cursor(r->window, NULL);
+    uint64_t counted[ITEM_KIND_COUNT];
+    account_counted(&r->account, &r->state, counted);
+    bool has_news = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
+                    memcmp(counted, r->state.counted, sizeof counted) != 0 ||
+                    saving_has_news(&r->saving);
+    if (e == OK && (removed || has_news)) e = relay_save(r, &why);
     if (e) breaker_failed(&r->breaker, "save the state", "state", why.text);
 }
 

@@ -198,25 +198,6 @@ scan_group(struct groups *g, struct scan *s)
 }
 
 static enum err
-scan_groups(struct groups *g, struct bytes text)
-{
-    enum err e = OK;
-    struct scan s = scan_of(text, &g->arena);
-    if (scan_peek(&s) == '[') {
-        scan_expect(&s, '[');
-        while (e == OK && scan_item(&s)) {
-            e = scan_group(g, &s);
-        }
-    } else {
-        scan_null(&s);
-    }
-    if (e) return e;
-    scan_end(&s);
-    if (s.bad == NULL) return OK;
-    return why_set(g->why, s.error, "at byte %zu: %s", (size_t)(s.at - s.start) + 1, s.bad);
-}
-
-static enum err
 check_size(const char *name, struct bytes text, struct why *why)
 {
     if (text.size <= TARGETS_TEXT_BYTES_MAX) return OK;
@@ -232,7 +213,18 @@ target_groups_json(const char *name, struct bytes text, struct label meta, struc
     enum err e = check_size(name, text, why);
     if (e) return e;
     groups_init(&g, meta, to, why);
-    e = scan_groups(&g, text);
+    struct scan s = scan_of(text, &g.arena);
+    if (scan_peek(&s) == '[') {
+        scan_expect(&s, '[');
+        while (e == OK && scan_item(&s)) {
+            e = scan_group(&g, &s);
+        }
+    } else {
+        scan_null(&s);
+    }
+    if (e == OK) scan_end(&s);
+    if (e == OK && s.bad != NULL)
+        e = why_set(why, s.error, "at byte %zu: %s", (size_t)(s.at - s.start) + 1, s.bad);
     arena_fini(&g.arena);
     return e ? why_prefix(why, e, "%s", name) : OK;
 }

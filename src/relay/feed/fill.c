@@ -793,10 +793,13 @@ fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
     return OK;
 }
 
-/* Reads a chunk again. ERR_CORRUPT: its items are not the same. */
-static enum err
-read_again(struct fill *f, const struct fill_given *g, struct why *why)
+enum err
+fill_load(struct fill *f, uint64_t pos, const struct chunk **ret_chunk, struct why *why)
 {
+    const struct fill_given *g = find_given(f, pos);
+    assert(g != NULL);
+    *ret_chunk = g->chunk != NULL ? g->chunk : &f->loaded;
+    if (g->chunk != NULL || f->loaded_pos == g->pos) return OK;
     struct fill_walk walk;
     fill_walk_init(&walk, &f->options);
     f->loaded_pos = 0;
@@ -806,21 +809,9 @@ read_again(struct fill *f, const struct fill_given *g, struct why *why)
     f->found_damage |= walk.found_damage;
     f->loaded.pos = g->pos;
     bool same = e == OK && f->loaded.count == g->count && hash_items(&f->loaded) == g->hash;
-    if (e == ERR_MISSING || (e == OK && !same)) {
+    if (e == ERR_MISSING || (e == OK && !same))
         return why_set(why, ERR_CORRUPT, "the store has changed since it was read");
-    }
     if (e == OK) f->loaded_pos = g->pos;
-    return e;
-}
-
-enum err
-fill_load(struct fill *f, uint64_t pos, const struct chunk **ret_chunk, struct why *why)
-{
-    const struct fill_given *g = find_given(f, pos);
-    assert(g != NULL);
-    enum err e = OK;
-    *ret_chunk = g->chunk != NULL ? g->chunk : &f->loaded;
-    if (g->chunk == NULL && f->loaded_pos != g->pos) e = read_again(f, g, why);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read the store") : e;
 }
 

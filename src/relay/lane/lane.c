@@ -611,24 +611,6 @@ forget_unsent(struct lanes *l, struct call *call)
     if (kept < call->count) cut_call(l, call, kept);
 }
 
-/* Removes queued calls that have no item left. */
-static void
-close_ranks(struct lanes *l, struct lane *lane)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < lane->queued; i++) {
-        if (lane->queue[i].count > 0) {
-            if (kept < i) swap(&lane->queue[kept], &lane->queue[i]);
-            kept++;
-            continue;
-        }
-        assert(lane->queue[i].bytes <= l->queued_bytes); /* invariant 4 */
-        l->queued_bytes -= lane->queue[i].bytes;
-        lane->queue[i].bytes = 0;
-    }
-    lane->queued = kept;
-}
-
 /* True if an unsettled item of the call being sent is dropped. */
 static bool
 sends_dropped(const struct lanes *l, const struct lane *lane)
@@ -693,7 +675,19 @@ lanes_forget_dropped(struct lanes *l)
         for (uint32_t k = 0; k < lane->queued; k++) {
             forget_unsent(l, &lane->queue[k]);
         }
-        close_ranks(l, lane);
+        uint32_t kept = 0; /* queued calls that have an item left */
+        for (uint32_t k = 0; k < lane->queued; k++) {
+            struct call *call = &lane->queue[k];
+            if (call->count > 0) {
+                if (kept < k) swap(&lane->queue[kept], call);
+                kept++;
+                continue;
+            }
+            assert(call->bytes <= l->queued_bytes); /* invariant 4 */
+            l->queued_bytes -= call->bytes;
+            call->bytes = 0;
+        }
+        lane->queued = kept;
         forget_sending(l, lane);
     }
 }

@@ -125,16 +125,6 @@ scan_hex(struct scan *s)
     return bytes_of(at, text.size / 2);
 }
 
-static enum metric_type
-type_of(struct bytes word)
-{
-    for (unsigned type = 0; type < METRIC_TYPE_COUNT; type++) {
-        if (bytes_equal_text(word, metric_type_word((enum metric_type)type)))
-            return (enum metric_type)type;
-    }
-    return METRIC_UNKNOWN;
-}
-
 static uint64_t
 scan_uint(struct bytes digits, size_t *at)
 {
@@ -186,7 +176,12 @@ read_members(struct letter_reader *r, struct bytes line, struct dead_letter *let
             at++;
             item->index = (uint32_t)scan_uint(text, &at);
         } else if (i == TYPE) {
-            item->family_type = type_of(scan_text(&s));
+            struct bytes word = scan_text(&s);
+            item->family_type = METRIC_UNKNOWN;
+            for (unsigned type = 0; type < METRIC_TYPE_COUNT; type++) {
+                if (bytes_equal_text(word, metric_type_word((enum metric_type)type)))
+                    item->family_type = (enum metric_type)type;
+            }
         } else {
             scan_skip(&s);
         }

@@ -335,22 +335,6 @@ copy_text(struct letters *l, const struct letter_file *from, struct why *why)
     return e;
 }
 
-/* Begins with the lowest file that is handed back. ERR_MISSING: there is none. */
-static enum err
-begin_file(struct letters *l, struct why *why)
-{
-    struct letters_replay *p = &l->replay;
-    if (p->number != 0) return OK;
-    if (!letter_list_replays(&l->list, 0)) return ERR_MISSING;
-    const struct letter_file *file = &l->list.files[0];
-    enum err e = p->reader != NULL ? OK : letter_reader_new(l->context->options.memory, &p->reader);
-    if (e == OK) e = copy_text(l, file, why);
-    if (e) return e;
-    p->number = file->number;
-    p->next_at = l->list.replay_at;
-    return OK;
-}
-
 /* Reads the line at an offset. */
 static enum err
 read_line(struct letters_replay *p, uint64_t at, size_t size_known, struct why *why)
@@ -412,7 +396,15 @@ letters_replay_next(struct letters *l, struct dead_letter *ret_letter, uint32_t 
                     struct why *why)
 {
     struct letters_replay *p = &l->replay;
-    enum err e = l->is_open ? begin_file(l, why) : ERR_MISSING;
+    enum err e = l->is_open ? OK : ERR_MISSING;
+    if (e == OK && p->number == 0) { /* begins with the lowest file that is handed back */
+        if (!letter_list_replays(&l->list, 0)) return ERR_MISSING;
+        if (p->reader == NULL) e = letter_reader_new(l->context->options.memory, &p->reader);
+        if (e == OK) e = copy_text(l, &l->list.files[0], why);
+        if (e) return e;
+        p->number = l->list.files[0].number;
+        p->next_at = l->list.replay_at;
+    }
     while (e == OK && !p->waits) {
         e = give_line(l, why);
     }

@@ -333,18 +333,6 @@ read_request(struct old_letters *o, const char *name)
     o->requests[o->request_count++] = r;
 }
 
-static enum err
-note_name(struct old_letters *o, const char *name)
-{
-    uint64_t number;
-    const char *rest = hex_name_number(name, 8, &number);
-    if (text_ends_with(name, ".request")) read_request(o, name);
-    if (rest == NULL || strcmp(rest, ".letters") != 0) return OK;
-    if (!array_reserve(o->memory, &o->files, &o->capacity, o->count + 1)) return ERR_NOMEM;
-    o->files[o->count++] = (struct old_file){.number = (uint32_t)number};
-    return OK;
-}
-
 /* The mark of an earlier version: where its files ended, and how many letters were sent again. */
 static void
 read_mark(struct old_letters *o, struct bytes from)
@@ -382,7 +370,15 @@ old_open(struct old_letters **ret_letters, struct env *env, const char *dir, str
     if (e == OK) e = relay_names_read(&names, env, o->dir, memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
     for (size_t i = 0; e == OK && (name = relay_name_at(&names, i)) != NULL; i++) {
-        if (!name->is_dir) e = note_name(o, name->text); /* files and requests in their order */
+        uint64_t number; /* files and requests are in their order */
+        const char *rest = hex_name_number(name->text, 8, &number);
+        if (name->is_dir) continue;
+        if (text_ends_with(name->text, ".request")) read_request(o, name->text);
+        if (rest == NULL || strcmp(rest, ".letters") != 0) continue;
+        if (array_reserve(memory, &o->files, &o->capacity, o->count + 1))
+            o->files[o->count++] = (struct old_file){.number = (uint32_t)number};
+        else
+            e = ERR_NOMEM;
     }
     buf_fini(&names.all);
     if (e == OK) e = each_entry(o, learn, NULL, why);

@@ -194,22 +194,6 @@ copy_metadata(struct write_copy *c, const struct metadata *m)
     return OK;
 }
 
-/* Remote write 2.0 repeats the metadata of a family with each of its series, which follow each
- * other. */
-static enum err
-copy_series_metadata(struct write_copy *c, const struct rw_series *s, struct bytes *last_family)
-{
-    struct metadata m = {.type = s->type, .help = s->help, .unit = s->unit};
-    struct rw_label_walk walk = rw_labels(c->request, s);
-    struct label label;
-    while (rw_label_next(&walk, &label)) {
-        if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
-    }
-    if (!s->has_metadata || s->bad_metadata || bytes_equal(m.family, *last_family)) return OK;
-    *last_family = m.family;
-    return copy_metadata(c, &m);
-}
-
 static enum err
 copy_series(struct write_copy *c, const struct rw_series *s, struct bytes *last_family)
 {
@@ -235,7 +219,17 @@ copy_series(struct write_copy *c, const struct rw_series *s, struct bytes *last_
     copy_floats(c, s, number);
     e = copy_histograms(c, s, number);
     if (e == OK) e = copy_exemplars(c, s, number);
-    return e ? e : copy_series_metadata(c, s, last_family);
+    if (e || !s->has_metadata || s->bad_metadata) return e;
+    /* Remote write 2.0 repeats the metadata of a family with each of its series, which follow each
+     * other. */
+    struct metadata m = {.type = s->type, .help = s->help, .unit = s->unit};
+    struct rw_label_walk walk = rw_labels(c->request, s);
+    for (struct label label; rw_label_next(&walk, &label);) {
+        if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
+    }
+    if (bytes_equal(m.family, *last_family)) return OK;
+    *last_family = m.family;
+    return copy_metadata(c, &m);
 }
 
 static enum err

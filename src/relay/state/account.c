@@ -1,13 +1,10 @@
 /*
- * account.c - counts what a destination has taken: all items of the log that it wants, whether they
- * were read or not.
+ * account.c - see account.h, which has the equation.
  *
- *     taken = delivered + dead-lettered + dropped{reason} + queued
- *
- * Each side is counted where it happens. `taken` grows when an item is read for the first time, by
- * the reader or ahead of it; the fates grow when an item is settled (window.c); `queued` has the
- * open items of the window and those that were counted ahead. So the equation can fail, and a
- * difference shows a bug or damage.
+ * Each side of it is counted where it happens. `taken` grows when an item is read for the first
+ * time, by the reader or ahead of it; the fates grow when an item is settled (window.c); `queued`
+ * has the open items of the window and those that were counted ahead. So the equation can fail, and
+ * a difference shows a bug or damage.
  *
  * The log's own totals (log_items.c) show whether it was read completely: items that they count and
  * that could not be read are lost. The store may have them, if there is one.
@@ -395,23 +392,6 @@ account_missing(struct account *account, const struct relay_state *state, enum i
            KV("damaged", damaged), KV("unexplained", missing));
 }
 
-/* Accounts for items that could not be read from the log and did not come from the store either. */
-static void
-account_margin(struct account *account, enum item_kind kind)
-{
-    uint64_t lost = account->ahead.margin[kind];
-    if (lost == 0 || lost == UINT64_MAX) return;
-    bool all = destination_takes_all(
-        account->context->settings); /* otherwise it may have wanted none of them */
-    log_error("relay: part of the log is damaged, and its samples are not in the store either",
-              KV("destination", account->context->settings->name), KV("items_at_most", lost),
-              KV("counted_as_dropped", all));
-    if (!all) return;
-    account->taken[kind] += lost;
-    account->base_taken[kind] += lost;
-    account->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
-}
-
 /* True if the log had accepted more items at `end` than those up to `count`: it has lost them at
  * its end, and the next record shows how many. */
 static bool
@@ -441,7 +421,17 @@ account_close(struct account *account, struct relay_state *state)
         struct tsdb_gone *lost = kind == ITEM_EXEMPLAR ? &exemplars : &samples;
         if (a->count[kind] > 0)
             account_missing(account, state, kind, (uint64_t)a->count[kind], lost);
-        if (a->lasting) account_margin(account, kind);
+        /* Items that could not be read from the log and did not come from the store either. */
+        uint64_t most = a->margin[kind];
+        if (!a->lasting || most == 0 || most == UINT64_MAX) continue;
+        bool all = destination_takes_all(account->context->settings); /* else perhaps none */
+        log_error("relay: part of the log is damaged, and its samples are not in the store either",
+                  KV("destination", account->context->settings->name), KV("items_at_most", most),
+                  KV("counted_as_dropped", all));
+        if (!all) continue;
+        account->taken[kind] += most;
+        account->base_taken[kind] += most;
+        account->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += most;
     }
     if (a->lasting) save_want(account->saving, SAVE_SOON);
     account->found_damage = state->log_lost = false;

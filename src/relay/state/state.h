@@ -12,13 +12,7 @@
 
 /* --- fates of items --------------------------------------------------------------------------- */
 
-/*
- * For each kind
- *
- *     taken = delivered + dead-lettered + dropped{reason} + queued
- *
- * The numbers are stored: docs/format/relay.md.
- */
+/* The terms of the account (account.h). The numbers are stored: docs/format/relay.md. */
 enum fate {
     FATE_OPEN = 0,      /* queued */
     FATE_PASSED = 1,    /* settled and counted before a restart */

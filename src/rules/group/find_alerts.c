@@ -91,22 +91,6 @@ expand_labels(struct expanding *x, struct bytes metric, struct alert_found *foun
 }
 
 static enum err
-expand_annotations(struct expanding *x, struct alert_found *found)
-{
-    const struct named_texts *texts = &x->w->rule->text->annotations;
-    struct label *items = arena_alloc(&x->w->arena, (texts->count + 1) * sizeof *items);
-    if (items == NULL) return work_no_memory(x->w);
-    for (uint32_t i = 0; i < texts->count; i++) {
-        items[i].name = bytes_of_text(texts->items[i].name);
-        enum err e = alert_expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
-        if (e) return e;
-    }
-    found->annotations = items;
-    found->annotation_count = texts->count;
-    return OK;
-}
-
-static enum err
 find_alert(struct expanding *x, struct bytes metric, const struct promql_point *point,
            struct alert_found *found)
 {
@@ -123,27 +107,17 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
     x->data.value = found->value_bits;
     x->data.histogram = point->histogram;
     enum err e = expand_labels(x, metric, found);
-    return e ? e : expand_annotations(x, found);
-}
-
-/* `name` is the name of the template, initialized here. */
-static void
-expanding_init(struct expanding *x, struct rule_work *w, struct buf *name)
-{
-    const struct evaluating *ev = w->of;
-    buf_init(name, ev->host->memory, RULE_FILE_BYTES_MAX);
-    buf_printf(name, "__alert_%s", w->rule->text->name);
-    *x = (struct expanding){
-        .w = w,
-        .options = {.name = buf_bytes(name),
-                    .query = {query_for_template, x},
-                    .budget = ev->host->memory},
-        .data = {.external_labels = ev->terms->external_labels,
-                 .external_count = ev->terms->external_count,
-                 .external_url = ev->terms->external_url,
-                 .time_ms = ev->t_ms},
-    };
-    ask_control(ev, ev->host->memory, &x->control);
+    if (e) return e;
+    const struct named_texts *texts = &x->w->rule->text->annotations;
+    struct label *items = arena_alloc(&x->w->arena, (texts->count + 1) * sizeof *items);
+    if (items == NULL) return work_no_memory(x->w);
+    for (uint32_t i = 0; e == OK && i < texts->count; i++) {
+        items[i].name = bytes_of_text(texts->items[i].name);
+        e = alert_expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
+    }
+    found->annotations = items;
+    found->annotation_count = texts->count;
+    return e;
 }
 
 enum err
@@ -156,8 +130,20 @@ find_alerts(struct rule_work *w, struct promql_result *result, struct alert_foun
     struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
     if (found == NULL) return work_no_memory(w);
     kept_series_init(&seen, w->of->host->memory, w->of->host->seed);
-    struct expanding x;
-    expanding_init(&x, w, &name);
+    const struct evaluating *ev = w->of;
+    buf_init(&name, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_printf(&name, "__alert_%s", w->rule->text->name);
+    struct expanding x = {
+        .w = w,
+        .options = {.name = buf_bytes(&name),
+                    .query = {query_for_template, &x},
+                    .budget = ev->host->memory},
+        .data = {.external_labels = ev->terms->external_labels,
+                 .external_count = ev->terms->external_count,
+                 .external_url = ev->terms->external_url,
+                 .time_ms = ev->t_ms},
+    };
+    ask_control(ev, ev->host->memory, &x.control);
     struct bytes metric;
     struct promql_point point;
     uint32_t count = 0;

@@ -480,22 +480,6 @@ group_facts(struct group *g, struct group_facts *ret)
     lock_drop(&g->lock);
 }
 
-void
-group_note_restored(struct group *g, int64_t took_ns)
-{
-    lock_take(&g->lock);
-    g->facts.restored_for_ns = took_ns;
-    lock_drop(&g->lock);
-}
-
-void
-group_count_missed(struct group *g, uint64_t missed)
-{
-    lock_take(&g->lock);
-    g->facts.missed += missed;
-    lock_drop(&g->lock);
-}
-
 /* --- series that end with a group ------------------------------------------------------------- */
 
 /* A tenant may have millions of rules, and this runs under the lock of all groups: a rule is never

@@ -222,8 +222,6 @@ struct group_facts {
 void group_facts(struct group *group, struct group_facts *ret);
 /* Registers histograms of the durations of evaluations, for /metrics. */
 void group_register_metrics(void);
-void group_note_restored(struct group *group, int64_t took_ns);
-void group_count_missed(struct group *group, uint64_t missed);
 
 /* The part of a request to /api/v1/rules that concerns one group. */
 struct group_question {

@@ -111,24 +111,6 @@ struct restoring {
     struct why *why;
 };
 
-/* Gives the last sample of the series; *ret_any is false if it has none, or was marked stale. */
-static enum err
-last_sample(const struct restoring *r, struct series_set *set, int64_t *ret_ms, double *ret_value,
-            bool *ret_any)
-{
-    *ret_any = false;
-    for (;;) {
-        struct sample_batch batch;
-        enum err e = series_set_batch(set, &batch, r->why);
-        if (e || batch.count == 0) return e;
-        if (batch.kind != SAMPLE_FLOAT) continue;
-        uint64_t bits = batch.value_bits[batch.count - 1];
-        *ret_any = bits != STALE_NAN_BITS;
-        *ret_ms = batch.times_ms[batch.count - 1];
-        *ret_value = bits_double(bits);
-    }
-}
-
 static enum err
 restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double since_s)
 {
@@ -156,9 +138,19 @@ restore_take_series(void *context, struct series_set *set, struct bytes labels)
     struct restoring *r = context;
     int64_t t_ms = INT64_MIN;
     double value = 0;
-    bool any;
-    enum err e = last_sample(r, set, &t_ms, &value, &any);
-    if (e || !any) return e;
+    bool any = false;
+    for (;;) { /* to the last sample, which may be a marker */
+        struct sample_batch batch;
+        enum err e = series_set_batch(set, &batch, r->why);
+        if (e) return e;
+        if (batch.count == 0) break;
+        if (batch.kind != SAMPLE_FLOAT) continue;
+        uint64_t bits = batch.value_bits[batch.count - 1];
+        any = bits != STALE_NAN_BITS;
+        t_ms = batch.times_ms[batch.count - 1];
+        value = bits_double(bits);
+    }
+    if (!any) return OK;
     if (t_ms > r->last_ms) r->last_ms = t_ms;
     return r->rule == NULL ? OK : restore_alert(r, labels, t_ms, value);
 }

@@ -145,18 +145,6 @@ group_rule_error(struct group *g, uint32_t rule)
     return buf_bytes(&g->rules[rule].error);
 }
 
-static const char *
-state_of_locked(const struct rule_at_work *rule, const struct permitted *permitted)
-{
-    enum alert_state most = ALERT_INACTIVE;
-    for (uint32_t i = 0; i < rule->alerts.count; i++) {
-        const struct alert *alert = rule->alerts.items[i];
-        if (permitted != NULL && !is_shown(alert, permitted)) continue;
-        if (alert->state > most) most = alert->state;
-    }
-    return alert_state_word(most);
-}
-
 /* For a caller with permitted series an alerting rule has its permitted alerts, and neither its
  * texts nor its outcome, which may tell about other series. */
 static void
@@ -168,7 +156,13 @@ put_rule_locked(struct json *to, const struct rule_at_work *rule,
     bool records = rule->text->kind == RULE_RECORDING, hides = question->permitted != NULL;
     uint32_t label_count = hides ? 0 : rule->label_count;
     json_object_open(to);
-    if (!records) json_member_text(to, "state", state_of_locked(rule, question->permitted));
+    enum alert_state most = ALERT_INACTIVE;
+    for (uint32_t i = 0; i < rule->alerts.count; i++) {
+        const struct alert *alert = rule->alerts.items[i];
+        if (hides && !is_shown(alert, question->permitted)) continue;
+        if (alert->state > most) most = alert->state;
+    }
+    if (!records) json_member_text(to, "state", alert_state_word(most));
     json_member_text(to, "name", rule->text->name);
     json_key(to, "query");
     json_put_bytes(to, hides ? bytes_of("", 0) : rule->line);

@@ -135,16 +135,6 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     job->look.is_logged = t->is_logged;
 }
 
-static bool
-backlog_is_there(struct scheduled_tenant *t, const struct rules_arrivals *a, int64_t monotonic_ns)
-{
-    if (a->sent_ms > t->sent_ms) t->sent_ms = a->sent_ms;
-    t->awaits_senders |= t->sent_ms >= t->gap_from_ns / NS_PER_MS - SENT_MS;
-    if (!t->awaits_senders || monotonic_ns >= t->until_ns) return true;
-    int64_t quiet_since_ns = a->late_ns > t->since_ns ? a->late_ns : t->since_ns;
-    return a->recent_ns > t->since_ns && monotonic_ns - quiet_since_ns >= QUIET_NS;
-}
-
 void
 catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
@@ -162,7 +152,13 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     t->is_refused = job->store_refuses;
     t->look_ns = monotonic_ns + LOOK_NS;
     s->catch_up_ns = 0;
-    if (!job->store_refuses && backlog_is_there(t, &job->arrivals, monotonic_ns)) begin_fill(s, t);
+    if (job->store_refuses) return;
+    const struct rules_arrivals *a = &job->arrivals;
+    if (a->sent_ms > t->sent_ms) t->sent_ms = a->sent_ms;
+    t->awaits_senders |= t->sent_ms >= t->gap_from_ns / NS_PER_MS - SENT_MS;
+    int64_t quiet_since_ns = a->late_ns > t->since_ns ? a->late_ns : t->since_ns;
+    bool is_quiet = a->recent_ns > t->since_ns && monotonic_ns - quiet_since_ns >= QUIET_NS;
+    if (!t->awaits_senders || monotonic_ns >= t->until_ns || is_quiet) begin_fill(s, t);
 }
 
 void
@@ -222,23 +218,6 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     return any;
 }
 
-/* Decides if the job logs the start and the end of the gap. */
-static void
-note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
-           int64_t monotonic_ns)
-{
-    bool any = from_ns < job->fill.until_ns;
-    job->from_ms = from_ns / NS_PER_MS;
-    job->fill.logs_begin = any && t->fill_logged == FILL_SILENT;
-    if (job->fill.logs_begin) {
-        t->fill_logged = FILL_BEGUN;
-        t->fill_began_ns = monotonic_ns;
-    }
-    job->fill.logs_end = t->fill_logged == FILL_BEGUN && job->fill.until_ns == job->now_ns;
-    job->fill.filled = t->filled;
-    job->fill.began_ns = t->fill_began_ns;
-}
-
 /* False: nothing to do before t->look_ns, or the tenant is LIVE. */
 static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
@@ -265,7 +244,17 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->fill.until_ns = s->seen_ns;
     if (job->fill.until_ns - from_ns > PASS_NS) job->fill.until_ns = from_ns + PASS_NS;
     job->fill.covered_ns = job->fill.until_ns - from_ns;
-    note_begin(t, job, from_ns, monotonic_ns);
+    /* Decides if the job logs the start and the end of the gap. */
+    bool misses = from_ns < job->fill.until_ns;
+    job->from_ms = from_ns / NS_PER_MS;
+    job->fill.logs_begin = misses && t->fill_logged == FILL_SILENT;
+    if (job->fill.logs_begin) {
+        t->fill_logged = FILL_BEGUN;
+        t->fill_began_ns = monotonic_ns;
+    }
+    job->fill.logs_end = t->fill_logged == FILL_BEGUN && job->fill.until_ns == job->now_ns;
+    job->fill.filled = t->filled;
+    job->fill.began_ns = t->fill_began_ns;
     t->look_ns = 0;
     t->runs = TENANT_FILLS; /* invariant 1 */
     atomic_store(&t->cancel, NULL);

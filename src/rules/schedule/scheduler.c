@@ -441,39 +441,30 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
-static void
-validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)
-{
-    bool retired_is_used = false;
-    for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
-        const struct scheduled *next = e->next;
-        assert(e->state == SCHEDULED_RETIRED && e->tenant == t);
-        retired_is_used |= scheduled_is_used(e);
-        if (next == NULL) continue;
-        int order = scheduled_compare(e, next);
-        assert(order <= 0);
-        assert(order < 0 || next->next_slot < 0); /* at most one cursor, and the first one has it */
-    }
-    for (uint32_t i = t->first; i < t->end; i++) {
-        assert(s->items[i]->tenant == t); /* invariant 1 */
-        assert(i == t->first || compare_entries(s->items[i - 1], s->items[i]) < 0);
-        assert(s->items[i]->state == SCHEDULED_READY || retired_is_used); /* invariant 3 */
-    }
-}
-
 void
 scheduler_validate(const struct scheduler *s)
 {
     uint32_t catching_up = 0, filling = 0, in_heap = 0, unknown = 0, unmarked = 0, owned = 0;
     for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
         assert(t->next == NULL || bytes_compare(t->name, t->next->name) < 0);
-        validate_tenant(s, t);
+        bool retired_is_used = false;
+        for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
+            assert(e->state == SCHEDULED_RETIRED && e->tenant == t);
+            retired_is_used |= scheduled_is_used(e);
+            unmarked += e->mark_ns != NEVER_NS;
+            if (e->next == NULL) continue;
+            int order = scheduled_compare(e, e->next);
+            assert(order <= 0);
+            assert(order < 0 || e->next->next_slot < 0); /* at most the first has a cursor */
+        }
+        for (uint32_t i = t->first; i < t->end; i++) {
+            assert(s->items[i]->tenant == t); /* invariant 1 */
+            assert(i == t->first || compare_entries(s->items[i - 1], s->items[i]) < 0);
+            assert(s->items[i]->state == SCHEDULED_READY || retired_is_used); /* invariant 3 */
+        }
         owned += t->end - t->first;
         catching_up += t->state != CATCH_UP_LIVE;
         filling += t->runs == TENANT_FILLS;
-        for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
-            unmarked += e->mark_ns != NEVER_NS;
-        }
     }
     for (uint32_t i = 0; i < s->count; i++) {
         const struct scheduled *e = s->items[i];

@@ -24,7 +24,9 @@ run_restore(struct scheduler *s, struct scheduler_job *job, const struct rules_t
                                     job->limits.catch_up_ns};
     int64_t began_ns = env_monotonic_ns(s->host->env);
     job->error = restore_group(&past, &restore, &job->restore.down_ns, &job->restore.next_ns, &why);
-    group_note_restored(g, env_monotonic_ns(s->host->env) - began_ns);
+    lock_take(&g->lock);
+    g->facts.restored_for_ns = env_monotonic_ns(s->host->env) - began_ns;
+    lock_drop(&g->lock);
     if (job->error == OK) return;
     if (job->restore.is_last_try) {
         log_error("cannot read what a group of rules left in the store, it begins again",
@@ -161,20 +163,6 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
     return e;
 }
 
-/* Ignores short passes, which have reached the clock. */
-static void
-note_pace(const struct scheduler *s, struct scheduler_job *job)
-{
-    int64_t took_ns = env_monotonic_ns(s->host->env) - job->taken_ns;
-    job->fill.falls_behind =
-        job->fill.covered_ns >= job->fill.slow_ns && took_ns > job->fill.covered_ns;
-    if (!job->fill.falls_behind) return;
-    log_warn(
-        "evaluations of rules become due faster than missed ones are filled, the rest of the gap "
-        "is skipped",
-        KV("tenant", job->tenant->name), KV("filled_to_ms", job->fill.until_ns / NS_PER_MS));
-}
-
 static void
 run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
 {
@@ -213,7 +201,16 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
         if (is_missing) job->error = group_series_at(&past, slot, &why);
     }
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
-    if (job->error == OK) note_pace(s, job);
+    if (job->error == OK) { /* short passes have reached the clock */
+        int64_t took_ns = env_monotonic_ns(s->host->env) - job->taken_ns;
+        job->fill.falls_behind =
+            job->fill.covered_ns >= job->fill.slow_ns && took_ns > job->fill.covered_ns;
+    }
+    if (job->fill.falls_behind)
+        log_warn("evaluations of rules become due faster than missed ones are filled, the rest of "
+                 "the gap is skipped",
+                 KV("tenant", job->tenant->name),
+                 KV("filled_to_ms", job->fill.until_ns / NS_PER_MS));
     if (job->fill.logs_end && job->error == OK) {
         log_info("missed evaluations of rules are backfilled", KV("tenant", job->tenant->name),
                  KV("group_evaluations", job->fill.filled + job->fill.counts.made),
@@ -225,27 +222,14 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
              KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
 }
 
-/* --- groups that are not configured any more -------------------------------------------------- */
-
-static void
-run_retire(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
-{
-    struct why why = {""};
-    struct group *g = job->entry->group;
-    struct rules_past past = {.host = s->host, .terms = terms, .group = g};
-    if (job->error) return;
-    if (job->slot >= 0)
-        job->error = group_series_at(&past, job->slot, &why);
-    else
-        job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
-}
-
 /* --- one job ---------------------------------------------------------------------------------- */
 
 void
 scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
 {
     struct group *g = job->entry == NULL ? NULL : job->entry->group;
+    struct rules_past past = {.host = s->host, .terms = terms, .group = g};
+    struct why why = {""};
     switch (job->work) {
     case WORK_RESTORE:
         run_restore(s, job, terms);
@@ -271,7 +255,11 @@ scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules
         run_fill(s, job, terms);
         break;
     case WORK_RETIRE:
-        run_retire(s, job, terms);
+        if (job->error) break;
+        if (job->slot >= 0)
+            job->error = group_series_at(&past, job->slot, &why);
+        else
+            job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
         break;
     }
 }
