@@ -105,24 +105,6 @@ unlogged(const struct member *m)
     return sum;
 }
 
-/* Finds the member with the most dropped alerts that are not logged, or NULL. */
-static struct member *
-find_loser_locked(const struct notify_config *config, uint32_t *ret_losers)
-{
-    struct member *most = NULL;
-    *ret_losers = 0;
-    for (uint32_t i = 0; i < config->count; i++) {
-        const struct members *members = &config->items[i]->members;
-        for (uint32_t k = 0; k < members->count; k++) {
-            struct member *m = members->items[k];
-            uint64_t lost = unlogged(m);
-            *ret_losers += lost > 0;
-            if (lost > (most == NULL ? 0 : unlogged(most))) most = m;
-        }
-    }
-    return most;
-}
-
 /* Logs a member and its dropped alerts. False: nothing is left to log. The last line has the
  * number of members that are not named. */
 static bool
@@ -130,9 +112,17 @@ log_dropped_by_one(struct notifier *n, const struct notify_config *config, bool 
 {
     char url[LOG_VALUE_BYTES_MAX];
     uint64_t lost[LOSS_COUNT];
-    uint32_t losers;
+    uint32_t losers = 0;
     lock_take(&n->lock);
-    struct member *m = find_loser_locked(config, &losers);
+    struct member *m = NULL; /* the one with the most */
+    for (uint32_t i = 0; i < config->count; i++) {
+        const struct members *members = &config->items[i]->members;
+        for (uint32_t k = 0; k < members->count; k++) {
+            uint64_t dropped = unlogged(members->items[k]);
+            losers += dropped > 0;
+            if (dropped > (m == NULL ? 0 : unlogged(m))) m = members->items[k];
+        }
+    }
     if (m != NULL) {
         snprintf(url, sizeof url, "%s", m->url);
         memcpy(lost, m->unlogged, sizeof lost);

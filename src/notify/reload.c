@@ -123,31 +123,6 @@ make_items(struct notifier *n, struct notify_config *config, const struct notify
     return e;
 }
 
-static enum err
-make_config(struct notifier *n, struct notify_config *config,
-            const struct named_texts *external_labels, struct why *why)
-{
-    const struct alerting *alerting = &config->shared->alerting;
-    enum err e = copy_external(config, external_labels);
-    if (e == OK && alerting->alert_relabel_count > 0) {
-        e = relabel_new(alerting->alert_relabel, alerting->alert_relabel_count,
-                        &config->alert_relabel, why);
-        if (e) e = why_prefix(why, e, "alert_relabel_configs");
-    }
-    if (e) return e;
-    struct notify_config *before = notifier_config(n);
-    e = make_items(n, config, before, why);
-    config_unref(before);
-    /* Retiring all of them must not fail: invariant 3. */
-    lock_take(&n->lock);
-    size_t wanted = (size_t)n->retired_count + n->config->count;
-    if (e == OK && !array_reserve(n->memory, &n->retired, &n->retired_capacity, wanted)) {
-        e = ERR_NOMEM;
-    }
-    lock_drop(&n->lock);
-    return e;
-}
-
 enum err
 notifier_prepare(struct notifier *n, struct alerting *settings,
                  const struct named_texts *external_labels, const struct notifier_limits *limits,
@@ -173,7 +148,24 @@ notifier_prepare(struct notifier *n, struct alerting *settings,
     config->limits = *limits;
     buf_init(&config->external_text, n->memory, EXTERNAL_BYTES_MAX);
     *change = (struct notifier_change){n, config};
-    enum err e = make_config(n, config, external_labels, why);
+    const struct alerting *alerting = &shared->alerting;
+    enum err e = copy_external(config, external_labels);
+    if (e == OK && alerting->alert_relabel_count > 0) {
+        e = relabel_new(alerting->alert_relabel, alerting->alert_relabel_count,
+                        &config->alert_relabel, why);
+        if (e) e = why_prefix(why, e, "alert_relabel_configs");
+    }
+    if (e == OK) {
+        struct notify_config *before = notifier_config(n);
+        e = make_items(n, config, before, why);
+        config_unref(before);
+    }
+    /* Retiring all of them must not fail: invariant 3. */
+    lock_take(&n->lock);
+    size_t wanted = (size_t)n->retired_count + n->config->count;
+    if (e == OK && !array_reserve(n->memory, &n->retired, &n->retired_capacity, wanted))
+        e = ERR_NOMEM;
+    lock_drop(&n->lock);
     if (e == OK) {
         *ret_change = change;
         return OK;

@@ -56,33 +56,24 @@ state_word(const struct relay *r)
     return feed_reads_store(&r->feed) ? RELAY_FILLING : RELAY_RUNNING;
 }
 
-static void
-publish_account(const struct relay *r, struct relay_status *s)
-{
-    s->fates = r->account.base;
-    fates_add(&s->fates, &r->window->all);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t open = account_queued(&r->account, kind);
-        s->fates.count[kind][FATE_OPEN] = open;
-        /* A dry run settles nothing. */
-        s->taken[kind] = r->context.settings->dry_run ? open : account_taken(&r->account, kind);
-        s->difference[kind] =
-            r->context.settings->dry_run ? 0 : account_difference(&r->account, kind);
-    }
-    shown_set(&s->shown, &r->state);
-    s->replaying = letter_list_replaying(&r->letters.list);
-    s->repeats_total = repeats_of(&r->state);
-    if (!r->context.settings->dry_run) return;
-    s->shown = r->watch.left;
-    s->repeats_total = r->watch.left_repeats;
-}
-
 /* The account and the lag of a destination that reads the log. */
 static void
 publish_log(struct relay *r, struct relay_status *s)
 {
     const struct relay_context *c = &r->context;
-    publish_account(r, s);
+    bool dry = c->settings->dry_run; /* it settles nothing */
+    s->fates = r->account.base;
+    fates_add(&s->fates, &r->window->all);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t open = account_queued(&r->account, kind);
+        s->fates.count[kind][FATE_OPEN] = open;
+        s->taken[kind] = dry ? open : account_taken(&r->account, kind);
+        s->difference[kind] = dry ? 0 : account_difference(&r->account, kind);
+    }
+    shown_set(&s->shown, &r->state);
+    if (dry) s->shown = r->watch.left;
+    s->replaying = letter_list_replaying(&r->letters.list);
+    s->repeats_total = dry ? r->watch.left_repeats : repeats_of(&r->state);
     /* A difference is an alarm; it is part of the saved state, and stays until it is explained. */
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         int64_t difference = r->watch.now.difference[kind];

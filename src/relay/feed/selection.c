@@ -17,22 +17,6 @@ struct selection {
     bool every_tenant;
 };
 
-static enum err
-parse_selectors(struct selection *s, const struct text_list *texts, struct why *why)
-{
-    if (texts->count == 0) return OK;
-    s->selectors = calloc(texts->count, sizeof *s->selectors);
-    s->sets = calloc(texts->count, sizeof *s->sets);
-    if (s->selectors == NULL || s->sets == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < texts->count; i++) {
-        enum err e = selector_parse(bytes_of_text(texts->items[i]), &s->selectors[i], why);
-        if (e) return e;
-        s->selector_count = i + 1;
-        s->sets[i] = (struct matcher_set){s->selectors[i].matchers, s->selectors[i].count};
-    }
-    return OK;
-}
-
 enum err
 selection_new(const struct destination_settings *settings, struct selection **ret_selection,
               struct why *why)
@@ -43,7 +27,19 @@ selection_new(const struct destination_settings *settings, struct selection **re
     const struct text_list *tenants = &settings->tenants;
     s->every_tenant =
         tenants->count == 0 || (tenants->count == 1 && strcmp(tenants->items[0], "all") == 0);
-    enum err e = parse_selectors(s, &settings->select, why);
+    enum err e = OK;
+    const struct text_list *texts = &settings->select;
+    if (texts->count > 0) {
+        s->selectors = calloc(texts->count, sizeof *s->selectors);
+        s->sets = calloc(texts->count, sizeof *s->sets);
+        if (s->selectors == NULL || s->sets == NULL) e = ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < texts->count && e == OK; i++) {
+        e = selector_parse(bytes_of_text(texts->items[i]), &s->selectors[i], why);
+        if (e) break;
+        s->selector_count = i + 1;
+        s->sets[i] = (struct matcher_set){s->selectors[i].matchers, s->selectors[i].count};
+    }
     if (e == OK && settings->relabel_count > 0) {
         e = relabel_new(settings->relabel, settings->relabel_count, &s->relabel, why);
     }

@@ -74,7 +74,8 @@ find_settings(const struct examining *x)
 enum finding { NOTE, WRONG };
 
 PRINTF_LIKE(3, 4)
-static void report(struct examining *x, enum finding finding, const char *format, ...)
+static void
+report(struct examining *x, enum finding finding, const char *format, ...)
 {
     char line[1024];
     int size = 0;
@@ -506,26 +507,7 @@ say_own_file(void *context, enum own_file_verdict verdict, const char *text)
 {
     struct examining *x = context;
     bool damaged = verdict == OWN_FILE_DAMAGED;
-    report(x, damaged ? WRONG : NOTE, "%s%s", damaged ? "damaged: " : "", text);
-}
-
-/* Checks a file that belongs to the destination's type. */
-static enum err
-examine_own_file(struct examining *x, const struct relay_name *name, struct why *why)
-{
-    uint64_t files = 0;
-    struct own_files_options options = {
-        .env = x->o->env,
-        .memory = x->o->memory,
-        .dir = x->dir,
-        .saved = x->has_state ? x->state.writer : bytes_of(NULL, 0),
-        .has_saved = x->has_state,
-        .say = say_own_file,
-        .context = x,
-    };
-    enum err e = own_files_examine(&options, name->text, name->is_dir, &files, why);
-    x->report->files += files;
-    return e;
+    report(x, damaged ? WRONG : NOTE, damaged ? "damaged: %s" : "%s", text);
 }
 
 static enum err
@@ -539,7 +521,18 @@ examine_names(struct examining *x, struct why *why)
         enum relay_entry entry = relay_entry_of(name->text);
         if (entry == RELAY_ENTRY_LOCK) continue; /* nothing is in it */
         if (entry == RELAY_ENTRY_OTHER) {
-            e = examine_own_file(x, name, why);
+            uint64_t files = 0; /* of the destination's type */
+            struct own_files_options options = {
+                .env = x->o->env,
+                .memory = x->o->memory,
+                .dir = x->dir,
+                .saved = x->has_state ? x->state.writer : bytes_of(NULL, 0),
+                .has_saved = x->has_state,
+                .say = say_own_file,
+                .context = x,
+            };
+            e = own_files_examine(&options, name->text, name->is_dir, &files, why);
+            x->report->files += files;
             continue;
         }
         x->report->files += !name->is_dir;

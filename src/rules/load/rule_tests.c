@@ -17,6 +17,7 @@
 #include "wire/yaml/yaml_reader.h"
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
+#define MOMENT_MS_MAX (INT64_MAX / 1000000 / 2) /* so that times of a test fit nanoseconds */
 
 enum test_field_kind {
     FIELD_TEXT,
@@ -136,21 +137,6 @@ struct tests_reading {
     struct config_reader in;
     struct arena *arena;
 };
-
-/* Limited so that times of a test fit nanoseconds. */
-static enum err
-read_moment(struct config_reader *in, const char *name, int64_t *ret)
-{
-    static const int64_t most = INT64_MAX / 1000000 / 2;
-    int64_t ms;
-    bool fits = in->event.type == YAML_SCALAR_EVENT && time_parse_api(reader_scalar(in), &ms) &&
-                ms >= -most && ms <= most;
-    if (fits) *ret = ms;
-    return fits ? OK
-                : reader_expected(
-                      in, name,
-                      "Unix seconds or a time such as 2021-01-01T00:00:00Z, from 1824 to 2116");
-}
 
 /* True for a scalar without quotes. */
 static bool
@@ -314,6 +300,7 @@ static enum err
 read_test_value(struct tests_reading *x, const struct field *field, void *to)
 {
     struct test_naming naming = {x, field->name, {NULL}};
+    int64_t ms;
     enum err e;
     switch (field->kind) {
     case FIELD_TEXT:
@@ -321,7 +308,14 @@ read_test_value(struct tests_reading *x, const struct field *field, void *to)
     case RULE_TESTS_FIELD_DURATION:
         return reader_duration(&x->in, field->name, to);
     case FIELD_MOMENT:
-        return read_moment(&x->in, field->name, to);
+        if (x->in.event.type == YAML_SCALAR_EVENT && time_parse_api(reader_scalar(&x->in), &ms) &&
+            ms >= -MOMENT_MS_MAX && ms <= MOMENT_MS_MAX) {
+            *(int64_t *)to = ms;
+            return OK;
+        }
+        return reader_expected(
+            &x->in, field->name,
+            "Unix seconds or a time such as 2021-01-01T00:00:00Z, from 1824 to 2116");
     case FIELD_BOOL:
         *(bool *)to = is_plain(&x->in) && bytes_equal_text(reader_scalar(&x->in), "true");
         if (*(bool *)to) return OK;
