@@ -185,30 +185,6 @@ request_answered(struct outside_call *call, const struct http_call_answer *answe
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* Sends a request whose body is made. */
-static void
-send_to_member(struct request *r)
-{
-    struct writer_step step = {.next = WRITER_DONE};
-    struct why why = {""};
-    const struct access_request request = {
-        .method = "POST",
-        .url = r->member->url,
-        .headers = HEADERS,
-        .header_count = 1,
-        .body = buf_bytes(&r->body),
-        .wanted = WANTED,
-        .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
-    };
-    r->began_ns = env_monotonic_ns(r->notifier->env);
-    r->began_s = env_realtime_ms(r->notifier->env) / 1000;
-    enum err e = access_send(r->of->access, &request, &r->call, &r->generation, &why);
-    r->was_sent = e == OK;
-    if (e == OK) return;
-    http_judge_unmade(e, &why, &step);
-    request_settle(r, &step, 0);
-}
-
 /* Makes a request with the first alerts of a member's queue. NULL: they have expired, or there is
  * not enough memory. */
 static struct request *
@@ -269,7 +245,24 @@ requests_begin(struct notifier *n, struct notify_config *config, struct alertman
     }
     for (struct request *r; (r = next_request(n, config, of, now_ns, &due_ns)) != NULL;) {
         n->did_something = true;
-        send_to_member(r);
+        struct writer_step step = {.next = WRITER_DONE};
+        struct why why = {""};
+        const struct access_request request = {
+            .method = "POST",
+            .url = r->member->url,
+            .headers = HEADERS,
+            .header_count = 1,
+            .body = buf_bytes(&r->body),
+            .wanted = WANTED,
+            .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
+        };
+        r->began_ns = env_monotonic_ns(n->env);
+        r->began_s = env_realtime_ms(n->env) / 1000;
+        enum err e = access_send(of->access, &request, &r->call, &r->generation, &why);
+        r->was_sent = e == OK;
+        if (e == OK) continue;
+        http_judge_unmade(e, &why, &step);
+        request_settle(r, &step, 0);
     }
     return due_ns;
 }

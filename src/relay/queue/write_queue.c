@@ -458,29 +458,6 @@ finish(struct write_queue *q, struct waiting_write *w)
     write_free(q, w);
 }
 
-/* Appends to the list. False if a destination has no slot. */
-static bool
-enlist(struct write_queue *q, struct waiting_write *w)
-{
-    lock_take(&q->lock);
-    bool complete = q->slot_count == q->expected && q->slot_count > 0;
-    if (complete) {
-        w->open_parts = q->slot_count;
-        w->before = q->last;
-        *(q->last == NULL ? &q->first : &q->last->next) = w;
-        q->last = w;
-        q->waiting.writes++;
-        q->waiting.samples += w->samples;
-        q->waiting.bytes += w->bytes;
-    }
-    for (struct write_slot *s = complete ? q->slots : NULL; s != NULL; s = s->next) {
-        if (s->to_take == NULL) s->to_take = w; /* invariant 4 */
-        s->wake(s->context);
-    }
-    lock_drop(&q->lock);
-    return complete;
-}
-
 static enum err
 lacks_memory(struct write_queue *q, struct why *why)
 {
@@ -528,7 +505,23 @@ write_queue_put(struct write_queue *q, const struct offered_write *offered, stru
         finish(q, w);
         return OK;
     }
-    if (enlist(q, w)) return OK;
+    lock_take(&q->lock);
+    bool complete = q->slot_count == q->expected && q->slot_count > 0;
+    if (complete) {
+        w->open_parts = q->slot_count;
+        w->before = q->last;
+        *(q->last == NULL ? &q->first : &q->last->next) = w;
+        q->last = w;
+        q->waiting.writes++;
+        q->waiting.samples += w->samples;
+        q->waiting.bytes += w->bytes;
+    }
+    for (struct write_slot *s = complete ? q->slots : NULL; s != NULL; s = s->next) {
+        if (s->to_take == NULL) s->to_take = w; /* invariant 4 */
+        s->wake(s->context);
+    }
+    lock_drop(&q->lock);
+    if (complete) return OK;
     write_free(q, w);
     return why_set(why, ERR_AGAIN, "a destination is not open; see /api/v1/status/destinations");
 }

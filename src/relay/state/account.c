@@ -257,27 +257,6 @@ note_pos(struct read_ahead *a, uint64_t pos)
     a->log_count = *log_items_count(a->log);
 }
 
-/*
- * The reader ahead has reached the end of the log. No record after damage there shows how much is
- * lost; the log's totals do. Without a store the next record does.
- */
-static void
-note_end(struct account *account)
-{
-    struct read_ahead *a = &account->ahead;
-    struct wal_stats log;
-    note_pos(a, log_items_pos(a->log));
-    wal_stats(account->context->options.wal, &log);
-    if (account->context->options.tsdb == NULL || a->pos < log.end_pos) return;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && a->log_count.known; kind++) {
-        uint64_t total = log.totals[kind], count = a->log_count.of[kind];
-        if (total > count && a->margin[kind] != UINT64_MAX) a->margin[kind] += total - count;
-    }
-    log_items_pass_lost(a->log, log.totals);
-    note_pos(a, a->pos);
-    a->whole_pos = a->pos;
-}
-
 void
 account_saved(struct account *account, const struct relay_state *state)
 {
@@ -328,7 +307,21 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
         }
         if (relay_now_ns(account->context) >= end_ns) break;
     }
-    if (e == ERR_AGAIN) note_end(account);
+    if (e == ERR_AGAIN) { /* the end of the log */
+        struct wal_stats log;
+        note_pos(a, log_items_pos(a->log));
+        wal_stats(account->context->options.wal, &log);
+        /* No record after damage there shows how much is lost; the log's totals do. Without a store
+         * the next record does. */
+        if (account->context->options.tsdb == NULL || a->pos < log.end_pos) return false;
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && a->log_count.known; kind++) {
+            uint64_t total = log.totals[kind], count = a->log_count.of[kind];
+            if (total > count && a->margin[kind] != UINT64_MAX) a->margin[kind] += total - count;
+        }
+        log_items_pass_lost(a->log, log.totals);
+        note_pos(a, a->pos);
+        a->whole_pos = a->pos;
+    }
     if (e == ERR_MISSING) { /* the log was deleted meanwhile: counted items are still queued */
         read_ahead_end(account);
         a->blind = true;

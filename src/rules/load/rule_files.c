@@ -342,22 +342,6 @@ rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct n
     return true;
 }
 
-static bool
-keep_rule(struct arena *arena, const struct drafted_rule *from, struct rule *ret)
-{
-    *ret = (struct rule){
-        .kind = from->alert != NULL && from->alert[0] != 0 ? RULE_ALERTING : RULE_RECORDING,
-        .name = name_of_rule(from),
-        .expression = from->expr,
-        .for_ms = from->for_ms,
-        .keep_firing_for_ms = from->keep_firing_for_ms,
-        .line = from->places.begin.line,
-        .column = from->places.begin.column,
-    };
-    return rules_keep_texts(arena, &from->labels, &ret->labels) &&
-           rules_keep_texts(arena, &from->annotations, &ret->annotations);
-}
-
 static void
 add_number(struct hash_pieces *h, uint64_t number)
 {
@@ -428,7 +412,19 @@ keep_group(struct rule_file *f, const struct drafted_group *from, struct rule_gr
     }
     for (; ret->rule_count < from->rule_count; ret->rule_count++) {
         uint32_t i = ret->rule_count;
-        if (!keep_rule(arena, &from->rules[i], &ret->rules[i])) return false;
+        const struct drafted_rule *draft = &from->rules[i];
+        struct rule *rule = &ret->rules[i];
+        *rule = (struct rule){
+            .kind = draft->alert != NULL && draft->alert[0] != 0 ? RULE_ALERTING : RULE_RECORDING,
+            .name = name_of_rule(draft),
+            .expression = draft->expr,
+            .for_ms = draft->for_ms,
+            .keep_firing_for_ms = draft->keep_firing_for_ms,
+            .line = draft->places.begin.line,
+            .column = draft->places.begin.column,
+        };
+        if (!rules_keep_texts(arena, &draft->labels, &rule->labels)) return false;
+        if (!rules_keep_texts(arena, &draft->annotations, &rule->annotations)) return false;
     }
     return true;
 }
