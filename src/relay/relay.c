@@ -39,20 +39,6 @@
  * 2. The fates of items after the cursor are those of the window without those before the cursor.
  */
 
-/* Notes what the store has lost, while the log is followed and nothing of it is expected. */
-static void
-note_gone(const struct relay *r, struct relay_state *s)
-{
-    const struct relay_options *o = &r->context.options;
-    if (feed_reads_store(&r->feed) || o->tsdb == NULL || r->account.ahead.lasting) return;
-    tsdb_gone(o->tsdb, &s->gone, &s->gone_exemplars);
-    bool waits = r->feed.hole_pos > 0 || r->feed.reload_pos > 0;
-    if (!waits && feed_read_pos(&r->feed) >= wal_end(o->wal)) return;
-    /* Items of the log that were not read may be among those that the store lost. */
-    s->gone.damaged = r->state.gone.damaged;
-    s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;
-}
-
 /* Builds the next state; its bytes are in next_writer and next_place. */
 static enum err
 next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
@@ -83,7 +69,16 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
             s->log_count.of[kind] -= r->window->held[kind];
         }
     }
-    note_gone(r, s);
+    /* Notes what the store has lost, while the log is followed and nothing of it is expected. */
+    const struct relay_options *o = &r->context.options;
+    bool follows = !feed_reads_store(&r->feed) && o->tsdb != NULL && !r->account.ahead.lasting;
+    bool waits = r->feed.hole_pos > 0 || r->feed.reload_pos > 0;
+    if (follows) tsdb_gone(o->tsdb, &s->gone, &s->gone_exemplars);
+    if (follows && (waits || feed_read_pos(&r->feed) < wal_end(o->wal))) {
+        /* Items of the log that were not read may be among those that the store lost. */
+        s->gone.damaged = r->state.gone.damaged;
+        s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;
+    }
     buf_clear(&r->saving.next_letters);
     letter_list_put(&r->letters.list, &r->saving.next_letters);
     s->letters = buf_bytes(&r->saving.next_letters);

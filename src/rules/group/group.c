@@ -94,26 +94,6 @@ keep_written(struct group *g, const struct label *labels, uint32_t count, struct
     return ret->at != NULL;
 }
 
-static bool
-gather_written(struct group *g, struct rule_at_work *rule)
-{
-    static const char *const names[] = {"ALERTS", "ALERTS_FOR_STATE"};
-    struct bytes name = bytes_of_text("__name__"), own = bytes_of_text(rule->text->name);
-    bool kept = true;
-    for (size_t k = 0; kept && rule->text->kind == RULE_ALERTING && k < 2; k++) {
-        struct label labels[] = {{name, bytes_of_text(names[k])},
-                                 {bytes_of_text("alertname"), own}};
-        kept = keep_written(g, labels, 2, &rule->writes[k]);
-    }
-    if (rule->text->kind == RULE_ALERTING) return kept;
-    rule->over = arena_alloc(&g->arena, (rule->label_count + 1) * sizeof *rule->over);
-    if (rule->over == NULL) return false;
-    rule->over[0] = (struct label){name, own};
-    memcpy(rule->over + 1, rule->labels, rule->label_count * sizeof *rule->over);
-    rule->over_count = relabelled_sort(rule->over, rule->label_count + 1);
-    return keep_written(g, rule->over, rule->over_count, &rule->writes[0]);
-}
-
 /* Gathers the labels of the rule, and those of the group that it lacks. */
 static bool
 gather_labels(struct group *g, struct rule_at_work *rule)
@@ -129,7 +109,22 @@ gather_labels(struct group *g, struct rule_at_work *rule)
         }
     }
     rule->label_count = relabelled_sort(rule->labels, count);
-    return gather_written(g, rule);
+    /* What all series that it writes have. */
+    static const char *const names[] = {"ALERTS", "ALERTS_FOR_STATE"};
+    struct bytes name = bytes_of_text("__name__"), own = bytes_of_text(rule->text->name);
+    bool kept = true;
+    for (size_t k = 0; kept && rule->text->kind == RULE_ALERTING && k < 2; k++) {
+        struct label labels[] = {{name, bytes_of_text(names[k])},
+                                 {bytes_of_text("alertname"), own}};
+        kept = keep_written(g, labels, 2, &rule->writes[k]);
+    }
+    if (rule->text->kind == RULE_ALERTING) return kept;
+    rule->over = arena_alloc(&g->arena, (rule->label_count + 1) * sizeof *rule->over);
+    if (rule->over == NULL) return false;
+    rule->over[0] = (struct label){name, own};
+    memcpy(rule->over + 1, rule->labels, rule->label_count * sizeof *rule->over);
+    rule->over_count = relabelled_sort(rule->over, rule->label_count + 1);
+    return keep_written(g, rule->over, rule->over_count, &rule->writes[0]);
 }
 
 static enum err
