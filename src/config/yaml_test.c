@@ -177,8 +177,8 @@ UNIT_TEST(test_yaml_unknown_keys_are_placed_and_explained)
     check_yaml_error("colour: red\n", "f.yml:1:1: unknown key 'colour'");
     check_yaml_error("max_connections: 5\n", "f.yml:1:1: unknown key 'max_connections'; did you "
                                              "mean 'max_connections' below 'web:'?");
-    check_yaml_error("config: {file: x}\n", "f.yml:1:1: unknown key 'config': --config.file can "
-                                            "only be given as a flag");
+    check_yaml_error("config: {file: x}\n", "f.yml:1:1: 'config' can only be given as the flag "
+                                            "--config.file");
     check_yaml_error("config.file: x\n", "f.yml:1:1: --config.file can only be given as a flag");
     check_yaml_error("<<: {}\n", "f.yml:1:1: unknown key '<<'");
     check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, got a list");
@@ -189,7 +189,7 @@ UNIT_TEST(test_yaml_unknown_keys_are_placed_and_explained)
         "self_scrape:\n  intervall: 1m\n",
         "f.yml:2:3: unknown key 'intervall' in 'self_scrape'; did you mean 'interval'?");
     check_yaml_error("self_scrape: 1m\n", "f.yml:1:14: 'self_scrape' expects keys below it such as "
-                                          "'interval:', got '1m'");
+                                          "'interval:', got a value");
     check_yaml_error("'': 5\n", "f.yml:1:1: unknown key ''");
     check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
 }
@@ -243,8 +243,9 @@ UNIT_TEST(test_yaml_values_of_the_wrong_kind_name_what_is_expected)
                      "f.yml:2:9: storage.path: must not contain control characters, got 'a\\x0a'");
     check_yaml_error("storage:\n  path: \"a\\0b\"\n",
                      "f.yml:2:9: storage.path: must not contain control characters, got 'a\\x00b'");
-    check_yaml_error("web: 5\n",
-                     "f.yml:1:6: 'web' expects keys below it such as 'listen_address:', got '5'");
+    check_yaml_error(
+        "web: 5\n",
+        "f.yml:1:6: 'web' expects keys below it such as 'listen_address:', got a value");
     check_yaml_error(
         "web: [listen_address]\n",
         "f.yml:1:6: 'web' expects keys below it such as 'listen_address:', got a list");

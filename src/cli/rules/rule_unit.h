@@ -7,7 +7,7 @@
 #define CLI_RULES_RULE_UNIT_H
 
 #include "rules/group/group.h"
-#include "rules/load/rule_tests.h"
+#include "cli/rules/rule_tests.h"
 
 struct rule_unit_options {
     struct env *env;

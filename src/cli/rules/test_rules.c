@@ -13,7 +13,7 @@
 #include "config/config.h"
 #include "model/regex/replacer.h"
 #include "rules/load/rule_files.h"
-#include "rules/load/rule_tests.h"
+#include "cli/rules/rule_tests.h"
 #include "sys/env.h"
 
 enum { FILE_BYTES_MAX = 1 << 30 };

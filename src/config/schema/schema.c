@@ -303,12 +303,6 @@ join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
     snprintf(to, SCHEMA_PATH_BYTES, "%s%s%s", path, path[0] == 0 ? "" : ".", name);
 }
 
-static enum err
-schema_no_memory(struct schema_reader *x)
-{
-    return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
-}
-
 const struct schema_reader *
 schema_reader_of(const struct schema_place *place)
 {
@@ -416,6 +410,8 @@ unknown_key(struct schema_place *place)
     struct bytes name = reader_scalar(in);
     struct shown shown = shown_of(name);
     struct suggestion near;
+    enum err e = place->schema->refuse == NULL ? OK : place->schema->refuse(in);
+    if (e) return e;
     const struct schema_refusal *refused = place->schema->refused;
     for (; refused != NULL && refused->name != NULL; refused++) {
         if (!bytes_equal_text(name, refused->name)) continue;
@@ -426,7 +422,7 @@ unknown_key(struct schema_place *place)
         log_warn("configuration: a key has no effect", KV("file", in->file_name),
                  KV("line", in->event.start_mark.line + 1), KV("key", refused->name),
                  KV("why", refused->sentence));
-        enum err e = reader_next(in);
+        e = reader_next(in);
         return e ? e : reader_skip(in);
     }
     suggest_begin(&near, name);
@@ -495,14 +491,15 @@ static enum err
 schema_read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
                  enum err (*check)(const char *text, struct why *why), const char **ret)
 {
-    if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
+    bool is_null = reader_is_null(x->in);
+    if (x->in->event.type != YAML_SCALAR_EVENT || (is_null && !key->as_prometheus)) {
         return schema_expected(x, key, path, key->what == NULL ? "text" : key->what);
     }
-    struct bytes text = reader_scalar(x->in);
+    struct bytes text = is_null ? bytes_of(NULL, 0) : reader_scalar(x->in);
     enum err e = schema_check_text(x, key, path, text);
     if (e) return e;
     char *copy = arena_alloc(x->arena, text.size + 1);
-    if (copy == NULL) return schema_no_memory(x);
+    if (copy == NULL) return reader_no_memory(x->in);
     if (text.size > 0) memcpy(copy, text.at, text.size);
     copy[text.size] = 0;
     e = check == NULL ? OK : check(copy, x->in->why);
@@ -510,7 +507,7 @@ schema_read_text(struct schema_reader *x, const struct schema_key *key, const ch
     *ret = copy;
     if ((!key->is_path && key->kind != SCHEMA_SECRET_FILE) || text.size == 0) return OK;
     *ret = path_from(x->arena, x->in->file_name, copy); /* as Prometheus does */
-    return *ret == NULL ? schema_no_memory(x) : OK;
+    return *ret == NULL ? reader_no_memory(x->in) : OK;
 }
 
 /* --- lists and maps --------------------------------------------------------------------------- */
@@ -551,7 +548,7 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
           struct growing *g)
 {
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return schema_no_memory(x);
+    if (item == NULL) return reader_no_memory(x->in);
     if (key->kind == SCHEMA_MAPPINGS) {
         enum err e = read_mapping(x, key->inner, path, item);
         if (e == OK) g->count++;
@@ -624,7 +621,7 @@ read_named(struct config_reader *in, void *context)
     struct growing *g = &m->items;
     if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return schema_no_memory(x);
+    if (item == NULL) return reader_no_memory(x->in);
     const char *name, *value = NULL;
     if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
         return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,
@@ -676,11 +673,17 @@ _Static_assert(offsetof(struct named_secret, name) == 0, "a map's items begin wi
 
 /* --- values ----------------------------------------------------------------------------------- */
 
+static bool
+is_scalar(const struct config_reader *in, const struct schema_key *key)
+{
+    return in->event.type == YAML_SCALAR_EVENT && !reader_is_null(in) &&
+           (!key->is_plain || in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE);
+}
+
 static enum err
 read_own(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
-    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
-    if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
+    if (is_scalar(x->in, key) && key->parse(reader_scalar(x->in), base)) return OK;
     return reader_expected(x->in, path, key->what);
 }
 
@@ -688,7 +691,6 @@ static enum err
 schema_read_value(struct schema_reader *x, const struct schema_key *key, const char *path,
                   void *base)
 {
-    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
     struct setting shape;
     const char *text;
     char expected[200];
@@ -726,6 +728,10 @@ schema_read_value(struct schema_reader *x, const struct schema_key *key, const c
             return read_own(x, key, path, base);
         }
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
+    case SCHEMA_SETTING:
+        return reader_setting(x->in, key->setting, path, base);
+    case SCHEMA_SKIPPED:
+        return reader_skip(x->in);
     default:
         shape = schema_number(key);
         if (key->kind == SCHEMA_SET && x->in->event.type == YAML_SEQUENCE_START_EVENT) {
@@ -735,7 +741,7 @@ schema_read_value(struct schema_reader *x, const struct schema_key *key, const c
             return e;
         }
         setting_expected(&shape, expected, sizeof expected);
-        if (!scalar) return reader_expected(x->in, path, expected);
+        if (!is_scalar(x->in, key)) return reader_expected(x->in, path, expected);
         return reader_wrong(x->in, path,
                             schema_parse_number(key, reader_scalar(x->in), base, x->in->why));
     }
@@ -830,7 +836,8 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     struct config_reader *in = x->in;
     struct schema_place place = {
         .x = x, .schema = schema, .base = base, .path = path, .begin = in->event.start_mark};
-    if (in->event.type != YAML_MAPPING_START_EVENT) {
+    bool is_empty_mapping = schema->null_is_empty && reader_is_null(in);
+    if (in->event.type != YAML_MAPPING_START_EVENT && !is_empty_mapping) {
         /* A section with settings: they report it. */
         if (schema->partial && path[0] != 0 && in->event.type == YAML_SCALAR_EVENT) {
             return reader_skip(in);
@@ -844,7 +851,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
     uint32_t passed_over = in->passed_over;
-    enum err e = reader_mapping(in, schema_read_key, &place);
+    enum err e = is_empty_mapping ? OK : reader_mapping(in, schema_read_key, &place);
     if (in->passed_over != passed_over) return e; /* checks would report wrong keys as missing */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);

@@ -1,6 +1,6 @@
 /*
  * schema.h - nested mappings of the configuration file, described by tables: reads them strictly
- * into structs, and prints and compares these. For config/ only.
+ * into structs, and prints and compares these.
  *
  * A schema is a mapping and has a row for each key. Nesting deeper than the tables is refused where
  * it begins. A row may be limited to some types, for example of a destination. A type is a number
@@ -35,6 +35,9 @@ enum schema_kind {
     SCHEMA_NAMED_SECRETS,  /* map: struct named_secret *, and a count */
     SCHEMA_NAMED_MAPPINGS, /* map: structs of `inner` that begin with their name, and a count */
     SCHEMA_MAPPING,        /* the struct of `inner`, in place; or a word, see `parse` */
+    SCHEMA_SETTING,        /* `setting` of a struct settings, as which the mapping is stored; never
+                            * printed, as the next */
+    SCHEMA_SKIPPED,        /* another reader reads it */
 };
 
 enum {
@@ -64,8 +67,10 @@ struct schema_key {
     bool may_be_empty; /* a text */
     bool may_be_nothing; /* a list, map or mapping may be given as null, for an empty one */
     /* Read as Prometheus reads its files: without a value, or with an empty text, the key is as if
-     * it were missing; true may also be True, yes or on. */
+     * it were missing; true may also be True, yes or on; in lists and maps, null is an empty
+     * text. */
     bool as_prometheus;
+    bool is_plain;    /* a number that must not be in quotes */
     bool is_path;     /* a text, or texts: relative ones begin at the directory of the file */
     bool any_control; /* a text may contain control characters except NUL */
     bool unique;      /* a list of texts without duplicates */
@@ -73,6 +78,7 @@ struct schema_key {
     const char *what; /* the form of a value, for messages; NULL: the kind says it */
     const char *help; /* one phrase, lower case, no full stop */
     const struct schema *inner;
+    const struct setting *setting;
     /* Checks a text, or each text of a list or map. Errors are a sentence without the key's
      * name. */
     enum err (*check)(const char *text, struct why *why);
@@ -107,8 +113,11 @@ struct schema {
     const struct schema_key *keys; /* ended by a NULL name; at most SCHEMA_KEYS_MAX */
     size_t size;                   /* size of the struct */
     bool given_first;              /* the first member is a bool, true if the mapping was given */
+    bool null_is_empty;            /* null is a mapping without keys */
     bool partial;                  /* unknown keys are ignored: another reader checks them */
     const struct schema_refusal *refused; /* ended by a NULL name; may be NULL */
+    /* Refuses an unknown key with advice; OK: it has none. May be NULL. */
+    enum err (*refuse)(struct config_reader *in);
     enum err (*check)(struct schema_place *place, void *base); /* may be NULL */
 };
 

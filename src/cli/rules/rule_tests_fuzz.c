@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text/utf8.h"
-#include "rules/load/rule_tests.h"
+#include "cli/rules/rule_tests.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -13,8 +13,8 @@
  *
  * Threads: pure; any number at a time.
  */
-#ifndef RULES_LOAD_RULE_TESTS_H
-#define RULES_LOAD_RULE_TESTS_H
+#ifndef CLI_RULES_RULE_TESTS_H
+#define CLI_RULES_RULE_TESTS_H
 
 #include "base/mem.h"
 #include "base/text/texts.h"
