@@ -18,7 +18,7 @@
 #include "relay/letters/letters.h"
 #include "relay/state/directory.h"
 
-#define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+#define LETTERS_MEMORY_MAX ((uint64_t)512 << 20)
 
 enum {
     PATH_BYTES = 256,
@@ -476,7 +476,7 @@ run_dead_letters(int argc, char **argv)
     const struct letter_verb *verb;
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
-    budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
+    budget_init(&a.memory, "dead-letters", LETTERS_MEMORY_MAX, NULL);
     enum err e = flags_parse(dead_letters_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = letters_check_flags(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("dead-letters", "%s", why.text);

@@ -18,21 +18,51 @@
 #include "cli/cli.h"
 #include "wire/yaml/yaml_reader.h"
 
-/* Flags that all of them have. */
-struct dropin_flags {
+/* The flags of all of them. */
+struct adapter {
     const char *listen;
     const char *telemetry_path; /* NULL: the old program has no such flag */
     const char *log_level;
     const char *log_format;
     const char *storage; /* NULL: $STATE_DIRECTORY, ./firekeep, or no log */
+    const char *region;
+
+    /* kinesis-adapter */
+    bool firehose;
+    const char *stream, *interval;
+
+    /* remote-storage-adapter */
+    const char *influxdb_url, *retention_policy, *username;
+    const char *bucket, *organization; /* of version 2 */
+    const char *opentsdb_url, *opentsdb_timeout;
+    const char *send_timeout;
+    const char *graphite_address, *graphite_transport, *graphite_prefix;
+    const char *database; /* also of Timestream */
+
+    /* timestream-connector */
+    const char *table;
+    const char *query_endpoint, *write_endpoint;
+    const char *certificate, *key;
+    const char *ignored; /* of flags that have no meaning here, */
+    bool is_ignored;     /* and of those without a value */
 };
 
-#define DROPIN_STORAGE_FLAG(s, f)                                                          \
-    {                                                                                      \
-        "storage.path", 0, FLAG_TEXT, offsetof(s, f.storage), "DIRECTORY",                 \
-            "of Firekeep, not of the old program: where samples wait for the destination " \
-            "(default $STATE_DIRECTORY, or ./firekeep if it can be written)"               \
+#define ADAPTER_TEXT(name, field, what, help)                           \
+    {                                                                   \
+        name, 0, FLAG_TEXT, offsetof(struct adapter, field), what, help \
     }
+#define STORAGE_PATH_FLAG                                                             \
+    ADAPTER_TEXT("storage.path", storage, "DIRECTORY",                                \
+                 "of Firekeep, not of the old program: where samples wait for the "   \
+                 "destination (default $STATE_DIRECTORY, or ./firekeep if it can be " \
+                 "written)")
+#define WEB_AND_LOG_FLAGS                                                                          \
+    ADAPTER_TEXT("web.listen-address", listen, "ADDRESS", "address to listen on (default :9201)"), \
+        ADAPTER_TEXT("web.telemetry-path", telemetry_path, "PATH",                                 \
+                     "path of metrics, besides /metrics"),                                         \
+        ADAPTER_TEXT("log.level", log_level, "LEVEL",                                              \
+                     "debug, info, warn or error (default info)"),                                 \
+        ADAPTER_TEXT("log.format", log_format, "FORM", "logfmt or json (default logfmt)")
 
 enum { PATH_BYTES = 40, DURATION_BYTES = 32, CONFIG_BYTES = 64 * 1024 };
 
@@ -294,7 +324,7 @@ dropin_find_storage(const char *command, const char *given, char ret_dir[static 
 }
 
 static void
-put_settings(const char *command, const struct dropin_flags *f, struct buf *config)
+put_settings(const char *command, const struct adapter *f, struct buf *config)
 {
     char storage[DROPIN_DIR_BYTES];
     bool has_log = dropin_find_storage(command, f->storage, storage);
@@ -314,8 +344,7 @@ put_settings(const char *command, const struct dropin_flags *f, struct buf *conf
 /* Starts the server, and returns its exit code. `config` has the destinations and sources; `note`
  * says on one line what the old program did otherwise. */
 static int
-dropin_serve(const char *command, const struct dropin_flags *f, struct buf *config,
-             const char *note)
+dropin_serve(const char *command, const struct adapter *f, struct buf *config, const char *note)
 {
     char path[PATH_BYTES], flag[PATH_BYTES + 20];
     struct why why = {""};
@@ -339,26 +368,15 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
 
 /* --- kinesis-adapter -------------------------------------------------------------------------- */
 
-struct kinesis_adapter {
-    struct dropin_flags f;
-    bool firehose;
-    const char *stream, *region, *interval;
-};
-
-#define KINESIS_TEXT(name, field, what, help)                                   \
-    {                                                                           \
-        name, 0, FLAG_TEXT, offsetof(struct kinesis_adapter, field), what, help \
-    }
-
 static const struct flag kinesis_flags[] = {
-    {"firehose", 0, FLAG_SWITCH, offsetof(struct kinesis_adapter, firehose), NULL,
+    {"firehose", 0, FLAG_SWITCH, offsetof(struct adapter, firehose), NULL,
      "write to a delivery stream of Firehose instead of a data stream"},
-    KINESIS_TEXT("stream-name", stream, "NAME", "name of the stream (default $STREAM_NAME)"),
-    KINESIS_TEXT("region", region, "REGION", "AWS region (default $AWS_REGION, or ap-northeast-1)"),
-    KINESIS_TEXT("write-interval", interval, "TIME",
+    ADAPTER_TEXT("stream-name", stream, "NAME", "name of the stream (default $STREAM_NAME)"),
+    ADAPTER_TEXT("region", region, "REGION", "AWS region (default $AWS_REGION, or ap-northeast-1)"),
+    ADAPTER_TEXT("write-interval", interval, "TIME",
                  "how long records may wait for more (default 10s)"),
-    KINESIS_TEXT("listen-addr", f.listen, "ADDRESS", "address to listen on (default :9501)"),
-    DROPIN_STORAGE_FLAG(struct kinesis_adapter, f),
+    ADAPTER_TEXT("listen-addr", listen, "ADDRESS", "address to listen on (default :9501)"),
+    STORAGE_PATH_FLAG,
     {0},
 };
 
@@ -375,10 +393,10 @@ static const char kinesis_notes[] =
 static int
 run_kinesis_adapter(int argc, char **argv)
 {
-    struct kinesis_adapter a = {.f = {.listen = ":9501"},
-                                .stream = dropin_environment("STREAM_NAME", NULL),
-                                .region = dropin_environment("AWS_REGION", "ap-northeast-1"),
-                                .interval = "10s"};
+    struct adapter a = {.listen = ":9501",
+                        .stream = dropin_environment("STREAM_NAME", NULL),
+                        .region = dropin_environment("AWS_REGION", "ap-northeast-1"),
+                        .interval = "10s"};
     struct why why = {""};
     struct buf config;
     int count = 0;
@@ -399,7 +417,7 @@ run_kinesis_adapter(int argc, char **argv)
     if (!a.firehose) dropin_put(&config, "  ", "format", "ndjson");
     buf_put_text(&config, "  batch:\n");
     dropin_put(&config, "    ", "max_age", a.interval);
-    return dropin_serve("kinesis-adapter", &a.f, &config,
+    return dropin_serve("kinesis-adapter", &a, &config,
                         "records that the service refuses are sent again, NaN and Inf are kept, "
                         "and a crash loses nothing that was answered with 2xx");
 }
@@ -410,45 +428,27 @@ const struct command command_kinesis_adapter = {
 
 /* --- remote-storage-adapter ------------------------------------------------------------------- */
 
-struct storage_adapter {
-    struct dropin_flags f;
-    const char *influxdb_url, *retention_policy, *username, *database;
-    const char *bucket, *organization; /* of version 2 */
-    const char *opentsdb_url, *opentsdb_timeout;
-    const char *send_timeout;
-    const char *graphite_address, *graphite_transport, *graphite_prefix;
-};
-
-#define STORAGE_TEXT(name, field, what, help)                                   \
-    {                                                                           \
-        name, 0, FLAG_TEXT, offsetof(struct storage_adapter, field), what, help \
-    }
-
 static const struct flag storage_flags[] = {
-    STORAGE_TEXT("influxdb-url", influxdb_url, "URL", "InfluxDB to write to and read from"),
-    STORAGE_TEXT("influxdb.retention-policy", retention_policy, "NAME",
+    ADAPTER_TEXT("influxdb-url", influxdb_url, "URL", "InfluxDB to write to and read from"),
+    ADAPTER_TEXT("influxdb.retention-policy", retention_policy, "NAME",
                  "retention policy to write to (default autogen)"),
-    STORAGE_TEXT("influxdb.username", username, "NAME",
+    ADAPTER_TEXT("influxdb.username", username, "NAME",
                  "user; the password is in the environment variable INFLUXDB_PW"),
-    STORAGE_TEXT("influxdb.database", database, "NAME", "database (default prometheus)"),
-    STORAGE_TEXT(
+    ADAPTER_TEXT("influxdb.database", database, "NAME", "database (default prometheus)"),
+    ADAPTER_TEXT(
         "influxdb.bucket", bucket, "NAME",
         "bucket of InfluxDB 2; the token is in the environment variable INFLUXDB_AUTH_TOKEN"),
-    STORAGE_TEXT("influxdb.organization", organization, "NAME", "organization of InfluxDB 2"),
-    STORAGE_TEXT("opentsdb-url", opentsdb_url, "URL", "OpenTSDB to write to and read from"),
-    STORAGE_TEXT("opentsdb-timeout", opentsdb_timeout, "TIME",
+    ADAPTER_TEXT("influxdb.organization", organization, "NAME", "organization of InfluxDB 2"),
+    ADAPTER_TEXT("opentsdb-url", opentsdb_url, "URL", "OpenTSDB to write to and read from"),
+    ADAPTER_TEXT("opentsdb-timeout", opentsdb_timeout, "TIME",
                  "maximum time for a request to OpenTSDB (default that of --send-timeout)"),
-    STORAGE_TEXT("send-timeout", send_timeout, "TIME", "maximum time for a request (default 30s)"),
-    STORAGE_TEXT("web.listen-address", f.listen, "ADDRESS", "address to listen on (default :9201)"),
-    STORAGE_TEXT("web.telemetry-path", f.telemetry_path, "PATH",
-                 "path of metrics, besides /metrics"),
-    STORAGE_TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
-    STORAGE_TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
-    STORAGE_TEXT("graphite-address", graphite_address, "ADDRESS",
+    ADAPTER_TEXT("send-timeout", send_timeout, "TIME", "maximum time for a request (default 30s)"),
+    WEB_AND_LOG_FLAGS,
+    ADAPTER_TEXT("graphite-address", graphite_address, "ADDRESS",
                  "is refused: Graphite is not supported"),
-    STORAGE_TEXT("graphite-transport", graphite_transport, "NAME", "is refused, too"),
-    STORAGE_TEXT("graphite-prefix", graphite_prefix, "TEXT", "is refused, too"),
-    DROPIN_STORAGE_FLAG(struct storage_adapter, f),
+    ADAPTER_TEXT("graphite-transport", graphite_transport, "NAME", "is refused, too"),
+    ADAPTER_TEXT("graphite-prefix", graphite_prefix, "TEXT", "is refused, too"),
+    STORAGE_PATH_FLAG,
     {0},
 };
 
@@ -460,7 +460,7 @@ static const char storage_notes[] =
     "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
 
 static void
-put_influxdb(const struct storage_adapter *a, struct buf *to)
+put_influxdb(const struct adapter *a, struct buf *to)
 {
     dropin_put(to, "- ", "name", "influxdb");
     buf_put_text(to, "  type: influxdb\n");
@@ -484,10 +484,11 @@ put_influxdb(const struct storage_adapter *a, struct buf *to)
 static int
 run_storage_adapter(int argc, char **argv)
 {
-    struct storage_adapter a = {.f = {.listen = ":9201", .telemetry_path = "/metrics"},
-                                .retention_policy = "autogen",
-                                .database = "prometheus",
-                                .send_timeout = "30s"};
+    struct adapter a = {.listen = ":9201",
+                        .telemetry_path = "/metrics",
+                        .retention_policy = "autogen",
+                        .database = "prometheus",
+                        .send_timeout = "30s"};
     struct why why = {""};
     struct buf config;
     int count = 0;
@@ -517,7 +518,7 @@ run_storage_adapter(int argc, char **argv)
     buf_put_text(&config, "sources:\n");
     if (is_set(a.influxdb_url)) buf_put_text(&config, "- use: influxdb\n");
     if (is_set(a.opentsdb_url)) buf_put_text(&config, "- use: opentsdb\n");
-    return dropin_serve("remote-storage-adapter", &a.f, &config,
+    return dropin_serve("remote-storage-adapter", &a, &config,
                         "errors of the store are no longer answered with 200: samples wait until "
                         "it takes them, and several stores are read together");
 }
@@ -532,48 +533,29 @@ const struct command command_remote_storage_adapter = {
 
 /* --- timestream-connector --------------------------------------------------------------------- */
 
-struct connector {
-    struct dropin_flags f;
-    const char *database, *table, *region;
-    const char *query_endpoint, *write_endpoint;
-    const char *certificate, *key;
-    const char *ignored; /* of flags that have no meaning here, */
-    bool is_ignored;     /* and of those without a value */
-};
-
-#define CONNECTOR_TEXT(name, field, what, help)                           \
-    {                                                                     \
-        name, 0, FLAG_TEXT, offsetof(struct connector, field), what, help \
-    }
-
 static const struct flag connector_flags[] = {
-    CONNECTOR_TEXT("default-database", database, "NAME", "database of Timestream"),
-    CONNECTOR_TEXT("default-table", table, "NAME", "table of Timestream"),
-    CONNECTOR_TEXT("region", region, "REGION", "AWS region (default us-east-1)"),
-    CONNECTOR_TEXT("query-base-endpoint", query_endpoint, "URL", "endpoint of queries"),
-    CONNECTOR_TEXT("write-base-endpoint", write_endpoint, "URL", "endpoint of writes"),
-    CONNECTOR_TEXT("tls-certificate", certificate, "FILE", "certificate of the server"),
-    CONNECTOR_TEXT("tls-key", key, "FILE", "key of the certificate"),
-    CONNECTOR_TEXT("web.listen-address", f.listen, "ADDRESS",
-                   "address to listen on (default :9201)"),
-    CONNECTOR_TEXT("web.telemetry-path", f.telemetry_path, "PATH",
-                   "path of metrics, besides /metrics"),
-    CONNECTOR_TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
-    CONNECTOR_TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
-    CONNECTOR_TEXT("max-retries", ignored, "N", "has no effect: a flag of older releases"),
-    CONNECTOR_TEXT("max-read-retries", ignored, "N",
-                   "has no effect: reads are repeated as AWS advises"),
-    CONNECTOR_TEXT("max-write-retries", ignored, "N",
-                   "has no effect: writes are repeated until they succeed"),
-    {"fail-on-long-label", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
+    ADAPTER_TEXT("default-database", database, "NAME", "database of Timestream"),
+    ADAPTER_TEXT("default-table", table, "NAME", "table of Timestream"),
+    ADAPTER_TEXT("region", region, "REGION", "AWS region (default us-east-1)"),
+    ADAPTER_TEXT("query-base-endpoint", query_endpoint, "URL", "endpoint of queries"),
+    ADAPTER_TEXT("write-base-endpoint", write_endpoint, "URL", "endpoint of writes"),
+    ADAPTER_TEXT("tls-certificate", certificate, "FILE", "certificate of the server"),
+    ADAPTER_TEXT("tls-key", key, "FILE", "key of the certificate"),
+    WEB_AND_LOG_FLAGS,
+    ADAPTER_TEXT("max-retries", ignored, "N", "has no effect: a flag of older releases"),
+    ADAPTER_TEXT("max-read-retries", ignored, "N",
+                 "has no effect: reads are repeated as AWS advises"),
+    ADAPTER_TEXT("max-write-retries", ignored, "N",
+                 "has no effect: writes are repeated until they succeed"),
+    {"fail-on-long-label", 0, FLAG_SWITCH, offsetof(struct adapter, is_ignored), NULL,
      "has no effect: names beyond limits of Timestream are written in a coding"},
-    {"fail-on-invalid-sample-value", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
+    {"fail-on-invalid-sample-value", 0, FLAG_SWITCH, offsetof(struct adapter, is_ignored), NULL,
      "has no effect: NaN and Inf are stored, as text"},
-    CONNECTOR_TEXT("enable-logging", ignored, "BOOL", "has no effect: see --log.level"),
-    CONNECTOR_TEXT(
+    ADAPTER_TEXT("enable-logging", ignored, "BOOL", "has no effect: see --log.level"),
+    ADAPTER_TEXT(
         "enable-sigv4-auth", ignored, "BOOL",
         "has no effect: credentials are those of the environment, files, container or machine"),
-    DROPIN_STORAGE_FLAG(struct connector, f),
+    STORAGE_PATH_FLAG,
     {0},
 };
 
@@ -598,7 +580,7 @@ put_file(struct buf *to, const char *key, const char *path)
 }
 
 static void
-put_config(const struct connector *c, struct buf *to)
+put_config(const struct adapter *c, struct buf *to)
 {
     if (is_set(c->certificate)) {
         buf_put_text(to, "tls_server_config:\n");
@@ -619,8 +601,7 @@ put_config(const struct connector *c, struct buf *to)
 static int
 run_connector(int argc, char **argv)
 {
-    struct connector c = {.f = {.listen = ":9201", .telemetry_path = "/metrics"},
-                          .region = "us-east-1"};
+    struct adapter c = {.listen = ":9201", .telemetry_path = "/metrics", .region = "us-east-1"};
     static const char *const switches[] = {"fail-on-long-label", "fail-on-invalid-sample-value",
                                            NULL};
     struct why why = {""};
@@ -638,7 +619,7 @@ run_connector(int argc, char **argv)
     buf_init(&config, NULL, CONFIG_BYTES);
     put_config(&c, &config);
     return dropin_serve(
-        "timestream-connector", &c.f, &config,
+        "timestream-connector", &c, &config,
         "values keep all their digits, NaN and Inf are stored as text, and throttled "
         "writes are sent again; keys of AWS that Prometheus sends as basic_auth are not used");
 }

@@ -39,12 +39,7 @@ MUST_CHECK enum err verify_rules(const struct verify_rules_options *options,
  */
 MUST_CHECK enum err check_storage(const char *dir, struct why *why);
 
-void inspect_print_part(struct report *report, const struct inspect_part *part);
-void inspect_print_segment(struct report *report, const struct inspect_segment *segment);
 struct checkpoint_reader;
-/* `rules` is the state of its rules; NULL if there is no such file, or it cannot be read. */
-void inspect_print_dir(struct report *report, const struct inspect_dir *dir,
-                       struct checkpoint_reader *rules);
 void inspect_print_rules(struct report *report, struct checkpoint_reader *rules);
 
 #endif

@@ -1,4 +1,4 @@
-/* input_test.c - files with every compression give the lines that were written; output.c makes
+/* input_test.c - files with every compression give the lines that were written; sample_sink.c makes
  * some of them. */
 #include "lib/test.h"
 

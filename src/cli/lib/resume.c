@@ -48,7 +48,7 @@ slice_state_in(const struct slice_state *s, const char *states)
     return count;
 }
 
-/* --- loading ---------------------------------------------------------------------------------- */
+/* --- slices: loading -------------------------------------------------------------------------- */
 
 static enum err
 make_slices(struct slice_state *s, struct why *why)
@@ -117,7 +117,7 @@ slice_state_fini(struct slice_state *s)
     s->slices = NULL;
 }
 
-/* --- saving ----------------------------------------------------------------------------------- */
+/* --- slices: saving --------------------------------------------------------------------------- */
 
 enum err
 slice_state_save(struct slice_state *s, bool now, struct why *why)
@@ -140,6 +140,8 @@ slice_state_save(struct slice_state *s, bool now, struct why *why)
     return e;
 }
 
+/* --- files of an import ----------------------------------------------------------------------- */
+
 enum { BEGIN_BYTES = 64 * 1024 };
 
 static const char head[] = "firekeep import 2";
@@ -157,8 +159,6 @@ resume_lock(const char *path, struct why *why)
     e = file_lock(&lock, why);
     return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another run", path) : e;
 }
-
-/* --- loading ---------------------------------------------------------------------------------- */
 
 enum err
 resume_text_read(const char *path, struct buf *to, struct why *why)
@@ -277,7 +277,7 @@ resume_load(struct resume *r, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
-/* --- saving ----------------------------------------------------------------------------------- */
+/* --- files: saving ---------------------------------------------------------------------------- */
 
 enum err
 resume_text_write(const char *path, struct bytes text, struct why *why)

@@ -15,11 +15,16 @@ config_lists_free(struct config_lists *lists)
     access_settings_free(&lists->access);
 }
 
+struct pass {
+    const char *file_name;
+    const struct why *why;
+};
+
 /* Notes the error of one more pass, and returns the first of all passes. */
 static enum err
-after_pass(enum err first, enum err e, const char *file_name, const struct why *why)
+after_pass(enum err first, enum err e, const struct pass *in)
 {
-    if (e && why != NULL) reader_note(file_name, why);
+    if (e && in->why != NULL) reader_note(in->file_name, in->why);
     return err_first(first, e);
 }
 
@@ -28,31 +33,22 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
                   struct config_lists *ret_lists, struct why *why)
 {
     struct config_lists lists = {.destinations = {NULL}};
+    const struct pass in = {file_name, why};
     enum err e = destinations_yaml(file_name, text, settings, &lists.destinations, why);
-    if (reader_goes_on(e)) {
-        enum err one = sources_yaml(file_name, text, settings, &lists.sources, why);
-        e = after_pass(e, one, file_name, why);
-    }
-    if (reader_goes_on(e)) {
-        enum err one = rule_settings_yaml(file_name, text, settings, &lists.rules, why);
-        e = after_pass(e, one, file_name, why);
-    }
-    if (reader_goes_on(e)) {
-        enum err one = alerting_yaml(file_name, text, settings, &lists.alerting, why);
-        e = after_pass(e, one, file_name, why);
-    }
-    if (reader_goes_on(e)) {
-        enum err one = retention_rules_yaml(file_name, text, settings, &lists.retention, why);
-        e = after_pass(e, one, file_name, why);
-    }
-    if (reader_goes_on(e)) {
-        enum err one = downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why);
-        e = after_pass(e, one, file_name, why);
-    }
-    if (reader_goes_on(e)) {
-        enum err one = access_settings_yaml(file_name, text, settings, &lists.access, why);
-        e = after_pass(e, one, file_name, why);
-    }
+    if (reader_goes_on(e))
+        e = after_pass(e, sources_yaml(file_name, text, settings, &lists.sources, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, rule_settings_yaml(file_name, text, settings, &lists.rules, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, alerting_yaml(file_name, text, settings, &lists.alerting, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, retention_rules_yaml(file_name, text, settings, &lists.retention, why),
+                       &in);
+    if (reader_goes_on(e))
+        e = after_pass(
+            e, downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, access_settings_yaml(file_name, text, settings, &lists.access, why), &in);
     if (e) {
         config_lists_free(&lists);
     } else {

@@ -142,6 +142,7 @@ check_tls_server(struct schema_place *place, void *base)
 {
     struct tls_server_settings *tls = base;
     const char *client = schema_given_of(place, GROUP_CLIENT_CA);
+    if (tls->client_auth > TLS_CLIENT_REQUIRE) tls->client_auth = TLS_CLIENT_REQUIRE_ANY;
     if (client == NULL && tls->client_auth != TLS_CLIENT_NONE) client = "client_auth_type";
     tls->given = tls->cert_file != NULL || tls->cert != NULL;
     if (client != NULL && !tls->given) {
@@ -159,38 +160,10 @@ _Static_assert(offsetof(struct jwt_settings, given) == 0, "the schema says given
 
 #define TLS(f) AT(tls_server_settings, f)
 
-static const char *const client_auth_words[] = {
-    [TLS_CLIENT_NONE] = "NoClientCert",
-    [TLS_CLIENT_REQUEST] = "RequestClientCert",
-    [TLS_CLIENT_REQUIRE_ANY] = "RequireAnyClientCert",
-    [TLS_CLIENT_VERIFY_IF_GIVEN] = "VerifyClientCertIfGiven",
-    [TLS_CLIENT_REQUIRE] = "RequireAndVerifyClientCert",
-};
-enum { CLIENT_AUTH_COUNT = sizeof client_auth_words / sizeof *client_auth_words };
-
-static bool
-parse_client_auth(struct bytes text, void *base)
-{
-    struct tls_server_settings *tls = base;
-    if (bytes_equal_text(text, "RequireClientCert")) { /* Prometheus' older name */
-        tls->client_auth = TLS_CLIENT_REQUIRE_ANY;
-        return true;
-    }
-    for (unsigned i = 0; i < CLIENT_AUTH_COUNT; i++) {
-        if (!bytes_equal_text(text, client_auth_words[i])) continue;
-        tls->client_auth = (enum tls_client_auth)i;
-        return true;
-    }
-    return false;
-}
-
-static void
-print_client_auth(const void *base, char *to, size_t size)
-{
-    const struct tls_server_settings *tls = base;
-    snprintf(to, size, "%s", client_auth_words[tls->client_auth]);
-}
-
+/* In the order of the enum; the last is Prometheus' older name of RequireAnyClientCert. */
+#define CLIENT_AUTH_WORDS                                                          \
+    "NoClientCert|RequestClientCert|RequireAnyClientCert|VerifyClientCertIfGiven|" \
+    "RequireAndVerifyClientCert|RequireClientCert"
 #define TLS_VERSIONS "TLS10|TLS11|TLS12|TLS13"
 
 static const struct schema_key tls_server_keys[] = {
@@ -205,10 +178,8 @@ static const struct schema_key tls_server_keys[] = {
     {"key", SCHEMA_TEXT, TLS(key), .as_prometheus = true, .group = GROUP_KEY, .needs = "cert_file",
      .max = PEM_BYTES_MAX, .any_control = true, .is_secret = true, .what = "PEM",
      .help = "the key itself"},
-    {"client_auth_type", SCHEMA_OWN, TLS(client_auth), .as_prometheus = true,
-     .fallback = "NoClientCert", .parse = parse_client_auth, .print = print_client_auth,
-     .what = "one of NoClientCert, RequestClientCert, RequireAnyClientCert, "
-             "VerifyClientCertIfGiven, RequireAndVerifyClientCert",
+    {"client_auth_type", SCHEMA_CHOICE, TLS(client_auth), .as_prometheus = true,
+     .fallback = "NoClientCert", .choices = CLIENT_AUTH_WORDS,
      .help = "whether clients are asked for a certificate, and whether it is verified"},
     {"client_ca_file", SCHEMA_TEXT, TLS(client_ca_file), .as_prometheus = true, .is_path = true,
      .group = GROUP_CLIENT_CA, .what = "a path",
