@@ -146,7 +146,8 @@ is_unchanged(struct storing *s, struct backup_file *file)
     if (strncmp(file->path, STORAGE_PARTS "/", sizeof STORAGE_PARTS) != 0) return false;
     const struct backup_file *before = backup_record_find(&s->earlier, file->path);
     if (before == NULL || before->size_bytes != file->size_bytes ||
-        before->modified_ns != file->modified_ns || !backup_has(s->repository, before)) {
+        before->modified_ns != file->modified_ns ||
+        !s->repository->place->ops->has(s->repository->place, before)) {
         return false;
     }
     memcpy(file->digest, before->digest, sizeof file->digest);
@@ -161,7 +162,8 @@ store_file(void *context, size_t i, struct why *why)
     char path[BACKUP_BACKUP_PATH_BYTES];
     bool is_new = false, unchanged = is_unchanged(s, file);
     enum err e = path_in(path, sizeof path, s->dir, file->path, why);
-    if (e == OK && !unchanged) e = backup_put(s->repository, path, file, &is_new, why);
+    struct backup_place *place = s->repository->place;
+    if (e == OK && !unchanged) e = place->ops->put(place, s->repository, path, file, &is_new, why);
     if (e) return e;
     lock_take(&s->lock);
     s->report->files++;
@@ -247,7 +249,7 @@ verify_file(void *context, size_t i, struct why *why)
     const struct backup_verifier *of = v->verifier;
     bool known = of->whole_count > 0 && bsearch(file->digest, of->whole, of->whole_count,
                                                 sizeof *of->whole, backup_digest_order) != NULL;
-    enum err e = known ? OK : backup_check(v->repository, file, &reason);
+    enum err e = known ? OK : backup_read(v->repository, file, NULL, &reason);
     if (e && e != ERR_CORRUPT && e != ERR_MISSING && e != ERR_IO) {
         return why_set(why, e, "%s", why_text(&reason, e));
     }

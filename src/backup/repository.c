@@ -186,23 +186,8 @@ backup_object_name(const uint8_t digest[BACKUP_DIGEST_BYTES], char to[BACKUP_OBJ
     snprintf(to, BACKUP_OBJECT_NAME_BYTES, "%s%.2s/%s", REPOSITORY_OBJECTS, digits, digits);
 }
 
-bool
-backup_has(struct backup_repository *r, const struct backup_file *file)
-{
-    return r->place->ops->has(r->place, file);
-}
-
 enum err
-backup_put(struct backup_repository *r, const char *path, struct backup_file *file, bool *ret_new,
-           struct why *why)
-{
-    *ret_new = false;
-    return r->place->ops->put(r->place, r, path, file, ret_new, why);
-}
-
-/* Reads an object, and writes it to `to` unless that is NULL. */
-static enum err
-read_object(struct backup_repository *r, const struct backup_file *file, struct file *to,
+backup_read(struct backup_repository *r, const struct backup_file *file, struct file *to,
             struct why *why)
 {
     char name[BACKUP_OBJECT_NAME_BYTES];
@@ -218,12 +203,6 @@ read_object(struct backup_repository *r, const struct backup_file *file, struct 
     if (e || is_content(&got, file)) return e;
     return why_set(why, ERR_CORRUPT, "%s/%s is damaged: it is not the content of '%s'",
                    r->place->shown, name, file->path);
-}
-
-enum err
-backup_check(struct backup_repository *r, const struct backup_file *file, struct why *why)
-{
-    return read_object(r, file, NULL, why);
 }
 
 bool
@@ -249,7 +228,7 @@ backup_get(struct backup_repository *r, const struct backup_file *file, const ch
     if (backup_is_restored(r, file, to)) return OK;
     enum err e = file_open(r->env, to, FILE_REPLACE, &restored, why);
     if (e) return e;
-    e = read_object(r, file, &restored, why);
+    e = backup_read(r, file, &restored, why);
     if (e == OK) e = file_sync(&restored, why);
     enum err closed = file_close(&restored);
     if (e == OK && closed) e = why_set(why, closed, "cannot write %s", to);

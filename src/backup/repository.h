@@ -11,7 +11,7 @@
  * So a process that is killed at any moment leaves all earlier backups whole, and at most objects
  * and unfinished files that the next backup uses or removes.
  *
- * Threads: any for backup_put(), backup_get() and backup_check(); one for the others.
+ * Threads: any for backup_get(), backup_read() and the place's has() and put(); one for the others.
  */
 #ifndef BACKUP_REPOSITORY_H
 #define BACKUP_REPOSITORY_H
@@ -115,12 +115,6 @@ MUST_CHECK enum err backup_open(struct backup_repository *repository, struct bac
 /* Accepts a repository that could not be opened. */
 void backup_close(struct backup_repository *repository);
 
-/* Stores the content of a file, sets size and digest, and says whether it was new. Errors of
- * reading and writing; ERR_FULL; ERR_CANCELED. */
-MUST_CHECK enum err backup_put(struct backup_repository *repository, const char *path,
-                               struct backup_file *file, bool *ret_new, struct why *why);
-/* Returns true if an object of this digest and size exists; its content is not read. */
-bool backup_has(struct backup_repository *repository, const struct backup_file *file);
 /* Writes the content of a file to a new file `to`, which is durable, but for its name. A file that
  * exists is left alone if it has the content, and replaced otherwise. ERR_CORRUPT: the object is
  * damaged; ERR_MISSING: it is missing. */
@@ -130,9 +124,10 @@ MUST_CHECK enum err backup_get(struct backup_repository *repository, const struc
  * it may have been killed before it did. */
 bool backup_is_restored(struct backup_repository *repository, const struct backup_file *file,
                         const char *path);
-/* Reads the object of a file. ERR_CORRUPT, ERR_MISSING as backup_get(). */
-MUST_CHECK enum err backup_check(struct backup_repository *repository,
-                                 const struct backup_file *file, struct why *why);
+/* Reads the object of a file, and writes it to `to` unless that is NULL. ERR_CORRUPT, ERR_MISSING
+ * as backup_get(). */
+MUST_CHECK enum err backup_read(struct backup_repository *repository,
+                                const struct backup_file *file, struct file *to, struct why *why);
 
 /* Makes a directory durable, with its name, if it is missing. Its parent exists. */
 MUST_CHECK enum err backup_make_dir(struct env *env, const char *dir, struct why *why);
@@ -198,8 +193,10 @@ struct backup_place_ops {
     enum err (*objects)(struct backup_place *place,
                         enum err (*each)(void *context, const char *name, uint64_t size_bytes),
                         void *context, struct why *why);
-    /* As backup_has(), backup_put(). */
+    /* Returns true if an object of this digest and size exists; its content is not read. */
     bool (*has)(struct backup_place *place, const struct backup_file *file);
+    /* Stores the content of a file, sets size and digest, and *ret_new if it was new. Errors of
+     * reading and writing; ERR_FULL; ERR_CANCELED. */
     enum err (*put)(struct backup_place *place, struct backup_repository *repository,
                     const char *path, struct backup_file *file, bool *ret_new, struct why *why);
     /* Gives the content of an object to content_take(). ERR_MISSING. */

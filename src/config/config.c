@@ -8,7 +8,6 @@
  */
 #include "config/config.h"
 
-#include "wire/yaml/yaml_reader.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -22,6 +21,7 @@
 #include "base/text/suggest.h"
 #include "config/lists/lists.h"
 #include "config/schema/text.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/stack.h */
 

@@ -166,15 +166,37 @@ needs_restart(const struct config_difference *d)
            (text_ends_with(d->key, ".address") || text_ends_with(d->key, ".mode"));
 }
 
+enum { CHANGES_MAX = 1000, PRINTED_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+struct change_list {
+    struct json *json;
+    uint32_t count;
+    bool needs_restart;
+};
+
+static void
+put_change(struct change_list *c, const struct config_difference *d)
+{
+    c->needs_restart |= d->needs_restart;
+    if (c->count++ >= CHANGES_MAX) return;
+    json_object_open(c->json);
+    json_member_text(c->json, "key", d->key);
+    if (d->old_value != NULL) json_member_text(c->json, "old", d->old_value);
+    if (d->new_value != NULL) json_member_text(c->json, "new", d->new_value);
+    json_member_bool(c->json, "needsRestart", d->needs_restart);
+    json_object_close(c->json);
+}
+
 /*
- * Calls `each` for every difference, in the order of keys. Items of lists are compared by their
+ * Writes every difference, in the order of keys. Items of lists are compared by their
  * name, or by their place if they have none; a list of texts is one value. Secrets are printed as
  * <secret>, so a secret that was replaced is no difference. ERR_NOMEM.
  */
 static enum err
 config_compare(struct bytes now, struct bytes next, struct budget *budget,
-               void (*each)(void *context, const struct config_difference *difference),
-               void *context, struct why *why)
+               struct change_list *changes, struct why *why)
 {
     struct arena arena;
     arena_init(&arena, budget, 0, 0);
@@ -190,34 +212,10 @@ config_compare(struct bytes now, struct bytes next, struct budget *budget,
         if (order >= 0) d.new_value = new.items[k++].value;
         if (order == 0 && strcmp(d.old_value, d.new_value) == 0) continue;
         d.needs_restart = needs_restart(&d);
-        each(context, &d);
+        put_change(changes, &d);
     }
     arena_fini(&arena);
     return e;
-}
-
-enum { CHANGES_MAX = 1000, PRINTED_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
-
-/* --- changes ---------------------------------------------------------------------------------- */
-
-struct change_list {
-    struct json *json;
-    uint32_t count;
-    bool needs_restart;
-};
-
-static void
-put_change(void *context, const struct config_difference *d)
-{
-    struct change_list *c = context;
-    c->needs_restart |= d->needs_restart;
-    if (c->count++ >= CHANGES_MAX) return;
-    json_object_open(c->json);
-    json_member_text(c->json, "key", d->key);
-    if (d->old_value != NULL) json_member_text(c->json, "old", d->old_value);
-    if (d->new_value != NULL) json_member_text(c->json, "new", d->new_value);
-    json_member_bool(c->json, "needsRestart", d->needs_restart);
-    json_object_close(c->json);
 }
 
 /* Writes the differences from the configuration in force, in the order of keys. */
@@ -236,7 +234,7 @@ put_changes(const struct config_check *c, const struct settings *next,
     enum err e = why_set(why, buf_error(&yaml), "not enough memory to compare configurations");
     json_member_array(j, "changes");
     if (e == OK) {
-        e = config_compare(c->now_yaml, buf_bytes(&yaml), c->budget, put_change, &changes, why);
+        e = config_compare(c->now_yaml, buf_bytes(&yaml), c->budget, &changes, why);
     }
     json_array_close(j);
     json_member_uint(j, "changesLeftOff",

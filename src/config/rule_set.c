@@ -33,10 +33,6 @@ struct set_reading {
     struct found_rule_file *files;
     uint32_t file_count, file_capacity;
     struct table by_path;
-
-    /* Matches of the pattern being expanded. */
-    const char **paths;
-    uint32_t path_count, path_capacity;
 };
 
 static enum err
@@ -46,9 +42,9 @@ rule_set_no_memory(struct set_reading *r)
 }
 
 static enum err
-too_many(struct set_reading *r, uint32_t max, const char *what)
+too_many(struct why *why, uint32_t max, const char *what)
 {
-    return why_set(r->why, ERR_LIMIT, "at most %u %s are allowed", max, what);
+    return why_set(why, ERR_LIMIT, "at most %u %s are allowed", max, what);
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -125,9 +121,9 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
         set->rule_count += groups->items[i].rule_count;
     }
     if (set->group_count > RULE_SET_GROUPS_MAX) {
-        return too_many(r, RULE_SET_GROUPS_MAX, "groups of rules");
+        return too_many(r->why, RULE_SET_GROUPS_MAX, "groups of rules");
     }
-    if (set->rule_count > RULE_SET_RULES_MAX) return too_many(r, RULE_SET_RULES_MAX, "rules");
+    if (set->rule_count > RULE_SET_RULES_MAX) return too_many(r->why, RULE_SET_RULES_MAX, "rules");
     return OK;
 }
 
@@ -168,7 +164,8 @@ find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_
         if (strcmp(r->files[id].path, path) == 0) return OK;
     }
     struct budget *budget = r->options->budget;
-    if (r->file_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
+    if (r->file_count == RULE_SET_FILES_MAX)
+        return too_many(r->why, RULE_SET_FILES_MAX, "rule files");
     if (!array_reserve(budget, &r->files, &r->file_capacity, r->file_count + 1) ||
         !table_reserve(&r->by_path, budget, 1)) {
         return rule_set_no_memory(r);
@@ -182,15 +179,24 @@ find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_
 
 /* --- patterns --------------------------------------------------------------------------------- */
 
+struct path_listing {
+    struct arena *arena;
+    struct text_list paths;
+    struct why *why;
+};
+
 static enum err
 add_path(void *context, const char *path)
 {
-    struct set_reading *r = context;
-    if (r->path_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
-    if (!array_reserve(r->options->budget, &r->paths, &r->path_capacity, r->path_count + 1) ||
-        !text_copy(r->set.arena, path, &r->paths[r->path_count]))
-        return rule_set_no_memory(r);
-    r->path_count++;
+    struct path_listing *l = context;
+    struct text_list *paths = &l->paths;
+    if (paths->count == RULE_SET_FILES_MAX)
+        return too_many(l->why, RULE_SET_FILES_MAX, "rule files");
+    const char **items = arena_push(l->arena, paths->items, paths->count, sizeof(const char *));
+    if (items == NULL || !text_copy(l->arena, path, &items[paths->count]))
+        return why_set(l->why, ERR_NOMEM, "not enough memory for rules");
+    paths->items = items;
+    paths->count++;
     return OK;
 }
 
@@ -200,26 +206,16 @@ compare_paths(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Collects the paths that match a pattern, ordered by name. */
-static enum err
-expand_pattern(struct set_reading *r, const char *pattern)
+enum err
+rule_paths_find(struct env *env, const char *pattern, struct arena *arena,
+                struct text_list *ret_paths, struct why *why)
 {
-    struct why why = {""};
-    r->path_count = 0;
-    enum err e = file_pattern_expand(r->options->env, pattern, add_path, r, &why);
-    if (e == ERR_LIMIT || e == ERR_NOMEM) {
-        if (r->why != NULL && why.text[0] != '\0')
-            *r->why = why; /* otherwise add_path() has set it */
-        return e;
-    }
-    if (e) {
-        note_error(r, e, &why);
-        if (r->options->report != NULL) {
-            r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
-        }
-        r->path_count = 0;
-    }
-    if (r->path_count > 1) qsort(r->paths, r->path_count, sizeof *r->paths, compare_paths);
+    struct path_listing l = {.arena = arena, .why = why};
+    enum err e = file_pattern_expand(env, pattern, add_path, &l, why);
+    if (e) return e;
+    if (l.paths.count > 1)
+        qsort(l.paths.items, l.paths.count, sizeof *l.paths.items, compare_paths);
+    *ret_paths = l.paths;
     return OK;
 }
 
@@ -254,12 +250,24 @@ static enum err
 read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *pattern)
 {
     uint32_t number = (uint32_t)(tenant - r->set.tenants) + 1;
-    enum err before = r->first;
-    enum err e = expand_pattern(r, pattern);
-    bool any = r->first != before; /* an unreadable directory is already reported */
-    for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
+    struct text_list paths = {NULL};
+    struct why why = {""};
+    enum err e = rule_paths_find(r->options->env, pattern, r->set.arena, &paths, &why);
+    if (e == ERR_LIMIT || e == ERR_NOMEM) {
+        if (r->why != NULL) *r->why = why;
+        return e;
+    }
+    bool any = e != OK; /* an unreadable directory is reported here */
+    if (e) {
+        note_error(r, e, &why);
+        if (r->options->report != NULL) {
+            r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
+        }
+        e = OK;
+    }
+    for (uint32_t i = 0; i < paths.count && e == OK; i++) {
         struct found_rule_file *file = NULL;
-        e = find_file(r, r->paths[i], &file);
+        e = find_file(r, paths.items[i], &file);
         if (e || !file->is_there) continue;
         any = true;
         if (file->tenant_plus_1 == number) continue;
@@ -310,7 +318,6 @@ rule_set_read(const struct rule_settings *settings, const struct rule_set_option
     buf_fini(&r.text);
     table_fini(&r.by_path, budget);
     array_free(budget, r.files, r.file_capacity);
-    array_free(budget, r.paths, r.path_capacity);
     if (e) {
         rule_set_free(&r.set);
     } else {

@@ -66,4 +66,9 @@ MUST_CHECK enum err rule_set_read(const struct rule_settings *settings,
                                   struct why *why);
 void rule_set_free(struct rule_set *set);
 
+/* Returns the paths that match a pattern, copied into the arena and ordered by name; not all need
+ * to exist. ERR_LIMIT: more than RULE_SET_FILES_MAX; ERR_NOMEM; errors of file_pattern_expand(). */
+MUST_CHECK enum err rule_paths_find(struct env *env, const char *pattern, struct arena *arena,
+                                    struct text_list *ret_paths, struct why *why);
+
 #endif

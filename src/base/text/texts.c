@@ -1,5 +1,6 @@
 #include "base/text/texts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool
@@ -38,6 +39,19 @@ named_texts_copy(struct arena *arena, const struct named_texts *from, struct nam
     }
     ret->count = fits ? from->count : 0;
     return fits;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+    const struct named_text *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+void
+named_texts_sort(struct named_texts *texts)
+{
+    if (texts->count > 1) qsort(texts->items, texts->count, sizeof *texts->items, compare_names);
 }
 
 /* --- warnings --------------------------------------------------------------------------------- */

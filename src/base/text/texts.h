@@ -27,6 +27,7 @@ struct named_texts {
 bool text_copy(struct arena *arena, const char *from, const char **ret);
 bool text_list_copy(struct arena *arena, const struct text_list *from, struct text_list *ret);
 bool named_texts_copy(struct arena *arena, const struct named_texts *from, struct named_texts *ret);
+void named_texts_sort(struct named_texts *texts); /* by name */
 
 /* True if a text ends so, such as the name of a file in its suffix. */
 static inline bool

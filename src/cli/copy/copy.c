@@ -9,6 +9,8 @@
  * (target_destination.c), before the state says so: a copy that was killed continues after the last
  * one. Repeated samples are duplicates to the target, which is harmless.
  */
+#include "cli/copy/copy.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +20,6 @@
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "cli/cli.h"
-#include "cli/copy/copy.h"
 #include "cli/lib/import_batch.h"
 #include "cli/lib/resume.h"
 #include "cli/lib/target/target.h"
@@ -33,7 +34,7 @@
 #define DAY_NS           (86400 * NS_PER_S)
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define PAUSE_NS_MAX     (30 * NS_PER_S)
-enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20, URL_BYTES = 1024 };
+enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20 };
 
 /* Counts in the state. */
 enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
@@ -43,7 +44,7 @@ struct copy_endpoint {
     const char *word;  /* text of the argument, without user and password */
     const char *given; /* the URL, perhaps with them */
     const char *url;   /* URL of a server; NULL for another kind of place */
-    char plain_text[CLIENT_URL_BYTES], url_text[URL_BYTES];
+    char plain_text[CLIENT_URL_BYTES], url_text[ENDPOINT_URL_BYTES];
     const char *flag, *http_config_file; /* for the access */
     struct client_access *access;        /* own; NULL: not a URL, or not open */
     bool directory;                      /* the place is the directory of --storage.path */
@@ -142,13 +143,6 @@ static const char notes[] =
 
 /* --- source and target ------------------------------------------------------------------------ */
 
-static bool
-has_path(const char *url)
-{
-    const char *path = strchr(strstr(url, "://") + 3, '/');
-    return path != NULL && path[1] != '\0';
-}
-
 /* Takes a URL: `word`, or that of local, which may have the prefix of a server's paths. */
 static enum err
 take_url(const struct copying *c, const char *word, const char *page, struct copy_endpoint *p,
@@ -159,7 +153,7 @@ take_url(const struct copying *c, const char *word, const char *page, struct cop
     enum err e = client_url_plain(p->flag, p->given, p->plain_text, why);
     p->url = p->plain_text;
     if (!local) p->word = p->plain_text;
-    if (e || !local || !has_path(client_url_for_requests(p->url))) return e;
+    if (e || !local || !endpoint_has_path(client_url_for_requests(p->url))) return e;
     e = client_url_of_page(p->flag, p->plain_text, page, p->url_text, why);
     if (e == OK) snprintf(p->plain_text, sizeof p->plain_text, "%s", p->url_text);
     return e;
@@ -184,18 +178,11 @@ make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
 {
     struct buf text;
     struct settings settings;
-    const char *url = client_url_for_requests(p->url), *path = strchr(strstr(url, "://") + 3, '/');
-    int size = snprintf(p->url_text, sizeof p->url_text, "%s%s%s", url, path == NULL ? "/" : "",
-                        has_path(url) ? "" : "api/v1/write");
-    if (size >= (int)sizeof p->url_text) return why_set(why, ERR_INPUT, "TO: URL is too long");
     settings_default(&settings);
-    buf_init(&text, NULL, 8 * URL_BYTES);
-    buf_printf(&text, "destinations: [{name: to, type: remote_write, %surl: ",
-               c->to_tenant != NULL ? "tenant_header: X-Scope-OrgID, " : "");
-    yaml_put_quoted(&text, p->url_text);
-    buf_put_text(&text, "}]");
-    enum err e = buf_error(&text);
-    if (e) why_set(why, e, "TO: URL is too long");
+    buf_init(&text, NULL, ENDPOINT_YAML_BYTES);
+    enum err e = endpoint_yaml("destinations: [{name: to, type: remote_write", p->url,
+                               "api/v1/write", c->to_tenant != NULL, p->url_text, &text, why);
+    if (e) why_prefix(why, e, "TO");
     if (e == OK) e = destinations_yaml("TO", buf_bytes(&text), &settings, &c->made, why);
     buf_fini(&text);
     if (e == OK) p->destination = &c->made.items[0];

@@ -35,6 +35,18 @@ struct reading_options {
 
 struct reading;
 
+/*
+ * Writes a list of the configuration with one entry, which begins as `head` says and has the URL of
+ * a server's root or endpoint: the former gets the path `page`. `ret_url` is that URL. ERR_INPUT:
+ * it is too long.
+ */
+enum { ENDPOINT_URL_BYTES = 1024, ENDPOINT_YAML_BYTES = 8 * ENDPOINT_URL_BYTES };
+MUST_CHECK enum err endpoint_yaml(const char *head, const char *url, const char *page,
+                                  bool has_tenant, char ret_url[ENDPOINT_URL_BYTES], struct buf *to,
+                                  struct why *why);
+/* True if a URL has more than "/" after the host. */
+bool endpoint_has_path(const char *url);
+
 /* Returns the tenant that a source reads by default; NULL: it has no tenants. */
 const char *reading_tenant(const struct source_settings *source);
 /* Sends no request. ERR_INPUT: invalid URL; errors of sources_yaml() and source_init(). */

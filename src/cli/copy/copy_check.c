@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/json.h"
@@ -100,15 +101,9 @@ static enum err
 note_known(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
 {
     struct budget *memory = c->o->memory;
-    if (c->known_count == c->known_capacity) {
-        uint32_t capacity = c->known_capacity == 0 ? 1024 : 2 * c->known_capacity;
-        struct copy_known *grown = mem_resize(memory, c->known, c->known_capacity * sizeof *grown,
-                                              capacity * sizeof *grown);
-        if (grown == NULL) return check_no_memory(why);
-        c->known = grown;
-        c->known_capacity = capacity;
-    }
-    if (!table_reserve(&c->table, memory, 1)) return check_no_memory(why);
+    if (!array_reserve(memory, &c->known, &c->known_capacity, c->known_count + 1) ||
+        !table_reserve(&c->table, memory, 1))
+        return check_no_memory(why);
     struct copy_known k = {.hash = hash_bytes(labels, SEED_OF_NAMES),
                            .other_half = hash_bytes(labels, SEED_OF_OTHER_HALF),
                            .held = held};
@@ -142,23 +137,6 @@ struct copy_found {
     uint64_t missing, different;
 };
 
-static void
-check_put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
-{
-    char text[24];
-    json_key(json, key);
-    json_array_open(json);
-    for (int i = 0; i < 2; i++) {
-        uint64_t value = i == 0 ? from : to;
-        snprintf(text, sizeof text, "%016" PRIx64, value);
-        if (hex)
-            json_put_text(json, text);
-        else
-            json_put_uint(json, value);
-    }
-    json_array_close(json);
-}
-
 static enum err
 report(struct check *c, struct bytes labels, const struct copy_found *f, struct why *why)
 {
@@ -169,16 +147,21 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
     json_object_open(&json);
     json_key(&json, "metric");
     labels_put_json(&json, labels);
-    json_key(&json, "from_ms");
-    json_put_int(&json, c->min_ms);
-    json_key(&json, "to_ms");
-    json_put_int(&json, c->max_ms);
-    check_put_pair(&json, "samples", f->from.samples, f->to.samples, false);
-    check_put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
-    json_key(&json, "missing");
-    json_put_uint(&json, f->missing);
-    json_key(&json, "different");
-    json_put_uint(&json, f->different);
+    json_member_int(&json, "from_ms", c->min_ms);
+    json_member_int(&json, "to_ms", c->max_ms);
+    json_member_array(&json, "samples");
+    json_put_uint(&json, f->from.samples);
+    json_put_uint(&json, f->to.samples);
+    json_array_close(&json);
+    char sums[2][24];
+    snprintf(sums[0], sizeof sums[0], "%016" PRIx64, f->from.sum);
+    snprintf(sums[1], sizeof sums[1], "%016" PRIx64, f->to.sum);
+    json_member_array(&json, "checksums");
+    json_put_text(&json, sums[0]);
+    json_put_text(&json, sums[1]);
+    json_array_close(&json);
+    json_member_uint(&json, "missing", f->missing);
+    json_member_uint(&json, "different", f->different);
     json_object_close(&json);
     buf_put_u8(&c->line, '\n');
     if (buf_error(&c->line)) return check_no_memory(why);
@@ -423,7 +406,7 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
     arena_fini(&c->scratch);
     buf_fini(&c->line);
     table_fini(&c->table, memory);
-    mem_free(memory, c->known, c->known_capacity * sizeof *c->known);
+    array_free(memory, c->known, c->known_capacity);
     mem_free(memory, c, sizeof *c);
     return e;
 }

@@ -13,7 +13,7 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
-enum { YAML_BYTES_MAX = 8192, HEADERS_MAX = 64 /* more than a configuration can have */ };
+enum { HEADERS_MAX = 64 /* more than a configuration can have */ };
 
 struct reading {
     struct reading_options options;
@@ -46,29 +46,42 @@ reading_is_stopped(void *context)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+bool
+endpoint_has_path(const char *url)
+{
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    return path != NULL && path[1] != '\0';
+}
+
+enum err
+endpoint_yaml(const char *head, const char *url, const char *page, bool has_tenant,
+              char ret_url[ENDPOINT_URL_BYTES], struct buf *to, struct why *why)
+{
+    url = client_url_for_requests(url);
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    int size = snprintf(ret_url, ENDPOINT_URL_BYTES, "%s%s%s", url, path == NULL ? "/" : "",
+                        endpoint_has_path(url) ? "" : page);
+    buf_printf(to, "%s, %surl: ", head, has_tenant ? "tenant_header: X-Scope-OrgID, " : "");
+    yaml_put_quoted(to, ret_url);
+    buf_put_text(to, "}]");
+    bool fits = size < ENDPOINT_URL_BYTES && buf_error(to) == OK;
+    return fits ? OK : why_set(why, ERR_INPUT, "URL is too long");
+}
+
 /* Makes the settings of a source from a URL, as a file would have them. */
 static enum err
 make_settings(struct reading *r, struct why *why)
 {
-    const char *url = client_url_for_requests(r->options.url);
-    const char *path = strchr(strstr(url, "://") + 3, '/');
+    char url[ENDPOINT_URL_BYTES];
     struct settings settings;
-    struct buf text, whole;
+    struct buf text;
     settings_default(&settings);
-    buf_init(&text, NULL, YAML_BYTES_MAX);
-    buf_init(&whole, NULL, YAML_BYTES_MAX);
-    bool bare = path == NULL || path[1] == '\0';
-    buf_printf(&whole, "%s%s%s", url, path == NULL ? "/" : "", bare ? "api/v1/read" : "");
-    buf_put_u8(&whole, '\0');
-    buf_printf(&text, "sources: [{name: url, type: remote_read, %surl: ",
-               r->options.tenant != NULL ? "tenant_header: X-Scope-OrgID, " : "");
-    yaml_put_quoted(&text, buf_error(&whole) ? "" : (const char *)whole.at);
-    buf_put_text(&text, "}]");
-    enum err e = err_first(buf_error(&text), buf_error(&whole));
-    if (e) why_set(why, e, "%s: URL is too long", r->options.name);
+    buf_init(&text, NULL, ENDPOINT_YAML_BYTES);
+    enum err e = endpoint_yaml("sources: [{name: url, type: remote_read", r->options.url,
+                               "api/v1/read", r->options.tenant != NULL, url, &text, why);
+    if (e) why_prefix(why, e, "%s", r->options.name);
     if (e == OK) e = sources_yaml(r->options.name, buf_bytes(&text), &settings, &r->made, why);
     buf_fini(&text);
-    buf_fini(&whole);
     if (e) return e;
     struct source_settings *s = &r->settings;
     *s = r->made.items[0];

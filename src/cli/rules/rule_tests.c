@@ -4,12 +4,11 @@
  */
 #include "cli/rules/rule_tests.h"
 
-#include <stdlib.h>
-
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
 #include "base/text/utf8.h"
 #include "config/lists/shared_keys.h"
+#include "config/rule_set.h"
 #include "sys/env.h"
 #include "sys/paths.h"
 #include "wire/number.h"
@@ -47,19 +46,6 @@ parse_value(struct bytes given, void *base)
     return kept < sizeof text && is_named == is_word && number_parse(text, kept, &sample->bits);
 }
 
-static int
-compare_names(const void *a, const void *b)
-{
-    const struct named_text *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static void
-sort_texts(struct named_texts *texts)
-{
-    if (texts->count > 1) qsort(texts->items, texts->count, sizeof *texts->items, compare_names);
-}
-
 static enum err
 note_series(struct schema_place *place, void *base)
 {
@@ -73,8 +59,8 @@ sort_alert(struct schema_place *place, void *base)
 {
     struct rule_test_alert *alert = base;
     (void)place;
-    sort_texts(&alert->labels);
-    sort_texts(&alert->annotations);
+    named_texts_sort(&alert->labels);
+    named_texts_sort(&alert->annotations);
     return OK;
 }
 
@@ -83,7 +69,7 @@ note_test(struct schema_place *place, void *base)
 {
     struct rule_test *test = base;
     test->place = (struct rule_test_place){schema_line(place), schema_column(place)};
-    sort_texts(&test->external_labels);
+    named_texts_sort(&test->external_labels);
     return OK;
 }
 
@@ -202,42 +188,27 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
 
 /* --- rule files ------------------------------------------------------------------------------- */
 
-struct rule_files_found {
-    struct env *env;
-    const char *file; /* the test file */
-    struct arena *arena;
-    struct text_list found;
-    bool any; /* a file matches the current pattern */
-    struct why *why;
-};
-
+/* Appends the paths that exist and are not listed. *ret_any: one exists. */
 static enum err
-found_take_path(void *context, const char *path)
+add_found(struct env *env, const struct text_list *paths, struct arena *arena,
+          struct text_list *found, bool *ret_any, struct why *why)
 {
-    struct rule_files_found *f = context;
-    struct file_facts facts;
-    struct why missing;
-    if (env_facts(f->env, path, &facts, &missing)) return OK;
-    f->any = true;
-    for (uint32_t i = 0; i < f->found.count; i++) {
-        if (strcmp(f->found.items[i], path) == 0) return OK;
+    for (uint32_t i = 0; i < paths->count; i++) {
+        struct file_facts facts;
+        struct why missing;
+        uint32_t k = 0;
+        if (env_facts(env, paths->items[i], &facts, &missing)) continue;
+        *ret_any = true;
+        while (k < found->count && strcmp(found->items[k], paths->items[i]) != 0)
+            k++;
+        if (k < found->count) continue;
+        const char **items = arena_push(arena, found->items, found->count, sizeof(const char *));
+        if (items == NULL)
+            return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
+        found->items = items;
+        items[found->count++] = paths->items[i];
     }
-    if (f->found.count == RULE_TESTS_FILES_MAX) {
-        return why_set(f->why, ERR_LIMIT, "%s: rule_files: at most %d files are allowed", f->file,
-                       RULE_TESTS_FILES_MAX);
-    }
-    const char **items = arena_push(f->arena, f->found.items, f->found.count, sizeof(const char *));
-    if (items == NULL || !text_copy(f->arena, path, &items[f->found.count]))
-        return why_set(f->why, ERR_NOMEM, "not enough memory for the names of rule files");
-    f->found.items = items;
-    f->found.count++;
     return OK;
-}
-
-static int
-compare_paths(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 enum err
@@ -245,13 +216,13 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
                       struct arena *arena, void (*unmatched)(void *context, const char *pattern),
                       void *context, struct text_list *ret_paths, struct why *why)
 {
-    struct rule_files_found f = {.env = env, .file = file, .arena = arena, .why = why};
+    struct text_list found = {NULL};
     for (uint32_t i = 0; i < patterns->count; i++) {
         const char *pattern = patterns->items[i];
+        struct text_list paths = {NULL};
         struct why what = {""};
-        uint32_t first = f.found.count;
+        bool any = false;
         enum err e = OK;
-        f.any = false;
         if (pattern[0] != '\0') {
             if (file_pattern_is_wild(pattern)) e = file_pattern_check(pattern, &what);
             if (e) {
@@ -261,15 +232,12 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
             pattern = path_from(arena, file, pattern);
             if (pattern == NULL)
                 return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
-            e = file_pattern_expand(env, pattern, found_take_path, &f, why);
+            e = rule_paths_find(env, pattern, arena, &paths, why);
+            if (e == OK) e = add_found(env, &paths, arena, &found, &any, why);
         }
         if (e) return e;
-        if (!f.any) unmatched(context, pattern);
-        if (f.found.count > first + 1) {
-            qsort(f.found.items + first, f.found.count - first, sizeof *f.found.items,
-                  compare_paths);
-        }
+        if (!any) unmatched(context, pattern);
     }
-    *ret_paths = f.found;
+    *ret_paths = found;
     return OK;
 }

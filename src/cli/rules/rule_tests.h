@@ -122,10 +122,9 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
  * have wildcards (sys/paths.h). `unmatched` is called for patterns without a match.
  *
  * ERR_INPUT   a pattern is incomplete, or has wildcards in a directory.
- * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long.
+ * ERR_LIMIT   more than RULE_SET_FILES_MAX for a pattern, or a path that is too long.
  * ERR_NOMEM; errors of env_listdir().
  */
-enum { RULE_TESTS_FILES_MAX = 10000 };
 struct env;
 MUST_CHECK enum err rule_tests_find_files(struct env *env, const char *file,
                                           const struct text_list *patterns, struct arena *arena,

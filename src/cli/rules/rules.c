@@ -2,6 +2,8 @@
  * rules.c - `firekeep rules list|replay`: shows the rules of a server and their state, and
  * evaluates recording rules over the past.
  */
+#include "cli/rules/rules.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
@@ -10,7 +12,6 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
-#include "cli/rules/rules.h"
 #include "sys/env.h"
 
 /* `firekeep rules list`: prints a server's answer at /api/v1/rules as a table. */

@@ -163,37 +163,11 @@ static const struct schema_key static_keys[] = {
 };
 static const struct schema static_schema = {static_keys, sizeof(struct static_members)};
 
-static const char *const record_words[] = {
-    [DNS_SRV] = "SRV", [DNS_A] = "A", [DNS_AAAA] = "AAAA", [DNS_MX] = "MX", [DNS_NS] = "NS",
-};
-enum { RECORD_COUNT = sizeof record_words / sizeof *record_words };
-
-/* Ignores case, as Prometheus does. */
-static bool
-parse_record(struct bytes text, void *base)
-{
-    for (unsigned i = 0; i < RECORD_COUNT; i++) {
-        size_t size = strlen(record_words[i]);
-        if (text.size != size || strncasecmp((const char *)text.at, record_words[i], size) != 0) {
-            continue;
-        }
-        ((struct dns_members *)base)->type = (enum dns_record)i;
-        return true;
-    }
-    return false;
-}
-
-static void
-print_record(const void *base, char *to, size_t size)
-{
-    snprintf(to, size, "%s", record_words[((const struct dns_members *)base)->type]);
-}
-
 static const struct schema_key dns_keys[] = {
     {"names", SCHEMA_TEXTS, ITEMS(dns_members, names.items, names.count), .max = 64,
      .required = true, .what = "a domain name", .help = "names to look up"},
-    {"type", SCHEMA_OWN, AT(dns_members, type), .fallback = "SRV", .parse = parse_record,
-     .print = print_record, .what = "one of SRV, A, AAAA, MX, NS", .help = "type of the records"},
+    {"type", SCHEMA_CHOICE, AT(dns_members, type), .fallback = "SRV", .any_case = true,
+     .choices = "SRV|A|AAAA|MX|NS", .help = "type of the records"},
     {"port", SCHEMA_COUNT, AT(dns_members, port), .min = 1, .max = 65535, .quiet = true,
      .help = "port of the members; required with any type but SRV"},
     {"refresh_interval", SCHEMA_DURATION, AT(dns_members, refresh_ms), .fallback = "30s",

@@ -32,11 +32,9 @@ enum err
 client_settings_yaml(const char *file_name, struct bytes text, struct client_settings *ret_settings,
                      struct why *why)
 {
-    struct client_settings read = {.arena = NULL};
     const struct root_context root = {.file_name = file_name};
-    enum err e = root_keys_yaml(&client_schema, &root, text, &read, &read.arena, why);
-    if (e == OK) *ret_settings = read;
-    return e;
+    *ret_settings = (struct client_settings){.arena = NULL};
+    return root_keys_yaml(&client_schema, &root, text, ret_settings, &ret_settings->arena, why);
 }
 
 enum err
@@ -78,11 +76,9 @@ static const struct schema schema = {keys, sizeof(struct relabel_text)};
 enum err
 relabel_text_yaml(struct bytes yaml, struct relabel_text *ret_text, struct why *why)
 {
-    struct relabel_text text = {NULL};
     const struct root_context root = {.file_name = "rules"};
-    enum err e = root_keys_yaml(&schema, &root, yaml, &text, &text.arena, why);
-    if (e == OK) *ret_text = text;
-    return e;
+    *ret_text = (struct relabel_text){NULL};
+    return root_keys_yaml(&schema, &root, yaml, ret_text, &ret_text->arena, why);
 }
 
 void

@@ -100,7 +100,7 @@ UNIT_TEST(test_all_errors_are_found_in_the_order_of_their_places)
         "f:5:3: unknown key 'listen_adress' in 'web'; did you mean 'listen_address'?\n"
         "f:6:20: web.max_connections: expected a whole number, got 'many'\n"
         "f:7:12: web.workers: expected a whole number, got a mapping\n"
-        "f:8:12: 'retention' expects keys below it such as 'time:', got '5'\n"
+        "f:8:12: 'retention' expects keys below it such as 'time:', got a value\n"
         "f:9:24: duplicate key 'max_labels', first given on line 9\n"
         "f:11:37: unknown key 'bogus' in 'destinations'\n"
         "f:11:60: tenants: expected a tenant, got a mapping\n"

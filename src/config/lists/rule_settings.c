@@ -168,13 +168,6 @@ expand_labels(struct rule_settings *rules, const char *file_name, struct why *wh
     return e;
 }
 
-static int
-compare_label_names(const void *a, const void *b)
-{
-    const struct named_text *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
 static enum err
 resolve(struct arena *arena, const char *file_name, struct tenant_rules *t)
 {
@@ -195,10 +188,7 @@ convert_keys(const struct rules_in_file *read, const char *file_name, struct rul
              struct why *why)
 {
     rules->given_labels = read->global.external_labels;
-    if (rules->given_labels.count > 0) {
-        qsort(rules->given_labels.items, rules->given_labels.count,
-              sizeof *rules->given_labels.items, compare_label_names);
-    }
+    named_texts_sort(&rules->given_labels);
     enum err e = expand_labels(rules, file_name, why);
     if (e) return e;
     rules->tenants = read->tenants;

@@ -129,11 +129,9 @@ enum err
 retention_rules_yaml(const char *file_name, struct bytes text, const struct settings *settings,
                      struct retention_rules *ret_rules, struct why *why)
 {
-    struct retention_rules read = {NULL};
     const struct root_context root = {settings, file_name, NULL};
-    enum err e = root_keys_yaml(&retention_root_schema, &root, text, &read, &read.arena, why);
-    if (e == OK) *ret_rules = read;
-    return e;
+    *ret_rules = (struct retention_rules){NULL};
+    return root_keys_yaml(&retention_root_schema, &root, text, ret_rules, &ret_rules->arena, why);
 }
 
 void
@@ -304,11 +302,10 @@ enum err
 downsampling_rules_yaml(const char *file_name, struct bytes text, const struct settings *settings,
                         struct downsampling_rules *ret_rules, struct why *why)
 {
-    struct downsampling_rules read = {NULL};
     const struct root_context root = {settings, file_name, NULL};
-    enum err e = root_keys_yaml(&downsampling_root_schema, &root, text, &read, &read.arena, why);
-    if (e == OK) *ret_rules = read;
-    return e;
+    *ret_rules = (struct downsampling_rules){NULL};
+    return root_keys_yaml(&downsampling_root_schema, &root, text, ret_rules, &ret_rules->arena,
+                          why);
 }
 
 void

@@ -512,23 +512,6 @@ static const struct schema_key sigv4_keys[] = {
 };
 const struct schema sigv4_schema = {sigv4_keys, sizeof(struct sigv4_settings), .given_first = true};
 
-static bool
-parse_action(struct bytes text, void *base)
-{
-    struct relabel_spec *spec = base;
-    enum relabel_action action = relabel_action_of(text);
-    if (action == RELABEL_ACTION_COUNT) return false;
-    spec->action = action;
-    return true;
-}
-
-static void
-print_action(const void *base, char *to, size_t size)
-{
-    const struct relabel_spec *spec = base;
-    snprintf(to, size, "%s", relabel_action_word(spec->action));
-}
-
 static const struct schema_key relabel_keys[] = {
     {"source_labels", SCHEMA_BYTES_LIST, ITEMS(relabel_spec, source_labels, source_label_count),
      .max = 64, .help = "labels whose values are joined and matched against `regex`"},
@@ -542,10 +525,9 @@ static const struct schema_key relabel_keys[] = {
      .any_control = true, .help = "result, with groups as `$1`; default `$1`"},
     {"modulus", SCHEMA_COUNT64, AT(relabel_spec, modulus), .min = 1, .max = UINT64_MAX,
      .quiet = true, .help = "modulus of the hash of the joined values"},
-    {"action", SCHEMA_OWN, AT(relabel_spec, action), .fallback = "replace", .parse = parse_action,
-     .print = print_action,
-     .what = "one of replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, "
-             "labelkeep, lowercase, uppercase",
+    {"action", SCHEMA_CHOICE, AT(relabel_spec, action), .fallback = "replace", .any_case = true,
+     .choices = "replace|keep|drop|keepequal|dropequal|hashmod|labelmap|labeldrop|labelkeep|"
+                "lowercase|uppercase",
      .help = "action, as in Prometheus"},
     {NULL},
 };

@@ -532,38 +532,28 @@ is_address(const struct url_target *target, const char *address)
                                          strcasecmp(target->host, "localhost") == 0));
 }
 
-static bool
-is_listen_address(const struct url_target *target, const struct settings *settings)
+/* Returns the setting that makes a URL one of this server: it is an address of it, or below its
+ * external URL; NULL if none does. */
+static const char *
+own_setting(const struct url_target *target, const struct url_target *external,
+            const struct settings *settings, const struct listener_list *listeners)
 {
     char address[SETTING_TEXT_BYTES];
-    const char *rest = settings->web_listen_address;
-    while ((rest = settings_list_next(rest, address)) != NULL) {
-        if (is_address(target, address)) return true;
+    for (const char *rest = settings->web_listen_address;
+         (rest = settings_list_next(rest, address)) != NULL;) {
+        if (is_address(target, address)) return "web.listen-address";
     }
-    return false;
-}
-
-static bool
-is_listener(const struct url_target *target, const struct listener_list *listeners)
-{
-    bool is_one = false;
-    for (uint32_t i = 0; i < listeners->count && !is_one; i++) {
-        is_one = is_address(target, listeners->items[i].address);
+    for (uint32_t i = 0; i < listeners->count; i++) {
+        if (is_address(target, listeners->items[i].address)) return "listeners";
     }
-    return is_one;
-}
-
-/* True if the URL is below the external URL of this server. */
-static bool
-is_below(const struct url_target *target, const struct url_target *outer)
-{
-    size_t size = strlen(outer->path);
-    while (size > 0 && outer->path[size - 1] == '/') {
+    size_t size = strlen(external->path);
+    while (size > 0 && external->path[size - 1] == '/') {
         size--;
     }
-    return outer->port != 0 && outer->port == target->port &&
-           strcasecmp(outer->host, target->host) == 0 &&
-           strncmp(outer->path, target->path, size) == 0 && target->path[size] == '/';
+    bool is_below = external->port != 0 && external->port == target->port &&
+                    strcasecmp(external->host, target->host) == 0 &&
+                    strncmp(external->path, target->path, size) == 0 && target->path[size] == '/';
+    return is_below ? "web.external-url" : NULL;
 }
 
 enum err
@@ -577,10 +567,7 @@ sources_check(const struct sources *list, const struct settings *settings,
         if (s->type != SOURCE_REMOTE_READ) continue; /* Firekeep serves no other protocol */
         e = url_target_of(s->u.remote_read.url, &target, why);
         if (e) return e;
-        const char *ours = is_listen_address(&target, settings) ? "web.listen-address"
-                           : is_listener(&target, listeners)    ? "listeners"
-                           : is_below(&target, &external)       ? "web.external-url"
-                                                                : NULL;
+        const char *ours = own_setting(&target, &external, settings, listeners);
         if (ours == NULL) continue;
         e = why_set(why, ERR_INPUT,
                     "source %s (line %" PRIu32 "): url is an address of this server (%s); a server "

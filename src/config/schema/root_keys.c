@@ -378,7 +378,7 @@ root_keys_yaml(const struct schema *schema, const struct root_context *root, str
     if (e) return e;
     struct arena *arena = root_arena_new();
     if (arena == NULL) {
-        e = why_set(why, ERR_NOMEM, "%s: not enough memory", root->file_name);
+        e = reader_no_memory(&in);
         goto out;
     }
     struct root_walk w = {
@@ -391,7 +391,10 @@ root_keys_yaml(const struct schema *schema, const struct root_context *root, str
         root_arena_free(arena);
         arena = NULL;
     }
-    if (e == OK) *ret_arena = arena;
+    if (e == OK)
+        *ret_arena = arena;
+    else
+        memset(base, 0, schema->size);
 out:
     reader_fini(&in);
     return e;

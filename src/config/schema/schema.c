@@ -249,11 +249,25 @@ boolean_of(struct bytes text)
     return text;
 }
 
+/* Returns the choice that a text is in any case, and other texts as they are. */
+static struct bytes
+choice_of(const char *choices, struct bytes text)
+{
+    for (const char *at = choices; *at != '\0'; at += at[0] == '|') {
+        size_t size = strcspn(at, "|");
+        if (size == text.size && strncasecmp(at, (const char *)text.at, size) == 0)
+            return bytes_of(at, size);
+        at += size;
+    }
+    return text;
+}
+
 static enum err
 schema_parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
 {
     struct setting shape = schema_number(key);
     if (key->as_prometheus && key->kind == SCHEMA_BOOL) text = boolean_of(text);
+    if (key->any_case) text = choice_of(key->choices, text);
     uint64_t number = 0;
     bool zero = key->zero_word != NULL && bytes_equal_text(text, key->zero_word);
     enum err e = zero ? OK : setting_parse_number(&shape, text, &number, why);

@@ -70,6 +70,7 @@ struct schema_key {
      * it were missing; true may also be True, yes or on; in lists and maps, null is an empty
      * text. */
     bool as_prometheus;
+    bool any_case;    /* of a choice: letter case does not matter */
     bool is_plain;    /* a number that must not be in quotes */
     bool is_path;     /* a text, or texts: relative ones begin at the directory of the file */
     bool any_control; /* a text may contain control characters except NUL */
@@ -198,7 +199,7 @@ struct root_context {
  * Reads the keys of the schema from a YAML text. If the schema is partial, settings_yaml() checks
  * the rest of the text. `base` is zeroed, or has its defaults. The arena, which has all texts, is
  * given, for root_arena_free(); NULL if nothing was read. On an error it is not set, and `base` is
- * invalid.
+ * zeroed.
  *
  * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
  */

@@ -10,7 +10,6 @@
 #include "rules/load/rule_files.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -321,13 +320,6 @@ check_name(const struct checked *c, uint64_t hash)
     }
 }
 
-static int
-compare_text_names(const void *a, const void *b)
-{
-    const struct named_text *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
 static bool
 rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
 {
@@ -337,8 +329,8 @@ rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct n
     for (uint32_t i = 0; i < from->count; i++) {
         items[i] = (struct named_text){from->items[i].name, from->items[i].value};
     }
-    qsort(items, from->count, sizeof *items, compare_text_names);
     *ret = (struct named_texts){items, from->count};
+    named_texts_sort(ret);
     return true;
 }
 

@@ -1,10 +1,11 @@
 /* target.c - the code that servers and directories share. */
+#include "cli/lib/target/target.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/cli.h"
 #include "cli/lib/sample_files.h"
-#include "cli/lib/target/target.h"
 #include "config/lists/lists.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
