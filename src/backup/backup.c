@@ -192,24 +192,6 @@ read_earlier(struct storing *s, struct why *why)
     return e;
 }
 
-static enum err
-store(struct storing *s, const char *id, uint32_t threads, struct why *why)
-{
-    struct file_list top = {s, "", 0, why};
-    enum err e = list_dir(&top);
-    backup_record_sort(&s->record);
-    if (e == OK && backup_record_find(&s->record, STORAGE_FORMAT) == NULL) {
-        e = why_set(why, ERR_MISSING, "%s is not a storage directory: it has no " STORAGE_FORMAT,
-                    s->dir);
-    }
-    if (e == OK) e = read_earlier(s, why);
-    if (e == OK) {
-        e = each_of(s->repository->env, threads, s->record.count, store_file, s, why);
-    }
-    if (e == OK) e = backup_record_write(s->repository, id, &s->record, why); /* invariant 2 */
-    return e;
-}
-
 enum err
 backup_store(struct backup_repository *repository, const char *dir, const char *id,
              uint32_t threads, struct backup_report *ret_report, struct why *why)
@@ -221,7 +203,19 @@ backup_store(struct backup_repository *repository, const char *dir, const char *
     backup_record_init(&s.earlier, repository->memory);
     lock_init(&s.lock, LOCK_RANK_LEAF);
     s.record.time_ms = env_realtime_ms(repository->env);
-    enum err e = store(&s, id, threads, why);
+    struct file_list top = {&s, "", 0, why};
+    enum err e = list_dir(&top);
+    backup_record_sort(&s.record);
+    if (e == OK && backup_record_find(&s.record, STORAGE_FORMAT) == NULL) {
+        e = why_set(why, ERR_MISSING, "%s is not a storage directory: it has no " STORAGE_FORMAT,
+                    s.dir);
+    }
+    if (e == OK) e = read_earlier(&s, why);
+    if (e == OK) {
+        e = each_of(s.repository->env, threads, s.record.count, store_file, &s, why);
+    }
+    if (e == OK) e = backup_record_write(s.repository, id, &s.record, why); /* invariant 2 */
+
     lock_fini(&s.lock);
     backup_record_fini(&s.earlier);
     backup_record_fini(&s.record);

@@ -45,7 +45,7 @@ struct backup_file {
     uint8_t digest[BACKUP_DIGEST_BYTES];
 };
 
-/* In the owner's memory. Only record.c writes the fields. */
+/* In the owner's memory. Only repository.c writes the fields. */
 struct backup_record {
     struct budget *memory;
     struct arena paths;

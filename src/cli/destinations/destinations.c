@@ -550,9 +550,14 @@ try_source(struct sources_command *a, const struct source_settings *settings, st
 /* --- sources test ----------------------------------------------------------------------------- */
 
 static enum err
-report_source(struct sources_command *a, const struct source_settings *settings, struct why *why)
+sources_run(struct sources_command *a, const char *name, struct why *why)
 {
-    enum err e = report_new(a->form, stdout, NULL, &a->report, why);
+    enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
+    if (e) return e;
+    const struct source_settings *settings;
+    e = config_find_source(&a->lists, a->config_file, name, &settings, why);
+    if (e) return e;
+    e = report_new(a->form, stdout, NULL, &a->report, why);
     if (e) return e;
     if (a->form == REPORT_JSON) {
         report_field(a->report, "name", "name", value_text(settings->name));
@@ -568,16 +573,6 @@ report_source(struct sources_command *a, const struct source_settings *settings,
         printf("%s: %s\n", settings->name, a->failed == 0 ? "ok" : "failed");
     }
     return report_end(a->report, why);
-}
-
-static enum err
-sources_run(struct sources_command *a, const char *name, struct why *why)
-{
-    enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
-    if (e) return e;
-    const struct source_settings *settings;
-    e = config_find_source(&a->lists, a->config_file, name, &settings, why);
-    return e ? e : report_source(a, settings, why);
 }
 
 static int

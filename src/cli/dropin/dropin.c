@@ -227,23 +227,6 @@ dropin_duration(const char *flag, const char **value, struct why *why)
     return OK;
 }
 
-/* Prints a line for each flag among the words whose help says that it has no effect. */
-static void
-dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv)
-{
-    for (const struct flag *f = flags; f->name != NULL; f++) {
-        if (strncmp(f->help, no_effect, sizeof no_effect - 1) != 0) continue;
-        size_t size = strlen(f->name);
-        bool given = false;
-        for (int i = 1; i < argc && !given; i++) {
-            const char *word = argv[i];
-            given = strncmp(word, "--", 2) == 0 && strncmp(word + 2, f->name, size) == 0 &&
-                    (word[2 + size] == '\0' || word[2 + size] == '=');
-        }
-        if (given) fprintf(stderr, "# firekeep %s: --%s %s\n", command, f->name, f->help);
-    }
-}
-
 /* Prints the configuration without the values of secrets. */
 static void
 print(const char *command, struct bytes config, const char *path, const char *note)
@@ -579,25 +562,6 @@ put_file(struct buf *to, const char *key, const char *path)
     dropin_put(to, "  ", key, whole);
 }
 
-static void
-put_config(const struct adapter *c, struct buf *to)
-{
-    if (is_set(c->certificate)) {
-        buf_put_text(to, "tls_server_config:\n");
-        put_file(to, "cert_file", c->certificate);
-        put_file(to, "key_file", c->key);
-    }
-    buf_put_text(to, "destinations:\n");
-    dropin_put(to, "- ", "name", "timestream");
-    buf_put_text(to, "  type: timestream\n");
-    dropin_put(to, "  ", "database", c->database);
-    dropin_put(to, "  ", "table", c->table);
-    dropin_put(to, "  ", "region", c->region);
-    dropin_put(to, "  ", "write_endpoint", c->write_endpoint);
-    buf_put_text(to, "sources:\n- use: timestream\n");
-    dropin_put(to, "  ", "query_endpoint", c->query_endpoint);
-}
-
 static int
 run_connector(int argc, char **argv)
 {
@@ -615,9 +579,34 @@ run_connector(int argc, char **argv)
     if (e == OK && is_set(c.certificate) != is_set(c.key))
         e = why_set(&why, ERR_INPUT, "expected both --tls-certificate and --tls-key");
     if (e) return cli_usage_error("timestream-connector", "%s", why.text);
-    dropin_print_ignored("timestream-connector", connector_flags, argc, argv);
+    /* Prints a line for each flag among the words whose help says that it has no effect. */
+    for (const struct flag *f = connector_flags; f->name != NULL; f++) {
+        if (strncmp(f->help, no_effect, sizeof no_effect - 1) != 0) continue;
+        size_t size = strlen(f->name);
+        bool given = false;
+        for (int i = 1; i < argc && !given; i++) {
+            const char *word = argv[i];
+            given = strncmp(word, "--", 2) == 0 && strncmp(word + 2, f->name, size) == 0 &&
+                    (word[2 + size] == '\0' || word[2 + size] == '=');
+        }
+        if (given)
+            fprintf(stderr, "# firekeep %s: --%s %s\n", "timestream-connector", f->name, f->help);
+    }
     buf_init(&config, NULL, CONFIG_BYTES);
-    put_config(&c, &config);
+    if (is_set(c.certificate)) {
+        buf_put_text(&config, "tls_server_config:\n");
+        put_file(&config, "cert_file", c.certificate);
+        put_file(&config, "key_file", c.key);
+    }
+    buf_put_text(&config, "destinations:\n");
+    dropin_put(&config, "- ", "name", "timestream");
+    buf_put_text(&config, "  type: timestream\n");
+    dropin_put(&config, "  ", "database", c.database);
+    dropin_put(&config, "  ", "table", c.table);
+    dropin_put(&config, "  ", "region", c.region);
+    dropin_put(&config, "  ", "write_endpoint", c.write_endpoint);
+    buf_put_text(&config, "sources:\n- use: timestream\n");
+    dropin_put(&config, "  ", "query_endpoint", c.query_endpoint);
     return dropin_serve(
         "timestream-connector", &c, &config,
         "values keep all their digits, NaN and Inf are stored as text, and throttled "

@@ -276,9 +276,18 @@ print_tenant(struct report *r, const struct rules_sums *sums)
                value_count(sums->alerts[ALERT_INACTIVE]));
 }
 
-static void
-print_tenants(struct report *r, struct checkpoint_reader *rules)
+void
+inspect_print_rules(struct report *r, struct checkpoint_reader *rules)
 {
+    report_section(r, "ruleState", "State of rules");
+    report_field(r, "written", "written", value_time_ns(rules->head.written_ns));
+    report_field(r, "latest", "latest evaluation", value_time_ns(rules->head.latest_ns));
+    report_field(r, "groups", "groups", value_count(rules->counts[CHECKPOINT_GROUP]));
+    report_field(r, "alerts", "alerts", value_count(rules->counts[CHECKPOINT_ALERT]));
+    report_section_end(r);
+    report_table(r, "ruleTenants", "Tenants: state of rules",
+                 "tenant|sender=last write|groups|retired=removed groups|next=next "
+                 "evaluation|pending|firing|resolved");
     struct checkpoint_record record;
     struct rules_sums sums = {.tenant = {NULL, 0}};
     while (checkpoint_next(rules, &record)) {
@@ -297,21 +306,6 @@ print_tenants(struct report *r, struct checkpoint_reader *rules)
         }
     }
     print_tenant(r, &sums);
-}
-
-void
-inspect_print_rules(struct report *r, struct checkpoint_reader *rules)
-{
-    report_section(r, "ruleState", "State of rules");
-    report_field(r, "written", "written", value_time_ns(rules->head.written_ns));
-    report_field(r, "latest", "latest evaluation", value_time_ns(rules->head.latest_ns));
-    report_field(r, "groups", "groups", value_count(rules->counts[CHECKPOINT_GROUP]));
-    report_field(r, "alerts", "alerts", value_count(rules->counts[CHECKPOINT_ALERT]));
-    report_section_end(r);
-    report_table(r, "ruleTenants", "Tenants: state of rules",
-                 "tenant|sender=last write|groups|retired=removed groups|next=next "
-                 "evaluation|pending|firing|resolved");
-    print_tenants(r, rules);
     report_table_end(r, 0);
 }
 

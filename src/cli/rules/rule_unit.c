@@ -658,14 +658,6 @@ struct unit_query {
     struct promql_result *result;
 };
 
-static void
-query_end(struct unit_query *q)
-{
-    promql_result_free(q->result);
-    promql_free(q->tree);
-    view_free(q->view);
-}
-
 /* Runs a query. ERR_INPUT: the failure's text is complete. query_end() is required in any case. */
 static enum err
 query(struct testing *t, struct bytes expression, int64_t at_ms, struct unit_query *q)
@@ -884,7 +876,9 @@ compare_expression(struct testing *t, const struct rule_test_expression *x)
     buf_put_text(&t->text, " err: ");
     enum err e = query(t, bytes_of_text(x->expression), t->test->start_ms + x->at_ms, &q);
     if (e == OK) e = list_got(t, q.result, &got);
-    query_end(&q);
+    promql_result_free(q.result);
+    promql_free(q.tree);
+    view_free(q.view);
     if (e == OK) e = list_wanted(t, x, &wanted);
     if (e == ERR_INPUT) return testing_fail(t);
     if (e) return e;

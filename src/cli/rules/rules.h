@@ -37,12 +37,6 @@ struct rules_command {
 
 /* Returns true if --group selects the group, or is not given. */
 bool rules_is_wanted(const struct rules_command *command, const char *file, const char *name);
-/* ERR_INPUT: a --group names no group; `has` returns true if a group matches it. */
-MUST_CHECK enum err rules_check_wanted(const struct rules_command *command,
-                                       bool (*has)(void *context, const char *wanted),
-                                       void *context, struct why *why);
-/* Returns true if the value of a --group names this group. */
-bool rules_is_called(const char *wanted, const char *file, const char *name);
 
 /* The rules of a tenant: from files, and stored through the ruler API. */
 struct found_rules {

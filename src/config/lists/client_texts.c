@@ -33,8 +33,10 @@ client_settings_yaml(const char *file_name, struct bytes text, struct client_set
                      struct why *why)
 {
     const struct root_context root = {.file_name = file_name};
-    *ret_settings = (struct client_settings){.arena = NULL};
-    return root_keys_yaml(&client_schema, &root, text, ret_settings, &ret_settings->arena, why);
+    struct client_settings read = {.arena = NULL};
+    enum err e = root_keys_yaml(&client_schema, &root, text, &read, &read.arena, why);
+    if (e == OK) *ret_settings = read;
+    return e;
 }
 
 enum err

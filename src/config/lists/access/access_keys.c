@@ -113,28 +113,6 @@ check_versions(struct schema_place *place, const struct tls_server_settings *tls
     return e ? why_set(schema_reader_of(place)->in->why, e, "not enough memory") : OK;
 }
 
-static enum err
-check_clients(struct schema_place *place, const struct tls_server_settings *tls)
-{
-    const char *ca = schema_given_of(place, GROUP_CLIENT_CA);
-    enum tls_client_auth auth = tls->client_auth;
-    if (ca != NULL && auth == TLS_CLIENT_NONE) {
-        return schema_complain(place, ca,
-                               "requires 'client_auth_type': clients are not asked for "
-                               "certificates");
-    }
-    if (ca == NULL && auth == TLS_CLIENT_REQUIRE) {
-        return schema_complain(place, "client_auth_type",
-                               "RequireAndVerifyClientCert requires 'client_ca_file'");
-    }
-    if (tls->client_allowed_sans.count == 0) return OK;
-    if (auth == TLS_CLIENT_REQUIRE || auth == TLS_CLIENT_REQUIRE_ANY) return OK;
-    return schema_complain(place, "client_allowed_sans",
-                           "requires client_auth_type RequireAndVerifyClientCert (or "
-                           "RequireAnyClientCert): other types let clients come without a "
-                           "certificate");
-}
-
 /* Rules of mappings: `base` is the struct of their schema; the context is a struct root_context.
  * They also fill in paths, places and what follows from other keys. */
 static enum err
@@ -152,7 +130,24 @@ check_tls_server(struct schema_place *place, void *base)
         return schema_complain(place, "client_allowed_sans", "must not be empty");
     }
     enum err e = check_versions(place, tls);
-    return e ? e : check_clients(place, tls);
+    if (e) return e;
+    const char *ca = schema_given_of(place, GROUP_CLIENT_CA);
+    enum tls_client_auth auth = tls->client_auth;
+    if (ca != NULL && auth == TLS_CLIENT_NONE) {
+        return schema_complain(place, ca,
+                               "requires 'client_auth_type': clients are not asked for "
+                               "certificates");
+    }
+    if (ca == NULL && auth == TLS_CLIENT_REQUIRE) {
+        return schema_complain(place, "client_auth_type",
+                               "RequireAndVerifyClientCert requires 'client_ca_file'");
+    }
+    if (tls->client_allowed_sans.count == 0) return OK;
+    if (auth == TLS_CLIENT_REQUIRE || auth == TLS_CLIENT_REQUIRE_ANY) return OK;
+    return schema_complain(place, "client_allowed_sans",
+                           "requires client_auth_type RequireAndVerifyClientCert (or "
+                           "RequireAnyClientCert): other types let clients come without a "
+                           "certificate");
 }
 
 _Static_assert(offsetof(struct tls_server_settings, is_set) == 0, "the schema says given_first");
@@ -604,22 +599,6 @@ check_permissions(struct schema_place *place, const struct user_settings *user)
                            labels);
 }
 
-static enum err
-check_user_tenants(struct schema_place *place, const struct user_settings *user)
-{
-    const struct root_context *root = schema_reader_of(place)->context;
-    bool is_one = user->tenants.count == 1 && strchr(user->tenants.items[0], '*') == NULL;
-    if (!root->settings->tenancy_enabled && user->tenants.count > 0) {
-        return schema_complain(place, "tenants", "requires tenancy.enabled: true");
-    }
-    if (!root->settings->tenancy_enabled && user->jwt.tenant_claim != NULL) {
-        return schema_complain(place, "jwt", "tenant_claim requires tenancy.enabled: true");
-    }
-    if (user->tenant_header == TENANT_HEADER_CHECK || is_one) return OK;
-    return schema_complain(place, "tenant_header",
-                           "ignore requires one entry in 'tenants', which is not a pattern");
-}
-
 /* Refuses lists that are given without items, which would not restrict the user at all. */
 static enum err
 check_restrictions(struct schema_place *place, const struct user_settings *user)
@@ -653,7 +632,18 @@ check_user(struct schema_place *place, void *base)
     if (e == OK) e = take_tokens(place, user);
     if (e == OK) e = check_permissions(place, user);
     if (e == OK) e = check_restrictions(place, user);
-    return e ? e : check_user_tenants(place, user);
+    if (e) return e;
+    const struct root_context *root = schema_reader_of(place)->context;
+    bool is_one = user->tenants.count == 1 && strchr(user->tenants.items[0], '*') == NULL;
+    if (!root->settings->tenancy_enabled && user->tenants.count > 0) {
+        return schema_complain(place, "tenants", "requires tenancy.enabled: true");
+    }
+    if (!root->settings->tenancy_enabled && user->jwt.tenant_claim != NULL) {
+        return schema_complain(place, "jwt", "tenant_claim requires tenancy.enabled: true");
+    }
+    if (user->tenant_header == TENANT_HEADER_CHECK || is_one) return OK;
+    return schema_complain(place, "tenant_header",
+                           "ignore requires one entry in 'tenants', which is not a pattern");
 }
 
 /* --- users ------------------------------------------------------------------------------------ */

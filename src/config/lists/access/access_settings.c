@@ -178,22 +178,6 @@ join_listeners(const struct access_settings *access, const struct settings *sett
 
 /* --- both files ------------------------------------------------------------------------------- */
 
-/* Takes the keys of the configuration file, which the other file does not have. */
-static void
-join_keys(const struct web_keys *given, struct web_keys *keys)
-{
-    if (given->lines[WEB_KEY_TLS] != 0) keys->tls = given->tls;
-    if (given->lines[WEB_KEY_HTTP] != 0) {
-        keys->http.http2 = given->http.http2;
-        keys->http.headers = given->http.headers;
-    }
-    if (given->lines[WEB_KEY_RATE] != 0) {
-        keys->http.rate_interval_ns = given->http.rate_interval_ns;
-        keys->http.rate_burst = given->http.rate_burst;
-    }
-    if (given->lines[WEB_KEY_USERS] != 0) keys->basic_auth_users = given->basic_auth_users;
-}
-
 static enum err
 read_web_file(const struct access_settings *access, const struct settings *settings,
               const char *web_file, struct bytes text, struct web_keys *keys,
@@ -224,7 +208,18 @@ access_settings_merge(struct access_settings *access, const struct settings *set
         e = read_web_file(access, settings, web_file, text, &keys, &web_arena, why);
         if (e) return e;
     }
-    join_keys(&access->given.web, &keys);
+    /* Takes the keys of the configuration file, which the other file does not have. */
+    if (access->given.web.lines[WEB_KEY_TLS] != 0) keys.tls = access->given.web.tls;
+    if (access->given.web.lines[WEB_KEY_HTTP] != 0) {
+        keys.http.http2 = access->given.web.http.http2;
+        keys.http.headers = access->given.web.http.headers;
+    }
+    if (access->given.web.lines[WEB_KEY_RATE] != 0) {
+        keys.http.rate_interval_ns = access->given.web.http.rate_interval_ns;
+        keys.http.rate_burst = access->given.web.http.rate_burst;
+    }
+    if (access->given.web.lines[WEB_KEY_USERS] != 0)
+        keys.basic_auth_users = access->given.web.basic_auth_users;
     arena = mem_new(NULL, sizeof *arena);
     if (arena == NULL) {
         e = ERR_NOMEM;
@@ -281,18 +276,6 @@ put_lines(struct buf *to, const char *about, struct bytes found)
     }
 }
 
-static void
-warn_of_names(const struct tls_server_settings *tls, const char *about, struct buf *to)
-{
-    enum { PRIORITY_BYTES_MAX = 4096, FOUND_BYTES_MAX = 65536 };
-    struct buf priority, found;
-    buf_init(&priority, NULL, PRIORITY_BYTES_MAX);
-    buf_init(&found, NULL, FOUND_BYTES_MAX);
-    if (tls_priority(tls, &priority, &found, NULL) == OK) put_lines(to, about, buf_bytes(&found));
-    buf_fini(&priority);
-    buf_fini(&found);
-}
-
 static bool
 has_clients_ca(const struct tls_server_settings *tls)
 {
@@ -319,7 +302,13 @@ warn_of_tls(const struct tls_server_settings *tls, const char *about, struct buf
         buf_printf(to, "%s: without client_ca_file, clients with a certificate are refused\n",
                    about);
     }
-    warn_of_names(tls, about, to);
+    enum { PRIORITY_BYTES_MAX = 4096, FOUND_BYTES_MAX = 65536 };
+    struct buf priority, found;
+    buf_init(&priority, NULL, PRIORITY_BYTES_MAX);
+    buf_init(&found, NULL, FOUND_BYTES_MAX);
+    if (tls_priority(tls, &priority, &found, NULL) == OK) put_lines(to, about, buf_bytes(&found));
+    buf_fini(&priority);
+    buf_fini(&found);
 }
 
 /* Warns of users who can sign in nowhere, because no listener verifies certificates. */

@@ -366,7 +366,7 @@ UNIT_TEST(test_mistakes_in_tls_name_their_place)
         {CERT "client_auth_type: requireany",
          "1:66: tls_server_config.client_auth_type: expected one of NoClientCert, "
          "RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven, "
-         "RequireAndVerifyClientCert, got 'requireany'"},
+         "RequireAndVerifyClientCert, RequireClientCert, got 'requireany'"},
         {CERT "client_auth_type: RequireAndVerifyClientCert",
          "1:66: tls_server_config.client_auth_type: RequireAndVerifyClientCert requires "
          "'client_ca_file'"},
