@@ -388,8 +388,8 @@ run_export(int argc, char **argv)
                     " times pages, lines or a source were left out%s%.300s",
                     x.missing, x.left_out,
                     x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
-    } else if (e == OK && target_damage(x.target) != NULL) {
-        e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
+    } else if (e == OK && x.target->damage[0] != '\0') {
+        e = why_set(&why, ERR_CORRUPT, "%.400s", x.target->damage);
     }
     return export_finish(&x, e, &why);
 }

@@ -185,8 +185,8 @@ print(const struct querying *q, struct target *target)
     int code = EXIT_DONE;
     if (refused) {
         code = print_failure(q, &failure);
-    } else if (e == OK && target_damage(target) != NULL) {
-        e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(target));
+    } else if (e == OK && target->damage[0] != '\0') {
+        e = why_set(&why, ERR_CORRUPT, "%.400s", target->damage);
         why_prefix(&why, e, "the result may be incomplete");
         code = cli_failed("query", e, &why);
     } else if (ferror(stdout)) {

@@ -15,14 +15,14 @@ config_lists_free(struct config_lists *lists)
     access_settings_free(&lists->access);
 }
 
-struct pass {
+struct list_pass {
     const char *file_name;
     const struct why *why;
 };
 
 /* Notes the error of one more pass, and returns the first of all passes. */
 static enum err
-after_pass(enum err first, enum err e, const struct pass *in)
+after_pass(enum err first, enum err e, const struct list_pass *in)
 {
     if (e && in->why != NULL) reader_note(in->file_name, in->why);
     return err_first(first, e);
@@ -33,7 +33,7 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
                   struct config_lists *ret_lists, struct why *why)
 {
     struct config_lists lists = {.destinations = {NULL}};
-    const struct pass in = {file_name, why};
+    const struct list_pass in = {file_name, why};
     enum err e = destinations_yaml(file_name, text, settings, &lists.destinations, why);
     if (reader_goes_on(e))
         e = after_pass(e, sources_yaml(file_name, text, settings, &lists.sources, why), &in);

@@ -82,27 +82,13 @@ target_open(const struct target_options *options, struct target **ret_target, st
 enum err
 target_finish(struct target *target, struct why *why)
 {
-    return target->ops->finish(target, why);
+    return target->ops->finish == NULL ? OK : target->ops->finish(target, why);
 }
 
 void
 target_free(struct target *target)
 {
     if (target != NULL) target->ops->free(target);
-}
-
-bool
-target_delivery(struct target *target, struct relay_status *ret_status)
-{
-    if (target->options.destination == NULL) return false;
-    target_destination_status(target, ret_status);
-    return true;
-}
-
-const char *
-target_damage(const struct target *target)
-{
-    return target->damage[0] == '\0' ? NULL : target->damage;
 }
 
 enum err
@@ -189,5 +175,9 @@ enum err
 target_query(struct target *target, const struct query_parameters *parameters,
              struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
+    if (target->ops->query == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "%s is a destination: it can only be written",
+                       target->name);
+    }
     return target->ops->query(target, parameters, sink, failure, why);
 }

@@ -102,9 +102,6 @@ struct relay_status;
 /* Returns the fates of what was written to a destination. False: another kind of target. */
 bool target_delivery(struct target *target, struct relay_status *ret_status);
 
-/* Returns a sentence about known damage in what can be read; NULL: no damage. */
-const char *target_damage(const struct target *target);
-
 /* Numbers of items of a write request, by kind. */
 struct target_counts {
     uint64_t of[LEDGER_KIND_COUNT];
@@ -121,12 +118,13 @@ struct target_ops {
                       struct bytes packed, const struct target_counts *counts,
                       struct target_result *result, struct why *why);
     enum err (*query)(struct target *target, const struct query_parameters *parameters,
-                      struct query_sink *sink, struct query_failure *failure, struct why *why);
+                      struct query_sink *sink, struct query_failure *failure,
+                      struct why *why); /* NULL: a destination */
     enum err (*delete)(struct target *target, const struct bytes *selectors, uint32_t count,
                        int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why);
     enum err (*fetch)(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
-                      struct why *why); /* NULL: not a server */
-    enum err (*finish)(struct target *target, struct why *why);
+                      struct why *why);                         /* NULL: not a server */
+    enum err (*finish)(struct target *target, struct why *why); /* NULL: nothing to do */
     void (*free)(struct target *target);
 };
 
@@ -136,13 +134,13 @@ struct target {
     struct target_options options;
     struct budget *read_memory;
     int64_t thinned_to_ms; /* coarsest resolution of downsampled samples that was warned of */
-    char damage[700];      /* found when the target was opened; "": nothing is missing */
 
     const char *name;          /* for messages and for files that hold a position */
     struct answerer *answerer; /* for the tenant target_tenant() */
     /* The store of a directory; NULL for a server. Only what tsdb_open() allows with `read_only`
      * may be done with it. */
     struct tsdb *store;
+    char damage[700]; /* a sentence about what cannot be read; "": nothing is missing */
 };
 
 /*
@@ -204,7 +202,5 @@ enum err target_directory_open(const struct target_options *options, struct targ
                                struct why *why);
 enum err target_destination_open(const struct target_options *options, struct target **ret_target,
                                  struct why *why);
-/* For targets made by target_destination_open(). */
-void target_destination_status(struct target *target, struct relay_status *ret_status);
 
 #endif

@@ -131,17 +131,6 @@ destination_write(struct target *target, enum rw_version version, struct bytes m
     return e ? e : deliver_until(d, BEHIND_BYTES_MAX, why);
 }
 
-static enum err
-destination_query(struct target *target, const struct query_parameters *parameters,
-                  struct query_sink *sink, struct query_failure *failure, struct why *why)
-{
-    (void)parameters;
-    (void)sink;
-    (void)failure;
-    return why_set(why, ERR_UNSUPPORTED, "%s is a destination: it can only be written",
-                   target->name);
-}
-
 /* Files of destinations are completed when the relay ends. */
 static enum err
 destination_finish(struct target *target, struct why *why)
@@ -154,10 +143,12 @@ destination_finish(struct target *target, struct why *why)
     return e ? e : close_relay(d, why);
 }
 
-void
-target_destination_status(struct target *target, struct relay_status *ret_status)
+bool
+target_delivery(struct target *target, struct relay_status *ret_status)
 {
+    if (target->options.destination == NULL) return false;
     *ret_status = destination_of(target)->last;
+    return true;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -178,7 +169,6 @@ destination_free(struct target *target)
 
 static const struct target_ops destination_ops = {
     .write = destination_write,
-    .query = destination_query,
     .finish = destination_finish,
     .free = destination_free,
 };

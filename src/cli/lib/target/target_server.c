@@ -225,20 +225,11 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static enum err
-server_finish(struct target *target, struct why *why)
-{
-    (void)target;
-    (void)why;
-    return OK;
-}
-
 static const struct target_ops server_ops = {
     .write = server_write,
     .query = server_query,
     .delete = server_delete,
     .fetch = server_fetch,
-    .finish = server_finish,
     .free = server_free,
 };
 
