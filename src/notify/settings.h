@@ -27,8 +27,7 @@ struct dns_members {
 };
 
 struct file_members {
-    struct text_list given; /* patterns, as in the file */
-    struct text_list files; /* with relative ones resolved from the directory of that file */
+    struct text_list files; /* patterns */
     int64_t refresh_ms;     /* 5 min */
 };
 

@@ -343,7 +343,7 @@ read_files(const struct rules_command *a, struct found_rules *f, struct why *why
     for (uint32_t i = 0; i < a->file_count; i++) {
         names[i] = a->files[i];
     }
-    tenant.given = tenant.files = (struct text_list){names, a->file_count};
+    tenant.files = (struct text_list){names, a->file_count};
     bool from_words = a->file_count > 0;
     enum err e = rule_set_read(from_words ? &given : &f->lists.rules, &options, &f->set, why);
     if (e == ERR_INPUT) why_set(why, e, "the rules are not valid");

@@ -72,21 +72,9 @@ check_dns_members(struct schema_place *place, void *base)
 static enum err
 check_file_members(struct schema_place *place, void *base)
 {
-    struct file_members *files = base;
-    const struct schema_reader *x = schema_reader_of(place);
-    const struct root_context *root = x->context;
-    if (files->given.count == 0) {
-        return schema_complain(place, "files", "must name at least one file");
-    }
-    files->files.items = arena_alloc(x->arena, files->given.count * sizeof *files->files.items);
-    bool fine = files->files.items != NULL;
-    for (uint32_t i = 0; i < files->given.count && fine; i++) {
-        files->files.items[i] = path_from(x->arena, root->file_name, files->given.items[i]);
-        fine = files->files.items[i] != NULL;
-    }
-    files->files.count = files->given.count;
-    if (fine) return OK;
-    return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
+    const struct file_members *files = base;
+    if (files->files.count > 0) return OK;
+    return schema_complain(place, "files", "must name at least one file");
 }
 
 static enum err
@@ -178,8 +166,8 @@ static const struct schema dns_schema = {dns_keys, sizeof(struct dns_members),
                                          .check = check_dns_members};
 
 static const struct schema_key file_keys[] = {
-    {"files", SCHEMA_TEXTS, ITEMS(file_members, given.items, given.count), .max = 64,
-     .required = true, .check = check_target_file, .what = "a path or pattern",
+    {"files", SCHEMA_TEXTS, ITEMS(file_members, files.items, files.count), .max = 64,
+     .required = true, .is_path = true, .check = check_target_file, .what = "a path or pattern",
      .help = "JSON or YAML files with lists of targets, with wildcards in the name of the file"},
     {"refresh_interval", SCHEMA_DURATION, AT(file_members, refresh_ms), .fallback = "5m",
      .min = 100, .max = DAY, .help = "maximum time before a changed file is read"},

@@ -125,8 +125,6 @@ check_discovery(const struct alertmanager_settings *a)
     assert_int_equal(a->dns_configs[1].port, 9093);
     assert_int_equal(a->dns_configs[1].refresh_ms, 60000);
     assert_int_equal(a->file_count, 1);
-    assert_int_equal(a->file_configs[0].given.count, 2);
-    assert_string_equal(a->file_configs[0].given.items[0], "am/*.json");
     assert_int_equal(a->file_configs[0].files.count, 2);
     assert_string_equal(a->file_configs[0].files.items[0], "/etc/firekeep/am/*.json");
     assert_string_equal(a->file_configs[0].files.items[1], "/etc/am.yml");

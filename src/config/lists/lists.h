@@ -234,8 +234,7 @@ extern const struct schema downsampling_root_schema;
 /* Rules of one tenant. */
 struct tenant_rules {
     const char *tenant;     /* "" without tenancy */
-    struct text_list given; /* patterns of paths, as in the file */
-    struct text_list files; /* the same; relative paths resolved from the directory of the file */
+    struct text_list files; /* patterns of paths */
 };
 
 /* The arena owns every text of it. */
@@ -259,7 +258,6 @@ MUST_CHECK enum err rule_settings_yaml(const char *file_name, struct bytes text,
  * too. Nothing is appended if there are none. */
 void rule_settings_print_yaml(const struct rule_settings *rules, struct buf *to);
 void rule_settings_print_global(const struct rule_settings *rules, struct buf *to);
-
 
 /* For tests and the reference: */
 /* The keys of the section `global` that are not settings. */
@@ -289,7 +287,6 @@ void alerting_print_yaml(const struct alerting *alerting, struct buf *to);
 extern const struct schema alertmanager_schema;
 extern const struct schema alerting_schema;
 extern const struct schema alerting_root_schema;
-
 
 /* --- all lists -------------------------------------------------------------------------------- */
 

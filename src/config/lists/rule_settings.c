@@ -33,11 +33,11 @@ check_root(struct schema_place *place, void *base)
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
-#define PATTERNS_KEY(s, f, help_)                                             \
-    {                                                                         \
-        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),               \
-            .max = 1000, .may_be_nothing = true, .check = file_pattern_check, \
-            .what = "a path or pattern", .help = (help_)                      \
+#define PATTERNS_KEY(s, f, help_)                                                              \
+    {                                                                                          \
+        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),                                \
+            .max = 1000, .may_be_nothing = true, .is_path = true, .check = file_pattern_check, \
+            .what = "a path or pattern", .help = (help_)                                       \
     }
 
 static const struct schema_key global_keys[] = {
@@ -51,7 +51,7 @@ static const struct schema_key global_keys[] = {
 const struct schema global_schema = {global_keys, sizeof(struct global_in_file), .partial = true};
 
 static const struct schema_key tenant_keys[] = {
-    PATTERNS_KEY(tenant_rules, given,
+    PATTERNS_KEY(tenant_rules, files,
                  "rule files of the tenant, with wildcards in the name of the file"),
     {NULL},
 };
@@ -168,20 +168,6 @@ expand_labels(struct rule_settings *rules, const char *file_name, struct why *wh
     return e;
 }
 
-static enum err
-resolve(struct arena *arena, const char *file_name, struct tenant_rules *t)
-{
-    if (t->given.count == 0) return OK;
-    const char **files = arena_alloc(arena, t->given.count * sizeof *files);
-    if (files == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < t->given.count; i++) {
-        files[i] = path_from(arena, file_name, t->given.items[i]);
-        if (files[i] == NULL) return ERR_NOMEM;
-    }
-    t->files = (struct text_list){files, t->given.count};
-    return OK;
-}
-
 /* Converts the keys read into the settings for other folders. */
 static enum err
 convert_keys(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules,
@@ -196,13 +182,9 @@ convert_keys(const struct rules_in_file *read, const char *file_name, struct rul
     if (read->files.count > 0) {
         struct tenant_rules *one = arena_alloc(rules->arena, sizeof *one);
         if (one == NULL) return ERR_NOMEM;
-        *one = (struct tenant_rules){.tenant = "", .given = read->files};
+        *one = (struct tenant_rules){.tenant = "", .files = read->files};
         rules->tenants = one;
         rules->tenant_count = 1;
-    }
-    for (uint32_t i = 0; i < rules->tenant_count; i++) {
-        e = resolve(rules->arena, file_name, &rules->tenants[i]);
-        if (e) return e;
     }
     return OK;
 }
@@ -240,7 +222,7 @@ in_file(const struct rule_settings *rules)
 {
     struct rules_in_file file = {.global = {rules->given_labels}};
     if (rules->tenant_count == 1 && rules->tenants[0].tenant[0] == '\0') {
-        file.files = rules->tenants[0].given;
+        file.files = rules->tenants[0].files;
     } else {
         file.tenants = rules->tenants;
         file.tenant_count = rules->tenant_count;

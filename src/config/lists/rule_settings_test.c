@@ -66,8 +66,6 @@ UNIT_TEST(test_every_key_is_read)
     struct rule_settings rules = read_rules_of("/etc/firekeep/firekeep.yml", whole, false);
     assert_int_equal(rules.tenant_count, 1);
     assert_string_equal(rules.tenants[0].tenant, "");
-    assert_int_equal(rules.tenants[0].given.count, 2);
-    assert_string_equal(rules.tenants[0].given.items[0], "rules/*.yml");
     assert_int_equal(rules.tenants[0].files.count, 2);
     assert_string_equal(rules.tenants[0].files.items[0], "/etc/firekeep/rules/*.yml");
     assert_string_equal(rules.tenants[0].files.items[1], "/etc/more.yml");
