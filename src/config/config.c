@@ -25,25 +25,22 @@
 
 enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/stack.h */
 
+static const char *
+refuse_name_label(const char *item)
+{
+    return strcmp(item, "__name__") == 0 ? "" : NULL;
+}
+
 static enum err
 replica_labels_check(const char *text, const char **ret_expected)
 {
-    struct bytes names[NAMES_MAX];
+    char name[SETTING_TEXT_BYTES];
     uint32_t count = 0;
+    for (const char *rest = text; (rest = settings_list_next(rest, name)) != NULL;)
+        count++;
+    enum err e = settings_check_items(text, refuse_name_label, ret_expected);
     *ret_expected = "up to 16 label names with commas between them, each once, and not __name__";
-    for (const char *p = text; p[0] != '\0' || p > text;) {
-        struct bytes name = bytes_of(p, strcspn(p, ","));
-        if (name.size == 0 || count == NAMES_MAX || bytes_equal_text(name, "__name__")) {
-            return ERR_INPUT;
-        }
-        for (uint32_t i = 0; i < count; i++) {
-            if (bytes_equal(names[i], name)) return ERR_INPUT;
-        }
-        names[count++] = name;
-        p += name.size;
-        if (*p++ == '\0') break;
-    }
-    return OK;
+    return count > NAMES_MAX ? ERR_INPUT : e;
 }
 
 #define KIB      ((uint64_t)1024)
@@ -684,15 +681,9 @@ put_list(const char *text, struct buf *to)
 {
     char part[SETTING_TEXT_BYTES];
     buf_put_u8(to, '[');
-    for (const char *p = text; *p != '\0';) {
-        size_t size = strcspn(p, ",");
-        snprintf(part, sizeof part, "%.*s", (int)size, p);
+    for (const char *rest = text; (rest = settings_list_next(rest, part)) != NULL;) {
         yaml_put_quoted(to, part);
-        p += size;
-        if (*p == ',') {
-            buf_put_text(to, ", ");
-            p++;
-        }
+        if (*rest != '\0') buf_put_text(to, ", ");
     }
     buf_put_u8(to, ']');
 }

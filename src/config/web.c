@@ -89,7 +89,7 @@ split_address(const char *text, char *host, uint16_t *ret_port)
 /* The path of a socket, in struct sockaddr_un with a NUL. */
 enum { SOCKET_PATH_BYTES_MAX = 107 };
 
-/* Returns NULL if `text` was split, otherwise a description of a valid address. */
+/* Does the same for an address of any kind. */
 static const char *
 split_listener(const char *text, enum listener_kind *ret_kind, const char **ret_place)
 {

@@ -129,10 +129,9 @@ struct verifying_rules {
 static void PRINTF_LIKE(2, 3) add_finding(struct verifying_rules *v, const char *format, ...)
 {
     char line[FINDING_BYTES_MAX];
-    int used = snprintf(line, sizeof line, "stored rules of tenant %s: ", v->tenant);
     va_list args;
     va_start(args, format);
-    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
     v->report.wrong++;
     v->options->say(v->options->context, line);
@@ -154,8 +153,8 @@ check_group(struct verifying_rules *v, const struct stored_text *text)
     arena_fini(&arena);
     v->report.groups++;
     if (e == OK || e == ERR_NOMEM) return e;
-    add_finding(v, "namespace %s, group %s: %s", shown_of(text->namespace).text,
-                shown_of(text->name).text, why_text(&why, e));
+    add_finding(v, "stored rules of tenant %s: namespace %s, group %s: %s", v->tenant,
+                shown_of(text->namespace).text, shown_of(text->name).text, why_text(&why, e));
     return OK;
 }
 
@@ -174,7 +173,8 @@ check_stored_groups(void *context, const char *tenant)
     enum err e = stored_read(v->options->env, v->dir, tenant, &file, &why);
     if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(tenant), &arena, &texts, &why);
     if (e != OK && e != ERR_NOMEM) {
-        add_finding(v, "%s/%s.groups: %s", v->dir, tenant, why_text(&why, e));
+        add_finding(v, "stored rules of tenant %s: %s/%s.groups: %s", tenant, v->dir, tenant,
+                    why_text(&why, e));
         e = OK;
     }
     for (uint32_t i = 0; e == OK && i < texts.count; i++) {
@@ -189,16 +189,13 @@ static enum err
 check_state(struct verifying_rules *v, struct why *why)
 {
     const struct verify_rules_options *options = v->options;
-    char line[FINDING_BYTES_MAX];
     struct checkpoint_reader state;
     struct why reason = {""};
     enum err e = checkpoint_read(options->env, options->dir, options->memory, &state, &reason);
     if (e == OK) checkpoint_fini(&state);
     if (e == OK || e == ERR_MISSING) return OK;
     if (e == ERR_NOMEM) return why_set(why, e, "%s", why_text(&reason, e));
-    snprintf(line, sizeof line, "state of rules: %s", why_text(&reason, e));
-    v->report.wrong++;
-    options->say(options->context, line);
+    add_finding(v, "state of rules: %s", why_text(&reason, e));
     return OK;
 }
 

@@ -9,17 +9,6 @@
 #include "sys/env.h"
 
 static enum err
-unknown(const struct flag *flags, const char *word, struct bytes name, struct why *why)
-{
-    struct suggestion near;
-    suggest_begin(&near, name);
-    for (const struct flag *f = flags; f->name != NULL; f++) {
-        suggest_try(&near, f->name);
-    }
-    return why_set(why, ERR_INPUT, "unknown flag '%.64s'%s", word, suggest_hint(&near, "--").text);
-}
-
-static enum err
 set_choice(const struct flag *f, int *to, const char *value, struct why *why)
 {
     char expected[200];
@@ -95,7 +84,15 @@ take_flag(const struct flag *flags, void *base, int count, char **words, int *at
     while (f->name != NULL && !(is_long ? bytes_equal_text(name, f->name) : f->letter == word[1])) {
         f++;
     }
-    if (f->name == NULL) return unknown(flags, word, name, why);
+    if (f->name == NULL) {
+        struct suggestion near;
+        suggest_begin(&near, name);
+        for (f = flags; f->name != NULL; f++) {
+            suggest_try(&near, f->name);
+        }
+        return why_set(why, ERR_INPUT, "unknown flag '%.64s'%s", word,
+                       suggest_hint(&near, "--").text);
+    }
     void *to = (uint8_t *)base + f->at;
     if (!is_long && word[2] != '\0') value = word + 2;
     if (f->kind == FLAG_SWITCH && value == NULL) {

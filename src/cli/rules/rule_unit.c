@@ -832,19 +832,6 @@ same_number(const struct testing *t, double x, double y)
            (nextafter(x, -INFINITY) == y || nextafter(x, INFINITY) == y);
 }
 
-static bool
-same_samples(const struct testing *t, const struct compared_samples *a,
-             const struct compared_samples *b)
-{
-    bool same = a->count == b->count;
-    for (uint32_t i = 0; same && i < a->count; i++) {
-        const struct compared_sample *x = &a->items[i], *y = &b->items[i];
-        same = label_lists_compare(&x->labels, &y->labels) == 0 &&
-               same_number(t, x->value, y->value) && bytes_equal(x->histogram, y->histogram);
-    }
-    return same;
-}
-
 static void
 put_samples(struct buf *to, const struct compared_samples *samples)
 {
@@ -884,7 +871,13 @@ compare_expression(struct testing *t, const struct rule_test_expression *x)
     if (e) return e;
     if (got.count > 1) qsort(got.items, got.count, sizeof *got.items, compare_samples);
     if (wanted.count > 1) qsort(wanted.items, wanted.count, sizeof *wanted.items, compare_samples);
-    if (same_samples(t, &wanted, &got)) {
+    bool same = wanted.count == got.count;
+    for (uint32_t i = 0; same && i < got.count; i++) {
+        const struct compared_sample *a = &wanted.items[i], *b = &got.items[i];
+        same = label_lists_compare(&a->labels, &b->labels) == 0 &&
+               same_number(t, a->value, b->value) && bytes_equal(a->histogram, b->histogram);
+    }
+    if (same) {
         buf_clear(&t->text);
         return OK;
     }

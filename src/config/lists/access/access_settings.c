@@ -54,15 +54,6 @@ complain_about(const struct access_settings *access, const struct user_settings 
                       user->column);
 }
 
-static struct user_settings *
-find_user(const struct user_list *list, uint32_t count, const char *name)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
-    }
-    return NULL;
-}
-
 /* Takes the settings auth.sigv4-... */
 static enum err
 take_signing(const struct settings *settings, struct arena *arena, struct signing_settings *to)
@@ -95,8 +86,11 @@ join_users(struct access_settings *access, const struct named_texts *basic, stru
     if (given->count > 0) memcpy(users.items, given->items, given->count * sizeof *users.items);
     for (uint32_t i = 0; i < basic->count; i++) {
         const struct named_text *one = &basic->items[i];
-        struct user_settings *user = find_user(&users, given->count, one->name);
-        if (user == NULL) {
+        uint32_t k = 0;
+        while (k < given->count && strcmp(users.items[k].name, one->name) != 0)
+            k++;
+        struct user_settings *user = &users.items[k];
+        if (k == given->count) {
             users.items[users.count++] = (struct user_settings){
                 .name = one->name, .password = one->value, .permissions = PERMISSIONS_ALL};
         } else if (user->password == NULL) {
