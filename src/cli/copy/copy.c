@@ -11,7 +11,6 @@
  */
 #include "cli/copy/copy.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

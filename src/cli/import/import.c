@@ -251,18 +251,15 @@ static enum err
 read_lines(struct importing *im, struct why *why)
 {
     for (uint64_t i = 1;; i++) {
-        struct bytes line;
+        struct bytes line = {NULL, 0};
         if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        /* Returns the next line, record or object; `at` NULL at the end. */
-        struct bytes *ret_line = &line;
-        enum err e = OK;
-        *ret_line = (struct bytes){NULL, 0};
+        enum err e = OK; /* `at` stays NULL at the end */
         if (im->format == TEXT_CSV)
-            e = input_record(im->input, TEXT_CSV_BYTES_MAX, ret_line, why);
+            e = input_record(im->input, TEXT_CSV_BYTES_MAX, &line, why);
         else if (im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON)
-            e = input_object(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+            e = input_object(im->input, TEXT_LINE_BYTES_MAX, &line, why);
         else
-            e = input_line(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+            e = input_line(im->input, TEXT_LINE_BYTES_MAX, &line, why);
         im->lines = input_position(im->input)->lines - input_position(im->input)->line_is_last;
         if (e == OK && line.at == NULL) return OK;
         bool is_last = input_position(im->input)->line_is_last;

@@ -9,9 +9,7 @@
  *
  * The result goes to stdout, messages go to stderr.
  */
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/text/quote.h"

@@ -5,7 +5,6 @@
  */
 #include "config/lists/lists.h"
 
-#include <stdio.h>
 #include <strings.h>
 
 #include "config/lists/shared_keys.h"

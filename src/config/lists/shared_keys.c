@@ -10,7 +10,6 @@
 #include "config/lists/shared_keys.h"
 
 #include <curl/curl.h>
-#include <stdio.h>
 #include <strings.h>
 
 #include "model/tenant_name.h"

@@ -7,9 +7,7 @@
  *
  *     target_write() -> target_directory.c: the log -> relay, run by the writer -> destination
  */
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/version.h"
 #include "cli/lib/target/target.h"
