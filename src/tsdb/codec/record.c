@@ -232,15 +232,6 @@ visit_exemplar(void *context, const struct record_exemplar *x)
     return v->sample(v->context, x->ref, x->t_ms, LEDGER_EXEMPLAR);
 }
 
-static enum err
-visit_ledger(const struct record_visitor *v, struct bytes payload)
-{
-    struct bytes tenant;
-    struct ledger change;
-    enum err e = record_ledger(payload, &tenant, &change);
-    return e ? e : v->ledger(v->context, tenant, &change);
-}
-
 enum err
 record_walk(const struct wal_record *record, struct record_visitor *v, struct arena *scratch,
             struct why *why)
@@ -261,8 +252,12 @@ record_walk(const struct wal_record *record, struct record_visitor *v, struct ar
         e = record_each_exemplar(payload, visit_exemplar, v);
     else if (record->type == WAL_METADATA && v->family != NULL)
         e = record_each_metadata(payload, v->family, v->context);
-    else if (record->type == WAL_LEDGER && v->ledger != NULL)
-        e = visit_ledger(v, payload);
+    else if (record->type == WAL_LEDGER && v->ledger != NULL) {
+        struct bytes tenant;
+        struct ledger change;
+        e = record_ledger(payload, &tenant, &change);
+        if (e == OK) e = v->ledger(v->context, tenant, &change);
+    }
     return e == ERR_CORRUPT ? record_damaged(record, why) : e;
 }
 

@@ -415,7 +415,7 @@ inspect_segment_fini(struct inspect_segment *segment)
     arena_fini(&segment->arena);
 }
 
-/* --- pages ------------------------------------------------------------------------------------ */
+/* --- a part ----------------------------------------------------------------------------------- */
 
 struct page_pass {
     const struct inspect_options *options;
@@ -457,8 +457,6 @@ page_skipped(void *context, uint64_t bytes)
     struct page_pass *x = context;
     x->result->unreadable_bytes += bytes;
 }
-
-/* --- the root ----------------------------------------------------------------------- */
 
 static enum err
 part_inspect(const struct inspect_options *options, const struct inspect_target *target,
@@ -533,6 +531,8 @@ inspect_part_fini(struct inspect_part *part)
 {
     arena_fini(&part->arena);
 }
+
+/* --- a directory ------------------------------------------------------------------------------ */
 
 enum { TRIES = 5 };
 
@@ -612,21 +612,6 @@ by_time(const void *a, const void *b)
     return (x->time.min_ms > y->time.min_ms) - (x->time.min_ms < y->time.min_ms);
 }
 
-/* Returns the partition of a time, or the one of all parts that span several, which it begins. */
-static struct inspect_partition *
-partition_find(struct inspect_dir *r, struct time_range time, bool several)
-{
-    for (uint32_t i = 0; i < r->partition_count; i++) {
-        struct inspect_partition *p = &r->partitions[i];
-        if (p->several == several && (several || p->time.min_ms == time.min_ms)) return p;
-    }
-    assert(r->partition_count < r->part_count); /* each has a part at least */
-    struct inspect_partition *p = &r->partitions[r->partition_count++];
-    *p = (struct inspect_partition){
-        .time = several ? (struct time_range){INT64_MAX, INT64_MIN} : time, .several = several};
-    return p;
-}
-
 static enum err
 partitions_sum(struct dir_pass *x)
 {
@@ -639,7 +624,16 @@ partitions_sum(struct dir_pass *x)
         struct time_range time = {0, 0};
         if (!empty) time = partition_of(f->time.min_ms, x->options->now_ms);
         bool several = empty || !range_holds(time, f->time);
-        struct inspect_partition *p = partition_find(r, time, several);
+        struct inspect_partition *p = r->partitions, *end = p + r->partition_count;
+        while (p < end && (p->several != several || (!several && p->time.min_ms != time.min_ms))) {
+            p++;
+        }
+        if (p == end) {
+            assert(r->partition_count < r->part_count); /* each has a part at least */
+            r->partition_count++;
+            *p = (struct inspect_partition){.time = time, .several = several};
+            if (several) p->time = (struct time_range){INT64_MAX, INT64_MIN};
+        }
         r->series += f->series_count;
         r->data_bytes += f->data_bytes;
         r->index_bytes += f->file_bytes - f->data_bytes;
@@ -944,19 +938,11 @@ snapshots_each(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* --- the directory ---------------------------------------------------------------------------- */
-
-static int
-by_path(const void *a, const void *b)
-{
-    return strcmp(((const struct inspect_file *)a)->path, ((const struct inspect_file *)b)->path);
-}
-
+/* Compares files and snapshots, which begin with their names. */
 static int
 by_name(const void *a, const void *b)
 {
-    const struct inspect_snapshot *x = a, *y = b;
-    return strcmp(x->name, y->name);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static enum err
@@ -984,7 +970,7 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     if (e == OK) e = list(&x, STORAGE_SNAPSHOTS, snapshots_each, NULL);
     r->rules_bytes = rules.bytes;
     /* The order of a listing is not defined. */
-    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
+    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_name);
     if (r->snapshot_count > 0) {
         qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
     }

@@ -404,21 +404,17 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
 enum err
 query_find_block(struct store_query *q, const struct query_source *s, struct why *why)
 {
-    const struct time_range *hidden, range = {q->from_ms, q->max_ms};
+    const struct interleave *m = &q->interleave;
     struct sample_batch batch;
-    uint32_t hidden_count;
     if (q->from_ms > q->max_ms) return OK;
     /* The batch gives only rows with a block in the time range. */
     q->found |= s->deletion_count == 0 && q->from_ms == q->min_ms;
     if (q->found) return OK;
     interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
-    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
-    for (uint32_t i = 0; e == OK && hidden_count == 0 && i < s->block_count; i++) {
-        q->found |= ranges_meet(block_span(&s->blocks[i]), range);
-    }
-    if (e || hidden_count == 0) return e;
-    e = query_add_blocks(q, s);
-    if (e) return e;
+    enum err e = query_add_blocks(q, s);
+    if (e || m->item_count == 0) return e;
+    q->found = m->items[0].hidden_count == 0;
+    if (q->found) return OK;
     interleave_begin(&q->interleave);
     e = interleave_next(&q->interleave, &batch, why);
     q->found = e == OK && batch.count > 0;
@@ -712,20 +708,18 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
         e = query_leave_out(q, e, &reason, why);
     }
     for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
-        /* True if the generation has samples, of any tenant. A registry may have a million series
-         * of which all samples are flushed. */
-
-        const struct gen *gen = q->view->gens[i];
+        struct gen *gen = q->view->gens[i];
         if (gen == NULL) continue;
+        /* A registry may have a million series of which all samples, of any tenant, are flushed. */
         lock_take(&q->head->lock);
-        bool counts =
+        bool has_samples =
             gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
         lock_drop(&q->head->lock);
-        if (!(counts)) continue;
+        if (!has_samples) continue;
         struct query_source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        s->registry = q->view->gens[i]->registry;
-        s->gens[0] = q->view->gens[i];
+        s->registry = gen->registry;
+        s->gens[0] = gen;
         bool both = i == 0 && q->view->gens[1]->registry == s->registry;
         if (both) s->gens[1] = q->view->gens[++i];
         e = head_source_open(q, s, why);
@@ -820,20 +814,6 @@ store_samples(struct view *view, const struct query_request *request, struct ser
     return e;
 }
 
-/* A window that has a sample in the range is hidden whole. */
-static void
-count_items(const struct sample_batch *b, const struct time_range *range, struct tsdb_deletion *to)
-{
-    if (!sample_batch_has_windows(b)) {
-        to->samples += b->count;
-        return;
-    }
-    for (uint32_t i = 0; i < b->count; i++) {
-        const struct rollup window = sample_batch_window(b, i);
-        to->windows += rollup_is_hidden(&window, range, 1);
-    }
-}
-
 enum err
 parts_count(struct head *head, struct version *version, enum count_what what,
             const struct query_request *request, struct tsdb_deletion *ret, struct why *why)
@@ -863,7 +843,15 @@ parts_count(struct head *head, struct version *version, enum count_what what,
         const uint64_t before = ret->samples + ret->windows;
         for (struct sample_batch b = {.count = 1}; e == OK && b.count > 0;) {
             e = query_batch(&q->set, &b, why);
-            if (e == OK) count_items(&b, &range, ret);
+            if (e == OK && !sample_batch_has_windows(&b)) {
+                ret->samples += b.count;
+                continue;
+            }
+            for (uint32_t i = 0; e == OK && i < b.count; i++) {
+                /* A window that has a sample in the range is hidden whole. */
+                const struct rollup window = sample_batch_window(&b, i);
+                ret->windows += rollup_is_hidden(&window, &range, 1);
+            }
         }
         if (e) break;
         ret->series += ret->samples + ret->windows > before;

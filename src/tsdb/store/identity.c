@@ -153,17 +153,6 @@ dir_lock_take(struct dir_lock *l, struct why *why)
     return OK;
 }
 
-static void
-write_line(struct dir_lock *l)
-{
-    struct file *file = &l->files[AT_LOCK];
-    own_line(l, l->line);
-    enum err e = file_truncate(file, 0, NULL);
-    if (e == OK) e = file_write_at(file, bytes_of(l->line, strlen(l->line)), 0, NULL);
-    if (e == OK) e = file_datasync(file, NULL); /* other machines see it only then */
-    if (e) l->line[0] = '\0';
-}
-
 /* IDENTITY is a new file each time a server renews it. */
 static enum err
 dir_lock_watch(struct dir_lock *l, struct why *why)
@@ -197,7 +186,13 @@ dir_lock_complete(struct dir_lock *l, struct why *why)
     if (e == OK) e = file_open(l->env, path, FILE_UPDATE, &l->files[AT_FORMAT], why);
     if (e == OK) e = lock_file(l, AT_FORMAT, path, why);
     if (e) return e;
-    write_line(l);
+    struct file *file = &l->files[AT_LOCK];
+    own_line(l, l->line);
+    e = file_truncate(file, 0, NULL);
+    if (e == OK) e = file_write_at(file, bytes_of(l->line, strlen(l->line)), 0, NULL);
+    if (e == OK) e = file_datasync(file, NULL); /* other machines see it only then */
+    if (e) l->line[0] = '\0';
+    e = OK;
     if (l->watch) e = dir_lock_watch(l, why);
     l->taken = e == OK;
     assert(e || l->files[AT_LOCK].handle >= 0);   /* invariant 2 */
@@ -546,16 +541,6 @@ look_at_log(const struct identity *x, struct identity_log log, struct why *why)
                    x->end_pos);
 }
 
-static enum err
-recognise(struct identity *x, struct identity_log log, struct why *why)
-{
-    enum err e = read_file(x, why);
-    if (e) return e;
-    e = look_at_witness(x, why);
-    if (e == OK) e = look_at_log(x, log, why);
-    return e == ERR_MISSING ? ERR_CORRUPT : e;
-}
-
 void
 identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
                        const uint64_t *from_totals, struct wal_damage *damage)
@@ -589,21 +574,6 @@ identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
         damage->samples[k] += lost[k];
 }
 
-static enum tsdb_identity
-finding_of(enum err e)
-{
-    switch (e) {
-    case OK:
-        return TSDB_IDENTITY_SAME;
-    case ERR_MISSING:
-        return TSDB_IDENTITY_FIRST;
-    case ERR_CORRUPT:
-        return TSDB_IDENTITY_CHANGED;
-    default: /* the file may be readable later, so it is kept */
-        return TSDB_IDENTITY_UNKEPT;
-    }
-}
-
 enum err
 identity_open(struct identity *x, struct env *env, const char *dir, struct identity_log log,
               struct why *ret_reason)
@@ -612,7 +582,16 @@ identity_open(struct identity *x, struct env *env, const char *dir, struct ident
     *x = (struct identity){.env = env, .dir = dir};
     enum err e = env_random(env, fresh, sizeof fresh);
     if (e) return why_set(ret_reason, e, "cannot get random bytes for an id");
-    x->finding = finding_of(recognise(x, log, ret_reason));
+    e = read_file(x, ret_reason);
+    x->finding = e == ERR_MISSING ? TSDB_IDENTITY_FIRST : TSDB_IDENTITY_UNKEPT;
+    if (e == OK) {
+        e = look_at_witness(x, ret_reason);
+        if (e == OK) e = look_at_log(x, log, ret_reason);
+        if (e == ERR_MISSING) e = ERR_CORRUPT;
+    }
+    if (e == OK) x->finding = TSDB_IDENTITY_SAME;
+    if (e == ERR_CORRUPT) x->finding = TSDB_IDENTITY_CHANGED;
+    /* After other errors the file may be readable later, so it is kept. */
     if (x->finding != TSDB_IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
     note_log(x, log);
     x->renewed_ns =

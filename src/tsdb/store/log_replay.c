@@ -220,8 +220,11 @@ log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct 
 /* --- series that left memory ------------------------------------------------------------------ */
 
 static enum err
-want(struct log_replay *r, uint64_t ref)
+want(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
+    struct log_replay *r = context;
+    (void)t_ms;
+    (void)kind;
     struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
     uint32_t at = ref % REFS_A_PAGE;
     if (page == NULL || page->series[at] != NULL || page->places[at] == 0) return OK;
@@ -236,18 +239,6 @@ want(struct log_replay *r, uint64_t ref)
     page->series[at] = &wanted_series;
     r->wanted[r->wanted_count++] = ref;
     return OK;
-}
-
-static enum err
-want_of_histogram(void *context, const struct record_histogram *h)
-{
-    return want(context, h->ref);
-}
-
-static enum err
-want_of_exemplar(void *context, const struct record_exemplar *x)
-{
-    return want(context, x->ref);
 }
 
 static enum err
@@ -341,22 +332,6 @@ cannot_flush(enum err e, struct why *why)
                       "be written to parts; free disk space, or raise memory.limit");
 }
 
-/* Makes all that was replayed live as parts; the head is empty afterwards. */
-static enum err
-publish_parts(struct log_replay *r, struct why *why)
-{
-    struct tsdb *db = r->db;
-    assert(r->cut);
-    enum err e = head_cut_locked(&db->head, wal_end(db->wal));
-    if (e) return e;
-    lock_drop(&db->head.lock);
-    e = flush_frozen(db, r->parts, r->part_count, why);
-    lock_take(&db->head.lock);
-    if (e) return cannot_flush(e, why);
-    r->opening->replayed_parts = db->live.version->part_count - r->opening->parts;
-    return OK;
-}
-
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -424,13 +399,10 @@ put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 }
 
 static enum err
-put_floats(struct log_replay *r, struct bytes payload, struct why *why)
+put_floats(struct log_replay *r, struct bytes payload)
 {
     struct record_columns columns;
     enum err e = record_unpack_floats(payload, &r->scratch, &columns);
-    for (uint64_t i = 0; r->series_left && e == OK && i < columns.count; i++)
-        e = want(r, columns.refs[i]);
-    if (e == OK) e = series_again(r, why);
     for (uint64_t i = 0; e == OK && i < columns.count; i++) {
         struct record_float f = record_float_at(&columns, i);
         struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
@@ -468,25 +440,25 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         e = leave_generation(r, record->pos, why);
         if (e) return cannot_flush(e, why);
     }
-    switch (record->type) {
+    if (r->series_left) {
+        e = record_walk(record, &(struct record_visitor){.sample = want, .context = r}, &r->scratch,
+                        why);
+        if (e == OK) e = series_again(r, why);
+        if (e == OK) arena_reset(&r->scratch);
+    }
+    switch (e == OK ? record->type : 0) {
     case WAL_SERIES:
         r->place = place_of(r, record->pos);
         e = record_each_series(record->payload, NULL, log_replay_define, r, &r->scratch);
         break;
     case WAL_FLOATS:
-        e = put_floats(r, record->payload, why);
+        e = put_floats(r, record->payload);
         break;
     case WAL_HISTOGRAMS:
-        if (r->series_left)
-            e = record_each_histogram(record->payload, want_of_histogram, r, &r->scratch);
-        if (e == OK) e = series_again(r, why);
-        if (e == OK)
-            e = record_each_histogram(record->payload, log_replay_histogram, r, &r->scratch);
+        e = record_each_histogram(record->payload, log_replay_histogram, r, &r->scratch);
         break;
     case WAL_EXEMPLARS:
-        if (r->series_left) e = record_each_exemplar(record->payload, want_of_exemplar, r);
-        if (e == OK) e = series_again(r, why);
-        if (e == OK) e = record_each_exemplar(record->payload, put_exemplar, r);
+        e = record_each_exemplar(record->payload, put_exemplar, r);
         break;
     case WAL_METADATA:
         e = record_each_metadata(record->payload, put_metadata, r);
@@ -581,15 +553,6 @@ count_damage(struct log_replay *r, const struct wal_damage *damage)
     }
 }
 
-/* Parts take less space than the generations they are made of. */
-static bool
-disk_is_low(struct tsdb *db)
-{
-    uint64_t free_bytes, total_bytes;
-    enum err e = env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL);
-    return e == OK && !db->options.log_only && free_bytes < db->options.head_bytes_max;
-}
-
 /* Called when the log was read to its end. */
 static enum err
 replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
@@ -619,18 +582,30 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
      * use new ones. */
     if (r->max_ref >= registry->ref_base) registry->ref_base = r->max_ref + 1;
     db->head.next_ref = registry->ref_base;
-    return r->cut ? publish_parts(r, why) : OK;
+    if (!r->cut) return OK;
+    /* Makes all that was replayed live as parts; the head is empty afterwards. */
+    enum err e = head_cut_locked(&db->head, wal_end(db->wal));
+    if (e) return e;
+    lock_drop(&db->head.lock);
+    e = flush_frozen(db, r->parts, r->part_count, why);
+    lock_take(&db->head.lock);
+    if (e) return cannot_flush(e, why);
+    r->opening->replayed_parts = db->live.version->part_count - r->opening->parts;
+    return OK;
 }
 
 enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
 {
-    struct log_replay r = {.db = db,
-                           .manifest = m,
-                           .ref_floor = m->ref_floor,
-                           .disk_low = disk_is_low(db),
-                           .opening = ret_opening};
+    struct log_replay r = {
+        .db = db, .manifest = m, .ref_floor = m->ref_floor, .opening = ret_opening};
+    uint64_t free_bytes, total_bytes;
+    /* Parts take less space than the generations they are made of. */
+    if (!db->options.log_only &&
+        env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) == OK) {
+        r.disk_low = free_bytes < db->options.head_bytes_max;
+    }
     lock_take(&db->head.lock);
     /* A large head takes one more record; nothing else needs memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);

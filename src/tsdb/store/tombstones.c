@@ -21,8 +21,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* --- receipts of deletions, and undoing them ---------------------------------------------------
+ */
+
 /*
- * The receipts of deletions, and undoing them.
  *
  *      tsdb_delete() --> held --- deletions_settle() --> final --- merges --> done
  *                          |
@@ -42,8 +44,6 @@
  */
 
 enum { SELECTOR_TEXT_BYTES = 2048, SELECTORS_WAITING_BYTES_MAX = 64 << 20 };
-
-/* --- in memory and in MANIFEST ---------------------------------------------------------------- */
 
 /* NULL is fine. */
 static void
@@ -155,7 +155,7 @@ receipts_free(struct tsdb *db)
     }
 }
 
-/* --- making one ------------------------------------------------------------------------------- */
+/* --- making a receipt ------------------------------------------------------------------------- */
 
 /* Makes the receipt of a tombstone, for store_edit. ERR_NOMEM. */
 static MUST_CHECK enum err
@@ -198,20 +198,6 @@ receipt_new(struct tsdb *db, const struct tombstone *t, const struct tsdb_deleti
     return *ret == NULL ? why_set(why, ERR_NOMEM, "not enough memory to delete series") : OK;
 }
 
-/* The bytes of the selectors of all tombstones: MANIFEST has them twice. */
-static size_t
-selector_bytes(const struct tombstones *set)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < set->count; i++) {
-        for (uint32_t m = 0; m < set->items[i]->matcher_count; m++) {
-            const struct matcher *matcher = set->items[i]->matchers[m];
-            bytes += matcher_name(matcher).size + matcher_pattern(matcher).size;
-        }
-    }
-    return bytes;
-}
-
 /* Checks that so many more deletions can be made. ERR_LIMIT, ERR_AGAIN, see tsdb_delete(). */
 static MUST_CHECK enum err
 receipts_have_room(struct tsdb *db, uint32_t added, struct why *why)
@@ -223,10 +209,16 @@ receipts_have_room(struct tsdb *db, uint32_t added, struct why *why)
     for (uint32_t i = 0; i < db->receipts.count; i++) {
         held += is_held(db, &db->receipts.items[i]->facts);
     }
-    bool full = held + added > DELETIONS_KEPT_MAX;
-    bool waiting = set->count + added > DELETIONS_WAITING_MAX ||
-                   selector_bytes(set) > SELECTORS_WAITING_BYTES_MAX;
     uint32_t count = set->count;
+    size_t bytes = 0; /* of the selectors of all tombstones: MANIFEST has them twice */
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t m = 0; m < set->items[i]->matcher_count; m++) {
+            const struct matcher *matcher = set->items[i]->matchers[m];
+            bytes += matcher_name(matcher).size + matcher_pattern(matcher).size;
+        }
+    }
+    bool full = held + added > DELETIONS_KEPT_MAX;
+    bool waiting = count + added > DELETIONS_WAITING_MAX || bytes > SELECTORS_WAITING_BYTES_MAX;
     lock_drop(&db->edit_lock);
     if (!full && waiting) {
         return why_set(why, ERR_AGAIN,
@@ -484,7 +476,7 @@ tsdb_deletion_hidden(struct tsdb *db, uint64_t id, struct query_control *control
     return e;
 }
 
-/* --- in MANIFEST ------------------------------------------------------------------------------ */
+/* --- tombstones in MANIFEST ------------------------------------------------------------------- */
 
 static enum err
 read_one(struct budget *budget, const struct manifest_tombstone *from, uint64_t store_pos,
@@ -512,27 +504,6 @@ read_one(struct budget *budget, const struct manifest_tombstone *from, uint64_t 
         matcher_free(matchers[i]);
     }
     return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone in MANIFEST is damaged");
-}
-
-static enum err
-write_one(const struct tombstone *t, struct arena *arena, uint64_t store_pos,
-          struct manifest_tombstone *to)
-{
-    assert(t->pos <= store_pos); /* invariant 2 */
-    *to = (struct manifest_tombstone){.id = t->id,
-                                      .pos = t->pos,
-                                      .made_ms = t->made_ms,
-                                      .range = t->range,
-                                      .tenant = t->tenant,
-                                      .matcher_count = t->matcher_count};
-    to->matchers = arena_alloc(arena, (t->matcher_count + 1u) * sizeof *to->matchers);
-    if (to->matchers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < t->matcher_count; i++) {
-        const struct matcher *m = t->matchers[i];
-        to->matchers[i] = (struct manifest_matcher){(uint8_t)matcher_type(m), matcher_name(m),
-                                                    matcher_pattern(m)};
-    }
-    return OK;
 }
 
 enum err
@@ -565,8 +536,22 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
     m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
     if (m->tombstones == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < set->count; i++) {
-        enum err e = write_one(set->items[i], arena, m->store_pos, &m->tombstones[i]);
-        if (e) return e;
+        const struct tombstone *t = set->items[i];
+        struct manifest_tombstone *to = &m->tombstones[i];
+        assert(t->pos <= m->store_pos); /* invariant 2 */
+        *to = (struct manifest_tombstone){.id = t->id,
+                                          .pos = t->pos,
+                                          .made_ms = t->made_ms,
+                                          .range = t->range,
+                                          .tenant = t->tenant,
+                                          .matcher_count = t->matcher_count};
+        to->matchers = arena_alloc(arena, (t->matcher_count + 1u) * sizeof *to->matchers);
+        if (to->matchers == NULL) return ERR_NOMEM;
+        for (uint32_t k = 0; k < t->matcher_count; k++) {
+            const struct matcher *from = t->matchers[k];
+            to->matchers[k] = (struct manifest_matcher){(uint8_t)matcher_type(from),
+                                                        matcher_name(from), matcher_pattern(from)};
+        }
     }
     return OK;
 }
