@@ -428,6 +428,8 @@ wal_look_kept(struct wal *wal, uint64_t from_pos, struct why *why)
     }
 }
 
+/* --- the list of segments --------------------------------------------------------------------- */
+
 static const char ASIDE[] = ".damaged";
 
 /* A file with a larger number and without a valid header never was a segment. */
@@ -592,24 +594,19 @@ remove_temporary(void *context, const char *name, bool is_dir)
     return e ? e : env_unlink(s->env, path, NULL);
 }
 
-static enum err
-sweep_stray(const struct log_sweep *s, const struct stray *stray)
-{
-    char path[256], aside[sizeof path + sizeof ASIDE];
-    if (stray->kind == STRAY_ASIDE) return OK;
-    enum err e = segment_path(path, sizeof path, s->dir, stray->number);
-    if (e) return e;
-    if (stray->kind != STRAY_DAMAGED) return env_unlink(s->env, path, NULL);
-    snprintf(aside, sizeof aside, "%s%s", path, ASIDE);
-    return env_rename(s->env, path, aside, NULL);
-}
-
 void
 segment_list_sweep(struct segment_list *list, struct env *env, const char *dir)
 {
     struct log_sweep s = {env, dir};
     for (uint32_t i = 0; i < list->stray_count; i++) {
-        err_ignore(sweep_stray(&s, &list->strays[i]), "tried again when the log is opened next");
+        const struct stray *stray = &list->strays[i];
+        char path[256], aside[sizeof path + sizeof ASIDE];
+        if (stray->kind == STRAY_ASIDE) continue;
+        enum err e = segment_path(path, sizeof path, dir, stray->number);
+        snprintf(aside, sizeof aside, "%s%s", e ? "" : path, ASIDE);
+        if (e == OK && stray->kind == STRAY_DAMAGED) e = env_rename(env, path, aside, NULL);
+        if (e == OK && stray->kind != STRAY_DAMAGED) e = env_unlink(env, path, NULL);
+        err_ignore(e, "tried again when the log is opened next");
     }
     err_ignore(env_listdir(env, dir, remove_temporary, &s, NULL), "it only costs room");
 }

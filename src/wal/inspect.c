@@ -178,29 +178,14 @@ sum_commit(void *context, uint64_t pos, const struct commit *commit)
     return OK;
 }
 
-/* Walks the newest segment. */
-static enum err
-find_end(struct env *env, const char *dir, struct budget *memory, const struct segment *newest,
-         struct wal_segment_info *info, struct why *why)
-{
-    const struct segment_visitor visitor = {.commit = sum_commit, .context = info};
-    struct segment_reader reader;
-    struct why local = {""};
-    if (why == NULL) why = &local;
-    memcpy(info->end_totals, info->totals, sizeof info->end_totals);
-    segment_reader_init(&reader, env, memory);
-    enum err e = segment_reader_open(&reader, dir, newest, why);
-    if (e == OK) e = segment_walk(&reader, &visitor, &info->end_pos, why);
-    segment_reader_fini(&reader);
-    return e;
-}
-
 enum err
 wal_segments(struct env *env, const char *dir, struct budget *memory,
              enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
              struct why *why)
 {
     struct segment_list list;
+    struct why local = {""};
+    if (why == NULL) why = &local;
     enum err e = segment_list_read(env, dir, memory, &list, why);
     if (e) return e;
     for (uint32_t i = 0; i < list.count && e == OK; i++) {
@@ -215,8 +200,15 @@ wal_segments(struct env *env, const char *dir, struct budget *memory,
         info_fill(&info, &list.items[i], header);
         if (i + 1 < list.count)
             memcpy(info.end_totals, list.items[i + 1].totals, sizeof info.end_totals);
-        else
-            e = find_end(env, dir, memory, &list.items[i], &info, why);
+        else {
+            const struct segment_visitor visitor = {.commit = sum_commit, .context = &info};
+            struct segment_reader reader;
+            memcpy(info.end_totals, info.totals, sizeof info.end_totals);
+            segment_reader_init(&reader, env, memory);
+            e = segment_reader_open(&reader, dir, &list.items[i], why);
+            if (e == OK) e = segment_walk(&reader, &visitor, &info.end_pos, why);
+            segment_reader_fini(&reader);
+        }
         if (e == OK) e = each(context, &info);
     }
     for (uint32_t i = 0; i < list.stray_count && e == OK; i++) {

@@ -9,8 +9,7 @@
  * Invariants:
  *  1. Once the first segment is open, `pos` only rises. It does not change before a record can be
  *     returned, so that after ERR_IO and ERR_NOMEM the same call can be repeated.
- *  2. pass_pos only rises; segments that end after it stay unless the log has
- * overtaken the reader.
+ *  2. pass_pos only rises; segments that end after it stay unless the log has overtaken the reader.
  *  3. An open reader is in the log's list of readers.
  */
 #include <assert.h>
@@ -175,25 +174,6 @@ reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct w
                    r->reader.file.path, bad_pos, r->pos, reason.text);
 }
 
-static void
-reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
-{
-    struct commit commit;
-    bool known = commit_unpack(raw, &commit) == OK;
-    r->commit_pos = raw->pos;
-    r->realtime_ms = known ? commit.realtime_ms : 0;
-    r->commit_end = known ? commit.end_pos : 0;
-    r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
-    r->sequence = known ? commit.sequence : 0;
-    r->salvaging = !known;
-    if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
-    if (!known || commit.end_pos != r->start_pos) return;
-    r->start_known = true;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        r->start_totals[kind] = commit.totals_before[kind] + commit.accepted[kind];
-    }
-}
-
 /* Reads one record. *ret_given: the caller gets it. */
 static enum err
 reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record, bool *ret_given,
@@ -206,7 +186,21 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
     bool inside = raw.end_pos <= r->commit_end;
     bool wanted = raw.pos >= r->start_pos || raw.type == WAL_SERIES;
     if (raw.type == WAL_COMMIT) {
-        reader_begin_commit(r, &raw);
+        struct commit commit;
+        bool known = commit_unpack(&raw, &commit) == OK;
+        r->commit_pos = raw.pos;
+        r->realtime_ms = known ? commit.realtime_ms : 0;
+        r->commit_end = known ? commit.end_pos : 0;
+        r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
+        r->sequence = known ? commit.sequence : 0;
+        r->salvaging = !known;
+        if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
+        if (known && commit.end_pos == r->start_pos) {
+            r->start_known = true;
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                r->start_totals[k] = commit.totals_before[k] + commit.accepted[k];
+            }
+        }
     } else if (wanted && raw.type != WAL_PADDING &&
                record_is_known(raw.type, raw.version, raw.flags)) {
         struct wal_record record = {
@@ -254,30 +248,19 @@ wal_reader_next(struct wal_reader *r, struct wal_record *ret_record, struct why 
 
 /* --- reading again ---------------------------------------------------------------------------- */
 
-static enum err
-again_place(struct wal_reader *r, uint64_t pos, struct segment *ret_segment, uint64_t *ret_limit)
-{
-    struct wal *wal = r->wal;
-    enum err e = ERR_MISSING;
-    lock_take(&wal->lock);
-    for (uint32_t i = 0; e && i < wal->list.count; i++) {
-        const struct segment *s = &wal->list.items[i];
-        uint64_t limit = s->end_pos == SEGMENT_POS_NONE ? wal->end_pos : s->end_pos;
-        if (s->going || pos < s->base_pos || pos >= limit) continue;
-        *ret_segment = *s;
-        *ret_limit = limit;
-        e = OK;
-    }
-    lock_drop(&wal->lock);
-    return e;
-}
-
 enum err
 wal_reader_again(struct wal_reader *r, uint64_t pos, struct wal_record *ret_record, struct why *why)
 {
     struct segment segment;
-    uint64_t limit;
-    enum err e = again_place(r, pos, &segment, &limit);
+    uint64_t limit = 0;
+    enum err e = ERR_MISSING;
+    lock_take(&r->wal->lock);
+    for (uint32_t i = 0; e && i < r->wal->list.count; i++) {
+        segment = r->wal->list.items[i];
+        limit = segment.end_pos == SEGMENT_POS_NONE ? r->wal->end_pos : segment.end_pos;
+        if (!segment.going && pos >= segment.base_pos && pos < limit) e = OK;
+    }
+    lock_drop(&r->wal->lock);
     if (e) return why_set(why, e, "position %" PRIu64 " is no longer in the log", pos);
     if (r->again.segment.number != segment.number || r->again.file.handle < 0) {
         e = segment_reader_open(&r->again, r->wal->dir, &segment, why);

@@ -1,8 +1,8 @@
 /*
  * recover.c - reads the log from front to back: recovery, and verification.
  *
- * Both walk each segment with segment_walk(), give its records, and note losses. Damage
- * is skipped and counted; a torn tail is the end of the log.
+ * Both walk each segment with segment_walk(), give its records, and note losses. Damage is skipped
+ * and counted; a torn tail is the end of the log.
  *
  * Invariant: totals never go back, except to those of a header or commit that is read after damage.
  */
@@ -35,19 +35,25 @@ struct log_walk {
 
 /* --- losses ----------------------------------------------------------------------------------- */
 
-static bool
-note_place(struct log_walk *w, uint64_t bytes)
+/* Counts a damaged place; the first one is described. */
+PRINTF_LIKE(3, 4)
+static void
+note_place(struct log_walk *w, uint64_t bytes, const char *format, ...)
 {
+    va_list args;
     w->damage->bytes += bytes;
-    return w->damage->places++ == 0;
+    if (w->damage->places++ > 0) return;
+    va_start(args, format);
+    vsnprintf(w->damage->first, sizeof w->damage->first, format, args);
+    va_end(args);
 }
 
 static void
 note_range(struct log_walk *w, uint64_t from, uint64_t to, const char *reason)
 {
-    if (to <= w->from_pos || !note_place(w, to - from)) return;
-    snprintf(w->damage->first, sizeof w->damage->first, "%.180s at byte %" PRIu64 ": %.40s",
-             w->reader.file.path, segment_offset(&w->reader.segment, from), reason);
+    if (to <= w->from_pos) return;
+    note_place(w, to - from, "%.180s at byte %" PRIu64 ": %.40s", w->reader.file.path,
+               segment_offset(&w->reader.segment, from), reason);
 }
 
 /* Samples lost in damaged places show as a jump of the running totals after them. */
@@ -69,20 +75,6 @@ note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
     w->unsure = false;
 }
 
-/* Notes commits that are lost as a whole, by the totals of the next segment: see
- * wal_raise_totals(). */
-static void
-note_missing_commits(struct log_walk *w, const struct segment *segment)
-{
-    bool more = false;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
-        more |= segment->totals[k] > w->totals[k];
-    if (!more || !w->totals_known || w->unsure || segment->base_pos <= w->from_pos) return;
-    if (!note_place(w, 0)) return;
-    snprintf(w->damage->first, sizeof w->damage->first,
-             "%.160s: commits are missing before segment %016" PRIx64, w->dir, segment->number);
-}
-
 /* Notes lost segments that the chain of headers does not reach. */
 static void
 note_lost_segments(struct log_walk *w, const struct segment_list *list)
@@ -91,24 +83,20 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
         const struct stray *s = &list->strays[i];
         if (!stray_is_loss(list, s, w->from_pos == 0)) continue;
         w->damage->samples_unknown = true;
-        if (!note_place(w, s->file_bytes)) continue;
-        snprintf(w->damage->first, sizeof w->damage->first,
-                 "%.160s: segment %016" PRIx64 " has no readable header", w->dir, s->number);
+        note_place(w, s->file_bytes, "%.160s: segment %016" PRIx64 " has no readable header",
+                   w->dir, s->number);
     }
     bool none = list->count == 0 && w->damage->places == 0;
-    if (none && w->from_pos > 0 && !w->none_yet && note_place(w, 0)) {
+    if (none && w->from_pos > 0 && !w->none_yet) { /* the newest segment is never released */
         w->damage->samples_unknown = true;
-        /* The newest segment is never released. */
-        snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no log segments found",
-                 w->dir);
+        note_place(w, 0, "%.160s: no log segments found", w->dir);
     }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
     if (oldest->prev_number == 0 || w->from_pos >= oldest->prev_end_pos) return;
     w->damage->samples_unknown = true;
-    if (!note_place(w, oldest->prev_end_pos - w->from_pos)) return;
-    snprintf(w->damage->first, sizeof w->damage->first, "%.160s: segment %016" PRIx64 " is missing",
-             w->dir, oldest->prev_number);
+    note_place(w, oldest->prev_end_pos - w->from_pos, "%.160s: segment %016" PRIx64 " is missing",
+               w->dir, oldest->prev_number);
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
@@ -201,14 +189,20 @@ walk_log(struct log_walk *w, struct segment_list *list)
         };
         enum err e = segment_reader_open(&w->reader, w->dir, s, w->why);
         if (e) return e;
-        note_missing_commits(w, s);
+        bool more = false; /* commits are lost as a whole: see wal_raise_totals() */
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+            more |= s->totals[k] > w->totals[k];
+        if (more && w->totals_known && !w->unsure && s->base_pos > w->from_pos) {
+            note_place(w, 0, "%.160s: commits are missing before segment %016" PRIx64, w->dir,
+                       s->number);
+        }
         note_totals(w, s->totals, s->base_pos);
         w->durable_pos = s->base_pos;
         e = segment_walk(&w->reader, &visitor, &w->end_pos, w->why);
         if (e) return e;
-        if (s->copy_damaged && note_place(w, SEGMENT_COPY_BYTES)) {
-            snprintf(w->damage->first, sizeof w->damage->first,
-                     "%.180s: one of its two headers is damaged", w->reader.file.path);
+        if (s->copy_damaged) {
+            note_place(w, SEGMENT_COPY_BYTES, "%.180s: one of its two headers is damaged",
+                       w->reader.file.path);
         }
         if (s->end_pos == SEGMENT_POS_NONE) s->end_pos = w->end_pos;
     }
