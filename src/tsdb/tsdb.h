@@ -151,7 +151,7 @@ enum tsdb_origin { TSDB_FROM_SENDER, TSDB_FROM_SERVER };
 enum { INGEST_TEXT_BYTES = 1024 };
 
 struct ingest_result {
-    /* Answer when tsdb_durable_epoch() has reached this epoch; 0: at once. */
+    /* Answer when wal_durable_epoch() has reached this epoch; 0: at once. */
     uint64_t wait_epoch;
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or stored before with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
@@ -231,7 +231,7 @@ MUST_CHECK enum err tsdb_count_passed(struct tsdb *tsdb, struct bytes tenant,
 
 /* True if a commit has work to do. */
 bool tsdb_commit_due(struct tsdb *tsdb);
-/* Commits the ingested requests. On an error all epochs after tsdb_durable_epoch() are void and
+/* Commits the ingested requests. On an error all epochs after wal_durable_epoch() are void and
  * were undone; the log is down: answer 503, and call tsdb_reopen() until it succeeds. */
 MUST_CHECK enum err tsdb_commit(struct tsdb *tsdb, struct why *why);
 /* Undoes the failed commit, and continues the log in a new segment; OK if the log is not down.
@@ -243,8 +243,6 @@ MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
 MUST_CHECK enum err tsdb_look(struct tsdb *tsdb, struct why *why);
 /* For acknowledgement level `written`: syncs; call it about every second. Errors: tsdb_commit(). */
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
-/* Returns the last durable epoch. Any thread. */
-uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
 /* State of an epoch that a request waits for. VOID: its commit failed, or that of an earlier epoch;
  * nothing of it is stored. An epoch too old to be known is VOID: the sender repeats. */
 enum tsdb_epoch { TSDB_EPOCH_PENDING, TSDB_EPOCH_DURABLE, TSDB_EPOCH_VOID };

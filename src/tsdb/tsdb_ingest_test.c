@@ -446,7 +446,7 @@ UNIT_TEST(test_first_arrival_stays_pending_durable_and_frozen)
     snprintf(lines, sizeof lines, "{__name__=\"up\", job=\"a\"} %lld 1\n", (long long)T0);
     must(send_float("anonymous", "__name__=up,job=a", T0, 1));
     uint64_t epoch = machine.result.wait_epoch;
-    assert_true(epoch > tsdb_durable_epoch(machine.db));
+    assert_true(epoch > wal_durable_epoch(tsdb_wal(machine.db)));
     expect_first_stays(); /* pending: these answers wait for that commit as well */
     assert_int_equal(machine.result.wait_epoch, epoch);
     machine_commit(&machine);

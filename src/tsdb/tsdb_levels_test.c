@@ -402,9 +402,9 @@ compare_rules(struct world *w, uint64_t downsampled)
     uint64_t samples = 0;
     arena_init(&arena, NULL, 0, 0);
     must(manifest_read(w->m.env, STORE_DIR, &arena, &manifest, &w->m.why));
-    assert_int_equal(manifest.rolled_count, 2);
+    assert_int_equal(manifest.done_count[RULES_DOWNSAMPLE], 2);
     for (uint32_t i = 0; i < 2; i++) {
-        const struct manifest_done *r = &manifest.rolled[i];
+        const struct manifest_done *r = &manifest.done[RULES_DOWNSAMPLE][i];
         bool is_fine = r->resolution_ms == FINE_MS;
         assert_true(is_fine || r->resolution_ms == COARSE_MS);
         assert_true(bytes_equal_text(r->match, is_fine ? "{n!=\"4\"}" : "{n!~\"[04]\"}"));

@@ -606,7 +606,7 @@ come_back(struct life *l, bool verified)
     machine_must_open(&x->m);
     if (x->m.opening.damage.places != 0) soak_fail(x, "damage in the log");
     if (x->m.opening.parts_set_aside != 0) soak_fail(x, "%s", x->m.opening.first_damage);
-    x->durable = tsdb_durable_epoch(x->m.db);
+    x->durable = wal_durable_epoch(tsdb_wal(x->m.db));
 }
 
 static void
@@ -881,7 +881,7 @@ live(struct life *l, uint64_t seed, uint64_t steps)
     l->only_kills = seed % 4 == 3;
     if (l->only_kills) x->m.options.wal_sync = WAL_SYNC_WRITTEN;
     machine_must_open(&x->m);
-    x->durable = tsdb_durable_epoch(x->m.db);
+    x->durable = wal_durable_epoch(tsdb_wal(x->m.db));
     l->next_look_ms = now_ms(l) + 6 * HOUR_MS;
     for (uint32_t i = 0; i < TARGETS / 3; i++) {
         target_rise(l, i);

@@ -22,17 +22,6 @@
 #include <assert.h>
 
 /*
- * An index takes 12 bytes per sample, so it is made only if LATE_INDEX_MIN samples were sealed late
- * and the search for each looked into LATE_INDEX_LOOKS chunks on average. Passing LATE_PASSED_BY
- * chunks by their time range counts as one look.
- */
-enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
-
-/* --- samples ---------------------------------------------------------------------------------- */
-
-/*
- * Samples of a generation: looked for, appended, taken back.
- *
  * A sample newer than all of its series goes into the open chunk. Any other waits in the series'
  * late buffer, sorted by time; a full buffer becomes sealed chunks. Chunks may overlap: readers
  * merge them.
@@ -44,7 +33,12 @@ enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
  * A table from 32 bits of a time's hash to the chunk that holds the time. Equal bits of different
  * times cost a look into a chunk. Only floats are indexed: a series with chunks of histograms has
  * no index.
+ *
+ * An index takes 12 bytes per sample, so it is made only if LATE_INDEX_MIN samples were sealed late
+ * and the search for each looked into LATE_INDEX_LOOKS chunks on average. Passing LATE_PASSED_BY
+ * chunks by their time range counts as one look.
  */
+enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
 
 struct late_index {
     struct late_index *next; /* in the generation's list */
@@ -632,24 +626,6 @@ undo_open(struct gen *gen, struct hchunk_open *o, uint32_t durable_epoch, struct
     return OK;
 }
 
-/* A chunk that is taken out keeps its memory: readers may be reading it. */
-static void
-undo_sealed(struct gen *gen, struct hchunk **link, uint32_t durable_epoch)
-{
-    while (*link != NULL) {
-        struct hchunk *c = *link;
-        uint32_t keep =
-            hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
-        uncount(gen, (enum sample_kind)c->kind, c->count - keep);
-        if (keep == 0) {
-            *link = c->next;
-            continue;
-        }
-        if (keep < c->count) hchunk_cut_sealed(c, keep, durable_epoch);
-        link = &c->next;
-    }
-}
-
 static void
 undo_late(struct gen *gen, struct late *late, uint32_t durable_epoch)
 {
@@ -669,24 +645,6 @@ undo_late(struct gen *gen, struct late *late, uint32_t durable_epoch)
     assert(kept > 0 || late->histogram_reserve == 0); /* it is the sum over the samples */
 }
 
-/* Sets open.last_ms to the newest time that is left. */
-static void
-find_last(const struct gen *gen, struct gen_series *s, const struct series *series)
-{
-    if (s->open.count > 0) return; /* later samples are gone, too */
-    const struct gen_series *before = gen_before(gen, series);
-    int64_t last_ms = before == NULL ? INT64_MIN : before->open.last_ms;
-    const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed;
-    for (; c != NULL; c = c->next) {
-        if (c->max_ms > last_ms) last_ms = c->max_ms;
-    }
-    const struct late *late = s->past == NULL ? NULL : s->past->late;
-    if (late != NULL && late->count > 0 && late->samples[late->count - 1].t_ms > last_ms) {
-        last_ms = late->samples[late->count - 1].t_ms;
-    }
-    s->open.last_ms = last_ms;
-}
-
 static enum err
 undo_series(struct gen *gen, uint32_t id, uint32_t durable_epoch, struct arena *scratch)
 {
@@ -695,10 +653,35 @@ undo_series(struct gen *gen, uint32_t id, uint32_t durable_epoch, struct arena *
     enum err e = undo_open(gen, &s->open, durable_epoch, scratch);
     if (e) return e;
     if (s->past != NULL) {
-        undo_sealed(gen, &s->past->sealed, durable_epoch);
+        /* A chunk that is taken out keeps its memory: readers may be reading it. */
+        struct hchunk **link = &s->past->sealed;
+        while (*link != NULL) {
+            struct hchunk *c = *link;
+            uint32_t keep =
+                hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
+            uncount(gen, (enum sample_kind)c->kind, c->count - keep);
+            if (keep == 0) {
+                *link = c->next;
+                continue;
+            }
+            if (keep < c->count) hchunk_cut_sealed(c, keep, durable_epoch);
+            link = &c->next;
+        }
         undo_late(gen, s->past->late, durable_epoch);
     }
-    find_last(gen, s, registry_series(gen->registry, id));
+    if (s->open.count == 0) { /* else later samples are gone, too */
+        const struct gen_series *before = gen_before(gen, registry_series(gen->registry, id));
+        const struct late *late = s->past == NULL ? NULL : s->past->late;
+        const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed;
+        int64_t last_ms = before == NULL ? INT64_MIN : before->open.last_ms;
+        for (; c != NULL; c = c->next) {
+            if (c->max_ms > last_ms) last_ms = c->max_ms;
+        }
+        if (late != NULL && late->count > 0 && late->samples[late->count - 1].t_ms > last_ms) {
+            last_ms = late->samples[late->count - 1].t_ms;
+        }
+        s->open.last_ms = last_ms; /* the newest time that is left */
+    }
     if (!gen_series_is_empty(s)) return OK;
     assert(gen->series_count > 0); /* invariant 4 */
     gen->series_count--;

@@ -27,13 +27,6 @@ enum {
     EXPONENT_BITS = 31, /* k is the bits in the order of doubles */
 };
 
-/* Maps doubles to integers in the same order (-NaN < -Inf < ... < +Inf < NaN); bijective. */
-static inline int64_t
-ordered_of_bits(uint64_t bits)
-{
-    return (int64_t)(bits ^ ((uint64_t)((int64_t)bits >> 63) >> 1));
-}
-
 /* Returns the words of one side: deltas or count bits, which have the same width. */
 static inline uint64_t *
 bucket_words(const struct hist_buckets *b)
@@ -57,7 +50,7 @@ bucket_words(const struct hist_buckets *b)
  * skipped, and only the histogram that is found and wanted is built, by adding the rows up to it.
  */
 
-/* --- tokens ----------------------------------------------------------------------------------- */
+/* --- tokens that are read --------------------------------------------------------------------- */
 
 static uint64_t
 bits_of_ordered(int64_t ordered)
@@ -362,33 +355,6 @@ hchunk_sealed_view(const struct hchunk *c)
                                 bytes_of(c->bytes, c->size_bytes)};
 }
 
-static uint32_t
-find_float(const struct hchunk_view *view, int64_t t_ms, uint64_t *ret_bits)
-{
-    struct float_reader r = float_reader_of(view->bytes);
-    for (uint32_t i = 0; i < view->count; i++) {
-        read_sample(&r);
-        if (r.t_ms < t_ms) continue;
-        if (r.t_ms > t_ms) break;
-        *ret_bits = r.bits;
-        return i;
-    }
-    return view->count;
-}
-
-static uint32_t
-find_row(const struct hchunk_view *view, int64_t t_ms)
-{
-    struct chunk_rows w = walk_rows(view);
-    for (uint32_t i = 0; i < view->count; i++) {
-        if (i > 0) row_times(&w);
-        if (w.t_ms == t_ms) return i;
-        if (w.t_ms > t_ms) break;
-        if (i > 0) row_skip(&w, view->row_words);
-    }
-    return view->count;
-}
-
 /* Builds the histogram at `index` by adding one row after another to the first. */
 static enum err
 histogram_at(struct bytes bytes, uint32_t index, struct arena *arena, struct histogram *h,
@@ -406,18 +372,28 @@ enum err
 hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
             uint32_t *ret_index, uint64_t *ret_bits, struct histogram *ret_histogram)
 {
+    uint32_t i = 0;
+    *ret_index = view->count;
     if (view->kind == SAMPLE_FLOAT) {
-        *ret_index = find_float(view, t_ms, ret_bits);
+        struct float_reader r = float_reader_of(view->bytes);
+        for (; i < view->count; i++) {
+            read_sample(&r);
+            if (r.t_ms >= t_ms) break;
+        }
+        if (i == view->count || r.t_ms != t_ms) return OK;
+        *ret_bits = r.bits;
+        *ret_index = i;
         return OK;
     }
-    struct chunk_rows walk;
-    uint32_t index = find_row(view, t_ms);
-    enum err e = OK;
-    if (index < view->count && ret_histogram != NULL) {
-        e = histogram_at(view->bytes, index, scratch, ret_histogram, &walk);
+    struct chunk_rows walk = walk_rows(view);
+    for (; i < view->count; i++) {
+        if (i > 0) row_times(&walk);
+        if (walk.t_ms >= t_ms) break;
+        if (i > 0) row_skip(&walk, view->row_words);
     }
-    if (e == OK) *ret_index = index;
-    return e;
+    if (i == view->count || walk.t_ms != t_ms) return OK;
+    *ret_index = i;
+    return ret_histogram == NULL ? OK : histogram_at(view->bytes, i, scratch, ret_histogram, &walk);
 }
 
 /* --- taking back ------------------------------------------------------------------------------ */
@@ -538,7 +514,7 @@ hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms
             (uint64_t)t_ms - (uint64_t)open->last_ms <= UINT32_MAX);
 }
 
-/* --- tokens ----------------------------------------------------------------------------------- */
+/* --- tokens that are written ------------------------------------------------------------------ */
 
 static uint8_t *
 put_z(uint8_t *p, uint64_t z)
@@ -665,7 +641,7 @@ scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_
         }
     }
     *ret_exponent = EXPONENT_BITS;
-    *ret_k = (uint64_t)ordered_of_bits(bits);
+    *ret_k = (uint64_t)((int64_t)(bits ^ ((uint64_t)((int64_t)bits >> 63) >> 1)));
     return true;
 }
 

@@ -392,7 +392,8 @@ head_init(struct head *head)
 {
     lock_init(&head->lock, LOCK_RANK_HEAD);
     lock_init(&head->epoch_lock, LOCK_RANK_EPOCH);
-    head_watch_arrivals(head, (struct time_range){INT64_MAX, INT64_MIN});
+    atomic_init(&head->late_min_ms, INT64_MAX);
+    atomic_init(&head->late_max_ms, INT64_MIN);
 }
 
 enum err

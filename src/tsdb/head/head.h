@@ -311,7 +311,7 @@ const struct family_text *family_text_at(const struct family *family, uint64_t e
 MUST_CHECK enum err family_restore(struct head *head, struct tenant *tenant,
                                    const struct metadata *metadata);
 
-/* --- arrivals -------------------------------------------------------------------------------- */
+/* --- arrivals (tenant.c) ---------------------------------------------------------------------- */
 
 /* Time of a request, and whether it has recent or late samples. */
 struct arrival {
@@ -326,9 +326,6 @@ struct arrival {
 struct arrival head_arrival(const struct head *head, const struct rw_request *request);
 /* Notes a request of a sender. Under the head lock. */
 void head_note_arrival(struct head *head, struct tenant *tenant, const struct arrival *arrival);
-/* Contracts: tsdb_watch_arrivals() and tsdb_arrivals() in tsdb.h. */
-void head_watch_arrivals(struct head *head, struct time_range late);
-struct tsdb_arrivals head_arrivals(struct head *head, struct bytes tenant);
 
 /* --- requests (ingest.c) ---------------------------------------------------------------------- */
 

@@ -502,21 +502,6 @@ pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes n
     return OK;
 }
 
-/* Memory for a row at row_at, which moves on when the series is added. NULL without memory. */
-static struct series_pairs *
-row_room(struct registry *r, uint32_t count)
-{
-    size_t size = sizeof(struct series_pairs) + count * sizeof(uint32_t);
-    if ((size_t)(r->row_end - r->row_at) >= size) return (struct series_pairs *)r->row_at;
-    size_t block = r->row_at == NULL ? ROWS_BYTES_FIRST : ROWS_BYTES;
-    if (block < size) block = size;
-    uint8_t *rows = gmem_alloc(&r->gmem, block);
-    if (rows == NULL) return NULL;
-    r->row_at = rows;
-    r->row_end = rows + block;
-    return (struct series_pairs *)rows;
-}
-
 enum err
 registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
@@ -528,8 +513,16 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     enum err e = tenant_get(r, tenant, &owner);
     if (e) return e;
     uint32_t count = labels_count(labels);
-    struct series_pairs *row = row_room(r, count);
-    if (row == NULL) return ERR_NOMEM;
+    size_t size = sizeof(struct series_pairs) + count * sizeof(uint32_t);
+    if ((size_t)(r->row_end - r->row_at) < size) {
+        size_t block = r->row_at == NULL ? ROWS_BYTES_FIRST : ROWS_BYTES;
+        if (block < size) block = size;
+        uint8_t *rows = gmem_alloc(&r->gmem, block);
+        if (rows == NULL) return ERR_NOMEM;
+        r->row_at = rows;
+        r->row_end = rows + block;
+    }
+    struct series_pairs *row = (struct series_pairs *)r->row_at; /* moves on at the end */
     /* New pairs stay if a later step fails; the next attempt finds them. */
     struct cursor c = cursor_of(labels);
     struct label label;

@@ -115,23 +115,6 @@ head_note_arrival(struct head *head, struct tenant *t, const struct arrival *a)
     if (a->is_late) t->arrivals.late_ns = a->now_ns;
 }
 
-void
-head_watch_arrivals(struct head *head, struct time_range late)
-{
-    atomic_store_explicit(&head->late_min_ms, late.min_ms, memory_order_relaxed);
-    atomic_store_explicit(&head->late_max_ms, late.max_ms, memory_order_relaxed);
-}
-
-struct tsdb_arrivals
-head_arrivals(struct head *head, struct bytes tenant)
-{
-    lock_take(&head->lock);
-    const struct tenant *t = tenant_find(head, tenant);
-    struct tsdb_arrivals arrivals = t == NULL ? (struct tsdb_arrivals){0} : t->arrivals;
-    lock_drop(&head->lock);
-    return arrivals;
-}
-
 enum { FAMILIES_MAX = 100 * 1000 };
 
 struct tenant *

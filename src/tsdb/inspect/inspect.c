@@ -695,13 +695,13 @@ rules_look(struct dir_pass *x)
 {
     struct inspect_dir *r = x->result;
     const struct manifest *m = &x->manifest;
-    size_t count = m->removal_count + m->rolled_count;
-    r->rules = arena_new(&r->arena, (count + 1) * sizeof *r->rules);
+    uint32_t retaining = m->done_count[RULES_RETAIN];
+    uint32_t count = retaining + m->done_count[RULES_DOWNSAMPLE];
+    r->rules = arena_new(&r->arena, (count + 1u) * sizeof *r->rules);
     if (r->rules == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
-        bool removes = i < m->removal_count;
         const struct manifest_done *from =
-            removes ? &m->removals[i] : &m->rolled[i - m->removal_count];
+            i < retaining ? &m->done[RULES_RETAIN][i] : &m->done[RULES_DOWNSAMPLE][i - retaining];
         const struct rule_done *done = &from->done;
         r->rules[i] = (struct inspect_rule){.match = from->match,
                                             .tenants = from->tenants,
@@ -713,7 +713,7 @@ rules_look(struct dir_pass *x)
                                             .windows = done->windows,
                                             .bytes = done->bytes};
     }
-    r->rule_count = (uint32_t)count;
+    r->rule_count = count;
     return OK;
 }
 

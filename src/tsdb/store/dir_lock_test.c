@@ -54,7 +54,7 @@ expect_stopped(enum tsdb_dir state)
 {
     enum err write = state == TSDB_DIR_CLOSED ? OK : ERR_CORRUPT;
     struct tsdb_stats stats;
-    uint64_t epoch = tsdb_durable_epoch(machine.db);
+    uint64_t epoch = wal_durable_epoch(tsdb_wal(machine.db));
     pass_second();
     if (tsdb_commit_due(machine.db)) {
         assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_CORRUPT);
@@ -62,7 +62,7 @@ expect_stopped(enum tsdb_dir state)
         assert_int_equal(tsdb_look(machine.db, &machine.why), ERR_CORRUPT);
     }
     assert_non_null(strstr(machine.why.text, "was removed or replaced"));
-    assert_int_equal(tsdb_durable_epoch(machine.db), epoch);
+    assert_int_equal(wal_durable_epoch(tsdb_wal(machine.db)), epoch);
     tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.dir, state);
     assert_true(stats.down);

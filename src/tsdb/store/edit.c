@@ -64,20 +64,6 @@ is_needed(void *context, const struct tombstone *tombstone)
     return false;
 }
 
-#ifdef LOCK_CHECK
-static void
-edit_validate(const struct version *v, uint64_t next_part)
-{
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        assert(i == 0 || by_position(&v->parts[i - 1], &v->parts[i]) < 0); /* invariant 2 */
-        assert(part_info(v->parts[i])->number < next_part);                /* invariant 4 */
-    }
-    for (uint32_t i = 1; i < v->tombstones->count; i++) {
-        assert(v->tombstones->items[i - 1]->id < v->tombstones->items[i]->id);
-    }
-}
-#endif
-
 static enum err
 next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
 {
@@ -111,7 +97,13 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     assert(v->part_count <= v->capacity);
     assert(v->tombstones->last_id >= old->tombstones->last_id); /* invariant 5 */
 #ifdef LOCK_CHECK
-    edit_validate(v, atomic_load(&db->next_part));
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        assert(i == 0 || by_position(&v->parts[i - 1], &v->parts[i]) < 0);    /* invariant 2 */
+        assert(part_info(v->parts[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
+    }
+    for (uint32_t i = 1; i < v->tombstones->count; i++) {
+        assert(v->tombstones->items[i - 1]->id < v->tombstones->items[i]->id);
+    }
 #endif
     *ret = v;
     return OK;
@@ -279,22 +271,6 @@ edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
     return write_manifest(db, dir, NULL, db->live.version, &db->saved, NULL, why);
 }
 
-/* --- parts that an uncertain manifest may name ------------------------------------------------ */
-
-static void
-keep_uncertain(struct tsdb *db, const struct store_edit *edit)
-{
-    size_t old = db->uncertain_count * sizeof(struct part *);
-    struct part **grown =
-        mem_resize(&db->flush_budget, db->uncertain, old, old + edit->add_count * sizeof *grown);
-    if (grown == NULL) return; /* the files stay until the next start */
-    for (uint32_t i = 0; i < edit->add_count; i++) {
-        part_ref(edit->add[i]);
-        grown[db->uncertain_count++] = edit->add[i];
-    }
-    db->uncertain = grown;
-}
-
 /* --- publishing ------------------------------------------------------------------------------- */
 
 /* Takes the flushed generation out of the head; its reference is given. */
@@ -439,7 +415,17 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
     if (e == OK) e = next_totals(db, edit, &next);
     if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
     if (e) {
-        if (!edit->flush) keep_uncertain(db, edit);
+        /* The manifest may name the added parts: their files stay. Without memory they stay until
+         * the next start. */
+        size_t old = db->uncertain_count * sizeof(struct part *);
+        size_t more = edit->flush ? 0 : edit->add_count * sizeof(struct part *);
+        struct part **grown =
+            more == 0 ? NULL : mem_resize(&db->flush_budget, db->uncertain, old, old + more);
+        if (grown != NULL) db->uncertain = grown;
+        for (uint32_t i = 0; i < edit->add_count && grown != NULL; i++) {
+            part_ref(edit->add[i]);
+            grown[db->uncertain_count++] = edit->add[i];
+        }
         version_unref(version);
         saved_free(db, &next);
         return e;

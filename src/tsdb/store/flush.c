@@ -357,9 +357,10 @@ pass_on(struct tsdb *db, struct why *why)
     return OK;
 }
 
-static enum err
-write_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
+enum err
+flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
 {
+    if (db->options.log_only) return pass_on(db, why);
     enum err e = OK;
     assert(db->head.frozen != NULL); /* invariant 1 */
     const uint64_t *samples = db->head.frozen->sample_count;
@@ -384,12 +385,6 @@ write_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
     if (e) return why_prefix(why, e, "flush");
     atomic_fetch_add(&db->flushes_total, 1);
     return OK;
-}
-
-enum err
-flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
-{
-    return db->options.log_only ? pass_on(db, why) : write_frozen(db, before, before_count, why);
 }
 
 enum err

@@ -176,45 +176,25 @@ retention_fields(const struct fields *f, struct arena *arena, struct manifest *m
     for (uint32_t i = 0; e == OK && i < m->rules_count; i++) {
         e = rule_fields(f, arena, &m->rules[i]);
     }
-    if (e) return e;
-    e = list_fields(f, arena, &m->removal_count, &m->removals, sizeof *m->removals,
-                    REMOVAL_BYTES_MIN);
-    for (uint32_t i = 0; e == OK && i < m->removal_count; i++) {
-        struct manifest_done *r = &m->removals[i];
-        field_counted(f, &r->match);
-        field_counted(f, &r->tenants);
-        field_varints(f, r->done.samples, LEDGER_KIND_COUNT);
-        field_varint(f, &r->done.series);
-        field_varint(f, &r->done.bytes);
+    for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
+        bool retains = k == RULES_RETAIN;
+        e = list_fields(f, arena, &m->done_count[k], &m->done[k], sizeof *m->done[k],
+                        retains ? REMOVAL_BYTES_MIN : ROLLED_BYTES_MIN);
+        for (uint32_t i = 0; e == OK && i < m->done_count[k]; i++) {
+            struct manifest_done *r = &m->done[k][i];
+            field_counted(f, &r->match);
+            field_counted(f, &r->tenants);
+            if (!retains) field_zigzag(f, &r->resolution_ms);
+            field_varints(f, r->done.samples, LEDGER_KIND_COUNT);
+            field_varint(f, retains ? &r->done.series : &r->done.windows);
+            field_varint(f, &r->done.bytes);
+        }
     }
-    return e;
-}
-
-static enum err
-rolled_fields(const struct fields *f, struct arena *arena, struct manifest *m)
-{
-    enum err e =
-        list_fields(f, arena, &m->rolled_count, &m->rolled, sizeof *m->rolled, ROLLED_BYTES_MIN);
-    for (uint32_t i = 0; e == OK && i < m->rolled_count; i++) {
-        struct manifest_done *r = &m->rolled[i];
-        field_counted(f, &r->match);
-        field_counted(f, &r->tenants);
-        field_zigzag(f, &r->resolution_ms);
-        field_varints(f, r->done.samples, LEDGER_KIND_COUNT);
-        field_varint(f, &r->done.windows);
-        field_varint(f, &r->done.bytes);
-    }
-    return e;
-}
-
-/* The windows of receipts, in their order. */
-static void
-receipt_windows(const struct fields *f, struct manifest *m)
-{
-    for (uint32_t i = 0; i < m->receipt_count; i++) {
+    for (uint32_t i = 0; e == OK && i < m->receipt_count; i++) { /* what receipts left out */
         field_varint(f, &m->receipts[i].windows);
         field_varint(f, &m->receipts[i].selected_windows);
     }
+    return e;
 }
 
 /* Lists that are read are allocated in `arena`. */
@@ -275,8 +255,6 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     }
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
-    if (e == OK && m->has_rules) e = rolled_fields(f, arena, m);
-    if (e == OK && m->has_rules) receipt_windows(f, m);
     /* Without a receipt, no deletion can be undone: a program that cannot do so has made it, or the
      * receipt was dropped. */
     if (f->to == NULL && m->receipt_count == 0) m->final_tombstone = m->last_tombstone;
@@ -355,7 +333,8 @@ manifest_has_log(const struct manifest *m)
 static bool
 has_rules(const struct manifest *m)
 {
-    return m->rules_count > 0 || m->removal_count > 0 || m->rolled_count > 0;
+    return m->rules_count > 0 || m->done_count[RULES_RETAIN] > 0 ||
+           m->done_count[RULES_DOWNSAMPLE] > 0;
 }
 
 /* Returns the lowest version of programs that may read this manifest: older ones may if it contains

@@ -49,6 +49,8 @@ struct manifest_done {
     struct rule_done done;
 };
 
+enum rule_counts_kind { RULES_RETAIN, RULES_DOWNSAMPLE, RULE_KINDS };
+
 struct manifest {
     uint64_t edit;
     uint64_t store_pos; /* position of the log at which replay begins */
@@ -71,10 +73,8 @@ struct manifest {
     uint32_t receipt_count;
     struct manifest_rules *rules; /* newest first; none before there were rules of retention */
     uint32_t rules_count;
-    struct manifest_done *removals;
-    uint32_t removal_count;
-    struct manifest_done *rolled;
-    uint32_t rolled_count;
+    struct manifest_done *done[RULE_KINDS];
+    uint32_t done_count[RULE_KINDS];
     uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;
     bool no_times; /* written by a version before 5; it is rewritten like that, without totals */

@@ -101,15 +101,15 @@ make_rules(struct manifest *m, struct arena *arena, struct rng *r)
             (struct manifest_rules){(int64_t)(rng_next(r) >> 1), (int64_t)(rng_next(r) >> 1), rules,
                                     (uint32_t)rng_below(r, 3)};
     }
-    m->removal_count = 1;
-    m->removals = arena_new(arena, sizeof *m->removals);
-    m->removals[0] = (struct manifest_done){
+    m->done_count[RULES_RETAIN] = 1;
+    m->done[RULES_RETAIN] = arena_new(arena, sizeof *m->done[0]);
+    m->done[RULES_RETAIN][0] = (struct manifest_done){
         bytes_of_text("{}"), bytes_of_text("a,b"),
         .done = {.samples = {rng_next(r), 2, 3}, .series = rng_next(r), .bytes = rng_next(r)}};
-    m->rolled_count = (uint32_t)rng_below(r, 3);
-    m->rolled = arena_new(arena, 2 * sizeof *m->rolled);
-    for (uint32_t i = 0; i < m->rolled_count; i++) {
-        m->rolled[i] = (struct manifest_done){
+    m->done_count[RULES_DOWNSAMPLE] = (uint32_t)rng_below(r, 3);
+    m->done[RULES_DOWNSAMPLE] = arena_new(arena, 2 * sizeof *m->done[0]);
+    for (uint32_t i = 0; i < m->done_count[RULES_DOWNSAMPLE]; i++) {
+        m->done[RULES_DOWNSAMPLE][i] = (struct manifest_done){
             bytes_of_text("{a=\"b\"}"),
             bytes_of_text("a"),
             300000 + i,
@@ -235,7 +235,8 @@ same_done(const struct manifest_done *a, const struct manifest_done *b, uint32_t
 static bool
 same_rules(const struct manifest *a, const struct manifest *b)
 {
-    bool equal = a->rules_count == b->rules_count && a->removal_count == b->removal_count;
+    bool equal = a->rules_count == b->rules_count &&
+                 a->done_count[RULES_RETAIN] == b->done_count[RULES_RETAIN];
     for (uint32_t i = 0; equal && i < a->rules_count; i++) {
         const struct manifest_rules *x = &a->rules[i], *y = &b->rules[i];
         equal = x->left_ms == y->left_ms && x->kept_ms == y->kept_ms && x->count == y->count;
@@ -243,9 +244,10 @@ same_rules(const struct manifest *a, const struct manifest *b)
             equal = same_rule(&x->items[k], &y->items[k]);
         }
     }
-    return equal && a->rolled_count == b->rolled_count &&
-           same_done(a->removals, b->removals, a->removal_count) &&
-           same_done(a->rolled, b->rolled, a->rolled_count);
+    return equal && a->done_count[RULES_DOWNSAMPLE] == b->done_count[RULES_DOWNSAMPLE] &&
+           same_done(a->done[RULES_RETAIN], b->done[RULES_RETAIN], a->done_count[RULES_RETAIN]) &&
+           same_done(a->done[RULES_DOWNSAMPLE], b->done[RULES_DOWNSAMPLE],
+                     a->done_count[RULES_DOWNSAMPLE]);
 }
 
 static bool

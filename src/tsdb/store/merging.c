@@ -70,6 +70,8 @@ struct merging {
     struct why *why;
 };
 
+/* --- merges that only write parts again ------------------------------------------------------- */
+
 /*
  * Plans merges that only write parts again: without samples past their rules of retention, or with
  * levels of downsampling in place of samples.
@@ -135,17 +137,6 @@ sample_rows(struct merging *g, struct part *part, uint32_t rows_max,
 
 /* --- samples past the rules of retention ------------------------------------------------------ */
 
-/* Estimates the samples of a block before the time, as if they were evenly spread. */
-static uint64_t
-count_below(const struct block_ref *b, int64_t cut_ms)
-{
-    if (b->min_ms >= cut_ms) return 0;
-    if (b->max_ms < cut_ms) return b->count;
-    double share =
-        ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
-    return 1 + (uint64_t)(share * (double)(b->count - 1));
-}
-
 /* Samples or bytes of the series that were looked at. */
 struct estimate {
     const struct merging *g;
@@ -165,8 +156,14 @@ add_removable(void *context, struct bytes tenant, struct bytes labels,
         cut_ms = x->g->rules_now_ms - age_ms;
     }
     for (uint32_t i = 0; i < count; i++) {
-        x->all += blocks[i].count;
-        x->wanted += count_below(&blocks[i], cut_ms);
+        const struct block_ref *b = &blocks[i];
+        x->all += b->count;
+        if (b->min_ms >= cut_ms) continue;
+        /* Samples of a block are taken to be evenly spread. */
+        double share =
+            ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
+        bool all = b->max_ms < cut_ms;
+        x->wanted += all ? b->count : 1 + (uint64_t)(share * (double)(b->count - 1));
     }
 }
 
@@ -307,6 +304,8 @@ merging_plan_levels(struct merging *g, const struct plan_part *parts,
     db->levels_look_ns = now_ns + LOOK_AGAIN_NS;
     return OK;
 }
+
+/* --- limits ----------------------------------------------------------------------------------- */
 
 enum {
     SAMPLES_AT_ONCE = 64 * 1024,

@@ -22,12 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Reports say what rules of retention and of downsampling have done, and have still to do: for
- * pages, metrics and logs. The first are the counts, the second is found by surveys, whose result
- * is kept until the rules change or an hour is over.
- */
-
 #define SURVEY_PAUSE_NS (3600 * NS_PER_S)
 
 /* --- the rules of limits ---------------------------------------------------------------------- */
@@ -109,6 +103,12 @@ rules_take(struct tsdb *db, int64_t *ret_grace_left_ms)
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
+/*
+ * Reports say what rules of retention and of downsampling have done, and have still to do: for
+ * pages, metrics and logs. The first are the counts, the second is found by surveys, whose result
+ * is kept until the rules change or an hour is over.
+ */
+
 /* A rule_count as of one moment; its texts are never freed before the store. */
 struct count_copy {
     const struct rule_count *of;
@@ -165,22 +165,6 @@ add_done(struct tsdb_rule *to, const struct rule_done *done)
     to->bytes += done->bytes;
 }
 
-static void
-add_done_by(struct rule_report *report, struct tsdb_rule *to)
-{
-    buf_clear(&report->tenants);
-    series_rule_put_tenants(to->rule, &report->tenants);
-    for (uint32_t i = 0; i < report->count; i++) {
-        struct count_copy *c = &report->copies[i];
-        if (c->downsamples != to->downsamples || c->of->resolution_ms != to->resolution_ms)
-            continue;
-        if (!bytes_equal_text(c->of->match, to->rule->match)) continue;
-        if (!bytes_equal(c->of->tenants, buf_bytes(&report->tenants))) continue;
-        c->configured = true;
-        add_done(to, &c->done);
-    }
-}
-
 void
 tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
            void (*each)(void *context, const struct tsdb_rule *rule), void *context)
@@ -196,7 +180,17 @@ tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
         struct tsdb_rule one = {.left = report.found[i]};
         one.rule = tsdb_limits_rule(&limits, i, &one.resolution_ms);
         one.downsamples = one.resolution_ms > 0;
-        add_done_by(&report, &one);
+        buf_clear(&report.tenants);
+        series_rule_put_tenants(one.rule, &report.tenants);
+        for (uint32_t k = 0; k < report.count; k++) {
+            struct count_copy *c = &report.copies[k];
+            if (c->downsamples != one.downsamples || c->of->resolution_ms != one.resolution_ms)
+                continue;
+            if (!bytes_equal_text(c->of->match, one.rule->match)) continue;
+            if (!bytes_equal(c->of->tenants, buf_bytes(&report.tenants))) continue;
+            c->configured = true;
+            add_done(&one, &c->done);
+        }
         if (one.resolution_ms != looked_ms) {
             looked_ms = one.resolution_ms;
             struct version *v = live_pin(&db->live);
@@ -234,23 +228,25 @@ tsdb_rules_survey(struct tsdb *db, const struct tsdb_limits *limits, struct quer
     return rules_survey(&db->head, limits, control, ret_list, why);
 }
 
-/* Surveys the rules, and keeps the result instead of the one before. */
-static enum err
-survey_again(struct tsdb *db, const struct tsdb_limits *limits, struct query_control *control,
-             struct why *why)
+enum err
+tsdb_rules_look(struct tsdb *db, struct query_control *control, bool *ret_changed, struct why *why)
 {
-    struct rules_seen seen = {.configured = rules_number(limits),
-                              .count = tsdb_limits_rule_count(limits),
+    int64_t grace_left_ms;
+    struct tsdb_limits limits = rules_take(db, &grace_left_ms);
+    struct rules_seen before = db->rules_seen; /* only this thread changes it */
+    struct rules_seen seen = {.configured = rules_number(&limits),
+                              .count = tsdb_limits_rule_count(&limits),
                               .at_ms = env_realtime_ms(db->env)};
     int64_t begun_ns = env_monotonic_ns(db->env);
     enum err e = OK;
-    if (seen.count > 0) {
+    *ret_changed = seen.configured != before.configured;
+    bool due = *ret_changed || (before.count > 0 && begun_ns >= before.again_ns);
+    if (due && seen.count > 0) {
         seen.list = mem_new(&db->cache_budget, seen.count * sizeof *seen.list);
-        if (seen.list == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a survey");
-        e = rules_survey(&db->head, limits, control, seen.list, why);
+        e = seen.list == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a survey")
+                              : rules_survey(&db->head, &limits, control, seen.list, why);
     }
-    if (e == OK) {
-        struct rules_seen before = db->rules_seen;
+    if (due && e == OK) { /* keeps the result instead of the one before */
         /* A survey of many series takes at most a twentieth of the time. */
         int64_t end_ns = env_monotonic_ns(db->env), pause_ns = 20 * (end_ns - begun_ns);
         seen.again_ns = end_ns + (pause_ns > SURVEY_PAUSE_NS ? pause_ns : SURVEY_PAUSE_NS);
@@ -259,20 +255,7 @@ survey_again(struct tsdb *db, const struct tsdb_limits *limits, struct query_con
         lock_drop(&db->live.lock);
         seen = before;
     }
-    mem_free(&db->cache_budget, seen.list, seen.count * sizeof *seen.list);
-    return e;
-}
-
-enum err
-tsdb_rules_look(struct tsdb *db, struct query_control *control, bool *ret_changed, struct why *why)
-{
-    int64_t grace_left_ms;
-    struct tsdb_limits limits = rules_take(db, &grace_left_ms);
-    const struct rules_seen *kept = &db->rules_seen; /* only this thread changes it */
-    enum err e = OK;
-    *ret_changed = rules_number(&limits) != kept->configured;
-    bool due = kept->count > 0 && env_monotonic_ns(db->env) >= kept->again_ns;
-    if (*ret_changed || due) e = survey_again(db, &limits, control, why);
+    if (due) mem_free(&db->cache_budget, seen.list, seen.count * sizeof *seen.list);
     tsdb_limits_drop_rules(&limits);
     return e;
 }
@@ -362,42 +345,6 @@ count_add(struct tsdb *db, struct rule_counts *all, struct bytes match, struct b
     return NULL;
 }
 
-/* Returns the count of a rule, or the one that rules share when there are too many: it has no
- * matchers, and no resolution. NULL without memory. */
-static struct rule_count *
-count_of(struct tsdb *db, struct rule_counts *all, const struct series_rule *rule,
-         int64_t resolution_ms)
-{
-    struct buf tenants;
-    buf_init(&tenants, NULL, SIZE_MAX);
-    series_rule_put_tenants(rule, &tenants);
-    struct bytes match = bytes_of_text(rule->match), none = bytes_of("", 0);
-    struct rule_count *c = NULL;
-    if (buf_error(&tenants) == OK) {
-        c = count_find(all, match, buf_bytes(&tenants), resolution_ms);
-        bool full = all->count >= RULE_COUNTS_MAX;
-        if (c == NULL && full) c = count_find(all, none, none, 0);
-        if (c == NULL && full) c = count_add(db, all, none, none, 0);
-        if (c == NULL) c = count_add(db, all, match, buf_bytes(&tenants), resolution_ms);
-    }
-    buf_fini(&tenants);
-    return c;
-}
-
-static enum err
-counts_read(struct tsdb *db, struct rule_counts *all, const struct manifest_done *from,
-            uint32_t count)
-{
-    if (count > RULE_COUNTS_MAX + 1) return ERR_INPUT;
-    for (uint32_t i = 0; i < count; i++) {
-        struct rule_count *to =
-            count_add(db, all, from[i].match, from[i].tenants, from[i].resolution_ms);
-        if (to == NULL) return ERR_NOMEM;
-        to->done = from[i].done;
-    }
-    return OK;
-}
-
 /* Notes what the edit adds to the count of a rule. */
 static enum err
 note_done(struct tsdb *db, enum rule_counts_kind kind, const struct series_rule *rule,
@@ -405,7 +352,21 @@ note_done(struct tsdb *db, enum rule_counts_kind kind, const struct series_rule 
 {
     static const struct rule_done nothing;
     if (memcmp(more, &nothing, sizeof nothing) == 0) return OK;
-    struct rule_count *c = count_of(db, &db->rule_counts[kind], rule, resolution_ms);
+    struct rule_counts *all = &db->rule_counts[kind];
+    struct bytes match = bytes_of_text(rule->match), none = bytes_of("", 0);
+    struct rule_count *c = NULL;
+    struct buf tenants;
+    buf_init(&tenants, NULL, SIZE_MAX);
+    series_rule_put_tenants(rule, &tenants);
+    if (buf_error(&tenants) == OK) {
+        c = count_find(all, match, buf_bytes(&tenants), resolution_ms);
+        /* If there are too many, rules share a count without matchers and resolution. */
+        bool full = all->count >= RULE_COUNTS_MAX;
+        if (c == NULL && full) c = count_find(all, none, none, 0);
+        if (c == NULL && full) c = count_add(db, all, none, none, 0);
+        if (c == NULL) c = count_add(db, all, match, buf_bytes(&tenants), resolution_ms);
+    }
+    buf_fini(&tenants);
     if (c == NULL) return ERR_NOMEM;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         c->next.samples[k] += more->samples[k];
@@ -440,21 +401,6 @@ counts_prepare(struct tsdb *db, const struct store_edit *edit)
         }
     }
     return e;
-}
-
-static enum err
-counts_write(const struct rule_counts *all, struct arena *arena, struct manifest_done **ret_list,
-             uint32_t *ret_count)
-{
-    struct manifest_done *list = arena_alloc(arena, (all->count + 1u) * sizeof *list);
-    if (list == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < all->count; i++) {
-        const struct rule_count *c = all->items[i];
-        list[i] = (struct manifest_done){c->match, c->tenants, c->resolution_ms, c->next};
-    }
-    *ret_list = list;
-    *ret_count = all->count;
-    return OK;
 }
 
 /* --- edits ------------------------------------------------------------------------------------ */
@@ -545,9 +491,16 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
     /* In a directory with samples, all were kept before there were rules. */
     if (m->rules_count == 0) to->now.kept_ms = db->head.limits.retention_ms;
     rules_in_force_combine(to);
-    if (e == OK) e = counts_read(db, &db->rule_counts[RULES_RETAIN], m->removals, m->removal_count);
-    if (e == OK)
-        e = counts_read(db, &db->rule_counts[RULES_DOWNSAMPLE], m->rolled, m->rolled_count);
+    for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
+        if (m->done_count[k] > RULE_COUNTS_MAX + 1) e = ERR_INPUT;
+        for (uint32_t i = 0; i < m->done_count[k] && e == OK; i++) {
+            const struct manifest_done *from = &m->done[k][i];
+            struct rule_count *c =
+                count_add(db, &db->rule_counts[k], from->match, from->tenants, from->resolution_ms);
+            if (c == NULL) e = ERR_NOMEM;
+            if (c != NULL) c->done = from->done;
+        }
+    }
     arena_fini(&arena);
     if (e != ERR_INPUT) return e;
     return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
@@ -596,9 +549,15 @@ rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
     }
     lock_drop(&db->head.lock);
     if (e == OK) e = counts_prepare(db, edit);
-    if (e == OK)
-        e = counts_write(&db->rule_counts[RULES_RETAIN], arena, &m->removals, &m->removal_count);
-    return e ? e
-             : counts_write(&db->rule_counts[RULES_DOWNSAMPLE], arena, &m->rolled,
-                            &m->rolled_count);
+    for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
+        const struct rule_counts *all = &db->rule_counts[k];
+        m->done[k] = arena_alloc(arena, (all->count + 1u) * sizeof *m->done[k]);
+        if (m->done[k] == NULL) return ERR_NOMEM;
+        m->done_count[k] = all->count;
+        for (uint32_t i = 0; i < all->count; i++) {
+            const struct rule_count *c = all->items[i];
+            m->done[k][i] = (struct manifest_done){c->match, c->tenants, c->resolution_ms, c->next};
+        }
+    }
+    return e;
 }

@@ -14,9 +14,10 @@
 #include <roaring/roaring.h>
 #include <stdlib.h>
 
+/* --- sizes ------------------------------------------------------------------------------------ */
+
 /*
- * Adds up the stored bytes of blocks by metric, label name and label value. No sample is
- * decoded.
+ * Adds up the stored bytes of blocks by metric, label name and label value. No sample is decoded.
  *
  * Rows and their labels are read, which takes seconds for a million: of a part with many rows only
  * some are read, in groups of neighbours, which are on the same pages, spread evenly over the rows
@@ -112,8 +113,6 @@ add_sized_row(struct sizing *s, const struct row_of_batch *row, double weight)
     return e;
 }
 
-/* --- rows ------------------------------------------------------------------------------------- */
-
 /* Leaves about `most` of the series, if there are more. ERR_NOMEM. */
 static enum err
 choose_rows(roaring_bitmap_t **series, uint64_t most)
@@ -189,8 +188,6 @@ add_source(struct sizing *s, const struct sized_part *source, uint64_t most, str
     return e;
 }
 
-/* --- the answer ------------------------------------------------------------------------------- */
-
 static int
 by_series(const void *a, const void *b)
 {
@@ -265,6 +262,8 @@ tsdb_sizes(struct tsdb *db, const struct query_request *request,
     version_unref(version);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to add up sizes") : e;
 }
+
+/* --- numbers and ledgers ---------------------------------------------------------------------- */
 
 enum { LEDGERS_AT_ONCE = 16 };
 
@@ -352,13 +351,18 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
 void
 tsdb_watch_arrivals(struct tsdb *db, struct time_range late)
 {
-    head_watch_arrivals(&db->head, late);
+    atomic_store_explicit(&db->head.late_min_ms, late.min_ms, memory_order_relaxed);
+    atomic_store_explicit(&db->head.late_max_ms, late.max_ms, memory_order_relaxed);
 }
 
 struct tsdb_arrivals
 tsdb_arrivals(struct tsdb *db, struct bytes tenant)
 {
-    return head_arrivals(&db->head, tenant);
+    lock_take(&db->head.lock);
+    const struct tenant *t = tenant_find(&db->head, tenant);
+    struct tsdb_arrivals arrivals = t == NULL ? (struct tsdb_arrivals){0} : t->arrivals;
+    lock_drop(&db->head.lock);
+    return arrivals;
 }
 
 /* Tenants are never removed, and keep their order, so only numbers are copied under the lock. */

@@ -78,6 +78,8 @@ free_answerer(struct answerer *answerer)
 static const struct answerer_ops tsdb_answerer_ops = {tsdb_open_view, tsdb_find_range,
                                                       free_answerer};
 
+/* --- parts that are not listed ---------------------------------------------------------------- */
+
 /*
  * Removes directories in parts/ that the manifest does not list. A crash leaves parts that were
  * being written, that were finished and not listed so far, or that others replaced. Their samples
@@ -155,20 +157,11 @@ store_sweep_one(void *context, const char *name, bool is_dir)
     return e;
 }
 
-/* Removes directories of parts that are not live, once the log and the live parts are open. */
-static void
-parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening)
-{
-    struct parts_sweep sweep = {db, manifest, opening};
-    err_ignore(env_listdir(db->env, db->parts_dir, store_sweep_one, &sweep, NULL),
-               "an unnamed directory only takes space");
-}
+/* --- opening ---------------------------------------------------------------------------------- */
 
 #define LOOK_NS NS_PER_S
 
 enum { VIEWS_SHARE = 8 }; /* share of the head for the notes of open views */
-
-/* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err
 open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
@@ -304,14 +297,16 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     return e;
 }
 
+struct family_load {
+    struct head *head;
+    struct tenant *tenant;
+};
+
 static enum err
 load_family(void *context, const struct metadata *m)
 {
-    struct {
-        struct tsdb *db;
-        struct tenant *tenant;
-    } *c = context;
-    return family_restore(&c->db->head, c->tenant, m);
+    struct family_load *to = context;
+    return family_restore(to->head, to->tenant, m);
 }
 
 /* A flush writes all known families, so the newest part with metadata is enough. */
@@ -322,12 +317,9 @@ load_metadata(struct tsdb *db, struct why *why)
     enum err e = OK;
     for (uint32_t i = 0; part != NULL && i < part_tenant_count(part) && e == OK; i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
-        struct {
-            struct tsdb *db;
-            struct tenant *tenant;
-        } context = {db, NULL};
-        e = tenant_find_or_add(&db->head, t->name, &context.tenant);
-        if (e == OK) e = part_metadata(part, t, load_family, &context, why);
+        struct family_load to = {&db->head, NULL};
+        e = tenant_find_or_add(to.head, t->name, &to.tenant);
+        if (e == OK) e = part_metadata(part, t, load_family, &to, why);
         if (e == ERR_CORRUPT) e = OK; /* senders repeat metadata */
     }
     db->head.metadata_changed = false;
@@ -479,7 +471,10 @@ open_all(struct tsdb *db, const struct tsdb_limits *limits, struct arena *arena,
     if (e == OK) db->head.active->begin_pos = m.store_pos;
     lock_drop(&db->head.lock);
     /* Before replay: a part that it writes may get the name of one that a crash has left. */
-    if (e == OK && writes) parts_sweep(db, &m, opening);
+    struct parts_sweep sweep = {db, &m, opening};
+    if (e == OK && writes)
+        err_ignore(env_listdir(db->env, db->parts_dir, store_sweep_one, &sweep, NULL),
+                   "an unnamed directory only takes space");
     if (e == OK) e = replay_log(db, &m, opening, why);
     if (e) return e;
     lock_take(&db->head.lock);
@@ -700,6 +695,17 @@ undo(struct tsdb *db)
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
+/* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
+static enum err
+tsdb_look_at_dir(struct tsdb *db, struct why *why)
+{
+    enum err e = dir_lock_look(&db->lock, why);
+    lock_take(&db->head.lock);
+    db->head.dir = atomic_load_explicit(&db->lock.state, memory_order_relaxed);
+    lock_drop(&db->head.lock);
+    return e;
+}
+
 /* Checks at most once in LOOK_NS that the directory still belongs to this process. */
 static enum err
 look_now_and_then(struct tsdb *db, struct why *why)
@@ -802,12 +808,6 @@ tsdb_reopen(struct tsdb *db, struct why *why)
     db->head.outage = e == OK ? HEAD_NO_OUTAGE : HEAD_IS_SETTLED;
     lock_drop(&db->head.lock);
     return e;
-}
-
-uint64_t
-tsdb_durable_epoch(struct tsdb *db)
-{
-    return wal_durable_epoch(db->wal);
 }
 
 enum tsdb_epoch
@@ -928,16 +928,6 @@ maintain_clock(struct tsdb *db)
     if (head->edits == edits && head->newest_ms > now) head->newest_ms = now;
     look_at_clock(head);
     lock_drop(&head->lock);
-}
-
-enum err
-tsdb_look_at_dir(struct tsdb *db, struct why *why)
-{
-    enum err e = dir_lock_look(&db->lock, why);
-    lock_take(&db->head.lock);
-    db->head.dir = atomic_load_explicit(&db->lock.state, memory_order_relaxed);
-    lock_drop(&db->head.lock);
-    return e;
 }
 
 enum err

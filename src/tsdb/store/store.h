@@ -12,7 +12,7 @@
 #include "tsdb/tsdb.h"
 #include "wal/wal.h"
 
-/* --- identity --------------------------------------------------------------------------------- */
+/* --- identity.c ------------------------------------------------------------------------------- */
 
 /*
  * The id of a storage directory, which is part of the names of objects in buckets and of files
@@ -81,12 +81,10 @@ void identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
 MUST_CHECK enum err identity_check(struct env *env, const char *dir, struct why *why);
 
 /*
- * Lets one process at a time write into a storage directory. Format:
- * docs/format/manifest.md.
+ * Lets one process at a time write into a storage directory. Format: docs/format/manifest.md.
  *
  * Threads: one takes and drops it; any may call dir_lock_look().
  */
-
 enum { DIR_LOCK_FILES = 2, DIR_LOCK_LINE_BYTES = 80 };
 
 /* In the owner's memory; zeroed by dir_lock_init(). */
@@ -156,7 +154,6 @@ struct rule_count {
     struct rule_done done, next; /* next: after the edit that is written */
 };
 enum { RULE_COUNTS_MAX = 2 * SERIES_RULES_MAX };
-enum rule_counts_kind { RULES_RETAIN, RULES_DOWNSAMPLE, RULE_KINDS };
 struct rule_counts {
     struct rule_count **items;
     uint32_t count;
@@ -290,16 +287,17 @@ bool parts_have(const struct part *part, struct part *const *list, uint32_t coun
 /* In tsdb_open(): keeps a part that was set aside in the manifest, so that it is used again when it
  * has its name back. ERR_NOMEM. */
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct part_entry *part);
-/* True if the file or directory exists, or cannot be examined. */
-bool tsdb_is_there(struct tsdb *db, const char *path);
-/* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
-MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
-/* Checks that the paths still lead to the locked directory; call before writing acknowledged
- * samples. ERR_CORRUPT: they lead to another directory, or to one that another server writes. */
-MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
 /* Writes a manifest of the live parts into another directory, which has no log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
+
+/* --- the directory (store.c) ------------------------------------------------------------------ */
+
+/* True if the file or directory exists, or cannot be examined. */
+bool tsdb_is_there(struct tsdb *db, const char *path);
+/* Checks that the paths still lead to the locked directory; call before writing acknowledged
+ * samples. ERR_CORRUPT: they lead to another directory, or to one that another server writes. */
+MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
 
 /* --- snapshots (snapshot.c) ------------------------------------------------------------------- */
 
@@ -314,6 +312,20 @@ MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest
 /* Fills in the tombstones of a manifest; texts are views of the set. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
                                      struct manifest *manifest);
+
+/* Reads the receipts of a manifest. ERR_NOMEM, ERR_CORRUPT. */
+MUST_CHECK enum err receipts_read(struct tsdb *db, const struct manifest *manifest,
+                                  struct why *why);
+/* Fills in the receipts of a manifest, after the edit (may be NULL). Under the edit lock.
+ * ERR_NOMEM. */
+MUST_CHECK enum err receipts_write(struct tsdb *db, const struct store_edit *edit,
+                                   struct arena *arena, struct manifest *manifest);
+/* Changes the receipts as the edit says. Under the edit lock. */
+void receipts_change(struct tsdb *db, const struct store_edit *edit);
+void receipts_free(struct tsdb *db);
+/* Ends the hold of deletions that merges may apply from now on, and of all up to a number. Returns
+ * the number of the last of these. */
+uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);
 
 /* --- rules.c ---------------------------------------------------------------------------------- */
 
@@ -333,20 +345,6 @@ uint64_t levels_number(const struct tsdb_limits *limits);
 /* Adds up the rollups of parts by resolution, the finest first. ERR_NOMEM. */
 MUST_CHECK enum err resolutions_of(struct part *const *parts, uint32_t count, struct arena *arena,
                                    struct rollup_facts **ret_list, uint32_t *ret_count);
-
-/* Reads the receipts of a manifest. ERR_NOMEM, ERR_CORRUPT. */
-MUST_CHECK enum err receipts_read(struct tsdb *db, const struct manifest *manifest,
-                                  struct why *why);
-/* Fills in the receipts of a manifest, after the edit (may be NULL). Under the edit lock.
- * ERR_NOMEM. */
-MUST_CHECK enum err receipts_write(struct tsdb *db, const struct store_edit *edit,
-                                   struct arena *arena, struct manifest *manifest);
-/* Changes the receipts as the edit says. Under the edit lock. */
-void receipts_change(struct tsdb *db, const struct store_edit *edit);
-void receipts_free(struct tsdb *db);
-/* Ends the hold of deletions that merges may apply from now on, and of all up to a number. Returns
- * the number of the last of these. */
-uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);
 
 /* --- flushing (flush.c) ----------------------------------------------------------------------- */
 

@@ -558,24 +558,6 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 
 /* --- deletions -------------------------------------------------------------------------------- */
 
-/* Exchanges the version for one in which the tombstone hides samples, too. */
-static enum err
-hide_in(struct tsdb *db, struct tombstone *tombstone, struct version **version)
-{
-    struct version *old = *version, *next;
-    enum err e = version_new(&db->cache_budget, old->part_count, &next);
-    if (e) return e;
-    for (uint32_t i = 0; i < old->part_count; i++) {
-        next->parts[i] = old->parts[i];
-        part_ref(next->parts[i]);
-    }
-    e = tombstones_new(&db->cache_budget, old->tombstones, NULL, NULL, &tombstone, 1,
-                       &next->tombstones);
-    version_unref(e ? next : old);
-    if (e == OK) *version = next;
-    return e;
-}
-
 /* Counts what the selector shows in the version, and hides it there. The tombstone and its receipt
  * are given. */
 static enum err
@@ -612,7 +594,19 @@ make_deletion(struct tsdb *db, const struct query_request *shown, struct selecto
         e = deletion_selects(db, *v, t, NULL, &selected, why);
     }
     if (e == OK) e = receipt_new(db, t, counted, &selected, ret_receipt, why);
-    return e ? e : hide_in(db, t, v);
+    if (e) return e;
+    /* Exchanges the version for one in which the tombstone hides samples, too. */
+    struct version *old = *v, *next;
+    e = version_new(&db->cache_budget, old->part_count, &next);
+    if (e) return e;
+    for (uint32_t i = 0; i < old->part_count; i++) {
+        next->parts[i] = old->parts[i];
+        part_ref(next->parts[i]);
+    }
+    e = tombstones_new(&db->cache_budget, old->tombstones, NULL, NULL, &t, 1, &next->tombstones);
+    version_unref(e ? next : old);
+    if (e == OK) *v = next;
+    return e;
 }
 
 enum err

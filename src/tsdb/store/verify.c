@@ -421,9 +421,12 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
 
 static void
 compare_with_total(struct verify *v, const char *what, enum ledger_kind kind,
-                   enum ledger_field field, uint64_t by_rules)
+                   enum ledger_field field, enum rule_counts_kind rules)
 {
-    uint64_t total = 0;
+    uint64_t total = 0, by_rules = 0;
+    for (uint32_t i = 0; i < v->manifest.done_count[rules]; i++) {
+        by_rules += v->manifest.done[rules][i].done.samples[kind];
+    }
     for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
         total += v->manifest.tenants[i].totals.count[kind][field];
     }
@@ -437,8 +440,8 @@ compare_with_total(struct verify *v, const char *what, enum ledger_kind kind,
 static void
 report_rules(struct verify *v)
 {
-    for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-        const struct manifest_done *r = &v->manifest.removals[i];
+    for (uint32_t i = 0; i < v->manifest.done_count[RULES_RETAIN]; i++) {
+        const struct manifest_done *r = &v->manifest.done[RULES_RETAIN][i];
         report_line(v,
                     "rule of retention %.*s, tenants \"%.*s\": removed %" PRIu64
                     " samples, %" PRIu64 " exemplars, %" PRIu64 " bytes",
@@ -447,8 +450,8 @@ report_rules(struct verify *v)
                     r->done.samples[LEDGER_FLOAT] + r->done.samples[LEDGER_HISTOGRAM],
                     r->done.samples[LEDGER_EXEMPLAR], r->done.bytes);
     }
-    for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
-        const struct manifest_done *r = &v->manifest.rolled[i];
+    for (uint32_t i = 0; i < v->manifest.done_count[RULES_DOWNSAMPLE]; i++) {
+        const struct manifest_done *r = &v->manifest.done[RULES_DOWNSAMPLE][i];
         char resolution[TIME_TEXT_BYTES];
         report_line(v,
                     "rule of downsampling %.*s, tenants \"%.*s\", windows of %s: replaced %" PRIu64
@@ -497,15 +500,8 @@ verify_all(struct verify *v)
     /* Rules of retention removed at most what has expired, and those of downsampling replaced at
      * most what is downsampled: late samples are joined with windows by no rule. */
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t removed = 0, replaced = 0;
-        for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
-            removed += v->manifest.removals[i].done.samples[k];
-        }
-        for (uint32_t i = 0; i < v->manifest.rolled_count; i++) {
-            replaced += v->manifest.rolled[i].done.samples[k];
-        }
-        compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, removed);
-        compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, replaced);
+        compare_with_total(v, "expired by rules of retention", k, LEDGER_EXPIRED, RULES_RETAIN);
+        compare_with_total(v, "downsampled by rules", k, LEDGER_DOWNSAMPLED, RULES_DOWNSAMPLE);
     }
     if (v->orphans > 0) {
         report_line(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);

@@ -351,7 +351,7 @@ machine_commit(struct machine *m)
     enum err e = tsdb_commit(m->db, &m->why);
     if (e) print_error("commit: %s: %s\n", err_word(e), m->why.text);
     must(e);
-    assert_true(m->result.wait_epoch <= tsdb_durable_epoch(m->db));
+    assert_true(m->result.wait_epoch <= wal_durable_epoch(tsdb_wal(m->db)));
 }
 
 void

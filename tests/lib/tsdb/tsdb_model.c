@@ -325,7 +325,7 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
         struct cell *c = cell_at(x, items[0].tenant, items[i].series, items[i].slot);
         if (verdicts[i] == WILL_ACCEPT) {
             c->pending_epoch = x->m->result.wait_epoch;
-            assert_true(c->pending_epoch > tsdb_durable_epoch(db));
+            assert_true(c->pending_epoch > wal_durable_epoch(tsdb_wal(db)));
         } else if (verdicts[i] == WILL_REPEAT && c->has_pending) {
             assert_true(x->m->result.wait_epoch >= c->pending_epoch);
         } else if (verdicts[i] == WILL_WHAT) {
@@ -369,7 +369,7 @@ cell_drop_voided(struct cell *c)
 static void
 model_committed(struct model *x)
 {
-    uint64_t durable = tsdb_durable_epoch(x->m->db);
+    uint64_t durable = wal_durable_epoch(tsdb_wal(x->m->db));
     bool moved = durable != x->durable;
     x->durable = durable;
     for_each_cell(x, c)
@@ -393,7 +393,7 @@ model_committed(struct model *x)
 void
 model_commit_failed(struct model *x)
 {
-    uint64_t durable = tsdb_durable_epoch(x->m->db);
+    uint64_t durable = wal_durable_epoch(tsdb_wal(x->m->db));
     assert_int_equal(durable, x->durable);
     for_each_cell(x, c)
     {
@@ -646,7 +646,7 @@ model_crashed(struct model *x)
 void
 model_opened(struct model *x)
 {
-    x->durable = tsdb_durable_epoch(x->m->db);
+    x->durable = wal_durable_epoch(tsdb_wal(x->m->db));
     if (x->m->opening.replayed_parts == 0) return;
     for_each_cell(x, c)
     {

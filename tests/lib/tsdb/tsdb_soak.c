@@ -464,7 +464,7 @@ soak_voided(struct soak *x)
 static void
 soak_committed(struct soak *x)
 {
-    uint64_t durable = tsdb_durable_epoch(x->m.db);
+    uint64_t durable = wal_durable_epoch(tsdb_wal(x->m.db));
     if (durable < x->wait_epoch) soak_fail(x, "a commit that does not reach what waits for it");
     if (durable != x->durable) x->doubt = false;
     x->durable = durable;

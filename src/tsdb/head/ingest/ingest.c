@@ -321,13 +321,13 @@ head_series(struct head *head, uint32_t tenant, struct bytes labels, struct seri
     return *ret_series != NULL ? OK : ingest_resolve_add_series(head, tenant, labels, ret_series);
 }
 
+/* --- refusals --------------------------------------------------------------------------------- */
+
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
 /* Memory of the head for a new series besides its labels, alone and with tables that double; and
  * for a sample. */
 enum { NEW_SERIES_BYTES_MIN = 300, NEW_SERIES_BYTES_MAX = 640, NEW_SAMPLE_BYTES = 16 };
 #define SLICE_NS_MAX (2 * NS_PER_MS)
-
-/* --- refusals --------------------------------------------------------------------------------- */
 
 static void
 cut_to(struct bytes *text, size_t size)
@@ -585,7 +585,7 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
 {
     struct ingest_need need = {0};
     uint32_t count = 0;
-    /* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
+    /* Series are guessed and prefetched when a slice begins, then before each one. */
     if (in->last_gen != in->gen->number) in->last = NULL; /* its registry may be freed */
     in->guesses[(at->series - 1) % GUESSES] = in->last;
     approach(in, at->series);
@@ -595,8 +595,6 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
             need.head_bytes >= 8 * (size_t)SLICE_BYTES) {
             break;
         }
-        /* Guess and prefetch the series from `first` on, when a slice begins; then before each one.
-         */
         if (in->by_key) {
             hash_key(in, at->series + KEY_AHEAD);
             guess_by_key(in, at->series + SERIES_AHEAD);

@@ -168,15 +168,6 @@ series_is_open_in(const struct undecided_series *s, int64_t min_ms, int64_t max_
 }
 
 static bool
-any_is_open_in(const struct tsdb_undecided *d, int64_t min_ms, int64_t max_ms)
-{
-    for (const struct undecided_series *s = d->first; s != NULL; s = s->next) {
-        if (series_is_open_in(s, min_ms, max_ms)) return true;
-    }
-    return false;
-}
-
-static bool
 time_is_up(const struct undecided_search *x)
 {
     return env_monotonic_ns(x->undecided->head->env) >= x->until_ns;
@@ -189,26 +180,6 @@ compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The values of a block, decoded when the first one is needed. */
-struct block_values {
-    const struct block_ref *block;
-    uint64_t *bits;
-    struct histogram *histograms;
-};
-
-static enum err
-values_read(struct undecided_search *x, struct block_values *v)
-{
-    const struct block_ref *b = v->block;
-    if (v->bits != NULL) return OK;
-    bool floats = block_kind(b) == SAMPLE_FLOAT;
-    v->bits = arena_alloc(&x->block, b->count * sizeof *v->bits);
-    int64_t *starts = arena_alloc(&x->block, b->count * sizeof *starts);
-    v->histograms = arena_alloc(&x->block, floats ? 1 : b->count * sizeof *v->histograms);
-    if (v->bits == NULL || starts == NULL || v->histograms == NULL) return ERR_NOMEM;
-    return block_read_values(x->part, b, v->bits, starts, v->histograms, &x->block, NULL);
-}
-
 static enum err
 search_block(struct undecided_search *x, struct undecided_series *s, uint32_t row,
              const struct block_ref *b)
@@ -216,15 +187,23 @@ search_block(struct undecided_search *x, struct undecided_series *s, uint32_t ro
     arena_reset(&x->block);
     int64_t *times = arena_alloc(&x->block, b->count * sizeof *times);
     enum err e = times == NULL ? ERR_NOMEM : block_read_times(x->part, b, times, NULL);
-    struct block_values values = {.block = b};
+    bool floats = block_kind(b) == SAMPLE_FLOAT;
+    uint64_t *bits = NULL; /* the values are decoded when the first one is needed */
+    struct histogram *histograms = NULL;
     for (struct undecided_sample *d = s->first; d != NULL && e == OK; d = d->next) {
         if (!is_open_in(d, b->min_ms, b->max_ms)) continue;
         const int64_t *at = bsearch(&d->t_ms, times, b->count, sizeof *times, compare_times);
         if (at == NULL || deletions_hide(x->deletions, x->deletion_count, row, d->t_ms)) continue;
-        e = values_read(x, &values);
-        if (e) return e;
-        bool same = sample_value_is(&d->value, block_kind(b), values.bits[at - times],
-                                    &values.histograms[at - times]);
+        if (bits == NULL) {
+            bits = arena_alloc(&x->block, b->count * sizeof *bits);
+            int64_t *starts = arena_alloc(&x->block, b->count * sizeof *starts);
+            histograms = arena_alloc(&x->block, floats ? 1 : b->count * sizeof *histograms);
+            if (bits == NULL || starts == NULL || histograms == NULL) return ERR_NOMEM;
+            e = block_read_values(x->part, b, bits, starts, histograms, &x->block, NULL);
+            if (e) return e;
+        }
+        bool same =
+            sample_value_is(&d->value, block_kind(b), bits[at - times], &histograms[at - times]);
         assert(d->fate == FATE_OPEN);
         d->fate = same ? FATE_REPEAT : FATE_CONFLICT;
     }
@@ -332,9 +311,11 @@ tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns, struct inges
     for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
         x.part = version->parts[i];
         const struct part_info *info = part_info(x.part);
-        if (!part_may_hold(undecided, x.part) ||
-            !any_is_open_in(undecided, info->time.min_ms, info->time.max_ms))
-            continue;
+        bool any = false;
+        for (const struct undecided_series *s = undecided->first; s != NULL && !any; s = s->next) {
+            any = series_is_open_in(s, info->time.min_ms, info->time.max_ms);
+        }
+        if (!any || !part_may_hold(undecided, x.part)) continue;
         e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
     }
     version_unref(version);
