@@ -29,7 +29,7 @@ enum {
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-/* The same, with borders that belong to the time after them. */
+/* Returns what partition_of() does, with borders that belong to the time after them. */
 static struct time_range
 calendar_of(int64_t t_ms, int64_t now_ms)
 {
@@ -272,20 +272,13 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
            struct arena *arena, struct merge_plan *ret_plan)
 {
     struct merge_planning g = {.parts = parts, .count = count, .options = options, .arena = arena};
-    struct merge_plan plan = {0};
-    *ret_plan = plan;
+    *ret_plan = (struct merge_plan){0};
     if (count == 0) return OK;
     g.set = arena_alloc(arena, count * sizeof *g.set);
     uint32_t *members = arena_alloc(arena, count * sizeof *members);
     if (g.set == NULL || members == NULL) return ERR_NOMEM;
-    enum err e = OK;
-    bool last = options->full;
     struct time_range nothing = {.min_ms = INT64_MAX, .max_ms = INT64_MIN};
-    if (find_wide(&g, nothing)) {
-        e = plan_set(&g, last, &plan);
-        if (e == OK) *ret_plan = plan;
-        return e;
-    }
+    if (find_wide(&g, nothing)) return plan_set(&g, options->full, ret_plan);
     for (uint32_t i = 0; i < count; i++) {
         const struct plan_part *p = &parts[i];
         if (!has_samples(p) || is_wide(&g, p)) continue;
@@ -297,16 +290,14 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
         assert(n > 0);                 /* part i itself */
         if (members[0] != i) continue; /* each partition is looked at once, at its first part */
         bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
-        last = over && find_whole(&g, members, n);
+        bool last = over && find_whole(&g, members, n);
         if (last && find_wide(&g, partition))
             last = false; /* splitting comes first */
         else if (last)
             last = find_whole(&g, members, n); /* again: find_wide() changed the set */
         else if (!find_run(&g, members, n))
             continue;
-        e = plan_set(&g, last, &plan);
-        if (e == OK) *ret_plan = plan;
-        return e;
+        return plan_set(&g, last, ret_plan);
     }
     return OK;
 }
@@ -317,13 +308,11 @@ merge_plan_alone(const struct plan_part *parts, uint32_t part,
                  struct merge_plan *ret_plan)
 {
     struct merge_planning g = {.parts = parts, .options = options, .arena = arena, .set_count = 1};
-    struct merge_plan plan = {0};
+    *ret_plan = (struct merge_plan){0};
     g.set = arena_alloc(arena, sizeof *g.set);
     if (g.set == NULL) return ERR_NOMEM;
     g.set[0] = part;
-    enum err e = plan_set(&g, true, &plan);
-    if (e == OK) *ret_plan = plan;
-    return e;
+    return plan_set(&g, true, ret_plan);
 }
 
 enum err

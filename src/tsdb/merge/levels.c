@@ -56,56 +56,6 @@ arena_restart(struct arena *arena)
     arena_fini(arena);
     arena_init(arena, budget, 0, 0);
 }
-/* The memory of the samples. */
-static inline uint64_t
-level_histograms_bytes(const struct level_histograms *h)
-{
-    return h->samples_arena.used_bytes;
-}
-
-/* Returns an upper bound of the memory that one takes. */
-static uint64_t
-level_histograms_memory(void)
-{
-    /* Blocks of an arena double, so it may exceed its limit by as much, and by an item. A rollup
-     * takes about as much as four samples of its window, and the work of encoding twice that. */
-    enum { ITEM_BYTES = 64 * 1024, ROLLER_ARENAS = 4, ARENAS = 8 };
-    uint64_t limits = CHUNK_BYTES + 2 * CHUNK_BYTES + 2 * CHUNK_BYTES + PENDING_BYTES +
-                      ROLLER_ARENAS * HISTOGRAM_ROLLER_BYTES;
-    return sizeof(struct level_histograms) + 2 * limits + ARENAS * ITEM_BYTES;
-}
-
-static MUST_CHECK enum err
-level_histograms_new(struct budget *budget, struct level_histograms **ret)
-{
-    struct level_histograms *h = mem_new(budget, sizeof *h);
-    *ret = h;
-    if (h == NULL) return ERR_NOMEM;
-    arena_init(&h->samples_arena, budget, 0, 0);
-    arena_init(&h->windows_arena, budget, 0, 0);
-    arena_init(&h->pending_arena, budget, 0, 0);
-    arena_init(&h->encoding_arena, budget, 0, 0);
-    histogram_roller_init(&h->roller, budget);
-    histogram_roller_init(&h->open, budget);
-    return OK;
-}
-
-/* Rolls up samples from..until of the chunk to a window of it. The first one forgets those of
- * earlier chunks. */
-static MUST_CHECK enum err
-level_histograms_roll_up(struct level_histograms *h, const int64_t *times_ms, uint32_t from,
-                         uint32_t until, uint32_t window)
-{
-    enum err e = OK;
-    if (window == 0) arena_restart(&h->windows_arena);
-    histogram_roller_clear(&h->roller);
-    for (uint32_t i = from; i < until && e == OK; i++) {
-        e = histogram_roller_add(&h->roller, times_ms[i], &h->samples[i]);
-    }
-    if (e) return e;
-    return histogram_rollup_copy(&h->windows_arena, &h->roller.rollup, &h->windows[window]);
-}
-
 enum {
     CHUNK_SAMPLES = CODEC_SAMPLES_MAX,
     CHUNKS_ALIKE = 3, /* that are not measured after one that takes at most a third */
@@ -163,8 +113,15 @@ enum {
 uint64_t
 part_merge_memory_levels(bool has_histograms)
 {
-    return sizeof(struct merge_levels) + SCRATCH_BYTES + READ_BYTES +
-           WINDOW_BYTES * BLOCK_ROLLUPS_MAX + (has_histograms ? level_histograms_memory() : 0);
+    uint64_t memory =
+        sizeof(struct merge_levels) + SCRATCH_BYTES + READ_BYTES + WINDOW_BYTES * BLOCK_ROLLUPS_MAX;
+    if (!has_histograms) return memory;
+    /* Blocks of an arena double, so it may exceed its limit by as much, and by an item. A rollup
+     * takes about as much as four samples of its window, and the work of encoding twice that. */
+    enum { ITEM_BYTES = 64 * 1024, ROLLER_ARENAS = 4, ARENAS = 8 };
+    uint64_t limits = CHUNK_BYTES + 2 * CHUNK_BYTES + 2 * CHUNK_BYTES + PENDING_BYTES +
+                      ROLLER_ARENAS * HISTOGRAM_ROLLER_BYTES;
+    return memory + sizeof(struct level_histograms) + 2 * limits + ARENAS * ITEM_BYTES;
 }
 
 void
@@ -347,35 +304,22 @@ pending_out(struct part_merge *m)
     return e;
 }
 
-/* Makes room for a rollup that waits. */
+/* Adds a rollup, of the kind that waits, to those that wait. */
 static enum err
-pending_room(struct part_merge *m, int64_t resolution_ms)
+rollup_add(struct part_merge *m, const void *rollup, int64_t resolution_ms)
 {
     struct merge_levels *l = m->levels;
+    struct level_histograms *h = l->histograms;
     uint32_t most = l->has_histograms ? PENDING_HISTOGRAMS : BLOCK_ROLLUPS_MAX;
     bool fits = l->pending_count < most && l->pending_resolution_ms == resolution_ms;
-    if (l->has_histograms) fits &= l->histograms->pending_arena.used_bytes < PENDING_BYTES;
+    if (l->has_histograms) fits &= h->pending_arena.used_bytes < PENDING_BYTES;
     enum err e = fits ? OK : pending_out(m);
     l->pending_resolution_ms = resolution_ms;
-    return e;
-}
-
-static enum err
-rollup_add(struct part_merge *m, const struct rollup *r, int64_t resolution_ms)
-{
-    enum err e = pending_room(m, resolution_ms);
-    m->levels->pending[m->levels->pending_count++] = *r;
-    return e;
-}
-
-static enum err
-histogram_rollup_add(struct part_merge *m, const struct histogram_rollup *r, int64_t resolution_ms)
-{
-    struct level_histograms *h = m->levels->histograms;
-    enum err e = pending_room(m, resolution_ms);
-    uint32_t at = m->levels->pending_count;
-    if (e == OK) e = histogram_rollup_copy(&h->pending_arena, r, &h->pending[at]);
-    if (e == OK) m->levels->pending_count++;
+    if (e == OK && l->has_histograms)
+        e = histogram_rollup_copy(&h->pending_arena, rollup, &h->pending[l->pending_count]);
+    else if (e == OK)
+        l->pending[l->pending_count] = *(const struct rollup *)rollup;
+    l->pending_count += e == OK;
     return e;
 }
 
@@ -385,9 +329,9 @@ kind_of_chunk(const struct merge_levels *l)
     return l->has_histograms ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
 }
 
-/* Counts samples and windows that the level of the chunk replaces and makes. */
+/* Counts samples and windows that the level of the chunk replaces and makes, and what it saves. */
 static void
-count_rolled(struct part_merge *m, uint64_t samples, uint64_t windows)
+count_rolled(struct part_merge *m, uint64_t samples, uint64_t windows, double saved_bytes)
 {
     struct merge_levels *l = m->levels;
     m->count.downsampled[kind_of_chunk(l)] += samples;
@@ -395,18 +339,7 @@ count_rolled(struct part_merge *m, uint64_t samples, uint64_t windows)
         if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
         l->of_series[i].rolled->samples[kind_of_chunk(l)] += samples;
         l->of_series[i].rolled->windows += windows;
-    }
-}
-
-/* Counts what the windows of the chunk save. */
-static void
-count_saved(struct part_merge *m, uint64_t samples)
-{
-    struct merge_levels *l = m->levels;
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->of_series[i].resolution_ms != l->chunk_resolution_ms) continue;
-        double bytes = l->bytes_each[kind_of_chunk(l)] * (double)samples;
-        l->of_series[i].rolled->bytes += (uint64_t)(l->saved_share * bytes);
+        l->of_series[i].rolled->bytes += (uint64_t)saved_bytes;
     }
 }
 
@@ -491,10 +424,18 @@ make_windows(struct merge_levels *l, uint32_t until, uint32_t *ret_count)
         int64_t end_ms = rollup_window_end(l->times[i], l->chunk_resolution_ms);
         for (end = i + 1; end < until && l->times[end] <= end_ms;)
             end++;
-        if (l->has_histograms)
-            e = level_histograms_roll_up(l->histograms, l->times, i, end, n++);
-        else
+        struct level_histograms *h = l->histograms;
+        if (!l->has_histograms) {
             l->windows[n++] = roll_up(l->times + i, l->bits + i, end - i);
+            continue;
+        }
+        if (n == 0) arena_restart(&h->windows_arena); /* of an earlier chunk */
+        histogram_roller_clear(&h->roller);
+        for (uint32_t k = i; k < end && e == OK; k++) {
+            e = histogram_roller_add(&h->roller, l->times[k], &h->samples[k]);
+        }
+        if (e == OK)
+            e = histogram_rollup_copy(&h->windows_arena, &h->roller.rollup, &h->windows[n++]);
     }
     *ret_count = n;
     return e;
@@ -556,13 +497,13 @@ chunk_out(struct part_merge *m, uint32_t until)
     enum err e = until > 0 && l->chunk_resolution_ms > 0 ? make_windows(l, until, &windows) : OK;
     if (e == OK && windows > 0) e = find_worth(l, windows, until, &worth);
     for (uint32_t i = 0; i < windows && worth && e == OK; i++) {
-        e = l->has_histograms
-                ? histogram_rollup_add(m, &l->histograms->windows[i], l->chunk_resolution_ms)
-                : rollup_add(m, &l->windows[i], l->chunk_resolution_ms);
+        const void *window = &l->windows[i];
+        if (l->has_histograms) window = &l->histograms->windows[i];
+        e = rollup_add(m, window, l->chunk_resolution_ms);
     }
     if (worth) {
-        count_rolled(m, until, windows);
-        count_saved(m, until);
+        double replaced = l->bytes_each[kind_of_chunk(l)] * (double)until;
+        count_rolled(m, until, windows, l->saved_share * replaced);
     } else if (e == OK) {
         e = samples_out(m, until);
     }
@@ -578,9 +519,9 @@ all_out(struct part_merge *m)
     enum err e = OK;
     if (l->has_open) {
         assert(l->sample_count == 0); /* invariant 2 */
-        e = l->has_histograms
-                ? histogram_rollup_add(m, &l->histograms->open.rollup, l->chunk_resolution_ms)
-                : rollup_add(m, &l->open, l->chunk_resolution_ms);
+        const void *open = &l->open;
+        if (l->has_histograms) open = &l->histograms->open.rollup;
+        e = rollup_add(m, open, l->chunk_resolution_ms);
     } else {
         e = chunk_out(m, l->sample_count);
     }
@@ -604,7 +545,7 @@ open_window(struct part_merge *m)
     if (l->sample_count > 0 && !l->has_histograms) {
         l->open = roll_up(l->times, l->bits, l->sample_count);
     }
-    count_rolled(m, l->sample_count, 1);
+    count_rolled(m, l->sample_count, 1, 0);
     drop_samples(l, l->sample_count);
     l->has_open = true;
     return e;
@@ -618,6 +559,13 @@ chunk_most(const struct merge_levels *l)
     return l->has_histograms ? CHUNK_HISTOGRAMS : CHUNK_SAMPLES;
 }
 
+/* The memory of the chunk's histograms. */
+static uint64_t
+chunk_bytes(const struct merge_levels *l)
+{
+    return l->has_histograms ? l->histograms->samples_arena.used_bytes : 0;
+}
+
 /* Ends what is of the other kind of samples, before a sample or a window that ends at `t_ms`. */
 static enum err
 enter_kind(struct part_merge *m, bool histograms, int64_t t_ms)
@@ -629,7 +577,14 @@ enter_kind(struct part_merge *m, bool histograms, int64_t t_ms)
     enum err e = all_out(m);
     if (e == OK) e = pending_out(m);
     if (e == OK && histograms && l->histograms == NULL) {
-        e = level_histograms_new(m->budget, &l->histograms);
+        struct level_histograms *h = l->histograms = mem_new(m->budget, sizeof *h);
+        if (h == NULL) return ERR_NOMEM;
+        arena_init(&h->samples_arena, m->budget, 0, 0);
+        arena_init(&h->windows_arena, m->budget, 0, 0);
+        arena_init(&h->pending_arena, m->budget, 0, 0);
+        arena_init(&h->encoding_arena, m->budget, 0, 0);
+        histogram_roller_init(&h->roller, m->budget);
+        histogram_roller_init(&h->open, m->budget);
     }
     if (e == OK) l->has_histograms = histograms;
     l->taken_for_worth = 0;
@@ -645,9 +600,8 @@ enter_window(struct part_merge *m, int64_t t_ms)
     enum err e = OK;
     if (t_ms <= l->window_end_ms && resolution_ms == l->chunk_resolution_ms) return OK;
     bool ends = l->has_open || resolution_ms != l->chunk_resolution_ms ||
-                l->window_end_ms == INT64_MIN ||
-                (l->sample_count >= chunk_most(l) / 2 ||
-                 (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES / 2));
+                l->window_end_ms == INT64_MIN || l->sample_count >= chunk_most(l) / 2 ||
+                chunk_bytes(l) >= CHUNK_BYTES / 2;
     if (ends) e = all_out(m);
     if (resolution_ms != l->chunk_resolution_ms) l->taken_for_worth = 0;
     l->chunk_resolution_ms = resolution_ms;
@@ -672,7 +626,7 @@ take_values(struct merge_levels *l, const struct sample_batch *batch, uint32_t f
         e = histogram_copy(&batch->histograms[from + i], &l->histograms->samples_arena,
                            &l->histograms->samples[n + i]);
         if (e) e = ERR_NOMEM;
-        if (level_histograms_bytes(l->histograms) >= CHUNK_BYTES) *count = i + 1;
+        if (chunk_bytes(l) >= CHUNK_BYTES) *count = i + 1;
     }
     return e;
 }
@@ -687,13 +641,12 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     *ret_taken = 1;
     enum err e = enter_window(m, t_ms);
     if (e == OK && l->sample_count > 0 &&
-        (l->sample_count == chunk_most(l) ||
-         (l->has_histograms && level_histograms_bytes(l->histograms) >= CHUNK_BYTES))) {
+        (l->sample_count == chunk_most(l) || chunk_bytes(l) >= CHUNK_BYTES)) {
         e = l->chunk_resolution_ms == 0 ? chunk_out(m, l->sample_count) : open_window(m);
     }
     if (e) return e;
     if (l->has_open) {
-        count_rolled(m, 1, 0);
+        count_rolled(m, 1, 0, 0);
         const int64_t joined_ms = batch->times_ms[from];
         if (l->has_histograms) {
             return histogram_roller_add(&l->histograms->open, joined_ms, &batch->histograms[from]);
@@ -728,11 +681,10 @@ take_rollup(struct part_merge *m, const struct sample_batch *batch, uint32_t i)
     const struct rollup times = sample_batch_window(batch, i);
     int64_t t_ms = rollup_end_ms(&times), resolution_ms = batch->resolution_ms;
     if (resolution_at(m, t_ms) <= resolution_ms) {
+        const void *window = &batch->rollups[i];
+        if (l->has_histograms) window = &batch->histogram_rollups[i];
         enum err e = all_out(m);
-        if (e) return e;
-        return l->has_histograms
-                   ? histogram_rollup_add(m, &batch->histogram_rollups[i], resolution_ms)
-                   : rollup_add(m, &batch->rollups[i], resolution_ms);
+        return e ? e : rollup_add(m, window, resolution_ms);
     }
     enum err e = enter_window(m, t_ms);
     if (e == OK && !l->has_open) e = open_window(m);

@@ -31,8 +31,6 @@
 #include <assert.h>
 #include <roaring/roaring.h>
 
-/* --- labels and series ------------------------------------------------------------------------ */
-
 /*
  * Labels and series of a tenant in the order of the output.
  *
@@ -43,8 +41,7 @@
  * A tenant that only one input has needs no list of numbers: pairs keep their order, so a pair's
  * number is the number of used ones before it.
  *
- * The order of an input's pairs and rows is checked on the way, since the writer relies on it. The
- * invariants are at the top.
+ * The order of an input's pairs and rows is checked on the way, since the writer relies on it.
  */
 
 enum { NO_PAIR = UINT32_MAX, RANK_PAIRS = 512, RANK_WORDS = RANK_PAIRS / 64 };
@@ -290,25 +287,6 @@ hidden_ranges(const struct merge_source *s, uint32_t *ret_count)
     return (const struct time_range *)(const void *)s->hidden.at;
 }
 
-/* Finds the time before which samples of the series are expired. */
-static enum err
-find_rule(struct part_merge *m, struct merge_source *s, uint32_t series)
-{
-    struct bytes labels;
-    s->rule = NULL;
-    s->expired_before_ms = m->options.expired_before_ms;
-    if (!m->has_rules) return OK;
-    enum err e = row_read(s->rows, series, &labels, &s->blocks, &s->block_count, &m->why);
-    if (e) return e;
-    int64_t age_ms;
-    const struct series_rule *rule =
-        series_rules_find(m->options.rules, m->tenant, labels, &age_ms);
-    if (rule == NULL || m->options.rules_now_ms - age_ms <= s->expired_before_ms) return OK;
-    s->rule = rule;
-    s->expired_before_ms = m->options.rules_now_ms - age_ms;
-    return OK;
-}
-
 /* Collects the deleted times of a series in source->hidden, and finds the time before which its
  * samples are expired. */
 static MUST_CHECK enum err
@@ -317,8 +295,20 @@ merge_hidden(struct part_merge *m, struct merge_source *s, uint32_t row)
     const struct time_range *window = &m->options.window;
     uint32_t series = s->tenant->first_series + row;
     buf_clear(&s->hidden);
-    enum err e = find_rule(m, s, series);
-    if (e) return e;
+    s->rule = NULL;
+    s->expired_before_ms = m->options.expired_before_ms;
+    if (m->has_rules) {
+        struct bytes labels;
+        int64_t age_ms;
+        enum err e = row_read(s->rows, series, &labels, &s->blocks, &s->block_count, &m->why);
+        if (e) return e;
+        const struct series_rule *rule =
+            series_rules_find(m->options.rules, m->tenant, labels, &age_ms);
+        if (rule != NULL && m->options.rules_now_ms - age_ms > s->expired_before_ms) {
+            s->rule = rule;
+            s->expired_before_ms = m->options.rules_now_ms - age_ms;
+        }
+    }
     if (s->deleted == NULL || !roaring_bitmap_contains(s->deleted, series)) return OK;
     for (uint32_t i = 0; i < s->input->deletion_count; i++) {
         const struct part_deletion *d = &s->input->deletions[i];
@@ -414,8 +404,6 @@ merge_next_series(struct part_merge *m)
  * window that is cut is deleted whole.
  */
 
-/* --- fates ------------------------------------------------------------------------------------ */
-
 enum merge_fate
 merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_ms)
 {
@@ -466,12 +454,6 @@ merge_removal(struct part_merge *m, const struct merge_source *s)
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
-static uint64_t *
-new_bits(struct part_merge *m, uint32_t count)
-{
-    return arena_new(&m->tenant_arena, ((size_t)count + 63) / 64 * sizeof(uint64_t));
-}
-
 /* Prepares a source that has the tenant for the walk. */
 static MUST_CHECK enum err
 merge_walk_begin(struct part_merge *m, struct merge_source *s)
@@ -499,8 +481,8 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
     row_reader_want_stale(s->rows);
     if (s->whole) return OK;
     s->active = false; /* until a series is found */
-    s->live = new_bits(m, t->series_count);
-    s->used = new_bits(m, t->pair_count);
+    s->live = arena_new(&m->tenant_arena, ((size_t)t->series_count + 63) / 64 * sizeof *s->live);
+    s->used = arena_new(&m->tenant_arena, ((size_t)t->pair_count + 63) / 64 * sizeof *s->used);
     if (s->live == NULL || s->used == NULL) return ERR_NOMEM;
     if (!s->has_exemplars) return OK;
     return merge_source_error(m, s, exemplar_walk_enter(&s->exemplars, t->first_series, &m->why));
@@ -512,21 +494,6 @@ struct row_judgement {
     uint64_t expired_bytes;
     uint64_t gone[FATE_EXPIRED + 1][LEDGER_KIND_COUNT];
 };
-
-/* Judges the exemplars of the series; the walk is after them then. */
-static enum err
-judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, struct row_judgement *j)
-{
-    struct exemplar_walk *w = &s->exemplars;
-    while (s->has_exemplars && !w->at_end && w->series <= s->tenant->first_series + row) {
-        enum merge_fate fate = merge_fate(m, s, w->exemplar.t_ms);
-        j->stays |= fate == FATE_STAYS;
-        j->gone[fate][LEDGER_EXEMPLAR]++;
-        enum err e = exemplar_walk_step(w, &m->why);
-        if (e) return e;
-    }
-    return OK;
-}
 
 static enum err
 judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref *b,
@@ -612,7 +579,14 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
     enum err e = row_read(s->rows, s->tenant->first_series + row, NULL, &s->blocks, &s->block_count,
                           &m->why);
     if (e == OK) e = merge_hidden(m, s, row);
-    if (e == OK) e = judge_exemplars(m, s, row, &j);
+    struct exemplar_walk *w = &s->exemplars; /* is after those of the series at the end */
+    while (e == OK && s->has_exemplars && !w->at_end &&
+           w->series <= s->tenant->first_series + row) {
+        enum merge_fate fate = merge_fate(m, s, w->exemplar.t_ms);
+        j.stays |= fate == FATE_STAYS;
+        j.gone[fate][LEDGER_EXEMPLAR]++;
+        e = exemplar_walk_step(w, &m->why);
+    }
     if (e == OK) e = judge_blocks(m, s, &j);
     if (e) return e;
     if (j.stays) { /* samples it loses are counted when it is merged */
@@ -910,16 +884,9 @@ tenant_end(struct part_merge *m)
     move_counts(m->interleave.by_window_count, m->count.by_window);
     move_counts(m->interleave.missed_count, m->count.missed);
     move_counts(m->interleave.deleted_count, m->count.deleted);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        m->count.downsampled[k] += m->interleave.joined_count[k];
-        m->interleave.joined_count[k] = 0;
-    }
-    const struct part_merge_counts *c = &m->count;
-    uint64_t any = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
-        any |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k] |
-               c->downsampled[k] | c->by_window[k] | c->missed[k];
-    if (any != 0) buf_put(&m->counts, &m->count, sizeof m->count);
+    move_counts(m->interleave.joined_count, m->count.downsampled);
+    struct part_merge_counts none = {.tenant = m->count.tenant};
+    if (memcmp(&m->count, &none, sizeof none) != 0) buf_put(&m->counts, &m->count, sizeof none);
     m->phase = PHASE_TENANT;
     return buf_error(&m->counts);
 }
