@@ -58,15 +58,6 @@ codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values)
     return OK;
 }
 
-enum err
-codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms)
-{
-    struct cursor cursor = cursor_of(encoded);
-    enum err e = codec_int_decode(&cursor, count, ret_times_ms);
-    if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
-    return e;
-}
-
 /* --- single values ---------------------------------------------------------------------------- */
 
 enum { DECIMAL_E_MAX = 11 };

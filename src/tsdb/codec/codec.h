@@ -68,8 +68,6 @@ void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint
 /* Encodes times, best if they ascend; any values are allowed. */
 void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
                         struct buf *out);
-/* ERR_CORRUPT: not an encoding of exactly `count` times. */
-MUST_CHECK enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
 
 /* Appends the integer stream that both consist of, for other columns (docs/format/codec.md). */
 void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint32_t count,

@@ -28,8 +28,10 @@ with_slack(const uint8_t *data, size_t size)
 static enum err
 decode(bool times, struct bytes encoded, uint32_t count, uint64_t *ret)
 {
-    if (times) return codec_times_decode(encoded, count, (int64_t *)ret);
-    return codec_float_decode_from(encoded, 0, count, ret);
+    if (!times) return codec_float_decode_from(encoded, 0, count, ret);
+    struct cursor cursor = cursor_of(encoded);
+    enum err e = codec_int_decode(&cursor, count, (int64_t *)ret);
+    return e == OK && cursor_left(&cursor) > 0 ? ERR_CORRUPT : e;
 }
 
 static void

@@ -204,7 +204,6 @@ static enum err
 decode(enum kind kind, struct bytes encoded, uint32_t count, uint64_t *ret)
 {
     if (kind == FLOATS) return codec_float_decode_from(encoded, 0, count, ret);
-    if (kind == TIMES) return codec_times_decode(encoded, count, (int64_t *)ret);
     struct cursor cursor = cursor_of(encoded);
     enum err e = codec_int_decode(&cursor, count, (int64_t *)ret);
     return e == OK && cursor_left(&cursor) > 0 ? ERR_CORRUPT : e;

@@ -447,7 +447,7 @@ codec_int_changes(struct cursor *cursor, uint32_t count, struct codec_changes *c
     return e;
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- lengths of numbers ----------------------------------------------------------------------- */
 
 enum { LENGTHS_ROW = 72 }; /* 65 lengths, and whole vectors */
 

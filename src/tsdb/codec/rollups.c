@@ -28,6 +28,8 @@
 #include <assert.h>
 #include <math.h>
 
+/* --- codes ------------------------------------------------------------------------------------ */
+
 /*
  * A class is the length of a number and the bit after its highest one. Codes are canonical: they
  * ascend with their bits, then with their classes, so that only the bits of each are stored. Their
@@ -139,7 +141,7 @@ assign_codes(const uint8_t *bits, uint32_t *ret_codes)
     return next <= ROOM;
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing codes ---------------------------------------------------------------------------- */
 
 struct bit_writer {
     uint8_t *at;
@@ -204,7 +206,7 @@ codec_coded_write(const int64_t *values, uint32_t count, size_t limit_bytes, uin
     return size;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading codes ---------------------------------------------------------------------------- */
 
 enum err
 codec_coded_begin(struct codec_coded_reader *reader, struct cursor *cursor)
@@ -644,7 +646,7 @@ set_number(enum rollup_column column, uint64_t v, struct rollup *r)
     return OK;
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing columns -------------------------------------------------------------------------- */
 
 /* The vote of Boyer and Moore. */
 uint64_t
@@ -896,7 +898,7 @@ codec_rollups_encode_block(struct codec_scratch *scratch, const struct rollup *r
     codec_rollups_encode(scratch, rollups, count, out);
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading columns -------------------------------------------------------------------------- */
 
 /* The numbers of a column, one after the other; zeros if it was not written. */
 struct column_reader {

@@ -140,19 +140,6 @@ tombstones_find(const struct tombstones *set, uint64_t id)
 
 /* --- deletions in a part ---------------------------------------------------------------------- */
 
-/* Selects the series of the part; the result is kept in the part for the next time. */
-static enum err
-series_of(const struct tombstone *t, struct part *part, struct arena *arena,
-          const roaring_bitmap_t **ret_series, struct why *why)
-{
-    if (part_hidden_find(part, t->id, ret_series)) return OK;
-    struct part_index index;
-    roaring_bitmap_t *matched;
-    enum err e = part_index_load(part, part_tenant(part, t->tenant), arena, &index, why);
-    if (e == OK) e = part_match(&index, t->matchers, t->matcher_count, &matched, why);
-    return e ? e : part_hidden_add(part, t->id, matched, ret_series);
-}
-
 enum err
 tombstones_of_part(const struct tombstones *set, struct part *part, struct bytes tenant,
                    struct arena *arena, struct part_deletion **ret_deletions, uint32_t *ret_count,
@@ -169,8 +156,14 @@ tombstones_of_part(const struct tombstones *set, struct part *part, struct bytes
         const roaring_bitmap_t *series;
         if (tenant.at != NULL && !bytes_equal(tenant, t->tenant)) continue;
         if (!tombstone_concerns(t, part)) continue;
-        enum err e = series_of(t, part, arena, &series, why);
-        if (e) return e;
+        if (!part_hidden_find(part, t->id, &series)) { /* kept in the part for the next time */
+            struct part_index index;
+            roaring_bitmap_t *matched;
+            enum err e = part_index_load(part, part_tenant(part, t->tenant), arena, &index, why);
+            if (e == OK) e = part_match(&index, t->matchers, t->matcher_count, &matched, why);
+            if (e == OK) e = part_hidden_add(part, t->id, matched, &series);
+            if (e) return e;
+        }
         if (roaring_bitmap_is_empty(series)) continue;
         list[count++] = (struct part_deletion){series, t->range};
     }

@@ -99,18 +99,6 @@ add_run(struct postings_walk *w, uint32_t first, uint32_t last)
     roaring_bitmap_add_range_closed(w->set, base + first, base + last);
 }
 
-static enum err
-bits_begin(struct postings_walk *w)
-{
-    uint64_t window = (uint64_t)w->to - w->from;
-    if (w->bits != NULL || w->list_count <= LISTS_FEW || w->added_count < window / BITS_WORTH) {
-        return OK;
-    }
-    batch_out(w);
-    w->bits = mem_new(w->part->budget, bits_bytes(w));
-    return w->bits == NULL ? ERR_NOMEM : OK;
-}
-
 roaring_bitmap_t *
 postings_set(struct postings_walk *w)
 {
@@ -172,18 +160,6 @@ read_differences(struct postings_walk *w, struct cursor *c, uint64_t number)
 }
 
 static void
-read_run(struct postings_walk *w, uint32_t first, uint32_t last)
-{
-    if (w->among == NULL && w->list_max == UINT32_MAX) {
-        add_run(w, first, last);
-        return;
-    }
-    for (uint32_t i = first; i <= last && !w->list_ended; i++) {
-        if (postings_is_wanted(w, i)) add_one(w, i);
-    }
-}
-
-static void
 read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
 {
     uint64_t all = w->tenant->series_count;
@@ -197,8 +173,13 @@ read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
         next = last + 1;
         if (first > w->to) return;
         if (last < w->from) continue;
-        read_run(w, first < w->from ? w->from : (uint32_t)first,
-                 last > w->to ? w->to : (uint32_t)last);
+        if (first < w->from) first = w->from;
+        if (last > w->to) last = w->to;
+        bool all_wanted = w->among == NULL && w->list_max == UINT32_MAX;
+        if (all_wanted) add_run(w, (uint32_t)first, (uint32_t)last);
+        for (uint64_t i = first; i <= last && !all_wanted && !w->list_ended; i++) {
+            if (postings_is_wanted(w, (uint32_t)i)) add_one(w, (uint32_t)i);
+        }
     }
 }
 
@@ -240,9 +221,14 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
 {
     uint64_t head = cursor_varint(&w->c);
     struct cursor list = cursor_of(cursor_bytes(&w->c, head >> LIST_SIZE_SHIFT));
-    enum err e = wanted ? bits_begin(w) : OK;
-    if (e) return why_set(why, e, "not enough memory to match series");
     if (wanted) {
+        uint32_t worth = (w->to - w->from) / BITS_WORTH;
+        if (w->bits == NULL && w->list_count > LISTS_FEW && w->added_count >= worth) {
+            batch_out(w);
+            w->bits = mem_new(w->part->budget, bits_bytes(w));
+            if (w->bits == NULL)
+                return why_set(why, ERR_NOMEM, "not enough memory to match series");
+        }
         enum list_form form = (head & 1) != 0 ? LIST_RUNS : LIST_DIFFERENCES;
         w->list_count++;
         w->list_left = w->list_max;

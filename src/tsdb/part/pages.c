@@ -383,37 +383,29 @@ find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
     return p;
 }
 
-/* Moves all pages to *slots, twice as many; *slots gets the old array. */
-static void
-spread_locked(struct page_cache *c, struct cached_page ***slots)
-{
-    struct cached_page **old = c->slots;
-    size_t old_count = c->slot_count;
-    c->slots = *slots;
-    c->slot_count *= 2;
-    for (size_t i = 0; i < old_count; i++) {
-        for (struct cached_page *p = old[i], *next; p != NULL; p = next) {
-            next = p->next_in_slot;
-            struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
-            p->next_in_slot = *slot;
-            *slot = p;
-        }
-    }
-    *slots = old;
-}
-
 /* Doubles the table. Without memory for that, look-ups only get slower. */
 static void
 grow_table(struct page_cache *c, size_t slot_count)
 {
     size_t old_bytes = slot_count * sizeof(struct cached_page *), bytes = 2 * old_bytes;
-    struct cached_page **slots = mem_new(NULL, bytes);
+    struct cached_page **slots = mem_new(NULL, bytes), **unused = slots;
     if (slots == NULL) return;
     lock_take(&c->lock);
-    bool first = c->slot_count == slot_count; /* no other thread was faster */
-    if (first) spread_locked(c, &slots);
+    if (c->slot_count == slot_count) { /* no other thread was faster */
+        unused = c->slots;
+        c->slots = slots;
+        c->slot_count *= 2;
+        for (size_t i = 0; i < slot_count; i++) {
+            for (struct cached_page *p = unused[i], *next; p != NULL; p = next) {
+                next = p->next_in_slot;
+                struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
+                p->next_in_slot = *slot;
+                *slot = p;
+            }
+        }
+    }
     lock_drop(&c->lock);
-    mem_free(NULL, slots, first ? old_bytes : bytes);
+    mem_free(NULL, unused, unused == slots ? bytes : old_bytes);
 }
 
 /* Lists a page that was just read, unless another thread was faster or it is too large to keep. */

@@ -77,23 +77,6 @@ table_fill(const struct part *p, struct cursor *c, struct directory_table *t, bo
     return c->at == c->end;
 }
 
-/* Keys take at most keys_max bytes: the rest of the bytes they are read from. */
-static struct directory_table *
-table_new(struct part *p, uint32_t count, size_t keys_max, bool has_keys)
-{
-    size_t each = sizeof(uint64_t) + sizeof(uint32_t) * (has_keys ? 2 : 1);
-    size_t memory = sizeof(struct directory_table) + count * each + (has_keys ? keys_max : 0);
-    struct directory_table *t = mem_alloc(p->budget, memory);
-    if (t == NULL) return NULL;
-    t->count = count;
-    t->memory_bytes = memory;
-    t->offsets = (uint64_t *)(t + 1);
-    t->numbers = (uint32_t *)(t->offsets + count);
-    t->key_ends = has_keys ? t->numbers + count : NULL;
-    t->keys = has_keys ? (uint8_t *)(t->key_ends + count) : NULL;
-    return t;
-}
-
 static enum err
 table_read(struct part *p, const struct directory *d, struct bytes bytes,
            struct directory_table **ret_table)
@@ -101,8 +84,17 @@ table_read(struct part *p, const struct directory *d, struct bytes bytes,
     struct cursor c = cursor_of(bytes);
     uint64_t count = cursor_varint(&c);
     if (c.bad || count == 0 || count > cursor_left(&c) / 2) return ERR_CORRUPT;
-    struct directory_table *t = table_new(p, (uint32_t)count, cursor_left(&c), d->has_keys);
+    size_t each = sizeof(uint64_t) + sizeof(uint32_t) * (d->has_keys ? 2 : 1);
+    size_t keys_max = d->has_keys ? cursor_left(&c) : 0; /* the rest of the bytes */
+    size_t memory = sizeof(struct directory_table) + count * each + keys_max;
+    struct directory_table *t = mem_alloc(p->budget, memory);
     if (t == NULL) return ERR_NOMEM;
+    t->count = (uint32_t)count;
+    t->memory_bytes = memory;
+    t->offsets = (uint64_t *)(t + 1);
+    t->numbers = (uint32_t *)(t->offsets + count);
+    t->key_ends = d->has_keys ? t->numbers + count : NULL;
+    t->keys = d->has_keys ? (uint8_t *)(t->key_ends + count) : NULL;
     if (!table_fill(p, &c, t, d->has_keys)) {
         table_free(p, t);
         return ERR_CORRUPT;
@@ -497,30 +489,19 @@ enum err
 part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
                 const roaring_bitmap_t **ret_series)
 {
-    enum err e = OK;
     lock_take(&part->hidden_lock);
     const struct hidden_series *known = hidden_of(part, tombstone);
-    if (known == NULL && part->hidden_count == part->hidden_capacity) {
-        uint32_t old = part->hidden_capacity, capacity = old == 0 ? 4 : old * 2;
-        struct hidden_series *grown =
-            mem_resize(part->budget, part->hidden, old * sizeof *grown, capacity * sizeof *grown);
-        if (grown != NULL) {
-            part->hidden = grown;
-            part->hidden_capacity = capacity;
-        } else {
-            e = ERR_NOMEM;
-        }
-    }
-    if (known == NULL && e == OK) {
+    if (known == NULL && array_reserve(part->budget, &part->hidden, &part->hidden_capacity,
+                                       part->hidden_count + 1)) {
         part->hidden[part->hidden_count] = (struct hidden_series){tombstone, series};
         known = &part->hidden[part->hidden_count++];
         series = NULL;
     }
     assert(part->hidden_count <= part->hidden_capacity);
-    if (e == OK) *ret_series = known->series;
+    if (known != NULL) *ret_series = known->series;
     lock_drop(&part->hidden_lock);
     if (series != NULL) roaring_bitmap_free(series);
-    return e;
+    return known == NULL ? ERR_NOMEM : OK;
 }
 
 /* --- references and facts --------------------------------------------------------------------- */
@@ -549,7 +530,7 @@ part_unref(struct part *p)
     for (uint32_t i = 0; i < p->hidden_count; i++) {
         roaring_bitmap_free(p->hidden[i].series);
     }
-    mem_free(p->budget, p->hidden, p->hidden_capacity * sizeof *p->hidden);
+    array_free(p->budget, p->hidden, p->hidden_capacity);
     mem_free(p->budget, atomic_load_explicit(&p->alone, memory_order_relaxed), sizeof(struct why));
     lock_fini(&p->hidden_lock);
     mem_free(p->budget, p, sizeof *p);

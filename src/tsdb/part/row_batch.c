@@ -109,21 +109,6 @@ bundle_end(const struct block_ref *blocks, uint32_t count)
 }
 
 static enum err
-put_blocks(struct row_batch *b, const struct block_ref *blocks, uint32_t count, uint32_t number,
-           bool bundled)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct time_range span = block_span(&blocks[i]);
-        if (span.max_ms < b->range.min_ms || span.min_ms > b->range.max_ms) continue;
-        struct block_ref block = blocks[i];
-        block.number = number + i;
-        block.bundled = bundled && i == 0 ? (uint16_t)count : 0;
-        buf_put(&b->blocks, &block, sizeof block);
-    }
-    return buf_error(&b->blocks);
-}
-
-static enum err
 add_blocks(struct row_batch *b, struct why *why)
 {
     const struct block_ref *blocks;
@@ -135,7 +120,15 @@ add_blocks(struct row_batch *b, struct why *why)
         end = bundles ? i + bundle_end(blocks + i, count - i) : i + 1;
         bool whole =
             blocks[i].min_ms >= b->range.min_ms && blocks[end - 1].max_ms <= b->range.max_ms;
-        e = put_blocks(b, blocks + i, end - i, i, bundles && whole);
+        for (uint32_t k = i; k < end; k++) {
+            struct time_range span = block_span(&blocks[k]);
+            if (span.max_ms < b->range.min_ms || span.min_ms > b->range.max_ms) continue;
+            struct block_ref block = blocks[k];
+            block.number = k;
+            block.bundled = bundles && whole && k == i ? (uint16_t)(end - i) : 0;
+            buf_put(&b->blocks, &block, sizeof block);
+        }
+        e = buf_error(&b->blocks);
     }
     return e;
 }

@@ -24,6 +24,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
+/* --- staleness markers of histograms ---------------------------------------------------------- */
+
 /*
  * Finds the blocks of histograms that have staleness markers.
  *
@@ -118,6 +120,8 @@ stale_walk_set(struct stale_walk *w, struct part *p, uint32_t series, struct blo
     }
     return OK;
 }
+
+/* --- statistics of floats --------------------------------------------------------------------- */
 
 /*
  * Reads the statistics of a block of floats from the columns of its group.
@@ -792,21 +796,6 @@ group_begin(struct row_reader *r, struct cursor c)
     return group_restart(r);
 }
 
-/* Moves on to the group of the page that has `number`. */
-static enum err
-find_group(struct row_reader *r, uint32_t number)
-{
-    while (r->groups.at != r->groups.end) {
-        struct cursor group = cursor_of(cursor_counted(&r->groups));
-        uint64_t rows = cursor_varint(&group);
-        r->group_first += r->group_rows;
-        if (r->groups.bad || group.bad || rows == 0 || rows > r->page_end - r->group_first) break;
-        r->group_rows = (uint32_t)rows;
-        if (number - r->group_first < rows) return group_begin(r, group);
-    }
-    return ERR_CORRUPT;
-}
-
 /* Sets the text of an error, after which the page is not used any more. */
 static enum err
 row_error(struct row_reader *r, enum err e, struct why *why)
@@ -833,7 +822,16 @@ row_seek(struct row_reader *r, uint32_t number, struct why *why)
         r->group_first = first;
         r->group_rows = 0;
     }
-    if (number - r->group_first >= r->group_rows) e = find_group(r, number);
+    while (e == OK && number - r->group_first >= r->group_rows) { /* moves on to its group */
+        if (r->groups.at == r->groups.end) return row_error(r, ERR_CORRUPT, why);
+        struct cursor group = cursor_of(cursor_counted(&r->groups));
+        uint64_t rows = cursor_varint(&group);
+        r->group_first += r->group_rows;
+        if (r->groups.bad || group.bad || rows == 0 || rows > r->page_end - r->group_first)
+            return row_error(r, ERR_CORRUPT, why);
+        r->group_rows = (uint32_t)rows;
+        if (number - r->group_first < rows) e = group_begin(r, group);
+    }
     if (e == OK) e = group_seek(r, number - r->group_first);
     return row_error(r, e, why);
 }

@@ -1,8 +1,8 @@
 /*
  * interleave.c - the merge; see interleave.h. Items are sorted by their first time; one is decoded
- * into a slot when its time comes, and the slot is reused when all its samples
- * are returned. While one slot alone covers the current time its arrays are shown as they are; only
- * where slots overlap are samples picked one by one. Some items are returned without being decoded.
+ * into a slot when its time comes, and the slot is reused when all its samples are returned. While
+ * one slot alone covers the current time its arrays are shown as they are; only where slots overlap
+ * are samples picked one by one. Some items are returned without being decoded.
  *
  * Active slots are a list in the order of arrival, so that the first with the least time wins: the
  * others lose their sample of that time, counted as duplicate or superseded. A heap by time would
@@ -32,15 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct part;
-struct block_ref;
-
-/* Makes bundles, and holds the last one. */
-struct bundles;
-
-/*
- * The items of an interleave: chunks and late samples of the head, blocks and
- * bundles of parts; see interleave.h. An item is decoded into a slot.
+/* --- items: chunks and late samples of the head, blocks and bundles of parts -------------------
  */
 
 enum {
@@ -57,8 +49,6 @@ interleave_add(struct interleave *m)
     *item = (struct interleave_item){0};
     return item;
 }
-
-/* --- items of the head ------------------------------------------------------------------------ */
 
 static enum err
 add_chunk(struct interleave *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
@@ -440,13 +430,14 @@ interleave_leave_columns(struct interleave *m, struct why *why)
     return OK;
 }
 
-/* Invariant: at most one page is held, of `source`. */
+/* --- bundles ---------------------------------------------------------------------------------- */
 
 enum {
     CHUNK_BYTES = 16 * 1024, /* a chunk that is larger ends: a frame holds many chunks */
     NUMBER_BITS = 31,        /* for the number of a block in its row */
 };
 
+/* Makes bundles, and holds the last one. Invariant: at most one page is held, of `source`. */
 struct bundles {
     struct budget *budget;
     struct histogram_chunks *chunks;
@@ -537,10 +528,9 @@ bundles_get(struct bundles *b, struct part *part, uint32_t row, const struct blo
     return OK;
 }
 
+/* --- items that are not decoded --------------------------------------------------------------- */
+
 /*
- * Items that interleave_next() returns without decoding them; see
- * interleave.h.
- *
  * A block that overlaps no other item, is wholly in the range and has no deletions may be answered
  * by its statistics. Histograms of such a block may be returned as columns, and a run of them as
  * chunks that were made before (a bundle). A bundle that overlaps another item is split into its
@@ -620,9 +610,7 @@ interleave_show_summary(struct interleave *m, struct sample_batch *ret)
 }
 
 /* Returns the next item as chunks. False if it is not a bundle, or its chunks cannot be made:
- * reading block by block will return the error.
- *
- * False if the bundle cannot be made: reading block by block will return the error. */
+ * reading block by block will return the error. */
 static bool
 interleave_show_bundle(struct interleave *m, struct sample_batch *ret)
 {
@@ -641,8 +629,7 @@ interleave_show_bundle(struct interleave *m, struct sample_batch *ret)
     return true;
 }
 
-/* Replaces the next item, a bundle that overlaps another item, by its blocks. ERR_NOMEM. Replaces
- * the next item, a bundle that overlaps another item, by its blocks. */
+/* Replaces the next item, a bundle that overlaps another item, by its blocks. ERR_NOMEM. */
 static MUST_CHECK enum err
 interleave_split_bundle(struct interleave *m)
 {
@@ -667,6 +654,8 @@ interleave_split_bundle(struct interleave *m)
     interleave_sort(m->items + m->next_item, m->item_count - m->next_item);
     return OK;
 }
+
+/* --- the merge -------------------------------------------------------------------------------- */
 
 enum { OUT_SAMPLES = 512, SAMPLES_BETWEEN_CHECKS = 64 * 1024 };
 

@@ -152,20 +152,6 @@ rollup_is_hidden(const struct rollup *r, const struct time_range *hidden, uint32
 }
 
 static enum err
-decode_histograms(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
-                  struct why *why)
-{
-    s->histograms = arena_alloc(&s->arena, item->count * sizeof *s->histograms);
-    if (s->histograms == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read samples");
-    enum err e = block_read_histogram_rollups(item->block.part, item->block.ref, m->levels->times,
-                                              &s->arena, s->histograms, &s->count, why);
-    for (uint32_t i = 0; i < s->count && e == OK; i++) {
-        s->rollups[i] = histogram_rollup_times(&s->histograms[i]);
-    }
-    return e;
-}
-
-static enum err
 interleave_levels_decode(struct interleave *m, const struct interleave_item *item,
                          struct level_slot *s, struct why *why)
 {
@@ -173,7 +159,14 @@ interleave_levels_decode(struct interleave *m, const struct interleave_item *ite
     const struct block_ref *b = item->block.ref;
     enum err e = interleave_count_read(m, item, why);
     if (e == OK && block_kind(b) != SAMPLE_FLOAT) {
-        e = decode_histograms(m, item, s, why);
+        s->histograms = arena_alloc(&s->arena, item->count * sizeof *s->histograms);
+        if (s->histograms == NULL)
+            return why_set(why, ERR_NOMEM, "not enough memory to read samples");
+        e = block_read_histogram_rollups(item->block.part, b, l->times, &s->arena, s->histograms,
+                                         &s->count, why);
+        for (uint32_t i = 0; i < s->count && e == OK; i++) {
+            s->rollups[i] = histogram_rollup_times(&s->histograms[i]);
+        }
     } else if (e == OK) {
         enum rollup_use use = m->rollups == ROLLUP_NONE ? ROLLUP_COUNTS : m->rollups;
         e = block_read_rollups(item->block.part, b, use, l->times, l->bits, s->rollups, &s->count,
@@ -449,27 +442,18 @@ compose(struct interleave *m, struct level_slot *base, struct why *why)
     }
 }
 
-/* The number of the next windows whose rows have one kind. */
-static uint32_t
-windows_of_kind(const struct interleave_levels *l, enum sample_kind *ret_kind)
-{
-    uint32_t end = l->out_at + 1;
-    const struct histogram_rollup *h = l->out_histograms;
-    *ret_kind = l->out_has_histograms ? h[l->out_at].last.kind : SAMPLE_FLOAT;
-    while (end < l->out_count && (!l->out_has_histograms || h[end].last.kind == *ret_kind))
-        end++;
-    return end - l->out_at;
-}
-
 /* Shows windows as they are, or their last samples within the range. */
 static bool
 show(struct interleave *m, struct sample_batch *ret)
 {
     struct interleave_levels *l = m->levels;
-    enum sample_kind kind;
-    uint32_t at = l->out_at, count = windows_of_kind(l, &kind), from = 0;
+    const struct histogram_rollup *h = l->out_histograms;
+    uint32_t at = l->out_at++, from = 0;
+    enum sample_kind kind = l->out_has_histograms ? h[at].last.kind : SAMPLE_FLOAT;
     bool is_float = kind == SAMPLE_FLOAT;
-    l->out_at += count;
+    while (l->out_at < l->out_count && (!l->out_has_histograms || h[l->out_at].last.kind == kind))
+        l->out_at++; /* the next windows, whose rows have one kind */
+    uint32_t count = l->out_at - at;
     *ret = (struct sample_batch){.kind = kind, .count = count};
     if (m->rollups) {
         if (is_float)

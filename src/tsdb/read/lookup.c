@@ -34,7 +34,6 @@ struct lookup_texts {
     struct bytes beyond;    /* this text and later ones are not wanted; at is NULL without limit */
 };
 
-/* Adds a copy of the text, if it is wanted and not in the set. `context` is the set. ERR_NOMEM. */
 static inline bool
 texts_want(const struct lookup_texts *texts, struct bytes text)
 {
@@ -162,7 +161,8 @@ keep_first_ones(struct lookup_texts *x)
     return OK;
 }
 
-/* While texts come in order, as those of one part do, no table is needed. */
+/* Adds a copy of the text, if it is wanted and not in the set; `context` is the set. While texts
+ * come in order, as those of one part do, no table is needed. ERR_NOMEM. */
 static MUST_CHECK enum err
 texts_add(void *context, struct bytes text)
 {
@@ -178,6 +178,8 @@ texts_add(void *context, struct bytes text)
     if (e == OK && slot != NULL) *slot = x->count;
     return e ? e : keep_first_ones(x);
 }
+
+/* --- the head --------------------------------------------------------------------------------- */
 
 /*
  * Names and values of labels of the series that a query selects in the head.
@@ -442,6 +444,8 @@ lookup_head(struct store_query *q, const struct query_source *s, const struct by
     return few ? look_by_series(&x, name, why) : look_by_pair(&x, name, why);
 }
 
+/* --- a part ----------------------------------------------------------------------------------- */
+
 /*
  * Names and values of labels of the series that a query selects in a part.
  *
@@ -474,8 +478,6 @@ struct part_lookup {
     uint64_t found_count;
     uint64_t found_max; /* when as many are found, there are no more */
 };
-
-/* --- rows ------------------------------------------------------------------------------------- */
 
 /* Gives what `found` holds for a pair: the pair, or the index of its name. False if the pair is not
  * of the name. */
@@ -707,30 +709,6 @@ lookup_part(struct store_query *q, struct query_source *s, const struct bytes *n
 /* --- the three queries ------------------------------------------------------------------------ */
 
 static enum err
-lookup_gather(struct store_view *view, const struct query_request *request,
-              const struct bytes *name, const struct text_sink *to, struct lookup_texts *x,
-              struct why *why)
-{
-    struct store_query *q;
-    enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
-    if (e) return e;
-    q->request = request;
-    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-        struct query_source *s = &q->sources[i];
-        struct why reason = {""};
-        e = source_is_head(s) ? lookup_head(q, s, name, x, &reason)
-                              : lookup_part(q, s, name, x, &reason);
-        e = query_leave_out(q, e, &reason, why);
-    }
-    const char *sentence;
-    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++) {
-        e = to->warning == NULL ? OK : to->warning(to->context, sentence);
-    }
-    series_set_free(&q->set);
-    return e;
-}
-
-static enum err
 list_series(struct view *view, const struct query_request *request, const struct text_sink *to,
             struct why *why)
 {
@@ -762,10 +740,26 @@ store_look_up(struct view *view, enum lookup_kind kind, const struct query_reque
     struct store_view *v = (struct store_view *)view;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
     struct lookup_texts x = {.budget = budget, .seed = v->head->hash_seed};
+    const struct bytes *known = kind == LOOKUP_VALUES ? &name : NULL;
     uint64_t limit = request->hints.limit;
+    struct store_query *q;
+    enum err e = query_open(v, request, QUERY_TEXTS, &q, why);
+    if (e) return e;
+    q->request = request;
     if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
     arena_init(&x.arena, budget, 0, 0);
-    enum err e = lookup_gather(v, request, kind == LOOKUP_VALUES ? &name : NULL, to, &x, why);
+    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+        struct query_source *s = &q->sources[i];
+        struct why reason = {""};
+        e = source_is_head(s) ? lookup_head(q, s, known, &x, &reason)
+                              : lookup_part(q, s, known, &x, &reason);
+        e = query_leave_out(q, e, &reason, why);
+    }
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++) {
+        e = to->warning == NULL ? OK : to->warning(to->context, sentence);
+    }
+    series_set_free(&q->set);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
     /* Merges the texts that came in order with the others, sorted. */
     uint32_t a = 0, b = x.ordered_count, middle = b;

@@ -139,28 +139,6 @@ enum {
     SERIES_BETWEEN_CHECKS = 16,   /* a look at the clock costs as much as a small block */
 };
 
-/* Removes ids of series that have no samples in the generations. */
-static void
-keep_alive_ones(struct store_query *q, struct query_source *s)
-{
-    uint32_t kept = 0;
-    for (uint32_t at = 0; at < s->id_count;) {
-        uint32_t end = s->id_count - at < ALIVE_AT_ONCE ? s->id_count : at + ALIVE_AT_ONCE;
-        lock_take(&q->head->lock);
-        for (; at < end; at++) {
-            const struct gen_series *samples[2] = {NULL, NULL};
-            for (unsigned g = 0; g < 2; g++) {
-                if (s->gens[g] != NULL) samples[g] = gen_series(s->gens[g], s->ids[at]);
-            }
-            bool alive = (samples[0] != NULL && !gen_series_is_empty(samples[0])) ||
-                         (samples[1] != NULL && !gen_series_is_empty(samples[1]));
-            if (alive) s->ids[kept++] = s->ids[at];
-        }
-        lock_drop(&q->head->lock);
-    }
-    s->id_count = kept;
-}
-
 /* The number of series of a source that the limit asks for; 0 if all are wanted. In a part without
  * deletions each row is a series of the answer. */
 static uint32_t
@@ -206,7 +184,23 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        keep_alive_ones(q, s);
+        /* Removes ids of series that have no samples in the generations. */
+        uint32_t kept = 0;
+        for (uint32_t at = 0; at < s->id_count;) {
+            uint32_t end = s->id_count - at < ALIVE_AT_ONCE ? s->id_count : at + ALIVE_AT_ONCE;
+            lock_take(&q->head->lock);
+            for (; at < end; at++) {
+                const struct gen_series *samples[2] = {NULL, NULL};
+                for (unsigned g = 0; g < 2; g++) {
+                    if (s->gens[g] != NULL) samples[g] = gen_series(s->gens[g], s->ids[at]);
+                }
+                bool alive = (samples[0] != NULL && !gen_series_is_empty(samples[0])) ||
+                             (samples[1] != NULL && !gen_series_is_empty(samples[1]));
+                if (alive) s->ids[kept++] = s->ids[at];
+            }
+            lock_drop(&q->head->lock);
+        }
+        s->id_count = kept;
         e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control, why);
     }
     roaring_bitmap_free(matched);

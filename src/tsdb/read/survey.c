@@ -12,10 +12,12 @@
 #include <roaring/roaring.h>
 #include <string.h>
 
+/* --- what rules apply to ---------------------------------------------------------------------- */
+
 /*
- * Surveys what rules of retention would remove and rules of downsampling replace,
- * by the index alone. Each series is visited once, as a query that reads all of it would do; what
- * the rules in force hide is included.
+ * Surveys what rules of retention would remove and rules of downsampling replace, by the index
+ * alone. Each series is visited once, as a query that reads all of it would do; what the rules in
+ * force hide is included.
  */
 
 struct rules_survey {
@@ -23,8 +25,6 @@ struct rules_survey {
     int64_t now_ms;
     struct series_cost *list; /* by rule */
 };
-
-/* --- a series --------------------------------------------------------------------------------- */
 
 /* True if a level may replace what the item has. */
 static bool
@@ -86,8 +86,6 @@ survey_series(const struct rules_survey *s, const struct store_query *q, struct 
     }
 }
 
-/* --- the survey ------------------------------------------------------------------------------- */
-
 static enum err
 survey_tenant(const struct rules_survey *s, struct store_view *view, struct bytes tenant,
               struct query_control *control, struct why *why)
@@ -146,6 +144,8 @@ rules_survey(struct head *head, const struct tsdb_limits *limits, struct query_c
     return e;
 }
 
+/* --- what a query costs ----------------------------------------------------------------------- */
+
 enum {
     SERIES_COUNTED_MAX = 4096, /* in all parts and the head; with more, some are visited */
     SPOTS = 48,                /* places in a part: about as many pages of rows are read */
@@ -164,26 +164,6 @@ add_items(const struct store_query *q, struct series_cost *to)
         to->bytes += c.bytes;
     }
 }
-
-/* --- all series ------------------------------------------------------------------------------- */
-
-static enum err
-count_all(struct store_view *view, const struct query_request *request, struct series_survey *ret,
-          struct why *why)
-{
-    struct store_query *q;
-    struct bytes labels;
-    enum err e = query_open(view, request, QUERY_SAMPLES, &q, why);
-    if (e) return e;
-    while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL) {
-        add_items(q, &ret->cost);
-    }
-    series_set_free(&q->set);
-    ret->exact = true;
-    return e;
-}
-
-/* --- some series ------------------------------------------------------------------------------ */
 
 /* Adds the cost of series `number` of the source. */
 static enum err
@@ -245,8 +225,6 @@ count_some_of(struct store_query *q, struct query_source *s, struct series_cost 
     return OK;
 }
 
-/* --- the survey ------------------------------------------------------------------------------- */
-
 /* A control without the limits of the query, whose cost is not known. */
 static struct query_control
 control_of(const struct query_control *given)
@@ -299,7 +277,16 @@ store_survey(struct view *view, const struct query_request *request, struct seri
         }
     }
     series_set_free(&q->set);
-    if (few) e = count_all(of, &texts, &survey, why);
+    if (few && e == OK) { /* all series */
+        struct bytes labels;
+        e = query_open(of, &texts, QUERY_SAMPLES, &q, why);
+        if (e) return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;
+        while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL) {
+            add_items(q, &survey.cost);
+        }
+        series_set_free(&q->set);
+        survey.exact = true;
+    }
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the query");
     if (e == OK) *ret = survey;
     return e;

@@ -132,21 +132,16 @@ place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
     return e;
 }
 
-/* Hashes the times that wait, and the first times of their rollups. */
-static XXH128_hash_t
-hash_times(const struct part_writer *w)
-{
-    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, w->sample_count * 8u, w->seed);
-    if (w->first_times.size == 0) return hash;
-    XXH128_hash_t first = XXH3_128bits_withSeed(w->first_times.at, w->first_times.size, w->seed);
-    return (XXH128_hash_t){hash.low64 + first.high64, hash.high64 + first.low64};
-}
-
 static enum err
 place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
 {
     uint32_t count = w->sample_count;
-    XXH128_hash_t hash = hash_times(w);
+    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, count * 8u, w->seed);
+    if (w->first_times.size > 0) { /* those of their rollups */
+        XXH128_hash_t first =
+            XXH3_128bits_withSeed(w->first_times.at, w->first_times.size, w->seed);
+        hash = (XXH128_hash_t){hash.low64 + first.high64, hash.high64 + first.low64};
+    }
     const struct written_column *known = column_find(w, hash, count);
     if (known->count != 0) {
         *ret_place = known->place;
@@ -187,15 +182,6 @@ cut_block(struct part_writer *w, uint32_t *ret_count)
     }
     *ret_count = count;
     return OK;
-}
-
-static enum err
-place_starts(struct part_writer *w, struct page_place *ret_place, struct why *why)
-{
-    buf_clear(&w->encoded);
-    codec_int_encode(w->scratch, w->sample_starts, w->sample_count, &w->encoded);
-    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
-    return blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), ret_place, why);
 }
 
 static void
@@ -290,7 +276,14 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     }
     e = e ? e : buf_error(&w->first_times);
     if (e == OK) e = place_times(w, &ref.times, why);
-    if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
+    if (e == OK && w->has_starts) {
+        buf_clear(&w->encoded);
+        codec_int_encode(w->scratch, w->sample_starts, count, &w->encoded);
+        e = buf_error(&w->encoded);
+        if (e == OK)
+            e = blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.starts,
+                             why);
+    }
     if (e == OK && ref.resolution_ms > 0) e = place_rollups(w, rollups, count, &ref, why);
     w->sample_count = all;
     if (e) return e;
@@ -336,21 +329,6 @@ fits_block(const struct part_writer *w, enum sample_kind kind, const struct hist
                HISTOGRAM_WORDS_MAX;
 }
 
-/* Takes as many of batch[from..] as the block has room for: at least one. */
-static enum err
-take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t from,
-            uint32_t *ret_taken, struct why *why)
-{
-    enum err e = OK;
-    if (!fits_block(w, SAMPLE_FLOAT, NULL)) e = part_blocks_out(w, why);
-    if (e) return e;
-    uint32_t n = w->sample_count, count = batch->count - from;
-    if (count > CODEC_SAMPLES_MAX - n) count = CODEC_SAMPLES_MAX - n;
-    memcpy(w->sample_bits + n, batch->value_bits + from, count * sizeof *w->sample_bits);
-    *ret_taken = count;
-    return OK;
-}
-
 /* Makes room for `count` histograms in all: few blocks have as many as they may. */
 static enum err
 histograms_room(struct part_writer *w, uint32_t count)
@@ -358,18 +336,6 @@ histograms_room(struct part_writer *w, uint32_t count)
     if (count > w->histogram_capacity && count < HISTOGRAMS_FIRST) count = HISTOGRAMS_FIRST;
     bool room = array_reserve(w->budget, &w->sample_histograms, &w->histogram_capacity, count);
     return room ? OK : ERR_NOMEM;
-}
-
-static enum err
-take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
-{
-    enum err e = OK;
-    if (!fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
-    if (e == OK) e = histograms_room(w, w->sample_count + 1);
-    if (e) return e;
-    /* A full arena means that memory is short; ERR_LIMIT would say that an item is too large. */
-    e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
-    return e ? ERR_NOMEM : OK;
 }
 
 static void
@@ -403,9 +369,22 @@ part_write_samples(struct part_writer *w, const struct sample_batch *batch, stru
 {
     assert(w->in_series);
     assert(!w->finished); /* invariant 6 */
+    bool floats = batch->kind == SAMPLE_FLOAT;
     for (uint32_t i = 0, taken = 1; i < batch->count; i += taken) {
-        enum err e = batch->kind == SAMPLE_FLOAT ? take_floats(w, batch, i, &taken, why)
-                                                 : take_histogram(w, &batch->histograms[i], why);
+        const struct histogram *h = floats ? NULL : &batch->histograms[i];
+        enum err e = fits_block(w, batch->kind, h) ? OK : part_blocks_out(w, why);
+        uint32_t n = w->sample_count;
+        if (e == OK && floats) { /* as many as the block has room for */
+            taken = batch->count - i;
+            if (taken > CODEC_SAMPLES_MAX - n) taken = CODEC_SAMPLES_MAX - n;
+            memcpy(w->sample_bits + n, batch->value_bits + i, taken * sizeof *w->sample_bits);
+        } else if (e == OK) {
+            e = histograms_room(w, n + 1);
+            /* A full arena means that memory is short; ERR_LIMIT would say that an item is too
+             * large. */
+            if (e == OK && histogram_copy(h, &w->histogram_arena, &w->sample_histograms[n]))
+                e = ERR_NOMEM;
+        }
         if (e) return part_write_error(w, e, why);
         w->kind = batch->kind;
         take_times(w, batch, i, taken);
@@ -416,22 +395,12 @@ part_write_samples(struct part_writer *w, const struct sample_batch *batch, stru
 
 /* ERR_LIMIT: the part has no room for another resolution. */
 static enum err
-note_resolution(struct part_writer *w, int64_t resolution_ms)
+check_resolution(struct part_writer *w, int64_t resolution_ms)
 {
     struct part_info *i = &w->info;
     bool fits = i->resolution_count < PART_RESOLUTIONS_MAX ||
                 rollup_facts_find(i->resolutions, i->resolution_count, resolution_ms) != NULL;
     return fits ? OK : ERR_LIMIT;
-}
-
-/* Writes the samples that wait, as blocks of their own. */
-static enum err
-rollups_begin(struct part_writer *w, int64_t resolution_ms, struct why *why)
-{
-    assert(w->in_series);
-    assert(!w->finished); /* invariant 6 */
-    enum err e = part_blocks_out(w, why);
-    return e ? e : note_resolution(w, resolution_ms);
 }
 
 /* Counts the samples that wait as rows. */
@@ -453,7 +422,10 @@ part_write_rollups(struct part_writer *w, const struct rollup *rollups, uint32_t
     assert(count > 0 && count <= BLOCK_ROLLUPS_MAX);
     struct rollups_to_write these = {
         .resolution_ms = resolution_ms, .floats = rollups, .count = count};
-    enum err e = rollups_begin(w, resolution_ms, why);
+    assert(w->in_series);
+    assert(!w->finished);                 /* invariant 6 */
+    enum err e = part_blocks_out(w, why); /* those that wait, as blocks of their own */
+    if (e == OK) e = check_resolution(w, resolution_ms);
     if (e) return part_write_error(w, e, why);
     w->kind = SAMPLE_FLOAT;
     w->sample_count = rollup_rows(rollups, count, w->sample_times, w->sample_bits);
@@ -483,7 +455,10 @@ enum err
 part_write_histogram_rollups(struct part_writer *w, const struct histogram_rollup *rollups,
                              uint32_t count, int64_t resolution_ms, struct why *why)
 {
-    enum err e = rollups_begin(w, resolution_ms, why);
+    assert(w->in_series);
+    assert(!w->finished);                 /* invariant 6 */
+    enum err e = part_blocks_out(w, why); /* those that wait, as blocks of their own */
+    if (e == OK) e = check_resolution(w, resolution_ms);
     if (e == OK) e = histograms_room(w, count < CODEC_SAMPLES_MAX ? count : CODEC_SAMPLES_MAX);
     for (uint32_t i = 0; i < count && e == OK;) {
         uint32_t taken = take_lasts(w, rollups + i, count - i);
@@ -530,7 +505,7 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
     if (e == OK && block_has_third(&ref)) {
         e = blocks_place(w, &w->values, &w->values_offsets, bytes->third, &ref.starts, why);
     }
-    if (e == OK && ref.resolution_ms > 0) e = note_resolution(w, ref.resolution_ms);
+    if (e == OK && ref.resolution_ms > 0) e = check_resolution(w, ref.resolution_ms);
     if (e == OK) e = block_add(w, &ref);
     if (e) return part_write_error(w, e, why);
     w->has_last = true;

@@ -362,17 +362,6 @@ put_differences(uint8_t *to, struct pair_run run, uint32_t last)
     return to + run.count - 1;
 }
 
-static void
-put_whole(uint8_t *to, struct run_walk walk, enum list_form form)
-{
-    uint32_t end = 0, last = 0;
-    for (struct pair_run run; run_next(&walk, &run);) {
-        to = form == LIST_RUNS ? put_run(to, run, end) : put_differences(to, run, last);
-        end = run.first + run.count;
-        last = end - 1;
-    }
-}
-
 /* --- long lists: segments --------------------------------------------------------------------- */
 
 /* A segment being filled. */
@@ -480,7 +469,13 @@ pair_out(struct part_writer *w, uint32_t pair, struct run_walk walk, struct why 
     if (size < LIST_SEGMENTED_BYTES) {
         buf_put_varint(to, size << LIST_SIZE_SHIFT | form);
         if (!buf_reserve(to, size)) return buf_error(to);
-        put_whole(to->at + to->size, walk, form);
+        uint8_t *at = to->at + to->size;
+        uint32_t end = 0, last = 0;
+        for (struct pair_run run; run_next(&walk, &run);) {
+            at = runs ? put_run(at, run, end) : put_differences(at, run, last);
+            end = run.first + run.count;
+            last = end - 1;
+        }
         to->size += size;
         return buf_error(to);
     }
