@@ -275,19 +275,6 @@ put_advance(struct buf *to, uint64_t now, uint64_t *before, uint64_t *advance)
     *before = now;
 }
 
-/* The bits of a shape that name a resolution; it is one of the writer's. */
-static unsigned
-resolution_shape(const struct part_writer *w, int64_t resolution_ms)
-{
-    uint32_t i = 0;
-    if (resolution_ms == 0) return 0;
-    while (w->info.resolutions[i].resolution_ms != resolution_ms) {
-        i++;
-        assert(i < w->info.resolution_count);
-    }
-    return (i + 1) << SHAPE_RESOLUTION_SHIFT;
-}
-
 static enum err
 put_block(struct part_writer *w, const struct block_ref *b)
 {
@@ -301,7 +288,12 @@ put_block(struct part_writer *w, const struct block_ref *b)
     if (block_has_third(b)) put_item(r, &b->starts);
     if (shape == SHAPE_FLOATS) shape |= put_stats(r->columns, b);
     if (b->has_starts) shape |= SHAPE_STARTS;
-    shape |= resolution_shape(w, b->resolution_ms);
+    for (uint32_t i = 0; b->resolution_ms > 0 && i < w->info.resolution_count; i++) {
+        if (w->info.resolutions[i].resolution_ms != b->resolution_ms) continue;
+        shape |= (i + 1) << SHAPE_RESOLUTION_SHIFT; /* it is one of the writer's */
+        break;
+    }
+    assert(b->resolution_ms == 0 || shape >> SHAPE_RESOLUTION_SHIFT > 0);
     buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)shape);
     return OK;
 }
@@ -430,18 +422,6 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
     return e;
 }
 
-static bool
-is_placed(const struct part_writer *w, const struct block_ref *blocks, uint32_t count)
-{
-    uint64_t pages = w->values_offsets.size / 8;
-    for (uint32_t i = count; i > 0; i--) {
-        const struct block_ref *b = &blocks[i - 1];
-        if (block_has_third(b)) return b->starts.page < pages;
-        if (!b->is_constant) return b->values.page < pages;
-    }
-    return true;
-}
-
 /* Writes waiting rows, up to the first with values in a page that is not written. */
 static enum err
 rows_out(struct part_writer *w, struct why *why)
@@ -456,7 +436,15 @@ rows_out(struct part_writer *w, struct why *why)
         next += (row.pair_count * sizeof *pairs + 7) & ~(size_t)7;
         struct block_ref *blocks = (struct block_ref *)(void *)(w->waiting.at + next);
         next += row.block_count * sizeof *blocks;
-        if (!is_placed(w, blocks, row.block_count)) break;
+        bool is_placed = true; /* the last value decides */
+        for (uint32_t i = row.block_count; i > 0; i--) {
+            const struct block_ref *b = &blocks[i - 1];
+            if (b->is_constant && !block_has_third(b)) continue;
+            uint64_t page = block_has_third(b) ? b->starts.page : b->values.page;
+            is_placed = page < w->values_offsets.size / 8;
+            break;
+        }
+        if (!is_placed) break;
         e = row_out(w, pairs, &row, blocks, why);
         at = next;
     }
