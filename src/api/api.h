@@ -112,6 +112,13 @@ struct write_for_destinations {
     void *waiter;                     /* for api_delivered() */
 };
 
+enum owner_list {
+    LIST_DESTINATIONS, /* an array, as the next two */
+    LIST_SOURCES,
+    LIST_SOURCE_NAMES,  /* names of the store and of the sources for one of the tenants */
+    LIST_ALERTMANAGERS, /* Prometheus' members, for an open object */
+};
+
 struct api_options {
     struct env *env;
     struct tsdb *tsdb;         /* for writes and administration */
@@ -159,19 +166,13 @@ struct api_options {
     enum err (*plan_rules)(void *context, struct bytes text, struct tsdb_limits *ret_limits,
                            struct why *why);
     bool (*can_read)(void *context); /* without a store: says whether there are sources */
-    /* Write an array of all destinations, or of all sources. */
-    void (*destinations)(void *context, struct json *to);
-    void (*sources)(void *context, struct json *to);
-    /* Writes an array of the names of the store and of the sources for one of the tenants, `a|b`.
-     */
-    void (*source_names)(void *context, struct bytes tenants, struct json *to);
-    /* Write Prometheus' members about rules and Alertmanagers into the open object, and alerts into
-     * the open array. All NULL: there are no rules. ERR_MISSING: no group has the token of the
-     * requested page. */
+    /* Writes a list; `tenants`, `a|b`, are those of LIST_SOURCE_NAMES. */
+    void (*list)(void *context, enum owner_list list, struct bytes tenants, struct json *to);
+    /* Write Prometheus' members about rules into the open object, and alerts into the open array.
+     * ERR_MISSING: no group has the token of the requested page. */
     enum err (*rules)(void *context, const struct rules_question *question, struct json *to);
     void (*alerts)(void *context, struct bytes tenant, const struct permitted *permitted,
                    struct json *to); /* NULL: all are permitted */
-    void (*alertmanagers)(void *context, struct json *to);
     /*
      * The ruler API; both NULL: it is off. On the thread of changes.
      *
@@ -186,11 +187,9 @@ struct api_options {
                            struct why *why);
     /* Returns the reason why writes have to wait, a constant, or NULL. Called for each write. */
     const char *(*holds_writes)(void *context);
-    /*
-     * With wal.ack=destination, takes the writes; else NULL. After OK api_delivered() follows,
+    /* With wal.ack=destination, takes the writes; else NULL. After OK api_delivered() follows,
      * once, on any thread, maybe before the return. ERR_INPUT: too many tenants; ERR_AGAIN,
-     * ERR_NOMEM, ERR_LIMIT. Must not wait.
-     */
+     * ERR_NOMEM, ERR_LIMIT. Must not wait. */
     enum err (*hand_over)(void *context, const struct write_for_destinations *write,
                           struct why *why);
     /* Returns true if samples have a store or a destination. Called for each write. */

@@ -53,196 +53,200 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          TEXT, "invalid parameter \"level\": expected raw\n"},
         {"some sources", HTTP_POST, "/api/v1/read", "X-Firekeep-Sources: all", NULL, READ_STREAMED,
          400, TEXT, "invalid X-Firekeep-Sources: expected none"},
-        {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
+        {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON_TYPE,
          "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
-        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"invalid parameter \\\"limit\\\": limit must be non-negative\"}"},
-        {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
-        {"no limit", HTTP_GET, "/api/v1/labels?limit=9223372036854775808", NULL, NULL, 0, 400, JSON,
-         "parsing \\\"9223372036854775808\\\": value out of range\"}"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=9223372036854775808", NULL, NULL, 0, 400,
+         JSON_TYPE, "parsing \\\"9223372036854775808\\\": value out of range\"}"},
         {"no time", HTTP_GET, "/api/v1/labels?start=yesterday&end=x&match[]={", NULL, NULL, 0, 400,
-         JSON,
+         JSON_TYPE,
          "\"error\":\"invalid parameter \\\"start\\\": invalid time value for 'start': cannot "
          "parse "
          "\\\"yesterday\\\" to a valid timestamp\"}"},
-        {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON,
+        {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"end\\\": invalid time value for 'end'"},
         {"neither yes nor no", HTTP_GET, "/api/v1/labels?partial_response=perhaps", NULL, NULL, 0,
-         400, JSON,
+         400, JSON_TYPE,
          "invalid parameter \\\"partial_response\\\": strconv.ParseBool: parsing \\\"perhaps\\\": "
          "invalid syntax"},
-        {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON,
+        {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON_TYPE,
          "error parsing form values: invalid URL escape \\\"%4\\\""},
         {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 404, TEXT,
          "404 page not found"},
         {"no name", HTTP_GET, "/api/v1/label//values", NULL, NULL, 0, 404, TEXT, "404"},
         {"two names", HTTP_GET, "/api/v1/label/a/b/values", NULL, NULL, 0, 404, TEXT, "404"},
-        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values?limit=x", NULL, NULL, 0, 400, JSON,
-         "\"error\":\"invalid label name: \\\"\\\\xff\\\"\"}"},
+        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values?limit=x", NULL, NULL, 0, 400,
+         JSON_TYPE, "\"error\":\"invalid label name: \\\"\\\\xff\\\"\"}"},
         {"an escaped name of nothing", HTTP_GET, "/api/v1/label/U__/values", NULL, NULL, 0, 400,
-         JSON, "invalid label name: \\\"\\\""},
-        {"no series", HTTP_GET, "/api/v1/series?limit=x", NULL, NULL, 0, 400, JSON,
+         JSON_TYPE, "invalid label name: \\\"\\\""},
+        {"no series", HTTP_GET, "/api/v1/series?limit=x", NULL, NULL, 0, 400, JSON_TYPE,
          "no match[] parameter provided"},
         {"an error of one of several", HTTP_GET, "/api/v1/labels?match[]={}&match[]={", NULL, NULL,
-         0, 400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+         0, 400, JSON_TYPE,
+         "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
         {"exemplars of no expression", HTTP_GET, "/api/v1/query_exemplars?query={", NULL, NULL, 0,
-         400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
-        {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON,
+         400, JSON_TYPE, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+        {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"match[]\\\": 1:3: parse error: unexpected \\\"[\\\""},
-        {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400, JSON,
+        {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400,
+         JSON_TYPE,
          "invalid parameter \\\"match[]\\\": match[] must contain at least one non-empty matcher"},
-        {"no expression", HTTP_GET, "/api/v1/query?query=sum(", NULL, NULL, 0, 400, JSON,
+        {"no expression", HTTP_GET, "/api/v1/query?query=sum(", NULL, NULL, 0, 400, JSON_TYPE,
          "\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": 1:5: parse error: unclosed "
          "left "
          "parenthesis\"}"},
         {"no expression", HTTP_POST, "/api/v1/query_range", FORM, "start=1&end=2&step=1", 0, 400,
-         JSON, "parse error: no expression found in input"},
+         JSON_TYPE, "parse error: no expression found in input"},
         {"a plan of no expression", HTTP_GET, "/api/v1/explain?query=sum(", NULL, NULL, 0, 400,
-         JSON, "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+         JSON_TYPE, "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
         {"a plan of too many steps", HTTP_GET, "/api/v1/explain?query=1&start=0&end=11001&step=1",
-         NULL, NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
+         NULL, NULL, 0, 400, JSON_TYPE,
+         "exceeded maximum resolution of 11,000 points per timeseries"},
         {"a plan that is perhaps run", HTTP_GET, "/api/v1/explain?query=1&analyze=perhaps", NULL,
-         NULL, 0, 400, JSON, "strconv.ParseBool: parsing \\\"perhaps\\\": invalid syntax"},
-        {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON,
+         NULL, 0, 400, JSON_TYPE, "strconv.ParseBool: parsing \\\"perhaps\\\": invalid syntax"},
+        {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"invalid parameter \\\"time\\\": invalid time value for 'time': cannot parse "
          "\\\"x\\\" to a valid timestamp\"}"},
         {"no start", HTTP_GET, "/api/v1/query_range?query=1&start=x&end=1&step=1", NULL, NULL, 0,
-         400, JSON,
+         400, JSON_TYPE,
          "\"error\":\"invalid parameter \\\"start\\\": cannot parse \\\"x\\\" to a valid "
          "timestamp\"}"},
-        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=1x&time=x", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=1x&time=x", NULL, NULL, 0, 400,
+         JSON_TYPE,
          "\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
         {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
-         JSON,
+         JSON_TYPE,
          "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
         {"no resolution", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=x", NULL, NULL, 0,
-         400, JSON,
+         400, JSON_TYPE,
          "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid parameter "
          "\\\"max_source_resolution\\\": cannot parse \\\"x\\\" to a valid duration\"}"},
         {"a resolution of all", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=auto", NULL,
-         NULL, 0, 200, JSON, "\"1\""},
+         NULL, 0, 200, JSON_TYPE, "\"1\""},
         {"a negative resolution", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=-5", NULL,
-         NULL, 0, 400, JSON, "a resolution must not be negative"},
+         NULL, 0, 400, JSON_TYPE, "a resolution must not be negative"},
         {"a look-back of all time", HTTP_GET, "/api/v1/query?query=up&lookback_delta=292277024y",
-         NULL, NULL, 0, 400, JSON,
+         NULL, NULL, 0, 400, JSON_TYPE,
          "\"error parsing lookback delta duration: cannot parse \\\"292277024y\\\" to a valid "
          "duration\""},
         {"a step out of order", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=1s1h",
-         NULL, NULL, 0, 400, JSON, "cannot parse \\\"1s1h\\\" to a valid duration"},
+         NULL, NULL, 0, 400, JSON_TYPE, "cannot parse \\\"1s1h\\\" to a valid duration"},
         {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
-         NULL, NULL, 0, 400, JSON, "end timestamp must not be before start time"},
-        {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400, JSON,
-         "invalid parameter \\\"step\\\": cannot parse \\\"\\\" to a valid duration"},
+         NULL, NULL, 0, 400, JSON_TYPE, "end timestamp must not be before start time"},
+        {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400,
+         JSON_TYPE, "invalid parameter \\\"step\\\": cannot parse \\\"\\\" to a valid duration"},
         {"a step of nothing", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=0", NULL,
-         NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
+         NULL, 0, 400, JSON_TYPE, "zero or negative query resolution step widths are not accepted"},
         {"another word than true or false", HTTP_GET,
          "/api/v1/query_range?query=1&start=1&end=2&step=1&nocache=perhaps", NULL, NULL, 0, 400,
-         JSON, "invalid parameter \\\"nocache\\\""},
+         JSON_TYPE, "invalid parameter \\\"nocache\\\""},
         {"a step that is next to nothing", HTTP_GET,
-         "/api/v1/query_range?query=1&start=1&end=2&step=0.0001", NULL, NULL, 0, 400, JSON,
+         "/api/v1/query_range?query=1&start=1&end=2&step=0.0001", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"invalid parameter \\\"step\\\": query resolution step widths below 1ms are "
          "not "
          "accepted\"}"},
         {"a step back", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=-0.0001", NULL,
-         NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
+         NULL, 0, 400, JSON_TYPE, "zero or negative query resolution step widths are not accepted"},
         {"too many steps", HTTP_GET, "/api/v1/query_range?query=1&start=0&end=11001&step=1", NULL,
-         NULL, 0, 400, JSON,
+         NULL, 0, 400, JSON_TYPE,
          "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
          "resolution (?step=XX): query.max_points is 11000, this query has 11001 steps"},
         {"all times there are", HTTP_GET,
-         "/api/v1/query_range?query=1&start=-9e15&end=9e15&step=1ms", NULL, NULL, 0, 400, JSON,
+         "/api/v1/query_range?query=1&start=-9e15&end=9e15&step=1ms", NULL, NULL, 0, 400, JSON_TYPE,
          "exceeded maximum resolution of 11,000 points per timeseries"},
         {"a range vector over a range", HTTP_GET,
-         "/api/v1/query_range?query=up[5m]&start=1&end=2&step=1", NULL, NULL, 0, 400, JSON,
+         "/api/v1/query_range?query=up[5m]&start=1&end=2&step=1", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid expression type \\\"range vector\\\" for range query, must be Scalar or instant "
          "Vector"},
         {"no time to evaluate it", HTTP_GET, "/api/v1/query?query=up&timeout=0", NULL, NULL, 0, 503,
-         JSON,
+         JSON_TYPE,
          "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
          "use"},
         {"less time than none", HTTP_GET, "/api/v1/query?query=up&timeout=-1.5", NULL, NULL, 0, 503,
-         JSON,
+         JSON_TYPE,
          "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
          "use"},
-        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON_TYPE,
          "limit must be non-negative"},
         {"an expression that cannot be evaluated", HTTP_GET,
-         "/api/v1/query?query=limit_ratio(0/0,vector(1))", NULL, NULL, 0, 422, JSON,
+         "/api/v1/query?query=limit_ratio(0/0,vector(1))", NULL, NULL, 0, 422, JSON_TYPE,
          "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
-        {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
-         "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
+        {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400,
+         JSON_TYPE, "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
         {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
-         NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
+         NULL, NULL, 0, 400, JSON_TYPE, "end timestamp must not be before start timestamp"},
         {"no selector to federate", HTTP_GET, "/federate?match[]=up&match[]=up{", NULL, NULL, 0,
          400, TEXT, "1:4: parse error: unexpected end of input inside braces\n"},
-        {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
+        {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON_TYPE,
          "no match[] parameter provided"},
-        {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON_TYPE,
          "\"bad_data\",\"error\":\"limit must be a number\"}"},
-        {"no limit", HTTP_GET, "/api/v1/metadata?limit_per_metric=x", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit_per_metric=x", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"limit_per_metric must be a number\"}"},
         {"no pattern", HTTP_GET, "/api/v1/status/self_metrics?metric_name_pattern=(", NULL, NULL, 0,
-         400, JSON, "invalid parameter \\\"metric_name_pattern\\\": "},
-        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
+         400, JSON_TYPE, "invalid parameter \\\"metric_name_pattern\\\": "},
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"limit must be a positive number\"}"},
-        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"limit must not exceed 10000\"}"},
-        {"no limit", HTTP_GET, "/api/v1/status/tsdb/bytes?limit=0", NULL, NULL, 0, 400, JSON,
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb/bytes?limit=0", NULL, NULL, 0, 400, JSON_TYPE,
          "limit must be between 1 and 10000"},
         {"two selectors", HTTP_GET, "/api/v1/status/tsdb/bytes?match[]=a&match[]=b", NULL, NULL, 0,
-         400, JSON, "only one match[] is possible here"},
-        {"no selector", HTTP_GET, "/api/v1/status/tsdb/bytes?match[]={", NULL, NULL, 0, 400, JSON,
-         "\"bad_data\""},
-        {"no time", HTTP_GET, "/api/v1/status/tsdb/bytes?start=x", NULL, NULL, 0, 400, JSON,
+         400, JSON_TYPE, "only one match[] is possible here"},
+        {"no selector", HTTP_GET, "/api/v1/status/tsdb/bytes?match[]={", NULL, NULL, 0, 400,
+         JSON_TYPE, "\"bad_data\""},
+        {"no time", HTTP_GET, "/api/v1/status/tsdb/bytes?start=x", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid time value for 'start'"},
         {"a configuration that is packed", HTTP_POST, "/api/v1/status/config/check",
-         "Content-Encoding: gzip", "x", 0, 415, JSON, "content encoding not supported"},
-        {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
-         "no match[] parameter provided"},
+         "Content-Encoding: gzip", "x", 0, 415, JSON_TYPE, "content encoding not supported"},
+        {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400,
+         JSON_TYPE, "no match[] parameter provided"},
         {"deletion by no selector", HTTP_POST,
-         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON_TYPE,
          "\"bad_data\""},
         {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
-         NULL, NULL, 0, 400, JSON, "invalid time value for 'start'"},
+         NULL, NULL, 0, 400, JSON_TYPE, "invalid time value for 'start'"},
         {"deletion of a time that ends before its start", HTTP_POST,
-         "/api/v1/admin/tsdb/delete_series?match[]=up&start=2&end=1", NULL, NULL, 0, 400, JSON,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&start=2&end=1", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"invalid parameter \\\"end\\\": end timestamp must not be before start "
          "time\""},
         {"deletion at a time that cannot be read", HTTP_POST,
-         "/api/v1/admin/tsdb/delete_series?match[]=up&start=%zz", NULL, NULL, 0, 400, JSON,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&start=%zz", NULL, NULL, 0, 400, JSON_TYPE,
          "\"bad_data\",\"error\":\"error parsing form values: invalid URL escape \\\"%zz\\\"\""},
         {"preview of all", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview", NULL, NULL, 0, 400,
-         JSON, "no match[] parameter provided"},
+         JSON_TYPE, "no match[] parameter provided"},
         {"preview by no selector", HTTP_GET,
-         "/api/v1/admin/tsdb/delete_series/preview?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
-         "\"bad_data\""},
+         "/api/v1/admin/tsdb/delete_series/preview?match[]=up&match[]={", NULL, NULL, 0, 400,
+         JSON_TYPE, "\"bad_data\""},
         {"preview at no time", HTTP_GET,
-         "/api/v1/admin/tsdb/delete_series/preview?match[]=up&end=x", NULL, NULL, 0, 400, JSON,
+         "/api/v1/admin/tsdb/delete_series/preview?match[]=up&end=x", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid time value for 'end'"},
         {"series of a selector that cannot be read", HTTP_GET,
-         "/api/v1/series?match[]=up&match[]=%zz", NULL, NULL, 0, 400, JSON,
+         "/api/v1/series?match[]=up&match[]=%zz", NULL, NULL, 0, 400, JSON_TYPE,
          "\"error\":\"error parsing form values: invalid URL escape \\\"%zz\\\"\""},
         {"rules of a name that cannot be read", HTTP_GET, "/api/v1/rules?rule_name[]=%zz", NULL,
-         NULL, 0, 400, JSON, "invalid URL escape \\\"%zz\\\"\""},
+         NULL, 0, 400, JSON_TYPE, "invalid URL escape \\\"%zz\\\"\""},
         {"rules, of an argument that cannot be read", HTTP_GET, "/api/v1/rules?type=alert&%zz",
-         NULL, NULL, 0, 400, JSON, "invalid URL escape \\\"%zz\\\"\""},
+         NULL, NULL, 0, 400, JSON_TYPE, "invalid URL escape \\\"%zz\\\"\""},
         {"a federation that cannot be read", HTTP_GET, "/federate?match[]=up&%zz", NULL, NULL, 0,
          400, TEXT, "error parsing form values: invalid URL escape \"%zz\"\n"},
         {"an unknown verb", HTTP_POST, "/api/v1/admin/destinations/s3/stop", NULL, NULL, 0, 404,
-         JSON, "\"errorType\":\"not_found\""},
-        {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON,
+         JSON_TYPE, "\"errorType\":\"not_found\""},
+        {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON_TYPE,
          "\"errorType\":\"not_found\""},
         {"a replay of all", HTTP_POST, "/api/v1/admin/destinations/s3/replay", NULL, NULL, 0, 400,
-         JSON, "missing parameter 'from': "},
-        {"what becomes of no series", HTTP_GET, "/api/v1/explain_write", NULL, NULL, 0, 400, JSON,
-         "missing parameter \\\"series\\\""},
+         JSON_TYPE, "missing parameter 'from': "},
+        {"what becomes of no series", HTTP_GET, "/api/v1/explain_write", NULL, NULL, 0, 400,
+         JSON_TYPE, "missing parameter \\\"series\\\""},
         {"an unknown action", HTTP_POST, "/api/v1/admin/dead_letters/s3?action=keep", NULL, NULL, 0,
-         400, JSON, "action must be replay or drop"},
-        {"no action", HTTP_POST, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 400, JSON,
+         400, JSON_TYPE, "action must be replay or drop"},
+        {"no action", HTTP_POST, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 400, JSON_TYPE,
          "action must be replay or drop"},
         {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
-         NULL, 0, 400, JSON, "from"},
+         NULL, 0, 400, JSON_TYPE, "from"},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     api_ask_all(rig, cases);
@@ -253,22 +257,23 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
 UNIT_TEST(test_a_request_that_the_operator_did_not_allow_is_refused)
 {
     static const struct asked cases[] = {
-        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON,
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON_TYPE,
          "the admin API is disabled; start with --web.enable-admin-api"},
-        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 503, JSON, "unavailable"},
-        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 503, JSON,
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 503, JSON_TYPE,
          "unavailable"},
-        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 503, JSON,
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 503, JSON_TYPE,
+         "unavailable"},
+        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 503, JSON_TYPE,
          "unavailable"},
         {"deletion of a snapshot", HTTP_DELETE, "/api/v1/admin/tsdb/snapshots/x", NULL, NULL, 0,
-         503, JSON, "unavailable"},
+         503, JSON_TYPE, "unavailable"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0, 503,
-         JSON, "unavailable"},
-        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 503, JSON,
+         JSON_TYPE, "unavailable"},
+        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 503,
+         JSON_TYPE, "unavailable"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 503, JSON_TYPE,
          "unavailable"},
-        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 503, JSON,
-         "unavailable"},
-        {"dead letters", HTTP_GET, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 503, JSON,
+        {"dead letters", HTTP_GET, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 503, JSON_TYPE,
          "unavailable"},
         {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 403, TEXT,
          "start with --web.enable-lifecycle"},
@@ -314,18 +319,26 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
     static const struct asked cases[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
         {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 501, TEXT, "storage.mode"},
-        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, JSON, "storage.mode"},
-        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, JSON, "storage.mode"},
-        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, JSON, "storage.mode"},
-        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, JSON_TYPE, "storage.mode"},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, JSON_TYPE,
+         "storage.mode"},
+        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, JSON_TYPE, "storage.mode"},
+        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, JSON_TYPE,
+         "storage.mode"},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, JSON, "storage.mode"},
-        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON, "storage.mode"},
-        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, JSON, "none"},
-        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 501, JSON, "none"},
-        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 501, JSON, "none"},
-        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON, "n"},
-        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON, "n"},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, JSON_TYPE,
+         "storage.mode"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON_TYPE,
+         "storage.mode"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, JSON_TYPE,
+         "none"},
+        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 501, JSON_TYPE,
+         "none"},
+        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 501, JSON_TYPE, "none"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON_TYPE,
+         "n"},
+        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON_TYPE,
+         "n"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
     };
@@ -339,10 +352,10 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
 UNIT_TEST(test_without_store_what_sources_have_is_answered)
 {
     static const struct asked cases[] = {
-        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, "up"},
-        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON, "vector"},
-        {"sources", HTTP_GET, "/api/v1/status/sources", NULL, NULL, 0, 200, JSON, "[]"},
-        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON, "none"},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON_TYPE, "up"},
+        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON_TYPE, "vector"},
+        {"sources", HTTP_GET, "/api/v1/status/sources", NULL, NULL, 0, 200, JSON_TYPE, "[]"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON_TYPE, "none"},
     };
     struct api_rig *rig = api_rig_new();
     rig->options.stored = false;
@@ -383,14 +396,14 @@ UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
     static const struct asked routes[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, TEXT, NULL},
         {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 200, TEXT, NULL},
-        {"labels", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON, NULL},
-        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON, NULL},
-        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, NULL},
+        {"labels", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON_TYPE, NULL},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON_TYPE, NULL},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON_TYPE, NULL},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200, TEXT, NULL},
-        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON, NULL},
-        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON, NULL},
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON_TYPE, NULL},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON_TYPE, NULL},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
-         JSON, NULL},
+         JSON_TYPE, NULL},
     };
     struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
@@ -410,7 +423,7 @@ UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
     }
     assert_int_equal(machine_ledger(&rig->m, "team-1!_.*'()").count[0][LEDGER_RECEIVED], 2);
     api_ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
-                                 "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
+                                 "/api/v1/status/storage", NULL, NULL, 0, 200, JSON_TYPE, "log"});
     api_rig_free(rig);
 }
 
@@ -420,24 +433,24 @@ UNIT_TEST(test_several_tenants_are_read_but_not_written)
         {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
          "invalid X-Scope-OrgID: expected a tenant name"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", "X-Scope-OrgID: a|b",
-         NULL, 0, 400, JSON, "invalid X-Scope-OrgID"},
-        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, JSON,
+         NULL, 0, 400, JSON_TYPE, "invalid X-Scope-OrgID"},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, JSON_TYPE,
          "invalid X-Scope-OrgID"},
-        {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON,
+        {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON_TYPE,
          "invalid X-Scope-OrgID"},
         {"read", HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a|b", NULL, READ_SAMPLES, 200, PROTO,
          ""},
-        {"query", HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+        {"query", HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON_TYPE,
          "scalar"},
-        {"names", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+        {"names", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON_TYPE,
          "[\"__tenant_id__\",\"a_total\""},
         {"values", HTTP_GET, "/api/v1/label/__tenant_id__/values", "X-Scope-OrgID: b|a|b", NULL, 0,
-         200, JSON, "[\"a\",\"b\"]"},
-        {"one of them", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|a", NULL, 0, 200, JSON,
+         200, JSON_TYPE, "[\"a\",\"b\"]"},
+        {"one of them", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|a", NULL, 0, 200, JSON_TYPE,
          "[\"a_total\""},
         {"searched", HTTP_GET, "/api/v1/search/label_names?search[]=tenant", "X-Scope-OrgID: a|b",
          NULL, 0, 200, "application/x-ndjson", "{\"name\":\"__tenant_id__\"}"},
-        {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+        {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"a_total\":[{"},
     };
     struct api_rig *rig = api_rig_new();
@@ -453,20 +466,21 @@ UNIT_TEST(test_queries_say_what_is_missing_if_that_is_wanted)
     struct api_rig *rig = api_rig_start(api_rig_new());
     rig->warning = "page 7 is damaged";
     api_ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
-                                 JSON, "]}}"});
+                                 JSON_TYPE, "]}}"});
     assert_false(rig->asked.partial);
     api_ask(rig, &(struct asked){"without damage", HTTP_GET,
                                  "/api/v1/query?query=up&partial_response=true", NULL, NULL, 0, 200,
-                                 JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
+                                 JSON_TYPE, "},\"warnings\":[\"page 7 is damaged\"]}"});
     assert_true(rig->asked.partial);
     api_ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
-                                 "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
-                                 "},\"warnings\":[\"page 7 is damaged\"]}"});
-    api_ask(rig, &(struct asked){"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL,
-                                 NULL, 0, 200, JSON, "],\"warnings\":[\"page 7 is damaged\"]}"});
+                                 "query=up&start=1&end=2&step=1&partial_response=1", 0, 200,
+                                 JSON_TYPE, "},\"warnings\":[\"page 7 is damaged\"]}"});
+    api_ask(rig,
+            &(struct asked){"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL, NULL,
+                            0, 200, JSON_TYPE, "],\"warnings\":[\"page 7 is damaged\"]}"});
     api_ask(rig, &(struct asked){"no word for it", HTTP_GET,
                                  "/api/v1/query?query=up&partial_response=maybe", NULL, NULL, 0,
-                                 400, JSON, "invalid parameter \\\"partial_response\\\": "});
+                                 400, JSON_TYPE, "invalid parameter \\\"partial_response\\\": "});
     api_rig_free(rig);
 }
 
@@ -542,7 +556,7 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
             api_rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
             assert_int_equal(r.status, reads ? cases[i].read : cases[i].status);
             assert_non_null(strstr(http_double_text(&r), "the double says"));
-            assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON);
+            assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON_TYPE);
             if (plain)
                 assert_non_null(strstr(r.answer_headers, cases[i].header));
             else
@@ -585,15 +599,16 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         const char *text = i % 2 == 0 ? "so it is" : err_word(cases[i].e);
         for (size_t k = 0; k < sizeof controlled / sizeof *controlled; k++) {
             struct asked asked = {"control", HTTP_POST,       controlled[k], NULL, NULL,
-                                  0,         cases[i].status, JSON,          text};
+                                  0,         cases[i].status, JSON_TYPE,     text};
             api_ask(rig, &asked);
             asked.fragment = cases[i].type;
             api_ask(rig, &asked);
         }
         /* A deletion above a limit is refused like a query above one. */
-        api_ask(rig, &(struct asked){"deletion", HTTP_POST,
-                                     "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0,
-                                     cases[i].e == ERR_LIMIT ? 422 : cases[i].status, JSON, text});
+        api_ask(rig,
+                &(struct asked){"deletion", HTTP_POST,
+                                "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0,
+                                cases[i].e == ERR_LIMIT ? 422 : cases[i].status, JSON_TYPE, text});
         api_ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0,
                                      cases[i].reload, TEXT, text});
     }
@@ -619,8 +634,8 @@ UNIT_TEST(test_requests_to_a_destination_reach_it_unchanged)
                   {"/api/v1/admin/tsdb/merge?full=no", TSDB_MERGE_DUE},
                   {"/api/v1/admin/tsdb/clean_tombstones", TSDB_MERGE_CLEAN}};
     for (unsigned i = 0; i < 3; i++) {
-        api_ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200, JSON,
-                                     "success"});
+        api_ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200,
+                                     JSON_TYPE, "success"});
         assert_int_equal(rig->merged, merges[i].mode);
     }
     api_rig_free(rig);
@@ -646,10 +661,10 @@ UNIT_TEST(test_a_read_holds_on_to_nothing_of_the_request)
 UNIT_TEST(test_reads_are_canceled_when_the_server_shuts_down)
 {
     static const struct asked cases[] = {
-        {"a query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 503, JSON,
+        {"a query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 503, JSON_TYPE,
          "\"errorType\":\"canceled\",\"error\":\"query canceled: the server is shutting down\""},
-        {"a search", HTTP_GET, "/api/v1/search/metric_names?search[]=a", NULL, NULL, 0, 503, JSON,
-         "shutting down"},
+        {"a search", HTTP_GET, "/api/v1/search/metric_names?search[]=a", NULL, NULL, 0, 503,
+         JSON_TYPE, "shutting down"},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     api_cancel_reads(rig->api);
@@ -664,12 +679,12 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
     struct api_rig *rig = api_rig_new();
     static const struct asked cases[] = {
         {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
-        {"queries", HTTP_GET, "/api/v1/status/active_queries", NULL, NULL, 0, 200, JSON, "[]"},
-        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON, "data"},
-        {"a query", HTTP_GET, "/api/v1/query?query=1", NULL, NULL, 0, 503, JSON, "memory"},
-        {"another form", HTTP_GET, "/api/v1/format_query?query=1", NULL, NULL, 0, 503, JSON,
+        {"queries", HTTP_GET, "/api/v1/status/active_queries", NULL, NULL, 0, 200, JSON_TYPE, "[]"},
+        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON_TYPE, "data"},
+        {"a query", HTTP_GET, "/api/v1/query?query=1", NULL, NULL, 0, 503, JSON_TYPE, "memory"},
+        {"another form", HTTP_GET, "/api/v1/format_query?query=1", NULL, NULL, 0, 503, JSON_TYPE,
          "memory"},
-        {"a look-up", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 503, JSON, "memory"},
+        {"a look-up", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 503, JSON_TYPE, "memory"},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 503, TEXT, "memory"},
     };
     struct budget all;
@@ -691,23 +706,23 @@ UNIT_TEST(test_a_query_without_memory_says_if_a_retry_helps)
 {
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
     static const struct asked small[] = {
-        {"beside large ones", HTTP_GET, range, NULL, NULL, 0, 503, JSON,
+        {"beside large ones", HTTP_GET, range, NULL, NULL, 0, 503, JSON_TYPE,
          "and all queries and reads together may use 56.0 MiB (memory.limit): others use most of "
          "it, try again later"},
     };
     static const struct asked large[] = {
         {"a large one", HTTP_GET, "/api/v1/query?query=sum_over_time(vector(1)[100d:1s])", NULL,
-         NULL, 0, 422, JSON,
+         NULL, 0, 422, JSON_TYPE,
          "and all queries and reads together may use 56.0 MiB (memory.limit): use narrower "
          "matchers, a shorter "
          "time range or a longer step"},
     };
     static const char medium[] = "/api/v1/query?query=sum_over_time(vector(1)[8d:1s])";
     static const struct asked medium_alone[] = {
-        {"a medium one alone", HTTP_GET, medium, NULL, NULL, 0, 200, JSON, "691200"},
+        {"a medium one alone", HTTP_GET, medium, NULL, NULL, 0, 200, JSON_TYPE, "691200"},
     };
     static const struct asked medium_beside[] = {
-        {"a medium one beside others", HTTP_GET, medium, NULL, NULL, 0, 503, JSON,
+        {"a medium one beside others", HTTP_GET, medium, NULL, NULL, 0, 503, JSON_TYPE,
          "others use most of it, try again later"},
     };
     struct budget all;

@@ -31,20 +31,20 @@ UNIT_TEST(test_each_route_answers)
         {"read as a stream", HTTP_POST, "/api/v1/prom/remote/read", "Content-Encoding: snappy",
          NULL, READ_STREAMED, 200,
          "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse", "up"},
-        {"label names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON,
+        {"label names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"status\":\"success\",\"data\":[\"name000\",\"name001\",\"name002\"]}"},
         {"label names, by form", HTTP_POST, "/api/v1/labels", FORM, "match%5B%5D=up&start=1", 0,
-         200, JSON, "\"name000\""},
-        {"label values", HTTP_GET, "/api/v1/label/job/values", NULL, NULL, 0, 200, JSON,
+         200, JSON_TYPE, "\"name000\""},
+        {"label values", HTTP_GET, "/api/v1/label/job/values", NULL, NULL, 0, 200, JSON_TYPE,
          "[\"name000\""},
-        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON,
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":[{\"__name__\":\"up\"}]}"},
         {"below a prefix", HTTP_GET, "/prometheus/api/v1/label/job/values", NULL, NULL, 0, 200,
-         JSON, "[\"name000\""},
+         JSON_TYPE, "[\"name000\""},
         {"a page below a prefix", HTTP_GET, "/prometheus/api/v1/status/buildinfo", NULL, NULL, 0,
-         200, JSON, "\"version\":\"3.14.0\""},
+         200, JSON_TYPE, "\"version\":\"3.14.0\""},
         {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=rate(up[5m])", NULL, NULL, 0, 200,
-         JSON,
+         JSON_TYPE,
          "\"data\":[{\"seriesLabels\":{\"__name__\":\"up\"},\"exemplars\":[{\"labels\":{\"trace\":"
          "\"x\"},\"value\":\"0.5\",\"timestamp\":-1},{\"labels\":{\"trace\":\"x\"},\"value\":\"1."
          "5\","
@@ -55,152 +55,156 @@ UNIT_TEST(test_each_route_answers)
         {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 204,
          NULL, NULL},
         {"a query of vmalert", HTTP_GET, "/api/v1/query?query=default_rollup(up[10s])&time=2", NULL,
-         NULL, 0, 200, JSON, "{\"metric\":{\"__name__\":\"up\"},\"value\":[2,\"1\"]}"},
-        {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON,
+         NULL, 0, 200, JSON_TYPE, "{\"metric\":{\"__name__\":\"up\"},\"value\":[2,\"1\"]}"},
+        {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[5,\"2\"]}}"},
-        {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON,
+        {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON_TYPE,
          "\"resultType\":\"string\",\"result\":[5,\"x\"]}}"},
         {"a number at half a second", HTTP_GET, "/api/v1/query?query=-Inf&time=-1.5", NULL, NULL, 0,
-         200, JSON, "\"resultType\":\"scalar\",\"result\":[-1.5,\"-Inf\"]}}"},
+         200, JSON_TYPE, "\"resultType\":\"scalar\",\"result\":[-1.5,\"-Inf\"]}}"},
         {"a form and a URL", HTTP_POST, "/api/v1/query?query=1&time=5", FORM, "query=2", 0, 200,
-         JSON, "\"result\":[5,\"2\"]}}"},
-        {"a form in parts", HTTP_POST, "/api/v1/query?query=1&time=5", PARTS, "--b--", 0, 400, JSON,
+         JSON_TYPE, "\"result\":[5,\"2\"]}}"},
+        {"a form in parts", HTTP_POST, "/api/v1/query?query=1&time=5", PARTS, "--b--", 0, 400,
+         JSON_TYPE,
          "a form of type multipart/form-data is not supported: send "
          "application/x-www-form-urlencoded",
          NULL},
         {"a URL and a body that is ignored", HTTP_GET, "/api/v1/query?query=1&time=5", FORM,
-         "query=2", 0, 200, JSON, "\"result\":[5,\"1\"]}}"},
-        {"a large number", HTTP_GET, "/api/v1/query?query=1e21&time=5", NULL, NULL, 0, 200, JSON,
-         "\"result\":[5,\"1000000000000000000000\"]}}"},
-        {"a small number", HTTP_GET, "/api/v1/query?query=-1.5e-7&time=5", NULL, NULL, 0, 200, JSON,
-         "\"result\":[5,\"-0.00000015\"]}}"},
+         "query=2", 0, 200, JSON_TYPE, "\"result\":[5,\"1\"]}}"},
+        {"a large number", HTTP_GET, "/api/v1/query?query=1e21&time=5", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"result\":[5,\"1000000000000000000000\"]}}"},
+        {"a small number", HTTP_GET, "/api/v1/query?query=-1.5e-7&time=5", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"result\":[5,\"-0.00000015\"]}}"},
         {"a fill that is not a number of JSON", HTTP_POST, "/api/v1/parse_query", FORM,
-         "query=a+%2B+fill(Inf)+b", 0, 200, JSON,
+         "query=a+%2B+fill(Inf)+b", 0, 200, JSON_TYPE,
          "\"fillValues\":{\"lhs\":\"+Inf\",\"rhs\":\"+Inf\"}"},
         {"a text at half a second", HTTP_GET, "/api/v1/query?query='x'&time=0.05", NULL, NULL, 0,
-         200, JSON, "\"resultType\":\"string\",\"result\":[0.05,\"x\"]}}"},
+         200, JSON_TYPE, "\"resultType\":\"string\",\"result\":[0.05,\"x\"]}}"},
         {"a vector", HTTP_GET, "/prometheus/api/v1/query?query=vector(7)&time=-1.5", NULL, NULL, 0,
-         200, JSON,
+         200, JSON_TYPE,
          "\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[-1.500,\"7\"]}]}}"},
         {"a time and a duration in forms of Go", HTTP_GET,
          "/api/v1/query_range?query=time()&start=0x1p2&end=1_0.5&step=0x1p2", NULL, NULL, 0, 200,
-         JSON, "[[4,\"4\"],[8,\"8\"]]"},
+         JSON_TYPE, "[[4,\"4\"],[8,\"8\"]]"},
         {"a range", HTTP_GET, "/api/v1/query_range?query=time()&start=0&end=2&step=1s", NULL, NULL,
-         0, 200, JSON,
+         0, 200, JSON_TYPE,
          "\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[0,\"0\"],[1,\"1\"],[2,"
          "\"2\"]]}]}}"},
         {"statistics of a query", HTTP_GET, "/api/v1/query?query=1&stats=all&time=0.5", NULL, NULL,
-         0, 200, JSON, "\"totalQueryableSamplesPerStep\":[[0.5,"},
+         0, 200, JSON_TYPE, "\"totalQueryableSamplesPerStep\":[[0.5,"},
         {"as many steps as are allowed", HTTP_GET,
-         "/api/v1/query_range?query=1&start=0&end=11000&step=1", NULL, NULL, 0, 200, JSON,
+         "/api/v1/query_range?query=1&start=0&end=11000&step=1", NULL, NULL, 0, 200, JSON_TYPE,
          "[11000,\"1\"]]}]}}"},
         {"more time than there is", HTTP_GET, "/api/v1/query?query=1&time=5&timeout=9e9", NULL,
-         NULL, 0, 200, JSON, "[5,\"1\"]}}"},
-        {"a plan", HTTP_GET, "/api/v1/explain?query=sum(up)", NULL, NULL, 0, 200, JSON,
+         NULL, 0, 200, JSON_TYPE, "[5,\"1\"]}}"},
+        {"a plan", HTTP_GET, "/api/v1/explain?query=sum(up)", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"operator\":\"aggregation\",\"detail\":\"sum(up); folds each series into its "
          "group\",\"series\":1,"},
         {"a plan of a range", HTTP_POST, "/api/v1/explain", FORM,
-         "query=up&start=0&end=2&step=1&analyze=true", 0, 200, JSON,
+         "query=up&start=0&end=2&step=1&analyze=true", 0, 200, JSON_TYPE,
          "\"detail\":\"up; 3 steps\",\"series\":1,"},
         {"an expression in lines", HTTP_POST, "/api/v1/format_query", FORM, "query=sum(up)by(job)",
-         0, 200, JSON, "{\"status\":\"success\",\"data\":\"sum by (job) (up)\"}"},
+         0, 200, JSON_TYPE, "{\"status\":\"success\",\"data\":\"sum by (job) (up)\"}"},
         {"a duration that has no value then", HTTP_GET, "/api/v1/query?query=x[step()]", NULL, NULL,
-         0, 400, JSON, "invalid parameter \\\"query\\\": 2:8: duration must be greater than 0"},
+         0, 400, JSON_TYPE,
+         "invalid parameter \\\"query\\\": 2:8: duration must be greater than 0"},
         {"a tree with a duration that is computed", HTTP_GET, "/api/v1/parse_query?query=x[1m*-2]",
-         NULL, NULL, 0, 200, JSON,
+         NULL, NULL, 0, 200, JSON_TYPE,
          "\"range\":0,\"rangeExpr\":{\"lhs\":{\"duration\":true,\"type\":\"numberLiteral\",\"val\":"
          "\"60\"},\"op\":\"*\",\"rhs\":{\"duration\":false,\"type\":\"numberLiteral\",\"val\":\"-"
          "2\"},"
          "\"type\":\"durationExpr\",\"wrapped\":false},"},
         {"an expression as a tree", HTTP_GET, "/api/v1/parse_query?query=1", NULL, NULL, 0, 200,
-         JSON, "{\"status\":\"success\",\"data\":{\"type\":\"numberLiteral\",\"val\":\"1\"}}"},
-        {"no rules", HTTP_GET, "/api/v1/rules", NULL, NULL, 0, 200, JSON,
+         JSON_TYPE, "{\"status\":\"success\",\"data\":{\"type\":\"numberLiteral\",\"val\":\"1\"}}"},
+        {"no rules", HTTP_GET, "/api/v1/rules", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"status\":\"success\",\"data\":{\"groups\":[]}}"},
-        {"no targets", HTTP_GET, "/api/v1/targets", NULL, NULL, 0, 200, JSON,
+        {"no targets", HTTP_GET, "/api/v1/targets", NULL, NULL, 0, 200, JSON_TYPE,
          "\"activeTargets\":[]"},
-        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON,
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"a_total\":[{\"type\":\"counter\",\"help\":\"Help.\",\"unit\":\"bytes\"}],"
          "\"b_total\":"},
-        {"metadata of one", HTTP_GET, "/api/v1/metadata?metric=b_total", NULL, NULL, 0, 200, JSON,
-         "\"data\":{\"b_total\":"},
-        {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON,
+        {"metadata of one", HTTP_GET, "/api/v1/metadata?metric=b_total", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"data\":{\"b_total\":"},
+        {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON_TYPE,
          "}]}}"},
         {"metadata of none", HTTP_GET, "/api/v1/metadata?limit=0&limit_per_metric=-1", NULL, NULL,
-         0, 200, JSON, "\"data\":{}}"},
-        {"metadata of any number", HTTP_GET, "/api/v1/metadata?limit=-1", NULL, NULL, 0, 200, JSON,
-         "\"b_total\":"},
-        {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON,
+         0, 200, JSON_TYPE, "\"data\":{}}"},
+        {"metadata of any number", HTTP_GET, "/api/v1/metadata?limit=-1", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"b_total\":"},
+        {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"version\":\"3.14.0\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\","
          "\"buildDate\":\"\",\"goVersion\":\"\",\"firekeepVersion\":\"1.2.3\""},
-        {"features of the API", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+        {"features of the API", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"status\":\"success\",\"data\":{\"api\":{\"admin\":true,\"exclude_alerts\":true,"},
-        {"features of the language", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+        {"features of the language", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON_TYPE,
          "\"promql_functions\":{\"abs\":true,\"absent\":true,"},
-        {"operators", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+        {"operators", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON_TYPE,
          "\"@\":true,\"sum\":true,"},
-        {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+        {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON_TYPE,
          "\"limit_ratio\":true},\"rules\":{"},
-        {"functions of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+        {"functions of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON_TYPE,
          "\"templating_functions\":{\"args\":true,\"externalURL\":true,"},
-        {"the last function of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
-         "\"value\":true},\"tsdb\":{"},
-        {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
+        {"the last function of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"value\":true},\"tsdb\":{"},
+        {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON_TYPE,
          "\"serverTime\":\"2026-01-01T00:00:00Z\",\"reloadConfigSuccess\":true,"
          "\"lastConfigTime\":\"2026-01-01T00:00:00Z\",\"corruptionCount\":0,"},
-        {"retention and series", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
+        {"retention and series", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200,
+         JSON_TYPE,
          "\"storageRetention\":\"10y or 500GB\",\"ready\":true,\"notReadyReason\":\"\","
          "\"timeSeriesCount\":1"},
-        {"no more to replay", HTTP_GET, "/api/v1/status/walreplay", NULL, NULL, 0, 200, JSON,
+        {"no more to replay", HTTP_GET, "/api/v1/status/walreplay", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"min\":0,\"max\":0,\"current\":0}}"},
         {"its metrics", HTTP_GET, "/api/v1/status/self_metrics?metric_name_pattern=.*_head_series",
-         NULL, NULL, 0, 200, JSON,
+         NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":[{\"name\":\"firekeep_head_series\","
          "\"help\":\"Series with samples in the head.\",\"type\":\"GAUGE\","
          "\"metric\":[{\"gauge\":{\"value\":1}}]}]}"},
-        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON,
+        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"web.listen-address\":\"127.0.0.1:9201\","},
-        {"the configuration", HTTP_GET, "/api/v1/status/config", NULL, NULL, 0, 200, JSON,
+        {"the configuration", HTTP_GET, "/api/v1/status/config", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"yaml\":\"tenancy:\\n  enabled: true\\n\"}"},
-        {"cardinality", HTTP_GET, "/api/v1/status/tsdb?limit=1", NULL, NULL, 0, 200, JSON,
+        {"cardinality", HTTP_GET, "/api/v1/status/tsdb?limit=1", NULL, NULL, 0, 200, JSON_TYPE,
          "\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":1}],"
          "\"labelValueCountByLabelName\":[{\"name\":\"__name__\",\"value\":1}],"
          "\"memoryInBytesByLabelName\":[{\"name\":\"__name__\",\"value\":2}],"
          "\"seriesCountByLabelValuePair\":[{\"name\":\"__name__=up\",\"value\":1}],"},
-        {"the head", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON,
+        {"the head", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON_TYPE,
          "\"headStats\":{\"numSeries\":1,\"numLabelPairs\":2,\"chunkCount\":1,"
          "\"minTime\":1767225600000,\"maxTime\":1767225600001,"},
         {"the configuration", HTTP_POST, "/api/v1/status/config/check", NULL, "log: {}", 0, 200,
-         JSON, "\"data\":{\"text\":\"log: {}\"}}"},
-        {"no bytes yet", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON,
+         JSON_TYPE, "\"data\":{\"text\":\"log: {}\"}}"},
+        {"no bytes yet", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"exact\":true,\"shareRead\":1,\"bytes\":0,\"samples\":0,\"metrics\":[],"
          "\"labelNames\":[],\"labelPairs\":[]}}"},
-        {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
+        {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"blocks\":[]}}"},
-        {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,
+        {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON_TYPE,
          "\"partitions\":[],\"merges\":[],\"retention\":{\"rules\":[],\"graceLeftSeconds\":0},"
          "\"downsampling\":{\"rules\":[],\"resolutions\":[]}}"},
-        {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON,
+        {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":[\"s3\"]"},
         {"what becomes of a series", HTTP_GET, "/api/v1/explain_write?series=up", NULL, NULL, 0,
-         200, JSON, "\"data\":\"up\""},
-        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 200, JSON,
+         200, JSON_TYPE, "\"data\":\"up\""},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"before\":{\"headSamples\":2,\"headExemplars\":1,\"parts\":0"},
-        {"merge", HTTP_PUT, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 200, JSON, "\"after\":{"},
-        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 200, JSON,
+        {"merge", HTTP_PUT, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 200, JSON_TYPE,
+         "\"after\":{"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 200, JSON_TYPE,
          "\"data\":{\"name\":\"2026"},
-        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 200, JSON,
+        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 200, JSON_TYPE,
          "\"time\":\"2026-01-01T00:00:"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, NULL, 0, 200,
-         JSON,
+         JSON_TYPE,
          "{\"status\":\"success\",\"data\":{\"series\":0,\"samples\":0,\"windows\":0,\"ids\":[]}}"},
         {"receipts of deletions", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200,
-         JSON, "\"data\":[]"},
+         JSON_TYPE, "\"data\":[]"},
         {"an unknown deletion", HTTP_GET, "/api/v1/admin/tsdb/deletions/7", NULL, NULL, 0, 404,
-         JSON, "no deletion has the number 7"},
+         JSON_TYPE, "no deletion has the number 7"},
         {"preview of a deletion", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up",
-         NULL, NULL, 0, 200, JSON, "\"data\":{\"series\":1,\"samples\":2,\"partBytes\":"},
-        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 200, JSON,
-         "\"before\":{"},
+         NULL, NULL, 0, 200, JSON_TYPE, "\"data\":{\"series\":1,\"samples\":2,\"partBytes\":"},
+        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"before\":{"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
         {"resume", HTTP_PUT, "/api/v1/admin/destinations/s3/resume", NULL, NULL, 0, 204, NULL,
          NULL},
@@ -231,7 +235,7 @@ UNIT_TEST(test_each_route_answers)
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
         {"health, as VictoriaMetrics is asked", HTTP_GET, "/health", NULL, NULL, 0, 200, TEXT,
          "OK"},
-        {"version", HTTP_GET, "/version", NULL, NULL, 0, 200, JSON,
+        {"version", HTTP_GET, "/version", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"version\":\"3.14.0\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\","
          "\"buildDate\":\"\","
          "\"goVersion\":\"\",\"firekeepVersion\":\"1.2.3\","},
@@ -295,47 +299,47 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     struct api_rig *rig = api_rig_start(api_rig_new());
     api_ask(rig, &(struct asked){"a limit is reported", HTTP_GET,
                                  "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down",
-                                 NULL, NULL, 0, 200, JSON,
+                                 NULL, NULL, 0, 200, JSON_TYPE,
                                  "[\"name000\",\"name001\"],"
                                  "\"warnings\":[\"results truncated due to limit\"]}"});
     assert_int_equal(rig->asked.min_ms, 1000);
     assert_int_equal(rig->asked.max_ms, 2500);
     assert_int_equal(rig->asked.set_count, 2);
     assert_int_equal(rig->asked.hints.limit, 2);
-    api_ask(rig,
-            &(struct asked){"a limit that is just enough is not", HTTP_GET,
-                            "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON, "\"name002\"]}"});
+    api_ask(rig, &(struct asked){"a limit that is just enough is not", HTTP_GET,
+                                 "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON_TYPE,
+                                 "\"name002\"]}"});
     assert_int_equal(rig->asked.min_ms, INT64_MIN);
     assert_int_equal(rig->asked.max_ms, INT64_MAX);
     api_ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values",
-                                 NULL, NULL, 0, 200, JSON, "name000"});
+                                 NULL, NULL, 0, 200, JSON_TYPE, "name000"});
     assert_string_equal(rig->asked_name, "a.b");
     static const char *const as_they_are[] = {"U__a_", "U__a_zz_", "U__a_d800_", "U__a_1100ff_"};
     for (unsigned i = 0; i < 4; i++) {
         char path[100];
         snprintf(path, sizeof path, "/api/v1/label/%s/values", as_they_are[i]);
         api_ask(rig, &(struct asked){"a name that is not escaped", HTTP_GET, path, NULL, NULL, 0,
-                                     200, JSON, "name000"});
+                                     200, JSON_TYPE, "name000"});
         assert_string_equal(rig->asked_name, as_they_are[i]);
     }
     assert_true(rig->asked.partial);
     api_ask(rig,
             &(struct asked){"all or nothing", HTTP_GET, "/api/v1/labels?partial_response=false",
-                            NULL, NULL, 0, 200, JSON, "name000"});
+                            NULL, NULL, 0, 200, JSON_TYPE, "name000"});
     assert_false(rig->asked.partial);
     api_ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL,
-                                 NULL, 0, 200, JSON, "\"data\":[]}"});
+                                 NULL, 0, 200, JSON_TYPE, "\"data\":[]}"});
     rig->warning = "page 7 is damaged";
     api_ask(rig, &(struct asked){"missing data is reported", HTTP_GET, "/api/v1/labels?limit=1",
-                                 NULL, NULL, 0, 200, JSON,
+                                 NULL, NULL, 0, 200, JSON_TYPE,
                                  "\"warnings\":[\"results truncated due to limit\"]}"});
     api_ask(rig, &(struct asked){"missing data is reported", HTTP_GET, "/api/v1/labels", NULL, NULL,
-                                 0, 200, JSON, "\"warnings\":[\"page 7 is damaged\"]}"});
+                                 0, 200, JSON_TYPE, "\"warnings\":[\"page 7 is damaged\"]}"});
     char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
     for (unsigned i = 0; i < 64; i++) {
         strcat(many, "&match[]=up");
     }
-    api_ask(rig, &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON,
+    api_ask(rig, &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON_TYPE,
                                  "\"name000\""});
     assert_int_equal(rig->asked.set_count, 65);
     api_rig_free(rig);
@@ -352,14 +356,14 @@ UNIT_TEST(test_a_request_without_times_is_about_all_samples)
     free((void *)(uintptr_t)message.at);
     machine_flush(&rig->m);
     static const struct asked requests[] = {
-        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON,
+        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON_TYPE,
          "\"samples\":2,"},
         {"preview", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up", NULL, NULL, 0,
-         200, JSON, "\"series\":1,\"samples\":2,"},
+         200, JSON_TYPE, "\"series\":1,\"samples\":2,"},
         {"deletion by the same selector twice", HTTP_POST,
-         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]=up", NULL, NULL, 0, 200, JSON,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]=up", NULL, NULL, 0, 200, JSON_TYPE,
          "\"series\":1,\"samples\":2,\"windows\":0,\"ids\":[\"1\"]}"},
-        {"receipt", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200, JSON,
+        {"receipt", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200, JSON_TYPE,
          "\"selector\":\"{__name__=\\\"up\\\"}\",\"series\":1,"},
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {

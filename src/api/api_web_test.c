@@ -6,15 +6,15 @@
 UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
 {
     static const struct asked cases[] = {
-        {"the API", HTTP_GET, "/keep/it/api/v1/label/job/values", NULL, NULL, 0, 200, JSON,
+        {"the API", HTTP_GET, "/keep/it/api/v1/label/job/values", NULL, NULL, 0, 200, JSON_TYPE,
          "[\"name000\""},
         {"where others have it", HTTP_GET, "/keep/it/prometheus/api/v1/labels", NULL, NULL, 0, 200,
-         JSON, "[\"name000\""},
-        {"a page", HTTP_GET, "/keep/it/api/v1/status/flags", NULL, NULL, 0, 200, JSON, "{"},
+         JSON_TYPE, "[\"name000\""},
+        {"a page", HTTP_GET, "/keep/it/api/v1/status/flags", NULL, NULL, 0, 200, JSON_TYPE, "{"},
         {"an alias", HTTP_POST, "/keep/it/receive", NULL, NULL, WRITE_V1, 204, NULL, NULL},
         {"a destination", HTTP_POST, "/keep/it/api/v1/admin/destinations/s3/pause", NULL, NULL, 0,
          204, NULL, NULL},
-        {"no targets", HTTP_GET, "/keep/it/api/v1/targets", NULL, NULL, 0, 200, JSON, "[]"},
+        {"no targets", HTTP_GET, "/keep/it/api/v1/targets", NULL, NULL, 0, 200, JSON_TYPE, "[]"},
         {"health", HTTP_GET, "/keep/it/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
         {"the root", HTTP_GET, "/keep/it", NULL, NULL, 0, 200, TEXT, "Below /keep/it/:\n"},
         {"the root", HTTP_GET, "/keep/it/", NULL, NULL, 0, 200, TEXT, "Below /keep/it/:\n"},
@@ -57,14 +57,14 @@ UNIT_TEST(test_metrics_have_a_second_path_if_one_is_set)
 UNIT_TEST(test_pages_of_the_origins_that_are_set_may_read)
 {
     static const struct asked cases[] = {
-        {"an answer", HTTP_GET, "/api/v1/labels", ORIGIN, NULL, 0, 200, JSON, "data",
+        {"an answer", HTTP_GET, "/api/v1/labels", ORIGIN, NULL, 0, 200, JSON_TYPE, "data",
          "Vary: Origin\n"
          "Access-Control-Allow-Headers: Accept, Authorization, Content-Type, Origin\n"
          "Access-Control-Allow-Methods: GET, POST, OPTIONS\n"
          "Access-Control-Expose-Headers: Date\n" ALLOWED},
-        {"a refusal", HTTP_GET, "/api/v1/labels?limit=x", ORIGIN, NULL, 0, 400, JSON, "limit",
+        {"a refusal", HTTP_GET, "/api/v1/labels?limit=x", ORIGIN, NULL, 0, 400, JSON_TYPE, "limit",
          ALLOWED},
-        {"a page", HTTP_GET, "/api/v1/status/buildinfo", ORIGIN, NULL, 0, 200, JSON, "data",
+        {"a page", HTTP_GET, "/api/v1/status/buildinfo", ORIGIN, NULL, 0, 200, JSON_TYPE, "data",
          ALLOWED},
         {"a preflight", HTTP_OPTIONS, "/api/v1/query", ORIGIN, NULL, 0, 204, NULL, NULL, ALLOWED},
         {"one of nothing", HTTP_OPTIONS, "/api/v1/nothing", ORIGIN, NULL, 0, 204, NULL, NULL,
@@ -190,8 +190,8 @@ UNIT_TEST(test_forms_may_read)
 {
     static const struct asked cases[] = {
         {"a query", HTTP_POST, "/api/v1/labels", FORM "\nOrigin: https://a.example", "limit=1", 0,
-         200, JSON, "data"},
-        {"names", HTTP_POST, "/api/v1/labels", FORM, "limit=1", 0, 200, JSON, "data"},
+         200, JSON_TYPE, "data"},
+        {"names", HTTP_POST, "/api/v1/labels", FORM, "limit=1", 0, 200, JSON_TYPE, "data"},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     api_ask_all(rig, cases);

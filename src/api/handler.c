@@ -5,31 +5,21 @@
 #include <stdio.h>
 
 #include "auth/gate.h"
+#include "base/text/texts.h"
 #include "base/text/time_text.h"
 #include "model/tenant_name.h"
 #include "views/stack.h"
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* Cuts off what follows the name: Mimir sends "tenant:key=value:key=value". */
-static struct bytes
-without_metadata(struct bytes names)
-{
-    const uint8_t *colon = names.size == 0 ? NULL : memchr(names.at, ':', names.size);
-    return colon == NULL ? names : bytes_of(names.at, (size_t)(colon - names.at));
-}
-
 /* Says whether the user may use each of the tenants that "|" separates. */
 static bool
 may_use_all(const struct user *user, struct bytes names)
 {
-    while (true) {
-        const uint8_t *end = names.size == 0 ? NULL : memchr(names.at, '|', names.size);
-        size_t size = end == NULL ? names.size : (size_t)(end - names.at);
-        if (!user_may_use(user, bytes_of(names.at, size))) return false;
-        if (end == NULL) return true;
-        names = bytes_of(end + 1, names.size - size - 1);
-    }
+    do {
+        if (!user_may_use(user, text_cut(&names, '|'))) return false;
+    } while (names.at != NULL);
+    return true;
 }
 
 /* Returns the tenants that the header names, or the user's only one. */
@@ -50,7 +40,8 @@ name_sent(struct http_request *request, const struct user *user, struct bytes *r
         why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
-    *ret_names = without_metadata(bytes_of_text(name));
+    struct bytes names = bytes_of_text(name);
+    *ret_names = text_cut(&names, ':'); /* Mimir sends "tenant:key=value:key=value" */
     return 0;
 }
 
@@ -149,12 +140,10 @@ enum { PAGE_BYTES_MAX = 256 * 1024 * 1024 };
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-/*
- * The only table from errors to statuses. Data depends on it: a sender drops samples after 4xx and
+/* The only table from errors to statuses. Data depends on it: a sender drops samples after 4xx and
  * repeats them after 5xx. A write that is too large is 413, as in every other receiver. A query
  * that exceeds a limit would fail again: 422. So would one that needs more memory than there is for
- * all, which memory_verdict() makes an ERR_LIMIT; otherwise others hold the memory: 503.
- */
+ * all, which memory_verdict() makes an ERR_LIMIT; otherwise others hold the memory: 503. */
 static const struct {
     uint16_t status;
     uint16_t write_status, query_status; /* 0: `status` */
@@ -212,14 +201,12 @@ reply_error(struct http_request *request, enum purpose purpose, enum err e, cons
         .body = bytes_of(text, (size_t)n),
     };
     /* A repeated request would get the same answer. */
-    if (e == ERR_CORRUPT) {
+    if (e == ERR_CORRUPT)
         answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
-    } else if (purpose == FOR_QUERY && (e == ERR_IO || e == ERR_UNSUPPORTED)) {
+    else if (purpose == FOR_QUERY && (e == ERR_IO || e == ERR_UNSUPPORTED))
         answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "permanent"};
-    }
-    if (answer.status == 503) {
+    if (answer.status == 503)
         answer.headers[0] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
-    }
     http_reply(request, &answer);
 }
 
@@ -241,11 +228,7 @@ reply_sentence(struct http_request *request, unsigned status, const char *type,
     struct json j;
     buf_init(&body, NULL, 8 * SENTENCE_BYTES_MAX); /* a byte may become \u0000 */
     json_init(&j, &body);
-    json_object_open(&j);
-    json_member_text(&j, "status", "error");
-    json_member_text(&j, "errorType", type);
-    json_member_bytes(&j, "error", sentence);
-    json_object_close(&j);
+    json_put_object(&j, JSON("status", "error"), JSON("errorType", type), JSON("error", sentence));
     if (buf_error(&body)) {
         static uint8_t poor[] = "{\"status\":\"error\",\"errorType\":\"unavailable\","
                                 "\"error\":\"not enough memory for the error\"}";

@@ -35,10 +35,8 @@ enum queue_name {
     QUEUE_NONE, /* runs on the HTTP worker, since it never waits */
 };
 
-/*
- * Hands a request to the threads of a queue. `refused` answers it if its turn does not come; NULL:
- * 503 in plain text.
- */
+/* Hands a request to the threads of a queue. `refused` answers it if its turn does not come; NULL:
+ * 503 in plain text. */
 void run_later(struct api *api, enum queue_name queue, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request),
                void (*refused)(struct api *api, struct http_request *request, enum err e,
@@ -199,6 +197,7 @@ struct json_page {
     struct api *api;
     struct http_request *request;
     struct bytes tenant; /* for pages about data */
+    enum owner_list list;  /* for pages that are a list of the server */
     struct json *j;      /* expects the value of "data" */
     struct json json;
     struct buf text; /* charged to the budget of pages */

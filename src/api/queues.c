@@ -56,11 +56,9 @@ queue_validate_locked(const struct job_queue *q)
 #endif
 }
 
-/*
- * Tenants take turns: a job is put after the last job of its tenant and after one of each other
+/* Tenants take turns: a job is put after the last job of its tenant and after one of each other
  * tenant, even if its tenant had the last turn. False: too many jobs of this tenant, or of all
- * tenants, wait.
- */
+ * tenants, wait. */
 static bool
 job_add_locked(struct job_queue *q, struct job *job)
 {
@@ -76,9 +74,8 @@ job_add_locked(struct job_queue *q, struct job *job)
     }
     if (q->waiting == JOBS_MAX) return false;
     if (job->in_turns && of_tenant == JOBS_OF_TENANT_MAX) return false;
-    while (*place != NULL && (*place)->round <= job->round) {
+    while (*place != NULL && (*place)->round <= job->round)
         place = &(*place)->next;
-    }
     assert(*place == NULL || (*place)->round > job->round); /* invariant 1 */
     assert(job->round > q->round);                          /* invariant 2 */
     job->next = *place;
@@ -146,11 +143,10 @@ queue_work_locked(struct job_queue *q)
     if (job == NULL) return false;
     q->running++;
     lock_drop(&api->lock);
-    if (!q->runs_abandoned && http_gone(job->request)) {
+    if (!q->runs_abandoned && http_gone(job->request))
         http_reply_text(job->request, 499, "the client closed the connection\n");
-    } else {
+    else
         job->run(api, job->request);
-    }
     mem_free(NULL, job, sizeof *job);
     lock_take(&api->lock);
     assert(q->running > 0); /* invariant 3 */
@@ -185,9 +181,8 @@ help_dismiss(void *context, struct promql_help *help)
         break;
     }
     help->wanted = 0;
-    while (help->running > 0) {
+    while (help->running > 0)
         cond_wait(&api->threads->help_cond, &api->lock);
-    }
     lock_drop(&api->lock);
 }
 
@@ -296,13 +291,11 @@ queues_stop(struct api *api)
     if (t == NULL) return;
     lock_take(&api->lock);
     t->stop = true;
-    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
         cond_wake_all(&t->queues[i].cond);
-    }
     lock_drop(&api->lock);
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0; i < t->count; i++)
         env_thread_join(api->options.env, t->items[i]);
-    }
     t->count = 0;
     assert(t->helps == NULL); /* invariant 4 */
 }
@@ -313,9 +306,8 @@ queues_free(struct api *api)
     struct queue_threads *t = api->threads;
     if (t == NULL) return;
     mem_free(NULL, t->items, t->capacity * sizeof *t->items);
-    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
         cond_fini(&t->queues[i].cond);
-    }
     cond_fini(&t->help_cond);
     mem_free(NULL, t, sizeof *t);
 }

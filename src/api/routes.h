@@ -59,12 +59,10 @@ struct queries {
 void queries_begin(struct api *api, struct active_query *query);
 /* Unlists a query without accounting it, if it has not run. */
 void queries_forget(struct api *api, struct active_query *query);
-/*
- * Waits until other queries have left as much memory as this one needs at least, or no other runs,
+/* Waits until other queries have left as much memory as this one needs at least, or no other runs,
  * which sets *alone. Queries that wait have their turns. False: it took until `until_ns`
  * (monotonic), or the query was ended, or it was alone before and is again. The caller has freed
- * the memory of its last attempt.
- */
+ * the memory of its last attempt. */
 bool queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
                           int64_t until_ns, bool *alone);
 /* Unlists a query that ended with `e`, and accounts its costs. Returns true if it was slow, so that

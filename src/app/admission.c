@@ -82,9 +82,8 @@ struct tls_set {
 static void
 tls_set_free(struct tls_set *set)
 {
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
         tls_release(set->items[i]);
-    }
     *set = (struct tls_set){{NULL}};
 }
 
@@ -272,19 +271,6 @@ reach_of(const struct listener_settings *l)
     return is_loopback ? REACH_MACHINE : REACH_NETWORK;
 }
 
-/* Warns of listeners on the network that ask for no credentials. */
-static void
-warn_of_open_listeners(const struct access_settings *lists)
-{
-    for (uint32_t i = 0; i < lists->listeners.count && lists->users.count == 0; i++) {
-        const struct listener_settings *l = &lists->listeners.items[i];
-        bool asks = l->tls.given && l->tls.client_auth == TLS_CLIENT_REQUIRE;
-        if (reach_of(l) != REACH_NETWORK || asks) continue;
-        log_warn("no users are configured: whoever reaches this address may read and write",
-                 KV("address", l->address));
-    }
-}
-
 static void
 log_warnings(const struct access_settings *lists)
 {
@@ -294,13 +280,19 @@ log_warnings(const struct access_settings *lists)
     buf_put_u8(&text, '\0');
     if (buf_error(&text) == OK) {
         char *at = (char *)text.at, *line;
-        while ((line = strsep(&at, "\n")) != NULL) {
+        while ((line = strsep(&at, "\n")) != NULL)
             if (line[0] != '\0')
                 log_warn("a setting of access is weak or has no effect", KV("setting", line));
-        }
     }
     buf_fini(&text);
-    warn_of_open_listeners(lists);
+    /* Warns of listeners on the network that ask for no credentials. */
+    for (uint32_t i = 0; i < lists->listeners.count && lists->users.count == 0; i++) {
+        const struct listener_settings *l = &lists->listeners.items[i];
+        bool asks = l->tls.given && l->tls.client_auth == TLS_CLIENT_REQUIRE;
+        if (reach_of(l) != REACH_NETWORK || asks) continue;
+        log_warn("no users are configured: whoever reaches this address may read and write",
+                 KV("address", l->address));
+    }
 }
 
 /* Makes the lines of the headers that all answers get; the server sends nosniff itself. */
@@ -315,19 +307,6 @@ make_headers(struct admission *a, const struct named_texts *headers, struct buf 
     }
     return why_set(why, buf_error(to), "http_server_config.headers cannot be kept: %s",
                    err_word(buf_error(to)));
-}
-
-static void
-set_proxies(struct admission *a, const struct settings *settings)
-{
-    static struct networks proxies; /* one thread at a time */
-    char item[SETTING_TEXT_BYTES];
-    proxies.count = 0;
-    for (const char *rest = settings->web_trusted_proxies;
-         proxies.count < NETWORKS_MAX && (rest = settings_list_next(rest, item)) != NULL;) {
-        if (network_parse(item, &proxies.items[proxies.count])) proxies.count++;
-    }
-    gate_set_proxies(a->gate, &proxies);
 }
 
 /* Guards listeners that only this machine reaches, and with web.allowed_hosts those on the network,
@@ -417,11 +396,16 @@ admission_commit(struct admission_change *change)
     a->web_config_hash = hash_of_file(a->web_config_file);
     lock_drop(&a->files_lock);
     unsigned allowed[HTTP_LISTENERS_MAX];
-    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++)
         allowed[i] = a->lists.listeners.items[i].allow;
-    }
     gate_set_places(a->gate, allowed, a->lists.listeners.count);
-    set_proxies(a, change->settings);
+    static struct networks proxies; /* one thread at a time */
+    char item[SETTING_TEXT_BYTES];
+    proxies.count = 0;
+    for (const char *rest = change->settings->web_trusted_proxies;
+         proxies.count < NETWORKS_MAX && (rest = settings_list_next(rest, item)) != NULL;)
+        if (network_parse(item, &proxies.items[proxies.count])) proxies.count++;
+    gate_set_proxies(a->gate, &proxies);
     set_guard(a, change->settings, &a->lists.listeners);
     gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
     if (is_first)
@@ -571,9 +555,8 @@ admission_places(struct admission *a, const struct http_place **ret_places, size
     *ret_places = a->places;
     *ret_count = a->lists.listeners.count;
     warn_of_unused_sockets(&a->lists.listeners);
-    for (size_t i = 0; i < *ret_count && e == OK; i++) {
+    for (size_t i = 0; i < *ret_count && e == OK; i++)
         e = make_place(a, i, why);
-    }
     return e;
 }
 
@@ -588,18 +571,6 @@ collect(struct metric_sink *sink, void *context)
     static const struct metric_family passwords = {
         "firekeep_password_checks_total", "Passwords that requests had, by how they were checked.",
         METRIC_KIND_COUNTER};
-    static const struct metric_family expires = {
-        "firekeep_tls_certificate_expiry_timestamp_seconds",
-        "Unix time at which the first of the listeners' certificates expires, in seconds.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family reread = {
-        "firekeep_tls_last_reread_successful",
-        "1 if the files of TLS could be read the last time that they were looked at.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family keys_reread = {
-        "firekeep_access_keys_last_reread_successful",
-        "1 if the files of access keys could be read the last time that they were looked at.",
-        METRIC_KIND_GAUGE};
     static const char *const reasons[GATE_REFUSALS] = {"unauthorized", "forbidden", "busy", "rate"};
     struct admission *a = context;
     struct gate_stats stats;
@@ -617,18 +588,23 @@ collect(struct metric_sink *sink, void *context)
                    stats.passwords_full);
     metric_put_budget(sink, &a->unverified);
     if (atomic_load_explicit(&a->has_signing_keys, memory_order_relaxed))
-        metric_put_u64(sink, &keys_reread, NULL, 0,
-                       !atomic_load_explicit(&a->signing_keys_failed, memory_order_relaxed));
+        metric_put_one(
+            sink, "firekeep_access_keys_last_reread_successful", METRIC_KIND_GAUGE,
+            "1 if the files of access keys could be read the last time that they were looked at.",
+            (double)(!atomic_load_explicit(&a->signing_keys_failed, memory_order_relaxed)));
     lock_take(&a->lock);
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
         if (a->tls[i] != NULL && tls_expires_s(a->tls[i]) < first_s)
             first_s = tls_expires_s(a->tls[i]);
-    }
     lock_drop(&a->lock);
     if (first_s == INT64_MAX) return;
-    metric_put_double(sink, &expires, NULL, 0, (double)first_s);
-    metric_put_u64(sink, &reread, NULL, 0,
-                   !atomic_load_explicit(&a->reread_failed, memory_order_relaxed));
+    metric_put_one(
+        sink, "firekeep_tls_certificate_expiry_timestamp_seconds", METRIC_KIND_GAUGE,
+        "Unix time at which the first of the listeners' certificates expires, in seconds.",
+        (double)first_s);
+    metric_put_one(sink, "firekeep_tls_last_reread_successful", METRIC_KIND_GAUGE,
+                   "1 if the files of TLS could be read the last time that they were looked at.",
+                   (double)(!atomic_load_explicit(&a->reread_failed, memory_order_relaxed)));
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -713,9 +689,8 @@ admission_free(struct admission *a)
     gate_free(a->gate);
     users_release(a->users);
     issuers_free(a->issuers);
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
         tls_release(a->tls[i]);
-    }
     access_settings_free(&a->lists);
     buf_fini(&a->first_headers);
     lock_fini(&a->files_lock);

@@ -40,13 +40,11 @@ enum { DIFFERENCES_LOGGED_MAX = 8 };
 static struct metric_histogram commit_latency = {
     .name = "firekeep_wal_commit_duration_seconds",
     .help = "Duration of commits to the write-ahead log, in seconds.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 static struct metric_histogram flush_latency = {
     .name = "firekeep_flush_duration_seconds",
     .help = "Duration of flushes of the head to a part, in seconds.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 
 static void
 wake_committed(struct keeper *k)
@@ -88,28 +86,9 @@ keeper_commit_now(void *keeper)
     uint64_t number = k->commits_begun + 1;
     want_commit_locked(k);
     int64_t until = env_monotonic_ns(k->env) + COMMIT_NOW_NS_MAX;
-    while (k->commits_ended < number && !k->commit.stop && env_monotonic_ns(k->env) < until) {
+    while (k->commits_ended < number && !k->commit.stop && env_monotonic_ns(k->env) < until)
         cond_wait_until(&k->commits_cond, &k->commit.lock, until);
-    }
     lock_drop(&k->commit.lock);
-}
-
-/* Senders that are answered together write again together: the next commit waits a moment for as
- * many requests, so that few large commits are made instead of many small ones. A single sender
- * does not wait. */
-static void
-gather_locked(struct keeper *k)
-{
-    int64_t until = env_monotonic_ns(k->env) + GATHER_NS_MAX;
-    while (k->commit_wanted < k->commit_expected && !k->commit.stop &&
-           env_monotonic_ns(k->env) < until) {
-        cond_wait_until(&k->commit.cond, &k->commit.lock, until);
-    }
-    unsigned came = k->commit_wanted, expected = k->commit_expected;
-    assert(came > 0); /* invariant 2 */
-    k->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
-    k->commit_wanted = 0;
-    k->commit.woken = false;
 }
 
 /* Waits until a commit is wanted, or a second. False: the server stops. */
@@ -117,10 +96,22 @@ static bool
 wait_for_commit(struct keeper *k)
 {
     lock_take(&k->commit.lock);
-    if (k->commit_wanted == 0 && !k->commit.stop) {
+    if (k->commit_wanted == 0 && !k->commit.stop)
         cond_wait_until(&k->commit.cond, &k->commit.lock, env_monotonic_ns(k->env) + NS_PER_S);
+    if (k->commit_wanted > 0) {
+        /* Senders that are answered together write again together: the next commit waits a moment
+         * for as many requests, so that few large commits are made instead of many small ones. A
+         * single sender does not wait. */
+        int64_t until = env_monotonic_ns(k->env) + GATHER_NS_MAX;
+        while (k->commit_wanted < k->commit_expected && !k->commit.stop &&
+               env_monotonic_ns(k->env) < until)
+            cond_wait_until(&k->commit.cond, &k->commit.lock, until);
+        unsigned came = k->commit_wanted, expected = k->commit_expected;
+        assert(came > 0); /* invariant 2 */
+        k->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
+        k->commit_wanted = 0;
+        k->commit.woken = false;
     }
-    if (k->commit_wanted > 0) gather_locked(k);
     bool stop = k->commit.stop;
     assert(k->commits_ended == k->commits_begun); /* invariant 1 */
     k->commits_begun++;
@@ -316,11 +307,10 @@ keeper_tick(struct keeper *k)
 static void
 keeper_collect(struct metric_sink *sink, void *keeper)
 {
-    static const struct metric_family age = {
-        "firekeep_wal_commit_age_seconds",
+    metric_put_one(
+        sink, "firekeep_wal_commit_age_seconds", METRIC_KIND_GAUGE,
         "Time since the pending commit to the write-ahead log began; 0 if none is pending.",
-        METRIC_KIND_GAUGE};
-    metric_put_double(sink, &age, NULL, 0, (double)commit_age_ns(keeper) / 1e9);
+        (double)commit_age_ns(keeper) / 1e9);
 }
 
 /* --- watching --------------------------------------------------------------------------------- */
@@ -485,13 +475,11 @@ flush_head(struct keeper *k, struct why *why)
         if (tsdb_is_flushed(k->tsdb)) return OK;
         want_cut(k);
         if (tsdb_has_frozen(k->tsdb)) break;
-        if (tsdb_is_down(k->tsdb) || env_monotonic_ns(k->env) > until) {
+        if (tsdb_is_down(k->tsdb) || env_monotonic_ns(k->env) > until)
             return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
-        }
         int64_t next_look = env_monotonic_ns(k->env) + 2 * NS_PER_MS;
-        if (!worker_rest(&k->flush, next_look, REST_UNTIL_STOPPED)) {
+        if (!worker_rest(&k->flush, next_look, REST_UNTIL_STOPPED))
             return why_set(why, ERR_CANCELED, "shutting down");
-        }
     }
     return write_out(k, why);
 }
@@ -584,9 +572,8 @@ keeper_commit_last(struct keeper *k)
     worker_stop(&k->commit);
     lock_take(&k->commit.lock);
     int64_t until = env_monotonic_ns(k->env) + LAST_COMMIT_NS_MAX;
-    while (!k->commits_over && env_monotonic_ns(k->env) < until) {
+    while (!k->commits_over && env_monotonic_ns(k->env) < until)
         cond_wait_until(&k->commits_cond, &k->commit.lock, until);
-    }
     bool is_over = k->commits_over;
     lock_drop(&k->commit.lock);
     if (!is_over) {

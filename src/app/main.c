@@ -6,12 +6,10 @@ __attribute__((section(".preinit_array"),
                used)) static void (*const begin)(int, char **, char **) = process_begin;
 
 #ifdef HAVE_JEMALLOC
-/*
- * Read by jemalloc before main(). Memory that a thread frees is soon available to others, and
+/* Read by jemalloc before main(). Memory that a thread frees is soon available to others, and
  * returned to the system within a second: a query takes 100 MiB for a moment, and an idle arena
  * would keep them for ever, where no budget sees them. Little is allocated often enough for threads
- * to get in each other's way.
- */
+ * to get in each other's way. */
 extern const char *malloc_conf;
 const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";
 #endif

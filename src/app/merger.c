@@ -33,8 +33,7 @@ enum { TENANTS_BYTES_MAX = 256 };
 static struct metric_histogram merge_latency = {
     .name = "firekeep_merge_duration_seconds",
     .help = "Duration of merges of parts, pauses included, in seconds.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 
 struct merger {
     struct env *env;
@@ -144,17 +143,6 @@ run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
     worker_answer(&m->worker, e, &why);
 }
 
-/* The tenants of a rule, for people; ends in NUL. */
-static const char *
-tenants_text(const struct series_rule *rule, struct buf *to)
-{
-    buf_clear(to);
-    series_rule_put_tenants(rule, to);
-    if (rule->tenant_count == 0) buf_put_text(to, "all");
-    buf_put_u8(to, '\0');
-    return buf_error(to) ? "many" : (const char *)to->at;
-}
-
 static void
 log_rule(void *context, const struct tsdb_rule *r)
 {
@@ -163,7 +151,12 @@ log_rule(void *context, const struct tsdb_rule *r)
     struct buf buf;
     if (r->rule == NULL) return;
     buf_init(&buf, NULL, TENANTS_BYTES_MAX);
-    const char *tenants = tenants_text(r->rule, &buf);
+    /* The tenants of a rule, for people; ends in NUL. */
+    buf_clear(&buf);
+    series_rule_put_tenants(r->rule, &buf);
+    if (r->rule->tenant_count == 0) buf_put_text(&buf, "all");
+    buf_put_u8(&buf, '\0');
+    const char *tenants = buf_error(&buf) ? "many" : (const char *)buf.at;
     time_print_duration(r->rule->age_ms, age);
     time_print_duration(r->resolution_ms, resolution);
     if (r->left.series > 0 && r->downsamples) {

@@ -89,8 +89,7 @@ own_write(struct own_writes *w, struct bytes tenant, struct bytes message,
     const char *held = w->options.holds_writes(w->options.context);
     if (!w->options.takes_writes(w->options.context)) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "cannot be stored: storage.mode is none, and no destination "
-                       "is configured");
+                       "cannot be stored: storage.mode is none, and no destination is configured");
     }
     if (held != NULL) return why_set(why, ERR_AGAIN, "%s", held);
     struct rw_request *request = take_request(w);
@@ -116,9 +115,8 @@ own_settle(struct own_writes *w, uint64_t ticket, struct why *why)
         lock_drop(&w->lock);
         enum tsdb_epoch state = tsdb_epoch(tsdb, ticket);
         if (state == TSDB_EPOCH_DURABLE) return OK;
-        if (state == TSDB_EPOCH_VOID) {
+        if (state == TSDB_EPOCH_VOID)
             return why_set(why, ERR_AGAIN, "the commit to the write-ahead log failed");
-        }
         const char *hangs = keeper_hangs(w->options.keeper);
         if (hangs != NULL) return why_set(why, ERR_CANCELED, "%s", hangs);
         keeper_want_commit(w->options.keeper);
@@ -309,13 +307,10 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
         buf_put(&whole, message.at, message.size);
         e = buf_error(&whole);
     }
-    if (e == OK) {
+    if (e == OK)
         e = own_write(s->options.writes, bytes_of_text(TENANT), buf_bytes(&whole), &written, why);
-    }
     if (e == OK) s->metadata_hash = hash;
-    if (e == OK && written.rejected > 0) {
-        e = why_set(why, ERR_INPUT, "%s", written.text);
-    }
+    if (e == OK && written.rejected > 0) e = why_set(why, ERR_INPUT, "%s", written.text);
     rw_build_free(build);
     buf_fini(&whole);
     return e;

@@ -41,14 +41,12 @@ confine_memory(void)
     (void)setrlimit(RLIMIT_CORE, &none); /* a limit may always be lowered */
 }
 
-/*
- * docs/decisions/020-unknown-system-calls-do-not-exist.md has the reasons for this filter. The list
+/* docs/decisions/020-unknown-system-calls-do-not-exist.md has the reasons for this filter. The list
  * has the calls that the server makes, those that glibc, GnuTLS, libcurl, c-ares and jemalloc make
  * in some version or on some machine, and those of ordinary programs, because credential_process
  * runs any program, in any language. It lacks what changes the machine (mounts, modules, clocks),
  * other processes (ptrace) or the kernel (bpf, keyctl, io_uring), and namespaces. Names that the
- * installed libseccomp or the processor does not have are skipped.
- */
+ * installed libseccomp or the processor does not have are skipped. */
 static const char *const allowed[] = {
     /* Descriptors. */
     "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "fcntl", "flock", "ioctl",
@@ -176,13 +174,11 @@ confine_calls(struct why *why)
 
 /* --- before main() ---------------------------------------------------------------------------- */
 
-/*
- * Nothing is initialized here but the C library itself: only system calls are made, and sanitizers,
+/* Nothing is initialized here but the C library itself: only system calls are made, and sanitizers,
  * which are not initialized either, see nothing of it. The loader alone runs before this. It maps
  * 45 libraries and relocates them, which is about 70 % of the processor time from exec to main():
  * in that time SIGHUP ends the process, as it ends every program whose parent neither blocks nor
- * ignores it.
- */
+ * ignores it. */
 #define BARE __attribute__((no_sanitize_address, no_sanitize_thread))
 
 /* A descriptor that is opened as a path fails to read and to write, so that a command whose output
@@ -200,9 +196,8 @@ BARE static bool
 is_serve(const char *word)
 {
     static const char name[] = "serve";
-    for (size_t i = 0; i < sizeof name; i++) {
+    for (size_t i = 0; i < sizeof name; i++)
         if (word[i] != name[i]) return false;
-    }
     return true;
 }
 
@@ -232,13 +227,11 @@ static struct bytes
 take_word(struct bytes *text)
 {
     size_t from = 0;
-    while (from < text->size && (text->at[from] == ' ' || text->at[from] == '\t')) {
+    while (from < text->size && (text->at[from] == ' ' || text->at[from] == '\t'))
         from++;
-    }
     size_t to = from;
-    while (to < text->size && text->at[to] != ' ' && text->at[to] != '\t' && text->at[to] != '\n') {
+    while (to < text->size && text->at[to] != ' ' && text->at[to] != '\t' && text->at[to] != '\n')
         to++;
-    }
     struct bytes word = bytes_of(text->at + from, to - from);
     *text = bytes_of(text->at + to, text->size - to);
     return word;
@@ -277,9 +270,8 @@ process_stat_parse(struct bytes text, struct process_stat *ret_stat)
     int field = 2;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         struct bytes word = {0};
-        for (; field < wanted[i].field; field++) {
+        for (; field < wanted[i].field; field++)
             word = take_word(&left);
-        }
         if (!parse_u64(word, wanted[i].to)) return false;
     }
     *ret_stat = stat;
@@ -336,9 +328,8 @@ count_fds(const char *dir, uint64_t *ret_count)
     DIR *d = opendir(path);
     if (d == NULL) return false;
     uint64_t count = 0;
-    for (const struct dirent *entry; (entry = readdir(d)) != NULL;) {
+    for (const struct dirent *entry; (entry = readdir(d)) != NULL;)
         if (entry->d_name[0] != '.') count++;
-    }
     closedir(d);
     if (count > 0) count--;
     *ret_count = count;
@@ -358,14 +349,6 @@ process_check_files(uint32_t more, struct why *why)
                    (uint64_t)limit.rlim_cur, open + more + SPARE_FILES);
 }
 
-static void
-put(struct metric_sink *sink, const char *name, enum metric_kind kind, const char *help,
-    double value)
-{
-    struct metric_family family = {name, help, kind};
-    metric_put_double(sink, &family, NULL, 0, value);
-}
-
 void
 process_metrics_collect(struct metric_sink *sink, void *dir)
 {
@@ -373,33 +356,34 @@ process_metrics_collect(struct metric_sink *sink, void *dir)
     struct process_stat stat;
     if (process_stat_parse(read_proc(dir, "stat", text), &stat)) {
         double ticks = (double)(stat.user_ticks + stat.system_ticks);
-        put(sink, "process_cpu_seconds_total", METRIC_KIND_COUNTER,
-            "Total user and system CPU time spent, in seconds.",
-            ticks / (double)sysconf(_SC_CLK_TCK));
-        put(sink, "process_virtual_memory_bytes", METRIC_KIND_GAUGE,
-            "Virtual memory size, in bytes.", (double)stat.virtual_bytes);
-        put(sink, "process_resident_memory_bytes", METRIC_KIND_GAUGE,
-            "Resident memory size, in bytes.",
-            (double)(stat.resident_pages * (uint64_t)sysconf(_SC_PAGESIZE)));
+        metric_put_one(sink, "process_cpu_seconds_total", METRIC_KIND_COUNTER,
+                       "Total user and system CPU time spent, in seconds.",
+                       ticks / (double)sysconf(_SC_CLK_TCK));
+        metric_put_one(sink, "process_virtual_memory_bytes", METRIC_KIND_GAUGE,
+                       "Virtual memory size, in bytes.", (double)stat.virtual_bytes);
+        metric_put_one(sink, "process_resident_memory_bytes", METRIC_KIND_GAUGE,
+                       "Resident memory size, in bytes.",
+                       (double)(stat.resident_pages * (uint64_t)sysconf(_SC_PAGESIZE)));
     }
     uint64_t value;
     if (process_status_bytes(read_proc(dir, "status", text), "VmHWM", &value)) {
-        put(sink, "process_resident_memory_max_bytes", METRIC_KIND_GAUGE,
-            "Maximum resident memory size since startup, in bytes.", (double)value);
+        metric_put_one(sink, "process_resident_memory_max_bytes", METRIC_KIND_GAUGE,
+                       "Maximum resident memory size since startup, in bytes.", (double)value);
     }
     if (count_fds(dir, &value)) {
-        put(sink, "process_open_fds", METRIC_KIND_GAUGE, "Number of open file descriptors.",
-            (double)value);
+        metric_put_one(sink, "process_open_fds", METRIC_KIND_GAUGE,
+                       "Number of open file descriptors.", (double)value);
     }
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         bool endless = limit.rlim_cur == RLIM_INFINITY;
-        put(sink, "process_max_fds", METRIC_KIND_GAUGE, "Maximum number of open file descriptors.",
-            endless ? INFINITY : (double)limit.rlim_cur);
+        metric_put_one(sink, "process_max_fds", METRIC_KIND_GAUGE,
+                       "Maximum number of open file descriptors.",
+                       endless ? INFINITY : (double)limit.rlim_cur);
     }
     if (!isnan(started_at_s)) {
-        put(sink, "process_start_time_seconds", METRIC_KIND_GAUGE,
-            "Start time of the process, in seconds since the Unix epoch.", started_at_s);
+        metric_put_one(sink, "process_start_time_seconds", METRIC_KIND_GAUGE,
+                       "Start time of the process, in seconds since the Unix epoch.", started_at_s);
     }
 }
 

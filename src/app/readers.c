@@ -18,6 +18,7 @@
 
 #include "backend/source.h"
 #include "base/lock.h"
+#include "base/text/texts.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
 #include "config/lists/lists.h"
@@ -139,9 +140,8 @@ no_memory(struct why *why)
 static struct source_reader *
 find_reader(const struct generation *g, const char *name)
 {
-    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+    for (uint32_t i = 0; g != NULL && i < g->count; i++)
         if (strcmp(g->readers[i]->settings->name, name) == 0) return g->readers[i];
-    }
     return NULL;
 }
 
@@ -186,9 +186,8 @@ static void
 generation_drop(struct generation *g)
 {
     if (g == NULL || !drop_user(&g->users)) return;
-    for (uint32_t i = 0; i < g->count; i++) {
+    for (uint32_t i = 0; i < g->count; i++)
         reader_drop(g->readers[i]);
-    }
     mem_free(NULL, g, sizeof *g);
 }
 
@@ -461,9 +460,8 @@ static void
 readers_collect(struct metric_sink *sink, void *context)
 {
     struct generation *g = generation_now(context);
-    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+    for (uint32_t i = 0; g != NULL && i < g->count; i++)
         collect_one(sink, g->readers[i]);
-    }
     generation_drop(g);
 }
 
@@ -487,18 +485,17 @@ static void
 print_one(const struct source_reader *r, struct json *j)
 {
     json_object_open(j);
-    json_member_text(j, "name", r->settings->name);
-    json_member_text(j, "type", source_type_word(r->settings->type));
-    json_member_text(j, "onError", r->settings->on_error == ON_ERROR_WARN ? "warn" : "fail");
+    json_members(j, JSON("name", r->settings->name),
+                 JSON("type", source_type_word(r->settings->type)),
+                 JSON("onError", r->settings->on_error == ON_ERROR_WARN ? "warn" : "fail"));
     for (size_t i = 0; i < NUMBERS; i++) {
         uint64_t value;
         if (number_of(r, i, &value)) json_member_uint(j, numbers[i].key, value);
     }
     json_key(j, "errors");
     json_object_open(j);
-    for (unsigned i = TROUBLE_UNSET + 1; i < TROUBLE_COUNT; i++) {
+    for (unsigned i = TROUBLE_UNSET + 1; i < TROUBLE_COUNT; i++)
         json_member_uint(j, trouble_word((enum trouble)i), value_of(&r->counts->errors[i]));
-    }
     json_object_close(j);
     print_last_error(r->counts, j);
     json_object_close(j);
@@ -509,9 +506,8 @@ readers_print(struct readers *all, struct json *j)
 {
     struct generation *g = generation_now(all);
     json_array_open(j);
-    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+    for (uint32_t i = 0; g != NULL && i < g->count; i++)
         print_one(g->readers[i], j);
-    }
     json_array_close(j);
     generation_drop(g);
 }
@@ -520,25 +516,18 @@ readers_print(struct readers *all, struct json *j)
 static bool
 serves(const struct source_limits *x, struct bytes tenants)
 {
-    for (const uint8_t *at = tenants.at, *end = at + tenants.size;;) {
-        const uint8_t *bar = at == end ? NULL : memchr(at, '|', (size_t)(end - at));
-        struct bytes tenant = bytes_of(at, (size_t)((bar == NULL ? end : bar) - at));
-        bool is_listed = x->tenant_count == 0;
-        for (uint32_t i = 0; i < x->tenant_count && !is_listed; i++) {
-            is_listed = bytes_equal(x->tenants[i], tenant);
-        }
-        if (is_listed || bar == NULL) return is_listed;
-        at = bar + 1;
-    }
+    do {
+        struct bytes tenant = text_cut(&tenants, '|');
+        for (uint32_t i = 0; i < x->tenant_count; i++)
+            if (bytes_equal(x->tenants[i], tenant)) return true;
+    } while (tenants.at != NULL);
+    return x->tenant_count == 0;
 }
 
 static void
 print_name(struct json *j, const char *name, const char *type)
 {
-    json_object_open(j);
-    json_member_text(j, "name", name);
-    json_member_text(j, "type", type);
-    json_object_close(j);
+    json_put_object(j, JSON("name", name), JSON("type", type));
 }
 
 void
@@ -562,9 +551,8 @@ readers_print_yaml(struct readers *all, struct buf *to)
     struct source_settings items[SOURCES_MAX];
     struct generation *g = generation_now(all);
     struct sources list = {.items = items};
-    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+    for (uint32_t i = 0; g != NULL && i < g->count; i++)
         items[list.count++] = *g->readers[i]->settings;
-    }
     sources_print_yaml(&list, to);
     generation_drop(g);
 }

@@ -37,12 +37,8 @@ member_series(struct json *to, struct bytes labels)
 static void
 put_check(struct json *to, const char *setting, uint64_t limit, uint64_t value, bool ok)
 {
-    json_object_open(to);
-    json_member_text(to, "setting", setting);
-    json_member_uint(to, "limit", limit);
-    json_member_uint(to, "value", value);
-    json_member_bool(to, "ok", ok);
-    json_object_close(to);
+    json_put_object(to, JSON("setting", setting), JSON("limit", limit), JSON("value", value),
+                    JSON("ok", ok));
 }
 
 static void
@@ -192,8 +188,8 @@ put_steps(struct tracing *t, const struct destination_settings *s, struct why *w
                 continue; /* the next one may match */
             labels = after;
             json_object_open(to);
-            json_member_text(to, "step", keys[k]);
-            json_member_uint(to, "number", k == STEP_RELABEL || matches ? i + 1 : 0);
+            json_members(to, JSON("step", keys[k]),
+                         JSON("number", k == STEP_RELABEL || matches ? i + 1 : 0));
             if (k == STEP_RELABEL) put_relabelling(to, &s->relabel[i]);
             if (matches) json_member_text(to, "rule", s->select.items[i]);
             member_series(to, labels);
@@ -231,8 +227,8 @@ put_destinations(struct tracing *t, struct why *why)
     json_member_array(t->to, "destinations");
     for (uint32_t i = 0; i < all->count && e == OK; i++) {
         json_object_open(t->to);
-        json_member_text(t->to, "name", all->items[i].name);
-        json_member_text(t->to, "type", destination_type_word(all->items[i].type));
+        json_members(t->to, JSON("name", all->items[i].name),
+                     JSON("type", destination_type_word(all->items[i].type)));
         e = put_steps(t, &all->items[i], why);
         json_object_close(t->to);
     }

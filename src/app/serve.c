@@ -67,17 +67,14 @@ stop(struct server *server, const sigset_t *signals)
     int64_t began = env_monotonic_ns(env_real());
     log_info("stopping, finishing open requests");
     server_quiesce(server);
-    if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
+    if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle))
         leave_now(server);
-    }
     api_cancel_reads(server->api);
-    if (wait_until(server, signals, began + CANCELED_SECONDS * NS_PER_S, server_is_idle)) {
+    if (wait_until(server, signals, began + CANCELED_SECONDS * NS_PER_S, server_is_idle))
         leave_now(server);
-    }
     server_flush_all(server);
-    if (wait_until(server, signals, began + STOP_SECONDS * NS_PER_S, server_is_flushed)) {
+    if (wait_until(server, signals, began + STOP_SECONDS * NS_PER_S, server_is_flushed))
         leave_now(server);
-    }
     if (!server_is_flushed(server) || !server_is_idle(server)) leave_now(server);
     log_info("stopped", KV("took_ms", (env_monotonic_ns(env_real()) - began) / NS_PER_MS));
 }

@@ -146,8 +146,9 @@ prepare_notifier(struct server *s, const struct settings *settings, struct confi
 /* Reloads everything or nothing: steps that can fail come first and change nothing; commits cannot
  * fail. */
 enum err
-server_reload(struct server *s, struct why *why)
+server_reload(void *server, struct why *why)
 {
+    struct server *s = server;
     struct settings next;
     struct config_lists lists = {.destinations = {NULL}};
     struct relays_change *change;
@@ -245,8 +246,9 @@ reload_loop(void *server)
 }
 
 struct reload_state
-server_reload_state(const struct server *s)
+server_reload_state(void *server)
 {
+    const struct server *s = server;
     return (struct reload_state){
         .succeeded = !atomic_load_explicit(&s->reload_failed, memory_order_relaxed),
         .succeeded_ms = atomic_load_explicit(&s->reloaded_ms, memory_order_relaxed),
@@ -256,23 +258,14 @@ server_reload_state(const struct server *s)
 static void
 collect_reload(struct metric_sink *sink, void *server)
 {
-    static const struct metric_family succeeded = {
-        "firekeep_config_last_reload_successful",
-        "1 if the last reload of the configuration and rule files succeeded, or there was none.",
-        METRIC_KIND_GAUGE};
-    static const struct metric_family at = {
-        "firekeep_config_last_reload_success_timestamp_seconds",
-        "Unix time of the last reload that succeeded, or of the start, in seconds.",
-        METRIC_KIND_GAUGE};
     struct reload_state state = server_reload_state(server);
-    metric_put_u64(sink, &succeeded, NULL, 0, state.succeeded);
-    metric_put_double(sink, &at, NULL, 0, (double)state.succeeded_ms / 1e3);
-}
-
-static void
-want_reload(void *server)
-{
-    server_want_reload(server);
+    metric_put_one(
+        sink, "firekeep_config_last_reload_successful", METRIC_KIND_GAUGE,
+        "1 if the last reload of the configuration and rule files succeeded, or there was none.",
+        (double)state.succeeded);
+    metric_put_one(sink, "firekeep_config_last_reload_success_timestamp_seconds", METRIC_KIND_GAUGE,
+                   "Unix time of the last reload that succeeded, or of the start, in seconds.",
+                   (double)state.succeeded_ms / 1e3);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -296,11 +289,9 @@ log_identity(const struct server *s, const struct tsdb_opening *o)
     }
 }
 
-/*
- * A destination begins in a restored directory at its saved position, and sends each part that is
+/* A destination begins in a restored directory at its saved position, and sends each part that is
  * not all before it. So the head is flushed, and states are copied when destinations that keep up
- * have saved that they passed its part: they send again what the flush after this one adds.
- */
+ * have saved that they passed its part: they send again what the flush after this one adds. */
 static enum err
 copy_states(void *context, const char *from, const char *to, struct why *why)
 {
@@ -335,9 +326,8 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
     if (e == OK) e = downsampling_levels_make(&lists->downsampling, &limits, why);
     if (e == OK) e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
     tsdb_limits_drop_rules(&limits);
-    if (e && why->text[0] == '\0') {
+    if (e && why->text[0] == '\0')
         why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
-    }
     if (e) return e;
     if (c->storage_mode == STORAGE_NONE && o.parts > 0) {
         return why_set(why, ERR_INPUT,
@@ -583,9 +573,8 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .takes_writes = server_takes_writes,
         .context = s,
     };
-    if (own_writes_new(&writes, &s->writes)) {
+    if (own_writes_new(&writes, &s->writes))
         return why_set(why, ERR_NOMEM, "not enough memory to start");
-    }
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct ruler_options options = {
@@ -637,12 +626,6 @@ begin_self_scrape(struct server *s, struct why *why)
 }
 
 static enum err
-flush_for_backup(void *server, struct why *why)
-{
-    return keeper_flush_now(&((struct server *)server)->keeper, why);
-}
-
-static enum err
 begin_backups(struct server *s, struct why *why)
 {
     struct backups_options options = {
@@ -650,7 +633,7 @@ begin_backups(struct server *s, struct why *why)
         .memory = &s->memory.foreground,
         .tsdb = s->tsdb,
         .storage_path = s->settings.storage_path,
-        .flush = flush_for_backup,
+        .flush = server_flush_now,
         .context = s,
     };
     enum err e = backups_start(&options, &s->backups, why);
@@ -689,7 +672,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
                                                               : machine_memory_bytes() / 10 * 6);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
-                          want_reload, s, &s->admission, why);
+                          server_want_reload, s, &s->admission, why);
     const struct http_place *places = NULL;
     size_t place_count = 0;
     if (e == OK) e = admission_places(s->admission, &places, &place_count, why);
@@ -763,9 +746,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK && s->is_stored) e = begin_backups(s, why);
     if (e == OK && env_thread_start(env, "alerts", alerts_loop, s, &s->alerts_thread))
         e = why_set(why, ERR_AGAIN, "cannot start the thread that sends alerts");
-    if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s)) {
+    if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s))
         e = why_set(why, ERR_AGAIN, "cannot start the reload thread");
-    }
     if (e == OK) ruler_run(s->ruler);
     if (e) {
         server_free(s);
@@ -791,8 +773,9 @@ server_tick(struct server *s)
 }
 
 void
-server_want_reload(struct server *s)
+server_want_reload(void *server)
 {
+    struct server *s = server;
     atomic_fetch_add_explicit(&s->reloads_wanted, 1, memory_order_relaxed);
     worker_wake(&s->reloader);
 }

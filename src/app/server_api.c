@@ -129,24 +129,17 @@ check_config(void *context, struct bytes text, struct budget *budget, struct jso
 }
 
 static void
-show_destinations(void *context, struct json *to)
+show_list(void *context, enum owner_list list, struct bytes tenants, struct json *to)
 {
     struct server *s = context;
-    relays_print(s->relays, to);
-}
-
-static void
-show_sources(void *context, struct json *to)
-{
-    struct server *s = context;
-    readers_print(s->readers, to);
-}
-
-static void
-show_source_names(void *context, struct bytes tenants, struct json *to)
-{
-    struct server *s = context;
-    readers_print_names(s->readers, tenants, to);
+    if (list == LIST_DESTINATIONS)
+        relays_print(s->relays, to);
+    else if (list == LIST_SOURCES)
+        readers_print(s->readers, to);
+    else if (list == LIST_SOURCE_NAMES)
+        readers_print_names(s->readers, tenants, to);
+    else
+        notifier_print(s->notifier, to);
 }
 
 static enum err
@@ -161,13 +154,6 @@ show_alerts(void *context, struct bytes tenant, const struct permitted *permitte
 {
     struct server *s = context;
     ruler_print_alerts(s->ruler, tenant, permitted, to);
-}
-
-static void
-show_alertmanagers(void *context, struct json *to)
-{
-    struct server *s = context;
-    notifier_print(s->notifier, to);
 }
 
 static enum err
@@ -266,9 +252,7 @@ control_destination(void *context, struct bytes name, const struct destination_c
                     struct why *why)
 {
     struct server *s = context;
-    if (control->verb == DESTINATION_REPLAY)
-        return relays_replay(s->relays, name, control->from_ms, why);
-    return relays_pause(s->relays, name, control->verb == DESTINATION_PAUSE, why);
+    return relays_control(s->relays, name, control, why);
 }
 
 static enum err
@@ -312,8 +296,8 @@ want_flush(void *context)
     keeper_want_flush(&s->keeper);
 }
 
-static enum err
-flush_now(void *context, struct why *why)
+enum err
+server_flush_now(void *context, struct why *why)
 {
     struct server *s = context;
     return keeper_flush_now(&s->keeper, why);
@@ -324,18 +308,6 @@ merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 {
     struct server *s = context;
     return merger_run(s->merger, mode, why);
-}
-
-static enum err
-reload_now(void *context, struct why *why)
-{
-    return server_reload(context, why);
-}
-
-static struct reload_state
-reload_state(void *context)
-{
-    return server_reload_state(context);
 }
 
 const char *
@@ -425,20 +397,17 @@ server_start_api(struct server *s, struct why *why)
         .commit_wanted = want_commit,
         .flush_wanted = want_flush,
         .context = s,
-        .flush_now = flush_now,
+        .flush_now = server_flush_now,
         .merge_now = merge_now,
-        .reload = reload_now,
-        .reload_state = reload_state,
+        .reload = server_reload,
+        .reload_state = server_reload_state,
         .flags = show_flags,
         .config = show_config,
         .check_config = check_config,
         .plan_rules = read_rules,
-        .destinations = show_destinations,
-        .sources = show_sources,
-        .source_names = show_source_names,
+        .list = show_list,
         .rules = show_rules,
         .alerts = show_alerts,
-        .alertmanagers = show_alertmanagers,
         .stored_rules = c->rules_api ? show_stored_rules : NULL,
         .edit_rules = c->rules_api ? edit_rules : NULL,
         .control_destination = control_destination,

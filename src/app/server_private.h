@@ -217,7 +217,7 @@ struct server {
 /* --- server.c --------------------------------------------------------------------------------- */
 
 /* Any thread. */
-struct reload_state server_reload_state(const struct server *server);
+struct reload_state server_reload_state(void *server);
 
 /* --- server_api.c ----------------------------------------------------------------------------- */
 
@@ -229,9 +229,10 @@ uint64_t server_decoded_bytes_max(const struct server *server);
  * the first request. Errors of api_new(). */
 MUST_CHECK enum err server_start_api(struct server *server, struct why *why);
 
-/* Callbacks, for writes of rules and of requests; the context is the server. Any thread.
- * server_holds_writes() returns why writes have to wait; NULL if they need not. */
+/* Callbacks, for writes of rules and of requests, and for backups; the context is the server. Any
+ * thread. server_holds_writes() returns why writes have to wait; NULL if they need not. */
 const char *server_holds_writes(void *server);
+MUST_CHECK enum err server_flush_now(void *server, struct why *why);
 /* For write_queue_options.done. */
 void server_delivered(void *server, void *waiter, enum err e, const struct write_items *items,
                       const struct ingest_result *result, const struct why *why);

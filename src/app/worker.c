@@ -40,9 +40,8 @@ worker_join(struct worker *w)
     worker_stop(w);
     lock_take(&w->lock);
     assert(w->stop);
-    while (w->waiters > 0) {
+    while (w->waiters > 0)
         cond_wait(&w->cond, &w->lock);
-    }
     lock_drop(&w->lock);
     if (w->thread != NULL) env_thread_join(w->env, w->thread);
     w->thread = NULL;
@@ -73,9 +72,8 @@ worker_ask(struct worker *w, int what, struct why *why)
     w->what = what;
     w->waiters++;
     cond_wake_all(&w->cond);
-    while (w->answered < number && !w->stop) {
+    while (w->answered < number && !w->stop)
         cond_wait(&w->cond, &w->lock);
-    }
     enum err e = w->error;
     if (w->answered < number)
         e = why_set(why, ERR_CANCELED, "shutting down");
@@ -94,9 +92,8 @@ worker_rest(struct worker *w, int64_t until_ns, enum worker_rest how)
     lock_take(&w->lock);
     while (!w->stop && !(how == REST_UNTIL_WOKEN && w->woken) &&
            !(how != REST_UNTIL_STOPPED && w->requested > w->taken) &&
-           env_monotonic_ns(w->env) < until_ns) {
+           env_monotonic_ns(w->env) < until_ns)
         (void)cond_wait_until(&w->cond, &w->lock, until_ns);
-    }
     if (how == REST_UNTIL_WOKEN) w->woken = false;
     bool go_on = !w->stop;
     lock_drop(&w->lock);

@@ -8,17 +8,19 @@
  * OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
+#include "auth/gate_private.h"
+
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
 
-#include "auth/gate_private.h"
 #include "auth/origin.h"
 #include "auth/password.h"
 #include "auth/signed.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/text/base64.h"
+#include "base/text/texts.h"
 #include "net/http_server.h"
 #include "net/tls.h"
 
@@ -46,10 +48,10 @@ struct gate {
     _Atomic uint64_t refused[GATE_REFUSALS]; /* relaxed: statistics */
 };
 
-/*
- * The time of a request is that of its first byte, in both stages: a body that takes long to arrive
- * does not make its signature too old.
- */
+/* --- requests that are signed as for AWS ------------------------------------------------------ */
+
+/* The time of a request is that of its first byte, in both stages: a body that takes long to arrive
+ * does not make its signature too old. */
 
 static bool
 header_at(const void *context, uint32_t index, struct sigv4_header *ret_header)
@@ -58,32 +60,6 @@ header_at(const void *context, uint32_t index, struct sigv4_header *ret_header)
     if (!http_header_at(context, index, &name, &value)) return false;
     *ret_header = (struct sigv4_header){bytes_of_text(name), bytes_of_text(value)};
     return true;
-}
-
-/* Tries each secret of the key. */
-static enum sigv4_verdict
-judge_with_key(struct sigv4_claim *claim, const struct signing_key *key, struct sigv4_terms *terms,
-               int64_t now_s, const char *body_hash, struct why *why)
-{
-    enum sigv4_verdict verdict = SIGV4_REFUSED;
-    terms->session_token = key->session_token;
-    for (uint32_t i = 0; i < key->secret_count && verdict == SIGV4_REFUSED; i++) {
-        terms->secret_key = key->secrets[i];
-        verdict = sigv4_judge(claim, terms, now_s, body_hash, why);
-    }
-    return verdict;
-}
-
-/* Does the work of a known key. */
-static enum sigv4_verdict
-judge_unknown_key(struct sigv4_claim *claim, struct sigv4_terms *terms, int64_t now_s,
-                  struct why *why)
-{
-    terms->secret_key = bytes_of_text("0123456789012345678901234567890123456789");
-    enum sigv4_verdict verdict = sigv4_judge(claim, terms, now_s, NULL, why);
-    if (verdict == SIGV4_NO_MEMORY) return verdict;
-    why_set(why, ERR_INPUT, "no user has this access key");
-    return SIGV4_REFUSED;
 }
 
 static enum sigv4_verdict
@@ -106,10 +82,19 @@ judge_claim(struct env *env, const struct users *users, const struct http_reques
         .unsigned_payload = settings->unsigned_payload,
         .unsigned_tenant = user != NULL && user->tenant_header == TENANT_HEADER_IGNORE,
     };
-    if (user == NULL) return judge_unknown_key(claim, &terms, now_s, why);
+    enum sigv4_verdict verdict = SIGV4_REFUSED;
+    if (user == NULL) { /* does the work of a known key */
+        terms.secret_key = bytes_of_text("0123456789012345678901234567890123456789");
+        if (sigv4_judge(claim, &terms, now_s, NULL, why) == SIGV4_NO_MEMORY) return SIGV4_NO_MEMORY;
+        why_set(why, ERR_INPUT, "no user has this access key");
+        return SIGV4_REFUSED;
+    }
     if (stage == SIGNED_WHOLE) sigv4_hash(http_body(request), hash);
-    enum sigv4_verdict verdict =
-        judge_with_key(claim, key, &terms, now_s, stage == SIGNED_WHOLE ? hash : NULL, why);
+    terms.session_token = key->session_token;
+    for (uint32_t i = 0; i < key->secret_count && verdict == SIGV4_REFUSED; i++) {
+        terms.secret_key = key->secrets[i];
+        verdict = sigv4_judge(claim, &terms, now_s, stage == SIGNED_WHOLE ? hash : NULL, why);
+    }
     assert(verdict != SIGV4_NEEDS_BODY || stage == SIGNED_HEAD);
     if (verdict == SIGV4_GOOD) *ret_user = user;
     return verdict;
@@ -143,6 +128,8 @@ signed_judge(struct env *env, const struct users *users, const struct http_reque
     return verdict;
 }
 
+/* --- the audit log ---------------------------------------------------------------------------- */
+
 static const char *
 method_word(enum http_method method)
 {
@@ -161,11 +148,9 @@ method_word(enum http_method method)
     return "";
 }
 
-/*
- * Logs a request with its answer's status: the user's name or "", the client's address, the method,
+/* Logs a request with its answer's status: the user's name or "", the client's address, the method,
  * the path, the tenant that it names, and the arguments of its URL that say what is changed; never
- * a body, or other headers.
- */
+ * a body, or other headers. */
 static void
 audit_log(const struct http_request *request, const char *user, const char *client, unsigned status)
 {
@@ -203,15 +188,6 @@ struct password_check {
 
 /* --- users ------------------------------------------------------------------------------------ */
 
-static struct users *
-current_users(struct gate *g)
-{
-    lock_take(&g->lock);
-    struct users *users = users_hold(g->users);
-    lock_drop(&g->lock);
-    return users;
-}
-
 static void
 release_sender(void *sender)
 {
@@ -240,15 +216,13 @@ find_address(struct gate *g, const struct http_request *request, uint8_t *addres
     uint32_t count = 0;
     if (!http_peer_address(request, address)) return false;
     if (http_header(request, "X-Forwarded-For") == NULL) return true;
-    while (http_header_at(request, count, &name, &value)) {
+    while (http_header_at(request, count, &name, &value))
         count++;
-    }
     lock_take(&g->lock);
-    for (bool goes_on = true; goes_on && count > 0; count--) {
+    for (bool goes_on = true; goes_on && count > 0; count--)
         if (http_header_at(request, count - 1, &name, &value) &&
             strcasecmp(name, "X-Forwarded-For") == 0)
             goes_on = networks_find_client(&g->proxies, value, address);
-    }
     lock_drop(&g->lock);
     return true;
 }
@@ -442,29 +416,18 @@ check_password(struct gate *g, struct http_request *request, struct users *users
     return refuse(g, request, GATE_BUSY, NULL, ret_denial);
 }
 
-/* Decodes the credentials of basic authentication: the user and the password, views of `to`. */
-static bool
-decode_basic(const char *text, struct buf *to, struct bytes *ret_name, struct bytes *ret_password)
-{
-    if (base64_get(bytes_of_text(text), to)) return false;
-    const uint8_t *colon = to->size == 0 ? NULL : memchr(to->at, ':', to->size);
-    if (colon == NULL) return false;
-    *ret_name = bytes_of(to->at, (size_t)(colon - to->at));
-    *ret_password = bytes_of(colon + 1, to->size - ret_name->size - 1);
-    return true;
-}
-
 static enum http_entry
 judge_basic(struct gate *g, struct http_request *request, struct users *users, const char *text,
             struct http_denial *ret_denial)
 {
     struct buf decoded;
-    struct bytes name, password;
     enum http_entry entry;
     buf_init_secret(&decoded, g->memory, CREDENTIALS_BYTES_MAX);
+    enum err e = base64_get(bytes_of_text(text), &decoded);
+    struct bytes password = buf_bytes(&decoded), name = text_cut(&password, ':');
     if (users_dearest_password(users) == NULL)
         entry = refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
-    else if (decode_basic(text, &decoded, &name, &password))
+    else if (e == OK && password.at != NULL)
         entry = check_password(g, request, users, name, password, ret_denial);
     else
         entry = refuse(g, request, GATE_UNKNOWN, "malformed credentials", ret_denial);
@@ -536,16 +499,6 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
                   ret_denial);
 }
 
-/* Judges a request whose caller a gateway has verified. */
-static enum http_entry
-judge_caller(struct gate *g, struct http_request *request, struct users *users, const char *caller,
-             struct http_denial *ret_denial)
-{
-    const struct user *user = users_by_caller(users, bytes_of_text(caller));
-    if (user != NULL) return let_in(g, request, user, ret_denial);
-    return refuse(g, request, GATE_UNKNOWN, "no user has this caller", ret_denial);
-}
-
 /* Judges a request that is signed as for AWS. False: it is not, and other ways decide. */
 static bool
 judge_signature(struct gate *g, struct http_request *request, struct users *users,
@@ -578,9 +531,8 @@ judge_signature(struct gate *g, struct http_request *request, struct users *user
 
 /* --- sessions of browsers --------------------------------------------------------------------- */
 
-static const char unknown_host[] =
-    "unknown Host: expected an address, localhost, the host of web.external_url or one of "
-    "web.allowed_hosts";
+static const char unknown_host[] = "unknown Host: expected an address, localhost, the host of "
+                                   "web.external_url or one of web.allowed_hosts";
 
 /* Says whether a session is good. *ret_user is NULL if it has a token of an issuer, which is not
  * judged. */
@@ -648,17 +600,6 @@ foreign_reason(struct gate *g, const struct http_request *request)
     return NULL;
 }
 
-static const char *
-session_refusal(struct gate *g, const struct http_request *request)
-{
-    const char *reason = foreign_reason(g, request);
-    bool changes = access_changes(http_access(request, ACCESS_KNOWN), http_method(request));
-    if (reason == NULL && changes && http_header(request, GATE_PAGE_HEADER) == NULL)
-        reason =
-            "a request with a session that changes something needs the header " GATE_PAGE_HEADER;
-    return reason;
-}
-
 /* The session is good; `user` is NULL if its token has to be judged. False: it is refused, and
  * other ways decide. */
 static bool
@@ -677,7 +618,11 @@ enter_session(struct gate *g, struct http_request *request, struct users *users,
         *ret_entry = let_in_jwt_user(g, request, jwt_user, ret_denial);
     else
         *ret_entry = let_in(g, request, user, ret_denial);
-    const char *reason = session_refusal(g, request);
+    const char *reason = foreign_reason(g, request);
+    bool changes = access_changes(http_access(request, ACCESS_KNOWN), http_method(request));
+    if (reason == NULL && changes && http_header(request, GATE_PAGE_HEADER) == NULL)
+        reason =
+            "a request with a session that changes something needs the header " GATE_PAGE_HEADER;
     if (*ret_entry != HTTP_ENTRY_OPEN || reason == NULL) return true;
     *ret_entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
     ret_denial->text = reason;
@@ -828,7 +773,11 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
     enum http_entry entry;
     if (users_count(users) == 0) return judge_host(g, request, ret_denial);
     const char *caller = caller_of(http_header(request, CALLER_HEADER));
-    if (caller != NULL) return judge_caller(g, request, users, caller, ret_denial);
+    if (caller != NULL) { /* a gateway has verified it */
+        const struct user *user = users_by_caller(users, bytes_of_text(caller));
+        if (user != NULL) return let_in(g, request, user, ret_denial);
+        return refuse(g, request, GATE_UNKNOWN, "no user has this caller", ret_denial);
+    }
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
     if (header == NULL && judge_session(g, request, users, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
@@ -852,7 +801,9 @@ static enum http_entry
 judge_sender(struct gate *g, struct http_request *request, enum signed_stage stage,
              struct http_denial *ret_denial)
 {
-    struct users *users = current_users(g);
+    lock_take(&g->lock);
+    struct users *users = users_hold(g->users);
+    lock_drop(&g->lock);
     enum http_entry entry = judge_with(g, request, users, stage, ret_denial);
     users_release(users);
     return entry;
@@ -889,7 +840,7 @@ judge_body(void *context, struct http_request *request, struct http_denial *ret_
     return judge_sender(context, request, SIGNED_WHOLE, ret_denial);
 }
 
-/* --- the audit log ---------------------------------------------------------------------------- */
+/* --- answered requests ------------------------------------------------------------------------ */
 
 /* Logs requests that change something, except writes, which are too many. Refused requests are
  * logged if their user is known: others could fill the log. */
@@ -919,9 +870,8 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
     g->env = env;
     g->memory = memory;
     lock_init(&g->lock, LOCK_RANK_LEAF);
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
         g->allowed[i] = PERMISSIONS_ALL;
-    }
     struct penalties_options penalties = {
         .addresses_max = PENALTIES_ADDRESSES_MAX,
         .failures = PENALTIES_FAILURES,
@@ -1018,7 +968,6 @@ gate_stats(struct gate *g, struct gate_stats *ret_stats)
         .passwords_hashed = counts.hashed,
         .passwords_full = counts.full,
     };
-    for (size_t i = 0; i < GATE_REFUSALS; i++) {
+    for (size_t i = 0; i < GATE_REFUSALS; i++)
         ret_stats->refused[i] = atomic_load_explicit(&g->refused[i], memory_order_relaxed);
-    }
 }

@@ -81,12 +81,10 @@ gate_user(const struct http_request *request)
 
 /* --- sessions of browsers --------------------------------------------------------------------- */
 
-/*
- * A browser adds its cookie to whatever a page makes it send. So a request with a session is
+/* A browser adds its cookie to whatever a page makes it send. So a request with a session is
  * refused if its Origin is foreign, its Host is unknown, or it changes something without this
  * header, which pages of other sites cannot send. A request with it does not make browsers ask for
- * a password.
- */
+ * a password. */
 #define GATE_PAGE_HEADER "X-Firekeep-Page"
 
 struct gate_rights {

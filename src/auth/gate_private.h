@@ -11,10 +11,12 @@
 #include "base/table.h"
 #include "sys/env.h"
 
+/* --- session.c -------------------------------------------------------------------------------- */
+
 /*
- * Sessions of browsers: the value of a cookie that says who signed in, and when, with a
- * MAC by a key of this process. A session ends twelve hours after it began, when it is ended here,
- * when the user's secrets change, and with the process, which alone has the key.
+ * Sessions of browsers: the value of a cookie that says who signed in, and when, with a MAC by a
+ * key of this process. A session ends twelve hours after it began, when it is ended here, when the
+ * user's secrets change, and with the process, which alone has the key.
  *
  * A session names a configured user, or has the token of an issuer, which is judged for each
  * request: session_find() says what a cookie claims, session_is_good() whether that is true.
@@ -54,11 +56,9 @@ MUST_CHECK enum err sessions_new(struct env *env, struct budget *memory,
                                  struct sessions **ret_sessions);
 void sessions_free(struct sessions *sessions); /* NULL is fine */
 
-/*
- * Writes the name of the cookie. Browsers send cookies to all ports of a host, so a hash of the
+/* Writes the name of the cookie. Browsers send cookies to all ports of a host, so a hash of the
  * server's external URL is a part of it. A secure cookie is accepted and sent over TLS only, and
- * its prefix __Host- keeps other hosts of the domain from setting one.
- */
+ * its prefix __Host- keeps other hosts of the domain from setting one. */
 void session_print_name(const char *external_url, bool is_secure,
                         char ret_name[static SESSION_COOKIE_NAME_BYTES]);
 
@@ -80,9 +80,11 @@ bool session_is_good(struct sessions *sessions, const struct session *session, s
 enum { SESSION_ENDED_MAX = 1024 };
 void session_end(struct sessions *sessions, const struct session *session);
 
+/* --- penalties.c ------------------------------------------------------------------------------ */
+
 /*
- * Slows down guessing: says whether a client's address may have a credential checked
- * now. Pure: the caller gives the time.
+ * Slows down guessing: says whether a client's address may have a credential checked now. Pure: the
+ * caller gives the time.
  *
  * Each failure raises the level of its address by one; a level falls by one per `interval_ns`.
  * From `failures` on the address is refused until the level has fallen by one, so a guesser gets
@@ -151,12 +153,10 @@ void penalties_fini(struct penalties *penalties);
 uint32_t penalties_retry_after_s(const struct penalties *penalties, struct penalty_key key,
                                  int64_t now_ns);
 
-/*
- * Counts a failure. True at most once per log_interval_ns and address: then a line about the
+/* Counts a failure. True at most once per log_interval_ns and address: then a line about the
  * address is due, and `ret_failures` is the number of its failures since the last line, including
  * this one. An address that left the table begins again: the caller limits the lines of all
- * addresses together.
- */
+ * addresses together. */
 bool penalties_add(struct penalties *penalties, struct penalty_key key, int64_t now_ns,
                    uint64_t *ret_failures);
 

@@ -79,12 +79,10 @@ static bool
 read_item(const char *from, const char *end, uint8_t *to)
 {
     char text[TEXT_BYTES + 8];
-    while (from < end && *from == ' ') {
+    while (from < end && *from == ' ')
         from++;
-    }
-    while (end > from && end[-1] == ' ') {
+    while (end > from && end[-1] == ' ')
         end--;
-    }
     size_t size = (size_t)(end - from);
     if (size == 0 || size >= sizeof text) return false;
     memcpy(text, from, size);
@@ -108,9 +106,8 @@ networks_find_client(const struct networks *proxies, const char *header, uint8_t
     uint8_t before[NETWORK_ADDRESS_BYTES];
     while (end > header && networks_have(proxies, address)) {
         const char *from = end;
-        while (from > header && from[-1] != ',') {
+        while (from > header && from[-1] != ',')
             from--;
-        }
         if (!read_item(from, end, before)) return false;
         memcpy(address, before, sizeof before);
         end = from > header ? from - 1 : header;
@@ -131,9 +128,8 @@ caller_begin(struct env *env)
     uint64_t random[WORDS];
     enum err e = env_random(env, random, sizeof random);
     if (e) return e;
-    for (size_t i = 0; i < WORDS; i++) {
+    for (size_t i = 0; i < WORDS; i++)
         hex_print_word(random[i], secret + i * HEX_WORD_BYTES);
-    }
     return OK;
 }
 
@@ -267,8 +263,7 @@ origin_type_is_form(const char *content_type)
     if (content_type == NULL) return false;
     content_type += strspn(content_type, " \t");
     size_t size = strcspn(content_type, "; \t,");
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (size == strlen(types[i]) && strncasecmp(content_type, types[i], size) == 0) return true;
-    }
     return false;
 }

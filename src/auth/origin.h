@@ -36,21 +36,18 @@ void network_print_address(const uint8_t *address, char ret_text[static NETWORK_
 /* Says whether one of the networks has the address. */
 bool networks_have(const struct networks *networks, const uint8_t *address);
 
-/*
- * Finds the client that proxies speak for: `header` is X-Forwarded-For, "client, proxy, proxy".
+/* Finds the client that proxies speak for: `header` is X-Forwarded-For, "client, proxy, proxy".
  * Steps from `address`, the peer, back through the header as long as it is the address of a trusted
  * proxy, and leaves in `address` the first one that is not. What is not an address ends the steps,
  * and the function returns false. If a proxy adds a line of its own to those that the client sent,
- * the caller goes on from the last line to the first while the result is true.
- */
+ * the caller goes on from the last line to the first while the result is true. */
 bool networks_find_client(const struct networks *proxies, const char *header, uint8_t *address);
 
 /* --- callers ---------------------------------------------------------------------------------- */
 
-/*
- * The caller of a request whom a gateway in front of this process has verified, in a header that
- * only this process can write: its value begins with a secret. Threads: any, after caller_begin().
- */
+/* The caller of a request whom a gateway in front of this process has verified, in a header that
+ * only this process can write: its value begins with a secret. Threads: any, after
+ * caller_begin(). */
 
 #define CALLER_HEADER "X-Firekeep-Caller"
 
@@ -67,25 +64,19 @@ const char *caller_of(const char *value);
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-/*
- * Requests that a page of another site made a browser send are recognized by headers that the page
+/* Requests that a page of another site made a browser send are recognized by headers that the page
  * cannot choose. Texts are values of headers as they were sent; NULL: the request does not have the
  * header. `external_url` is the URL of this server, as configured; "" or a path: it is not known.
- * Pure.
- */
+ * Pure. */
 
-/*
- * Returns true if `origin` is neither where the request was sent, by its header Host, nor the
+/* Returns true if `origin` is neither where the request was sent, by its header Host, nor the
  * origin of `external_url`. The scheme counts in the latter case only: a proxy may have taken TLS
- * off. Programs other than browsers send no Origin, which is not foreign.
- */
+ * off. Programs other than browsers send no Origin, which is not foreign. */
 bool origin_is_foreign(const char *origin, const char *host, const char *external_url);
 
-/*
- * Returns true if a header Host is an address, localhost, one of `allowed` ("a,b"), or the host of
+/* Returns true if a header Host is an address, localhost, one of `allowed` ("a,b"), or the host of
  * `external_url`, on any port. A page under a name that an attacker resolves to our address sends
- * another one. Also returns true without Host: browsers send no such request (HTTP/1.0).
- */
+ * another one. Also returns true without Host: browsers send no such request (HTTP/1.0). */
 bool origin_host_is_own(const char *host, const char *allowed, const char *external_url);
 
 /* Returns true for content types that any page may send to any server, because forms have them. */

@@ -70,9 +70,8 @@ parse_bcrypt(const char *text, struct password_hash *hash, struct why *why)
                                "first";
     if (strlen(text) != BCRYPT_BYTES || text[3] != '$' || text[6] != '$' ||
         !is_digits(text + BCRYPT_SALT_AT, BCRYPT_BYTES - BCRYPT_SALT_AT) || text[4] < '0' ||
-        text[4] > '9' || text[5] < '0' || text[5] > '9') {
+        text[4] > '9' || text[5] < '0' || text[5] > '9')
         return why_set(why, ERR_INPUT, "%s", form);
-    }
     int cost = (text[4] - '0') * 10 + text[5] - '0';
     if (cost < BCRYPT_COST_MIN || cost > BCRYPT_COST_MAX) {
         return why_set(why, cost < BCRYPT_COST_MIN ? ERR_INPUT : ERR_LIMIT,
@@ -133,9 +132,8 @@ static uint64_t
 read_30_bits(const char *digits)
 {
     uint64_t number = 0;
-    for (int i = 4; i >= 0; i--) {
+    for (int i = 4; i >= 0; i--)
         number = number << 6 | (uint64_t)digit_value(digits[i]);
-    }
     return number;
 }
 
@@ -216,9 +214,8 @@ compute(struct budget *budget, uint64_t memory_bytes, struct crypt_data *data)
     enum err e = budget == NULL ? OK : budget_take(budget, memory_bytes);
     if (e) return e;
     errno = 0;
-    if (crypt_rn(data->input, data->setting, data, sizeof *data) == NULL) {
+    if (crypt_rn(data->input, data->setting, data, sizeof *data) == NULL)
         e = errno == ENOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
-    }
     if (budget != NULL) budget_give(budget, memory_bytes);
     return e;
 }
@@ -268,9 +265,8 @@ password_hash_make(struct budget *budget, enum password_kind kind, struct bytes 
     const size_t bytes_max = is_bcrypt ? PASSWORD_BCRYPT_BYTES : PASSWORD_BYTES_MAX;
     assert(kind != PASSWORD_SCRYPT);
     if (password.size == 0) return why_set(why, ERR_INPUT, "the password is empty");
-    if (memchr(password.at, '\0', password.size) != NULL) {
+    if (memchr(password.at, '\0', password.size) != NULL)
         return why_set(why, ERR_INPUT, "the password contains a NUL byte");
-    }
     if (password.size > bytes_max) {
         return why_set(why, ERR_LIMIT, "the password has %zu bytes, expected at most %zu",
                        password.size, bytes_max);

@@ -58,11 +58,9 @@ const char *password_dearer(const char *a, const char *b);
 MUST_CHECK enum err password_check(struct budget *budget, const char *hash, struct bytes password,
                                    bool *ret_good);
 
-/*
- * Makes a hash of bcrypt or yescrypt, PASSWORD_HASH_BYTES, from a password and PASSWORD_SALT_BYTES
+/* Makes a hash of bcrypt or yescrypt, PASSWORD_HASH_BYTES, from a password and PASSWORD_SALT_BYTES
  * random bytes. ERR_INPUT: the password is empty or has a NUL; ERR_LIMIT: it is longer than
- * PASSWORD_BYTES_MAX, or for bcrypt PASSWORD_BCRYPT_BYTES; ERR_NOMEM; ERR_UNSUPPORTED.
- */
+ * PASSWORD_BYTES_MAX, or for bcrypt PASSWORD_BCRYPT_BYTES; ERR_NOMEM; ERR_UNSUPPORTED. */
 MUST_CHECK enum err password_hash_make(struct budget *budget, enum password_kind kind,
                                        struct bytes password, const uint8_t *salt, char *ret_hash,
                                        struct why *why);

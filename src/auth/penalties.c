@@ -71,9 +71,8 @@ hash_key(const struct penalties *t, struct penalty_key key)
 static uint32_t
 penalties_find_address(const struct penalties *t, struct penalty_key key, uint64_t hash)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&t->table, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&t->table, hash, &at, &id);)
         if (memcmp(&t->addresses[id].key, &key, sizeof key) == 0) return id;
-    }
     return t->count;
 }
 
@@ -98,9 +97,8 @@ add_address(struct penalties *t, struct penalty_key key, uint64_t hash)
         t->count++;
     } else {
         id = 0; /* of the lowest level */
-        for (uint32_t i = 1; i < t->count; i++) {
+        for (uint32_t i = 1; i < t->count; i++)
             if (t->ends_ns[i] < t->ends_ns[id]) id = i;
-        }
         table_remove(&t->table, hash_key(t, t->addresses[id].key), id);
     }
     t->addresses[id] = (struct penalty_address){.key = key};

@@ -222,9 +222,8 @@ forget_until_locked(struct sessions *s, int64_t until_ns)
 {
     uint32_t kept = 0;
     assert(lock_is_mine(&s->lock));
-    for (uint32_t i = 0; i < s->ended_count; i++) {
+    for (uint32_t i = 0; i < s->ended_count; i++)
         if (s->ended[i].began_ns > until_ns) s->ended[kept++] = s->ended[i];
-    }
     s->ended_count = kept;
 }
 

@@ -82,22 +82,18 @@ struct sigv4_claim {
     struct buf texts;
 };
 
-/*
- * Reads the claim of a request; sigv4_claim_fini() releases it after every verdict. Returns
+/* Reads the claim of a request; sigv4_claim_fini() releases it after every verdict. Returns
  * SIGV4_ABSENT, SIGV4_MALFORMED with the reason, SIGV4_NO_MEMORY, or SIGV4_CLAIMED: `key_id` is the
- * key that the client claims to have. `request` outlives the claim.
- */
+ * key that the client claims to have. `request` outlives the claim. */
 enum sigv4_verdict sigv4_claim_read(const struct sigv4_arrival *request, struct budget *budget,
                                     struct sigv4_claim *ret_claim, struct why *why);
 void sigv4_claim_fini(struct sigv4_claim *claim);
 
-/*
- * Judges a claim that was read. `now_s` (Unix) is when the head arrived. `body_hash` is
+/* Judges a claim that was read. `now_s` (Unix) is when the head arrived. `body_hash` is
  * sigv4_hash() of the body as it was sent, or NULL if the body has not arrived. Then the verdict is
  * SIGV4_NEEDS_BODY unless the claim is refused, or its payload is unsigned: the signature itself is
  * verified by then if the request has X-Amz-Content-Sha256, and later if it does not. Also returns
- * SIGV4_REFUSED, SIGV4_GOOD (not without a hash, as above) and SIGV4_NO_MEMORY.
- */
+ * SIGV4_REFUSED, SIGV4_GOOD (not without a hash, as above) and SIGV4_NO_MEMORY. */
 enum sigv4_verdict sigv4_judge(struct sigv4_claim *claim, const struct sigv4_terms *terms,
                                int64_t now_s, const char *body_hash, struct why *why);
 

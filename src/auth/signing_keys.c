@@ -31,22 +31,9 @@ struct signing_keys {
 static bool
 is_visible(struct bytes text)
 {
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         if (text.at[i] <= ' ' || text.at[i] > '~') return false;
-    }
     return text.size > 0;
-}
-
-/* Cuts off the first line, without its end. */
-static struct bytes
-next_line(struct bytes *text)
-{
-    const uint8_t *end = memchr(text->at, '\n', text->size);
-    struct bytes line = bytes_of(text->at, end == NULL ? text->size : (size_t)(end - text->at));
-    size_t used = line.size + (end != NULL);
-    *text = bytes_of(text->at + used, text->size - used);
-    if (line.size > 0 && line.at[line.size - 1] == '\r') line.size--;
-    return line;
 }
 
 /* Copies the lines of a file's text, at most `count_max`. */
@@ -57,7 +44,8 @@ copy_lines(struct bytes text, struct arena *arena, size_t bytes_max, struct byte
     uint32_t count = 0;
     if (text.size == 0) return why_set(why, ERR_INPUT, "it is empty");
     while (text.size > 0) {
-        struct bytes line = next_line(&text);
+        struct bytes line = text_cut(&text, '\n');
+        if (line.size > 0 && line.at[line.size - 1] == '\r') line.size--;
         if (count == count_max)
             return why_set(why, ERR_INPUT, "it has more lines than %u", (unsigned)count_max);
         if (!is_visible(line))
@@ -135,9 +123,8 @@ signing_keys_read(const struct user_list *list, struct budget *memory,
 {
     struct arena arena;
     uint64_t count = 0;
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         count += list->items[i].access_key_count;
-    }
     if (count > SIGNING_KEYS_MAX)
         return why_set(why, ERR_LIMIT, "there are more than %d access keys", SIGNING_KEYS_MAX);
     arena_init_secret(&arena, memory, ARENA_BYTES_MAX, 0);
@@ -171,9 +158,8 @@ signing_keys_count(const struct signing_keys *keys)
 const struct signing_key *
 signing_keys_find(const struct signing_keys *keys, struct bytes id)
 {
-    for (uint32_t at = TABLE_START, i; table_next(&keys->by_id, hash_bytes(id, 0), &at, &i);) {
+    for (uint32_t at = TABLE_START, i; table_next(&keys->by_id, hash_bytes(id, 0), &at, &i);)
         if (bytes_equal_text(id, keys->items[i].id)) return &keys->items[i];
-    }
     return NULL;
 }
 
@@ -183,9 +169,8 @@ is_same_key(const struct signing_key *a, const struct signing_key *b)
     bool same = strcmp(a->id, b->id) == 0 && a->user == b->user &&
                 a->secret_count == b->secret_count &&
                 bytes_equal(a->session_token, b->session_token);
-    for (uint32_t i = 0; i < a->secret_count && same; i++) {
+    for (uint32_t i = 0; i < a->secret_count && same; i++)
         same = bytes_equal(a->secrets[i], b->secrets[i]);
-    }
     return same;
 }
 
@@ -193,8 +178,7 @@ bool
 signing_keys_equal(const struct signing_keys *a, const struct signing_keys *b)
 {
     bool same = a->count == b->count;
-    for (uint32_t i = 0; i < a->count && same; i++) {
+    for (uint32_t i = 0; i < a->count && same; i++)
         same = is_same_key(&a->items[i], &b->items[i]);
-    }
     return same;
 }

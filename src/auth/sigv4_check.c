@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "base/text/hex.h"
+#include "base/text/texts.h"
 #include "base/text/utf8.h"
 
 enum { QUERY_BYTES_MAX = 1 << 20, KEY_ID_BYTES_MAX = 128, HASH_DIGITS = SIGV4_HASH_BYTES - 1 };
@@ -49,40 +50,13 @@ begins(struct bytes text, const char *with)
     return text.size >= size && strncasecmp((const char *)text.at, with, size) == 0;
 }
 
-/* Cuts `*from` after the first `mark`, and returns the bytes before it. *from is empty, with `at`
- * NULL, if there is no mark. */
-static struct bytes
-cut(struct bytes *from, char mark)
-{
-    const uint8_t *at = from->size == 0 ? NULL : memchr(from->at, mark, from->size);
-    struct bytes all = *from;
-    *from = bytes_of(NULL, 0);
-    if (at == NULL) return all;
-    size_t size = (size_t)(at - all.at);
-    *from = bytes_of(at + 1, all.size - size - 1);
-    return bytes_of(all.at, size);
-}
-
-static struct bytes
-trimmed(struct bytes text)
-{
-    while (text.size > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {
-        text = bytes_of(text.at + 1, text.size - 1);
-    }
-    while (text.size > 0 && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t')) {
-        text.size--;
-    }
-    return text;
-}
-
 /* The digits of a hash, in lower case. */
 static bool
 is_hash(struct bytes text)
 {
     if (text.size != HASH_DIGITS) return false;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         if (hex_digit(text.at[i]) < 0 || (text.at[i] >= 'A' && text.at[i] <= 'F')) return false;
-    }
     return true;
 }
 
@@ -110,9 +84,8 @@ read_basic_time(struct bytes text, int64_t *ret_s)
     } fields[] = {{0, 4}, {4, 2}, {6, 2}, {9, 2}, {11, 2}, {13, 2}};
     int64_t v[6];
     if (text.size != SIGV4_DATE_BYTES - 1 || text.at[8] != 'T' || text.at[15] != 'Z') return false;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 6; i++)
         if (!read_digits(text.at + fields[i].at, fields[i].digits, &v[i])) return false;
-    }
     struct tm given = {.tm_year = (int)v[0] - 1900,
                        .tm_mon = (int)v[1] - 1,
                        .tm_mday = (int)v[2],
@@ -141,9 +114,8 @@ read_date_header(struct bytes text, int64_t *ret_s)
     const char *rest = strptime(copy, "%a, %d %b %Y %H:%M:%S", &tm);
     if (rest == NULL) return false;
     *ret_s = timegm(&tm);
-    for (size_t i = 0; i < sizeof zones / sizeof *zones; i++) {
+    for (size_t i = 0; i < sizeof zones / sizeof *zones; i++)
         if (strcmp(rest, zones[i]) == 0) return true;
-    }
     return false;
 }
 
@@ -165,12 +137,11 @@ read_credential(struct sigv4_claim *c, struct bytes text, struct why *why)
 {
     struct bytes parts[5];
     for (int i = 0; i < 5; i++) {
-        parts[i] = cut(&text, '/');
+        parts[i] = text_cut(&text, '/');
         if (parts[i].size == 0) return why_set(why, ERR_INPUT, "malformed credential scope");
     }
-    if (text.at != NULL || !bytes_equal_text(parts[4], "aws4_request")) {
+    if (text.at != NULL || !bytes_equal_text(parts[4], "aws4_request"))
         return why_set(why, ERR_INPUT, "malformed credential scope");
-    }
     if (parts[0].size > KEY_ID_BYTES_MAX) return why_set(why, ERR_INPUT, "access key too long");
     c->key_id = parts[0];
     c->day = parts[1];
@@ -198,10 +169,9 @@ read_signed_names(struct sigv4_claim *c, struct bytes text, struct why *why)
     struct bytes last = bytes_of(NULL, 0);
     c->signed_names = text;
     do {
-        struct bytes name = cut(&text, ';');
-        if (!is_lower_name(name) || bytes_compare(last, name) >= 0) {
+        struct bytes name = text_cut(&text, ';');
+        if (!is_lower_name(name) || bytes_compare(last, name) >= 0)
             return why_set(why, ERR_INPUT, "malformed or unsorted list of signed headers");
-        }
         last = name;
     } while (text.at != NULL);
     return OK;
@@ -224,25 +194,21 @@ read_authorization(struct sigv4_claim *c, struct bytes text, struct why *why)
 {
     static const char *const names[] = {"Credential", "SignedHeaders", "Signature"};
     struct bytes values[3] = {{NULL, 0}};
-    struct bytes word = cut(&text, ' ');
-    if (!bytes_equal_text(word, algorithm)) {
+    struct bytes word = text_cut(&text, ' ');
+    if (!bytes_equal_text(word, algorithm))
         return why_set(why, ERR_INPUT, "unsupported algorithm, expected %s", algorithm);
-    }
     do {
-        struct bytes value = trimmed(cut(&text, ','));
-        struct bytes name = cut(&value, '=');
+        struct bytes value = text_trim(text_cut(&text, ','));
+        struct bytes name = text_cut(&value, '=');
         int i = 0;
-        while (i < 3 && !bytes_equal_text(name, names[i])) {
+        while (i < 3 && !bytes_equal_text(name, names[i]))
             i++;
-        }
-        if (i == 3 || value.size == 0 || values[i].at != NULL) {
+        if (i == 3 || value.size == 0 || values[i].at != NULL)
             return why_set(why, ERR_INPUT, "malformed Authorization header");
-        }
         values[i] = value;
     } while (text.at != NULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         if (values[i].at == NULL) return why_set(why, ERR_INPUT, "missing %s", names[i]);
-    }
     return read_parts(c, values[0], values[1], values[2], why);
 }
 
@@ -268,9 +234,8 @@ static enum presigned_part
 part_of(struct bytes name)
 {
     enum presigned_part p = 0;
-    while (p < PRESIGNED_PARTS && !same_name(name, part_names[p])) {
+    while (p < PRESIGNED_PARTS && !same_name(name, part_names[p]))
         p++;
-    }
     return p;
 }
 
@@ -278,8 +243,8 @@ static bool
 has_part(struct bytes query)
 {
     while (query.size > 0) {
-        struct bytes value = cut(&query, '&');
-        if (part_of(cut(&value, '=')) < PRESIGNED_PARTS) return true;
+        struct bytes value = text_cut(&query, '&');
+        if (part_of(text_cut(&value, '=')) < PRESIGNED_PARTS) return true;
     }
     return false;
 }
@@ -303,19 +268,17 @@ decode(struct bytes from, uint8_t **to, struct bytes *ret)
 static enum err
 read_parameters(struct sigv4_claim *c, struct bytes query, struct bytes *values, struct why *why)
 {
-    if (!buf_reserve(&c->texts, 2 * query.size)) {
+    if (!buf_reserve(&c->texts, 2 * query.size))
         return why_set(why, buf_error(&c->texts), "query too long");
-    }
     c->texts.size = 2 * query.size; /* invariant 1 */
     uint8_t *kept = c->texts.at, *decoded = kept + query.size;
     while (query.size > 0) {
-        struct bytes pair = cut(&query, '&'), value = pair, name = cut(&value, '=');
+        struct bytes pair = text_cut(&query, '&'), value = pair, name = text_cut(&value, '=');
         enum presigned_part p = part_of(name);
         if (p < PRESIGNED_PARTS) {
             if (!bytes_equal_text(name, part_names[p]) || values[p].at != NULL || value.size == 0 ||
-                !decode(value, &decoded, &values[p])) {
+                !decode(value, &decoded, &values[p]))
                 return why_set(why, ERR_INPUT, "malformed or repeated %s", part_names[p]);
-            }
         }
         if (p == SIGNATURE || pair.size == 0) continue;
         if (kept > c->texts.at) *kept++ = '&';
@@ -333,21 +296,15 @@ read_presigned(struct sigv4_claim *c, struct bytes query, struct why *why)
     struct bytes values[PRESIGNED_PARTS] = {{NULL, 0}};
     enum err e = read_parameters(c, query, values, why);
     if (e) return e;
-    for (enum presigned_part p = 0; p < SECURITY_TOKEN; p++) {
-        if (values[p].at == NULL) {
-            return why_set(why, ERR_INPUT, "missing %s", part_names[p]);
-        }
-    }
-    if (!bytes_equal_text(values[ALGORITHM], algorithm)) {
+    for (enum presigned_part p = 0; p < SECURITY_TOKEN; p++)
+        if (values[p].at == NULL) return why_set(why, ERR_INPUT, "missing %s", part_names[p]);
+    if (!bytes_equal_text(values[ALGORITHM], algorithm))
         return why_set(why, ERR_INPUT, "unsupported algorithm, expected %s", algorithm);
-    }
     if (values[EXPIRES].size > 6 ||
-        !read_digits(values[EXPIRES].at, values[EXPIRES].size, &c->expires_s)) {
+        !read_digits(values[EXPIRES].at, values[EXPIRES].size, &c->expires_s))
         return why_set(why, ERR_INPUT, "malformed X-Amz-Expires");
-    }
-    if (!read_basic_time(values[DATE], &c->time_s)) {
+    if (!read_basic_time(values[DATE], &c->time_s))
         return why_set(why, ERR_INPUT, "malformed X-Amz-Date");
-    }
     c->is_presigned = true;
     c->session_token = values[SECURITY_TOKEN];
     return read_parts(c, values[CREDENTIAL], values[SIGNED_HEADERS], values[SIGNATURE], why);
@@ -361,9 +318,8 @@ find_header(const struct sigv4_arrival *r, const char *name, struct bytes *ret_f
 {
     struct sigv4_header h;
     unsigned count = 0;
-    for (uint32_t i = 0; r->header_at(r->context, i, &h); i++) {
+    for (uint32_t i = 0; r->header_at(r->context, i, &h); i++)
         if (same_name(h.name, name) && count++ == 0) *ret_first = h.value;
-    }
     return count;
 }
 
@@ -381,24 +337,19 @@ read_headers(struct sigv4_claim *c, struct why *why)
                   {"x-amz-content-sha256", &c->content_hash},
                   {"x-amz-security-token", &token},
                   {"x-scope-orgid", &c->tenant}};
-    for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
-        if (find_header(c->request, single[i].name, single[i].value) > 1) {
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        if (find_header(c->request, single[i].name, single[i].value) > 1)
             return why_set(why, ERR_INPUT, "more than one header %s", single[i].name);
-        }
-    }
     struct bytes hash = c->content_hash;
     if (hash.at != NULL && !is_hash(hash) && !bytes_equal_text(hash, unsigned_payload) &&
-        !begins(hash, "STREAMING-")) {
+        !begins(hash, "STREAMING-"))
         return why_set(why, ERR_INPUT, "malformed X-Amz-Content-Sha256");
-    }
-    if (c->is_presigned) {
+    if (c->is_presigned)
         return token.at == NULL ? OK : why_set(why, ERR_INPUT, "security token in a header");
-    }
     c->session_token = token;
     c->date_name = date.at == NULL ? "date" : "x-amz-date";
-    if (date.at == NULL && find_header(c->request, "date", &date) > 1) {
+    if (date.at == NULL && find_header(c->request, "date", &date) > 1)
         return why_set(why, ERR_INPUT, "more than one header date");
-    }
     bool fine = c->date_name[0] == 'x' ? read_basic_time(date, &c->time_s)
                                        : read_date_header(date, &c->time_s);
     return fine ? OK : why_set(why, ERR_INPUT, "missing or malformed date");
@@ -408,18 +359,15 @@ read_headers(struct sigv4_claim *c, struct why *why)
 static enum err
 check_target(struct bytes path, struct bytes query, struct why *why)
 {
-    if (path.size == 0 || path.at[0] != '/') {
+    if (path.size == 0 || path.at[0] != '/')
         return why_set(why, ERR_INPUT, "request target is not a path");
-    }
     for (size_t i = 0; i < path.size; i++) {
         uint8_t c;
-        if (path.at[i] == '%' && percent_step(path.at + i, path.size - i, &c) == 3 && c == '.') {
+        if (path.at[i] == '%' && percent_step(path.at + i, path.size - i, &c) == 3 && c == '.')
             return why_set(why, ERR_INPUT, "escaped dot in the path");
-        }
     }
-    if (query.size > 0 && memchr(query.at, ';', query.size) != NULL) {
+    if (query.size > 0 && memchr(query.at, ';', query.size) != NULL)
         return why_set(why, ERR_INPUT, "semicolon in the query");
-    }
     return OK;
 }
 
@@ -430,15 +378,13 @@ read_claim(struct sigv4_claim *c, struct bytes authorization, unsigned authoriza
     enum err e = check_target(c->path, c->query, why);
     if (e) return e;
     if (authorizations > 1) return why_set(why, ERR_INPUT, "more than one Authorization header");
-    if (authorizations > 0 && has_parameters) {
+    if (authorizations > 0 && has_parameters)
         return why_set(why, ERR_INPUT, "signed in the query and in a header");
-    }
     e = has_parameters ? read_presigned(c, c->query, why)
                        : read_authorization(c, authorization, why);
     if (e == OK) e = read_headers(c, why);
-    if (e == OK && !is_day_of(c->day, c->time_s)) {
+    if (e == OK && !is_day_of(c->day, c->time_s))
         e = why_set(why, ERR_INPUT, "credential scope is not of the day of the date");
-    }
     return e;
 }
 
@@ -452,7 +398,7 @@ sigv4_claim_read(const struct sigv4_arrival *r, struct budget *budget, struct si
     bool is_aws = false;
     *c = (struct sigv4_claim){.request = r};
     buf_init_secret(&c->texts, budget, 2 * QUERY_BYTES_MAX);
-    c->path = cut(&query, '?');
+    c->path = text_cut(&query, '?');
     c->query = query;
     for (uint32_t i = 0; r->header_at(r->context, i, &h); i++) {
         if (!same_name(h.name, "authorization")) continue;
@@ -478,9 +424,8 @@ static bool
 is_signed(const struct sigv4_claim *c, const char *name)
 {
     struct bytes names = c->signed_names;
-    while (names.size > 0) {
-        if (bytes_equal_text(cut(&names, ';'), name)) return true;
-    }
+    while (names.size > 0)
+        if (bytes_equal_text(text_cut(&names, ';'), name)) return true;
     return false;
 }
 
@@ -495,20 +440,17 @@ check_signed_names(const struct sigv4_claim *c, const struct sigv4_terms *t, str
                  {"x-amz-content-sha256", c->content_hash.at != NULL},
                  {"x-amz-security-token", !c->is_presigned && c->session_token.at != NULL},
                  {"x-scope-orgid", !t->unsigned_tenant && c->tenant.at != NULL}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (names[i].must && !is_signed(c, names[i].name)) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].must && !is_signed(c, names[i].name))
             return why_set(why, ERR_INPUT, "header %s is not signed", names[i].name);
-        }
-    }
     return OK;
 }
 
 static bool
 is_listed(struct text_list list, struct bytes text)
 {
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         if (same_name(text, list.items[i])) return true;
-    }
     return false;
 }
 
@@ -522,9 +464,8 @@ static enum err
 check_scope(const struct sigv4_claim *c, const struct sigv4_terms *t, struct why *why)
 {
     bool known = bytes_equal_text(c->service, "aps") || bytes_equal_text(c->service, "execute-api");
-    for (uint32_t i = 0; i < t->services.count; i++) {
+    for (uint32_t i = 0; i < t->services.count; i++)
         known |= bytes_equal_text(c->service, t->services.items[i]);
-    }
     if (!known) {
         return why_set(why, ERR_INPUT, "signed for service \"%.*s\"", shown(c->service),
                        (const char *)c->service.at);
@@ -543,21 +484,18 @@ check_scope(const struct sigv4_claim *c, const struct sigv4_terms *t, struct why
 static enum err
 check_time(const struct sigv4_claim *c, int64_t now_s, struct why *why)
 {
-    if (c->time_s > now_s + SIGV4_SKEW_S) {
+    if (c->time_s > now_s + SIGV4_SKEW_S)
         return why_set(why, ERR_INPUT, "signed in the future; check the clocks");
-    }
     if (!c->is_presigned) {
         return c->time_s >= now_s - SIGV4_SKEW_S
                    ? OK
                    : why_set(why, ERR_INPUT, "signed too long ago; check the clocks");
     }
     if (!bytes_equal_text(c->request->method, "GET") &&
-        !bytes_equal_text(c->request->method, "HEAD")) {
+        !bytes_equal_text(c->request->method, "HEAD"))
         return why_set(why, ERR_INPUT, "presigned, but not GET or HEAD");
-    }
-    if (c->expires_s < 1 || c->expires_s > SIGV4_EXPIRES_S) {
+    if (c->expires_s < 1 || c->expires_s > SIGV4_EXPIRES_S)
         return why_set(why, ERR_INPUT, "X-Amz-Expires is not 1 to %d seconds", SIGV4_EXPIRES_S);
-    }
     if (now_s > c->time_s + c->expires_s) return why_set(why, ERR_INPUT, "expired");
     return OK;
 }
@@ -566,9 +504,8 @@ static enum err
 check_payload(const struct sigv4_claim *c, const struct sigv4_terms *t, struct why *why)
 {
     if (c->content_hash.at == NULL || is_hash(c->content_hash)) return OK;
-    if (!bytes_equal_text(c->content_hash, unsigned_payload)) {
+    if (!bytes_equal_text(c->content_hash, unsigned_payload))
         return why_set(why, ERR_INPUT, "signed for a body in signed chunks, which is unsupported");
-    }
     if (!t->unsigned_payload || !c->request->is_tls) {
         return why_set(why, ERR_INPUT, "unsigned payload, which is not allowed%s",
                        t->unsigned_payload ? " without TLS" : "");
@@ -605,17 +542,15 @@ collect_headers(const struct sigv4_claim *c, struct sigv4_header *to, uint32_t *
     struct bytes names = c->signed_names;
     uint32_t count = 0;
     do {
-        struct bytes name = cut(&names, ';');
+        struct bytes name = text_cut(&names, ';');
         struct sigv4_header h;
         uint32_t before = count;
         for (uint32_t i = 0; c->request->header_at(c->request->context, i, &h); i++) {
             if (h.name.size != name.size ||
-                strncasecmp((const char *)h.name.at, (const char *)name.at, name.size) != 0) {
+                strncasecmp((const char *)h.name.at, (const char *)name.at, name.size) != 0)
                 continue;
-            }
-            if (count == SIGV4_HEADERS_MAX) {
+            if (count == SIGV4_HEADERS_MAX)
                 return why_set(why, ERR_INPUT, "more than %d signed headers", SIGV4_HEADERS_MAX);
-            }
             to[count++] = h;
         }
         if (count == before) {
@@ -666,16 +601,14 @@ sigv4_judge(struct sigv4_claim *c, const struct sigv4_terms *t, int64_t now_s,
     if (!c->is_verified) {
         e = check_terms(c, t, now_s, why);
         if (e == OK && given.at == NULL && body_hash == NULL) return SIGV4_NEEDS_BODY;
-        if (e == OK) {
+        if (e == OK)
             e = check_signature(c, t, given.at != NULL ? given : bytes_of_text(body_hash), why);
-        }
         c->is_verified = e == OK; /* invariant 2 */
     }
     if (e == OK && is_hash(given)) {
         if (body_hash == NULL) return SIGV4_NEEDS_BODY;
-        if (!bytes_equal_text(given, body_hash)) {
+        if (!bytes_equal_text(given, body_hash))
             e = why_set(why, ERR_INPUT, "the body does not have the signed hash");
-        }
     }
     return e == OK ? SIGV4_GOOD : e == ERR_NOMEM ? SIGV4_NO_MEMORY : SIGV4_REFUSED;
 }

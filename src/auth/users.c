@@ -95,9 +95,8 @@ read_set(struct users *u, const char *text, struct matcher_set *ret, struct why 
         *ret = (struct matcher_set){own, kept};
         return OK;
     }
-    while (selector.count > kept) {
+    while (selector.count > kept)
         matcher_free(selector.matchers[--selector.count]);
-    }
     return ERR_NOMEM;
 }
 
@@ -257,9 +256,8 @@ users_release(struct users *u)
     if (before > 1) return;
     struct arena arena = u->arena;
     jwt_users_free(u->jwt);
-    for (uint32_t i = 0; i < u->matcher_count; i++) {
+    for (uint32_t i = 0; i < u->matcher_count; i++)
         matcher_free(u->matchers[i]);
-    }
     table_fini(&u->by_name, arena.budget);
     table_fini(&u->by_token, arena.budget);
     table_fini(&u->by_certificate, arena.budget);
@@ -284,9 +282,8 @@ users_dearest_password(const struct users *u)
 const struct user *
 users_by_name(const struct users *u, struct bytes name)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&u->by_name, hash_bytes(name, 0), &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&u->by_name, hash_bytes(name, 0), &at, &id);)
         if (bytes_equal(bytes_of_text(u->items[id].name), name)) return &u->items[id];
-    }
     return NULL;
 }
 
@@ -314,9 +311,8 @@ static const struct user *
 by_certificate_name(const struct users *u, const char *name)
 {
     uint64_t hash = hash_bytes(bytes_of_text(name), 0);
-    for (uint32_t at = TABLE_START, id; table_next(&u->by_certificate, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&u->by_certificate, hash, &at, &id);)
         if (strcmp(u->certificates[id], name) == 0) return &u->items[id];
-    }
     return NULL;
 }
 
@@ -325,9 +321,8 @@ users_by_certificate(const struct users *u, const char *subject, const char *con
                      uint32_t name_count)
 {
     const struct user *user = by_certificate_name(u, subject);
-    for (uint32_t i = 0; i < name_count && user == NULL; i++) {
+    for (uint32_t i = 0; i < name_count && user == NULL; i++)
         user = by_certificate_name(u, names[i]);
-    }
     return user;
 }
 
@@ -372,9 +367,8 @@ matches(const char *pattern, struct bytes name)
             return false;
         }
     }
-    while (*pattern == '*') {
+    while (*pattern == '*')
         pattern++;
-    }
     return *pattern == '\0';
 }
 
@@ -382,9 +376,8 @@ const struct user *
 users_by_caller(const struct users *u, struct bytes caller)
 {
     for (uint32_t i = 0; i < u->count; i++) {
-        for (uint32_t k = 0; k < u->callers[i].count; k++) {
+        for (uint32_t k = 0; k < u->callers[i].count; k++)
             if (matches(u->callers[i].items[k], caller)) return &u->items[i];
-        }
     }
     return NULL;
 }
@@ -393,9 +386,8 @@ bool
 user_may_use(const struct user *user, struct bytes tenant)
 {
     bool may = user->tenants.count == 0;
-    for (uint32_t i = 0; i < user->tenants.count && !may; i++) {
+    for (uint32_t i = 0; i < user->tenants.count && !may; i++)
         may = matches(user->tenants.items[i], tenant);
-    }
     return may;
 }
 

@@ -42,11 +42,9 @@ struct signing_key {
     struct bytes session_token; /* empty: the key has none */
 };
 
-/*
- * Reads the files. ERR_MISSING, ERR_IO: one cannot be read; ERR_INPUT: one has another form;
+/* Reads the files. ERR_MISSING, ERR_IO: one cannot be read; ERR_INPUT: one has another form;
  * ERR_LIMIT: more than SIGNING_KEYS_MAX keys, or a path that is too long; ERR_NOMEM. `why` names
- * the key, and never shows a part of a file.
- */
+ * the key, and never shows a part of a file. */
 MUST_CHECK enum err signing_keys_read(const struct user_list *list, struct budget *memory,
                                       struct signing_keys **ret_keys, struct why *why);
 /* NULL is fine. */

@@ -153,9 +153,8 @@ next_entry(struct verifier *v)
 static struct verified_entry *
 find_entry(const struct verifier *v, const uint8_t *tag)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&v->table, load_le64(tag), &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&v->table, load_le64(tag), &at, &id);)
         if (is_same_tag(v->entries[id].tag, tag)) return &v->entries[id];
-    }
     return NULL;
 }
 
@@ -239,9 +238,8 @@ static void
 add_job(struct verifier *v, struct verifier_job *job)
 {
     struct verifier_job **place = &v->first;
-    while (*place != NULL && (*place)->round <= job->round) {
+    while (*place != NULL && (*place)->round <= job->round)
         place = &(*place)->next;
-    }
     assert(job->round > v->round);                          /* invariant 5 */
     assert(*place == NULL || (*place)->round > job->round); /* invariant 5 */
     job->next = *place;
@@ -353,9 +351,8 @@ remember_jobs(struct verifier *v, const struct verifier_job *jobs, int64_t now_n
 {
     assert(jobs->generation == v->generation); /* invariant 4 */
     remember(v, jobs->tag, now_ns);
-    for (const struct verifier_job *job = jobs; job != NULL; job = job->next) {
+    for (const struct verifier_job *job = jobs; job != NULL; job = job->next)
         remember(v, job->own_tag, now_ns);
-    }
 }
 
 /* Hashes for one job; the result is that of all that are equal to it. */
@@ -417,9 +414,8 @@ run(void *argument)
     struct verifier *v = argument;
     lock_take(&v->lock);
     for (;;) {
-        while (!v->stops && v->first == NULL) {
+        while (!v->stops && v->first == NULL)
             cond_wait(&v->work, &v->lock);
-        }
         if (v->first == NULL) break;
         assert(v->first->round >= v->round); /* invariant 5 */
         v->round = v->first->round;
@@ -440,10 +436,8 @@ allocate(struct verifier *v)
     const struct verifier_options *o = &v->options;
     v->jobs = mem_new(v->budget, o->queue_max * sizeof *v->jobs);
     v->entries = mem_new(v->budget, o->cache_max * sizeof *v->entries);
-    if (v->jobs == NULL || v->entries == NULL ||
-        !table_reserve(&v->table, v->budget, o->cache_max)) {
+    if (v->jobs == NULL || v->entries == NULL || !table_reserve(&v->table, v->budget, o->cache_max))
         return ERR_NOMEM;
-    }
     for (uint32_t i = 0; i < o->queue_max; i++) {
         v->jobs[i].next = v->free;
         v->free = &v->jobs[i];

@@ -48,9 +48,8 @@ buf_grow(struct buf *buf, size_t more)
     }
     size_t need = buf->size + more;
     size_t capacity = buf->capacity == 0 ? BUF_FIRST_BYTES : buf->capacity;
-    while (capacity < need) {
+    while (capacity < need)
         capacity += capacity / 2;
-    }
     if (capacity > buf->limit) capacity = buf->limit;
     /* A secret is copied, because realloc() would leave the old bytes in freed memory. */
     uint8_t *at = buf->secret ? mem_alloc(buf->budget, capacity)

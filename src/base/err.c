@@ -71,9 +71,8 @@ why_names(const struct why *why, const char *path)
         bool first = at == why->text;
         char next = at[size];
         if (!first && at[-1] != ' ') continue;
-        if (path[size - 1] == '/' || next == ':' || next == '/' || (first && next == ' ')) {
+        if (path[size - 1] == '/' || next == ':' || next == '/' || (first && next == ' '))
             return true;
-        }
     }
     return false;
 }

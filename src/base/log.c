@@ -141,9 +141,8 @@ put_string(struct log_text *line, struct bytes b, bool json)
     if (cut) {
         /* in whole characters */
         size_t end = LOG_VALUE_BYTES_MAX;
-        while (end > 0 && LOG_VALUE_BYTES_MAX - end < UTF8_BYTES_MAX && utf8_is_tail(b.at[end])) {
+        while (end > 0 && LOG_VALUE_BYTES_MAX - end < UTF8_BYTES_MAX && utf8_is_tail(b.at[end]))
             end--;
-        }
         b = bytes_of(b.at, utf8_step(b.at + end, b.size - end) > LOG_VALUE_BYTES_MAX - end
                                ? end
                                : LOG_VALUE_BYTES_MAX);
@@ -170,14 +169,14 @@ put_value(struct log_text *line, const struct log_kv *kv, bool json)
         snprintf(number, sizeof number, "%" PRId64, kv->value.i);
         break;
     case KV_UNSIGNED:
+    case KV_BOOL:
         snprintf(number, sizeof number, "%" PRIu64, kv->value.u);
         break;
     default:
-        if (json && !isfinite(kv->value.d)) {
+        if (json && !isfinite(kv->value.d))
             snprintf(number, sizeof number, "null");
-        } else {
+        else
             snprintf(number, sizeof number, "%.6g", kv->value.d);
-        }
         break;
     }
     put_text(line, number);
@@ -360,8 +359,7 @@ static struct {
 
 static struct metric_counter lost_lines = {
     .name = "firekeep_log_lines_lost_total",
-    .help = "Log lines lost because standard error was not read in time or could not be written.",
-};
+    .help = "Log lines lost because standard error was not read in time or could not be written."};
 
 static void
 put_locked(const char *line, size_t size)
@@ -385,9 +383,8 @@ static bool
 take(struct log_entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
 {
     pthread_mutex_lock(&writer.lock);
-    while (writer.ring.used == 0 && writer.lost == 0 && !writer.ends) {
+    while (writer.ring.used == 0 && writer.lost == 0 && !writer.ends)
         pthread_cond_wait(&writer.changed, &writer.lock);
-    }
     bool found = writer.ring.used > 0 || writer.lost > 0;
     if (writer.ring.used > 0) {
         ring_get(&writer.ring, ret_entry, sizeof *ret_entry);
@@ -496,11 +493,9 @@ on_crash(int signal_number)
     raise(signal_number);
 }
 
-/*
- * Replaces the function of the C library that assert() calls: that one writes to standard error
+/* Replaces the function of the C library that assert() calls: that one writes to standard error
  * itself, which may never return, and a process with a broken invariant must end. The lock may be
- * held by this very thread, so it is not waited for without end.
- */
+ * held by this very thread, so it is not waited for without end. */
 void __assert_fail(const char *condition, const char *file, unsigned line, const char *function)
     __attribute__((noreturn));
 
@@ -564,9 +559,8 @@ log_stop(void)
     writer.ends = true;
     pthread_cond_broadcast(&writer.changed);
     int waited = 0;
-    while (!writer.has_ended && waited == 0) {
+    while (!writer.has_ended && waited == 0)
         waited = pthread_cond_clockwait(&writer.changed, &writer.lock, CLOCK_MONOTONIC, &until);
-    }
     bool has_ended = writer.has_ended;
     if (has_ended) writer.ends = writer.has_ended = false;
     pthread_mutex_unlock(&writer.lock);

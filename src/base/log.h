@@ -46,7 +46,7 @@ MUST_CHECK enum err log_start(void);
  */
 void log_stop(void);
 
-enum kv_kind { KV_END, KV_TEXT, KV_SIGNED, KV_UNSIGNED, KV_DOUBLE, KV_BYTES };
+enum kv_kind { KV_END, KV_TEXT, KV_SIGNED, KV_UNSIGNED, KV_BOOL, KV_DOUBLE, KV_BYTES };
 struct log_kv {
     const char *key;
     enum kv_kind kind;
@@ -75,6 +75,11 @@ kv_unsigned(const char *k, uint64_t v)
     return (struct log_kv){k, KV_UNSIGNED, {.u = v}};
 }
 static inline struct log_kv
+kv_bool(const char *k, bool v)
+{
+    return (struct log_kv){k, KV_BOOL, {.u = v}};
+}
+static inline struct log_kv
 kv_double(const char *k, double v)
 {
     return (struct log_kv){k, KV_DOUBLE, {.d = v}};
@@ -94,7 +99,7 @@ kv_why(const char *k, const struct why *v)
 #define KV(key, v) _Generic((v), \
     char *: kv_text, const char *: kv_text, struct bytes: kv_bytes, \
     struct why *: kv_why, const struct why *: kv_why, \
-    float: kv_double, double: kv_double, bool: kv_unsigned, \
+    float: kv_double, double: kv_double, bool: kv_bool, \
     int: kv_signed, long: kv_signed, long long: kv_signed, short: kv_signed, signed char: kv_signed, \
     unsigned: kv_unsigned, unsigned long: kv_unsigned, unsigned long long: kv_unsigned, \
     unsigned short: kv_unsigned, unsigned char: kv_unsigned)((key), (v))

@@ -44,9 +44,8 @@ fail_now(void)
     if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0) return false;
     uint64_t before = atomic_fetch_sub_explicit(&fail_countdown, 1, memory_order_relaxed);
     if (before != 1) return false;
-    if (atomic_load_explicit(&fail_forever, memory_order_relaxed)) {
+    if (atomic_load_explicit(&fail_forever, memory_order_relaxed))
         atomic_store_explicit(&fail_countdown, 1, memory_order_relaxed);
-    }
     atomic_store_explicit(&fail_fired, true, memory_order_relaxed);
     return true;
 }
@@ -173,9 +172,8 @@ mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes)
     show_freed(old, old_bytes);
     void *memory = realloc(old, new_bytes == 0 ? 1 : new_bytes);
     if (budget != NULL && memory == NULL) budget_give(budget, more);
-    if (budget != NULL && memory != NULL) {
+    if (budget != NULL && memory != NULL)
         budget_give(budget, larger ? both : old_bytes - new_bytes);
-    }
     return memory;
 }
 
@@ -267,9 +265,8 @@ arena_alloc_slow(struct arena *arena, size_t size_bytes)
     if (need < size_bytes) return NULL;
     bool own = need > arena->block_bytes / 2;
     size_t block_bytes = own ? need : arena->block_bytes;
-    if (arena->limit_bytes != 0 && arena->used_bytes + block_bytes > arena->limit_bytes) {
+    if (arena->limit_bytes != 0 && arena->used_bytes + block_bytes > arena->limit_bytes)
         return NULL;
-    }
     struct arena_block *b = mem_alloc(arena->budget, block_bytes);
     if (b == NULL) return NULL;
     b->size_bytes = block_bytes;

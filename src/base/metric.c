@@ -50,9 +50,8 @@ is_name(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:";
     if (name == NULL || name[0] == 0 || strchr(letters, name[0]) == NULL) return false;
-    for (const char *p = name; *p != 0; p++) {
+    for (const char *p = name; *p != 0; p++)
         if (strchr(letters, *p) == NULL && (*p < '0' || *p > '9')) return false;
-    }
     return true;
 }
 
@@ -87,9 +86,8 @@ metric_register_histogram(struct metric_histogram *histogram)
     assert(histogram->help != NULL);
     assert(histogram->bound_count >= 1);
     assert(histogram->bound_count <= METRIC_BOUNDS_MAX);
-    for (unsigned i = 1; i < histogram->bound_count; i++) {
+    for (unsigned i = 1; i < histogram->bound_count; i++)
         assert(histogram->bounds[i - 1] < histogram->bounds[i]);
-    }
     link_append(&histogram->link, LINK_HISTOGRAM);
 }
 
@@ -113,9 +111,8 @@ metric_unregister(struct metric_link *link)
     lock_take(&list_lock);
     if (link->registered) {
         struct metric_link *before = NULL;
-        while (next_of(before) != link) {
+        while (next_of(before) != link)
             before = next_of(before);
-        }
         atomic_store_explicit(before == NULL ? &first : &before->next, next_of(link),
                               memory_order_relaxed);
         if (last == link) last = before;
@@ -156,9 +153,8 @@ metric_record(struct metric_histogram *histogram, uint64_t value)
 {
     /* Most latencies are short, so the scan ends early; it stays in two cache lines anyway. */
     unsigned i = 0;
-    while (i < histogram->bound_count && value > histogram->bounds[i]) {
+    while (i < histogram->bound_count && value > histogram->bounds[i])
         i++;
-    }
     atomic_fetch_add_explicit(&histogram->buckets[i], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&histogram->sum, value, memory_order_relaxed);
 }
@@ -344,11 +340,10 @@ metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
     uint64_t count = 0;
     for (unsigned i = 0; i <= h->bound_count; i++) {
         buf_clear(&le);
-        if (i < h->bound_count) {
+        if (i < h->bound_count)
             put_bound(&le, h->bounds[i], h->per_unit);
-        } else {
+        else
             buf_put_text(&le, "+Inf");
-        }
         if (buf_error(&le)) sink->failed = true;
         count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
         pairs[pair_count] = (struct metric_pair){"le", buf_bytes(&le)};
@@ -443,6 +438,14 @@ metric_put_double(struct metric_sink *sink, const struct metric_family *family,
     end_sample(sink);
 }
 
+void
+metric_put_one(struct metric_sink *sink, const char *name, enum metric_kind kind, const char *help,
+               double value)
+{
+    const struct metric_family family = {name, help, kind};
+    metric_put_double(sink, &family, NULL, 0, value);
+}
+
 /* --- the scrape ------------------------------------------------------------------------------- */
 
 static void
@@ -520,9 +523,8 @@ metric_collect(struct buf *to)
         buf_printf(to, "# HELP %s ", family->name);
         put_escaped(to, bytes_of_text(family->help), false);
         buf_printf(to, "\n# TYPE %s %s\n", family->name, kind_word(family->kind));
-        for (end = family_end(&sink, i); i < end; i++) {
+        for (end = family_end(&sink, i); i < end; i++)
             buf_put(to, sink.text.at + sink.runs[i].offset, sink.runs[i].size);
-        }
     }
     if (e && to->failed == OK) to->failed = e;
     if (buf_error(to)) to->size = size_before;

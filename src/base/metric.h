@@ -128,6 +128,9 @@ void metric_put_u64(struct metric_sink *sink, const struct metric_family *family
                     const struct metric_pair *pairs, size_t count, uint64_t value);
 void metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                        const struct metric_pair *pairs, size_t count, double value);
+/* The only sample of a family. */
+void metric_put_one(struct metric_sink *sink, const char *name, enum metric_kind kind,
+                    const char *help, double value);
 /* A histogram that is not registered, with all its samples; its texts are read at once, but for
  * name and help, which are static. */
 void metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *histogram);

@@ -1,3 +1,4 @@
+/* version.h - the version of this program. */
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H
 

@@ -1,3 +1,4 @@
+/* http_answer.c - see http_answer.h. */
 #include "net/http_answer.h"
 
 #include <assert.h>
@@ -10,6 +11,7 @@
 #include "base/buf.h"
 #include "base/text/base64.h"
 #include "base/text/hex.h"
+#include "base/text/texts.h"
 #include "sys/env.h"
 
 enum {
@@ -27,12 +29,10 @@ http_header_value(const char *line, size_t size, const char *name, char *to, siz
     if (strncasecmp(line, name, name_size) != 0) return false;
     const char *at = line + name_size + 1, *end = line + size;
     assert(to_size > 0);
-    while (at < end && (*at == ' ' || *at == '\t')) {
+    while (at < end && (*at == ' ' || *at == '\t'))
         at++;
-    }
-    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ')) {
+    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
         end--;
-    }
     size_t length = (size_t)(end - at) < to_size - 1 ? (size_t)(end - at) : to_size - 1;
     memcpy(to, at, length);
     to[length] = '\0';
@@ -112,9 +112,8 @@ has_any(struct bytes name, const char *const *parts, size_t count, bool only_beg
 {
     for (size_t i = 0; i < count; i++) {
         size_t size = strlen(parts[i]);
-        for (size_t at = 0; at + size <= name.size && (at == 0 || !only_begin); at++) {
+        for (size_t at = 0; at + size <= name.size && (at == 0 || !only_begin); at++)
             if (strncasecmp((const char *)name.at + at, parts[i], size) == 0) return true;
-        }
     }
     return false;
 }
@@ -232,17 +231,11 @@ http_mask_form(uint8_t *text, size_t size, struct bytes form)
     struct buf value;
     buf_init_secret(&value, NULL, FORM_BYTES_MAX);
     while (form.size > 0 && size > 0) {
-        const uint8_t *end = memchr(form.at, '&', form.size);
-        struct bytes field = bytes_of(form.at, end == NULL ? form.size : (size_t)(end - form.at));
-        const uint8_t *equal = field.size == 0 ? NULL : memchr(field.at, '=', field.size);
-        size_t name_size = equal == NULL ? field.size : (size_t)(equal - field.at);
+        struct bytes coded = text_cut(&form, '&'), name = text_cut(&coded, '=');
         buf_clear(&value);
-        if (equal != NULL && may_be_secret(bytes_of(field.at, name_size))) {
-            put_decoded(&value, bytes_of(equal + 1, field.size - name_size - 1));
-            mask_buf(text, size, &value);
-        }
-        size_t taken = field.size + (end != NULL);
-        form = bytes_of(form.at + taken, form.size - taken);
+        if (coded.at == NULL || !may_be_secret(name)) continue;
+        put_decoded(&value, coded);
+        mask_buf(text, size, &value);
     }
     buf_fini(&value);
 }

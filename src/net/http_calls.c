@@ -106,12 +106,10 @@ calls_validate(const struct http_calls *calls)
 {
 #ifdef LOCK_CHECK
     uint32_t pending = 0, idle = 0;
-    for (const struct transfer *t = calls->pending; t != NULL; t = t->next, pending++) {
+    for (const struct transfer *t = calls->pending; t != NULL; t = t->next, pending++)
         assert(t->state == TRANSFER_PENDING); /* invariant 1 */
-    }
-    for (const struct transfer *t = calls->done; t != NULL; t = t->next) {
+    for (const struct transfer *t = calls->done; t != NULL; t = t->next)
         assert(t->state == TRANSFER_DONE); /* invariant 1 */
-    }
     for (const struct transfer *t = calls->idle; t != NULL; t = t->next, idle++) {
         assert(t->state == TRANSFER_IDLE);                   /* invariant 1 */
         assert(t->headers == NULL && t->body.capacity == 0); /* invariant 4 */
@@ -128,9 +126,8 @@ calls_validate(const struct http_calls *calls)
 static void
 lines_free(struct curl_slist *lines)
 {
-    for (struct curl_slist *line = lines; line != NULL; line = line->next) {
+    for (struct curl_slist *line = lines; line != NULL; line = line->next)
         explicit_bzero(line->data, strlen(line->data));
-    }
     curl_slist_free_all(lines);
 }
 
@@ -253,9 +250,8 @@ on_header(char *line, size_t item, size_t count, void *context)
         int64_t date = curl_getdate(value, NULL);
         if (date > 0) a->date_s = date;
     }
-    for (unsigned i = 0; t->call.wanted != NULL && t->call.wanted[i] != NULL; i++) {
+    for (unsigned i = 0; t->call.wanted != NULL && t->call.wanted[i] != NULL; i++)
         (void)http_header_value(line, size, t->call.wanted[i], a->wanted[i], sizeof a->wanted[i]);
-    }
     if ((line[0] == '\r' || line[0] == '\n') && !t->headers_whole) {
         t->headers_whole = true;
         /* Compares a date with the server's clock, which may differ from ours. */
@@ -296,10 +292,8 @@ on_trailers(struct curl_slist **list, void *context)
     struct transfer *t = context;
     const struct http_call_pieces *pieces = t->call.pieces;
     bool fine = true;
-    for (const char *const *line = pieces->trailers(pieces->context); fine && *line != NULL;
-         line++) {
+    for (const char *const *line = pieces->trailers(pieces->context); fine && *line != NULL; line++)
         fine = append_line(list, *line);
-    }
     return fine ? CURL_TRAILERFUNC_OK : CURL_TRAILERFUNC_ABORT;
 }
 
@@ -325,24 +319,12 @@ on_close(void *context, curl_socket_t fd)
     struct http_calls *calls = context;
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     uint32_t i = 0;
-    while (i < calls->socket_count && calls->sockets[i] != fd) {
+    while (i < calls->socket_count && calls->sockets[i] != fd)
         i++;
-    }
     assert(i < calls->socket_count); /* invariant 7 */
     calls->sockets[i] = calls->sockets[--calls->socket_count];
     if (calls->gives_up) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     return close(fd);
-}
-
-static void
-set_connection(struct http_calls *calls, CURL *curl)
-{
-    if (!calls->resets) return;
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, calls);
-    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, calls);
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 }
 
 void
@@ -355,9 +337,8 @@ http_calls_reset_given_up(struct http_calls *calls)
 void
 http_calls_renew(struct http_calls *calls)
 {
-    for (uint32_t i = 0; i < calls->socket_count; i++) {
+    for (uint32_t i = 0; i < calls->socket_count; i++)
         (void)shutdown(calls->sockets[i], SHUT_RDWR); /* libcurl sees it before it uses one again */
-    }
 }
 
 /* --- targets ---------------------------------------------------------------------------------- */
@@ -381,9 +362,8 @@ tls_version(const char *name)
                     {"TLS11", CURL_SSLVERSION_TLSv1_1},
                     {"TLS12", CURL_SSLVERSION_TLSv1_2},
                     {"TLS13", CURL_SSLVERSION_TLSv1_3}};
-    for (size_t i = 0; name != NULL && i < sizeof versions / sizeof *versions; i++) {
+    for (size_t i = 0; name != NULL && i < sizeof versions / sizeof *versions; i++)
         if (strcmp(name, versions[i].name) == 0) return versions[i].number;
-    }
     return CURL_SSLVERSION_DEFAULT;
 }
 
@@ -414,12 +394,10 @@ apply_target(CURL *curl, const struct http_calls_target *target)
         curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
         curl_easy_setopt(curl, CURLOPT_PROXY_CAPATH, NULL);
     }
-    if (target->cert_file != NULL) {
+    if (target->cert_file != NULL)
         curl_easy_setopt(curl, CURLOPT_SSLCERT, file_or_error(target->cert_file));
-    }
-    if (target->key_file != NULL) {
+    if (target->key_file != NULL)
         curl_easy_setopt(curl, CURLOPT_SSLKEY, file_or_error(target->key_file));
-    }
     long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, versions);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
@@ -428,19 +406,15 @@ apply_target(CURL *curl, const struct http_calls_target *target)
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
 }
 
-/*
- * libcurl checks a certificate against the URL's host, and has no option for another name. So the
- * URL gets the expected name, and the connection and the Host header get the host of the URL.
- */
+/* libcurl checks a certificate against the URL's host, and has no option for another name. So the
+ * URL gets the expected name, and the connection and the Host header get the host of the URL. */
 static bool
 set_url(struct transfer *t)
 {
     char text[1024], *host = NULL, *port = NULL, *url = NULL;
     const char *name = t->call.target->server_name, *whole = t->call.url;
     bool tls = strncasecmp(whole, "https", 5) == 0;
-    if (name == NULL || !tls) {
-        return curl_easy_setopt(t->curl, CURLOPT_URL, whole) == CURLE_OK;
-    }
+    if (name == NULL || !tls) return curl_easy_setopt(t->curl, CURLOPT_URL, whole) == CURLE_OK;
     CURLU *u = curl_url();
     bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, whole, 0) == CURLUE_OK &&
               curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
@@ -493,9 +467,8 @@ set_headers(struct transfer *t)
 {
     bool ok = append_line(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
     if (t->call.pieces != NULL) ok = ok && append_line(&t->headers, "Transfer-Encoding: chunked");
-    for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
+    for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++)
         ok = append_line(&t->headers, *h);
-    }
     /* A proxy that is asked for a connection does not see them. */
     curl_easy_setopt(t->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     return ok && curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK;
@@ -522,9 +495,8 @@ set_method(struct transfer *t)
                          call->body.size > 0 ? (const char *)call->body.at : "");
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size);
     }
-    if (strcmp(call->method, "HEAD") != 0) {
+    if (strcmp(call->method, "HEAD") != 0)
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
-    }
 }
 
 static bool
@@ -547,7 +519,13 @@ set_all(struct transfer *t)
         curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)STREAM_PIECE_BYTES);
     }
-    set_connection(t->calls, curl);
+    if (t->calls->resets) {
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t->calls);
+        curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+        curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, t->calls);
+        curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    }
     apply_target(curl, t->call.target);
     set_method(t);
     return set_url(t) && set_headers(t);
@@ -557,12 +535,10 @@ enum err
 http_calls_start(struct http_calls *calls, const struct http_call *call, struct why *why)
 {
     unsigned wanted = 0;
-    while (call->wanted != NULL && call->wanted[wanted] != NULL) {
+    while (call->wanted != NULL && call->wanted[wanted] != NULL)
         wanted++;
-    }
-    if (wanted > HTTP_CALLS_WANTED_MAX) {
+    if (wanted > HTTP_CALLS_WANTED_MAX)
         return why_set(why, ERR_INPUT, "too many headers of the response are requested");
-    }
     struct transfer *t = transfer_take(calls);
     if (t == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
     assert(t->headers == NULL);    /* invariant 4 */
@@ -758,33 +734,12 @@ describe_tls_error(struct transfer *t)
     }
 }
 
-/* Adds the system's error to libcurl's message that it could not connect. */
-static void
-describe_unconnected(struct transfer *t)
-{
-    long number = 0;
-    size_t size = strlen(t->error);
-    curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &number);
-    const char *text = strerrordesc_np((int)number);
-    if (t->code != CURLE_COULDNT_CONNECT || number == 0 || text == NULL) return;
-    snprintf(t->error + size, sizeof t->error - size, ": %s", text);
-}
-
-static bool
-is_connected(const struct transfer *t)
-{
-    long port = 0;
-    curl_easy_getinfo(t->curl, CURLINFO_PRIMARY_PORT, &port);
-    return port > 0; /* libcurl 8 says -1 where 7 says 0 */
-}
-
 static void
 mask_text(const struct transfer *t, uint8_t *text, size_t size)
 {
     const struct http_calls_target *target = t->call.target;
-    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next)
         http_mask_echo(text, size, line->data);
-    }
     if (target != NULL) http_mask_proxy(text, size, target->proxy_url);
 }
 
@@ -806,9 +761,8 @@ http_calls_mask_answer(struct http_calls *calls, struct http_call_answer *answer
     struct transfer *t = calls->shown;
     assert(t != NULL && answer->context == t->answer.context);
     mask_text(t, t->body.at, t->body.size);
-    for (unsigned i = 0; i < HTTP_CALLS_WANTED_MAX; i++) {
+    for (unsigned i = 0; i < HTTP_CALLS_WANTED_MAX; i++)
         http_calls_mask(calls, answer->wanted[i]);
-    }
 }
 
 bool
@@ -819,13 +773,19 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     if (t == NULL) return false;
     calls->done = t->next;
     transfer_enter(t, TRANSFER_DONE, TRANSFER_SHOWN);
-    long status = 0;
+    long status = 0, port = 0, number = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &number);
+    curl_easy_getinfo(t->curl, CURLINFO_PRIMARY_PORT, &port);
     t->answer.failure = failure_of(t->code);
     describe_tls_error(t);
-    describe_unconnected(t);
-    if (t->code == CURLE_UNSUPPORTED_PROTOCOL && is_connected(t)) {
-        t->answer.failure = HTTP_CALL_BROKEN; /* the URL is fine */
+    /* Adds the system's error to libcurl's message that it could not connect. */
+    const char *text = strerrordesc_np((int)number);
+    size_t size = strlen(t->error);
+    if (t->code == CURLE_COULDNT_CONNECT && number != 0 && text != NULL)
+        snprintf(t->error + size, sizeof t->error - size, ": %s", text);
+    if (t->code == CURLE_UNSUPPORTED_PROTOCOL && port > 0) { /* libcurl 8 has -1 where 7 has 0 */
+        t->answer.failure = HTTP_CALL_BROKEN;                /* the URL is fine */
         snprintf(t->error, sizeof t->error, "the response is not HTTP");
     }
     /* To libcurl an answer that ends among its headers is an answer without a body. */
@@ -841,9 +801,8 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
         /* The lines that were sent: the caller may have changed its own since. */
-        for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+        for (const struct curl_slist *line = t->headers; line != NULL; line = line->next)
             if (status >= 300) http_mask_token(t->body.at, t->body.size, line->data);
-        }
         t->answer.body = buf_bytes(&t->body);
     } else {
         /* libcurl's message repeats a proxy's URL that it cannot parse, password included. */
@@ -863,9 +822,8 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 void
 http_calls_resume(struct http_calls *calls, const void *context)
 {
-    for (struct transfer *t = calls->pending; t != NULL; t = t->next) {
+    for (struct transfer *t = calls->pending; t != NULL; t = t->next)
         if (t->call.context == context) curl_easy_pause(t->curl, CURLPAUSE_CONT);
-    }
 }
 
 void

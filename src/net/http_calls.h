@@ -124,11 +124,9 @@ void http_calls_resume(struct http_calls *calls, const void *context);
 /* Gives up the call of that context: if it is pending, with its connection; else its answer is not
  * given. */
 void http_calls_give_up(struct http_calls *calls, const void *context);
-/*
- * From now on each pending call has a connection of its own, and giving it up resets that: bytes
+/* From now on each pending call has a connection of its own, and giving it up resets that: bytes
  * that the kernel has not sent are discarded, so that a request whose end is among them never
- * arrives. Before the first call.
- */
+ * arrives. Before the first call. */
 void http_calls_reset_given_up(struct http_calls *calls);
 /* Ends all connections, so that further calls make new ones: the process was suspended, and their
  * other ends may be gone. After http_calls_reset_given_up(), while no call is pending. */

@@ -127,9 +127,8 @@ handshake_broke_off(const struct http_call_answer *answer)
 {
     static const int codes[] = {GNUTLS_E_PULL_ERROR, GNUTLS_E_PUSH_ERROR,
                                 GNUTLS_E_PREMATURE_TERMINATION};
-    for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++) {
+    for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
         if (strstr(answer->error, gnutls_strerror(codes[i])) != NULL) return true;
-    }
     return false;
 }
 
@@ -162,9 +161,8 @@ take_text(struct http_client *c)
         uint8_t byte = body.at[i];
         text[size++] = byte < 0x20 || byte == 0x7f ? ' ' : (char)byte;
     }
-    while (size > 0 && text[size - 1] == ' ') {
+    while (size > 0 && text[size - 1] == ' ')
         size--;
-    }
     text[size] = '\0';
     if (size == 0 && (status < 200 || status > 299)) {
         snprintf(text, HTTP_CLIENT_TEXT_BYTES, "%s",

@@ -66,28 +66,23 @@ MUST_CHECK enum err http_client_new(const struct http_client_options *options,
                                     struct http_client **ret_client, struct why *why);
 void http_client_free(struct http_client *client);
 
-/*
- * OK: an answer came, of any status. ERR_INPUT: invalid URL, or an untrusted server; ERR_AGAIN:
+/* OK: an answer came, of any status. ERR_INPUT: invalid URL, or an untrusted server; ERR_AGAIN:
  * only failures that are repeated, until retry_ns had passed (the last answer is in `answer`;
- * status 0 if none came); ERR_CANCELED: stopped; ERR_NOMEM.
- */
+ * status 0 if none came); ERR_CANCELED: stopped; ERR_NOMEM. */
 MUST_CHECK enum err http_client_send(struct http_client *client,
                                      const struct http_client_request *request,
                                      struct http_client_answer *answer, struct why *why);
 
-/*
- * Like http_client_send(), but the body is read by http_client_read(): OK once status and headers
+/* Like http_client_send(), but the body is read by http_client_read(): OK once status and headers
  * have come. Whatever is returned, http_client_close() ends the request; until then request and
- * answer stay where they are. A reader may pause: the sender waits, and the transfer is not idle.
- */
+ * answer stay where they are. A reader may pause: the sender waits, and the transfer is not
+ * idle. */
 MUST_CHECK enum err http_client_open(struct http_client *client,
                                      const struct http_client_request *request,
                                      struct http_client_answer *answer, struct why *why);
-/*
- * Returns more of the body of a 2xx; a view until the next call. Empty: the body is complete, or
+/* Returns more of the body of a 2xx; a view until the next call. Empty: the body is complete, or
  * the answer has another status. ERR_IO: it broke off; ERR_CANCELED; ERR_NOMEM. Headers that come
- * after the body are in the answer when it has ended.
- */
+ * after the body are in the answer when it has ended. */
 MUST_CHECK enum err http_client_read(struct http_client *client, struct bytes *ret_piece,
                                      struct why *why);
 /* Appends all of the body of a 2xx to `to`. ERR_LIMIT: it does not fit. */

@@ -36,17 +36,15 @@ static bool
 item_accepts(const char *item, size_t size, enum http_coding coding)
 {
     size_t name = 0;
-    while (name < size && item[name] != ';' && item[name] != ' ' && item[name] != '\t') {
+    while (name < size && item[name] != ';' && item[name] != ' ' && item[name] != '\t')
         name++;
-    }
     const char *wanted = coding == HTTP_CODING_ZSTD ? "zstd" : "gzip";
     bool any = coding == HTTP_CODING_GZIP && name == 1 && item[0] == '*';
     if (!any && (name != 4 || strncasecmp(item, wanted, 4) != 0)) return false;
     const char *quality = memchr(item, '=', size);
     if (quality == NULL) return true;
-    for (const char *at = quality + 1; at < item + size; at++) {
+    for (const char *at = quality + 1; at < item + size; at++)
         if (*at >= '1' && *at <= '9') return true;
-    }
     return false;
 }
 
@@ -192,9 +190,8 @@ zstd_put(struct http_packer *p, struct bytes piece, bool last, http_packed_fn wr
     do {
         ZSTD_outBuffer out = {p->out, sizeof p->out, 0};
         left = ZSTD_compressStream2(p->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_flush);
-        if (ZSTD_isError(left)) {
+        if (ZSTD_isError(left))
             return why_set(why, ERR_NOMEM, "not enough memory to compress the response");
-        }
         enum err e = write(request, bytes_of(p->out, out.pos), why);
         if (e) return e;
     } while (left > 0);

@@ -99,9 +99,8 @@ take_woken(struct http_worker *w)
         in_order = conn;
         conn = next;
     }
-    for (; in_order != NULL; in_order = in_order->next_woken) {
+    for (; in_order != NULL; in_order = in_order->next_woken)
         due_add(in_order);
-    }
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -364,9 +363,8 @@ send_some(struct http_conn *conn)
         bool over = !r->streams;
         enum http_stream_state state = HTTP_STREAM_END;
         add_part(parts, &count, r->head.at + conn->head_sent, r->head.size - conn->head_sent);
-        if (r->has_body && r->body.size > conn->body_sent) {
+        if (r->has_body && r->body.size > conn->body_sent)
             add_part(parts, &count, r->body.at + conn->body_sent, r->body.size - conn->body_sent);
-        }
         if (r->streams) state = add_stream(conn, parts, &count, &over);
         if (state == HTTP_STREAM_ABORTED) {
             /* The peer has to see an error: to a client of HTTP/1.0 the end of the connection is
@@ -376,9 +374,8 @@ send_some(struct http_conn *conn)
             return SENT_NEVER;
         }
         if (count == 0) return over ? SENT_ALL : SENT_LATER;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             wanted += parts[i].iov_len;
-        }
         ssize_t sent = send_parts(conn, parts, count);
         if (sent <= 0) return sent == 0 ? SENT_LATER : SENT_NEVER;
         account(conn, (size_t)sent);
@@ -641,18 +638,16 @@ static void
 feed_head(struct http_conn *conn, struct bytes *from)
 {
     struct http_server *server = conn->server;
-    while (conn->in.size == 0 && from->size > 0 && (from->at[0] == '\r' || from->at[0] == '\n')) {
+    while (conn->in.size == 0 && from->size > 0 && (from->at[0] == '\r' || from->at[0] == '\n'))
         *from = bytes_of(from->at + 1, from->size - 1);
-    }
     if (from->size == 0) return;
     if (conn->in.size == 0) {
         uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
         conn->began_ns = env_monotonic_ns(server->options.env);
         conn->scanned = 0;
         buf_init(&conn->in, server->options.budget, server->options.header_bytes_max + 1);
-        if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
+        if (http_clock_phase(word) == HTTP_PHASE_IDLE)
             (void)http_conn_enter(conn, HTTP_PHASE_HEADER);
-        }
         if (conn->tls == NULL && from->at[0] == TLS_HANDSHAKE_RECORD) { /* a method has letters */
             const struct why why = {"the client speaks HTTPS, and this address speaks HTTP"};
             log_failed_handshake(conn, &why);
@@ -733,12 +728,11 @@ static void
 feed(struct http_conn *conn, struct bytes from)
 {
     while (from.size > 0 && !conn->ended &&
-           (conn->step == HTTP_STEP_HEAD || conn->step == HTTP_STEP_BODY)) {
+           (conn->step == HTTP_STEP_HEAD || conn->step == HTTP_STEP_BODY))
         if (conn->step == HTTP_STEP_HEAD)
             feed_head(conn, &from);
         else
             feed_body(conn, &from);
-    }
     if (from.size == 0 || conn->ended) return;
     if (conn->linger) return;      /* no request follows */
     assert(conn->ahead.size == 0); /* step invariant 4 */
@@ -876,9 +870,8 @@ take_due(struct http_worker *w)
 {
     /* Connections that become due meanwhile are in the next round. */
     struct http_conn *last = NULL;
-    for (struct http_conn *conn = w->due_first; conn != NULL; conn = conn->next_due) {
+    for (struct http_conn *conn = w->due_first; conn != NULL; conn = conn->next_due)
         last = conn;
-    }
     for (bool over = last == NULL; !over;) {
         struct http_conn *conn = w->due_first;
         assert(conn != NULL); /* a turn removes its own connection only */
@@ -920,10 +913,8 @@ http_conn_start(struct http_conn *conn)
 {
     int on = 1;
     (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-        .data.ptr = conn,
-    };
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = conn};
     int result = epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event);
     return result == 0 ? OK : ERR_NOMEM;
 }
@@ -950,12 +941,10 @@ http_workers_start(struct http_server *server, struct why *why)
     unsigned count = server->options.workers;
     server->workers = mem_new(server->options.budget, count * sizeof *server->workers);
     enum err e = server->workers == NULL ? ERR_NOMEM : OK;
-    for (unsigned i = 0; i < count && server->workers != NULL; i++) {
+    for (unsigned i = 0; i < count && server->workers != NULL; i++)
         server->workers[i].epoll_fd = server->workers[i].wake_fd = -1;
-    }
-    for (unsigned i = 0; i < count && e == OK; i++) {
+    for (unsigned i = 0; i < count && e == OK; i++)
         e = worker_start(server, &server->workers[i]);
-    }
     return why_set(why, e, "cannot start the threads of the HTTP server");
 }
 

@@ -87,9 +87,8 @@ static bool
 is_token(const char *text)
 {
     const char *at = text;
-    while (is_token_byte((uint8_t)*at)) {
+    while (is_token_byte((uint8_t)*at))
         at++;
-    }
     return at > text && *at == '\0';
 }
 
@@ -109,9 +108,8 @@ next_line(char **at, char **ret_line)
     if (end > line && end[-1] == '\r') end--;
     *end = '\0';
     *ret_line = line;
-    for (const char *c = line; c < end; c++) {
+    for (const char *c = line; c < end; c++)
         if (!is_text_byte((uint8_t)*c)) return false;
-    }
     return true;
 }
 
@@ -294,9 +292,8 @@ read_request_line(struct http_head *h, char *line, const char **ret_why)
     if (!is_token(line) || target[0] == '\0' || target[strcspn(target, " \t")] != '\0') return 400;
     if (strlen(version) != 8 || strncmp(version, "HTTP/", 5) != 0 ||
         !ascii_is_digit((uint8_t)version[5]) || version[6] != '.' ||
-        !ascii_is_digit((uint8_t)version[7])) {
+        !ascii_is_digit((uint8_t)version[7]))
         return 400;
-    }
     h->method = line;
     h->old = version[7] == '0';
     h->keeps = !h->old;
@@ -313,9 +310,8 @@ static bool
 is_host(const char *text)
 {
     while (ascii_is_word((uint8_t)*text) ||
-           (*text != '\0' && strchr("-.~!$&'()*+,;=:[]%", *text) != NULL)) {
+           (*text != '\0' && strchr("-.~!$&'()*+,;=:[]%", *text) != NULL))
         text++;
-    }
     return *text == '\0';
 }
 
@@ -384,9 +380,8 @@ read_header(char *line, char **ret_value)
     if (!is_token(line)) return false; /* also a folded line, and a blank before the colon */
     value += strspn(value, " \t");
     size_t size = strlen(value);
-    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t')) {
+    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
         size--;
-    }
     value[size] = '\0';
     *ret_value = value;
     return true;
@@ -462,9 +457,8 @@ http_head_header_count(const struct http_head *h, const char *name)
 {
     const char *base = (const char *)h->text.at;
     unsigned count = 0;
-    for (uint32_t i = 0; i < field_count(&h->headers); i++) {
+    for (uint32_t i = 0; i < field_count(&h->headers); i++)
         count += strcasecmp(base + field_at(&h->headers, i).name, name) == 0;
-    }
     return count;
 }
 
@@ -496,9 +490,8 @@ http_head_drops(const struct http_head *h, const char *prefix)
 {
     const char *base = (const char *)h->text.at;
     bool any = false;
-    for (uint32_t i = 0; i < field_count(&h->dropped) && !any; i++) {
+    for (uint32_t i = 0; i < field_count(&h->dropped) && !any; i++)
         any = strncmp(base + field_at(&h->dropped, i).name, prefix, strlen(prefix)) == 0;
-    }
     return any;
 }
 

@@ -61,18 +61,15 @@ void http_head_fini(struct http_head *head);
 /* Charges its memory to a budget above its own, or its own. */
 void http_head_charge(struct http_head *head, struct budget *above);
 
-/*
- * Looks for the end of the head in `text`. Returns the size of the head with its empty line, or 0
- * if it is incomplete. *scanned (0 at first) keeps the place to continue at when more has arrived.
- */
+/* Looks for the end of the head in `text`. Returns the size of the head with its empty line, or 0
+ * if it is incomplete. *scanned (0 at first) keeps the place to continue at when more has
+ * arrived. */
 size_t http_head_end(struct bytes text, size_t *scanned);
 
-/*
- * Parses the text. Returns 0, or the status of a refusal, with *ret_why: 400 (not HTTP, a control
+/* Parses the text. Returns 0, or the status of a refusal, with *ret_why: 400 (not HTTP, a control
  * character, a line without a colon, a target with an invalid escape, not exactly one valid Host in
  * HTTP/1.1), 431 (too many lines), 503 (not enough memory), 505 (another version). Headers that
- * contradict each other set `bad`.
- */
+ * contradict each other set `bad`. */
 unsigned http_head_parse(struct http_head *head, const char **ret_why);
 
 /* Says whether a list of words, between commas or blanks, has this one in any case. */
@@ -89,12 +86,10 @@ const char *http_head_argument(const struct http_head *head, const char *name, u
 /* True if the name of a malformed argument begins with the prefix. */
 bool http_head_drops(const struct http_head *head, const char *prefix);
 
-/*
- * Appends a path without empty, "." and ".." segments (dots may be escaped), fit for Location:
+/* Appends a path without empty, "." and ".." segments (dots may be escaped), fit for Location:
  * bytes that are not allowed in a URL are escaped, and exactly one slash comes first. False: the
  * path is clean already, or does not begin with a slash; then nothing is appended. sigv4.c signs
- * the path that this function makes.
- */
+ * the path that this function makes. */
 bool http_path_clean(struct bytes path, struct buf *to);
 
 /* --- bodies in chunks ------------------------------------------------------------------------- */
@@ -120,11 +115,9 @@ struct http_chunks {
     uint64_t left; /* bytes of the present chunk to come */
 };
 
-/*
- * Consumes bytes of `from` up to the next piece of the body, which it returns (a view; empty: more
+/* Consumes bytes of `from` up to the next piece of the body, which it returns (a view; empty: more
  * bytes are needed, or `at` is HTTP_CHUNK_DONE, after which nothing is consumed). ERR_INPUT: the
- * bytes are not valid chunks.
- */
+ * bytes are not valid chunks. */
 MUST_CHECK enum err http_chunks_take(struct http_chunks *chunks, struct bytes *from,
                                      struct bytes *ret_piece);
 

@@ -137,9 +137,8 @@ enum err
 http_listeners_open(struct http_server *server, const struct http_options *options, struct why *why)
 {
     enum err e = OK;
-    for (size_t i = 0; i < options->place_count && e == OK; i++) {
+    for (size_t i = 0; i < options->place_count && e == OK; i++)
         e = open_place(server, &server->listeners[i], &options->places[i], why);
-    }
     server->listening = e == OK;
     return e;
 }
@@ -181,9 +180,8 @@ http_listeners_close(struct http_server *server)
 void
 http_listeners_free(struct http_server *server)
 {
-    for (size_t i = 0; i < server->options.place_count; i++) {
+    for (size_t i = 0; i < server->options.place_count; i++)
         tls_release(server->listeners[i].tls);
-    }
 }
 
 void

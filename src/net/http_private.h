@@ -68,8 +68,8 @@ enum http_phase {
  *
  * 1. In HANDSHAKE, HEAD, JUDGE and BODY `response` is NULL; `request` is NULL in the first two, and
  *    not in the others.
- * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided,
- * and the connection stays until the worker has taken the answer or decision.
+ * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided, and
+ *    the connection stays until the worker has taken the answer or decision.
  * 3. In SEND `response` stays until all of it is sent; if it is NULL (no memory, or the connection
  *    has been cut), the connection ends.
  * 4. Bytes of a later request are in `ahead`, and nothing is read until the present request is
@@ -127,11 +127,9 @@ struct http_conn {
     _Atomic bool is_verified; /* relaxed: a user was known who sent a request on it */
     _Atomic bool is_let_in;   /* relaxed: a request was let in, perhaps as there are no users */
 
-    /*
-     * The phase and the monotonic time it began, in one word (http_clock()), so that the watch
+    /* The phase and the monotonic time it began, in one word (http_clock()), so that the watch
      * thread cannot cut a phase that began after the phase it judged. acq_rel: a thread that reads
-     * a phase sees what was done before it was entered.
-     */
+     * a phase sees what was done before it was entered. */
     _Atomic uint64_t clock;
 
     /* Next in the worker's stack of woken connections: written by the thread that wakes this

@@ -182,9 +182,8 @@ puller_run(void *context)
     struct http_call_answer answer;
     for (;;) {
         lock_take(&puller->lock);
-        while (puller->wishes != NULL) {
+        while (puller->wishes != NULL)
             fulfil_wish_locked(puller);
-        }
         bool stops = puller->stops;
         lock_drop(&puller->lock);
         if (stops) return;
@@ -224,9 +223,8 @@ http_puller_new(struct env *env, const char *user_agent, struct http_puller **re
     puller->env = env;
     lock_init(&puller->lock, LOCK_RANK_HTTP);
     enum err e = http_calls_new(env, NULL, user_agent, &puller->calls, why);
-    if (e == OK && env_thread_start(env, "http-pull", puller_run, puller, &puller->thread)) {
+    if (e == OK && env_thread_start(env, "http-pull", puller_run, puller, &puller->thread))
         e = why_set(why, ERR_AGAIN, "cannot start a thread for requests to other servers");
-    }
     if (e)
         http_puller_free(puller);
     else
@@ -278,9 +276,8 @@ http_pull_close(struct http_pull *p)
     if (p == NULL) return;
     lock_take(&p->of->lock);
     if (has_call(p)) wish_locked(p, WISH_GIVE_UP);
-    while (has_call(p) || p->wish != WISH_NONE) { /* invariant 4 */
+    while (has_call(p) || p->wish != WISH_NONE) /* invariant 4 */
         cond_wait(&p->news, &p->of->lock);
-    }
     lock_drop(&p->of->lock);
     cond_fini(&p->news);
     buf_fini(&p->piece);

@@ -39,26 +39,20 @@ struct http_patience {
 };
 
 struct http_pull;
-/*
- * Begins a request and returns without waiting. Everything that `call` points to stays until
+/* Begins a request and returns without waiting. Everything that `call` points to stays until
  * http_pull_close(); its stream, context and answer_bytes_max are ignored: HTTP_PULL_REFUSAL_BYTES
- * are kept of an answer other than 2xx. The window is charged to `budget`. ERR_NOMEM.
- */
+ * are kept of an answer other than 2xx. The window is charged to `budget`. ERR_NOMEM. */
 MUST_CHECK enum err http_pull_open(struct http_puller *puller, const struct http_call *call,
                                    struct budget *budget, struct http_pull **ret_pull,
                                    struct why *why);
-/*
- * Waits for the answer: status and headers of a 2xx, all of another answer, or the failure. It
+/* Waits for the answer: status and headers of a 2xx, all of another answer, or the failure. It
  * lives as long as the pull; `context` and `body_cut` have no meaning. ERR_AGAIN: silence for too
- * long; errors of `check`.
- */
+ * long; errors of `check`. */
 MUST_CHECK enum err http_pull_await(struct http_pull *pull, const struct http_patience *patience,
                                     const struct http_call_answer **ret_answer, struct why *why);
-/*
- * Returns more of the body of a 2xx, after http_pull_await(); a view until the next call. Empty:
+/* Returns more of the body of a 2xx, after http_pull_await(); a view until the next call. Empty:
  * the body is complete. ERR_IO: it broke off; ERR_AGAIN: silence for too long; ERR_NOMEM; errors of
- * `check`.
- */
+ * `check`. */
 MUST_CHECK enum err http_pull_read(struct http_pull *pull, const struct http_patience *patience,
                                    struct bytes *ret_piece, struct why *why);
 /* Gives up the rest of the body, and its connection. NULL is fine. */

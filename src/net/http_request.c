@@ -271,9 +271,8 @@ reason_of(unsigned status)
         {505, "HTTP Version Not Supported"},
         {507, "Insufficient Storage"},
     };
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].status == status) return reasons[i].reason;
-    }
     return "Status"; /* RFC 9112: for people; clients go by the number */
 }
 
@@ -372,9 +371,8 @@ void
 http_answer_also(struct http_request *request, const char *name, const char *value)
 {
     size_t count = 0;
-    while (request->also[count].name != NULL) {
+    while (request->also[count].name != NULL)
         count++;
-    }
     assert(count < HTTP_ALSO_MAX);
     request->also[count] = (struct http_answer_header){name, value};
 }

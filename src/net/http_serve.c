@@ -57,9 +57,8 @@ http_errors_in_json(const struct http_server *server, struct bytes target)
     unsigned methods;
     size_t size = 0;
     while (size < target.size && size < sizeof path - 1 && target.at[size] != '?' &&
-           target.at[size] != ' ') {
+           target.at[size] != ' ')
         size++;
-    }
     memcpy(path, target.at, size);
     path[size] = '\0';
     const struct http_route *route = route_find(server, path, ~0u, &methods);
@@ -85,15 +84,14 @@ judge_framing(struct http_request *request)
 {
     const struct http_head *h = &request->head;
     bool quiescing = atomic_load_explicit(&request->server->quiescing, memory_order_relaxed);
-    if (h->bad || (h->has_length && (h->chunked || h->coded))) {
+    if (h->bad || (h->has_length && (h->chunked || h->coded)))
         http_refuse(request, 400, true, "contradictory or malformed headers");
-    } else if (h->coded) {
+    else if (h->coded)
         http_refuse(request, 501, true, "transfer encoding not supported");
-    } else if (h->expects_other) {
+    else if (h->expects_other)
         http_refuse(request, 417, true, "expectation not supported");
-    } else if (quiescing) {
+    else if (quiescing)
         http_refuse(request, 503, true, "shutting down");
-    }
 }
 
 static uint64_t
@@ -250,9 +248,8 @@ http_request_judge(struct http_request *request)
 {
     const struct http_head *h = &request->head;
     unsigned bit = 0;
-    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
+    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++)
         if (strcmp(h->method, METHODS[i].name) == 0) bit = METHODS[i].method;
-    }
     if (request->is_head) bit = HTTP_GET;
     request->method = (enum http_method)bit;
     request->route = route_find(request->server, h->path, bit, &request->methods);
@@ -284,16 +281,14 @@ http_refusal_response(const struct http_request *request)
         .body = bytes_of(text, (size_t)size),
     };
     size_t count = 0;
-    if (refusal->allow[0] != '\0') {
+    if (refusal->allow[0] != '\0')
         answer.headers[count++] = (struct http_answer_header){"Allow", refusal->allow};
-    }
     if (refusal->challenge != NULL) {
         answer.headers[count++] =
             (struct http_answer_header){"WWW-Authenticate", refusal->challenge};
     }
-    if (refusal->status == 503 || refusal->status == 429) {
+    if (refusal->status == 503 || refusal->status == 429)
         answer.headers[count++] = (struct http_answer_header){"Retry-After", HTTP_RETRY_AFTER};
-    }
     if (refusal->status == 301 || refusal->status == 308) {
         answer.headers[count++] =
             (struct http_answer_header){"Location", (const char *)request->head.location.at};

@@ -118,9 +118,8 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     if (server->options.workers < 2) server->options.workers = 2;
     server->share = options->connections_max / 4 / (unsigned)options->place_count;
     server->wake_fd = -1;
-    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
         server->listeners[i].fd = -1;
-    }
     /* The watch thread looks at all connections each eighth of the shortest deadline. */
     const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
                                 options->idle_timeout_ns, options->send_timeout_ns};
@@ -171,9 +170,8 @@ http_server_quiesce(struct http_server *server)
     atomic_store_explicit(&server->quiescing, true, memory_order_relaxed);
     http_watch_wake(server);
     lock_take(&server->lock);
-    while (server->listening) {
+    while (server->listening)
         cond_wait(&server->listening_changed, &server->lock);
-    }
     lock_drop(&server->lock);
 }
 
@@ -193,23 +191,19 @@ stop_threads(struct http_server *server)
         http_watch_wake(server);
         env_thread_join(server->options.env, server->watch);
     }
-    /*
-     * A connection whose request is with a handler cannot end. From now on http_give() gives
+    /* A connection whose request is with a handler cannot end. From now on http_give() gives
      * nothing to handlers; threads that hold a request get the time to answer it. They cannot
      * signal it: the last act of an answering thread must be the decrement, after which the server
-     * may be gone.
-     */
+     * may be gone. */
     atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
     /* A stream would wait for a client that reads nothing: the thread that cuts off such clients
      * has ended. */
     lock_take(&server->lock);
-    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next)
         env_shutdown(server->options.env, conn->fd);
-    }
     lock_drop(&server->lock);
-    while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
+    while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0)
         poll(NULL, 0, 1);
-    }
     http_workers_stop(server);
 }
 
@@ -222,9 +216,8 @@ http_server_free(struct http_server *server)
     assert(server->conn_count == 0); /* step invariant 8 */
     assert(atomic_load_explicit(&server->held, memory_order_relaxed) == 0);
     assert(atomic_load_explicit(&server->busy, memory_order_relaxed) == 0);
-    for (unsigned i = 0; i < server->parted_count; i++) {
+    for (unsigned i = 0; i < server->parted_count; i++)
         close(server->parted_fds[i]);
-    }
     http_listeners_close(server);
     http_listeners_free(server);
     if (server->wake_fd >= 0) close(server->wake_fd);
@@ -287,7 +280,6 @@ http_server_stats(struct http_server *server, struct http_stats *ret_stats)
         .handshakes = counted(&server->handshakes),
         .handshakes_failed = counted(&server->handshakes_failed),
     };
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 6; i++)
         ret_stats->requests_by_class[i] = counted(&server->requests_by_class[i]);
-    }
 }

@@ -54,21 +54,17 @@ struct http_route {
     uint64_t body_bytes_max; /* 0: the limit of the server */
     void (*handler)(void *context, struct http_request *request);
     void *context;
-    /*
-     * Content-Encodings of a request body that the handler decodes, separated by spaces; others
-     * are answered 415. "*": the handler judges them all. NULL: the handler decodes nothing. A body
-     * without Content-Encoding is always accepted.
-     */
+    /* Content-Encodings of a request body that the handler decodes, separated by spaces; others are
+     * answered 415. "*": the handler judges them all. NULL: the handler decodes nothing. A body
+     * without Content-Encoding is always accepted. */
     const char *encodings;
     /* Refusals other than 404 and 405 are in JSON, like the errors of Prometheus' API. */
     bool errors_in_json;
     unsigned access; /* what the gate asks for; the server does not look at it */
 };
 
-/*
- * The gate: decides about each request, before its path, method and body are judged, who sends it
- * and whether he may. Its functions are called on workers and must not wait.
- */
+/* The gate: decides about each request, before its path, method and body are judged, who sends it
+ * and whether he may. Its functions are called on workers and must not wait. */
 struct http_denial {
     unsigned status;       /* 401, 403, 429, 503 */
     const char *text;      /* static */
@@ -167,10 +163,8 @@ MUST_CHECK enum err http_server_start(const struct http_options *options,
                                       struct http_server **ret_server, struct why *why);
 /* Returns the port of the first place; 0 for a Unix socket. */
 uint16_t http_server_port(const struct http_server *server);
-/*
- * Replaces the TLS of a place that has TLS: for new connections, and for the next request of open
- * ones, which end there if the new one does not accept their client's certificate.
- */
+/* Replaces the TLS of a place that has TLS: for new connections, and for the next request of open
+ * ones, which end there if the new one does not accept their client's certificate. */
 void http_server_set_tls(struct http_server *server, size_t place, struct tls *tls);
 /* Replaces the header lines that all answers get but those that need no memory: "Name: value\r\n"
  * each. Takes the lines over; `lines` is empty then. */
@@ -180,11 +174,9 @@ void http_server_set_headers(struct http_server *server, struct buf *lines);
 void http_server_quiesce(struct http_server *server);
 /* Counts requests that were given to a handler and whose answer is not sent. */
 unsigned http_server_busy(struct http_server *server);
-/*
- * Ends all connections and threads, even while they send: an owner that wants all answers sent
+/* Ends all connections and threads, even while they send: an owner that wants all answers sent
  * waits for http_server_busy() to be 0 before. Waits until requests with a handler are answered,
- * whose clients are gone by then (http_gone(), and ERR_CANCELED of streams). NULL is fine.
- */
+ * whose clients are gone by then (http_gone(), and ERR_CANCELED of streams). NULL is fine. */
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
 
@@ -217,10 +209,8 @@ void http_body_release(struct http_request *request);
 int64_t http_began_ns(const struct http_request *request);
 /* "address:port" of the peer, for logs. */
 const char *http_peer(const struct http_request *request);
-/*
- * Returns true when the client has gone. A client that closed only its sending side counts as gone.
- * Valid until the request is given back, also while streaming.
- */
+/* Returns true when the client has gone. A client that closed only its sending side counts as gone.
+ * Valid until the request is given back, also while streaming. */
 bool http_gone(const struct http_request *request);
 
 /* --- the gate --------------------------------------------------------------------------------- */
@@ -268,11 +258,9 @@ struct http_answer {
  * request is answered; views of the request are fine. */
 void http_answer_also(struct http_request *request, const char *name, const char *value);
 
-/*
- * Answers, and gives the request back: it must not be touched afterwards. Text (text/..., JSON) of
+/* Answers, and gives the request back: it must not be touched afterwards. Text (text/..., JSON) of
  * 1 KiB or more is sent with gzip if the client takes it. The body may be a view of the request.
- * When there is no memory for the answer the client gets 503 instead.
- */
+ * When there is no memory for the answer the client gets 503 instead. */
 void http_reply(struct http_request *request, const struct http_answer *answer);
 /* Answers with plain text made with printf. */
 void http_reply_text(struct http_request *request, unsigned status, const char *format, ...)
@@ -296,13 +284,11 @@ MUST_CHECK enum err http_stream_begin(struct http_request *request,
 MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes piece,
                                       struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
-/*
- * Limits how long the producer waits for a slow client. http_stream_write() returns ERR_CANCELED
+/* Limits how long the producer waits for a slow client. http_stream_write() returns ERR_CANCELED
  * when it would have to wait and the deadline (monotonic) has passed, or if two seconds of waiting
  * bring less than 128 KiB while *others_waiting, the number of requests that wait for the
  * producer's place, is above 0. To be called right after http_stream_begin(); the counter outlives
- * the request.
- */
+ * the request. */
 void http_stream_limit(struct http_request *request, int64_t deadline_ns,
                        const _Atomic uint32_t *others_waiting);
 

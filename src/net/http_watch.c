@@ -102,9 +102,8 @@ conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool 
     assert(http_clock_phase(word) != HTTP_PHASE_CUT);     /* invariant 5 */
     uint64_t cut_word = http_clock(HTTP_PHASE_CUT, http_clock_since(word));
     if (!atomic_compare_exchange_strong_explicit(&conn->clock, &word, cut_word,
-                                                 memory_order_acq_rel, memory_order_relaxed)) {
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return false;
-    }
     http_count(counter);
     if (explain && conn->listener->has_tls) {
         (void)shutdown(conn->fd, SHUT_RD); /* the worker sends the answer: step invariant 9 */
@@ -233,11 +232,10 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         } else {
             done = over && !parting->waiting;
         }
-        if (done) {
+        if (done)
             close(parting->fd);
-        } else {
+        else
             server->partings[kept++] = *parting;
-        }
     }
     server->parting_count = kept;
     assert(server->waiting_count <= kept); /* invariant 2 */
@@ -387,12 +385,10 @@ patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, un
 {
     int64_t until_ns = INT64_MAX;
     if (conn_count > 0) until_ns = next_tick_ns;
-    for (unsigned i = 0; i < server->parting_count; i++) {
+    for (unsigned i = 0; i < server->parting_count; i++)
         if (server->partings[i].until_ns < until_ns) until_ns = server->partings[i].until_ns;
-    }
-    if (server->accept_after_ns > now_ns && server->accept_after_ns < until_ns) {
+    if (server->accept_after_ns > now_ns && server->accept_after_ns < until_ns)
         until_ns = server->accept_after_ns;
-    }
     if (until_ns == INT64_MAX) return -1;
     if (until_ns <= now_ns) return 0;
     return (int)((until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
@@ -421,22 +417,19 @@ http_watch_run(void *context)
         if (stopping) break;
         /* After the event is read and before the next wait, so that no request to quiesce is
          * missed. */
-        if (server->listening && atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
+        if (server->listening && atomic_load_explicit(&server->quiescing, memory_order_relaxed))
             stop_listening(server);
-        }
         int64_t now_ns = env_monotonic_ns(server->options.env);
         if (now_ns >= next_tick_ns) {
             /* The calls under the lock do not wait: invariant 1. */
             lock_take(&server->lock);
-            for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+            for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next)
                 check_conn(conn, now_ns);
-            }
             lock_drop(&server->lock);
             next_tick_ns = now_ns + server->tick_ns;
         }
-        for (unsigned i = 0; i < parted_count; i++) {
+        for (unsigned i = 0; i < parted_count; i++)
             parting_add(server, fds[i], false, now_ns);
-        }
         unsigned polled_count = server->parting_count;
         /* An entry for each open file at most: poll() takes no more than RLIMIT_NOFILE. */
         bool accepting = server->accept_after_ns <= now_ns;
@@ -454,13 +447,11 @@ http_watch_run(void *context)
         }
         now_ns = env_monotonic_ns(server->options.env);
         handle_partings(server, set + count - polled_count, polled_count, now_ns);
-        for (size_t i = 0; i < server->options.place_count; i++) {
+        for (size_t i = 0; i < server->options.place_count; i++)
             if (set[POLL_FIRST_LISTENER + i].revents != 0)
                 accept_some(server, &server->listeners[i], now_ns);
-        }
     }
-    for (unsigned i = 0; i < server->parting_count; i++) {
+    for (unsigned i = 0; i < server->parting_count; i++)
         close(server->partings[i].fd);
-    }
     if (server->listening) stop_listening(server);
 }

@@ -161,9 +161,8 @@ put_trimmed(struct buf *to, struct bytes value)
 static void
 put_lower(struct buf *to, struct bytes name)
 {
-    for (size_t i = 0; i < name.size; i++) {
+    for (size_t i = 0; i < name.size; i++)
         buf_put_u8(to, lower(name.at[i]));
-    }
 }
 
 /* The headers to sign, sorted. Headers of the same name keep their order, and are signed as one. */
@@ -189,9 +188,8 @@ signing_init(struct signing *s, const struct sigv4_request *r)
     time_t now = (time_t)r->time_s;
     if (r->header_count > SIGV4_HEADERS_MAX) return ERR_LIMIT;
     if (gmtime_r(&now, &tm) == NULL ||
-        strftime(s->date, sizeof s->date, "%Y%m%dT%H%M%SZ", &tm) == 0) {
+        strftime(s->date, sizeof s->date, "%Y%m%dT%H%M%SZ", &tm) == 0)
         return ERR_INPUT;
-    }
     s->count = r->header_count;
     if (s->count > 0) memcpy(s->headers, r->headers, s->count * sizeof *s->headers);
     return OK;
@@ -204,9 +202,8 @@ signing_sort(struct signing *s)
     for (uint32_t i = 1; i < s->count; i++) {
         struct sigv4_header h = s->headers[i];
         uint32_t at = i;
-        for (; at > 0 && compare_header_names(s->headers[at - 1].name, h.name) > 0; at--) {
+        for (; at > 0 && compare_header_names(s->headers[at - 1].name, h.name) > 0; at--)
             s->headers[at] = s->headers[at - 1];
-        }
         s->headers[at] = h;
     }
 }

@@ -61,11 +61,9 @@ MUST_CHECK enum err sigv4_canonical(const struct sigv4_request *request,
 
 /* --- requests that others signed -------------------------------------------------------------- */
 
-/*
- * Writes the signature that the request has if this secret signed it, SIGV4_HASH_BYTES. `headers`
+/* Writes the signature that the request has if this secret signed it, SIGV4_HASH_BYTES. `headers`
  * are all that are signed. `query_as_sent`: the query is signed without decoding, only sorted, as
- * some signers do. Same errors as sigv4_sign().
- */
+ * some signers do. Same errors as sigv4_sign(). */
 MUST_CHECK enum err sigv4_expect(const struct sigv4_request *request, struct bytes secret_key,
                                  bool query_as_sent, struct budget *budget, char *ret_signature);
 

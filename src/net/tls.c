@@ -173,9 +173,8 @@ hash_text(gnutls_hash_hd_t hash, const char *text)
 static void
 hash_texts(gnutls_hash_hd_t hash, const struct text_list *list)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         hash_text(hash, list->items[i]);
-    }
     hash_text(hash, NULL);
 }
 
@@ -193,9 +192,8 @@ make_digest(struct tls *tls, const struct tls_server_settings *s, const struct p
     hash_texts(hash, &s->client_allowed_sans);
     hash_texts(hash, &s->cipher_suites);
     hash_texts(hash, &s->curve_preferences);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         (void)!gnutls_hash(hash, files[i]->at, files[i]->size);
-    }
     gnutls_hash_deinit(hash, tls->digest);
     return OK;
 }
@@ -318,9 +316,8 @@ struct chain {
 static void
 chain_fini(struct chain *chain)
 {
-    for (unsigned i = 0; i < chain->count; i++) {
+    for (unsigned i = 0; i < chain->count; i++)
         gnutls_x509_crt_deinit(chain->items[i]);
-    }
 }
 
 /* False: the client sent none, or something else. */
@@ -394,9 +391,8 @@ is_allowed(const struct tls *tls, const struct tls_peer *peer)
 {
     const struct text_list *allowed = &tls->allowed_sans;
     for (uint32_t i = 0; i < allowed->count; i++) {
-        for (uint32_t k = 0; k < peer->name_count; k++) {
+        for (uint32_t k = 0; k < peer->name_count; k++)
             if (strcmp(allowed->items[i], peer->names[k]) == 0) return true;
-        }
     }
     return allowed->count == 0;
 }

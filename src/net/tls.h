@@ -31,11 +31,9 @@ enum {
 struct tls;
 struct tls_session;
 
-/*
- * Reads the files. ERR_MISSING, ERR_IO: a file cannot be read; ERR_INPUT: it is not what it should
+/* Reads the files. ERR_MISSING, ERR_IO: a file cannot be read; ERR_INPUT: it is not what it should
  * be, or key and certificate do not belong together; ERR_LIMIT: it is too large; ERR_NOMEM. `why`
- * names the file.
- */
+ * names the file. */
 MUST_CHECK enum err tls_new(const struct tls_server_settings *settings, struct budget *memory,
                             struct tls **ret_tls, struct why *why);
 struct tls *tls_hold(struct tls *tls);
@@ -62,11 +60,9 @@ enum tls_progress tls_handshake(struct tls_session *session, struct why *why);
 /* Receives at most `size` bytes, of one record. TLS_DONE: *ret_size > 0. */
 enum tls_progress tls_receive(struct tls_session *session, uint8_t *to, size_t size,
                               size_t *ret_size);
-/*
- * Sends a record, at most, of the bytes of `parts`. TLS_DONE: *ret_size of them were sent. After
+/* Sends a record, at most, of the bytes of `parts`. TLS_DONE: *ret_size of them were sent. After
  * TLS_AGAIN a record waits in the session: the next call has to begin with the same bytes.
- * `scratch` has room for TLS_RECORD_BYTES.
- */
+ * `scratch` has room for TLS_RECORD_BYTES. */
 enum tls_progress tls_send(struct tls_session *session, const struct iovec *parts, size_t count,
                            uint8_t *scratch, size_t *ret_size);
 /* Sends the client the end of the session (close_notify), unless the socket takes no bytes. */
@@ -77,10 +73,8 @@ bool tls_has_unread(const struct tls_session *session);
 
 /* Says whether the client's certificate, if it has one that was verified, has not expired. */
 bool tls_session_lasts(const struct tls_session *session, int64_t now_s);
-/*
- * Says whether a request may still be taken from the session now that `tls` is in force: its
- * client's certificate has not expired, and the CAs of `tls` vouch for it if they have to.
- */
+/* Says whether a request may still be taken from the session now that `tls` is in force: its
+ * client's certificate has not expired, and the CAs of `tls` vouch for it if they have to. */
 bool tls_session_fits(struct tls_session *session, struct tls *tls, int64_t now_s);
 
 /* Names in the client's certificate, which was verified; texts live as long as the session. */

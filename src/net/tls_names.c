@@ -1,3 +1,4 @@
+/* tls_names.c - see tls.h: names of versions and cipher suites as priorities of GnuTLS. */
 #include "net/tls.h"
 
 #include <string.h>
@@ -84,9 +85,8 @@ struct tls_words {
 static bool
 words_have(const struct tls_words *words, const char *word)
 {
-    for (unsigned i = 0; i < words->count; i++) {
+    for (unsigned i = 0; i < words->count; i++)
         if (strcmp(words->items[i], word) == 0) return true;
-    }
     return false;
 }
 
@@ -101,9 +101,8 @@ static void
 put_words(struct buf *to, const char *without, const struct tls_words *words)
 {
     buf_printf(to, ":-%s", without);
-    for (unsigned i = 0; i < words->count; i++) {
+    for (unsigned i = 0; i < words->count; i++)
         buf_printf(to, ":+%s", words->items[i]);
-    }
 }
 
 /* Lists of what is offered. */
@@ -183,9 +182,8 @@ static void
 offer_for_version_13(struct offer *o)
 {
     if (o->settings->max_version < TLS_VERSION_13 || words_have(&o->macs, "AEAD")) return;
-    for (unsigned i = 0; i < SUITE_COUNT; i++) {
+    for (unsigned i = 0; i < SUITE_COUNT; i++)
         if (suites[i].exchange == NULL) offer_suite(o, &suites[i]);
-    }
 }
 
 /* Warns of suites that GnuTLS combines from words of others. */
@@ -213,17 +211,15 @@ offer_curves(struct offer *o)
         unsigned k = 0;
         while (k < CURVE_COUNT && strcmp(curves[k].name, names->items[i]) != 0)
             k++;
-        if (k == CURVE_COUNT || curves[k].group == NULL) {
+        if (k == CURVE_COUNT || curves[k].group == NULL)
             warn(o, names->items[i], "is not supported and is ignored");
-        } else {
+        else
             words_add(&o->groups, curves[k].group);
-        }
     }
     if (o->groups.count > 0) return;
     if (names->count > 0) warn(o, "curve_preferences:", "no curve remains, the defaults are used");
-    for (unsigned k = 0; k < CURVE_COUNT; k++) {
+    for (unsigned k = 0; k < CURVE_COUNT; k++)
         words_add(&o->groups, curves[k].group);
-    }
 }
 
 /* --- the text --------------------------------------------------------------------------------- */
@@ -233,9 +229,8 @@ tls_priority(const struct tls_server_settings *settings, struct buf *to, struct 
              struct why *why)
 {
     struct offer o = {.settings = settings, .warnings = warnings};
-    if (settings->min_version < TLS_VERSION_12) {
+    if (settings->min_version < TLS_VERSION_12)
         warn(&o, "min_version:", "versions before TLS12 are insecure");
-    }
     unsigned named = offer_named(&o);
     if (named == 0) {
         if (settings->cipher_suites.count > 0)
@@ -255,9 +250,8 @@ tls_priority(const struct tls_server_settings *settings, struct buf *to, struct 
     }
     offer_curves(&o);
     buf_put_text(to, "NORMAL:-VERS-ALL");
-    for (int v = (int)settings->max_version; v >= (int)settings->min_version; v--) {
+    for (int v = (int)settings->max_version; v >= (int)settings->min_version; v--)
         buf_printf(to, ":+VERS-TLS1.%d", v);
-    }
     put_words(to, "KX-ALL", &o.exchanges);
     put_words(to, "CIPHER-ALL", &o.ciphers);
     put_words(to, "MAC-ALL", &o.macs);

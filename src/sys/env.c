@@ -304,13 +304,12 @@ remove_each(void *context, const char *name, bool is_dir)
     if (e)
         return why_set(removal->why, e, "cannot remove %s/%s: path is too long", removal->path,
                        name);
-    if (!is_dir) {
+    if (!is_dir)
         e = env_unlink(removal->env, path, removal->why);
-    } else if (removal->levels > 0) {
+    else if (removal->levels > 0)
         e = remove_level(removal->env, path, removal->levels - 1, removal->why);
-    } else {
+    else
         e = env_rmdir(removal->env, path, removal->why);
-    }
     if (e == OK) removal->removed_count++;
     return e;
 }
@@ -388,9 +387,8 @@ env_read_whole(struct env *env, const char *path, struct buf *to, struct why *wh
     enum err e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     e = file_size(&file, &size, why);
-    if (e == OK && !buf_reserve(to, (size_t)size)) {
+    if (e == OK && !buf_reserve(to, (size_t)size))
         e = why_set(why, buf_error(to), "cannot read %s: %s", path, err_word(buf_error(to)));
-    }
     if (e == OK && size > 0) e = file_read_at(&file, to->at + to->size, (size_t)size, 0, why);
     if (e == OK) to->size += (size_t)size;
     err_ignore(file_close(&file), "only read");
@@ -405,9 +403,8 @@ env_write_whole(struct env *env, const char *dir, const char *name, struct bytes
     char path[sizeof file.path], beside[sizeof file.path];
     bool created = false;
     enum err e = path_join(path, sizeof path, dir, name);
-    if (e == OK && (size_t)snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside) {
+    if (e == OK && (size_t)snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
         e = ERR_LIMIT;
-    }
     if (e) {
         why_set(why, e, "cannot write %s/%s: path is too long", dir, name);
         goto out;
@@ -430,9 +427,7 @@ env_write_whole(struct env *env, const char *dir, const char *name, struct bytes
     e = env_syncdir(env, dir, why);
 out:
     err_ignore(file_close(&file), "only open after an earlier error, and not needed any more");
-    if (created) {
-        err_ignore(env_unlink(env, beside, NULL), "the next attempt replaces it");
-    }
+    if (created) err_ignore(env_unlink(env, beside, NULL), "the next attempt replaces it");
     return e;
 }
 

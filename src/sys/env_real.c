@@ -356,9 +356,8 @@ listen_at(const struct addrinfo *at, int backlog)
     if (s < 0) return -errno;
     int on = 1, off = 0;
     int result = result_of(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    if (result == 0 && at->ai_family == AF_INET6) {
+    if (result == 0 && at->ai_family == AF_INET6)
         result = result_of(setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off));
-    }
     if (result == 0) result = result_of(bind(s, at->ai_addr, at->ai_addrlen));
     if (result == 0) result = result_of(listen(s, backlog));
     if (result == 0) return s;
@@ -373,10 +372,7 @@ listen_on(const char *host, uint16_t port, int family, int backlog)
     char service[8];
     snprintf(service, sizeof service, "%u", (unsigned)port);
     struct addrinfo hints = {
-        .ai_family = family,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-    };
+        .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     int failed = getaddrinfo(host[0] == '\0' ? NULL : host, service, &hints, &found);
     if (failed) {
@@ -400,9 +396,8 @@ real_listen(struct env *env, const char *host, uint16_t port, int backlog)
     if (host[0] != '\0') return listen_on(host, port, AF_UNSPEC, backlog);
     /* An IPv6 socket also accepts IPv4; a machine without IPv6 needs one of IPv4. */
     int result = listen_on(host, port, AF_INET6, backlog);
-    if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
+    if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL)
         result = listen_on(host, port, AF_INET, backlog);
-    }
     return result;
 }
 
@@ -414,11 +409,9 @@ real_shutdown(struct env *env, int socket)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/*
- * Limits of control groups, both versions. A line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH;
+/* Limits of control groups, both versions. A line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH;
  * version 2 names no controllers. In a container the path may be that of the host, which is not
- * there: then the directory itself is the group.
- */
+ * there: then the directory itself is the group. */
 
 enum { ENV_REAL_PATH_BYTES = 4096 };
 

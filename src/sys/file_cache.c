@@ -104,13 +104,12 @@ visit_file(void *context, const char *name, bool is_dir)
     file_close(&file);
     if (e) return OK;
     size += FILE_COST_BYTES;
-    if (w->remove_bytes == 0) {
+    if (w->remove_bytes == 0)
         w->bytes += size;
-    } else if (env_unlink(w->env, path, NULL) == OK) {
+    else if (env_unlink(w->env, path, NULL) == OK)
         w->remove_bytes -= size < w->remove_bytes ? size : w->remove_bytes;
-    } else {
+    else
         w->bytes += size;
-    }
     return OK;
 }
 
@@ -183,9 +182,8 @@ open_beside(struct file_cache *c, struct file_key key, struct file *file, char p
     enum err e = env_random(env, &number, sizeof number);
     if (e) return why_set(why, e, "no random numbers");
     int size = -1;
-    if (put_paths(c, key, dir, path)) {
+    if (put_paths(c, key, dir, path))
         size = snprintf(beside, sizeof beside, "%s.%016llx.tmp", path, (unsigned long long)number);
-    }
     if (size < 0 || size >= (int)sizeof beside) return why_set(why, ERR_LIMIT, "path too long");
     err_ignore(env_mkdir(env, c->options.path, NULL), "seen below");
     e = env_mkdir(env, dir, why);

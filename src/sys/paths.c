@@ -46,9 +46,8 @@ file_pattern_check(const char *pattern, struct why *why)
 {
     const char *name = name_of(pattern);
     if (name[0] == '\0') return why_set(why, ERR_INPUT, "must end with the name of a file");
-    if (strcspn(pattern, wildcards) < (size_t)(name - pattern)) {
+    if (strcspn(pattern, wildcards) < (size_t)(name - pattern))
         return why_set(why, ERR_INPUT, "wildcards are only allowed after the last '/'");
-    }
     if (is_whole(name)) return OK;
     return why_set(why, ERR_INPUT, "has a '[' without ']', or ends in a backslash");
 }
@@ -114,9 +113,7 @@ file_pattern_expand(struct env *env, const char *pattern,
 
 /* --- links ------------------------------------------------------------------------------------ */
 
-/*
- * realpath(3) wants all of a path to exist, hence step by step.
- */
+/* realpath(3) wants all of a path to exist, hence step by step. */
 
 /* Appends one name to the path resolved so far. */
 static enum err
@@ -179,9 +176,8 @@ append_elements(char *to, size_t size, size_t root, const char *path, size_t pat
         if (bytes == 0 || (bytes == 1 && element[0] == '.')) continue;
         if (bytes == 2 && element[0] == '.' && element[1] == '.') {
             size_t last = size; /* index at which the last element begins */
-            while (last > root && to[last - 1] != '/') {
+            while (last > root && to[last - 1] != '/')
                 last--;
-            }
             bool above = size - last == 2 && memcmp(to + last, "..", 2) == 0;
             if (size > root && !above) { /* it and its '/' go */
                 size = last > root ? last - 1 : root;

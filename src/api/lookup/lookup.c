@@ -192,13 +192,12 @@ lookup_end(struct label_lookup *l, enum err e)
         json_object_close(&l->r.json);
         e = l->r.begun ? read_request_send(&l->r, QUEUE_READS, NULL) : buf_error(&l->r.text);
     }
-    if (l->r.begun) {
+    if (l->r.begun)
         http_stream_end(l->r.request, e == OK);
-    } else if (e) {
+    else if (e)
         reply_problem_of(l->r.request, FOR_QUERY, memory_verdict(e, &l->r.budget), &l->r.why);
-    } else {
+    else
         reply_json(l->r.request, 200, &l->r.text);
-    }
 }
 
 /* --- the kinds of look-ups -------------------------------------------------------------------- */
@@ -387,9 +386,8 @@ read_count(struct name_search *s, const char *name, uint64_t *ret)
     int64_t count = 0;
     const char *text = form_given(&s->r.form, name);
     if (text == NULL) return OK;
-    if (form_whole(text, 64, &count) != NULL || count < 0) {
+    if (form_whole(text, 64, &count) != NULL || count < 0)
         return refuse(s, name, text, ": must be non-negative integer");
-    }
     if (count > 0) *ret = (uint64_t)count;
     return OK;
 }
@@ -421,9 +419,8 @@ read_terms(struct name_search *s)
     bool exact_case = true;
     uint32_t given = 0;
     struct form_walk walk = {0};
-    for (const char *text; (text = form_next(&s->r.form, "search[]", &walk)) != NULL; given++) {
+    for (const char *text; (text = form_next(&s->r.form, "search[]", &walk)) != NULL; given++)
         if (given < TERMS_MAX && text[0] != '\0') s->terms[s->term_count++] = text;
-    }
     if (given > TERMS_MAX) {
         buf_printf(&s->r.error, "too many search[] terms: got %" PRIu32 ", maximum is %d", given,
                    TERMS_MAX);
@@ -448,25 +445,20 @@ read_limit(struct name_search *s)
     return ERR_INPUT;
 }
 
-static enum err
-search_read_times(struct name_search *s)
-{
-    s->r.query.max_ms = env_realtime_ms(s->r.api->options.env);
-    s->r.query.min_ms = s->r.query.max_ms - 3600 * 1000;
-    enum err e = read_time(s, "start", &s->r.query.min_ms);
-    if (e == OK) e = read_time(s, "end", &s->r.query.max_ms);
-    if (e || s->r.query.max_ms >= s->r.query.min_ms) return e;
-    buf_put_text(&s->r.error, "end timestamp must not be before start timestamp");
-    return ERR_INPUT;
-}
-
 /* Reads the parameters in the order in which Prometheus checks them. */
 static enum err
 search_read_common(struct name_search *s)
 {
     s->batch_size = LIMIT;
     s->key = "name";
-    enum err e = search_read_times(s);
+    s->r.query.max_ms = env_realtime_ms(s->r.api->options.env);
+    s->r.query.min_ms = s->r.query.max_ms - 3600 * 1000;
+    enum err e = read_time(s, "start", &s->r.query.min_ms);
+    if (e == OK) e = read_time(s, "end", &s->r.query.max_ms);
+    if (e == OK && s->r.query.max_ms < s->r.query.min_ms) {
+        buf_put_text(&s->r.error, "end timestamp must not be before start timestamp");
+        e = ERR_INPUT;
+    }
     if (e == OK) e = read_request_matches(&s->r);
     if (e == OK) e = read_terms(s);
     if (e == OK) e = refuse_scores(s);
@@ -609,9 +601,8 @@ contains(const struct name_search *s, struct bytes name, const char *term)
     if (!s->any_case) return memmem(name.at, name.size, term, size) != NULL;
     for (size_t at = 0; at + size <= name.size; at++) {
         size_t same = 0;
-        while (same < size && lower(name.at[at + same]) == lower((uint8_t)term[same])) {
+        while (same < size && lower(name.at[at + same]) == lower((uint8_t)term[same]))
             same++;
-        }
         if (same == size) return true;
     }
     return false;
@@ -623,9 +614,8 @@ search_look(void *context, struct bytes name)
     struct name_search *s = context;
     bool accepted = s->term_count == 0;
     enum err e = query_control_check(&s->r.control, &s->r.why);
-    for (uint32_t i = 0; i < s->term_count && !accepted; i++) {
+    for (uint32_t i = 0; i < s->term_count && !accepted; i++)
         accepted = contains(s, name, s->terms[i]);
-    }
     if (e || !accepted) return e;
     s->has_more = s->given == s->limit;
     return s->has_more ? ERR_CANCELED : put_result(s, name);
@@ -655,8 +645,7 @@ search_end(struct name_search *s, enum err e)
             e = end_batch(s);
         }
         begin_line(s);
-        json_member_text(&s->r.json, "status", "success");
-        json_member_bool(&s->r.json, "has_more", s->has_more);
+        json_members(&s->r.json, JSON("status", "success"), JSON("has_more", s->has_more));
         if (warnings_at(&s->r.warnings, s->warnings_put) != NULL) put_warnings(s);
         end_line(s);
         if (e == OK) e = send_lines(s);
@@ -664,9 +653,9 @@ search_end(struct name_search *s, enum err e)
         /* Drops the batch that is incomplete. */
         buf_clear(&s->r.text);
         begin_line(s);
-        json_member_text(&s->r.json, "status", "error");
-        json_member_text(&s->r.json, "errorType", problem_type_of(FOR_QUERY, e));
-        json_member_text(&s->r.json, "error", why_text(&s->r.why, e));
+        json_members(&s->r.json, JSON("status", "error"),
+                     JSON("errorType", problem_type_of(FOR_QUERY, e)),
+                     JSON("error", why_text(&s->r.why, e)));
         end_line(s);
         /* Without a check of the deadline, which the line may report. */
         e = err_first(buf_error(&s->r.text),

@@ -119,14 +119,14 @@ UNIT_TEST(test_wrong_searches_are_refused)
         char target[200];
         snprintf(target, sizeof target, NAMES "?%s", cases[i].parameters);
         api_ask(rig, &(struct asked){cases[i].parameters, HTTP_GET, target, NULL, NULL, 0, 400,
-                                     JSON, cases[i].error});
+                                     JSON_TYPE, cases[i].error});
     }
-    api_ask(rig,
-            &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=alpha", NULL,
-                            NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
+    api_ask(rig, &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=alpha",
+                                 NULL, NULL, 0, 400, JSON_TYPE,
+                                 BAD("missing required parameter \\\"label\\\"")});
     api_ask(rig, &(struct asked){"no answer", HTTP_GET,
                                  "/api/v1/search/metric_names?include_metadata=x&sort_by=alpha",
-                                 NULL, NULL, 0, 400, JSON,
+                                 NULL, NULL, 0, 400, JSON_TYPE,
                                  BAD("invalid include_metadata \\\"x\\\": must be boolean")});
     api_rig_free(rig);
 }
@@ -140,7 +140,7 @@ UNIT_TEST(test_at_most_32_terms_are_searched_for)
     }
     expect(rig, target, "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
     strcat(target, "&search[]=");
-    api_ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON,
+    api_ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON_TYPE,
                                  BAD("too many search[] terms: got 33, maximum is 32")});
     api_rig_free(rig);
 }
@@ -158,7 +158,7 @@ UNIT_TEST(test_the_most_that_may_be_asked_for_is_configured)
     rig->limits.search_results_max = 2;
     api_rig_start(rig);
     expect(rig, NAMES, "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
-    api_ask(rig, &(struct asked){"more", HTTP_GET, NAMES "?limit=3", NULL, NULL, 0, 400, JSON,
+    api_ask(rig, &(struct asked){"more", HTTP_GET, NAMES "?limit=3", NULL, NULL, 0, 400, JSON_TYPE,
                                  BAD("limit 3 exceeds the configured maximum (2, see "
                                      "--web.search-max-limit)")});
     api_rig_free(rig);
@@ -176,7 +176,7 @@ UNIT_TEST(test_an_error_is_sent_before_the_stream_or_in_its_last_line)
     struct api_rig *rig = api_rig_start(api_rig_new());
     rig->ask_error = ERR_CORRUPT;
     api_ask(rig,
-            &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON,
+            &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON_TYPE,
                             "\"errorType\":\"internal\",\"error\":\"the double says corrupt\"}"});
     expect(rig, NAMES "?batch_size=2",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
@@ -189,8 +189,8 @@ UNIT_TEST(test_an_error_is_sent_before_the_stream_or_in_its_last_line)
            "canceled\"}\n");
     rig->ask_error = OK;
     rig->open_error = ERR_AGAIN;
-    api_ask(rig,
-            &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON, "unavailable"});
+    api_ask(rig, &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON_TYPE,
+                                 "unavailable"});
     api_rig_free(rig);
 }
 

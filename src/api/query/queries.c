@@ -33,25 +33,19 @@ enum {
 /* Waiting queries poll: neither freed memory of reads nor a client that goes wakes them. */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
 
-static struct metric_counter failures = {
-    .name = "firekeep_query_failures_total",
-    .help = "PromQL queries that failed once they ran.",
-};
-static struct metric_counter samples_read = {
-    .name = "firekeep_query_samples_read_total",
-    .help = "Samples read by PromQL queries.",
-};
+static struct metric_counter failures = {.name = "firekeep_query_failures_total",
+                                         .help = "PromQL queries that failed once they ran."};
+static struct metric_counter samples_read = {.name = "firekeep_query_samples_read_total",
+                                             .help = "Samples read by PromQL queries."};
 static struct metric_counter memory_waits = {
     .name = "firekeep_query_memory_waits_total",
     .help = "Times that a PromQL query gave up its memory, and waited for that of others to begin "
-            "again.",
-};
+            "again."};
 static struct metric_histogram latency = {
     .name = "firekeep_query_duration_seconds",
     .help = "Time from the start of a PromQL query to the end of its response, in seconds; without "
             "the time it waited for its turn.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 
 void
 query_metrics_register(void)
@@ -137,17 +131,15 @@ past_of_locked(struct api *api, const struct active_query *query)
         struct past_query *p = &api->queries->past[i];
         if (p->hash == hash && bytes_equal(buf_bytes(&p->text), text) &&
             bytes_equal(buf_bytes(&p->tenant), query->tenant) &&
-            bytes_equal(buf_bytes(&p->user), query->user)) {
+            bytes_equal(buf_bytes(&p->user), query->user))
             return p;
-        }
         if (oldest == NULL || p->last_ns < oldest->last_ns) oldest = p;
     }
     struct past_query *p = oldest;
-    if (api->queries->past_count < PAST_MAX) {
+    if (api->queries->past_count < PAST_MAX)
         p = &api->queries->past[api->queries->past_count++];
-    } else {
+    else
         past_fini(p);
-    }
     *p = (struct past_query){.hash = hash};
     buf_init(&p->tenant, NULL, TENANTS_BYTES_MAX);
     buf_init(&p->user, NULL, query->user.size + 1);
@@ -293,9 +285,8 @@ queries_free(struct api *api)
     struct queries *all = api->queries;
     if (all == NULL) return;
     assert(all->active == NULL);
-    for (uint32_t i = 0; i < all->past_count; i++) {
+    for (uint32_t i = 0; i < all->past_count; i++)
         past_fini(&all->past[i]);
-    }
     if (all->past != NULL) mem_free(NULL, all->past, PAST_MAX * sizeof *all->past);
     cond_fini(&all->memory_cond);
     mem_free(NULL, all, sizeof *all);
@@ -337,15 +328,14 @@ put_active(struct json *j, const struct active_query *q, int64_t now_ns,
 {
     bool shows_reads = wanted->sees_all || !hides_reads(q);
     json_object_open(j);
-    json_member_uint(j, "id", q->id);
-    json_member_bytes(j, "tenant", q->tenant);
-    json_member_bytes(j, "query", shown_part(q->text));
+    json_members(j, JSON("id", q->id), JSON("tenant", q->tenant),
+                 JSON("query", shown_part(q->text)));
     put_time(j, "start", q->first_ms);
     put_time(j, "end", q->last_ms);
     put_time(j, "step", q->step_ms);
-    json_member_int(j, "running_ms", (now_ns - q->begun_ns) / NS_PER_MS);
-    json_member_uint(j, "samples", shows_reads ? q->control->samples_seen : 0);
-    json_member_uint(j, "bytes", shows_reads ? q->control->bytes_seen : 0);
+    json_members(j, JSON("running_ms", (now_ns - q->begun_ns) / NS_PER_MS),
+                 JSON("samples", shows_reads ? q->control->samples_seen : 0),
+                 JSON("bytes", shows_reads ? q->control->bytes_seen : 0));
     json_object_close(j);
 }
 
@@ -359,9 +349,8 @@ active_queries_run(struct api *api, struct http_request *request)
     json_page_begin(&p, api, request);
     json_array_open(p.j);
     lock_take(&api->lock);
-    for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
+    for (const struct active_query *q = api->queries->active; q != NULL; q = q->next)
         if (is_of(q->tenant, q->user, &wanted)) put_active(p.j, q, now_ns, &wanted);
-    }
     lock_drop(&api->lock);
     json_array_close(p.j);
     json_page_send(&p, FOR_ANYTHING, OK);
@@ -427,16 +416,11 @@ peak_shown(const struct past_query *p, const struct queries_wanted *wanted)
 static void
 put_past(struct json *j, const struct past_query *p, const struct queries_wanted *wanted)
 {
-    json_object_open(j);
-    json_member_bytes(j, "query", buf_bytes(&p->text));
-    json_member_bytes(j, "tenant", buf_bytes(&p->tenant));
-    json_member_uint(j, "count", p->count);
-    json_member_uint(j, "failed", p->failed);
-    json_member_int(j, "total_ms", p->total_ns / NS_PER_MS);
-    json_member_int(j, "max_ms", p->most_ns / NS_PER_MS);
-    json_member_uint(j, "samples", samples_shown(p, wanted));
-    json_member_uint(j, "peak_bytes", peak_shown(p, wanted));
-    json_object_close(j);
+    json_put_object(
+        j, JSON("query", buf_bytes(&p->text)), JSON("tenant", buf_bytes(&p->tenant)),
+        JSON("count", p->count), JSON("failed", p->failed),
+        JSON("total_ms", p->total_ns / NS_PER_MS), JSON("max_ms", p->most_ns / NS_PER_MS),
+        JSON("samples", samples_shown(p, wanted)), JSON("peak_bytes", peak_shown(p, wanted)));
 }
 
 static void
@@ -457,9 +441,8 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit,
     }
     qsort(list, count, sizeof *list, compare_ranked);
     json_array_open(j);
-    for (uint32_t i = 0; i < count && i < limit; i++) {
+    for (uint32_t i = 0; i < count && i < limit; i++)
         put_past(j, list[i].query, wanted);
-    }
     json_array_close(j);
     lock_drop(&api->lock);
 }
@@ -471,9 +454,8 @@ read_top(struct json_page *p, enum rank *ret_by, int64_t *ret_limit)
     static const char *const words[] = {"time", "samples", "memory"};
     const char *by = http_argument(p->request, "by"), *limit = http_argument(p->request, "limit");
     unsigned i = 0, count = sizeof words / sizeof *words;
-    while (by != NULL && i < count && strcmp(by, words[i]) != 0) {
+    while (by != NULL && i < count && strcmp(by, words[i]) != 0)
         i++;
-    }
     if (i == count) return why_set(&p->why, ERR_INPUT, "by: expected time, samples or memory");
     *ret_by = (enum rank)i;
     *ret_limit = TOP_COUNT;

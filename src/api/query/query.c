@@ -39,9 +39,7 @@
 #include "promql/promql.h"
 #include "wire/number.h"
 
-enum {
-    PIECE_BYTES = 64 * 1024,
-};
+enum { PIECE_BYTES = 64 * 1024 };
 #define PLAN_SLOW_NS NS_PER_S /* longest time that the plan of a slow query may take */
 
 enum query_phase {
@@ -150,9 +148,8 @@ read_duration(struct api_query *q, const char *name, const char *begin, int64_t 
     if (text == NULL) text = "";
     if (number_parse_go(text, strlen(text), &bits)) {
         double ns = bits_double(bits) * 1e9; /* rounds like Prometheus */
-        if (!(fabs(ns) < 0x1p63)) {
+        if (!(fabs(ns) < 0x1p63))
             return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
-        }
         *ret_ms = (int64_t)ns / NS_PER_MS;
         return OK;
     }
@@ -170,17 +167,15 @@ read_options(struct api_query *q)
         e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
         if (timeout_ms < 0) timeout_ms = 0; /* expires at once, as in Prometheus */
         int64_t rest_ns = q->r.control.deadline_ns - q->begun_ns;
-        if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
+        if (e == OK && timeout_ms < rest_ns / NS_PER_MS)
             q->r.control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
-        }
     }
     if (e == OK && form_given(&q->r.form, "lookback_delta") != NULL) {
         e = read_duration(q, "lookback_delta", "error parsing lookback delta duration",
                           &o->lookback_ms);
     }
-    if (o->lookback_ms <= 0) { /* ignored, as in Prometheus */
+    if (o->lookback_ms <= 0) /* ignored, as in Prometheus */
         o->lookback_ms = q->limits.lookback_ms;
-    }
     const char *stats = form_given(&q->r.form, "stats");
     q->stats = stats == NULL                ? STATS_NONE
                : strcmp(stats, "cost") == 0 ? STATS_COST
@@ -192,9 +187,8 @@ read_options(struct api_query *q)
         e = read_duration(q, "max_source_resolution", "invalid parameter \"max_source_resolution\"",
                           &o->resolution_max_ms);
     }
-    if (e == OK && o->resolution_max_ms < 0) {
+    if (e == OK && o->resolution_max_ms < 0)
         e = form_invalid(&q->r.error, "max_source_resolution", "a resolution must not be negative");
-    }
     /* Statistics other than the cost count all that the query would read, so they do without the
      * cache. */
     bool nocache = false;
@@ -265,9 +259,8 @@ read_range(struct api_query *q)
     enum err e = form_limit(&q->r.form, &q->limit, &q->r.error);
     if (e == OK) e = read_time(q, "start", &o->first_ms);
     if (e == OK) e = read_time(q, "end", &o->last_ms);
-    if (e == OK && o->last_ms < o->first_ms) {
+    if (e == OK && o->last_ms < o->first_ms)
         e = form_invalid(&q->r.error, "end", "end timestamp must not be before start time");
-    }
     if (e == OK) e = read_duration(q, "step", "invalid parameter \"step\"", &o->step_ms);
     if (e == OK && o->step_ms == 0 && is_above_zero(form_nth(&q->r.form, "step", 0))) {
         e = form_invalid(&q->r.error, "step",
@@ -360,16 +353,15 @@ put_cost(struct api_query *q, uint32_t steps)
 {
     struct json *j = &q->r.json;
     json_member_object(j, "cost");
-    json_member_uint(j, "seriesRead", q->r.control.series_seen);
-    json_member_uint(j, "samplesRead", q->r.control.samples_seen);
-    json_member_uint(j, "bytesRead", q->r.control.bytes_seen);
-    json_member_uint(j, "peakSamples", promql_peak_samples(q->result));
+    json_members(j, JSON("seriesRead", q->r.control.series_seen),
+                 JSON("samplesRead", q->r.control.samples_seen),
+                 JSON("bytesRead", q->r.control.bytes_seen),
+                 JSON("peakSamples", promql_peak_samples(q->result)));
     if (memory_shown(q) == PLAN_MEMORY_SHOWN) {
         json_member_uint(j, "peakBytes",
                          atomic_load_explicit(&q->r.budget.peak_bytes, memory_order_relaxed));
     }
-    json_member_uint(j, "steps", steps);
-    json_member_uint(j, "cachedSteps", promql_cached_steps(q->result));
+    json_members(j, JSON("steps", steps), JSON("cachedSteps", promql_cached_steps(q->result)));
     json_object_close(j);
 }
 
@@ -407,8 +399,8 @@ put_stats(struct api_query *q)
         }
         json_array_close(j);
     }
-    json_member_uint(j, "totalQueryableSamples", promql_samples(q->result));
-    json_member_uint(j, "peakSamples", promql_peak_samples(q->result));
+    json_members(j, JSON("totalQueryableSamples", promql_samples(q->result)),
+                 JSON("peakSamples", promql_peak_samples(q->result)));
     json_object_close(j);
     json_object_close(j);
 }
@@ -511,8 +503,8 @@ describe_memory(struct api_query *q)
     uint64_t limit = atomic_load_explicit(&all->limit_bytes, memory_order_relaxed);
     if (limit == 0) return e;
     why_set(&q->r.why, e,
-            "not enough memory for the query: it needs %.1f MiB or more, and all queries and "
-            "reads together may use %.1f MiB (memory.limit): %s",
+            "not enough memory for the query: it needs %.1f MiB or more, and all queries and reads "
+            "together may use %.1f MiB (memory.limit): %s",
             mebibytes(own), mebibytes(limit),
             e == ERR_LIMIT ? "use narrower matchers, a shorter time range or a longer step"
                            : "others use most of it, try again later");
@@ -529,8 +521,7 @@ query_reply(struct api_query *q, enum err e)
         bool asked = q->r.control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
         why_set(&q->r.why, ERR_CANCELED,
                 "query timed out after %" PRId64
-                ".%03d s (%s): use narrower matchers, a shorter time "
-                "range or a longer step",
+                ".%03d s (%s): use narrower matchers, a shorter time range or a longer step",
                 allowed_ms / 1000, (int)(allowed_ms % 1000),
                 asked ? "parameter timeout" : "query.timeout");
     }
@@ -609,9 +600,8 @@ begin_active(struct api_query *q)
         .control = &q->r.control,
         .memory = memory_shown(q),
     };
-    if (q->active.text.at == NULL && text.size > 0) {
+    if (q->active.text.at == NULL && text.size > 0)
         return why_set(&q->r.why, ERR_NOMEM, "not enough memory for the query");
-    }
     queries_begin(q->r.api, &q->active);
     return OK;
 }
@@ -689,9 +679,8 @@ has_waited_for_memory(struct api_query *q)
     if (!is_active(q) || own == 0 || own > limit / 4 * 3) return false;
     forget_attempt(q);
     if (until_ns > q->r.control.deadline_ns) until_ns = q->r.control.deadline_ns;
-    if (!queries_await_memory(q->r.api, &q->active, own + own / 4, until_ns, &q->is_alone)) {
+    if (!queries_await_memory(q->r.api, &q->active, own + own / 4, until_ns, &q->is_alone))
         return false;
-    }
     q->r.control.series_seen = q->r.control.samples_seen = q->r.control.bytes_seen = 0;
     buf_clear(&q->r.error);
     return true;

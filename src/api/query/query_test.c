@@ -162,7 +162,7 @@ query_rig_new(void)
 static void
 expect_answer(struct api_rig *rig, const char *target, unsigned status, const char *fragment)
 {
-    struct asked c = {target, HTTP_GET, target, NULL, NULL, 0, status, JSON, fragment};
+    struct asked c = {target, HTTP_GET, target, NULL, NULL, 0, status, JSON_TYPE, fragment};
     api_ask(rig, &c);
 }
 

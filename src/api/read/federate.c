@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "api/request/read_request.h"
+#include "base/text/texts.h"
 #include "model/usage.h"
 #include "wire/number.h"
 
@@ -34,40 +35,14 @@ struct clause {
     double quality;
 };
 
-/* Cuts `rest` after the first separator; returns the text before it. */
-static struct bytes
-cut_before(struct bytes *rest, char separator)
-{
-    const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->at, separator, rest->size);
-    struct bytes found = *rest;
-    if (at != NULL) found.size = (size_t)(at - rest->at);
-    size_t taken = found.size + (at != NULL);
-    *rest = bytes_of(rest->at + taken, rest->size - taken);
-    return found;
-}
-
-static struct bytes
-trim(struct bytes text)
-{
-    while (text.size > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {
-        text = bytes_of(text.at + 1, text.size - 1);
-    }
-    while (text.size > 0 && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t')) {
-        text.size--;
-    }
-    return text;
-}
-
 /* Finds the last parameter of that name; its value is not trimmed. False: it is absent. */
 static bool
 find_parameter(const struct clause *c, const char *name, struct bytes *ret)
 {
     bool found = false;
     for (struct bytes rest = c->parameters; rest.size > 0;) {
-        struct bytes value = cut_before(&rest, ';');
-        bool has_value = memchr(value.at, '=', value.size) != NULL;
-        struct bytes key = cut_before(&value, '=');
-        if (!has_value || !bytes_equal_text(trim(key), name)) continue;
+        struct bytes value = text_cut(&rest, ';'), key = text_cut(&value, '=');
+        if (value.at == NULL || !bytes_equal_text(text_trim(key), name)) continue;
         *ret = value;
         found = true;
     }
@@ -78,22 +53,21 @@ static bool
 parameter_is(const struct clause *c, const char *name, const char *wanted)
 {
     struct bytes value;
-    return find_parameter(c, name, &value) && bytes_equal_text(trim(value), wanted);
+    return find_parameter(c, name, &value) && bytes_equal_text(text_trim(value), wanted);
 }
 
 static bool
 read_clause(struct bytes text, struct clause *ret)
 {
-    struct bytes rest = trim(text), type = cut_before(&rest, ';');
+    struct bytes rest = text_trim(text), type = text_cut(&rest, ';');
     *ret = (struct clause){.parameters = rest, .quality = 1};
-    bool slash = type.size > 0 && memchr(type.at, '/', type.size) != NULL;
-    ret->type = trim(cut_before(&type, '/'));
-    ret->subtype = trim(type);
+    ret->type = text_trim(text_cut(&type, '/'));
+    bool slash = type.at != NULL;
+    ret->subtype = text_trim(type);
     if (!slash && !bytes_equal_text(ret->type, "*")) return false;
     if (!slash) ret->subtype = ret->type;
-    if (ret->subtype.size > 0 && memchr(ret->subtype.at, '/', ret->subtype.size) != NULL) {
+    if (ret->subtype.size > 0 && memchr(ret->subtype.at, '/', ret->subtype.size) != NULL)
         return false;
-    }
     struct bytes quality;
     uint64_t bits = 0;
     if (find_parameter(ret, "q", &quality)) { /* 0 if it is not a number */
@@ -117,11 +91,10 @@ read_clauses(const char *accept, struct clause clauses[CLAUSES_MAX])
     unsigned count = 0;
     for (struct bytes rest = bytes_of_text(accept); rest.size > 0 && count < CLAUSES_MAX;) {
         struct clause c;
-        if (!read_clause(cut_before(&rest, ','), &c)) continue;
+        if (!read_clause(text_cut(&rest, ','), &c)) continue;
         unsigned at = count++;
-        for (; at > 0 && goes_before(&c, &clauses[at - 1]); at--) {
+        for (; at > 0 && goes_before(&c, &clauses[at - 1]); at--)
             clauses[at] = clauses[at - 1];
-        }
         clauses[at] = c;
     }
     return count;
@@ -141,8 +114,8 @@ asks_for_text(const struct clause *c)
 {
     struct bytes version;
     return bytes_equal_text(c->type, "text") && bytes_equal_text(c->subtype, "plain") &&
-           (!find_parameter(c, "version", &version) || trim(version).size == 0 ||
-            bytes_equal_text(trim(version), "0.0.4"));
+           (!find_parameter(c, "version", &version) || text_trim(version).size == 0 ||
+            bytes_equal_text(text_trim(version), "0.0.4"));
 }
 
 struct negotiated
@@ -157,9 +130,8 @@ negotiate(const char *accept)
     unsigned count = accept == NULL ? 0 : read_clauses(accept, clauses);
     for (unsigned i = 0; i < count; i++) {
         struct bytes escaping;
-        if (find_parameter(&clauses[i], "escaping", &escaping)) {
-            (void)name_escaping_parse(trim(escaping), &n.escaping);
-        }
+        if (find_parameter(&clauses[i], "escaping", &escaping))
+            (void)name_escaping_parse(text_trim(escaping), &n.escaping);
         if (asks_for_messages(&clauses[i])) n.form = FAMILY_FORM_MESSAGES;
         if (n.form == FAMILY_FORM_MESSAGES || asks_for_text(&clauses[i])) break;
     }
@@ -197,22 +169,6 @@ no_memory(struct federation *f)
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
-/* Reads the selectors, which may select everything, unlike those of look-ups. */
-static enum err
-read_question(struct federation *f)
-{
-    struct form_walk walk = {0};
-    const char *match;
-    enum err e = form_check_query(&f->r.form, &f->r.why);
-    while (e == OK && (match = form_next(&f->r.form, "match[]", &walk)) != NULL) {
-        e = read_request_match(&f->r, &f->r.match, match, promql_parse_selector);
-    }
-    if (e == OK) e = read_request_scope(&f->r);
-    f->r.query.max_ms = env_realtime_ms(f->r.api->options.env);
-    f->r.query.min_ms = f->r.query.max_ms - api_limits_now(f->r.api).query.lookback_ms;
-    return e;
-}
-
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -247,7 +203,7 @@ find_latest(struct federation *f, struct series_set *set, bool *ret_any)
 }
 
 static enum err
-put_series(struct federation *f, struct series_set *set, struct bytes labels)
+federation_put(struct federation *f, struct series_set *set, struct bytes labels)
 {
     bool any;
     buf_clear(&f->labels); /* the view of the labels ends with the next call */
@@ -276,7 +232,7 @@ put_selected(struct federation *f, const struct query_request *query)
     e = series_set_is_whole(set, &f->r.why); /* the text has no place for a warning */
     while (e == OK && labels.at != NULL) {
         e = series_set_next(set, &labels, &f->r.why);
-        if (e == OK && labels.at != NULL) e = put_series(f, set, labels);
+        if (e == OK && labels.at != NULL) e = federation_put(f, set, labels);
         if (e == OK) e = query_control_check(&f->r.control, &f->r.why);
     }
     if (e == OK) e = series_set_is_whole(set, &f->r.why);
@@ -331,9 +287,8 @@ put_name(struct federation *f, struct bytes name, struct matcher_set *sets)
     enum err e = matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->r.budget, &matcher,
                              &f->r.why);
     if (e) return e;
-    for (uint32_t i = 0; i < query.set_count; i++) {
+    for (uint32_t i = 0; i < query.set_count; i++)
         ((struct matcher **)(uintptr_t)sets[i].matchers)[sets[i].count - 1] = matcher;
-    }
     query.sets = sets;
     e = put_selected(f, &query);
     matcher_free(matcher);
@@ -347,12 +302,10 @@ put_by_name(struct federation *f)
     struct matcher_set *sets =
         arena_alloc(&f->r.form.arena, f->r.query.set_count * sizeof(struct matcher_set));
     enum err e = sets == NULL ? no_memory(f) : extend_sets(f, sets);
-    if (e == OK) {
+    if (e == OK)
         e = view_label_values(f->r.view, &f->r.query, bytes_of_text("__name__"), &to, &f->r.why);
-    }
-    for (uint32_t i = 0; e == OK && i < f->name_count; i++) {
+    for (uint32_t i = 0; e == OK && i < f->name_count; i++)
         e = put_name(f, f->names[i], sets);
-    }
     return e;
 }
 
@@ -361,7 +314,15 @@ put_by_name(struct federation *f)
 static enum err
 federate_answer(struct federation *f)
 {
-    enum err e = read_question(f);
+    /* Reads the selectors, which may select everything, unlike those of look-ups. */
+    struct form_walk walk = {0};
+    const char *match;
+    enum err e = form_check_query(&f->r.form, &f->r.why);
+    while (e == OK && (match = form_next(&f->r.form, "match[]", &walk)) != NULL)
+        e = read_request_match(&f->r, &f->r.match, match, promql_parse_selector);
+    if (e == OK) e = read_request_scope(&f->r);
+    f->r.query.max_ms = env_realtime_ms(f->r.api->options.env);
+    f->r.query.min_ms = f->r.query.max_ms - api_limits_now(f->r.api).query.lookback_ms;
     if (e || f->r.query.set_count == 0) return e; /* without sets, all series would be selected */
     e = read_request_open(&f->r, &f->r.control, &f->r.view, &f->r.why);
     if (e) return e;

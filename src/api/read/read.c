@@ -5,9 +5,9 @@
  *                                                             |
  *                          SAMPLES: all in memory, then sent -+- STREAMED_XOR_CHUNKS: sent as read
  *
- * Both are a struct read_form, so that queries do not depend on it. The status is sent with the
- * first byte: until then an error gets a status of its own, afterwards the connection is cut, or a
- * last frame reports the error to clients that asked for notices.
+ * Queries do not depend on the form, but for put_series() and put_batch(). The status is sent with
+ * the first byte: until then an error gets a status of its own, afterwards the connection is cut,
+ * or a last frame reports the error to clients that asked for notices.
  */
 #include "api/routes.h"
 
@@ -25,28 +25,21 @@
 
 enum { ARENA_BYTES_MAX = 16 * 1024 * 1024 };
 
-static struct metric_counter reads[2] = {
-    {.name = "firekeep_read_requests_total",
-     .help = "Remote read requests, by response type.",
-     .labels = {{"form", "samples"}}},
-    {.name = "firekeep_read_requests_total",
-     .help = "Remote read requests, by response type.",
-     .labels = {{"form", "streamed_xor_chunks"}}},
-};
-static struct metric_counter read_samples = {
-    .name = "firekeep_read_samples_total",
-    .help = "Samples read for remote read requests.",
-};
-static struct metric_counter read_failures = {
-    .name = "firekeep_read_failures_total",
-    .help = "Remote read requests that failed.",
-};
+static struct metric_counter reads[2] = {{.name = "firekeep_read_requests_total",
+                                          .help = "Remote read requests, by response type.",
+                                          .labels = {{"form", "samples"}}},
+                                         {.name = "firekeep_read_requests_total",
+                                          .help = "Remote read requests, by response type.",
+                                          .labels = {{"form", "streamed_xor_chunks"}}}};
+static struct metric_counter read_samples = {.name = "firekeep_read_samples_total",
+                                             .help = "Samples read for remote read requests."};
+static struct metric_counter read_failures = {.name = "firekeep_read_failures_total",
+                                              .help = "Remote read requests that failed."};
 static struct metric_histogram latency = {
     .name = "firekeep_read_request_duration_seconds",
     .help =
         "Time from the first byte of a remote read request to the end of its response, in seconds.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 
 void
 read_metrics_register(void)
@@ -68,10 +61,11 @@ struct read {
     uint64_t content_length; /* UINT64_MAX: not known */
     bool too_large;          /* 413 */
     enum notices notices;
-    bool stored;     /* sources are not read */
-    bool only_raw;   /* downsampled samples are an error */
-    bool error_sent; /* the last frame has the error that ended the answer */
-    struct rr_stream *stream;
+    bool stored;                /* sources are not read */
+    bool only_raw;              /* downsampled samples are an error */
+    bool error_sent;            /* the last frame has the error that ended the answer */
+    struct rr_stream *stream;   /* of STREAMED_XOR_CHUNKS; NULL: the answer has the other form, */
+    struct rr_samples *samples; /* SAMPLES */
 };
 
 /* --- the stream of the answer ----------------------------------------------------------------- */
@@ -139,13 +133,41 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
     return view_select(r->r.view, &request, ret_set, why);
 }
 
-/* Writes a series in one of the two forms of answers. */
-struct read_form {
-    void *to;
-    enum err (*series)(void *to, struct bytes labels, struct why *why);
-    enum err (*floats)(void *to, const struct sample_batch *b, struct why *why);
-    enum err (*histograms)(void *to, const struct sample_batch *b, struct why *why);
-};
+static enum err
+samples_error(enum err e, struct why *why)
+{
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the response");
+    if (e == ERR_LIMIT) {
+        return why_set(why, e,
+                       "the response is too large for one message; use STREAMED_XOR_CHUNKS or a "
+                       "shorter time range");
+    }
+    return e;
+}
+
+static enum err
+put_series(struct read *r, struct bytes labels, struct why *why)
+{
+    if (r->stream != NULL) return rr_stream_series(r->stream, labels, why);
+    return samples_error(rr_samples_series(r->samples, labels), why);
+}
+
+static enum err
+put_batch(struct read *r, const struct sample_batch *b, struct why *why)
+{
+    bool floats = b->kind == SAMPLE_FLOAT;
+    if (r->stream == NULL && floats)
+        return samples_error(rr_samples_floats(r->samples, b->count, b->times_ms, b->value_bits),
+                             why);
+    if (r->stream == NULL)
+        return samples_error(
+            rr_samples_histograms(r->samples, b->count, b->times_ms, b->histograms), why);
+    if (floats) return rr_stream_floats(r->stream, b->count, b->times_ms, b->value_bits, why);
+    if (b->chunks.size > 0) return rr_stream_chunks(r->stream, b->chunks, why);
+    return b->columns == NULL
+               ? rr_stream_histograms(r->stream, b->count, b->times_ms, b->histograms, why)
+               : rr_stream_columns(r->stream, b->columns, b->first_row, b->count, b->times_ms, why);
+}
 
 /* Refuses downsampled samples if the client wants none. */
 static enum err
@@ -187,8 +209,7 @@ report_level(struct read *r, struct why *why)
 }
 
 static enum err
-read_drain(struct read *r, const struct read_form *form, struct series_set *set, bool only_labels,
-           struct why *why)
+read_drain(struct read *r, struct series_set *set, bool only_labels, struct why *why)
 {
     for (;;) {
         struct bytes labels;
@@ -201,18 +222,15 @@ read_drain(struct read *r, const struct read_form *form, struct series_set *set,
             if (e == OK) e = check_level(r, why);
             if (e == OK && b.count == 0) break;
             if (only_labels) b.count = 1;
-            if (e == OK && !named) e = form->series(form->to, labels, why);
-            if (e) return e;
-            e = b.kind == SAMPLE_FLOAT ? form->floats(form->to, &b, why)
-                                       : form->histograms(form->to, &b, why);
+            if (e == OK && !named) e = put_series(r, labels, why);
+            if (e == OK) e = put_batch(r, &b, why);
             if (e) return e;
         }
     }
 }
 
 static enum err
-run_query(struct read *r, const struct rr_query *query, const struct read_form *form,
-          struct why *why)
+run_query(struct read *r, const struct rr_query *query, struct why *why)
 {
     struct series_set *set = NULL;
     struct matcher **matchers =
@@ -228,7 +246,7 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     bool shows_warnings = sends_notices(r);
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
-    if (e == OK) e = read_drain(r, form, set, wants_labels(query), why);
+    if (e == OK) e = read_drain(r, set, wants_labels(query), why);
     if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
     for (uint32_t i = 0; e == OK && shows_warnings; i++) {
         left_out = series_set_warning(set, i);
@@ -237,34 +255,12 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     }
     if (e == OK && !wants_labels(query)) e = report_level(r, why);
     series_set_free(set);
-    for (uint32_t i = 0; i < query->matcher_count; i++) {
+    for (uint32_t i = 0; i < query->matcher_count; i++)
         matcher_free(matchers[i]);
-    }
     return e;
 }
 
 /* --- STREAMED_XOR_CHUNKS ---------------------------------------------------------------------- */
-
-static enum err
-stream_series(void *to, struct bytes labels, struct why *why)
-{
-    return rr_stream_series(to, labels, why);
-}
-
-static enum err
-stream_floats(void *to, const struct sample_batch *b, struct why *why)
-{
-    return rr_stream_floats(to, b->count, b->times_ms, b->value_bits, why);
-}
-
-static enum err
-stream_histograms(void *to, const struct sample_batch *b, struct why *why)
-{
-    if (b->chunks.size > 0) return rr_stream_chunks(to, b->chunks, why);
-    return b->columns == NULL
-               ? rr_stream_histograms(to, b->count, b->times_ms, b->histograms, why)
-               : rr_stream_columns(to, b->columns, b->first_row, b->count, b->times_ms, why);
-}
 
 static enum err
 answer_streamed(struct read *r, struct why *why)
@@ -274,10 +270,9 @@ answer_streamed(struct read *r, struct why *why)
     enum err e = rr_stream_new(&sink, r->r.api->options.read_frame_bytes, &r->r.budget, &stream);
     if (e) return why_set(why, e, "not enough memory for the response");
     r->stream = stream;
-    struct read_form form = {stream, stream_series, stream_floats, stream_histograms};
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = rr_stream_query(stream, i, why);
-        if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
+        if (e == OK) e = run_query(r, &r->message.queries[i], why);
     }
     if (e == ERR_CORRUPT && r->r.begun && r->notices != NOTICES_NONE) {
         struct why unwanted;
@@ -295,47 +290,17 @@ answer_streamed(struct read *r, struct why *why)
 /* --- SAMPLES ---------------------------------------------------------------------------------- */
 
 static enum err
-samples_error(enum err e, struct why *why)
-{
-    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the response");
-    if (e == ERR_LIMIT) {
-        return why_set(why, e,
-                       "the response is too large for one message; use STREAMED_XOR_CHUNKS or a "
-                       "shorter time range");
-    }
-    return e;
-}
-
-static enum err
-samples_series(void *to, struct bytes labels, struct why *why)
-{
-    return samples_error(rr_samples_series(to, labels), why);
-}
-
-static enum err
-samples_floats(void *to, const struct sample_batch *b, struct why *why)
-{
-    return samples_error(rr_samples_floats(to, b->count, b->times_ms, b->value_bits), why);
-}
-
-static enum err
-samples_histograms(void *to, const struct sample_batch *b, struct why *why)
-{
-    return samples_error(rr_samples_histograms(to, b->count, b->times_ms, b->histograms), why);
-}
-
-static enum err
 answer_samples(struct read *r, struct why *why)
 {
     struct rr_sink sink = {sink_write, r};
     struct rr_samples *samples;
     enum err e = rr_samples_new(&r->r.budget, &samples);
     if (e) return why_set(why, e, "not enough memory for the response");
-    struct read_form form = {samples, samples_series, samples_floats, samples_histograms};
+    r->samples = samples;
     r->r.control.samples_max = api_limits_now(r->r.api).read_samples_max;
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = samples_error(rr_samples_query(samples), why);
-        if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
+        if (e == OK) e = run_query(r, &r->message.queries[i], why);
     }
     view_free(r->r.view); /* the answer is complete: a slow client does not hold parts */
     r->r.view = NULL;
@@ -370,9 +335,8 @@ read_notices(struct read *r, struct why *why)
 {
     const char *wanted = http_header(r->r.request, "X-Firekeep-Notices");
     if (wanted == NULL || wanted[0] == '\0') return OK;
-    if (strcasecmp(wanted, "errors") != 0 && strcasecmp(wanted, "partial") != 0) {
+    if (strcasecmp(wanted, "errors") != 0 && strcasecmp(wanted, "partial") != 0)
         return why_set(why, ERR_INPUT, "invalid X-Firekeep-Notices: expected errors or partial");
-    }
     r->notices = strcasecmp(wanted, "partial") == 0 ? NOTICES_PARTIAL : NOTICES_ERRORS;
     if (r->notices == NOTICES_PARTIAL && r->message.answer != RR_STREAMED_XOR_CHUNKS) {
         return why_set(

@@ -279,60 +279,60 @@ UNIT_TEST(test_hidden_series_change_no_answer_of_any_route)
 UNIT_TEST(test_each_route_that_reads_is_restricted)
 {
     static const struct asked cases[] = {
-        {"a query", HTTP_GET, "/api/v1/query?query=count(up)&" FENCE, NULL, NULL, 0, 200, JSON,
+        {"a query", HTTP_GET, "/api/v1/query?query=count(up)&" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          "\"2\""},
         {"in a form", HTTP_POST, "/api/v1/query", FORM, "query=count(up)&extra_label=team%3Da", 0,
-         200, JSON, "\"2\""},
+         200, JSON_TYPE, "\"2\""},
         {"alternatives", HTTP_GET,
          "/api/v1/query?query=count(up)&extra_filters[]={team=\"a\",job=\"x\"}&"
          "extra_filters[]={team=\"b\"}",
-         NULL, NULL, 0, 200, JSON, "\"2\""},
+         NULL, NULL, 0, 200, JSON_TYPE, "\"2\""},
         {"alternatives in a selector", HTTP_GET,
          "/api/v1/query?query=count(up)&extra_filters[]={team=\"a\",job=\"x\" or team=\"b\"}", NULL,
-         NULL, 0, 200, JSON, "\"2\""},
+         NULL, 0, 200, JSON_TYPE, "\"2\""},
         {"with a label", HTTP_GET,
          "/api/v1/query?query=count(up)&extra_filters[]={job=\"x\"}&extra_filters[]={job=\"y\"}&"
          "extra_label=team=b",
-         NULL, NULL, 0, 200, JSON, "\"1\""},
+         NULL, NULL, 0, 200, JSON_TYPE, "\"1\""},
         {"several labels", HTTP_GET, "/api/v1/query?query=count(up)&extra_label=job=x&" FENCE, NULL,
-         NULL, 0, 200, JSON, "\"1\""},
-        {"no label", HTTP_GET, "/api/v1/query?query=up&extra_label=team=", NULL, NULL, 0, 200, JSON,
-         "\"Above\":\"1\""},
+         NULL, 0, 200, JSON_TYPE, "\"1\""},
+        {"no label", HTTP_GET, "/api/v1/query?query=up&extra_label=team=", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"Above\":\"1\""},
         {"a form does not widen a URL", HTTP_POST, "/api/v1/query?" FENCE, FORM,
-         "query=count(up)&extra_filters%5B%5D=%7Bteam%3D~%22.*%22%7D", 0, 200, JSON, "\"2\""},
+         "query=count(up)&extra_filters%5B%5D=%7Bteam%3D~%22.*%22%7D", 0, 200, JSON_TYPE, "\"2\""},
         {"nor replaces a label", HTTP_POST, "/api/v1/query?" FENCE, FORM,
-         "query=up&extra_label=team%3Db", 0, 200, JSON, "\"result\":[]"},
-        {"series", HTTP_GET, "/api/v1/series?match[]=up&" FENCE, NULL, NULL, 0, 200, JSON,
+         "query=up&extra_label=team%3Db", 0, 200, JSON_TYPE, "\"result\":[]"},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up&" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[" ONE "," TWO "]")},
         {"series in a form", HTTP_POST, "/api/v1/series", FORM,
-         "match%5B%5D=up&extra_label=job%3Dy", 0, 200, JSON, DATA("[" TWO "]")},
-        {"names", HTTP_GET, "/api/v1/labels?" FENCE, NULL, NULL, 0, 200, JSON,
+         "match%5B%5D=up&extra_label=job%3Dy", 0, 200, JSON_TYPE, DATA("[" TWO "]")},
+        {"names", HTTP_GET, "/api/v1/labels?" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[\"__name__\",\"job\",\"team\"]")},
-        {"values", HTTP_GET, "/api/v1/label/team/values?" FENCE, NULL, NULL, 0, 200, JSON,
+        {"values", HTTP_GET, "/api/v1/label/team/values?" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[\"a\"]")},
         {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=requests_total&" FENCE, NULL, NULL,
-         0, 200, JSON,
+         0, 200, JSON_TYPE,
          DATA("[{\"seriesLabels\":" THREE ",\"exemplars\":[{\"labels\":"
               "{\"trace\":\"1\"},\"value\":\"300\",\"timestamp\":1767225599}]}]")},
         {"a search", HTTP_GET, "/api/v1/search/metric_names?search[]=hidden&" FENCE, NULL, NULL, 0,
          200, "application/x-ndjson", "{\"status\":\"success\",\"has_more\":false}"},
-        {"metadata", HTTP_GET, "/api/v1/metadata?" FENCE, NULL, NULL, 0, 200, JSON,
+        {"metadata", HTTP_GET, "/api/v1/metadata?" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          DATA("{\"requests\":[{\"type\":\"counter\",\"help\":\"helps\",\"unit\":\"\"}],"
               "\"up\":[{\"type\":\"gauge\",\"help\":\"helps\",\"unit\":\"\"}]}")},
         {"federation", HTTP_GET, "/federate?match[]=requests_total&" FENCE, NULL, NULL, 0, 200,
          TEXT, "requests_total{team=\"a\",instance=\"\"} 319 1767225599000\n"},
         {"a plan", HTTP_GET, "/api/v1/explain?query=up&analyze=true&" FENCE, NULL, NULL, 0, 200,
-         JSON, "\"result_series\":2,"},
-        {"no data", HTTP_GET, "/api/v1/format_query?query=up&" FENCE, NULL, NULL, 0, 200, JSON,
+         JSON_TYPE, "\"result_series\":2,"},
+        {"no data", HTTP_GET, "/api/v1/format_query?query=up&" FENCE, NULL, NULL, 0, 200, JSON_TYPE,
          DATA("\"up\"")},
         {"statistics of all series", HTTP_GET, "/api/v1/status/tsdb?" FENCE, NULL, NULL, 0, 403,
-         JSON, "the response cannot be restricted to the series"},
+         JSON_TYPE, "the response cannot be restricted to the series"},
         {"metrics of the process", HTTP_GET, "/metrics?" FENCE, NULL, NULL, 0, 403, TEXT,
          "the response cannot be restricted to the series"},
         {"a deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&" FENCE, NULL, NULL,
-         0, 403, JSON, "the response cannot be restricted to the series"},
+         0, 403, JSON_TYPE, "the response cannot be restricted to the series"},
         {"what the server is", HTTP_GET, "/api/v1/status/buildinfo?" FENCE, NULL, NULL, 0, 200,
-         JSON, "\"version\""},
+         JSON_TYPE, "\"version\""},
     };
     struct api_rig *rig = begin("");
     write_hidden(rig);
@@ -345,28 +345,30 @@ UNIT_TEST(test_malformed_restrictions_are_refused)
 {
     static const struct asked cases[] = {
         {"no selector", HTTP_GET, "/api/v1/query?query=up&extra_filters[]={", NULL, NULL, 0, 400,
-         JSON, "invalid parameter \\\"extra_filters[]\\\": 1:2: parse error"},
-        {"an empty one", HTTP_GET, "/api/v1/labels?extra_filters=", NULL, NULL, 0, 400, JSON,
+         JSON_TYPE, "invalid parameter \\\"extra_filters[]\\\": 1:2: parse error"},
+        {"an empty one", HTTP_GET, "/api/v1/labels?extra_filters=", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"extra_filters\\\": "},
         {"all series", HTTP_GET, "/api/v1/series?match[]=up&extra_filters[]={}", NULL, NULL, 0, 400,
-         JSON, "invalid parameter \\\"extra_filters[]\\\": it must contain at least one matcher"},
+         JSON_TYPE,
+         "invalid parameter \\\"extra_filters[]\\\": it must contain at least one matcher"},
         {"an alternative that is empty", HTTP_GET, "/api/v1/labels?extra_filters={a=\"b\" or}",
-         NULL, NULL, 0, 400, JSON, "invalid parameter \\\"extra_filters\\\": 1:10: parse error"},
+         NULL, NULL, 0, 400, JSON_TYPE,
+         "invalid parameter \\\"extra_filters\\\": 1:10: parse error"},
         {"an expression", HTTP_GET, "/api/v1/search/label_names?extra_filters[]=up%2B1", NULL, NULL,
-         0, 400, JSON, "invalid parameter \\\"extra_filters[]\\\": "},
+         0, 400, JSON_TYPE, "invalid parameter \\\"extra_filters[]\\\": "},
         {"no name", HTTP_GET, "/federate?match[]=up&extra_label==a", NULL, NULL, 0, 400, TEXT,
          "invalid parameter \"extra_label\": expected name=value, got \"=a\"\n"},
-        {"no value", HTTP_GET, "/api/v1/metadata?extra_label=team", NULL, NULL, 0, 400, JSON,
+        {"no value", HTTP_GET, "/api/v1/metadata?extra_label=team", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"extra_label\\\": expected name=value, got \\\"team\\\""},
         {"no text", HTTP_GET, "/api/v1/query_exemplars?query=up&extra_label=team=\xff", NULL, NULL,
-         0, 400, JSON, "invalid parameter \\\"extra_label\\\": "},
+         0, 400, JSON_TYPE, "invalid parameter \\\"extra_label\\\": "},
         {"in a form", HTTP_POST, "/api/v1/query_range", FORM,
-         "query=up&start=1&end=2&step=1&extra_label=a", 0, 400, JSON,
+         "query=up&start=1&end=2&step=1&extra_label=a", 0, 400, JSON_TYPE,
          "invalid parameter \\\"extra_label\\\": expected name=value"},
         {"an invalid escape", HTTP_GET, "/api/v1/query?query=up&extra_label=team=%zz", NULL, NULL,
-         0, 400, JSON, "malformed parameter extra_...: invalid URL escape \\\"%zz\\\""},
+         0, 400, JSON_TYPE, "malformed parameter extra_...: invalid URL escape \\\"%zz\\\""},
         {"another one", HTTP_GET, "/api/v1/query?query=count(up)&x=%zz&" FENCE, NULL, NULL, 0, 200,
-         JSON, "\"2\""},
+         JSON_TYPE, "\"2\""},
         {"of a remote read", HTTP_POST, "/api/v1/read?extra_filters[]=1", NULL, NULL, READ_SAMPLES,
          400, TEXT, "invalid parameter \"extra_filters[]\": "},
     };
@@ -379,8 +381,9 @@ UNIT_TEST(test_malformed_restrictions_are_refused)
 UNIT_TEST(test_a_hidden_replica_does_not_win)
 {
     static const struct asked cases[] = {
-        {"both", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON, "\"119\""},
-        {"one", HTTP_GET, "/api/v1/query?query=up&extra_label=replica=b", NULL, NULL, 0, 200, JSON,
+        {"both", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON_TYPE, "\"119\""},
+        {"one", HTTP_GET, "/api/v1/query?query=up&extra_label=replica=b", NULL, NULL, 0, 200,
+         JSON_TYPE,
          "\"result\":[{\"metric\":{\"__name__\":\"up\"},\"value\":[1767225600,\"219\"]}]"},
     };
     struct api_rig *rig = begin("replica");
@@ -394,10 +397,10 @@ UNIT_TEST(test_cached_results_are_of_the_same_restriction)
 {
 #define RANGE "/api/v1/query_range?query=count(up)&step=1&start=1767225585&end=1767225598"
     static const struct asked cases[] = {
-        {"all", HTTP_GET, RANGE, NULL, NULL, 0, 200, JSON, "\"4\""},
-        {"two", HTTP_GET, RANGE "&" FENCE, NULL, NULL, 0, 200, JSON, "\"2\""},
-        {"one", HTTP_GET, RANGE "&extra_label=team=b", NULL, NULL, 0, 200, JSON, "\"1\""},
-        {"the same", HTTP_GET, RANGE "&extra_filters[]={team=\"b\"}", NULL, NULL, 0, 200, JSON,
+        {"all", HTTP_GET, RANGE, NULL, NULL, 0, 200, JSON_TYPE, "\"4\""},
+        {"two", HTTP_GET, RANGE "&" FENCE, NULL, NULL, 0, 200, JSON_TYPE, "\"2\""},
+        {"one", HTTP_GET, RANGE "&extra_label=team=b", NULL, NULL, 0, 200, JSON_TYPE, "\"1\""},
+        {"the same", HTTP_GET, RANGE "&extra_filters[]={team=\"b\"}", NULL, NULL, 0, 200, JSON_TYPE,
          "\"1\""},
     };
     struct api_rig *rig = begin("");
@@ -415,9 +418,9 @@ UNIT_TEST(test_cached_results_are_of_the_same_restriction)
 UNIT_TEST(test_an_answerer_that_cannot_restrict_is_not_asked)
 {
     static const struct asked cases[] = {
-        {"a query", HTTP_GET, "/api/v1/query?query=up&" FENCE, NULL, NULL, 0, 500, JSON,
+        {"a query", HTTP_GET, "/api/v1/query?query=up&" FENCE, NULL, NULL, 0, 500, JSON_TYPE,
          "cannot restrict answers to permitted series"},
-        {"names", HTTP_GET, "/api/v1/labels?" FENCE, NULL, NULL, 0, 500, JSON,
+        {"names", HTTP_GET, "/api/v1/labels?" FENCE, NULL, NULL, 0, 500, JSON_TYPE,
          "cannot restrict answers to permitted series"},
     };
     struct api_rig *rig = begin("");

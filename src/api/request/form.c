@@ -32,21 +32,15 @@ unescape(char *text, struct why *why)
 }
 
 static enum err
-form_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the form");
-}
-
-static enum err
 read_urlencoded(struct form *ret, struct bytes body, struct why *why)
 {
     size_t count = 1;
-    for (size_t i = 0; i < body.size; i++) {
+    for (size_t i = 0; i < body.size; i++)
         count += body.at[i] == '&';
-    }
     char *text = arena_alloc(&ret->arena, body.size + 1);
     ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
-    if (text == NULL || ret->fields == NULL) return form_no_memory(why);
+    if (text == NULL || ret->fields == NULL)
+        return why_set(why, ERR_NOMEM, "not enough memory for the form");
     memcpy(text, body.at, body.size);
     text[body.size] = '\0';
     enum err e = OK;
@@ -80,9 +74,8 @@ form_read(const struct http_request *request, struct budget *budget, struct form
                        form_type);
     if (strncasecmp(type, form_type, sizeof form_type - 1) != 0 || http_method(request) == HTTP_GET)
         return OK;
-    if (memchr(body.at, '\0', body.size) != NULL) {
+    if (memchr(body.at, '\0', body.size) != NULL)
         return why_set(why, ERR_INPUT, "error parsing form values: NUL is not allowed");
-    }
     return read_urlencoded(ret, body, why);
 }
 
@@ -130,9 +123,8 @@ form_nth(const struct form *form, const char *name, uint32_t nth)
 {
     struct form_walk walk = {0};
     const char *value = form_next(form, name, &walk);
-    while (value != NULL && nth-- > 0) {
+    while (value != NULL && nth-- > 0)
         value = form_next(form, name, &walk);
-    }
     return value;
 }
 

@@ -38,9 +38,8 @@ read_request_begin(struct read_request *r, struct api *api, struct http_request 
 static void
 match_fini(struct match *m)
 {
-    for (uint32_t i = 0; i < m->tree_count; i++) {
+    for (uint32_t i = 0; i < m->tree_count; i++)
         promql_free(m->trees[i]);
-    }
 }
 
 void
@@ -48,12 +47,10 @@ read_request_end(struct read_request *r)
 {
     view_free(r->view);
     match_fini(&r->match);
-    for (unsigned i = 0; i < FORM_PLACES; i++) {
+    for (unsigned i = 0; i < FORM_PLACES; i++)
         match_fini(&r->fence.filters[i]);
-    }
-    for (uint32_t i = 0; i < r->fence.label_count; i++) {
+    for (uint32_t i = 0; i < r->fence.label_count; i++)
         matcher_free(r->fence.labels[i]);
-    }
     users_release(r->fence.users);
     form_fini(&r->form);
     buf_fini(&r->text);
@@ -115,9 +112,8 @@ read_request_matches(struct read_request *r)
     for (uint32_t i = 0; i < r->match.set_count; i++) {
         const struct matcher_set *set = &r->match.sets[i];
         bool passes_all = true; /* a series without labels */
-        for (uint32_t k = 0; k < set->count; k++) {
+        for (uint32_t k = 0; k < set->count; k++)
             passes_all &= matcher_matches_empty(set->matchers[k]);
-        }
         if (!passes_all) continue;
         buf_put_text(&r->error, "match[] must contain at least one non-empty matcher");
         return ERR_INPUT;
@@ -197,14 +193,12 @@ read_place(struct read_request *r, enum form_place place)
     enum err e = OK;
     for (unsigned i = 0; i < sizeof filter_names / sizeof filter_names[0]; i++) {
         walk = (struct form_walk){0};
-        while (e == OK && (text = form_next_of(&r->form, place, filter_names[i], &walk)) != NULL) {
+        while (e == OK && (text = form_next_of(&r->form, place, filter_names[i], &walk)) != NULL)
             e = read_filter(r, filters, filter_names[i], text);
-        }
     }
     walk = (struct form_walk){0};
-    while (e == OK && (text = form_next_of(&r->form, place, label_name, &walk)) != NULL) {
+    while (e == OK && (text = form_next_of(&r->form, place, label_name, &walk)) != NULL)
         e = read_label(r, text);
-    }
     if (e == OK && filters->set_count > 0)
         add_clause(&r->fence.permitted, filters->sets, filters->set_count);
     return e;
@@ -288,9 +282,8 @@ add_replica(struct read_request *r, struct bytes name)
         quote_text(&r->error, name);
         return e;
     }
-    for (uint32_t i = 0; i < r->replica_count; i++) {
+    for (uint32_t i = 0; i < r->replica_count; i++)
         is_known |= bytes_equal(r->replicas[i], name);
-    }
     if (is_known) return OK;
     if (r->replica_count == REPLICA_LABELS_MAX)
         return form_invalid(&r->error, argument, "at most %d are allowed", REPLICA_LABELS_MAX);
@@ -313,12 +306,10 @@ read_request_scope(struct read_request *r)
     enum err e = form_bool(&r->form, "dedup", &dedup, &r->error);
     if (e == OK) e = form_bool(&r->form, "count_usage", &r->counts_usage, &r->error);
     if (form_nth(&r->form, "replicaLabels[]", 0) != NULL) count = 0;
-    while (e == OK && (text = form_next(&r->form, "replicaLabels[]", &walk)) != NULL) {
+    while (e == OK && (text = form_next(&r->form, "replicaLabels[]", &walk)) != NULL)
         e = add_replica(r, bytes_of_text(text));
-    }
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = add_replica(r, names[i]);
-    }
     if (!dedup) r->replica_count = 0;
     qsort(r->replicas, r->replica_count, sizeof *r->replicas, compare_names);
     return e ? e : read_request_fence(r);

@@ -70,10 +70,8 @@ const char *form_whole(const char *text, unsigned bits, int64_t *ret_number);
 /* Reads a time as Prometheus' API does: as time_parse_api(), and numbers in all forms of Go. */
 bool form_parse_time(const char *text, int64_t *ret_ms);
 
-/*
- * Read arguments of a kind; if one is absent *ret stays as it is. ERR_INPUT: Prometheus' sentence
- * is appended to `error`.
- */
+/* Read arguments of a kind; if one is absent *ret stays as it is. ERR_INPUT: Prometheus' sentence
+ * is appended to `error`. */
 MUST_CHECK enum err form_time(const struct form *form, const char *name, int64_t *ret_ms,
                               struct buf *error);
 /* The argument "limit"; 0: unlimited. */
@@ -128,11 +126,9 @@ void read_request_begin(struct read_request *r, struct api *api, struct http_req
 /* Frees all; all sets have been freed before. */
 void read_request_end(struct read_request *r);
 
-/*
- * These read arguments. ERR_INPUT: a sentence is appended to `error`, or is in `why`; ERR_NOMEM and
+/* These read arguments. ERR_INPUT: a sentence is appended to `error`, or is in `why`; ERR_NOMEM and
  * ERR_CANCELED, with `why`. Arguments stay until read_request_end(), while views of the request end
- * when the answer begins.
- */
+ * when the answer begins. */
 
 /* Reads the tenant and the form. ERR_INPUT also if `refused` is set. */
 MUST_CHECK enum err read_request_arguments(struct read_request *r);
@@ -168,10 +164,8 @@ MUST_CHECK enum err read_request_open(const struct read_request *r, struct query
 enum err read_request_warn(void *request, const char *sentence);
 /* Replies with the error of the arguments. False: there was no error, and no reply. */
 bool read_request_refuse(struct read_request *r, enum err e);
-/*
- * Sends a piece of a long answer of status 200 and clears `text`, unless the query has to end. The
- * first piece begins the stream and sets `begun`: the caller then ends it.
- */
+/* Sends a piece of a long answer of status 200 and clears `text`, unless the query has to end. The
+ * first piece begins the stream and sets `begun`: the caller then ends it. */
 MUST_CHECK enum err read_request_send(struct read_request *r, enum queue_name queue,
                                       const char *content_type);
 

@@ -47,17 +47,18 @@ begin(const char *replica_labels)
 UNIT_TEST(test_without_the_setting_nothing_is_deduplicated)
 {
     static const struct asked cases[] = {
-        {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, OF_A},
-        {"the other", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, OF_B},
-        {"although it could be", HTTP_GET, QUERY "&dedup=true", NULL, NULL, 0, 200, JSON, OF_B},
+        {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON_TYPE, OF_A},
+        {"the other", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON_TYPE, OF_B},
+        {"although it could be", HTTP_GET, QUERY "&dedup=true", NULL, NULL, 0, 200, JSON_TYPE,
+         OF_B},
         {"labels in the request", HTTP_GET, QUERY "&replicaLabels[]=replica", NULL, NULL, 0, 200,
-         JSON, ONE},
+         JSON_TYPE, ONE},
         {"and others", HTTP_GET, QUERY "&replicaLabels[]=x&replicaLabels[]=replica", NULL, NULL, 0,
-         200, JSON, ONE},
+         200, JSON_TYPE, ONE},
         {"in a form", HTTP_POST, "/api/v1/query", FORM, "query=up&replicaLabels%5B%5D=replica", 0,
-         200, JSON, ONE},
+         200, JSON_TYPE, ONE},
         {"but it is not to be", HTTP_GET, QUERY "&dedup=0&replicaLabels[]=replica", NULL, NULL, 0,
-         200, JSON, OF_B},
+         200, JSON_TYPE, OF_B},
     };
     struct api_rig *rig = begin("");
     api_ask_all(rig, cases);
@@ -67,35 +68,36 @@ UNIT_TEST(test_without_the_setting_nothing_is_deduplicated)
 UNIT_TEST(test_all_that_reads_follows_the_setting_unless_the_request_says_other)
 {
     static const struct asked cases[] = {
-        {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, ONE},
-        {"not", HTTP_GET, QUERY "&dedup=false", NULL, NULL, 0, 200, JSON, OF_B},
-        {"no labels", HTTP_GET, QUERY "&replicaLabels[]=", NULL, NULL, 0, 200, JSON, OF_B},
-        {"another label", HTTP_GET, QUERY "&replicaLabels[]=job", NULL, NULL, 0, 200, JSON,
+        {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON_TYPE, ONE},
+        {"not", HTTP_GET, QUERY "&dedup=false", NULL, NULL, 0, 200, JSON_TYPE, OF_B},
+        {"no labels", HTTP_GET, QUERY "&replicaLabels[]=", NULL, NULL, 0, 200, JSON_TYPE, OF_B},
+        {"another label", HTTP_GET, QUERY "&replicaLabels[]=job", NULL, NULL, 0, 200, JSON_TYPE,
          OF_JOBS},
-        {"one replica", HTTP_GET, "/api/v1/query?query=up{replica=\"b\"}", NULL, NULL, 0, 200, JSON,
-         OF_BOTH},
-        {"its value", HTTP_GET, "/api/v1/query?query=up{replica=\"b\"}", NULL, NULL, 0, 200, JSON,
-         "\"191\""},
-        {"a plan", HTTP_GET, "/api/v1/explain?query=up&analyze=true", NULL, NULL, 0, 200, JSON,
+        {"one replica", HTTP_GET, "/api/v1/query?query=up{replica=\"b\"}", NULL, NULL, 0, 200,
+         JSON_TYPE, OF_BOTH},
+        {"its value", HTTP_GET, "/api/v1/query?query=up{replica=\"b\"}", NULL, NULL, 0, 200,
+         JSON_TYPE, "\"191\""},
+        {"a plan", HTTP_GET, "/api/v1/explain?query=up&analyze=true", NULL, NULL, 0, 200, JSON_TYPE,
          "\"result_series\":1,"},
-        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON,
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[" OF_BOTH "]")},
-        {"all series", HTTP_GET, "/api/v1/series?match[]=up&dedup=F", NULL, NULL, 0, 200, JSON,
+        {"all series", HTTP_GET, "/api/v1/series?match[]=up&dedup=F", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[" OF_A "," OF_B "]")},
-        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON,
+        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[\"__name__\",\"job\"]")},
-        {"all names", HTTP_GET, "/api/v1/labels?dedup=f", NULL, NULL, 0, 200, JSON,
+        {"all names", HTTP_GET, "/api/v1/labels?dedup=f", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[\"__name__\",\"job\",\"replica\"]")},
-        {"values", HTTP_GET, "/api/v1/label/replica/values", NULL, NULL, 0, 200, JSON, DATA("[]")},
+        {"values", HTTP_GET, "/api/v1/label/replica/values", NULL, NULL, 0, 200, JSON_TYPE,
+         DATA("[]")},
         {"all values", HTTP_GET, "/api/v1/label/replica/values?dedup=false", NULL, NULL, 0, 200,
-         JSON, DATA("[\"a\",\"b\"]")},
-        {"other values", HTTP_GET, "/api/v1/label/job/values", NULL, NULL, 0, 200, JSON,
+         JSON_TYPE, DATA("[\"a\",\"b\"]")},
+        {"other values", HTTP_GET, "/api/v1/label/job/values", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[\"x\"]")},
-        {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL, NULL, 0, 200, JSON,
+        {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL, NULL, 0, 200, JSON_TYPE,
          DATA("[{\"seriesLabels\":" OF_BOTH ",\"exemplars\":[{\"labels\":{\"trace\":\"1\"},"
               "\"value\":\"1\",\"timestamp\":1767225599}]}]")},
         {"all exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up&dedup=false", NULL, NULL, 0,
-         200, JSON, "\"seriesLabels\":" OF_B},
+         200, JSON_TYPE, "\"seriesLabels\":" OF_B},
         {"found names", HTTP_GET, "/api/v1/search/label_names?search[]=repl", NULL, NULL, 0, 200,
          "application/x-ndjson", "{\"status\":\"success\",\"has_more\":false}"},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200, TEXT,
@@ -173,16 +175,16 @@ UNIT_TEST(test_remote_reads_follow_the_setting_but_copies_are_of_all)
 UNIT_TEST(test_wrong_words_are_refused)
 {
     static const struct asked cases[] = {
-        {"neither yes nor no", HTTP_GET, QUERY "&dedup=maybe", NULL, NULL, 0, 400, JSON,
+        {"neither yes nor no", HTTP_GET, QUERY "&dedup=maybe", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"dedup\\\": strconv.ParseBool: parsing \\\"maybe\\\": invalid "
          "syntax"},
         {"the same of series", HTTP_GET, "/api/v1/series?match[]=up&dedup=maybe", NULL, NULL, 0,
-         400, JSON, "invalid parameter \\\"dedup\\\": "},
+         400, JSON_TYPE, "invalid parameter \\\"dedup\\\": "},
         {"of federation", HTTP_GET, "/federate?match[]=up&dedup=maybe", NULL, NULL, 0, 400, TEXT,
          "invalid parameter \"dedup\": "},
         {"of a search", HTTP_GET, "/api/v1/search/label_names?dedup=maybe", NULL, NULL, 0, 400,
-         JSON, "invalid parameter \\\"dedup\\\": "},
-        {"no label name", HTTP_GET, QUERY "&replicaLabels[]=\xff", NULL, NULL, 0, 400, JSON,
+         JSON_TYPE, "invalid parameter \\\"dedup\\\": "},
+        {"no label name", HTTP_GET, QUERY "&replicaLabels[]=\xff", NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"replicaLabels[]\\\": invalid label name: \\\"\\\\xff\\\""},
         {"many", HTTP_GET,
          QUERY "&replicaLabels[]=1&replicaLabels[]=2&replicaLabels[]=3&replicaLabels[]=4"
@@ -190,7 +192,7 @@ UNIT_TEST(test_wrong_words_are_refused)
                "&replicaLabels[]=9&replicaLabels[]=10&replicaLabels[]=11&replicaLabels[]=12"
                "&replicaLabels[]=13&replicaLabels[]=14&replicaLabels[]=15&replicaLabels[]=16"
                "&replicaLabels[]=16&replicaLabels[]=17",
-         NULL, NULL, 0, 400, JSON,
+         NULL, NULL, 0, 400, JSON_TYPE,
          "invalid parameter \\\"replicaLabels[]\\\": at most 16 are allowed"},
     };
     struct api_rig *rig = begin("");
@@ -207,10 +209,10 @@ UNIT_TEST(test_results_that_are_kept_are_of_the_same_replica_labels)
     long long now_s = SIM_BEGIN / 1000;
     snprintf(one, sizeof one, RANGE, now_s - 15, now_s - 2);
     snprintf(all, sizeof all, RANGE "&dedup=false", now_s - 15, now_s - 2);
-    struct asked of_one = {"one", HTTP_GET, one,
-                           NULL,  NULL,     0,
-                           200,   JSON,     "\"result\":[{\"metric\":" OF_BOTH ",\"values\""};
-    struct asked of_all = {"all", HTTP_GET, all, NULL, NULL, 0, 200, JSON, OF_B};
+    struct asked of_one = {"one", HTTP_GET,  one,
+                           NULL,  NULL,      0,
+                           200,   JSON_TYPE, "\"result\":[{\"metric\":" OF_BOTH ",\"values\""};
+    struct asked of_all = {"all", HTTP_GET, all, NULL, NULL, 0, 200, JSON_TYPE, OF_B};
     for (unsigned i = 0; i < 3; i++) {
         api_ask(rig, &of_one);
         api_ask(rig, &of_all);
@@ -221,7 +223,7 @@ UNIT_TEST(test_results_that_are_kept_are_of_the_same_replica_labels)
     assert_int_equal(facts.hits, 4);
     rig->limits.query.replica_labels[0] = '\0';
     api_set_limits(rig->api, &rig->limits);
-    struct asked as_set = {"as it is set now", HTTP_GET, one, NULL, NULL, 0, 200, JSON, OF_B};
+    struct asked as_set = {"as it is set now", HTTP_GET, one, NULL, NULL, 0, 200, JSON_TYPE, OF_B};
     api_ask(rig, &as_set);
     api_rig_free(rig);
 }

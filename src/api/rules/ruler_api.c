@@ -61,10 +61,8 @@ skip_place(const struct api *api, const char *path)
     return NULL;
 }
 
-/*
- * Splits the path at slashes that are not escaped. ERR_MISSING: there is no such path, since names
- * are not empty and there are at most two.
- */
+/* Splits the path at slashes that are not escaped. ERR_MISSING: there is no such path, since names
+ * are not empty and there are at most two. */
 static enum err
 read_path(const struct api *api, const struct http_request *request, struct named *ret,
           struct why *why)

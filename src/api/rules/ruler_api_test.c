@@ -162,11 +162,11 @@ UNIT_TEST(test_answers_are_those_of_mimir)
         {OK,
          NULL,
          NULL,
-         {"post", HTTP_POST, "/config/v1/rules/a", NULL, "x", 0, 202, JSON, ACCEPTED}},
+         {"post", HTTP_POST, "/config/v1/rules/a", NULL, "x", 0, 202, JSON_TYPE, ACCEPTED}},
         {OK,
          NULL,
          NULL,
-         {"delete", HTTP_DELETE, "/config/v1/rules/a/b", NULL, NULL, 0, 202, JSON, ACCEPTED}},
+         {"delete", HTTP_DELETE, "/config/v1/rules/a/b", NULL, NULL, 0, 202, JSON_TYPE, ACCEPTED}},
         {ERR_MISSING,
          "group does not exist",
          NULL,
@@ -216,8 +216,8 @@ UNIT_TEST(test_answers_are_those_of_mimir)
         {OK,
          NULL,
          NULL,
-         {"plain", HTTP_POST, "/config/v1/rules/a", "Content-Encoding: identity", "x", 0, 202, JSON,
-          ACCEPTED}},
+         {"plain", HTTP_POST, "/config/v1/rules/a", "Content-Encoding: identity", "x", 0, 202,
+          JSON_TYPE, ACCEPTED}},
     };
     struct api_rig *rig = api_rig_start(ruler_rig(false));
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -241,8 +241,8 @@ UNIT_TEST(test_each_tenant_has_rules_of_its_own)
     api_ask_all(rig, cases);
     assert_string_equal(owner.asked, "");
     struct asked one = {
-        "one", HTTP_DELETE, "/config/v1/rules/a", "X-Scope-OrgID: t-1", NULL, NO_MESSAGE, 202,
-        JSON,  ACCEPTED};
+        "one",     HTTP_DELETE, "/config/v1/rules/a", "X-Scope-OrgID: t-1", NULL, NO_MESSAGE, 202,
+        JSON_TYPE, ACCEPTED};
     api_ask(rig, &one);
     assert_string_equal(owner.asked, "delete all|t-1|a|-|");
     api_rig_free(rig);

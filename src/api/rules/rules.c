@@ -30,9 +30,8 @@ get_word(struct rules_request *a, const char *name, const char **ret_word)
     size_t size = strlen(text) + 1;
     char *word = arena_alloc(&a->r.form.arena, size);
     if (word == NULL) return why_set(&a->r.why, ERR_NOMEM, "not enough memory for the query");
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         word[i] = (char)tolower((unsigned char)text[i]);
-    }
     *ret_word = word;
     return OK;
 }
@@ -90,9 +89,8 @@ read_pages(struct rules_request *a)
         buf_printf(&a->r.error, ": %s", wrong);
         return e;
     }
-    if (count <= 0) {
+    if (count <= 0)
         return form_invalid(&a->r.error, "group_limit", "group_limit needs to be greater than 0");
-    }
     a->question.group_limit = (uint64_t)count;
     if (token != NULL) a->question.next_token = bytes_of_text(token);
     return OK;
@@ -139,13 +137,7 @@ put_rules(struct rules_request *a)
     if (e) return e;
     success_begin(&a->r.json, &a->r.text);
     json_object_open(&a->r.json);
-    if (o->rules != NULL) {
-        e = o->rules(o->context, &a->question, &a->r.json);
-    } else {
-        if (a->question.next_token.size > 0) e = ERR_MISSING;
-        json_member_array(&a->r.json, "groups");
-        json_array_close(&a->r.json);
-    }
+    e = o->rules(o->context, &a->question, &a->r.json);
     if (e == ERR_MISSING) {
         e = form_invalid(&a->r.error, "group_next_token", "invalid group_next_token '");
         buf_put_bytes(&a->r.error, a->question.next_token);
@@ -162,9 +154,7 @@ put_alerts(struct rules_request *a)
     success_begin(&a->r.json, &a->r.text);
     json_object_open(&a->r.json);
     json_member_array(&a->r.json, "alerts");
-    if (o->alerts != NULL) {
-        o->alerts(o->context, a->question.tenant, a->question.of_group.permitted, &a->r.json);
-    }
+    o->alerts(o->context, a->question.tenant, a->question.of_group.permitted, &a->r.json);
     json_array_close(&a->r.json);
     json_object_close(&a->r.json);
     return OK;
@@ -176,14 +166,7 @@ put_alertmanagers(struct rules_request *a)
     const struct api_options *o = &a->r.api->options;
     success_begin(&a->r.json, &a->r.text);
     json_object_open(&a->r.json);
-    if (o->alertmanagers != NULL) {
-        o->alertmanagers(o->context, &a->r.json);
-    } else {
-        json_member_array(&a->r.json, "activeAlertmanagers");
-        json_array_close(&a->r.json);
-        json_member_array(&a->r.json, "droppedAlertmanagers");
-        json_array_close(&a->r.json);
-    }
+    o->list(o->context, LIST_ALERTMANAGERS, a->question.tenant, &a->r.json);
     json_object_close(&a->r.json);
     return OK;
 }

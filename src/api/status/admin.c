@@ -59,15 +59,12 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     json_object_open(p.j);
     if (name != NULL) json_member_text(p.j, "name", name);
     for (unsigned i = 0; i < 2; i++) {
-        json_member_object(p.j, moments[i].key);
         const struct tsdb_stats *s = moments[i].stats;
-        json_member_uint(p.j, "headSamples", s->head_samples);
-        json_member_uint(p.j, "headExemplars", s->head_exemplars);
-        json_member_uint(p.j, "parts", s->parts);
-        json_member_uint(p.j, "partBytes", s->part_bytes);
-        json_member_uint(p.j, "partSamples", s->part_samples);
-        json_member_uint(p.j, "partExemplars", s->part_exemplars);
-        json_object_close(p.j);
+        json_key(p.j, moments[i].key);
+        json_put_object(p.j, JSON("headSamples", s->head_samples),
+                        JSON("headExemplars", s->head_exemplars), JSON("parts", s->parts),
+                        JSON("partBytes", s->part_bytes), JSON("partSamples", s->part_samples),
+                        JSON("partExemplars", s->part_exemplars));
     }
     if (after.parts_left_alone > 0) { /* merges skip damaged parts only */
         struct alone alone = {.json = p.j};
@@ -166,13 +163,8 @@ snapshots_run(struct api *api, struct http_request *request)
         const char *n = s->name;
         snprintf(time, sizeof time, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", n, n + 4, n + 6, n + 9,
                  n + 11, n + 13);
-        json_object_open(p.j);
-        json_member_text(p.j, "name", s->name);
-        json_member_text(p.j, "time", time);
-        json_member_uint(p.j, "parts", s->parts);
-        json_member_uint(p.j, "bytes", s->bytes);
-        json_member_uint(p.j, "heldBytes", s->held_bytes);
-        json_object_close(p.j);
+        json_put_object(p.j, JSON("name", s->name), JSON("time", time), JSON("parts", s->parts),
+                        JSON("bytes", s->bytes), JSON("heldBytes", s->held_bytes));
     }
     json_array_close(p.j);
     json_page_send(&p, FOR_ANYTHING, e);
@@ -229,9 +221,8 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     d->max_ms = INT64_MAX;
     enum err e = form_read(request, &api->page_budget, &d->form, &d->why);
     if (e == OK) e = form_check_query(&d->form, &d->why);
-    if (e == OK && form_nth(&d->form, "match[]", 0) == NULL) {
+    if (e == OK && form_nth(&d->form, "match[]", 0) == NULL)
         e = why_set(&d->why, ERR_INPUT, "no match[] parameter provided");
-    }
     for (; e == OK && form_next(&d->form, "match[]", &walk) != NULL; count++) {
         if (count < DELETIONS_KEPT_MAX) continue;
         e = why_set(&d->why, ERR_LIMIT, "a request has at most %d match[]", DELETIONS_KEPT_MAX);
@@ -265,12 +256,10 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
     json_page_begin(&p, api, request);
     p.why = d->why;
     json_object_open(p.j);
-    json_member_uint(p.j, "series", counts.series);
-    json_member_uint(p.j, "samples", counts.samples);
+    json_members(p.j, JSON("series", counts.series), JSON("samples", counts.samples));
     if (preview != NULL) {
-        json_member_uint(p.j, "partBytes", preview->part_bytes);
-        json_member_uint(p.j, "headBytes", preview->head_bytes);
-        json_member_bool(p.j, "exact", preview->exact);
+        json_members(p.j, JSON("partBytes", preview->part_bytes),
+                     JSON("headBytes", preview->head_bytes), JSON("exact", preview->exact));
     } else {
         json_member_uint(p.j, "windows", counts.windows);
         json_member_array(p.j, "ids");
@@ -290,9 +279,8 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
         json_page_send(&p, e == ERR_LIMIT ? FOR_QUERY : FOR_ANYTHING, e);
     }
     buf_fini(&d->error);
-    for (uint32_t i = 0; i < d->selector_count; i++) {
+    for (uint32_t i = 0; i < d->selector_count; i++)
         selector_fini(&d->selectors[i]);
-    }
     form_fini(&d->form);
 }
 
@@ -328,9 +316,8 @@ preview_all(struct api *api, struct http_request *request, struct deletion *d,
 {
     struct query_control control = {.env = NULL};
     struct matcher_set sets[DELETIONS_KEPT_MAX];
-    for (uint32_t i = 0; i < d->selector_count; i++) {
+    for (uint32_t i = 0; i < d->selector_count; i++)
         sets[i] = (struct matcher_set){d->selectors[i].matchers, d->selectors[i].count};
-    }
     query_control_begin(api, request, &api->read_budget, &control);
     const struct query_request asked = {
         .tenant = d->tenant,
@@ -364,19 +351,6 @@ static const char *const verbs[] = {
     [DESTINATION_REPLAY] = "replay",
 };
 
-static enum err
-parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
-{
-    const char *text = http_argument(request, "from");
-    if (text == NULL) {
-        return why_set(why, ERR_INPUT,
-                       "missing parameter 'from': the time of the oldest sample to send again (RFC "
-                       "3339 or Unix seconds)");
-    }
-    enum err e = time_parse(bytes_of_text(text), env_realtime_ms(api->options.env), ret_ms, why);
-    return e ? why_prefix(why, e, "from") : OK;
-}
-
 void
 destination_run(struct api *api, struct http_request *request)
 {
@@ -385,9 +359,8 @@ destination_run(struct api *api, struct http_request *request)
     struct destination_control control = {.from_ms = 0};
     struct why why = {""};
     unsigned verb = 0, verb_count = sizeof verbs / sizeof *verbs;
-    while (slash != NULL && verb < verb_count && strcmp(slash + 1, verbs[verb]) != 0) {
+    while (slash != NULL && verb < verb_count && strcmp(slash + 1, verbs[verb]) != 0)
         verb++;
-    }
     if (slash == NULL || verb == verb_count) {
         reply_problem(request, 404, "not_found",
                       "unknown action: expected /api/v1/admin/destinations/NAME/pause, .../resume "
@@ -397,7 +370,16 @@ destination_run(struct api *api, struct http_request *request)
     struct bytes name = bytes_of(path, (size_t)(slash - path));
     control.verb = (enum destination_verb)verb;
     enum err e = OK;
-    if (control.verb == DESTINATION_REPLAY) e = parse_from(api, request, &control.from_ms, &why);
+    const char *from = http_argument(request, "from");
+    if (control.verb == DESTINATION_REPLAY && from == NULL) {
+        e = why_set(&why, ERR_INPUT,
+                    "missing parameter 'from': the time of the oldest sample to send again (RFC "
+                    "3339 or Unix seconds)");
+    } else if (control.verb == DESTINATION_REPLAY) {
+        e = time_parse(bytes_of_text(from), env_realtime_ms(api->options.env), &control.from_ms,
+                       &why);
+        if (e) why_prefix(&why, e, "from");
+    }
     if (e == OK) e = api->options.control_destination(api->options.context, name, &control, &why);
     if (e) {
         reply_problem_of(request, FOR_ANYTHING, e, &why);
@@ -434,10 +416,8 @@ dead_letters_run(struct api *api, struct http_request *request)
 {
     const char *action = http_argument(request, "action");
     const char *reason = http_argument(request, "reason");
-    struct destination_question q = {
-        .ask = DESTINATION_LETTERS,
-        .reason = reason == NULL || reason[0] == '\0' ? NULL : reason,
-    };
+    struct destination_question q = {.ask = DESTINATION_LETTERS,
+                                     .reason = reason == NULL || reason[0] == '\0' ? NULL : reason};
     if (http_method(request) == HTTP_POST) {
         bool replays = action != NULL && strcmp(action, "replay") == 0;
         bool drops = action != NULL && strcmp(action, "drop") == 0;
@@ -459,10 +439,8 @@ void
 destination_test_run(struct api *api, struct http_request *request)
 {
     const char *write = http_argument(request, "write");
-    struct destination_question q = {
-        .ask = DESTINATION_TEST,
-        .write = write != NULL && strcmp(write, "true") == 0,
-    };
+    struct destination_question q = {.ask = DESTINATION_TEST,
+                                     .write = write != NULL && strcmp(write, "true") == 0};
     ask_destination(api, request, "/api/v1/admin/destination_test/", &q);
 }
 
@@ -484,20 +462,16 @@ put_receipt(struct json *j, const struct tsdb_receipt *r)
     char id[24];
     snprintf(id, sizeof id, "%" PRIu64, r->id);
     json_object_open(j);
-    json_member_text(j, "id", id);
-    json_member_text(j, "state", states[r->state]);
+    json_members(j, JSON("id", id), JSON("state", states[r->state]));
     put_page_time(j, "time", r->made_ms);
     if (r->state == DELETION_HELD) put_page_time(j, "heldUntil", r->held_until_ms);
     if (r->state == DELETION_UNDONE) put_page_time(j, "undone", r->undone_ms);
     json_member_bytes(j, "selector", r->selector);
     if (r->range.min_ms != INT64_MIN) put_page_time(j, "start", r->range.min_ms);
     if (r->range.max_ms != INT64_MAX) put_page_time(j, "end", r->range.max_ms);
-    json_member_uint(j, "series", r->series);
-    json_member_uint(j, "samples", r->samples);
-    json_member_uint(j, "windows", r->windows);
-    json_member_uint(j, "parts", r->parts);
-    json_member_uint(j, "partBytes", r->part_bytes);
-    json_member_uint(j, "snapshots", r->snapshots);
+    json_members(j, JSON("series", r->series), JSON("samples", r->samples),
+                 JSON("windows", r->windows), JSON("parts", r->parts),
+                 JSON("partBytes", r->part_bytes), JSON("snapshots", r->snapshots));
 }
 
 static uint64_t
@@ -518,10 +492,9 @@ put_counts(struct json_page *p, const struct tsdb_receipt *r)
     query_control_begin(p->api, p->request, &p->api->read_budget, &control);
     enum err e = tsdb_deletion_hidden(p->api->options.tsdb, r->id, &control, &hidden, &p->why);
     if (e) return e;
-    json_member_uint(j, "hidden", hidden.samples);
-    json_member_uint(j, "gone", left(r->selected, hidden.samples));
-    json_member_uint(j, "hiddenWindows", hidden.windows);
-    json_member_uint(j, "goneWindows", left(r->selected_windows, hidden.windows));
+    json_members(j, JSON("hidden", hidden.samples), JSON("gone", left(r->selected, hidden.samples)),
+                 JSON("hiddenWindows", hidden.windows),
+                 JSON("goneWindows", left(r->selected_windows, hidden.windows)));
     return OK;
 }
 

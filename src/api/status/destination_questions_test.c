@@ -6,7 +6,7 @@ static void
 ask(struct api_rig *rig, enum http_method method, const char *target, const char *header,
     const char *body)
 {
-    api_ask(rig, &(struct asked){target, method, target, header, body, 0, 200, JSON,
+    api_ask(rig, &(struct asked){target, method, target, header, body, 0, 200, JSON_TYPE,
                                  "\"data\":\"answered\""});
 }
 

@@ -23,9 +23,8 @@ put_rule(struct json *j, const struct series_rule *rule, bool downsamples, int64
     json_object_open(j);
     json_member_text(j, "match", rule->match);
     json_member_array(j, "tenants");
-    for (uint32_t i = 0; i < rule->tenant_count; i++) {
+    for (uint32_t i = 0; i < rule->tenant_count; i++)
         json_put_text(j, rule->tenants[i]);
-    }
     json_array_close(j);
     json_member_uint(j, downsamples ? "afterSeconds" : "timeSeconds",
                      (uint64_t)rule->age_ms / 1000);
@@ -35,9 +34,8 @@ put_rule(struct json *j, const struct series_rule *rule, bool downsamples, int64
 static void
 put_survey(struct json *j, const struct series_cost *found)
 {
-    json_member_uint(j, "series", found->series);
-    json_member_uint(j, "samples", found->samples);
-    json_member_uint(j, "bytes", found->bytes);
+    json_members(j, JSON("series", found->series), JSON("samples", found->samples),
+                 JSON("bytes", found->bytes));
 }
 
 /* --- status ----------------------------------------------------------------------------------- */
@@ -58,12 +56,10 @@ put_state(void *context, const struct tsdb_rule *r)
     json_member_object(j, r->downsamples ? "replaced" : "removed");
     json_member_uint(j, "samples", r->samples);
     if (r->downsamples) {
-        json_member_uint(j, "windows", r->windows);
-        json_member_uint(j, "savedBytes", r->bytes);
+        json_members(j, JSON("windows", r->windows), JSON("savedBytes", r->bytes));
     } else {
-        json_member_uint(j, "exemplars", r->exemplars);
-        json_member_uint(j, "series", r->series);
-        json_member_uint(j, "bytes", r->bytes);
+        json_members(j, JSON("exemplars", r->exemplars), JSON("series", r->series),
+                     JSON("bytes", r->bytes));
     }
     json_object_close(j);
     json_member_object(j, r->downsamples ? "due" : "expired");
@@ -90,9 +86,8 @@ put_resolution(void *json, const struct rollup_facts *f)
 {
     struct json *j = json;
     json_object_open(j);
-    json_member_uint(j, "resolutionSeconds", (uint64_t)f->resolution_ms / 1000);
-    json_member_uint(j, "rows", f->rows);
-    json_member_uint(j, "bytes", f->bytes);
+    json_members(j, JSON("resolutionSeconds", (uint64_t)f->resolution_ms / 1000),
+                 JSON("rows", f->rows), JSON("bytes", f->bytes));
     put_page_time(j, "from", f->time.min_ms);
     put_page_time(j, "to", f->time.max_ms);
     json_object_close(j);
@@ -133,94 +128,63 @@ put_rule_metric(struct metric_sink *sink, const struct metric_family *family,
     buf_fini(&tenants);
 }
 
-#define OF(member) offsetof(struct tsdb_rule, member)
+#define OF(downsamples, is_left, member, name, help, kind)        \
+    {                                                             \
+        downsamples, is_left, offsetof(struct tsdb_rule, member), \
+        {                                                         \
+            name, help, kind                                      \
+        }                                                         \
+    }
 static const struct {
-    struct metric_family family;
     bool downsamples;
     bool is_left;  /* for rules that are configured */
     size_t offset; /* of a uint64_t */
+    struct metric_family family;
 } rule_metrics[] = {
-    {{"firekeep_retention_rule_removed_samples_total",
-      "Samples and exemplars removed by each rule of retention; match is empty for rules that "
-      "the configuration has no longer.",
-      METRIC_KIND_COUNTER},
-     false,
-     false,
-     OF(samples)},
-    {{"firekeep_retention_rule_removed_series_total",
-      "Series of which each rule of retention left nothing in a part, counted for each part.",
-      METRIC_KIND_COUNTER},
-     false,
-     false,
-     OF(series)},
-    {{"firekeep_retention_rule_removed_bytes_total",
-      "Size of the samples that each rule of retention removed, compressed, in bytes.",
-      METRIC_KIND_COUNTER},
-     false,
-     false,
-     OF(bytes)},
-    {{"firekeep_retention_rule_expired_samples",
-      "Samples past each rule of retention that are still on disk, at the last survey.",
-      METRIC_KIND_GAUGE},
-     false,
-     true,
-     OF(left.samples)},
-    {{"firekeep_retention_rule_expired_series",
-      "Series with samples past each rule of retention that are still on disk, at the last "
-      "survey.",
-      METRIC_KIND_GAUGE},
-     false,
-     true,
-     OF(left.series)},
-    {{"firekeep_retention_rule_expired_bytes",
-      "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
-      "at the last survey.",
-      METRIC_KIND_GAUGE},
-     false,
-     true,
-     OF(left.bytes)},
-    {{"firekeep_downsampling_rule_replaced_samples_total",
-      "Samples that windows of each rule of downsampling replaced; match is empty for rules that "
-      "the configuration has no longer.",
-      METRIC_KIND_COUNTER},
-     true,
-     false,
-     OF(samples)},
-    {{"firekeep_downsampling_rule_windows_total",
-      "Windows that were written for each rule of downsampling, instead of samples or of finer "
-      "windows.",
-      METRIC_KIND_COUNTER},
-     true,
-     false,
-     OF(windows)},
-    {{"firekeep_downsampling_rule_saved_bytes_total",
-      "Bytes that windows of each rule of downsampling "
-      "save, compressed, as merges estimate them.",
-      METRIC_KIND_COUNTER},
-     true,
-     false,
-     OF(bytes)},
-    {{"firekeep_downsampling_rule_due_samples",
-      "Samples that are old enough for each rule of downsampling and not replaced, at the last "
-      "survey.",
-      METRIC_KIND_GAUGE},
-     true,
-     true,
-     OF(left.samples)},
-    {{"firekeep_downsampling_rule_due_bytes",
-      "Size of samples and finer windows that are old enough for each rule of downsampling and "
-      "not replaced, compressed, in bytes, at the last survey.",
-      METRIC_KIND_GAUGE},
-     true,
-     true,
-     OF(left.bytes)},
-    {{"firekeep_downsampling_rule_excluded_parts",
-      "Parts to which a rule of downsampling is not applied, because their windows are neither "
-      "multiples nor fractions of its own.",
-      METRIC_KIND_GAUGE},
-     true,
-     true,
-     OF(excluded_parts)},
+    OF(false, false, samples, "firekeep_retention_rule_removed_samples_total",
+       "Samples and exemplars removed by each rule of retention; match is empty for rules that the "
+       "configuration has no longer.",
+       METRIC_KIND_COUNTER),
+    OF(false, false, series, "firekeep_retention_rule_removed_series_total",
+       "Series of which each rule of retention left nothing in a part, counted for each part.",
+       METRIC_KIND_COUNTER),
+    OF(false, false, bytes, "firekeep_retention_rule_removed_bytes_total",
+       "Size of the samples that each rule of retention removed, compressed, in bytes.",
+       METRIC_KIND_COUNTER),
+    OF(false, true, left.samples, "firekeep_retention_rule_expired_samples",
+       "Samples past each rule of retention that are still on disk, at the last survey.",
+       METRIC_KIND_GAUGE),
+    OF(false, true, left.series, "firekeep_retention_rule_expired_series",
+       "Series with samples past each rule of retention that are still on disk, at the last "
+       "survey.",
+       METRIC_KIND_GAUGE),
+    OF(false, true, left.bytes, "firekeep_retention_rule_expired_bytes",
+       "Size of samples past each rule of retention that are still on disk, compressed, in bytes, "
+       "at the last survey.",
+       METRIC_KIND_GAUGE),
+    OF(true, false, samples, "firekeep_downsampling_rule_replaced_samples_total",
+       "Samples that windows of each rule of downsampling replaced; match is empty for rules that "
+       "the configuration has no longer.",
+       METRIC_KIND_COUNTER),
+    OF(true, false, windows, "firekeep_downsampling_rule_windows_total",
+       "Windows that were written for each rule of downsampling, instead of samples or of finer "
+       "windows.",
+       METRIC_KIND_COUNTER),
+    OF(true, false, bytes, "firekeep_downsampling_rule_saved_bytes_total",
+       "Bytes that windows of each rule of downsampling save, compressed, as merges estimate them.",
+       METRIC_KIND_COUNTER),
+    OF(true, true, left.samples, "firekeep_downsampling_rule_due_samples",
+       "Samples that are old enough for each rule of downsampling and not replaced, at the last "
+       "survey.",
+       METRIC_KIND_GAUGE),
+    OF(true, true, left.bytes, "firekeep_downsampling_rule_due_bytes",
+       "Size of samples and finer windows that are old enough for each rule of downsampling and "
+       "not replaced, compressed, in bytes, at the last survey.",
+       METRIC_KIND_GAUGE),
+    OF(true, true, excluded_parts, "firekeep_downsampling_rule_excluded_parts",
+       "Parts to which a rule of downsampling is not applied, because their windows are neither "
+       "multiples nor fractions of its own.",
+       METRIC_KIND_GAUGE),
 };
 
 static void
@@ -257,13 +221,12 @@ put_resolution_metrics(void *context, const struct rollup_facts *f)
 void
 put_series_rule_metrics(struct metric_sink *sink, struct tsdb *tsdb)
 {
-    static const struct metric_family grace = {
-        "firekeep_retention_grace_left_seconds",
-        "Time for which rules of retention that were replaced still protect samples, in seconds.",
-        METRIC_KIND_GAUGE};
     struct tsdb_rules_state state;
     tsdb_rules(tsdb, &state, put_rule_metrics, sink);
-    metric_put_double(sink, &grace, NULL, 0, (double)state.grace_left_ms / 1000);
+    metric_put_one(
+        sink, "firekeep_retention_grace_left_seconds", METRIC_KIND_GAUGE,
+        "Time for which rules of retention that were replaced still protect samples, in seconds.",
+        (double)state.grace_left_ms / 1000);
     tsdb_resolutions(tsdb, put_resolution_metrics, sink);
 }
 

@@ -30,7 +30,7 @@ static void
 ask(struct api_rig *rig, const char *path, const char *body, unsigned status, const char *fragment)
 {
     api_ask(rig, &(struct asked){"retention", body == NULL ? HTTP_GET : HTTP_POST, path,
-                                 body == NULL ? NULL : YAML, body, 0, status, JSON, fragment});
+                                 body == NULL ? NULL : YAML, body, 0, status, JSON_TYPE, fragment});
 }
 
 /* A sample for each of four days. */

@@ -217,13 +217,9 @@ static void
 put_build_info(struct json_page *p)
 {
     struct json *j = p->j;
-    json_member_text(j, "version", PROMETHEUS_VERSION);
-    json_member_text(j, "revision", "");
-    json_member_text(j, "branch", "");
-    json_member_text(j, "buildUser", "");
-    json_member_text(j, "buildDate", "");
-    json_member_text(j, "goVersion", "");
-    json_member_text(j, "firekeepVersion", p->api->options.version);
+    json_members(j, JSON("version", PROMETHEUS_VERSION), JSON("revision", ""), JSON("branch", ""),
+                 JSON("buildUser", ""), JSON("buildDate", ""), JSON("goVersion", ""),
+                 JSON("firekeepVersion", p->api->options.version));
 #ifdef __clang__
     json_member_text(j, "compiler", "clang " __clang_version__);
 #else
@@ -285,30 +281,20 @@ runtime_info(struct json_page *p)
     if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
     struct why why;
     const char *reason = not_ready(api, &why);
-    json_object_open(j);
-    json_member_text(j, "startTime", started);
-    json_member_text(j, "CWD", directory);
-    json_member_text(j, "hostname", host);
-    json_member_text(j, "serverTime", now);
-    json_member_bool(j, "reloadConfigSuccess", reload.succeeded);
-    json_member_text(j, "lastConfigTime", reloaded);
-    json_member_uint(j, "corruptionCount", s.pages_damaged + s.parts_set_aside);
-    json_member_uint(j, "goroutineCount", 0);
-    json_member_int(j, "GOMAXPROCS", sysconf(_SC_NPROCESSORS_ONLN));
-    json_member_uint(j, "GOMEMLIMIT",
-                     atomic_load_explicit(&api->options.memory->limit_bytes, memory_order_relaxed));
-    json_member_text(j, "GOGC", "");
-    json_member_text(j, "GODEBUG", "");
-    json_member_text(j, "storageRetention", kept);
-    json_member_bool(j, "ready", reason == NULL);
-    json_member_text(j, "notReadyReason", reason == NULL ? "" : reason);
-    json_member_uint(j, "timeSeriesCount", s.head_series);
-    json_member_uint(j, "tenants", s.tenants);
-    json_member_uint(j, "parts", s.parts);
-    json_member_uint(j, "partBytes", s.part_bytes);
-    json_member_uint(j, "walSegments", s.wal.segment_count);
-    json_member_uint(j, "walBytes", s.wal.segment_bytes);
-    json_object_close(j);
+    bool is_ready = reason == NULL;
+    json_put_object(j, JSON("startTime", started), JSON("CWD", directory), JSON("hostname", host),
+                    JSON("serverTime", now), JSON("reloadConfigSuccess", reload.succeeded),
+                    JSON("lastConfigTime", reloaded),
+                    JSON("corruptionCount", s.pages_damaged + s.parts_set_aside),
+                    JSON("goroutineCount", 0u), JSON("GOMAXPROCS", sysconf(_SC_NPROCESSORS_ONLN)),
+                    JSON("GOMEMLIMIT", atomic_load_explicit(&api->options.memory->limit_bytes,
+                                                            memory_order_relaxed)),
+                    JSON("GOGC", ""), JSON("GODEBUG", ""), JSON("storageRetention", kept),
+                    JSON("ready", is_ready), JSON("notReadyReason", is_ready ? "" : reason),
+                    JSON("timeSeriesCount", s.head_series), JSON("tenants", s.tenants),
+                    JSON("parts", s.parts), JSON("partBytes", s.part_bytes),
+                    JSON("walSegments", s.wal.segment_count),
+                    JSON("walBytes", s.wal.segment_bytes));
     return OK;
 }
 
@@ -365,9 +351,7 @@ config_page(struct json_page *p)
     struct buf yaml;
     buf_init(&yaml, &p->api->page_budget, PAGE_BYTES_MAX);
     p->api->options.config(p->api->options.context, &yaml);
-    json_object_open(p->j);
-    json_member_bytes(p->j, "yaml", buf_bytes(&yaml));
-    json_object_close(p->j);
+    json_put_object(p->j, JSON("yaml", buf_bytes(&yaml)));
     enum err e = buf_error(&yaml);
     if (e) why_set(&p->why, e, "not enough memory for the configuration");
     buf_fini(&yaml);
@@ -391,23 +375,9 @@ config_check_run(struct api *api, struct http_request *request)
 }
 
 static enum err
-destinations_page(struct json_page *p)
+list_page(struct json_page *p)
 {
-    p->api->options.destinations(p->api->options.context, p->j);
-    return OK;
-}
-
-static enum err
-sources_page(struct json_page *p)
-{
-    p->api->options.sources(p->api->options.context, p->j);
-    return OK;
-}
-
-static enum err
-source_names_page(struct json_page *p)
-{
-    p->api->options.source_names(p->api->options.context, p->tenant, p->j);
+    p->api->options.list(p->api->options.context, p->list, p->tenant, p->j);
     return OK;
 }
 
@@ -430,11 +400,9 @@ explain_write_page(struct json_page *p)
 
 /* --- features --------------------------------------------------------------------------------- */
 
-/*
- * The page /api/v1/features: features of Prometheus, and whether they are enabled here. Names and
+/* The page /api/v1/features: features of Prometheus, and whether they are enabled here. Names and
  * categories are those of Prometheus 3.14; features of scraping (ways to find targets) are left
- * out, as in a Prometheus built without them.
- */
+ * out, as in a Prometheus built without them. */
 struct feature {
     const char *name;
     bool on;
@@ -448,9 +416,8 @@ static void
 put_features(struct json *j, const char *category, const struct feature *features, size_t count)
 {
     json_member_object(j, category);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         json_member_bool(j, features[i].name, features[i].on);
-    }
     json_object_close(j);
 }
 
@@ -460,9 +427,8 @@ put_words(struct json *j, const char *category, const char *(*word_at)(uint32_t 
 {
     const char *word;
     json_member_object(j, category);
-    for (uint32_t i = 0; (word = word_at(i)) != NULL; i++) {
+    for (uint32_t i = 0; (word = word_at(i)) != NULL; i++)
         json_member_bool(j, word, true);
-    }
     json_object_close(j);
 }
 
@@ -496,9 +462,8 @@ features_page(struct json_page *p)
         {"use_start_timestamps", limits.query.features.start_timestamps}, {"without", true});
     put_words(j, "promql_functions", promql_function_word);
     put_words(j, "promql_operators", promql_operator_word);
-    put_category(j, "rules", {"concurrent_rule_eval", options->rules != NULL},
-                 {"keep_firing_for", options->rules != NULL},
-                 {"query_offset", options->rules != NULL});
+    put_category(j, "rules", {"concurrent_rule_eval", true}, {"keep_firing_for", true},
+                 {"query_offset", true});
     put_category(j, "scrape", {"extra_scrape_metrics", false},
                  {"start_timestamp_zero_ingestion", false}, {"type_and_unit_labels", false});
     put_words(j, "templating_functions", template_function_word);
@@ -528,9 +493,8 @@ read_arguments_of_log(struct json_page *p, struct lines_wanted *w)
     const char *since = http_argument(p->request, "since");
     const char *level = http_argument(p->request, "level");
     bool has_level = level != NULL && level[0] != '\0';
-    while (has_level && w->level < LOG_LEVEL_COUNT && strcmp(level, levels[w->level]) != 0) {
+    while (has_level && w->level < LOG_LEVEL_COUNT && strcmp(level, levels[w->level]) != 0)
         w->level++;
-    }
     if (w->level == LOG_LEVEL_COUNT)
         return why_set(&p->why, ERR_INPUT, "level must be debug, info, warn or error");
     enum err e = page_number(p, "limit", &w->count);
@@ -545,9 +509,8 @@ read_arguments_of_log(struct json_page *p, struct lines_wanted *w)
 static bool
 next_wanted(const struct lines_wanted *w, struct bytes *from, struct log_kept_line *ret)
 {
-    while (log_kept_next(from, ret)) {
+    while (log_kept_next(from, ret))
         if (ret->level >= w->level && ret->t_ms >= w->since_ms) return true;
-    }
     return false;
 }
 
@@ -562,9 +525,8 @@ log_page(struct json_page *p)
     if (e) return e;
     buf_init(&copy, &p->api->page_budget, LOG_KEPT_BYTES_MAX);
     e = why_set(&p->why, log_kept_copy(&copy), "not enough memory for the log");
-    for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line);) {
+    for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line);)
         found++;
-    }
     most = (uint64_t)w.count;
     json_object_open(p->j);
     json_member_uint(p->j, "leftOff", found > most ? found - most : 0);
@@ -572,12 +534,9 @@ log_page(struct json_page *p)
     for (struct bytes at = buf_bytes(&copy); next_wanted(&w, &at, &line); found--) {
         if (found <= most) {
             char time[TIME_TEXT_BYTES];
-            json_object_open(p->j);
-            json_member_uint(p->j, "number", line.number);
-            json_member_text(p->j, "time", time_print(line.t_ms, time));
-            json_member_text(p->j, "level", levels[line.level]);
-            json_member_bytes(p->j, "line", line.text);
-            json_object_close(p->j);
+            json_put_object(p->j, JSON("number", line.number),
+                            JSON("time", time_print(line.t_ms, time)),
+                            JSON("level", levels[line.level]), JSON("line", line.text));
         }
     }
     json_array_close(p->j);
@@ -605,10 +564,9 @@ put_list(struct json *j, const struct usage_list *list, const char *metric, uint
         if (metric != NULL && !bytes_equal_text(m->metric, metric)) continue;
         if (shown < limit) {
             json_object_open(j);
-            json_member_bytes(j, "metric", m->metric);
-            json_member_uint(j, "queries", m->counts[USAGE_QUERY]);
-            json_member_uint(j, "rules", m->counts[USAGE_RULE]);
-            json_member_uint(j, "lookups", m->counts[USAGE_LOOKUP]);
+            json_members(j, JSON("metric", m->metric), JSON("queries", m->counts[USAGE_QUERY]),
+                         JSON("rules", m->counts[USAGE_RULE]),
+                         JSON("lookups", m->counts[USAGE_LOOKUP]));
             put_time(j, "last", m->last_ms);
             json_object_close(j);
             shown++;
@@ -626,12 +584,10 @@ metric_usage_page(struct json_page *p)
 {
     const char *metric = http_argument(p->request, "metric");
     int64_t limit = METRICS_SHOWN;
-    if (page_number(p, "limit", &limit) || limit < 1) {
+    if (page_number(p, "limit", &limit) || limit < 1)
         return why_set(&p->why, ERR_INPUT, "limit must be a positive number");
-    }
-    if (limit > METRICS_SHOWN_MAX) {
+    if (limit > METRICS_SHOWN_MAX)
         return why_set(&p->why, ERR_INPUT, "limit must not exceed %d", METRICS_SHOWN_MAX);
-    }
     struct usage_list list;
     struct arena arena;
     arena_init(&arena, &p->api->page_budget, 0, 0);
@@ -689,11 +645,8 @@ put_metadata(void *context, const struct metadata *m)
     if (e == OK && !same) e = begin_family(p, m->family);
     if (e || p->left_of_family == 0) return e;
     p->left_of_family--;
-    json_object_open(p->j);
-    json_member_text(p->j, "type", metric_type_word(m->type));
-    json_member_bytes(p->j, "help", m->help);
-    json_member_bytes(p->j, "unit", m->unit);
-    json_object_close(p->j);
+    json_put_object(p->j, JSON("type", metric_type_word(m->type)), JSON("help", m->help),
+                    JSON("unit", m->unit));
     return OK;
 }
 
@@ -745,9 +698,10 @@ static const struct {
     /* For pages about data; NULL for pages about the process. */
     bool (*find_tenant)(const struct api *api, struct http_request *request,
                         struct bytes *ret_tenant);
+    enum owner_list list;
 } pages[] = {
     {"/api/v1/metadata", metadata_page, tenant_of},
-    {"/api/v1/sources", source_names_page, tenant_of},
+    {"/api/v1/sources", list_page, tenant_of, LIST_SOURCE_NAMES},
     {"/api/v1/features", features_page},
     {"/api/v1/status/buildinfo", build_info},
     {"/api/v1/status/runtimeinfo", runtime_info},
@@ -760,8 +714,8 @@ static const struct {
     {"/api/v1/status/walreplay", wal_replay},
     {"/api/v1/status/self_metrics", self_metrics},
     {"/api/v1/status/storage", storage_page},
-    {"/api/v1/status/destinations", destinations_page},
-    {"/api/v1/status/sources", sources_page},
+    {"/api/v1/status/destinations", list_page, NULL, LIST_DESTINATIONS},
+    {"/api/v1/status/sources", list_page, NULL, LIST_SOURCES},
     {"/api/v1/explain_write", explain_write_page, one_tenant_of},
     {"/api/v1/status/log", log_page},
 };
@@ -792,6 +746,7 @@ page_run(struct api *api, struct http_request *request)
     if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &tenant)) return;
     json_page_begin(&page, api, request);
     page.tenant = tenant;
+    page.list = pages[i].list;
     /* Pages with several tenants are queries; others show data in memory. */
     enum purpose purpose = pages[i].find_tenant == tenant_of ? FOR_QUERY : FOR_ANYTHING;
     json_page_send(&page, purpose, pages[i].put(&page));

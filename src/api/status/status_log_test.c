@@ -34,22 +34,24 @@ keep_lines(void)
 UNIT_TEST(test_lines_are_shown_by_level_time_and_number)
 {
     static const struct asked cases[] = {
-        {"all", HTTP_GET, LOG, NULL, NULL, 0, 200, JSON,
+        {"all", HTTP_GET, LOG, NULL, NULL, 0, 200, JSON_TYPE,
          "{\"leftOff\":0,\"lines\":[{\"number\":1," ONE ",{\"number\":2," TWO
          ",{\"number\":3," THREE "]}}"},
-        {"warnings", HTTP_GET, LOG "?level=warn", NULL, NULL, 0, 200, JSON,
+        {"warnings", HTTP_GET, LOG "?level=warn", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"leftOff\":0,\"lines\":[{\"number\":2," TWO ",{\"number\":3," THREE "]}}"},
-        {"the newest", HTTP_GET, LOG "?limit=1", NULL, NULL, 0, 200, JSON,
+        {"the newest", HTTP_GET, LOG "?limit=1", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"leftOff\":2,\"lines\":[{\"number\":3," THREE "]}}"},
-        {"since", HTTP_GET, LOG "?since=2026-01-01T00:00:01Z&level=error", NULL, NULL, 0, 200, JSON,
-         "{\"leftOff\":0,\"lines\":[{\"number\":2," TWO "]}}"},
-        {"none", HTTP_GET, LOG "?since=1767225603", NULL, NULL, 0, 200, JSON,
+        {"since", HTTP_GET, LOG "?since=2026-01-01T00:00:01Z&level=error", NULL, NULL, 0, 200,
+         JSON_TYPE, "{\"leftOff\":0,\"lines\":[{\"number\":2," TWO "]}}"},
+        {"none", HTTP_GET, LOG "?since=1767225603", NULL, NULL, 0, 200, JSON_TYPE,
          "{\"leftOff\":0,\"lines\":[]}}"},
-        {"no level", HTTP_GET, LOG "?level=fatal", NULL, NULL, 0, 400, JSON,
+        {"no level", HTTP_GET, LOG "?level=fatal", NULL, NULL, 0, 400, JSON_TYPE,
          "level must be debug, info, warn or error"},
-        {"no time", HTTP_GET, LOG "?since=x", NULL, NULL, 0, 400, JSON, "since must be a time"},
-        {"no number", HTTP_GET, LOG "?limit=x", NULL, NULL, 0, 400, JSON, "limit must be a number"},
-        {"too many", HTTP_GET, LOG "?limit=10001", NULL, NULL, 0, 400, JSON,
+        {"no time", HTTP_GET, LOG "?since=x", NULL, NULL, 0, 400, JSON_TYPE,
+         "since must be a time"},
+        {"no number", HTTP_GET, LOG "?limit=x", NULL, NULL, 0, 400, JSON_TYPE,
+         "limit must be a number"},
+        {"too many", HTTP_GET, LOG "?limit=10001", NULL, NULL, 0, 400, JSON_TYPE,
          "limit must be between 1 and 10000"},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());

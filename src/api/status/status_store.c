@@ -20,29 +20,10 @@ put_top(struct json *j, const char *key, const struct tsdb_top *top, enum tsdb_r
 {
     json_member_array(j, key);
     for (uint32_t i = 0; i < top->counts[ranking]; i++) {
-        json_object_open(j);
-        json_member_bytes(j, "name", top->items[ranking][i].name);
-        json_member_uint(j, "value", top->items[ranking][i].count);
-        json_object_close(j);
+        json_put_object(j, JSON("name", top->items[ranking][i].name),
+                        JSON("value", top->items[ranking][i].count));
     }
     json_array_close(j);
-}
-
-/* Writes Prometheus' members first; each series in memory counts as one chunk. */
-static void
-put_head(struct json *j, const struct tsdb_stats *s, const struct tsdb_top *top)
-{
-    json_member_object(j, "headStats");
-    json_member_uint(j, "numSeries", s->head_series);
-    json_member_uint(j, "numLabelPairs", top->pairs);
-    json_member_uint(j, "chunkCount", s->head_series + s->frozen_series);
-    json_member_int(j, "minTime", s->head_min_ms);
-    json_member_int(j, "maxTime", s->head_max_ms);
-    json_member_uint(j, "numKnownSeries", s->known_series);
-    json_member_uint(j, "numSamples", s->head_samples);
-    json_member_uint(j, "numExemplars", s->head_exemplars);
-    json_member_uint(j, "bytes", s->head_bytes);
-    json_object_close(j);
 }
 
 enum err
@@ -53,30 +34,31 @@ tsdb_page(struct json_page *p)
     struct tsdb_top top;
     struct arena arena;
     int64_t limit = TOP_COUNT;
-    if (page_number(p, "limit", &limit) || limit < 1) {
+    if (page_number(p, "limit", &limit) || limit < 1)
         return why_set(&p->why, ERR_INPUT, "limit must be a positive number");
-    }
-    if (limit > TOP_COUNT_MAX) {
+    if (limit > TOP_COUNT_MAX)
         return why_set(&p->why, ERR_INPUT, "limit must not exceed %d", TOP_COUNT_MAX);
-    }
     tsdb_stats(p->api->options.tsdb, &s);
     arena_init(&arena, &p->api->page_budget, 0, 0);
     enum err e = tsdb_top(p->api->options.tsdb, p->tenant, &arena, (uint32_t)limit, &top);
     if (e == OK) {
         json_object_open(j);
-        put_head(j, &s, &top);
+        /* Writes Prometheus' members first; each series in memory counts as one chunk. */
+        json_key(j, "headStats");
+        json_put_object(j, JSON("numSeries", s.head_series), JSON("numLabelPairs", top.pairs),
+                        JSON("chunkCount", s.head_series + s.frozen_series),
+                        JSON("minTime", s.head_min_ms), JSON("maxTime", s.head_max_ms),
+                        JSON("numKnownSeries", s.known_series), JSON("numSamples", s.head_samples),
+                        JSON("numExemplars", s.head_exemplars), JSON("bytes", s.head_bytes));
         put_top(j, "seriesCountByMetricName", &top, TSDB_METRICS_BY_SERIES);
         put_top(j, "labelValueCountByLabelName", &top, TSDB_NAMES_BY_VALUES);
         put_top(j, "memoryInBytesByLabelName", &top, TSDB_NAMES_BY_BYTES);
         put_top(j, "seriesCountByLabelValuePair", &top, TSDB_PAIRS_BY_SERIES);
-        json_member_object(j, "partStats");
-        json_member_uint(j, "numParts", s.parts);
-        json_member_uint(j, "numSeriesOfAllParts", s.part_series);
-        json_member_uint(j, "numSamples", s.part_samples);
-        json_member_uint(j, "numExemplars", s.part_exemplars);
-        json_member_uint(j, "bytes", s.part_bytes);
-        json_member_int(j, "minTime", s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
-        json_object_close(j);
+        json_key(j, "partStats");
+        json_put_object(j, JSON("numParts", s.parts), JSON("numSeriesOfAllParts", s.part_series),
+                        JSON("numSamples", s.part_samples), JSON("numExemplars", s.part_exemplars),
+                        JSON("bytes", s.part_bytes),
+                        JSON("minTime", s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms));
         json_object_close(j);
     }
     arena_fini(&arena);
@@ -105,17 +87,15 @@ put_block(void *context, const struct part_info *part)
     bool any = part->time.min_ms <= part->time.max_ms;
     print_ulid(part->number, ulid);
     json_object_open(j);
-    json_member_text(j, "ulid", ulid);
-    json_member_int(j, "minTime", any ? part->time.min_ms : 0);
+    json_members(j, JSON("ulid", ulid), JSON("minTime", any ? part->time.min_ms : 0));
     /* maxTime of a block is the first moment after it. */
     json_member_int(j, "maxTime", any && part->time.max_ms < INT64_MAX ? part->time.max_ms + 1 : 0);
     json_member_object(j, "stats");
     const uint64_t *samples = part->sample_count;
-    json_member_uint(j, "numSamples", samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM]);
-    json_member_uint(j, "numFloatSamples", samples[LEDGER_FLOAT]);
-    json_member_uint(j, "numHistogramSamples", samples[LEDGER_HISTOGRAM]);
-    json_member_uint(j, "numSeries", part->series_count);
-    json_member_uint(j, "numChunks", part->block_count);
+    json_members(j, JSON("numSamples", samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM]),
+                 JSON("numFloatSamples", samples[LEDGER_FLOAT]),
+                 JSON("numHistogramSamples", samples[LEDGER_HISTOGRAM]),
+                 JSON("numSeries", part->series_count), JSON("numChunks", part->block_count));
     json_object_close(j);
     json_member_object(j, "compaction");
     json_member_uint(j, "level", 1);
@@ -147,16 +127,12 @@ put_partition(void *context, const struct tsdb_partition *p)
     json_object_open(j);
     put_page_time(j, "from", p->time.min_ms);
     put_page_time(j, "to", p->time.max_ms);
-    json_member_uint(j, "parts", p->parts);
-    json_member_uint(j, "samples", p->samples);
-    json_member_uint(j, "exemplars", p->exemplars);
-    json_member_uint(j, "bytes", p->data_bytes + p->index_bytes);
-    json_member_uint(j, "dataBytes", p->data_bytes);
-    json_member_uint(j, "indexBytes", p->index_bytes);
+    json_members(j, JSON("parts", p->parts), JSON("samples", p->samples),
+                 JSON("exemplars", p->exemplars), JSON("bytes", p->data_bytes + p->index_bytes),
+                 JSON("dataBytes", p->data_bytes), JSON("indexBytes", p->index_bytes));
     json_member_array(j, "resolutions");
-    for (uint32_t i = 0; i < p->resolution_count; i++) {
+    for (uint32_t i = 0; i < p->resolution_count; i++)
         put_resolution(j, &p->resolutions[i]);
-    }
     json_array_close(j);
     json_object_close(j);
 }
@@ -169,14 +145,11 @@ put_merges(struct json *j, const struct tsdb_merge_now *m)
     if (m->parts > 0) {
         json_object_open(j);
         put_page_time(j, "since", m->since_ms);
-        json_member_uint(j, "parts", m->parts);
-        json_member_uint(j, "samples", m->samples);
-        json_member_uint(j, "bytes", m->bytes);
-        json_member_uint(j, "level", m->level);
+        json_members(j, JSON("parts", m->parts), JSON("samples", m->samples),
+                     JSON("bytes", m->bytes), JSON("level", m->level));
         put_page_time(j, "from", m->time.min_ms);
         put_page_time(j, "to", m->time.max_ms);
-        json_member_uint(j, "outputs", m->outputs);
-        json_member_uint(j, "outputsDone", m->outputs_done);
+        json_members(j, JSON("outputs", m->outputs), JSON("outputsDone", m->outputs_done));
         json_object_close(j);
     }
     json_array_close(j);
@@ -189,24 +162,16 @@ storage_page(struct json_page *p)
     struct tsdb_stats s;
     tsdb_stats(p->api->options.tsdb, &s);
     json_object_open(j);
-    json_member_object(j, "log");
-    json_member_uint(j, "bytes", s.wal.segment_bytes);
-    json_member_uint(j, "segments", s.wal.segment_count);
-    json_object_close(j);
-    json_member_object(j, "head");
-    json_member_uint(j, "bytes", s.head_bytes);
-    json_member_uint(j, "samples", s.head_samples);
-    json_member_uint(j, "exemplars", s.head_exemplars);
-    json_member_uint(j, "series", s.head_series);
-    json_object_close(j);
-    json_member_object(j, "parts");
-    json_member_uint(j, "parts", s.parts);
-    json_member_uint(j, "samples", s.part_samples);
-    json_member_uint(j, "exemplars", s.part_exemplars);
-    json_member_uint(j, "bytes", s.part_bytes);
-    json_member_uint(j, "dataBytes", s.part_data_bytes);
-    json_member_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
-    json_object_close(j);
+    json_key(j, "log");
+    json_put_object(j, JSON("bytes", s.wal.segment_bytes), JSON("segments", s.wal.segment_count));
+    json_key(j, "head");
+    json_put_object(j, JSON("bytes", s.head_bytes), JSON("samples", s.head_samples),
+                    JSON("exemplars", s.head_exemplars), JSON("series", s.head_series));
+    json_key(j, "parts");
+    json_put_object(j, JSON("parts", s.parts), JSON("samples", s.part_samples),
+                    JSON("exemplars", s.part_exemplars), JSON("bytes", s.part_bytes),
+                    JSON("dataBytes", s.part_data_bytes),
+                    JSON("indexBytes", s.part_bytes - s.part_data_bytes));
     json_member_array(j, "partitions");
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
@@ -229,8 +194,7 @@ put_sizes(struct json *j, const char *key, const struct tsdb_sizes *s, enum tsdb
         json_object_open(j);
         if (kind != TSDB_SIZE_METRIC) json_member_bytes(j, "name", x->name);
         if (kind != TSDB_SIZE_NAME) json_member_bytes(j, "value", x->value);
-        json_member_uint(j, "bytes", x->bytes);
-        json_member_uint(j, "samples", x->samples);
+        json_members(j, JSON("bytes", x->bytes), JSON("samples", x->samples));
         json_object_close(j);
     }
     json_array_close(j);
@@ -247,8 +211,7 @@ put_all_sizes(struct json_page *p, const struct tsdb_sizes *s)
     json_member_bool(j, "exact", s->exact);
     json_key(j, "shareRead");
     json_put_raw(j, bytes_of_text(share));
-    json_member_uint(j, "bytes", s->bytes);
-    json_member_uint(j, "samples", s->samples);
+    json_members(j, JSON("bytes", s->bytes), JSON("samples", s->samples));
     put_sizes(j, "metrics", s, TSDB_SIZE_METRIC);
     put_sizes(j, "labelNames", s, TSDB_SIZE_NAME);
     put_sizes(j, "labelPairs", s, TSDB_SIZE_PAIR);

@@ -8,17 +8,19 @@ UNIT_TEST(test_parts_are_shown_as_blocks)
     api_ask(rig, &(struct asked){"a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204,
                                  NULL, NULL});
     machine_flush(&rig->m);
-    api_ask(rig, &(struct asked){
-                     "a block", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
-                     "{\"blocks\":[{\"ulid\":\"00000000000000000000000001\","
-                     "\"minTime\":1767225600000,\"maxTime\":1767225600002,"
-                     "\"stats\":{\"numSamples\":2,\"numFloatSamples\":2,"
-                     "\"numHistogramSamples\":0,\"numSeries\":1,\"numChunks\":1},"
-                     "\"compaction\":{\"level\":1,"
-                     "\"sources\":[\"00000000000000000000000001\"]},\"version\":1}]}}"});
-    api_ask(rig, &(struct asked){
-                     "a head of nothing", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON,
-                     "\"minTime\":9223372036854775807,\"maxTime\":-9223372036854775808,"});
+    api_ask(rig,
+            &(struct asked){"a block", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200,
+                            JSON_TYPE,
+                            "{\"blocks\":[{\"ulid\":\"00000000000000000000000001\","
+                            "\"minTime\":1767225600000,\"maxTime\":1767225600002,"
+                            "\"stats\":{\"numSamples\":2,\"numFloatSamples\":2,"
+                            "\"numHistogramSamples\":0,\"numSeries\":1,\"numChunks\":1},"
+                            "\"compaction\":{\"level\":1,"
+                            "\"sources\":[\"00000000000000000000000001\"]},\"version\":1}]}}"});
+    api_ask(rig,
+            &(struct asked){"a head of nothing", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0,
+                            200, JSON_TYPE,
+                            "\"minTime\":9223372036854775807,\"maxTime\":-9223372036854775808,"});
     api_rig_free(rig);
 }
 
@@ -27,7 +29,8 @@ UNIT_TEST(test_parts_are_shown_as_blocks)
 static void
 ask_page(struct api_rig *rig, const char *path, const char *fragment)
 {
-    api_ask(rig, &(struct asked){"a page", HTTP_GET, path, NULL, NULL, 0, 200, JSON, fragment});
+    api_ask(rig,
+            &(struct asked){"a page", HTTP_GET, path, NULL, NULL, 0, 200, JSON_TYPE, fragment});
 }
 
 /* Writes the same samples before and after a flush. */

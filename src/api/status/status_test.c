@@ -19,7 +19,7 @@ check_ready(struct api_rig *rig, const char *reason)
     snprintf(members, sizeof members, "\"ready\":%s,\"notReadyReason\":\"%s\",",
              reason == NULL ? "true" : "false", reason == NULL ? "" : reason);
     api_ask(rig, &(struct asked){"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL,
-                                 0, 200, JSON, members});
+                                 0, 200, JSON_TYPE, members});
 }
 
 /* Makes a rig whose log has more than one segment. */
@@ -77,13 +77,13 @@ UNIT_TEST(test_facts_of_the_process_are_those_of_the_system)
              "\"serverTime\":\"2026-01-01T00:00:00Z\",",
              directory, host);
     api_ask(rig, &(struct asked){"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL,
-                                 0, 200, JSON, members});
+                                 0, 200, JSON_TYPE, members});
     snprintf(members, sizeof members,
              "\"goroutineCount\":0,\"GOMAXPROCS\":%ld,\"GOMEMLIMIT\":0,\"GOGC\":\"\","
              "\"GODEBUG\":\"\",\"storageRetention\":",
              sysconf(_SC_NPROCESSORS_ONLN));
     api_ask(rig, &(struct asked){"names of Go", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL,
-                                 0, 200, JSON, members});
+                                 0, 200, JSON_TYPE, members});
     api_rig_free(rig);
 }
 

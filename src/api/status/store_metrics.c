@@ -121,9 +121,8 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
             metric_put_u64(sink, &ledger_numbers[i].family, pairs, 2, value);
         }
         int64_t difference = ledger_difference(l, (enum ledger_kind)k);
-        if (difference != 0 || to->zeros) {
+        if (difference != 0 || to->zeros)
             metric_put_double(sink, &difference_family, pairs, 2, (double)difference);
-        }
         for (unsigned r = 1; r < REJECT_COUNT; r++) {
             uint64_t count = l->count[k][LEDGER_REJECTED + r];
             if (count == 0 && !to->zeros) continue;
@@ -176,12 +175,10 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_head_frozen_series", GAUGE, "Series of the head that are being flushed.",
         t->frozen_series);
     put(s, "firekeep_views", GAUGE, "Views of the store in use by queries.", t->views);
-    static const struct metric_family oldest = {
-        "firekeep_views_oldest_seconds",
-        "Age of the oldest view in use by a query, in seconds; a view keeps memory and files from "
-        "being freed.",
-        GAUGE};
-    metric_put_double(s, &oldest, NULL, 0, (double)t->view_oldest_ns / 1e9);
+    metric_put_one(s, "firekeep_views_oldest_seconds", GAUGE,
+                   "Age of the oldest view in use by a query, in seconds; a view keeps memory and "
+                   "files from being freed.",
+                   (double)t->view_oldest_ns / 1e9);
     put(s, "firekeep_views_lost_total", COUNTER,
         "Views of queries that were ended because they were held for too long, or because a commit "
         "failed.",
@@ -191,8 +188,7 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);
     put(s, "firekeep_parts_removed", GAUGE,
         "Live parts whose file was removed while the server runs; they can be read until the "
-        "server "
-        "stops.",
+        "server stops.",
         t->parts_removed);
     put(s, "firekeep_parts_set_aside", GAUGE,
         "Parts that were missing or could not be opened at startup.", t->parts_set_aside);
@@ -230,12 +226,9 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         t->clock != TSDB_CLOCK_GOOD);
     put(s, "firekeep_tenants", GAUGE, "Known tenants.", t->tenants);
     if (t->newest_ms != INT64_MIN) {
-        static const struct metric_family newest = {
-            "firekeep_newest_sample_timestamp_seconds",
-            "Unix time of the newest sample of a sender, in "
-            "seconds.",
-            GAUGE};
-        metric_put_double(s, &newest, NULL, 0, (double)t->newest_ms / 1000.0);
+        metric_put_one(s, "firekeep_newest_sample_timestamp_seconds", GAUGE,
+                       "Unix time of the newest sample of a sender, in seconds.",
+                       (double)t->newest_ms / 1000.0);
     }
 }
 
@@ -299,9 +292,8 @@ store_metrics(struct metric_sink *sink, void *context)
     }
     struct ledger_sink ledgers = {sink, t.tenants <= TENANTS_WITH_ZEROS};
     tsdb_ledgers(api->options.tsdb, put_ledger, &ledgers);
-    for (const struct budget *b = api->options.memory; b != NULL; b = b->parent) {
+    for (const struct budget *b = api->options.memory; b != NULL; b = b->parent)
         put_budget(sink, b);
-    }
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
     put_budget(sink, &api->page_budget);

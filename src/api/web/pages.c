@@ -82,9 +82,8 @@ put_permissions(struct json *j, unsigned permissions)
                  {PERMISSION_ADMIN, "admin"},
                  {PERMISSION_METRICS, "metrics"}};
     json_member_array(j, "permissions");
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (permissions & words[i].permission) json_put_text(j, words[i].word);
-    }
     json_array_close(j);
 }
 
@@ -98,9 +97,8 @@ put_tenants(struct json *j, const struct user *user)
         return;
     }
     json_array_open(j);
-    for (uint32_t i = 0; i < user->tenants.count; i++) {
+    for (uint32_t i = 0; i < user->tenants.count; i++)
         json_put_text(j, user->tenants.items[i]);
-    }
     json_array_close(j);
 }
 

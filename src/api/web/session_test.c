@@ -68,8 +68,8 @@ UNIT_TEST(test_a_session_begins_and_ends_with_a_cookie)
         {"ends", HTTP_DELETE, "/prometheus/api/v1/session", NULL, NULL, 0, 204, NULL, NULL,
          "Set-Cookie: s=; Max-Age=0\n"},
         {"a foreign page", HTTP_POST, "/api/v1/session", "Origin: https://evil.example", NULL, 0,
-         403, JSON, "pages of other origins"},
-        {"a form", HTTP_POST, "/api/v1/session", FORM, "a=b", 0, 415, JSON, "forms"},
+         403, JSON_TYPE, "pages of other origins"},
+        {"a form", HTTP_POST, "/api/v1/session", FORM, "a=b", 0, 415, JSON_TYPE, "forms"},
     };
     struct api_rig *rig = api_rig_new();
     struct http_request r;

@@ -93,9 +93,8 @@ types_missing_log(int64_t now_ns, const char *agent, const char *peer,
     bool is_prometheus = agent != NULL && strncmp(agent, prometheus, sizeof prometheus - 1) == 0;
     if (request->version != RW_V2 || request->series_count == 0 || !is_prometheus) return;
     if (now_ns < atomic_load_explicit(&gate.next_ns, memory_order_relaxed)) return;
-    for (uint32_t i = 0; i < request->series_count; i++) {
+    for (uint32_t i = 0; i < request->series_count; i++)
         if (request->series[i].has_metadata) return;
-    }
     if (!log_often(&gate, now_ns, TYPES_AGAIN_NS, &held_back)) return;
     log_info("Prometheus sends no types of metrics; start it with "
              "--enable-feature=metadata-wal-records, or use remote write 1.0",
@@ -157,29 +156,22 @@ struct writes {
     struct write_memory *memories;
 };
 
-static struct metric_counter requests_v1 = {
-    .name = "firekeep_write_requests_total",
-    .help = "Remote write requests, by protocol version.",
-    .labels = {{"version", "1.0"}},
-};
-static struct metric_counter requests_v2 = {
-    .name = "firekeep_write_requests_total",
-    .help = "Remote write requests, by protocol version.",
-    .labels = {{"version", "2.0"}},
-};
+static struct metric_counter requests_v1 = {.name = "firekeep_write_requests_total",
+                                            .help = "Remote write requests, by protocol version.",
+                                            .labels = {{"version", "1.0"}}};
+static struct metric_counter requests_v2 = {.name = "firekeep_write_requests_total",
+                                            .help = "Remote write requests, by protocol version.",
+                                            .labels = {{"version", "2.0"}}};
 static struct metric_counter malformed = {
     .name = "firekeep_write_malformed_requests_total",
-    .help = "Remote write requests that could not be decoded and were not stored.",
-};
+    .help = "Remote write requests that could not be decoded and were not stored."};
 static struct metric_counter unavailable = {
     .name = "firekeep_write_unavailable_total",
-    .help = "Remote write requests answered with 503, which senders retry.",
-};
+    .help = "Remote write requests answered with 503, which senders retry."};
 static struct metric_histogram latency = {
     .name = "firekeep_write_request_duration_seconds",
     .help = "Time from the first byte of a remote write request to its response, in seconds.",
-    METRIC_LATENCY,
-};
+    METRIC_LATENCY};
 
 void
 write_metrics_register(void)
@@ -196,9 +188,8 @@ write_metrics_register(void)
 static const char *
 skip_blanks(const char *p)
 {
-    while (*p == ' ' || *p == '\t') {
+    while (*p == ' ' || *p == '\t')
         p++;
-    }
     return p;
 }
 
@@ -223,14 +214,12 @@ parse_content_type(const char *text, enum rw_version *ret_version)
         bool quoted = *p == '"';
         if (quoted) p++;
         size_t size = strcspn(p, quoted ? "\"" : "; \t");
-        if (is_proto && size == 23 && strncmp(p, "prometheus.WriteRequest", 23) == 0) {
+        if (is_proto && size == 23 && strncmp(p, "prometheus.WriteRequest", 23) == 0)
             *ret_version = RW_V1;
-        } else if (is_proto && size == 30 &&
-                   strncmp(p, "io.prometheus.write.v2.Request", 30) == 0) {
+        else if (is_proto && size == 30 && strncmp(p, "io.prometheus.write.v2.Request", 30) == 0)
             *ret_version = RW_V2;
-        } else if (is_proto) {
+        else if (is_proto)
             return false;
-        }
         p += size;
         if (quoted && *p == '"') p++;
         p = skip_blanks(p);
@@ -317,6 +306,25 @@ pending_spare(struct api *api, struct pending_write *first, struct pending_write
     last->next = api->writes->spare;
     api->writes->spare = first;
     lock_drop(&api->lock);
+}
+
+static void
+pending_end(struct api *api, struct pending_write *w)
+{
+    pending_answer(api, w);
+    w->next = NULL;
+    pending_spare(api, w, w);
+}
+
+/* Logs the refused samples of a write; without a tenant if its header is no longer valid. */
+static void
+log_refusals(struct api *api, const struct pending_write *w)
+{
+    struct bytes tenant = {NULL, 0};
+    struct why unnamed;
+    if (w->result.rejected_total == 0) return;
+    (void)one_tenant_named(api, w->request, &tenant, &unnamed);
+    refusals_log(env_monotonic_ns(api->options.env), tenant, &w->result);
 }
 
 void
@@ -426,12 +434,10 @@ writes_committing(struct api *api)
     return count;
 }
 
-/*
- * Distinguishes a request that may succeed later from one that never fits. A request that had half
+/* Distinguishes a request that may succeed later from one that never fits. A request that had half
  * of all memory when it wanted more does not fit into an empty server either: a message has less
  * than a third of all (decoded_bytes_max), and the rest are arrays, which are copied to twice their
- * size. Its sender would repeat it for ever.
- */
+ * size. Its sender would repeat it for ever. */
 static enum err
 write_unfit(const struct api *api, const struct write_memory *w, struct why *why)
 {
@@ -439,9 +445,8 @@ write_unfit(const struct api *api, const struct write_memory *w, struct why *why
     uint64_t all =
         memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
     uint64_t most = atomic_load_explicit(&w->budget.peak_bytes, memory_order_relaxed);
-    if (all == 0 || most < all / 2) {
+    if (all == 0 || most < all / 2)
         return why_set(why, ERR_NOMEM, "not enough memory for the request");
-    }
     return why_set(why, ERR_LIMIT,
                    "a request of %zu bytes uncompressed needs more memory than memory.limit "
                    "allows; send smaller requests",
@@ -510,7 +515,7 @@ write_ingest(struct api *api, enum rw_version version, struct bytes tenant, stru
 
 /* Answers, or leaves the request waiting for its commit. */
 static void
-write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
+write_judged(struct api *api, struct pending_write *wait)
 {
     assert(wait->stage == WRITE_JUDGED);
     assert(wait->undecided == NULL); /* invariant 3 */
@@ -519,17 +524,14 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
         const struct user *user = gate_user(wait->request);
         char note[256];
         size_t used = strlen(wait->result.text);
-        int size =
-            snprintf(note, sizeof note,
-                     "; series that differ only in labels that write_labels of user %.100s sets "
-                     "are one series",
-                     shown_of(bytes_of_text(user->name)).text);
+        int size = snprintf(note, sizeof note,
+                            "; series that differ only in labels that write_labels of user %.100s "
+                            "sets are one series",
+                            shown_of(bytes_of_text(user->name)).text);
         size_t most = sizeof wait->result.text - 1 - (size_t)size;
         memcpy(wait->result.text + (used < most ? used : most), note, (size_t)size + 1);
     }
-    if (wait->result.rejected_total > 0) {
-        refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
-    }
+    log_refusals(api, wait);
     if (wait->error == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->epoch = wait->result.wait_epoch;
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
@@ -551,9 +553,7 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
     }
     /* A write that is acknowledged from memory does not wake the committer itself. */
     if (tsdb_commit_due(api->options.tsdb)) api->options.commit_wanted(api->options.context);
-    pending_answer(api, wait);
-    wait->next = NULL;
-    pending_spare(api, wait, wait);
+    pending_end(api, wait);
 }
 
 /* --- destinations ----------------------------------------------------------------------------- */
@@ -563,8 +563,6 @@ api_delivered(struct api *api, void *waiter, enum err e, const struct ingest_res
               const struct why *why)
 {
     struct pending_write *wait = waiter;
-    struct bytes tenant;
-    struct why unnamed;
     assert(wait->stage == WRITE_HANDED_OVER); /* invariant 1 */
     lock_take(&api->lock);
     assert(api->writes->handed_count > 0); /* invariant 6 */
@@ -574,13 +572,8 @@ api_delivered(struct api *api, void *waiter, enum err e, const struct ingest_res
     wait->error = e;
     wait->why = *why;
     wait->result = *result;
-    if (one_tenant_named(api, wait->request, &tenant, &unnamed) != 0)
-        tenant = (struct bytes){NULL, 0};
-    if (wait->result.rejected_total > 0)
-        refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
-    pending_answer(api, wait);
-    wait->next = NULL;
-    pending_spare(api, wait, wait);
+    log_refusals(api, wait);
+    pending_end(api, wait);
 }
 
 /* Reads the time after which the sender gives up. False if the header is invalid. */
@@ -634,9 +627,8 @@ undecided_take(struct api *api, const struct http_request *request)
 {
     lock_take(&api->lock);
     struct pending_write **link = &api->writes->undecided;
-    while (*link != NULL && (*link)->request != request) {
+    while (*link != NULL && (*link)->request != request)
         link = &(*link)->next;
-    }
     struct pending_write *wait = *link;
     assert(wait != NULL);                     /* invariant 4 */
     assert(wait->stage == WRITE_UNDECIDED);   /* invariant 1 */
@@ -652,21 +644,17 @@ undecided_take(struct api *api, const struct http_request *request)
 static void
 undecided_end(struct api *api, struct pending_write *wait)
 {
-    struct bytes tenant;
-    struct why why;
     write_memory_put(api, wait->memory);
     wait->undecided = NULL;
-    if (one_tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
-    write_judged(api, tenant, wait);
+    write_judged(api, wait);
 }
 
 /* Refuses the undecided samples: the sender retries, and finds the rest already written. */
 static void
-undecided_refuse(struct api *api, struct pending_write *wait, const struct why *why)
+undecided_refuse(struct api *api, struct pending_write *wait, const char *reason)
 {
     tsdb_undecided_free(wait->undecided);
-    wait->error = ERR_AGAIN;
-    wait->why = *why;
+    wait->error = why_set(&wait->why, ERR_AGAIN, "%s", reason);
     undecided_end(api, wait);
 }
 
@@ -674,16 +662,15 @@ static void
 write_look_refused(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
     (void)e;
-    undecided_refuse(api, undecided_take(api, request), why);
+    undecided_refuse(api, undecided_take(api, request), why->text);
 }
 
 static void
 write_look(struct api *api, struct http_request *request)
 {
     struct pending_write *wait = undecided_take(api, request);
-    struct why why;
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
-        undecided_refuse(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
+        undecided_refuse(api, wait, "shutting down");
         return;
     }
     int64_t until_ns = env_monotonic_ns(api->options.env) + TSDB_LOOK_NS_MAX;
@@ -706,13 +693,10 @@ write_look_later(struct api *api, struct pending_write *wait)
         api->writes->undecided_count++;
     }
     lock_drop(&api->lock);
-    struct why why;
     if (room)
         run_later(api, QUEUE_REPEATS, request, write_look, write_look_refused);
     else
-        undecided_refuse(
-            api, wait,
-            (why_set(&why, ERR_AGAIN, "too many requests are waiting for parts to be read"), &why));
+        undecided_refuse(api, wait, "too many requests are waiting for parts to be read");
 }
 
 /* --- judging ---------------------------------------------------------------------------------- */
@@ -793,7 +777,7 @@ write_judge(struct api *api, struct http_request *request)
         return;
     }
     write_memory_put(api, w);
-    write_judged(api, tenant, wait);
+    write_judged(api, wait);
 }
 
 static void

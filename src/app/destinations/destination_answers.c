@@ -71,9 +71,8 @@ find_reason(struct reason_list *list, struct bytes word)
 {
     char text[REASON_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)word.size, (const char *)word.at);
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         if (strcmp(list->reasons[i].reason, text) == 0) return &list->reasons[i];
-    }
     assert(list->count <= REASONS_MAX); /* invariant 1 */
     if (list->count == REASONS_MAX) return NULL;
     struct letter_reason *r = &list->reasons[list->count++];
@@ -97,8 +96,7 @@ print_sample(struct json *to, const struct dead_letter *letter, struct buf *scra
 {
     const struct item *item = &letter->item;
     json_object_open(to);
-    json_member_bytes(to, "tenant", item->tenant);
-    json_member_text(to, "kind", item_kind_word(item->kind));
+    json_members(to, JSON("tenant", item->tenant), JSON("kind", item_kind_word(item->kind)));
     buf_clear(scratch);
     if (item->kind == ITEM_METADATA)
         buf_put_bytes(scratch, item->family);
@@ -161,33 +159,15 @@ print_reason(struct json *to, const struct letter_reason *r)
     assert(r->kept + r->replaying > 0); /* invariant 1 */
     assert(r->first_ms <= r->last_ms);  /* invariant 2 */
     json_object_open(to);
-    json_member_text(to, "reason", r->reason);
-    json_member_uint(to, "kept", r->kept);
-    json_member_uint(to, "replaying", r->replaying);
+    json_members(to, JSON("reason", r->reason), JSON("kept", r->kept),
+                 JSON("replaying", r->replaying));
     member_time(to, "first", r->first_ms);
     member_time(to, "last", r->last_ms);
     json_member_text(to, "answer", r->answer);
     json_member_array(to, "samples");
-    for (uint32_t i = 0; i < r->sample_count; i++) {
+    for (uint32_t i = 0; i < r->sample_count; i++)
         json_put_raw(to, r->samples[i]);
-    }
     json_array_close(to);
-    json_object_close(to);
-}
-
-static void
-print_letters(struct json *to, const struct reason_list *list,
-              const struct dead_letters_report *report)
-{
-    json_object_open(to);
-    json_member_array(to, "reasons");
-    for (uint32_t i = 0; i < list->count; i++) {
-        print_reason(to, &list->reasons[i]);
-    }
-    json_array_close(to);
-    json_member_uint(to, "others", list->others);
-    json_member_uint(to, "lost", report->lost);
-    json_member_text(to, "damage", report->text);
     json_object_close(to);
 }
 
@@ -200,12 +180,20 @@ list_letters(const struct destination_answers_options *o, const char *dir,
     arena_init(&list.arena, q->memory, LIST_BYTES_MAX, 0);
     list.reasons = arena_new(&list.arena, REASONS_MAX * sizeof *list.reasons);
     enum err e = OK;
-    if (report == NULL || list.reasons == NULL) {
+    if (report == NULL || list.reasons == NULL)
         e = why_set(why, ERR_NOMEM, "not enough memory for the dead letters");
-    }
     if (e == OK) e = dead_letters_each(o->env, dir, q->memory, note_letter, &list, report, why);
     if (e == ERR_MISSING) e = OK; /* it never had any */
-    if (e == OK) print_letters(to, &list, report);
+    if (e == OK) {
+        json_object_open(to);
+        json_member_array(to, "reasons");
+        for (uint32_t i = 0; i < list.count; i++)
+            print_reason(to, &list.reasons[i]);
+        json_array_close(to);
+        json_members(to, JSON("others", list.others), JSON("lost", report->lost),
+                     JSON("damage", report->text));
+        json_object_close(to);
+    }
     arena_fini(&list.arena);
     mem_free(q->memory, report, sizeof *report);
     return e;
@@ -232,9 +220,7 @@ command_letters(const struct destination_answers_options *o, const struct destin
         env_sleep(o->env, COMMAND_POLL_MS * NS_PER_MS);
     }
     if (e) return e;
-    json_object_open(to);
-    json_member_uint(to, "letters", count);
-    json_object_close(to);
+    json_put_object(to, JSON("letters", count));
     return OK;
 }
 
@@ -244,13 +230,8 @@ static void
 print_finding(void *context, const struct trial_finding *f)
 {
     struct json *to = context;
-    json_object_open(to);
-    json_member_text(to, "what", f->what);
-    json_member_bool(to, "ok", f->ok);
-    json_member_text(to, "reason", f->reason);
-    json_member_text(to, "said", f->said);
-    json_member_text(to, "advice", f->advice);
-    json_object_close(to);
+    json_put_object(to, JSON("what", f->what), JSON("ok", f->ok), JSON("reason", f->reason),
+                    JSON("said", f->said), JSON("advice", f->advice));
 }
 
 static enum err
@@ -269,9 +250,8 @@ test_it(const struct destination_answers_options *o, const struct destination_qu
     hex_print(bytes_of(random, sizeof random), instance);
     int size = snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/%s%s", o->storage_path, test_prefix,
                         instance);
-    if (size < 0 || size >= (int)sizeof dir) {
+    if (size < 0 || size >= (int)sizeof dir)
         return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
-    }
     e = env_mkdir(env, dir, why);
     if (e) return e;
     const struct trial_options options = {
@@ -332,9 +312,8 @@ destination_answer(const struct destination_answers_options *o,
     struct destinations *all = relays_borrow(o->relays);
     const struct destination_settings *settings = NULL;
     char dir[RELAY_DIR_BYTES];
-    for (uint32_t i = 0; i < all->count && settings == NULL; i++) {
+    for (uint32_t i = 0; i < all->count && settings == NULL; i++)
         if (bytes_equal_text(q->name, all->items[i].name)) settings = &all->items[i];
-    }
     enum err e = settings == NULL ? why_set(why, ERR_MISSING, "destination not found") : OK;
     if (e == OK && storage_relay_path(dir, sizeof dir, o->storage_path, settings->name) != OK)
         e = why_set(why, ERR_LIMIT, "--storage.path: path is too long");

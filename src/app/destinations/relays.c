@@ -154,11 +154,10 @@ end_relay(struct runner *r, struct relay *relay)
     lock_drop(&r->lock);
     struct why why = {""};
     enum err e = OK;
-    if (may_write(r)) {
+    if (may_write(r))
         e = relay_close(relay, &why);
-    } else {
+    else
         relay_free(relay); /* another server may have saved its state there */
-    }
     if (e) {
         log_error("relay: cannot save the state of the destination, samples delivered since the "
                   "last save will be sent again",
@@ -322,9 +321,8 @@ struct relays_change {
 static struct runner *
 find_runner(const struct relays *all, const char *name)
 {
-    for (uint32_t i = 0; i < all->count; i++) {
+    for (uint32_t i = 0; i < all->count; i++)
         if (strcmp(all->runners[i]->settings->name, name) == 0) return all->runners[i];
-    }
     return NULL;
 }
 
@@ -371,9 +369,8 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     }
     if (e == OK) e = prepare_runners(c, why);
     if (e) {
-        for (uint32_t i = 0; i < c->list->destinations.count; i++) {
+        for (uint32_t i = 0; i < c->list->destinations.count; i++)
             if (c->is_new[i]) runner_free(c->next[i]);
-        }
         list_drop(c->list);
         mem_free(NULL, c, sizeof *c);
         return e;
@@ -406,9 +403,8 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     }
     for (uint32_t i = 0; i < all->count; i++) {
         bool stays = false;
-        for (uint32_t k = 0; k < c->list->destinations.count; k++) {
+        for (uint32_t k = 0; k < c->list->destinations.count; k++)
             stays |= c->next[k] == all->runners[i];
-        }
         if (!stays) ret_gone[gone_count++] = all->runners[i];
     }
     all->count = c->list->destinations.count;
@@ -429,9 +425,8 @@ static uint64_t
 all_kinds(const struct fates *fates, enum fate fate)
 {
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         sum += fates->count[kind][fate];
-    }
     return sum;
 }
 
@@ -450,10 +445,9 @@ note_other_settings(const struct runner *before, const struct destination_settin
                  KV("destination", now->name), KV("queued", queued));
     }
     if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
-        log_warn(
-            "relay: selection or relabelling of the destination changed, for queued samples too; "
-            "those no longer selected are counted as dropped (reason operator)",
-            KV("destination", now->name), KV("queued", queued));
+        log_warn("relay: selection or relabelling of the destination changed, for queued samples "
+                 "too; those no longer selected are counted as dropped (reason operator)",
+                 KV("destination", now->name), KV("queued", queued));
     }
     if (!was->dry_run && now->dry_run) {
         log_warn("relay: destination is now a dry run, queued samples wait until dry_run is false",
@@ -497,11 +491,9 @@ note_end(const struct relays *all, struct runner *r)
 
 /* --- directories without a destination -------------------------------------------------------- */
 
-/*
- * Counts the items that the log has accepted after those of a state, and those of the store that
+/* Counts the items that the log has accepted after those of a state, and those of the store that
  * the state expects: an upper limit of what is queued, as only the settings say which items the
- * destination was to receive. Returns false if the state does not know them.
- */
+ * destination was to receive. Returns false if the state does not know them. */
 static bool
 count_queued(const struct relay_state *s, const struct wal_stats *log, uint64_t *ret_queued)
 {
@@ -510,12 +502,10 @@ count_queued(const struct relay_state *s, const struct wal_stats *log, uint64_t 
     const struct log_count *at = expected->until_pos > begin ? &expected->log_count : &s->log_count;
     bool known = at->known || begin >= log->end_pos;
     *ret_queued = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && at->known; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && at->known; kind++)
         if (log->totals[kind] > at->of[kind]) *ret_queued += log->totals[kind] - at->of[kind];
-    }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && expected->until_pos > 0; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && expected->until_pos > 0; kind++)
         if (expected->count[kind] > 0) *ret_queued += (uint64_t)expected->count[kind];
-    }
     return known && (!s->fill.active || expected->until_pos > 0);
 }
 
@@ -545,17 +535,17 @@ note_left_over(struct relays *all, const char *name)
             log_info("relay: found a destination that is not configured, nothing is queued for it",
                      KV("destination", name), KV("directory", dir));
         } else {
-            log_warn(
-                "relay: a destination that is not configured has a backlog, the log is not kept "
-                "for it",
-                KV("destination", name), KV("queued_at_most", queued), KV("all_counted", counted),
-                KV("log_bytes", wal_bytes_from(tsdb_wal(all->options.tsdb), begin)),
-                KV("dead_letters", letters),
-                KV("then",
-                   fate_of_queued(all, !s.fill.active && begin != 0 && begin < log.begin_pos)),
-                KV("to_do",
-                   "add the destination to the configuration again, or remove its directory"),
-                KV("directory", dir));
+            log_warn("relay: a destination that is not configured has a backlog, the log is not "
+                     "kept for it",
+                     KV("destination", name), KV("queued_at_most", queued),
+                     KV("all_counted", counted),
+                     KV("log_bytes", wal_bytes_from(tsdb_wal(all->options.tsdb), begin)),
+                     KV("dead_letters", letters),
+                     KV("then",
+                        fate_of_queued(all, !s.fill.active && begin != 0 && begin < log.begin_pos)),
+                     KV("to_do",
+                        "add the destination to the configuration again, or remove its directory"),
+                     KV("directory", dir));
         }
     }
     buf_fini(&memory);
@@ -578,9 +568,8 @@ note_all_left_over(struct relays *all)
         if (!is_file && find_runner(all, name) == NULL) note_left_over(all, name);
     }
     buf_fini(&names.all);
-    if (e && e != ERR_MISSING) {
+    if (e && e != ERR_MISSING)
         log_warn("relay: cannot list the destinations in the storage directory", KV("error", &why));
-    }
 }
 
 void
@@ -591,9 +580,8 @@ relays_commit(struct relays_change *c)
     bool first = all->list == NULL;
     uint32_t gone_count = switch_runners(c, gone);
     if (all->options.queue != NULL) write_queue_expect(all->options.queue, all->count);
-    for (uint32_t i = 0; i < gone_count; i++) {
+    for (uint32_t i = 0; i < gone_count; i++)
         runner_stop(gone[i]);
-    }
     for (uint32_t i = 0; i < gone_count; i++) {
         runner_join(gone[i]);
         note_end(all, gone[i]);
@@ -614,9 +602,8 @@ relays_stop(struct relays *all)
 {
     if (all == NULL) return;
     lock_take(&all->lock);
-    for (uint32_t i = 0; i < all->count; i++) {
+    for (uint32_t i = 0; i < all->count; i++)
         runner_stop(all->runners[i]);
-    }
     lock_drop(&all->lock);
 }
 
@@ -626,9 +613,8 @@ relays_free(struct relays *all)
     if (all == NULL) return;
     metric_unregister(&all->collector.link);
     relays_stop(all);
-    for (uint32_t i = 0; i < all->count; i++) {
+    for (uint32_t i = 0; i < all->count; i++)
         runner_free(all->runners[i]);
-    }
     assert(atomic_load(&all->full) == 0);               /* invariant 4 */
     assert(all->list == NULL || all->list->users == 1); /* invariant 3 */
     list_drop(all->list);
@@ -678,9 +664,9 @@ take_open(struct relays *all, struct bytes name, enum err *ret_e, struct why *wh
             break;
         }
         lock_drop(&r->lock);
-        *ret_e = why_set(why, ERR_AGAIN,
-                         "the destination is not open; see its lastError in "
-                         "/api/v1/status/destinations");
+        *ret_e = why_set(
+            why, ERR_AGAIN,
+            "the destination is not open; see its lastError in /api/v1/status/destinations");
         break;
     }
     if (found == NULL) lock_drop(&all->lock);
@@ -695,23 +681,17 @@ drop_open(struct relays *all, struct runner *r)
 }
 
 enum err
-relays_pause(struct relays *all, struct bytes name, bool paused, struct why *why)
+relays_control(struct relays *all, struct bytes name, const struct destination_control *control,
+               struct why *why)
 {
     enum err e;
     struct runner *r = take_open(all, name, &e, why);
     if (r == NULL) return e;
-    relay_wish(r->relay, paused);
-    drop_open(all, r);
-    return OK;
-}
-
-enum err
-relays_replay(struct relays *all, struct bytes name, int64_t from_ms, struct why *why)
-{
-    enum err e;
-    struct runner *r = take_open(all, name, &e, why);
-    if (r == NULL) return e;
-    e = relay_replay(r->relay, from_ms, why);
+    e = OK;
+    if (control->verb == DESTINATION_REPLAY)
+        e = relay_replay(r->relay, control->from_ms, why);
+    else
+        relay_wish(r->relay, control->verb == DESTINATION_PAUSE);
     drop_open(all, r);
     return e;
 }

@@ -1,8 +1,8 @@
 /*
  * relays.h - the destinations of a server, each with a thread of its own.
  *
- * Threads: relays_each(), the functions that use it, relays_pause() and relays_replay() are for
- * any; the others for the thread that owns the server or, one at a time, reloads it.
+ * Threads: relays_each(), the functions that use it and relays_control() are for any; the others
+ * for the thread that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_DESTINATIONS_RELAYS_H
 #define APP_DESTINATIONS_RELAYS_H
@@ -69,13 +69,10 @@ bool relays_have_saved(struct relays *relays, uint64_t pos);
 /* The largest batch.max_age, at most 30 s: so long samples may wait for a request to be sent. Any
  * thread. */
 int64_t relays_batch_age_ms(struct relays *relays);
-/* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
-MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool paused,
-                                 struct why *why);
-/* Sends stored samples again, beginning at that time. ERR_MISSING: unknown name; other errors as
+/* Carries out a command. ERR_MISSING: unknown name; ERR_AGAIN: it is not open; other errors as
  * relay_replay(). */
-MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
-                                  struct why *why);
+MUST_CHECK enum err relays_control(struct relays *relays, struct bytes name,
+                                   const struct destination_control *control, struct why *why);
 /* As relay_letters_want() and relay_letters_done(). ERR_MISSING: unknown name; ERR_AGAIN: it is not
  * open. Any thread. */
 MUST_CHECK enum err relays_letters_want(struct relays *relays, struct bytes name, bool drop,

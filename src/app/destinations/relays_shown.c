@@ -23,9 +23,8 @@ static uint64_t
 sum_of(const uint64_t counts[ITEM_KIND_COUNT], enum thing thing)
 {
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         if (is_of(thing, kind)) sum += counts[kind];
-    }
     return sum;
 }
 
@@ -33,9 +32,8 @@ static uint64_t
 fate_of(const struct fates *fates, enum thing thing, unsigned fate)
 {
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         if (is_of(thing, kind)) sum += fates->count[kind][fate];
-    }
     return sum;
 }
 
@@ -57,14 +55,13 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, enum 
 {
     const struct fates *fates = &s->fates;
     int64_t difference = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         if (is_of(thing, kind)) difference += s->difference[kind];
-    }
     json_member_object(j, key);
-    json_member_uint(j, "taken", sum_of(s->taken, thing));
-    json_member_uint(j, "delivered", fate_of(fates, thing, FATE_DELIVERED));
-    json_member_uint(j, "deadLettered", fate_of(fates, thing, FATE_DEAD_LETTERED));
-    json_member_uint(j, "queued", fate_of(fates, thing, FATE_OPEN));
+    json_members(j, JSON("taken", sum_of(s->taken, thing)),
+                 JSON("delivered", fate_of(fates, thing, FATE_DELIVERED)),
+                 JSON("deadLettered", fate_of(fates, thing, FATE_DEAD_LETTERED)),
+                 JSON("queued", fate_of(fates, thing, FATE_OPEN)));
     json_member_object(j, "dropped");
     for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
         uint64_t dropped = fate_of(fates, thing, FATE_DROPPED + reason);
@@ -87,11 +84,10 @@ print_status(struct json *j, const struct relay_status *s)
                      {"bytesPerDay", s->sent_bytes_total},
                      {"billedUnitsPerDay", s->units_total}};
         json_member_object(j, "dryRun");
-        json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
-        json_member_uint(j, "samples", s->dry.samples);
-        json_member_uint(j, "others", s->dry.others);
-        json_member_uint(j, "mapped", s->dry.mapped);
-        json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
+        json_members(j, JSON("seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0),
+                     JSON("samples", s->dry.samples), JSON("others", s->dry.others),
+                     JSON("mapped", s->dry.mapped),
+                     JSON("unrepresentable", s->dry.unrepresentable));
         for (size_t i = 0; i < sizeof daily / sizeof *daily; i++) {
             double each = days > 0 ? (double)daily[i].total / days : 0;
             json_member_uint(j, daily[i].key, (uint64_t)each);
@@ -101,20 +97,15 @@ print_status(struct json *j, const struct relay_status *s)
     print_fates(j, "samples", s, SAMPLES);
     print_fates(j, "exemplars", s, EXEMPLARS);
     print_fates(j, "metadata", s, METADATA);
-    json_member_uint(j, "replaying", s->replaying);
-    json_member_uint(j, "repeats", s->repeats_total);
-    json_member_uint(j, "lagBytes", s->behind_bytes);
-    json_member_int(j, "lagSeconds", s->behind_ms / 1000);
-    json_member_uint(j, "position", s->cursor_pos);
+    json_members(j, JSON("replaying", s->replaying), JSON("repeats", s->repeats_total),
+                 JSON("lagBytes", s->behind_bytes), JSON("lagSeconds", s->behind_ms / 1000),
+                 JSON("position", s->cursor_pos));
     print_time(j, "lastDelivered", s->delivered_ms);
-    json_member_uint(j, "lanes", s->lanes);
-    json_member_uint(j, "lanesBusy", s->lanes_busy);
-    json_member_uint(j, "calls", s->calls_total);
-    json_member_uint(j, "callFailures", s->calls_failed_total);
-    json_member_uint(j, "sentBytes", s->sent_bytes_total);
-    json_member_uint(j, "resentSamples", s->resent_samples_total);
-    json_member_uint(j, "billedUnits", s->units_total);
-    json_member_uint(j, "memoryBytes", s->memory_bytes);
+    json_members(j, JSON("lanes", s->lanes), JSON("lanesBusy", s->lanes_busy),
+                 JSON("calls", s->calls_total), JSON("callFailures", s->calls_failed_total),
+                 JSON("sentBytes", s->sent_bytes_total),
+                 JSON("resentSamples", s->resent_samples_total),
+                 JSON("billedUnits", s->units_total), JSON("memoryBytes", s->memory_bytes));
 }
 
 static void
@@ -123,10 +114,10 @@ print_one(void *context, const struct relays_view *view)
     struct json *j = context;
     const struct relay_status *s = &view->status;
     json_object_open(j);
-    json_member_text(j, "name", view->settings->name);
-    json_member_text(j, "type", destination_type_word(view->settings->type));
-    json_member_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
-    json_member_text(j, "lastError", view->opened ? s->error : view->error);
+    json_members(j, JSON("name", view->settings->name),
+                 JSON("type", destination_type_word(view->settings->type)),
+                 JSON("state", view->opened ? relay_state_text(s->state) : "closed"),
+                 JSON("lastError", view->opened ? s->error : view->error));
     print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
     if (view->counted) print_status(j, s);
     json_object_close(j);
@@ -259,9 +250,8 @@ collect_work(struct metric_sink *sink, const struct relays_view *view)
          s->lanes},
     };
     struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         metric_put_double(sink, &numbers[i].family, &pair, 1, numbers[i].value);
-    }
 }
 
 static void

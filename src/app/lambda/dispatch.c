@@ -48,9 +48,8 @@ answer_of_text(unsigned status, const char *text)
 static const char *
 header_of(const struct gateway_answer *answer, const char *name)
 {
-    for (const struct answer_header *h = answer->headers; h != NULL && h->name != NULL; h++) {
+    for (const struct answer_header *h = answer->headers; h != NULL && h->name != NULL; h++)
         if (strcasecmp(h->name, name) == 0) return h->value;
-    }
     return "";
 }
 
@@ -74,9 +73,8 @@ put_head(const struct gateway_answer *answer, struct json *json)
 {
     json_member_uint(json, "statusCode", answer->status);
     json_member_object(json, "headers");
-    for (const struct answer_header *h = answer->headers; h != NULL && h->name != NULL; h++) {
+    for (const struct answer_header *h = answer->headers; h != NULL && h->name != NULL; h++)
         if (h->value[0] != '\0') json_member_text(json, h->name, h->value);
-    }
     json_object_close(json);
 }
 
@@ -295,8 +293,7 @@ stream_trailers(void *context)
     /* The body is base64 of {"errorMessage":"the answer broke off"}. */
     static const char *const broken[] = {
         "Lambda-Runtime-Function-Error-Type: Firekeep.AnswerBrokeOff",
-        "Lambda-Runtime-Function-Error-Body: "
-        "eyJlcnJvck1lc3NhZ2UiOiJ0aGUgYW5zd2VyIGJyb2tlIG9mZiJ9",
+        "Lambda-Runtime-Function-Error-Body: eyJlcnJvck1lc3NhZ2UiOiJ0aGUgYW5zd2VyIGJyb2tlIG9mZiJ9",
         NULL};
     const struct stream *s = context;
     return s->is_broken ? broken : none;

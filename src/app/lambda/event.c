@@ -59,17 +59,6 @@ keep_line(struct decoding *d)
 
 /* --- the target ------------------------------------------------------------------------------- */
 
-/* Appends a path. Gateways decode some escapes: what may not be in a path is escaped again. */
-static void
-put_path(struct buf *to, const char *path)
-{
-    for (const char *p = path; *p != '\0'; p++) {
-        bool is_escape =
-            p[0] == '%' && hex_digit((uint8_t)p[1]) >= 0 && hex_digit((uint8_t)p[2]) >= 0;
-        buf_put_percent(to, bytes_of(p, 1), is_escape ? "%" : "!$&'()*+,;=:@/");
-    }
-}
-
 static void
 put_argument_pair(struct buf *to, char separator, const char *name, const json_t *value)
 {
@@ -110,18 +99,15 @@ put_raw_query(struct decoding *d)
     const char *query = text_of(d->root, "rawQueryString");
     if (query == NULL || query[0] == '\0') return;
     buf_put_u8(&d->line, '?');
-    for (const char *p = query; *p != '\0'; p++) {
+    for (const char *p = query; *p != '\0'; p++)
         if ((uint8_t)*p <= ' ' || (uint8_t)*p >= 0x7f || *p == '#')
             buf_put_percent(&d->line, bytes_of(p, 1), "");
         else
             buf_put_u8(&d->line, (uint8_t)*p);
-    }
 }
 
-/*
- * Returns the path without the stage. Under the gateway's own name, paths of HTTP APIs begin with
- * the stage, unless that is $default; those of REST APIs do not, but `path` of the context does.
- */
+/* Returns the path without the stage. Under the gateway's own name, paths of HTTP APIs begin with
+ * the stage, unless that is $default; those of REST APIs do not, but `path` of the context does. */
 static const char *
 after_stage(const struct decoding *d, const char *path)
 {
@@ -141,9 +127,8 @@ static bool
 is_known_path(const char *path)
 {
     static const char *const names[] = {"/write", "/read", "/receive"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(path, names[i]) == 0) return true;
-    }
     return strncmp(path, "/api/", 5) == 0 || strncmp(path, "/-/", 3) == 0;
 }
 
@@ -179,7 +164,12 @@ read_target(struct decoding *d, struct why *why)
     bool decides = !is_known_path(path) && strcmp(d->event->method, "POST") == 0;
     if (decides && d->writes != d->reads) path = d->writes ? "/write" : "/read";
     buf_clear(&d->line);
-    put_path(&d->line, path);
+    /* Appends a path. Gateways decode some escapes: what may not be in a path is escaped again. */
+    for (const char *p = path; *p != '\0'; p++) {
+        bool is_escape =
+            p[0] == '%' && hex_digit((uint8_t)p[1]) >= 0 && hex_digit((uint8_t)p[2]) >= 0;
+        buf_put_percent(&d->line, bytes_of(p, 1), is_escape ? "%" : "!$&'()*+,;=:@/");
+    }
     if (d->is_old)
         put_arguments(d);
     else
@@ -196,9 +186,8 @@ read_target(struct decoding *d, struct why *why)
 static bool
 is_one_of(const char *name, const char *const *names)
 {
-    for (; *names != NULL; names++) {
+    for (; *names != NULL; names++)
         if (strcasecmp(name, *names) == 0) return true;
-    }
     return false;
 }
 
@@ -218,9 +207,8 @@ is_token(const char *name)
 static bool
 has_controls(const char *text)
 {
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0'; text++)
         if (((uint8_t)*text < 0x20 && *text != '\t') || *text == 0x7f) return true;
-    }
     return false;
 }
 

@@ -43,10 +43,9 @@ is_set(function_variable *variable, const char *name)
 static enum err
 require(function_variable *variable, const char *const *names, struct why *why)
 {
-    for (; *names != NULL; names++) {
+    for (; *names != NULL; names++)
         if (!is_set(variable, *names))
             return why_set(why, ERR_INPUT, "the environment variable %s is missing", *names);
-    }
     return OK;
 }
 
@@ -134,9 +133,8 @@ put_destination(function_variable *variable, struct buf *to, struct why *why)
     } kinds[] = {
         {"timestream", put_timestream}, {"firehose", put_firehose}, {"kinesis", put_kinesis}};
     const char *name = is_set(variable, "destination") ? variable("destination") : kinds[0].name;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(name, kinds[i].name) == 0) return kinds[i].put(variable, to, why);
-    }
     return why_set(why, ERR_INPUT,
                    "the environment variable destination must be timestream, firehose or kinesis");
 }

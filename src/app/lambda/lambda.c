@@ -148,8 +148,7 @@ runtime_fail_start(struct runtime *r, const char *message, struct why *why)
     buf_init(&body, NULL, FAILURE_BYTES);
     json_init(&json, &body);
     json_object_open(&json);
-    json_member_text(&json, "errorMessage", message);
-    json_member_text(&json, "errorType", "Firekeep.CannotStart");
+    json_members(&json, JSON("errorMessage", message), JSON("errorType", "Firekeep.CannotStart"));
     json_member_array(&json, "stackTrace");
     json_array_close(&json);
     json_object_close(&json);
@@ -247,9 +246,8 @@ run_loop(void *context)
     struct lambda_loop *loop = context;
     struct why why = {""};
     enum err e = OK;
-    while (e == OK && !atomic_load_explicit(&loop->of->stop, memory_order_relaxed)) {
+    while (e == OK && !atomic_load_explicit(&loop->of->stop, memory_order_relaxed))
         e = run_once(loop, &why);
-    }
     if (e == OK || e == ERR_CANCELED) return;
     log_error("the runtime API does not work, stopping", KV("error", why_text(&why, e)));
     atomic_store_explicit(&loop->of->has_failed, true, memory_order_relaxed);

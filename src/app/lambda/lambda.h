@@ -28,10 +28,8 @@ MUST_CHECK enum err function_path(function_variable *variable, const char *name,
 #define FUNCTION_STORAGE "firekeep"
 #define FUNCTION_ARCHIVE "firekeep-archive"
 
-/*
- * Appends the configuration as YAML. ERR_INPUT: a variable is missing or invalid; the sentence
- * names it. ERR_NOMEM, ERR_LIMIT: it does not fit.
- */
+/* Appends the configuration as YAML. ERR_INPUT: a variable is missing or invalid; the sentence
+ * names it. ERR_NOMEM, ERR_LIMIT: it does not fit. */
 MUST_CHECK enum err function_settings_put(function_variable *variable, struct buf *to,
                                           struct why *why);
 

@@ -69,9 +69,8 @@ static uint32_t
 count_groups(const struct rule_set_tenant *tenants, uint32_t tenant_count)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < tenant_count; i++) {
+    for (uint32_t i = 0; i < tenant_count; i++)
         count += tenants[i].group_count;
-    }
     return count;
 }
 
@@ -81,9 +80,8 @@ add_candidates(const struct rule_set_tenant *tenants, uint32_t tenant_count, boo
 {
     for (uint32_t i = 0; i < tenant_count; i++) {
         const struct rule_set_tenant *t = &tenants[i];
-        for (uint32_t k = 0; k < t->group_count; k++) {
+        for (uint32_t k = 0; k < t->group_count; k++)
             *(*next)++ = (struct candidate_group){{tenant_of(t), &t->groups[k]}, is_stored};
-        }
     }
 }
 
@@ -94,11 +92,10 @@ choose(const struct candidate_group *candidates, uint32_t count, struct ruler_gr
         const struct candidate_group *x = &candidates[i];
         assert(i == 0 || compare_candidates(&candidates[i - 1], x) <= 0); /* invariant 7 */
         bool is_again = to->count > 0 && compare_names(&to->items[to->count - 1], &x->group) == 0;
-        if (!x->is_stored || !is_again) {
+        if (!x->is_stored || !is_again)
             to->items[to->count++] = x->group;
-        } else if (to->hidden_count++ == 0) {
+        else if (to->hidden_count++ == 0)
             to->hidden = x->group.text;
-        }
     }
     assert(to->count + to->hidden_count == count);          /* invariant 8 */
     assert((to->hidden != NULL) == (to->hidden_count > 0)); /* invariant 8 */
@@ -274,22 +271,8 @@ static void
 work_on(struct together *t)
 {
     uint32_t i;
-    while ((i = atomic_fetch_add_explicit(&t->begun, 1, memory_order_relaxed)) < t->count) {
+    while ((i = atomic_fetch_add_explicit(&t->begun, 1, memory_order_relaxed)) < t->count)
         t->work(t->of, i);
-    }
-}
-
-/* Wakes as many idle threads as may help and find work. */
-static void
-call_helpers_locked(struct ruler *r, uint32_t count)
-{
-    uint32_t wanted =
-        r->terms->helpers_max > r->helpers + 1 ? r->terms->helpers_max - r->helpers - 1 : 0;
-    if (wanted > count - 1) wanted = count - 1;
-    if (wanted > r->idle) wanted = r->idle;
-    for (uint32_t i = 0; i < wanted; i++) {
-        cond_wake_one(&r->cond);
-    }
 }
 
 static void
@@ -302,7 +285,13 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
     lock_take(&r->lock);
     t.next = r->togethers;
     r->togethers = &t;
-    call_helpers_locked(r, count);
+    /* Wakes as many idle threads as may help and find work. */
+    uint32_t wanted =
+        r->terms->helpers_max > r->helpers + 1 ? r->terms->helpers_max - r->helpers - 1 : 0;
+    if (wanted > count - 1) wanted = count - 1;
+    if (wanted > r->idle) wanted = r->idle;
+    for (uint32_t i = 0; i < wanted; i++)
+        cond_wake_one(&r->cond);
     lock_drop(&r->lock);
     work_on(&t);
     lock_take(&r->lock);
@@ -312,9 +301,8 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
         link = &(*link)->next;
     }
     *link = t.next;
-    while (t.workers > 0) {
+    while (t.workers > 0)
         cond_wait(&t.done, &r->lock);
-    }
     assert(t.begun >= t.count && t.workers == 0); /* invariant 2 */
     lock_drop(&r->lock);
     cond_fini(&t.done);
@@ -349,9 +337,8 @@ static bool
 helped_locked(struct ruler *r)
 {
     struct together *t = r->togethers;
-    while (t != NULL && atomic_load_explicit(&t->begun, memory_order_relaxed) >= t->count) {
+    while (t != NULL && atomic_load_explicit(&t->begun, memory_order_relaxed) >= t->count)
         t = t->next;
-    }
     if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
     r->helpers++;
     t->workers++;
@@ -453,9 +440,8 @@ ruler_join(struct ruler *r)
 {
     if (r == NULL) return;
     ruler_stop(r);
-    for (uint32_t i = 0; i < r->thread_count; i++) {
+    for (uint32_t i = 0; i < r->thread_count; i++)
         env_thread_join(r->options.env, r->threads[i]);
-    }
     assert(r->idle == 0 && r->helpers == 0 && r->togethers == NULL); /* invariants 1 and 2 */
     r->thread_count = 0;
     if (!r->runs) return;
@@ -509,9 +495,8 @@ token_of(const struct rule_group *text, char to[2 * TOKEN_BYTES + 1])
 static bool
 is_named(const struct text_list *names, const char *name)
 {
-    for (uint32_t i = 0; i < names->count; i++) {
+    for (uint32_t i = 0; i < names->count; i++)
         if (strcmp(names->items[i], name) == 0) return true;
-    }
     return names->count == 0;
 }
 
@@ -585,66 +570,50 @@ struct collecting {
 };
 
 /* Metrics of a group. The member is an int64_t in nanoseconds, shown in seconds, or a uint64_t. */
+#define OF_GROUP(is_ns, member, name, help, kind)   \
+    {                                               \
+        is_ns, offsetof(struct collecting, member), \
+        {                                           \
+            name, help, kind                        \
+        }                                           \
+    }
 static const struct {
-    struct metric_family family;
     bool is_ns;
     size_t offset; /* in struct collecting */
+    struct metric_family family;
 } families[] = {
-    {{"firekeep_rule_evaluations_total", "Live evaluations of rules, one for each rule of a group.",
-      METRIC_KIND_COUNTER},
-     false,
-     offsetof(struct collecting, facts.evaluations)},
-    {{"firekeep_rule_evaluation_failures_total",
-      "Live evaluations of rules that failed, or whose results were not stored, "
-      "one for each rule of a group.",
-      METRIC_KIND_COUNTER},
-     false,
-     offsetof(struct collecting, facts.failures)},
-    {{"firekeep_rule_group_interval_seconds", "Interval of a rule group, in seconds.",
-      METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, facts.interval_ns)},
-    {{"firekeep_rule_group_iterations_total",
-      "Scheduled evaluations of a rule group that were made at their time.", METRIC_KIND_COUNTER},
-     false,
-     offsetof(struct collecting, facts.iterations)},
-    {{"firekeep_rule_group_iterations_missed_total",
-      "Evaluations of a rule group that were missed, for example because the one "
-      "before took too long.",
-      METRIC_KIND_COUNTER},
-     false,
-     offsetof(struct collecting, facts.missed)},
-    {{"firekeep_rule_group_last_duration_seconds",
-      "Duration of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, facts.evaluated_for_ns)},
-    {{"firekeep_rule_group_last_evaluation_samples",
-      "Samples that came of the last evaluation of a rule group.", METRIC_KIND_GAUGE},
-     false,
-     offsetof(struct collecting, facts.samples)},
-    {{"firekeep_rule_group_last_evaluation_timestamp_seconds",
-      "Unix time of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, facts.evaluated_at_ns)},
-    {{"firekeep_rule_group_last_rule_duration_sum_seconds",
-      "Duration of the last evaluations of all rules of a group together, "
-      "in seconds.",
-      METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, facts.rules_took_ns)},
-    {{"firekeep_rule_group_last_restore_duration_seconds",
-      "Duration of the last restoring of alerts of a rule group, in seconds.", METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, facts.restored_for_ns)},
-    {{"firekeep_rule_group_next_timestamp_seconds",
-      "Unix time of the next evaluation of the recording rules of a group, or of its "
-      "alerting rules if it has no others, in seconds.",
-      METRIC_KIND_GAUGE},
-     true,
-     offsetof(struct collecting, next_ns)},
-    {{"firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE},
-     false,
-     offsetof(struct collecting, rules)},
+    OF_GROUP(false, facts.evaluations, "firekeep_rule_evaluations_total",
+             "Live evaluations of rules, one for each rule of a group.", METRIC_KIND_COUNTER),
+    OF_GROUP(false, facts.failures, "firekeep_rule_evaluation_failures_total",
+             "Live evaluations of rules that failed, or whose results were not stored, one for "
+             "each rule of a group.",
+             METRIC_KIND_COUNTER),
+    OF_GROUP(true, facts.interval_ns, "firekeep_rule_group_interval_seconds",
+             "Interval of a rule group, in seconds.", METRIC_KIND_GAUGE),
+    OF_GROUP(false, facts.iterations, "firekeep_rule_group_iterations_total",
+             "Scheduled evaluations of a rule group that were made at their time.",
+             METRIC_KIND_COUNTER),
+    OF_GROUP(false, facts.missed, "firekeep_rule_group_iterations_missed_total",
+             "Evaluations of a rule group that were missed, for example because the one before "
+             "took too long.",
+             METRIC_KIND_COUNTER),
+    OF_GROUP(true, facts.evaluated_for_ns, "firekeep_rule_group_last_duration_seconds",
+             "Duration of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE),
+    OF_GROUP(false, facts.samples, "firekeep_rule_group_last_evaluation_samples",
+             "Samples that came of the last evaluation of a rule group.", METRIC_KIND_GAUGE),
+    OF_GROUP(true, facts.evaluated_at_ns, "firekeep_rule_group_last_evaluation_timestamp_seconds",
+             "Unix time of the last evaluation of a rule group, in seconds.", METRIC_KIND_GAUGE),
+    OF_GROUP(true, facts.rules_took_ns, "firekeep_rule_group_last_rule_duration_sum_seconds",
+             "Duration of the last evaluations of all rules of a group together, in seconds.",
+             METRIC_KIND_GAUGE),
+    OF_GROUP(true, facts.restored_for_ns, "firekeep_rule_group_last_restore_duration_seconds",
+             "Duration of the last restoring of alerts of a rule group, in seconds.",
+             METRIC_KIND_GAUGE),
+    OF_GROUP(true, next_ns, "firekeep_rule_group_next_timestamp_seconds",
+             "Unix time of the next evaluation of the recording rules of a group, or of its "
+             "alerting rules if it has no others, in seconds.",
+             METRIC_KIND_GAUGE),
+    OF_GROUP(false, rules, "firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE),
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -653,25 +622,13 @@ static const struct metric_family catch_up_family = {
     "State of the recording rules of a tenant: 1 for the one that it is in. live: evaluations are "
     "made at their times; waits: some were missed, and samples that senders have kept are awaited; "
     "fills: what was missed is evaluated.",
-    METRIC_KIND_GAUGE,
-};
+    METRIC_KIND_GAUGE};
 static const struct metric_family skipped_family = {
     "firekeep_rule_evaluations_skipped_total",
     "Missed evaluations of rule groups that are not made, one for all rules of a group: too_old: "
     "older than rules.catch_up; too_slow: evaluating them took longer than the time they covered, "
     "or what they read was away.",
-    METRIC_KIND_COUNTER,
-};
-static const struct metric_family filled_family = {
-    "firekeep_rule_evaluations_filled_total",
-    "Missed evaluations of rule groups that were made later, one for all rules of a group.",
-    METRIC_KIND_COUNTER,
-};
-static const struct metric_family different_family = {
-    "firekeep_rule_results_different_total",
-    "Results of missed evaluations that were not stored, because another value is.",
-    METRIC_KIND_COUNTER,
-};
+    METRIC_KIND_COUNTER};
 static const struct metric_family checkpoint_families[] = {
     {"firekeep_rule_checkpoints_total", "Checkpoints of rules that were written.",
      METRIC_KIND_COUNTER},
@@ -680,8 +637,7 @@ static const struct metric_family checkpoint_families[] = {
     {"firekeep_rule_checkpoint_failures_total", "Checkpoints of rules that could not be written.",
      METRIC_KIND_COUNTER},
     {"firekeep_rule_checkpoint_unreadable",
-     "1 if the checkpoint of rules could not be read at the start.", METRIC_KIND_GAUGE},
-};
+     "1 if the checkpoint of rules could not be read at the start.", METRIC_KIND_GAUGE}};
 
 static void
 collect_group(void *context, struct group *group, int64_t next_ns)
@@ -734,13 +690,17 @@ collect(struct metric_sink *sink, void *ruler)
     metric_put_u64(sink, &skipped_family, &reason, 1, t.skipped_too_old);
     reason.value = bytes_of_text("too_slow");
     metric_put_u64(sink, &skipped_family, &reason, 1, t.skipped_too_slow);
-    metric_put_u64(sink, &filled_family, NULL, 0, t.filled);
-    metric_put_u64(sink, &different_family, NULL, 0, t.different);
+    metric_put_one(
+        sink, "firekeep_rule_evaluations_filled_total", METRIC_KIND_COUNTER,
+        "Missed evaluations of rule groups that were made later, one for all rules of a group.",
+        (double)t.filled);
+    metric_put_one(sink, "firekeep_rule_results_different_total", METRIC_KIND_COUNTER,
+                   "Results of missed evaluations that were not stored, because another value is.",
+                   (double)t.different);
     const uint64_t values[] = {t.checkpoints, t.checkpoint_bytes, t.checkpoint_failures,
                                r->lost_checkpoint};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         metric_put_u64(sink, &checkpoint_families[i], NULL, 0, values[i]);
-    }
     metric_put_budget(sink, &r->budget);
 }
 
@@ -933,9 +893,8 @@ prepare_terms(struct ruler_change *c, const struct settings *s, const struct rul
     c->terms->ruler = r;
     c->terms->users = 1;
     arena_init(&c->terms->arena, &r->budget, (uint64_t)16 << 20, 0);
-    if (!fill_terms(c->terms, s, rules)) {
+    if (!fill_terms(c->terms, s, rules))
         return why_set(why, ERR_NOMEM, "not enough memory for rules");
-    }
     bool expires = s->storage_mode == STORAGE_LOCAL; /* destinations keep what they are sent */
     c->limits = (struct scheduler_limits){
         .kept_ns = expires ? s->retention_time_ms * NS_PER_MS : INT64_MAX,

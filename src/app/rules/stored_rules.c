@@ -128,9 +128,8 @@ read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *
         kept_group_free(s, g);
         return e;
     }
-    if (e == OK && strcmp(rules.name, g->name) != 0) {
+    if (e == OK && strcmp(rules.name, g->name) != 0)
         e = why_set(&why, ERR_INPUT, "the text is that of a group of another name");
-    }
     if (e == OK) {
         kept_group_take(g, &rules);
     } else {
@@ -184,10 +183,9 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
 {
     bool is_evaluated = g->rules.rule_count > 0;
     if (!array_reserve(s->memory, &t->groups, &t->capacity, t->count + 1) ||
-        (is_evaluated && !array_reserve(s->memory, &t->evaluated, &t->evaluated_capacity,
-                                        t->evaluated_count + 1))) {
+        (is_evaluated &&
+         !array_reserve(s->memory, &t->evaluated, &t->evaluated_capacity, t->evaluated_count + 1)))
         return false;
-    }
     const struct kept_group *last = t->count == 0 ? NULL : t->groups[t->count - 1];
     assert(last == NULL ||
            stored_rules_compare_names(last, g->namespace, g->name) < 0); /* invariant 2 */
@@ -210,9 +208,8 @@ static bool
 tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
 {
     if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1) ||
-        !array_reserve(s->memory, &list->views, &list->view_capacity, list->count + 1)) {
+        !array_reserve(s->memory, &list->views, &list->view_capacity, list->count + 1))
         return false;
-    }
     list->items[list->count] = t;
     list->views[list->count++] =
         (struct rule_set_tenant){t->name, t->evaluated, t->evaluated_count};
@@ -223,9 +220,8 @@ tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_te
 static struct kept_tenant *
 stored_rules_find(const struct stored_rules *s, struct bytes name)
 {
-    for (uint32_t i = 0; i < s->tenants.count; i++) {
+    for (uint32_t i = 0; i < s->tenants.count; i++)
         if (bytes_equal_text(name, s->tenants.items[i]->name)) return s->tenants.items[i];
-    }
     return NULL;
 }
 
@@ -277,27 +273,9 @@ stored_rules_validate(const struct stored_rules *s)
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-static const struct metric_family groups_family = {
-    "firekeep_stored_rules_groups",
-    "Groups of rules that are stored through the ruler API.",
-    METRIC_KIND_GAUGE,
-};
-static const struct metric_family invalid_family = {
-    "firekeep_stored_rules_invalid_groups",
-    "Stored groups of rules that are not evaluated, because this version does not accept them.",
-    METRIC_KIND_GAUGE,
-};
-static const struct metric_family unreadable_family = {
-    "firekeep_stored_rules_unreadable_tenants",
-    "Tenants whose stored rules are not evaluated, because the file cannot be read.",
-    METRIC_KIND_GAUGE,
-};
-
 static const struct metric_family edits_family = {
     "firekeep_stored_rules_edits_total",
-    "Changes of rules requested through the ruler API, by result.",
-    METRIC_KIND_COUNTER,
-};
+    "Changes of rules requested through the ruler API, by result.", METRIC_KIND_COUNTER};
 
 void
 stored_rules_note(struct stored_rules *s, enum stored_edit result)
@@ -320,12 +298,16 @@ stored_rules_collect(struct metric_sink *sink, void *stored)
         metric_put_u64(sink, &edits_family, &pair, 1,
                        atomic_load_explicit(&s->edits[i], memory_order_relaxed));
     }
-    metric_put_u64(sink, &groups_family, NULL, 0,
-                   atomic_load_explicit(&s->group_count, memory_order_relaxed));
-    metric_put_u64(sink, &invalid_family, NULL, 0,
-                   atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
-    metric_put_u64(sink, &unreadable_family, NULL, 0,
-                   atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
+    metric_put_one(sink, "firekeep_stored_rules_groups", METRIC_KIND_GAUGE,
+                   "Groups of rules that are stored through the ruler API.",
+                   (double)atomic_load_explicit(&s->group_count, memory_order_relaxed));
+    metric_put_one(
+        sink, "firekeep_stored_rules_invalid_groups", METRIC_KIND_GAUGE,
+        "Stored groups of rules that are not evaluated, because this version does not accept them.",
+        (double)atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
+    metric_put_one(sink, "firekeep_stored_rules_unreadable_tenants", METRIC_KIND_GAUGE,
+                   "Tenants whose stored rules are not evaluated, because the file cannot be read.",
+                   (double)atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -383,9 +365,8 @@ read_tenant(void *context, const char *name)
     }
     if (e == OK && !tenant_list_add(s, &s->tenants, t)) e = ERR_NOMEM;
     if (e == OK) return OK;
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0; i < t->count; i++)
         kept_group_free(s, t->groups[i]);
-    }
     kept_tenant_free(s, t);
     return e;
 }
@@ -453,9 +434,8 @@ stored_rules_free(struct stored_rules *s)
     metric_unregister(&s->collector.link);
     for (uint32_t i = 0; i < s->tenants.count; i++) {
         struct kept_tenant *t = s->tenants.items[i];
-        for (uint32_t k = 0; k < t->count; k++) {
+        for (uint32_t k = 0; k < t->count; k++)
             kept_group_free(s, t->groups[k]);
-        }
         kept_tenant_free(s, t);
     }
     tenant_list_fini(s, &s->tenants);
@@ -477,9 +457,8 @@ print_list(const struct kept_tenant *t, const char *namespace, struct buf *to)
     uint32_t at = namespace == NULL ? 0 : kept_tenant_find(t, namespace, NULL);
     for (; at < t->count && (namespace == NULL || kept_tenant_has(t, at, namespace, NULL)); at++) {
         const struct kept_group *g = t->groups[at];
-        if (last == NULL || strcmp(last, g->namespace) != 0) {
+        if (last == NULL || strcmp(last, g->namespace) != 0)
             rules_print_namespace(g->namespace, to);
-        }
         rules_print_entry(g->text, to);
         last = g->namespace;
     }
@@ -494,9 +473,8 @@ stored_rules_print(const struct stored_rules *s, const struct rules_wanted *want
     if (t != NULL && t->trouble) return why_set(why, t->trouble, "%s", t->why.text);
     if (wanted->group != NULL) {
         uint32_t at = t == NULL ? 0 : kept_tenant_find(t, wanted->namespace, wanted->group);
-        if (t == NULL || !kept_tenant_has(t, at, wanted->namespace, wanted->group)) {
+        if (t == NULL || !kept_tenant_has(t, at, wanted->namespace, wanted->group))
             return why_set(why, ERR_MISSING, "group does not exist");
-        }
         buf_put_bytes(to, t->groups[at]->text);
     } else {
         if (t != NULL) print_list(t, wanted->namespace, to);
@@ -507,11 +485,9 @@ stored_rules_print(const struct stored_rules *s, const struct rules_wanted *want
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-/*
- * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
+/* A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
  * an edit makes another list, which shares the unchanged groups. So the groups in force stay as
- * they are until the commit, which only exchanges pointers.
- */
+ * they are until the commit, which only exchanges pointers. */
 struct stored_change {
     struct stored_rules *stored;
     struct tenant_list tenants; /* all tenants after the change, once it is prepared */
@@ -591,9 +567,8 @@ find_removed(struct stored_change *c, const struct rules_edit *edit, struct why 
     if (edit->verb == RULES_DELETE_NAMESPACE) name = NULL;
     if (t != NULL) {
         c->removed_at = kept_tenant_find(t, edit->namespace, name);
-        while (kept_tenant_has(t, c->removed_at + c->removed_count, edit->namespace, name)) {
+        while (kept_tenant_has(t, c->removed_at + c->removed_count, edit->namespace, name))
             c->removed_count++;
-        }
     }
     if (c->removed_count > 0 || edit->verb == RULES_SET) return OK;
     return why_set(why, ERR_MISSING,
@@ -609,13 +584,11 @@ make_next(struct stored_change *c, struct bytes name)
     uint32_t count = t == NULL ? 0 : t->count;
     c->next = kept_tenant_new(s, name);
     if (c->next == NULL) return false;
-    for (uint32_t i = 0; i < c->removed_at; i++) {
+    for (uint32_t i = 0; i < c->removed_at; i++)
         if (!kept_tenant_add(s, c->next, t->groups[i])) return false;
-    }
     if (c->added != NULL && !kept_tenant_add(s, c->next, c->added)) return false;
-    for (uint32_t i = c->removed_at + c->removed_count; i < count; i++) {
+    for (uint32_t i = c->removed_at + c->removed_count; i < count; i++)
         if (!kept_tenant_add(s, c->next, t->groups[i])) return false;
-    }
     assert(c->next->count + c->removed_count == count + (c->added != NULL)); /* invariant 4 */
     return true;
 }
@@ -647,9 +620,8 @@ check_counts(const struct stored_change *c, const struct stored_limits *limits, 
                        "at most %u groups of a tenant can be stored (rules.api_max_groups)",
                        limits->groups_max);
     }
-    if (c->before == NULL && c->stored->tenants.count >= STORED_TENANTS_MAX) {
+    if (c->before == NULL && c->stored->tenants.count >= STORED_TENANTS_MAX)
         return why_set(why, ERR_INPUT, "at most %d tenants can store rules", STORED_TENANTS_MAX);
-    }
     return OK;
 }
 
@@ -660,8 +632,7 @@ stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
 {
     if (edit->text.size > limits->bytes_max) {
         return why_set(why, ERR_LIMIT,
-                       "a group of rules must have at most %llu bytes "
-                       "(rules.api_max_bytes)",
+                       "a group of rules must have at most %llu bytes (rules.api_max_bytes)",
                        (unsigned long long)limits->bytes_max);
     }
     struct stored_change *c = mem_new(s->memory, sizeof *c);
@@ -677,9 +648,8 @@ stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
     if (e == OK && edit->verb == RULES_SET) e = read_given(s, edit, reasons, &c->added, why);
     if (e == OK) e = find_removed(c, edit, why);
     if (e == OK) e = check_counts(c, limits, why);
-    if (e == OK && (!make_next(c, edit->tenant) || !make_list(c))) {
+    if (e == OK && (!make_next(c, edit->tenant) || !make_list(c)))
         e = why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
-    }
     if (e)
         stored_rules_abandon(c);
     else
@@ -740,11 +710,10 @@ try_write(struct stored_change *c, struct why *why)
     }
     if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
     if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the damaged file meanwhile */
-    if (e == OK && c->next->count > 0) {
+    if (e == OK && c->next->count > 0)
         e = write_file(c, why);
-    } else if (e == OK) {
+    else if (e == OK)
         e = stored_remove(s->env, s->dir, c->next->name, why);
-    }
     if (e == OK && aside[0] != '\0') {
         log_warn("a file of stored rules that cannot be read was set aside",
                  KV("tenant", c->next->name), KV("path", aside));
@@ -775,9 +744,8 @@ stored_rules_commit(struct stored_change *c)
     c->tenants = before;
     stored_rules_validate(s);
     assert(c->removed_count == 0 || c->removed_at + c->removed_count <= c->before->count);
-    for (uint32_t i = 0; i < c->removed_count; i++) {
+    for (uint32_t i = 0; i < c->removed_count; i++)
         kept_group_free(s, c->before->groups[c->removed_at + i]);
-    }
     kept_tenant_free(s, c->before);
     c->added = NULL;
     if (c->next->count > 0) c->next = NULL; /* else the tenant is in no list */

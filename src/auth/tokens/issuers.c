@@ -103,18 +103,6 @@ keys_read(struct budget *memory, struct bytes document, struct issuer_keys **ret
     return OK;
 }
 
-static void
-log_keys(const struct issuer_entry *e, const struct issuer_keys *keys)
-{
-    struct jwks_counts counts = jwks_counts(keys->set);
-    if (counts.left_out == 0)
-        log_info("keys of tokens were read", KV("from", e->issuer.place), KV("keys", counts.used));
-    else
-        log_warn("keys of tokens were read, some cannot be used", KV("from", e->issuer.place),
-                 KV("keys", counts.used), KV("left_out", counts.left_out),
-                 KV("first", jwks_left_out(keys->set)));
-}
-
 /* Notes a success, with the keys that are in force from now on, which are taken; NULL: they are the
  * same as before. */
 static void
@@ -122,7 +110,16 @@ take_keys(struct issuer_entry *e, struct issuer_keys *keys, uint64_t document_ha
 {
     struct issuer_keys *old = NULL;
     int64_t now_s = env_realtime_ms(e->all->env) / 1000;
-    if (keys != NULL) log_keys(e, keys);
+    if (keys != NULL) {
+        struct jwks_counts counts = jwks_counts(keys->set);
+        if (counts.left_out == 0)
+            log_info("keys of tokens were read", KV("from", e->issuer.place),
+                     KV("keys", counts.used));
+        else
+            log_warn("keys of tokens were read, some cannot be used", KV("from", e->issuer.place),
+                     KV("keys", counts.used), KV("left_out", counts.left_out),
+                     KV("first", jwks_left_out(keys->set)));
+    }
     lock_take(&e->all->lock);
     if (keys != NULL) {
         old = e->keys;
@@ -195,9 +192,8 @@ find_issuer(struct issuers *all, const struct issuer *wanted)
            !(e->issuer.kind == wanted->kind && strcmp(e->issuer.place, wanted->place) == 0 &&
              (e->issuer.ca_file == NULL || wanted->ca_file == NULL
                   ? e->issuer.ca_file == wanted->ca_file
-                  : strcmp(e->issuer.ca_file, wanted->ca_file) == 0))) {
+                  : strcmp(e->issuer.ca_file, wanted->ca_file) == 0)))
         e = e->next;
-    }
     if (e != NULL) e->references++;
     lock_drop(&all->lock);
     return e;
@@ -316,9 +312,8 @@ next_file(struct issuers *all, struct issuer_entry *after)
 {
     lock_take(&all->lock);
     struct issuer_entry *e = after == NULL ? all->first : after->next;
-    while (e != NULL && e->issuer.kind != ISSUER_FILE) {
+    while (e != NULL && e->issuer.kind != ISSUER_FILE)
         e = e->next;
-    }
     if (e != NULL) e->references++;
     lock_drop(&all->lock);
     if (after != NULL) issuer_release(&after->issuer);
@@ -371,9 +366,8 @@ issuers_due(struct issuers *all, int64_t *ret_wait_ns)
     int64_t now_ns = env_monotonic_ns(all->env), first_ns = INT64_MAX;
     lock_take(&all->lock);
     struct issuer_entry *e = all->first;
-    for (; e != NULL && e->due_ns > now_ns; e = e->next) {
+    for (; e != NULL && e->due_ns > now_ns; e = e->next)
         if (e->due_ns < first_ns) first_ns = e->due_ns;
-    }
     if (e != NULL) {
         assert(e->issuer.kind != ISSUER_FILE); /* invariant 5 */
         assert(!e->is_fetching);               /* invariant 3 */
@@ -394,9 +388,8 @@ end_fetch(struct issuer_entry *e)
     int64_t now_ns = env_monotonic_ns(e->all->env), pause_ns = ISSUER_PAUSE_FIRST_NS;
     lock_take(&e->all->lock);
     assert(e->is_fetching); /* invariant 3 */
-    for (uint32_t i = 1; i < e->failures && pause_ns < ISSUER_PAUSE_MAX_NS; i++) {
+    for (uint32_t i = 1; i < e->failures && pause_ns < ISSUER_PAUSE_MAX_NS; i++)
         pause_ns *= 2;
-    }
     if (pause_ns > ISSUER_PAUSE_MAX_NS) pause_ns = ISSUER_PAUSE_MAX_NS;
     e->is_fetching = false;
     e->due_ns = now_ns + (e->failures == 0 ? ISSUER_REFRESH_NS : pause_ns);
@@ -435,9 +428,8 @@ static bool
 is_shown(const struct issuers *all, const struct issuer_entry *e)
 {
     const struct issuer_entry *first = all->first;
-    while (strcmp(first->issuer.place, e->issuer.place) != 0) {
+    while (strcmp(first->issuer.place, e->issuer.place) != 0)
         first = first->next;
-    }
     return first == e;
 }
 

@@ -90,9 +90,8 @@ static algorithm_set
 algorithms_named(struct bytes name)
 {
     algorithm_set set = 0;
-    for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++)
         if (bytes_equal_text(name, algorithms[i].name)) set |= 1U << i;
-    }
     return set;
 }
 
@@ -158,9 +157,8 @@ jwks_left_out(const struct jwks *keys)
 static bool
 has_verify(const json_t *operations)
 {
-    for (size_t i = 0; i < json_array_size(operations); i++) {
+    for (size_t i = 0; i < json_array_size(operations); i++)
         if (bytes_equal_text(json_tree_text(json_array_get(operations, i)), "verify")) return true;
-    }
     return false;
 }
 
@@ -182,12 +180,10 @@ judge_key(const json_t *jwk, algorithm_set *ret_algorithms, struct why *why)
     struct bytes use = json_tree_text(json_object_get(jwk, "use"));
     struct bytes name = json_tree_text(json_object_get(jwk, "alg"));
     const json_t *operations = json_object_get(jwk, "key_ops");
-    if (use.at != NULL && !bytes_equal_text(use, "sig")) {
+    if (use.at != NULL && !bytes_equal_text(use, "sig"))
         return why_set(why, ERR_INPUT, "its use is %s, not sig", shown_of(use).text);
-    }
-    if (operations != NULL && !has_verify(operations)) {
+    if (operations != NULL && !has_verify(operations))
         return why_set(why, ERR_INPUT, "its key_ops lack verify");
-    }
     algorithm_set set = 0;
     for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
         const struct algorithm *a = &algorithms[i];
@@ -231,9 +227,8 @@ datum(const uint8_t *at, size_t size)
 static struct bytes
 without_leading_zeros(struct bytes number)
 {
-    while (number.size > 0 && number.at[0] == 0) {
+    while (number.size > 0 && number.at[0] == 0)
         number = bytes_of(number.at + 1, number.size - 1);
-    }
     return number;
 }
 
@@ -261,9 +256,8 @@ read_rsa(const json_t *jwk, struct jwks_key *key, struct buf *numbers, struct wh
                        EXPONENT_BYTES_MAX);
     }
     gnutls_datum_t m = datum(n.at, n.size), x = datum(exponent.at, exponent.size);
-    if (gnutls_pubkey_import_rsa_raw(key->public_key, &m, &x) != 0) {
+    if (gnutls_pubkey_import_rsa_raw(key->public_key, &m, &x) != 0)
         return why_set(why, ERR_INPUT, "its RSA modulus or exponent is invalid");
-    }
     key->signature_bytes = (uint32_t)n.size;
     return OK;
 }
@@ -284,9 +278,8 @@ read_point(const json_t *jwk, struct jwks_key *key, struct buf *numbers, struct 
     }
     gnutls_datum_t x = datum(numbers->at, x_size), y = datum(numbers->at + x_size, x_size);
     int failed = gnutls_pubkey_import_ecc_raw(key->public_key, a->ecc_curve, &x, has_y ? &y : NULL);
-    if (failed != 0 || gnutls_pubkey_verify_params(key->public_key) != 0) {
+    if (failed != 0 || gnutls_pubkey_verify_params(key->public_key) != 0)
         return why_set(why, ERR_INPUT, "its point is not on the curve");
-    }
     key->signature_bytes = 2 * a->part_bytes;
     return OK;
 }
@@ -342,9 +335,8 @@ jwks_read(struct budget *budget, struct bytes document, struct jwks **ret_keys, 
     struct json_tree json = {.root = NULL};
     struct jwks *keys = NULL;
     enum err e = OK;
-    if (document.size > JWKS_BYTES_MAX) {
+    if (document.size > JWKS_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "the key set is longer than %d bytes", JWKS_BYTES_MAX);
-    }
     e = json_tree_read(budget, document, VALUES_MAX, &json, why);
     if (e) goto out;
     const json_t *list = json_object_get(json.root, "keys");
@@ -362,9 +354,8 @@ jwks_read(struct budget *budget, struct bytes document, struct jwks **ret_keys, 
     keys->budget = budget;
     arena_init(&keys->arena, budget, 0, 0);
     e = OK;
-    for (size_t i = 0; i < json_array_size(list) && e == OK; i++) {
+    for (size_t i = 0; i < json_array_size(list) && e == OK; i++)
         e = add_key(keys, json_array_get(list, i), i);
-    }
     if (e) goto out;
     *ret_keys = keys;
     keys = NULL;
@@ -407,9 +398,8 @@ has_id(const struct jwks_key *key, struct bytes id)
 static bool
 knows_id(const struct jwks *keys, struct bytes id)
 {
-    for (uint32_t i = 0; i < keys->count; i++) {
+    for (uint32_t i = 0; i < keys->count; i++)
         if (has_id(&keys->items[i], id)) return true;
-    }
     return false;
 }
 

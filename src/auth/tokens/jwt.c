@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include "base/text/quote.h"
+#include "base/text/texts.h"
 #include "wire/json/json_tree.h"
 
 enum { JWT_VALUES_MAX = 2048 };
@@ -61,29 +62,21 @@ read_part(struct jwt *jwt, const char *name, struct bytes text, struct json_tree
 static enum err
 read_parts(struct jwt *jwt, struct bytes token, struct why *why)
 {
-    const uint8_t *end = token.at + token.size;
-    const uint8_t *first = token.size == 0 ? NULL : memchr(token.at, '.', token.size);
-    const uint8_t *second =
-        first == NULL ? NULL : memchr(first + 1, '.', (size_t)(end - first - 1));
-    if (second == NULL || memchr(second + 1, '.', (size_t)(end - second - 1)) != NULL) {
+    struct bytes rest = token, header = text_cut(&rest, '.'), payload = text_cut(&rest, '.');
+    if (rest.at == NULL || memchr(rest.at, '.', rest.size) != NULL)
         return why_set(why, ERR_INPUT, "token does not have three parts");
-    }
-    jwt->input = bytes_of(token.at, (size_t)(second - token.at));
-    enum err e = base64url_get(bytes_of(second + 1, (size_t)(end - second - 1)), &jwt->signature);
+    jwt->input = bytes_of(token.at, token.size - rest.size - 1);
+    enum err e = base64url_get(rest, &jwt->signature);
     if (e == ERR_INPUT) why_set(why, e, "token's signature is not base64url");
     if (e) return e;
-    e = read_part(jwt, "header", bytes_of(token.at, (size_t)(first - token.at)), &jwt->header, why);
-    if (e) return e;
-    e = read_part(jwt, "payload", bytes_of(first + 1, (size_t)(second - first - 1)), &jwt->claims,
-                  why);
+    e = read_part(jwt, "header", header, &jwt->header, why);
+    if (e == OK) e = read_part(jwt, "payload", payload, &jwt->claims, why);
     if (e) return e;
     const json_t *id = json_object_get(jwt->header.root, "kid");
-    if (!json_is_string(json_object_get(jwt->header.root, "alg"))) {
+    if (!json_is_string(json_object_get(jwt->header.root, "alg")))
         return why_set(why, ERR_INPUT, "token's header has no alg that is a string");
-    }
-    if (id != NULL && !json_is_string(id)) {
+    if (id != NULL && !json_is_string(id))
         return why_set(why, ERR_INPUT, "token's kid is not a string");
-    }
     return OK;
 }
 
@@ -126,20 +119,15 @@ is_accepted_type(struct bytes type)
 }
 
 /* Judges the fields of the header that the signature's verification does not use. */
-static enum jwt_verdict
+static enum err
 judge_header(const json_t *header, struct why *why)
 {
     const json_t *type = json_object_get(header, "typ");
-    if (json_object_get(header, "crit") != NULL) {
-        why_set(why, ERR_INPUT, "token has crit, and no extension is supported");
-        return JWT_REFUSED;
-    }
-    if (type != NULL && (!json_is_string(type) || !is_accepted_type(json_tree_text(type)))) {
-        why_set(why, ERR_INPUT, "token's typ is %s, expected JWT, JOSE or at+jwt",
-                shown_of(json_tree_text(type)).text);
-        return JWT_REFUSED;
-    }
-    return JWT_ACCEPTED;
+    if (json_object_get(header, "crit") != NULL)
+        return why_set(why, ERR_INPUT, "token has crit, and no extension is supported");
+    if (type == NULL || (json_is_string(type) && is_accepted_type(json_tree_text(type)))) return OK;
+    return why_set(why, ERR_INPUT, "token's typ is %s, expected JWT, JOSE or at+jwt",
+                   shown_of(json_tree_text(type)).text);
 }
 
 /* Reads a NumericDate, rounded down. False if the claim is not a time. */
@@ -152,33 +140,25 @@ read_time(const json_t *claim, int64_t *ret_s)
     return true;
 }
 
-static enum jwt_verdict
+static enum err
 judge_times(const struct jwt *jwt, int64_t now_s, struct why *why)
 {
     static const char *const begins[] = {"nbf", "iat"};
     int64_t at_s;
-    if (!read_time(json_object_get(jwt->claims.root, "exp"), &at_s)) {
-        why_set(why, ERR_INPUT, "token has no exp that is a time");
-        return JWT_REFUSED;
-    }
-    if (now_s >= at_s + JWT_LEEWAY_S) {
-        why_set(why, ERR_INPUT, "token expired %" PRId64 " s ago", now_s - at_s);
-        return JWT_REFUSED;
-    }
+    if (!read_time(json_object_get(jwt->claims.root, "exp"), &at_s))
+        return why_set(why, ERR_INPUT, "token has no exp that is a time");
+    if (now_s >= at_s + JWT_LEEWAY_S)
+        return why_set(why, ERR_INPUT, "token expired %" PRId64 " s ago", now_s - at_s);
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
         const json_t *claim = json_object_get(jwt->claims.root, begins[i]);
         if (claim == NULL) continue;
-        if (!read_time(claim, &at_s)) {
-            why_set(why, ERR_INPUT, "token's %s is not a time", begins[i]);
-            return JWT_REFUSED;
-        }
-        if (now_s < at_s - JWT_LEEWAY_S) {
-            why_set(why, ERR_INPUT, "token's %s is %" PRId64 " s in the future", begins[i],
-                    at_s - now_s);
-            return JWT_REFUSED;
-        }
+        if (!read_time(claim, &at_s))
+            return why_set(why, ERR_INPUT, "token's %s is not a time", begins[i]);
+        if (now_s < at_s - JWT_LEEWAY_S)
+            return why_set(why, ERR_INPUT, "token's %s is %" PRId64 " s in the future", begins[i],
+                           at_s - now_s);
     }
-    return JWT_ACCEPTED;
+    return OK;
 }
 
 enum jwt_verdict
@@ -192,9 +172,9 @@ jwt_verify(struct jwt *jwt, const struct jwks *keys, int64_t now_s, struct why *
         .signature = buf_bytes(&jwt->signature),
     };
     jwt->verified_with = NULL;
-    enum jwt_verdict verdict = judge_header(header, why);
-    if (verdict == JWT_ACCEPTED) verdict = jwks_verify(keys, &signature, why);
-    if (verdict == JWT_ACCEPTED) verdict = judge_times(jwt, now_s, why);
+    if (judge_header(header, why)) return JWT_REFUSED;
+    enum jwt_verdict verdict = jwks_verify(keys, &signature, why);
+    if (verdict == JWT_ACCEPTED && judge_times(jwt, now_s, why)) verdict = JWT_REFUSED;
     if (verdict == JWT_ACCEPTED) jwt->verified_with = keys;
     return verdict;
 }
@@ -219,13 +199,11 @@ next_word(struct bytes *rest)
 {
     size_t from = 0;
     if (rest->size == 0) return *rest;
-    while (from < rest->size && rest->at[from] == ' ') {
+    while (from < rest->size && rest->at[from] == ' ')
         from++;
-    }
     size_t to = from;
-    while (to < rest->size && rest->at[to] != ' ') {
+    while (to < rest->size && rest->at[to] != ' ')
         to++;
-    }
     struct bytes word = bytes_of(rest->at + from, to - from);
     *rest = bytes_of(rest->at + to, rest->size - to);
     return word;
@@ -276,22 +254,19 @@ static bool
 claim_has(const json_t *claim, const char *expected, bool words)
 {
     if (scalar_equals(claim, expected)) return true;
-    for (size_t i = 0; i < json_array_size(claim); i++) {
+    for (size_t i = 0; i < json_array_size(claim); i++)
         if (scalar_equals(json_array_get(claim, i), expected)) return true;
-    }
     struct bytes rest = words ? json_tree_text(claim) : bytes_of(NULL, 0), word;
-    while ((word = next_word(&rest)).size > 0) {
+    while ((word = next_word(&rest)).size > 0)
         if (bytes_equal_text(word, expected)) return true;
-    }
     return false;
 }
 
 static bool
 has_audience(const json_t *claim, const struct text_list *audience)
 {
-    for (uint32_t i = 0; i < audience->count; i++) {
+    for (uint32_t i = 0; i < audience->count; i++)
         if (claim_has(claim, audience->items[i], false)) return true;
-    }
     return false;
 }
 

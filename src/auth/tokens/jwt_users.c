@@ -60,9 +60,8 @@ add_issuer(struct jwt_users *u, const struct jwt_settings *settings, struct issu
     enum err e = issuers_get(issuers, settings, &issuer, why);
     if (e) return e;
     uint32_t i = 0;
-    while (i < u->issuer_count && u->issuers[i] != issuer) {
+    while (i < u->issuer_count && u->issuers[i] != issuer)
         i++;
-    }
     *ret_index = i;
     if (i < u->issuer_count) {
         issuer_release(issuer);
@@ -78,9 +77,8 @@ static enum err
 check_unnamed(const struct jwt_users *u, struct why *why)
 {
     uint64_t unnamed = 0; /* a bit for each issuer */
-    for (uint32_t i = 0; i < u->account_count; i++) {
+    for (uint32_t i = 0; i < u->account_count; i++)
         if (u->accounts[i].settings.issuer == NULL) unnamed |= UINT64_C(1) << u->accounts[i].issuer;
-    }
     if (__builtin_popcountll(unnamed) <= JWT_UNNAMED_MAX) return OK;
     return why_set(why, ERR_LIMIT,
                    "users: more than %d jwks_file and jwks_url are used without an issuer: set "
@@ -128,9 +126,8 @@ void
 jwt_users_free(struct jwt_users *u)
 {
     if (u == NULL) return;
-    for (uint32_t i = 0; i < u->issuer_count; i++) {
+    for (uint32_t i = 0; i < u->issuer_count; i++)
         issuer_release(u->issuers[i]);
-    }
     struct arena arena = u->arena;
     arena_fini(&arena);
 }
@@ -150,9 +147,8 @@ select_permissions(struct jwt_user *own, const struct jwt *jwt, const char *clai
         return why_set(why, ERR_INPUT, "token's claim for permissions has more than %d texts",
                        JWT_CLAIM_TEXTS_MAX);
     for (uint32_t i = 0; i < texts.count; i++) {
-        for (unsigned bit = 0; bit < sizeof words / sizeof *words; bit++) {
+        for (unsigned bit = 0; bit < sizeof words / sizeof *words; bit++)
             if (strcmp(texts.items[i], words[bit]) == 0) named |= 1U << bit;
-        }
     }
     own->user.permissions &= named;
     return OK;
@@ -161,9 +157,8 @@ select_permissions(struct jwt_user *own, const struct jwt *jwt, const char *clai
 static bool
 has_text(const struct text_list *list, const char *text)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         if (strcmp(list->items[i], text) == 0) return true;
-    }
     return false;
 }
 

@@ -37,9 +37,8 @@ issuer_document_url(const char *issuer, char *to, struct why *why)
 {
     static const char path[] = "/.well-known/openid-configuration";
     size_t size = strlen(issuer);
-    while (size > 0 && issuer[size - 1] == '/') {
+    while (size > 0 && issuer[size - 1] == '/')
         size--;
-    }
     if (strpbrk(issuer, "?#") != NULL)
         return why_set(why, ERR_INPUT, "issuer must not contain a query or a fragment");
     if (size + sizeof path > ISSUER_URL_BYTES)
@@ -55,9 +54,8 @@ issuer_document_url(const char *issuer, char *to, struct why *why)
 static bool
 is_plain(struct bytes text)
 {
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         if (text.at[i] <= ' ' || text.at[i] > '~') return false;
-    }
     return true;
 }
 
@@ -239,15 +237,13 @@ run(void *argument)
     while (!atomic_load_explicit(&f->stops, memory_order_acquire)) {
         int64_t wait_ns;
         struct issuer *issuer;
-        while ((issuer = issuers_due(f->issuers, &wait_ns)) != NULL) {
+        while ((issuer = issuers_due(f->issuers, &wait_ns)) != NULL)
             begin(f, issuer);
-        }
         /* Rounded up, so that the time has come when it is looked at again. */
         int64_t wait_ms = wait_ns / NS_PER_MS + 1;
         http_calls_poll(f->calls, wait_ms < INT32_MAX ? (int)wait_ms : INT32_MAX);
-        while (http_calls_done(f->calls, &answer)) {
+        while (http_calls_done(f->calls, &answer))
             take_answer(f, &answer);
-        }
     }
     while (f->first != NULL) {
         struct issuer *held = f->first->issuer;

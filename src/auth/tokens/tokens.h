@@ -69,11 +69,9 @@ struct issuer_keys *issuer_keys_hold(struct issuer *issuer);
 /* NULL is fine. */
 void issuer_keys_release(struct issuer_keys *keys);
 
-/*
- * Reports a token whose key is not in `keys`; NULL: there are no keys yet. Makes the issuer due,
+/* Reports a token whose key is not in `keys`; NULL: there are no keys yet. Makes the issuer due,
  * but not before ISSUER_MISS_NS after the last fetch began. True: the token cannot be judged now,
- * because keys are being fetched, or the last fetch failed.
- */
+ * because keys are being fetched, or the last fetch failed. */
 bool issuer_miss(struct issuer *issuer, const struct issuer_keys *keys);
 
 /* Reads the files again, and takes the keys of those that have changed. Waits for the disk. */

@@ -18,9 +18,8 @@ fill_tables(void)
 {
     for (uint32_t b = 0; b < 256; b++) {
         uint32_t crc = b;
-        for (unsigned bit = 0; bit < 8; bit++) {
+        for (unsigned bit = 0; bit < 8; bit++)
             crc = crc >> 1 ^ ((crc & 1) != 0 ? (uint32_t)CRC32C_POLYNOMIAL : 0);
-        }
         tables[0][b] = crc;
     }
     for (unsigned k = 1; k < CRC32C_TABLES; k++) {
@@ -44,9 +43,8 @@ crc32c_portable(uint32_t crc, struct bytes b)
               tables[4][v >> 24 & 0xff] ^ tables[3][v >> 32 & 0xff] ^ tables[2][v >> 40 & 0xff] ^
               tables[1][v >> 48 & 0xff] ^ tables[0][v >> 56];
     }
-    for (; left > 0; left--) {
+    for (; left > 0; left--)
         crc = crc >> 8 ^ tables[0][(crc ^ *p++) & 0xff];
-    }
     return ~crc;
 }
 
@@ -58,13 +56,11 @@ crc32c_sse42(uint32_t crc, struct bytes b)
     const uint8_t *p = b.at;
     size_t left = b.size;
     uint64_t wide = (uint32_t)~crc;
-    for (; left >= 8; left -= 8, p += 8) {
+    for (; left >= 8; left -= 8, p += 8)
         wide = __builtin_ia32_crc32di(wide, load_le64(p));
-    }
     uint32_t narrow = (uint32_t)wide;
-    for (; left > 0; left--) {
+    for (; left > 0; left--)
         narrow = __builtin_ia32_crc32qi(narrow, *p++);
-    }
     return ~narrow;
 }
 

@@ -91,9 +91,8 @@ plain_run(const uint8_t *at, size_t size)
     size_t n = 0;
     while (n + 8 <= size && is_plain(load_le64(at + n)))
         n += 8;
-    while (n < size && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\') {
+    while (n < size && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\')
         n++;
-    }
     return n;
 }
 
@@ -195,9 +194,8 @@ print_string(struct buf *to, struct bytes text, enum no_utf8 no_utf8)
 {
     if (!buf_reserve(to, text.size + 2)) return true;
     to->at[to->size++] = '"';
-    if (!copy_plain(to->at + to->size, text.at, text.size)) {
+    if (!copy_plain(to->at + to->size, text.at, text.size))
         return put_string_rest(to, text, no_utf8);
-    }
     to->size += text.size;
     to->at[to->size++] = '"';
     return true;
@@ -255,4 +253,22 @@ json_put_uint(struct json *json, uint64_t value)
 {
     char text[DECIMAL_BYTES];
     json_put_raw(json, bytes_of(text, decimal_print_uint(value, text)));
+}
+
+void
+json_put_members(struct json *json, const struct log_kv *members)
+{
+    for (const struct log_kv *m = members; m->kind != KV_END; m++) {
+        json_key(json, m->key);
+        if (m->kind == KV_TEXT)
+            json_put_text(json, m->value.text);
+        else if (m->kind == KV_BYTES)
+            json_put_bytes(json, m->value.bytes);
+        else if (m->kind == KV_BOOL)
+            json_put_bool(json, m->value.u != 0);
+        else if (m->kind == KV_SIGNED)
+            json_put_int(json, m->value.i);
+        else
+            json_put_uint(json, m->value.u);
+    }
 }

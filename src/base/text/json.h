@@ -19,6 +19,7 @@
 #define BASE_TEXT_JSON_H
 
 #include "base/buf.h"
+#include "base/log.h"
 
 enum { JSON_DEPTH_MAX = 64 };
 
@@ -137,6 +138,23 @@ json_member_array(struct json *json, const char *key)
     json_key(json, key);
     json_array_open(json);
 }
+
+/* Writes members: json_members(&json, JSON("parts", count), JSON("name", text)). A comparison is an
+ * int, which JSON() does not take, for it would be a number: json_member_bool(). */
+void json_put_members(struct json *json, const struct log_kv *members);
+#define json_members(json, ...) json_put_members(json, LOG_FIELDS(__VA_ARGS__))
+/* Writes a whole object. */
+#define json_put_object(json, ...)       \
+    do {                                 \
+        json_object_open(json);          \
+        json_members(json, __VA_ARGS__); \
+        json_object_close(json);         \
+    } while (0)
+/* clang-format off */
+#define JSON(key, v) _Generic((v), bool: kv_bool, char *: kv_text, const char *: kv_text, \
+    struct bytes: kv_bytes, long: kv_signed, long long: kv_signed, unsigned char: kv_unsigned, \
+    unsigned short: kv_unsigned, unsigned: kv_unsigned, unsigned long: kv_unsigned)((key), (v))
+/* clang-format on */
 
 /* Appends a string with its quotes, for callers without a struct json. False if bytes that are not
  * UTF-8 became U+FFFD, so that it does not read back the same. */

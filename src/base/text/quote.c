@@ -68,9 +68,8 @@ read_number(struct cursor *c, size_t *ret)
 {
     const uint8_t *from = c->at;
     *ret = 0;
-    for (; c->at != c->end && ascii_is_digit(*c->at) && *ret < PLACE_MAX; c->at++) {
+    for (; c->at != c->end && ascii_is_digit(*c->at) && *ret < PLACE_MAX; c->at++)
         *ret = *ret * 10 + (size_t)(*c->at - '0');
-    }
     return c->at != from && c->at != c->end && *c->at++ == ':';
 }
 
@@ -152,9 +151,8 @@ rune_is_printable(int32_t c)
                   {0xfffe, 0xffff},   {0x110bd, 0x110bd}, {0x1d173, 0x1d17a}, {0x1fffe, 0x1ffff},
                   {0xe0000, 0x10ffff}};
     if (c < 0x80) return c >= ' ' && c != 0x7f;
-    for (unsigned i = 0; i < sizeof hidden / sizeof *hidden && hidden[i].first <= c; i++) {
+    for (unsigned i = 0; i < sizeof hidden / sizeof *hidden && hidden[i].first <= c; i++)
         if (c <= hidden[i].last) return false;
-    }
     return true;
 }
 
@@ -251,9 +249,8 @@ quote_take_escape(struct cursor *c, uint8_t quote, struct buf *to)
         buf_put_u8(to, (uint8_t)v);
         return true;
     }
-    if ((first != 'u' && first != 'U') || !take_digits(c, first == 'u' ? 4 : 8, 16, &v)) {
+    if ((first != 'u' && first != 'U') || !take_digits(c, first == 'u' ? 4 : 8, 16, &v))
         return false;
-    }
     if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
     buf_put(to, text, utf8_put(text, v));
     return true;
@@ -264,9 +261,8 @@ quote_read(struct bytes literal, struct buf *to)
 {
     if (literal.size < 2) return false;
     uint8_t quote = literal.at[0];
-    if ((quote != '"' && quote != '\'' && quote != '`') || literal.at[literal.size - 1] != quote) {
+    if ((quote != '"' && quote != '\'' && quote != '`') || literal.at[literal.size - 1] != quote)
         return false;
-    }
     struct cursor c = cursor_of(bytes_of(literal.at + 1, literal.size - 2));
     while (c.at != c.end) {
         uint8_t next = *c.at++;

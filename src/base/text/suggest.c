@@ -30,9 +30,8 @@ suggest_distance(struct bytes a, struct bytes b)
 {
     if (a.size >= SUGGEST_BYTES_MAX || b.size >= SUGGEST_BYTES_MAX) return FAR;
     unsigned rows[3][SUGGEST_BYTES_MAX]; /* last three rows of the matrix: row i is rows[i % 3] */
-    for (unsigned j = 0; j <= b.size; j++) {
+    for (unsigned j = 0; j <= b.size; j++)
         rows[0][j] = j;
-    }
     for (unsigned i = 1; i <= a.size; i++) {
         unsigned *now = rows[i % 3];
         const unsigned *before = rows[(i + 2) % 3];
@@ -53,9 +52,8 @@ suggest_distance(struct bytes a, struct bytes b)
 static bool
 same_folded(const uint8_t *a, const uint8_t *b, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if (fold(a[i]) != fold(b[i])) return false;
-    }
     return true;
 }
 

@@ -1,7 +1,30 @@
+/* texts.c - see texts.h. */
 #include "base/text/texts.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+struct bytes
+text_cut(struct bytes *from, char mark)
+{
+    struct bytes all = *from;
+    const uint8_t *at = all.size == 0 ? NULL : memchr(all.at, mark, all.size);
+    *from = bytes_of(NULL, 0);
+    if (at == NULL) return all;
+    size_t size = (size_t)(at - all.at);
+    *from = bytes_of(at + 1, all.size - size - 1);
+    return bytes_of(all.at, size);
+}
+
+struct bytes
+text_trim(struct bytes text)
+{
+    while (text.size > 0 && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text = bytes_of(text.at + 1, text.size - 1);
+    while (text.size > 0 && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
 
 bool
 text_copy(struct arena *arena, const char *from, const char **ret)
@@ -19,9 +42,8 @@ text_list_copy(struct arena *arena, const struct text_list *from, struct text_li
     if (from->count == 0) return true;
     ret->items = arena_new(arena, from->count * sizeof *ret->items);
     bool fits = ret->items != NULL;
-    for (uint32_t i = 0; i < from->count && fits; i++) {
+    for (uint32_t i = 0; i < from->count && fits; i++)
         fits = text_copy(arena, from->items[i], &ret->items[i]);
-    }
     ret->count = fits ? from->count : 0;
     return fits;
 }
@@ -68,9 +90,8 @@ warnings_add(struct warnings *w, const struct why *why)
 {
     if (w->items == NULL) w->items = mem_alloc(w->budget, WARNINGS_MAX * sizeof *w->items);
     if (w->items == NULL) return ERR_NOMEM;
-    for (uint32_t i = w->count; i-- > 0;) { /* mostly it equals the last one */
+    for (uint32_t i = w->count; i-- > 0;) /* mostly it equals the last one */
         if (strcmp(w->items[i].text, why->text) == 0) return OK;
-    }
     if (w->count < WARNINGS_MAX)
         w->items[w->count++] = *why;
     else

@@ -29,6 +29,12 @@ bool text_list_copy(struct arena *arena, const struct text_list *from, struct te
 bool named_texts_copy(struct arena *arena, const struct named_texts *from, struct named_texts *ret);
 void named_texts_sort(struct named_texts *texts); /* by name */
 
+/* Cuts *from after the first `mark`, and returns what is before it. Without a mark that is all, and
+ * *from is empty, with `at` NULL. */
+struct bytes text_cut(struct bytes *from, char mark);
+/* Returns the text without blanks and tabs at its ends. */
+struct bytes text_trim(struct bytes text);
+
 /* True if a text ends so, such as the name of a file in its suffix. */
 static inline bool
 text_ends_with(const char *text, const char *end)

@@ -55,9 +55,8 @@ parse_exponent(struct cursor *c, int *exponent)
     if (negative || (c->at != c->end && *c->at == '+')) c->at++;
     if (c->at == c->end) return false;
     int e = 0;
-    for (; c->at != c->end && ascii_is_digit(*c->at); c->at++) {
+    for (; c->at != c->end && ascii_is_digit(*c->at); c->at++)
         if (e < EXPONENT_MAX) e = e * 10 + (*c->at - '0');
-    }
     *exponent += negative ? -e : e;
     return true;
 }
@@ -87,9 +86,8 @@ parse_decimal(struct bytes text, struct decimal *d)
         }
     }
     if (!any) return false;
-    if (c.at != c.end && (*c.at == 'e' || *c.at == 'E') && !parse_exponent(&c, &d->exponent)) {
+    if (c.at != c.end && (*c.at == 'e' || *c.at == 'E') && !parse_exponent(&c, &d->exponent))
         return false;
-    }
     return c.at == c.end;
 }
 
@@ -100,9 +98,8 @@ decimal_ms(struct decimal d, int64_t *ret_ms)
     d.exponent += 3; /* milliseconds */
     uint64_t v = d.digits;
     unsigned dropped = 0;
-    for (; d.exponent > 0 && v != 0; d.exponent--) {
+    for (; d.exponent > 0 && v != 0; d.exponent--)
         if (__builtin_mul_overflow(v, 10, &v)) return false;
-    }
     for (; d.exponent < 0 && (v != 0 || dropped != 0); d.exponent++) {
         dropped = (unsigned)(v % 10);
         v /= 10;
@@ -120,12 +117,10 @@ time_parse_seconds(struct bytes text, int64_t *ret_ms)
     return parse_decimal(text, &d) && decimal_ms(d, ret_ms);
 }
 
-/*
- * As Prometheus rounds what it is asked: the digits become a double, and the fraction of that is
+/* As Prometheus rounds what it is asked: the digits become a double, and the fraction of that is
  * rounded, away from zero if it is a half. The double nearest to 1726616971.4915 is below the half.
  * Up to three digits of a fraction come back as they were written either way, without a double.
- * False: beyond int64.
- */
+ * False: beyond int64. */
 static bool
 rounded_ms(struct decimal d, int64_t *ret_ms)
 {
@@ -190,9 +185,8 @@ parse_zone(struct cursor *c, int64_t *ret_ms)
     bool west = *c->at == '-';
     if (!west && *c->at != '+') return false;
     c->at++;
-    if (!fixed_digits(c, 2, &hours) || !literal(c, ':') || !fixed_digits(c, 2, &minutes)) {
+    if (!fixed_digits(c, 2, &hours) || !literal(c, ':') || !fixed_digits(c, 2, &minutes))
         return false;
-    }
     if (hours > 23 || minutes > 59) return false;
     int64_t ms = ((int64_t)hours * 60 + minutes) * 60000;
     *ret_ms += west ? ms : -ms;
@@ -204,16 +198,14 @@ parse_clock(struct cursor *c, int64_t *ret_ms)
 {
     unsigned hour, minute, second;
     if (!fixed_digits(c, 2, &hour) || !literal(c, ':') || !fixed_digits(c, 2, &minute) ||
-        !literal(c, ':') || !fixed_digits(c, 2, &second)) {
+        !literal(c, ':') || !fixed_digits(c, 2, &second))
         return false;
-    }
     if (hour > 23 || minute > 59 || second > 59) return false;
     *ret_ms += (((int64_t)hour * 60 + minute) * 60 + second) * 1000;
     if (!literal(c, '.')) return parse_zone(c, ret_ms);
     if (c->at == c->end || !ascii_is_digit(*c->at)) return false;
-    for (int weight = 100; c->at != c->end && ascii_is_digit(*c->at); c->at++, weight /= 10) {
+    for (int weight = 100; c->at != c->end && ascii_is_digit(*c->at); c->at++, weight /= 10)
         *ret_ms += (*c->at - '0') * weight;
-    }
     return parse_zone(c, ret_ms);
 }
 
@@ -223,9 +215,8 @@ time_parse_rfc3339(struct bytes text, int64_t *ret_ms)
     struct cursor c = cursor_of(text);
     unsigned year, month, day;
     if (!fixed_digits(&c, 4, &year) || !literal(&c, '-') || !fixed_digits(&c, 2, &month) ||
-        !literal(&c, '-') || !fixed_digits(&c, 2, &day)) {
+        !literal(&c, '-') || !fixed_digits(&c, 2, &day))
         return false;
-    }
     if (month < 1 || month > 12 || day < 1 || day > days_in(year, month)) return false;
     int64_t ms = days_of(year, month, day) * 86400000;
     if (c.at != c.end) {
@@ -295,9 +286,8 @@ parse_duration(struct bytes text, bool in_order, int64_t *ret_ms)
     if (text.size == 0) return false;
     while (c.at != c.end) {
         const uint8_t *digits = c.at;
-        while (c.at != c.end && ascii_is_digit(*c.at)) {
+        while (c.at != c.end && ascii_is_digit(*c.at))
             c.at++;
-        }
         int64_t v, unit;
         if (!time_parse_ms(bytes_of(digits, (size_t)(c.at - digits)), &v)) return false;
         unit = unit_ms(&c);
@@ -413,9 +403,8 @@ time_print_seconds(int64_t ms, char *to)
     int n = snprintf(to, TIME_TEXT_BYTES, "%s%" PRIu64, ms < 0 ? "-" : "", magnitude / 1000);
     if (fraction != 0) {
         n += snprintf(to + n, TIME_TEXT_BYTES - (size_t)n, ".%03u", fraction);
-        while (to[n - 1] == '0') {
+        while (to[n - 1] == '0')
             n--;
-        }
     }
     return (size_t)n;
 }

@@ -5,7 +5,7 @@
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
 #define READ_A   "am | files d/a.yml | start | run 0 => 0s members a:1\n"
-#define JSON     "type application/json | list_is "
+#define OF_JSON  "type application/json | list_is "
 #define SHOWN    "{'activeAlertmanagers':["
 #define SHOWN_0  "],'droppedAlertmanagers':[]}"
 #define INVALID  "warn 'targets ignored, invalid address: expected HOST:PORT' targets="
@@ -112,21 +112,21 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("a server that does not answer delays nothing",
            "am a | list | answer http://list/ 0 -1 | start | run 0 => 0s http://list/; members a\n"
            "fire Down:1 | run 0 => 0s a Down:1"),
-    SCRIPT("a refused token is fetched again once for each look",
-           JSON "[{\"targets\": [\"a:1\"]}] | am | list | list_token | start | run 0"
-                " => 0s http://tokens/; http://list/; members a:1\n"
-                "headers => GET; Accept: application/json; X-Prometheus-Refresh-Interval-Seconds: "
-                "20; Authorization: Bearer token1\n"
-                "answer http://list/ 401 | run 20 => 20s http://list/; http://tokens/; "
-                "http://list/\n"
-                "run 20 => 40s http://tokens/; http://list/; http://tokens/; http://list/"),
+    SCRIPT("a refused token is fetched again once for each look", OF_JSON
+           "[{\"targets\": [\"a:1\"]}] | am | list | list_token | start | run 0"
+           " => 0s http://tokens/; http://list/; members a:1\n"
+           "headers => GET; Accept: application/json; X-Prometheus-Refresh-Interval-Seconds: "
+           "20; Authorization: Bearer token1\n"
+           "answer http://list/ 401 | run 20 => 20s http://list/; http://tokens/; "
+           "http://list/\n"
+           "run 20 => 40s http://tokens/; http://list/; http://tokens/; http://list/"),
     SCRIPT("a target with a NUL is not a member",
-           JSON "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}] | am | list | start | run 0"
-                " => 0s http://list/; members c:1"),
+           OF_JSON "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}] | am | list | start | run 0"
+                   " => 0s http://list/; members c:1"),
     SCRIPT("a target knows its server",
-           JSON "[{\"targets\": [\"a:1\"], \"labels\": {\"__meta_url\": \"x\"}}] | am | list\n"
-                "relabel targets replace __meta_url http:/(.*) __alerts_path__ $1\n"
-                "start | run 0 => 0s http://list/; members http://a:1/list/"),
+           OF_JSON "[{\"targets\": [\"a:1\"], \"labels\": {\"__meta_url\": \"x\"}}] | am | list\n"
+                   "relabel targets replace __meta_url http:/(.*) __alerts_path__ $1\n"
+                   "start | run 0 => 0s http://list/; members http://a:1/list/"),
 
     /* Names. */
     SCRIPT("addresses of a name are members",
@@ -162,17 +162,17 @@ static const struct CMUnitTest tests[] = {
            "start | run 0.001 | under_way => 0"),
 
     /* Addresses. */
-    SCRIPT("targets that are dropped are shown one by one, whatever they contain", JSON
+    SCRIPT("targets that are dropped are shown one by one, whatever they contain", OF_JSON
            "[{\"targets\": [\"a\\u0000b:1\", \"c:1\"]}] | am | list\n"
            "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
            "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'http://a'},"
            "{'url':'c:1'}]}"),
-    SCRIPT("an address with a user or query is refused without its password",
-           JSON "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", \"d:1\\\\x\", \"e:1\\nx\", "
-                "\"f:1\"]}]\n"
-                "log ignored | am | list | start | run 0 => 0s http://list/; " INVALID
-                "5 address=a:1; members f:1"),
-    SCRIPT("the password of an address that is dropped is not shown", JSON
+    SCRIPT("an address with a user or query is refused without its password", OF_JSON
+           "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", \"d:1\\\\x\", \"e:1\\nx\", "
+           "\"f:1\"]}]\n"
+           "log ignored | am | list | start | run 0 => 0s http://list/; " INVALID
+           "5 address=a:1; members f:1"),
+    SCRIPT("the password of an address that is dropped is not shown", OF_JSON
            "[{\"targets\": [\"us:pw@a:1\"]}] | am | list\n"
            "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
            "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'a:1'}]}"),

@@ -41,7 +41,7 @@ rig_fini(struct rig *rig)
 }
 
 static struct identity_log
-log_at(uint64_t end_pos)
+log_reached(uint64_t end_pos)
 {
     return (struct identity_log){.id = LOG, .end_pos = end_pos};
 }
@@ -50,7 +50,7 @@ static enum tsdb_identity
 open_at(struct rig *rig, const char *dir, uint64_t end_pos)
 {
     rig->why.text[0] = '\0';
-    must(identity_open(&rig->identity, rig->env, dir, log_at(end_pos), &rig->why));
+    must(identity_open(&rig->identity, rig->env, dir, log_reached(end_pos), &rig->why));
     return rig->identity.finding;
 }
 
@@ -65,7 +65,7 @@ static enum err
 renew_at(struct rig *rig, uint64_t end_pos)
 {
     sim_env_advance_ns(rig->sim, IDENTITY_RENEW_MS * NS_PER_MS);
-    return identity_renew(&rig->identity, log_at(end_pos), &rig->why);
+    return identity_renew(&rig->identity, log_reached(end_pos), &rig->why);
 }
 
 static bool
@@ -288,7 +288,7 @@ static void
 run_until_fault(struct rig *rig, uint64_t end_pos)
 {
     struct why why = {""};
-    if (identity_open(&rig->identity, rig->env, "db", log_at(end_pos), &why) != OK) return;
+    if (identity_open(&rig->identity, rig->env, "db", log_reached(end_pos), &why) != OK) return;
     for (unsigned i = 1; i <= 4; i++) {
         enum err e = renew_at(rig, end_pos + i);
         if (e) err_ignore(e, "it is tried again");
@@ -382,7 +382,7 @@ UNIT_TEST(test_a_lost_end_of_the_log_is_counted_once)
 {
     struct rig rig;
     struct wal_damage damage = {.end_pos = 150, .totals = {[LEDGER_FLOAT] = 4}};
-    struct identity_log log = log_at(200);
+    struct identity_log log = log_reached(200);
     rig_init(&rig, 1);
     expect_finding(&rig, "db", 100, TSDB_IDENTITY_FIRST);
     log.totals[LEDGER_FLOAT] = 10;

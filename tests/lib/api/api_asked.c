@@ -80,7 +80,7 @@ api_ask(struct api_rig *rig, const struct asked *c)
                    ? r.text.size == 0
                    : memmem(got, r.text.size, c->fragment, strlen(c->fragment)) != NULL;
     as_said &= c->header == NULL || strstr(r.answer_headers, c->header) != NULL;
-    bool json = strcmp(r.content_type, JSON) == 0;
+    bool json = strcmp(r.content_type, JSON_TYPE) == 0;
     as_said &= !json || c->fragment == NULL || is_one_value(bytes_of(got, r.text.size));
     /* An answer that asks for a retry has Retry-After. */
     as_said &= r.status != 503 || json || strstr(r.answer_headers, "Retry-After: 2\n") != NULL;

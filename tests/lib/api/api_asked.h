@@ -39,13 +39,13 @@ struct asked {
     const char *header;   /* a header of the answer; NULL: not checked */
 };
 
-#define TEXT    "text/plain"
-#define JSON    "application/json"
-#define PROTO   "application/x-protobuf"
-#define FORM    "Content-Type: application/x-www-form-urlencoded"
-#define PARTS   "Content-Type: multipart/form-data; boundary=b"
-#define V2      "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
-#define WRITTEN "X-Prometheus-Remote-Write-"
+#define TEXT      "text/plain"
+#define JSON_TYPE "application/json"
+#define PROTO     "application/x-protobuf"
+#define FORM      "Content-Type: application/x-www-form-urlencoded"
+#define PARTS     "Content-Type: multipart/form-data; boundary=b"
+#define V2        "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+#define WRITTEN   "X-Prometheus-Remote-Write-"
 
 /* Sends the request and checks the answer; does so for all of an array. */
 void api_ask(struct api_rig *rig, const struct asked *c);

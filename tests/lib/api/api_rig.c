@@ -267,12 +267,34 @@ owner_check_config(void *context, struct bytes text, struct budget *memory, stru
 }
 
 static void
-owner_destinations(void *context, struct json *to)
+owner_lists(void *context, enum owner_list list, struct bytes tenants, struct json *to)
+{
+    (void)context, (void)tenants;
+    if (list == LIST_ALERTMANAGERS) {
+        json_member_array(to, "activeAlertmanagers");
+        json_array_close(to);
+        json_member_array(to, "droppedAlertmanagers");
+    } else {
+        json_array_open(to);
+    }
+    if (list == LIST_DESTINATIONS) json_put_text(to, "s3");
+    json_array_close(to);
+}
+
+static enum err
+owner_has_no_rules(void *context, const struct rules_question *question, struct json *to)
 {
     (void)context;
-    json_array_open(to);
-    json_put_text(to, "s3");
+    json_member_array(to, "groups");
     json_array_close(to);
+    return question->next_token.size > 0 ? ERR_MISSING : OK;
+}
+
+static void
+owner_has_no_alerts(void *context, struct bytes tenant, const struct permitted *permitted,
+                    struct json *to)
+{
+    (void)context, (void)tenant, (void)permitted, (void)to;
 }
 
 static enum err
@@ -326,23 +348,6 @@ static bool
 owner_reads(void *context)
 {
     return ((struct api_rig *)context)->has_sources;
-}
-
-static void
-owner_shows_sources(void *context, struct json *to)
-{
-    (void)context;
-    json_array_open(to);
-    json_array_close(to);
-}
-
-static void
-owner_names_sources(void *context, struct bytes tenants, struct json *to)
-{
-    (void)context;
-    (void)tenants;
-    json_array_open(to);
-    json_array_close(to);
 }
 
 static enum err
@@ -463,12 +468,12 @@ api_rig_new(void)
         .config = owner_config,
         .check_config = owner_check_config,
         .plan_rules = owner_has_no_rules_to_plan,
-        .destinations = owner_destinations,
+        .list = owner_lists,
+        .rules = owner_has_no_rules,
+        .alerts = owner_has_no_alerts,
         .holds_writes = owner_holds,
         .takes_writes = owner_takes,
         .can_read = owner_reads,
-        .sources = owner_shows_sources,
-        .source_names = owner_names_sources,
         .control_destination = owner_control,
         .sessions = {(struct gate *)rig, gate_begins, gate_ends, gate_grants},
         .ask_destination = owner_answers,
