@@ -7,216 +7,109 @@ set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
-firekeep=build/firekeep
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-# shellcheck source=tests/sources_lib.sh
-. tests/sources_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control clickhouse_server clickhouse_tcp clickhouse reader
+# shellcheck source=tests/sources_lib.sh
+. tests/sources_lib.sh
 
 [[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || skip_all clickhouse "no captures beside the project"
 has clickhouse || skip_all clickhouse "no clickhouse-server"
 
-reader=http://127.0.0.1:${port[reader]}
-direct=$(url_of clickhouse_server)
+at="type: clickhouse, url: '$(url_of clickhouse_server)'"
+claim "ClickHouse starts" start_clickhouse || exit 1
+claim "a server with a store starts" writes random "$at, table: random, unrepresentable: drop" || exit 1
+claim "a server without a store starts" reads random "$at, table: random" || exit 1
+captures_are_the_same captures 600 40 60
 
-# Both have the capture: the writer's own store, and ClickHouse through its destination.
-writes() { # TABLE CAPTURE [ARGUMENT...]
-    cat >"$work/writer.yml" <<YML
-destinations:
-  - {name: clickhouse, type: clickhouse, url: '$direct', table: $1, batch: {max_age: 50ms}, unrepresentable: drop}
-YML
-    start_firekeep writer "$work/writer-$1" "${port[firekeep]}" --config.file="$work/writer.yml" || return 1
-    within 20 all_open || return 1
-    is_acknowledged "$2" "${@:3}" || return 1
-    within 120 all_settled clickhouse || return 1
-    [[ $(samples dead_lettered_total clickhouse) == 0 ]]
-}
-
-reads() { # TABLE [KEYS]
-    cat >"$work/reader.yml" <<YML
-storage: {mode: none}
-sources:
-  - {name: clickhouse, type: clickhouse, url: '$direct', table: $1${2-}}
-YML
-    start_firekeep reader "$work/reader-$1" "${port[reader]}" --config.file="$work/reader.yml"
-}
-
-every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
-
-round() { # NAME CAPTURE [ARGUMENT...]
-    claim "$1: it is given the capture" writes "$@" || return
-    claim "$1: a server without a store starts" reads "$1" || return
-    claim "$1: everything comes back, bit for bit" within 30 same
-    if [[ $1 != kinds ]]; then
-        set_bounds
-        claim "$1: look-ups answer the same" look_ups_are_the_same "${bounds[@]}"
-        claim "$1: PromQL answers the same" results_are_the_same
-    fi
-    stop reader
-    [[ $1 != floats ]] || limits_round
-    stop writer
-}
-
-# Series that are hard to write, and random questions about them.
-seed=${SEED:-$RANDOM}
-is_imported() {
-    python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson" &&
-        "$firekeep" import --url="$url" "$work/random.ndjson" &&
-        within 60 has_delivered clickhouse $(($(wc -l <"$work/random.ndjson") + 15)) # after those of every kind
-}
+# Smaller answers than a block would be: blocks become smaller.
+stop reader
+claim "limits: a server without a store starts" reads limits \
+    "type: clickhouse, url: '$(url_of clickhouse_server)/?max_result_bytes=${RESULT:-500000}&result_overflow_mode=throw', table: random"
+claim "limits: everything comes back, bit for bit" same
+stop reader
+claim "a server without a store starts again" reads random "$at, table: random" || exit 1
+hard_series_are_the_same random "${CASES:-50}"
 
 state_of_tables() {
     clickhouse_query "SELECT database, name, engine FROM system.tables WHERE database != 'system' ORDER BY database, name" &&
         clickhouse_query "SELECT count(), sum(cityHash64(metric, labels, time, value, bits, histogram)) FROM random FINAL"
 }
-injections() {
-    local before
-    before=$(state_of_tables)
-    claim "seed $seed: hostile texts find what the store finds" python3 tests/tools/random_matchers.py hostile "$url" "$reader"
-    claim "seed $seed: and change nothing" test "$before" == "$(state_of_tables)"
-}
-
-random_round() { # CASES
-    claim "seed $seed: it is given what every kind is" writes random "$work/kinds.rw" || return
-    claim "seed $seed: and series that are hard to write" is_imported
-    claim "seed $seed: a server without a store starts" reads random || return
-    claim "seed $seed: everything comes back, bit for bit" same
-    claim "seed $seed: $1 random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" "$1" "$url" "$reader"
-    injections
-    stop reader
-    tables_round
-    tests_round
-    stop writer
-}
-
-asks() { # EXPRESSION: of the reader
-    quiet_curl -G "$reader/api/v1/query" --data-urlencode "query=$1" -d time=1700000100
-}
+before=$(state_of_tables)
+claim "seed $seed: hostile texts find what the store finds" hostile_texts_find_the_same
+claim "seed $seed: and change nothing" test "$before" == "$(state_of_tables)"
+stop reader
 
 # --- tables of other kinds --------------------------------------------------------------------------
 
-copies() { # TABLE ENGINE: of the random table, with some rows twice
-    clickhouse_query "CREATE TABLE $1 ENGINE = $2 AS SELECT * FROM random" &&
-        clickhouse_query "INSERT INTO $1 SELECT * FROM random WHERE cityHash64(metric, labels, time) % 3 = 0"
-}
-has_bare() {
-    asks 'bare{a="x",b=~"2.+"}[10s]' | jq -c '.data.result' | tee "$work/bare.json"
-    jq -e '. == [{"metric": {"__name__": "bare", "a": "x", "b": "200"}, "values": [[1700000099, "0.5"]]}]' "$work/bare.json"
-}
-replaces() { # rows by themselves, after others of the same key
-    clickhouse_query "INSERT INTO replaced SELECT metric, labels, time, value + 1, 0, '', 0 FROM random" &&
-        clickhouse_query "INSERT INTO replaced SELECT * FROM random"
-}
-distributes() {
-    local shard
+tables_are_made() {
+    local query shard replaced="SELECT metric, labels, time, value + 1, 0, '', 0 FROM random"
     for shard in one two; do
         clickhouse_query "CREATE DATABASE $shard" && clickhouse_query "CREATE TABLE $shard.part AS random" || return 1
     done
-    clickhouse_query "CREATE TABLE spread AS random ENGINE = Distributed(pair, '', part, sipHash64(metric, labels))" &&
-        clickhouse_query "INSERT INTO one.part SELECT * FROM random WHERE sipHash64(metric, labels) % 2 = 0" &&
-        clickhouse_query "INSERT INTO two.part SELECT metric, labels, time, value + 1, 0, '', 0 FROM random WHERE sipHash64(metric, labels) % 2 = 1" &&
-        clickhouse_query "INSERT INTO two.part SELECT * FROM random WHERE sipHash64(metric, labels) % 2 = 1"
+    for query in "CREATE TABLE twice ENGINE = ReplacingMergeTree() ORDER BY (metric, labels, time) AS SELECT * FROM random" \
+        "INSERT INTO twice SELECT * FROM random WHERE cityHash64(metric, labels, time) % 3 = 0" \
+        "CREATE TABLE plain ENGINE = MergeTree() ORDER BY (time, metric) AS SELECT * FROM random" \
+        "INSERT INTO plain SELECT * FROM random WHERE cityHash64(metric, labels, time) % 3 = 0" \
+        "CREATE TABLE replaced AS random" "INSERT INTO replaced $replaced" "INSERT INTO replaced SELECT * FROM random" \
+        "CREATE TABLE spread AS random ENGINE = Distributed(pair, '', part, sipHash64(metric, labels))" \
+        "INSERT INTO one.part SELECT * FROM random WHERE sipHash64(metric, labels) % 2 = 0" \
+        "INSERT INTO two.part $replaced WHERE sipHash64(metric, labels) % 2 = 1" \
+        "INSERT INTO two.part SELECT * FROM random WHERE sipHash64(metric, labels) % 2 = 1" \
+        "CREATE TABLE foreign (name String, \`la\\\`bels\` String, at Int64, metric Float64, labels UInt64, h String) ENGINE = MergeTree() ORDER BY at" \
+        "INSERT INTO foreign SELECT metric, labels, time, value, bits, histogram FROM random FINAL" \
+        "CREATE TABLE bare (metric String, tags String, at DateTime, value Float32) ENGINE = MergeTree() ORDER BY at" \
+        "INSERT INTO bare VALUES ('bare', '{\"b\": 200, \"a\": \"x\"}', toDateTime(1700000099), 0.5)" \
+        "CREATE TABLE wrong (metric String, labels String, time Date, value Float64) ENGINE = Memory"; do
+        clickhouse_query "$query" || { echo "$query"; return 1; }
+    done
 }
-reads_the_same() { # TABLE [KEYS]
-    claim "$1: a server without a store starts" reads "$@" || return
-    claim "$1: everything comes back, bit for bit" same
-    claim "$1: random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" 20 "$url" "$reader"
+claim "tables: they are made" tables_are_made
+# Rows that are there twice, twice for good, or replaced; on two shards; columns of other names.
+foreign="columns: {metric: name, labels: 'la\`bels', time: at, value: metric, bits: labels, histogram: h}"
+for table in twice plain replaced spread "foreign, $foreign"; do
+    name=${table%%,*}
+    claim "$name: a server without a store starts" reads "$name" "$at, table: $table" || continue
+    claim "$name: everything comes back, bit for bit" same
+    claim "$name: random questions are answered the same" answers_alike 12
     stop reader
-}
-
-tables_round() {
-    claim "tables: rows that are there twice" copies twice "ReplacingMergeTree() ORDER BY (metric, labels, time)"
-    claim "tables: rows that are there twice for good" copies plain "MergeTree() ORDER BY (time, metric)"
-    claim "tables: rows that were replaced" clickhouse_query "CREATE TABLE replaced AS random"
-    claim "tables: and replaced again" replaces
-    claim "tables: rows on two shards" distributes
-    claim "tables: columns of other names" clickhouse_query "CREATE TABLE foreign (name String, \`la\\\`bels\` String, at Int64, metric Float64, labels UInt64, h String) ENGINE = MergeTree() ORDER BY at"
-    claim "tables: with rows" clickhouse_query "INSERT INTO foreign SELECT metric, labels, time, value, bits, histogram FROM random FINAL"
-    claim "tables: seconds, and neither bits nor histograms" clickhouse_query "CREATE TABLE bare (metric String, tags String, at DateTime, value Float32) ENGINE = MergeTree() ORDER BY at"
-    claim "tables: with a row" clickhouse_query "INSERT INTO bare VALUES ('bare', '{\"b\": 200, \"a\": \"x\"}', toDateTime(1700000099), 0.5)"
-    reads_the_same twice
-    reads_the_same plain
-    reads_the_same replaced
-    reads_the_same spread
-    reads_the_same foreign ", columns: {metric: name, labels: 'la\`bels', time: at, value: metric, bits: labels, histogram: h}"
-    claim "bare: a server without a store starts" reads bare ', columns: {labels: tags, time: at}'
-    claim "bare: the row is read" has_bare
-    stop reader
-}
+done
+claim "bare: seconds, and neither bits nor histograms: a server without a store starts" reads bare "$at, table: bare, columns: {labels: tags, time: at}"
+claim "bare: the row is read" gives '.data.result == [{"metric": {"__name__": "bare", "a": "x", "b": "200"}, "values": [[1700000099, "0.5"]]}]' \
+    'bare{a="x",b=~"2.+"}[10s]'
+stop reader
 
 # --- users and failures -----------------------------------------------------------------------------
 
-tested() { # STATUS WORDS KEYS
-    local status
-    cat >"$work/tested.yml" <<YML
-sources:
-  - {name: clickhouse, type: clickhouse, timeout: 3s, $3}
-YML
-    "$firekeep" sources test clickhouse --config.file="$work/tested.yml" --from 2023-11-01T00:00:00Z | tee "$work/tested.txt"
-    status=${PIPESTATUS[0]}
-    [[ $status == "$1" ]] && grep -qF "$2" "$work/tested.txt"
-}
+while IFS='|' read -r name status words keys; do
+    claim "test: $name" tested "$status" "$words" "$keys"
+done <<END
+a user who may but read will do|0|ok      series|$at, table: random, basic_auth: {username: guest, password: hush}
+a wrong password is told|1|Wrong password for user guest|$at, table: random, basic_auth: {username: guest, password: x}
+a missing table is told|1|table default.nowhere does not exist, or the user may not see it|$at, table: nowhere
+a missing database is told|1|table nowhere.random does not exist|$at, table: random, database: nowhere
+a column that does not fit is told|1|column time of table default.wrong has type Date, expected Int64 or DateTime|$at, table: wrong
+a column that is not there is told|1|has no column lables: name the column with columns.labels|$at, table: random, columns: {labels: lables}
+who answers, but is no ClickHouse, is told|1|status 405|type: clickhouse, url: '$url', table: random
+END
 
-tests_round() {
-    local at="url: '$direct'"
-    clickhouse_query "CREATE TABLE wrong (metric String, labels String, time Date, value Float64) ENGINE = Memory"
-    claim "test: a user who may but read will do" tested 0 'ok      series' "$at, table: random, basic_auth: {username: guest, password: hush}"
-    claim "test: a wrong password is told" tested 1 'Wrong password for user guest' "$at, table: random, basic_auth: {username: guest, password: x}"
-    claim "test: a missing table is told" tested 1 'table default.nowhere does not exist, or the user may not see it' "$at, table: nowhere"
-    claim "test: a missing database is told" tested 1 'table nowhere.random does not exist' "$at, table: random, database: nowhere"
-    claim "test: a column that does not fit is told" tested 1 'column time of table default.wrong has type Date, expected Int64 or DateTime' "$at, table: wrong"
-    claim "test: a column that is not there is told" tested 1 'has no column lables: name the column with columns.labels' "$at, table: random, columns: {labels: lables}"
-    claim "test: who answers, but is no ClickHouse, is told" tested 1 'status 405' "url: '$url', table: random"
-}
-
-fails_with() { # WORDS EXPRESSION
-    curl -sG --noproxy '*' "$reader/api/v1/query" --data-urlencode "query=$2" -d time=1700000100 | tee "$work/failed.txt"
-    grep -qF "$1" "$work/failed.txt"
-}
-counts_again() { # EXPRESSION
-    asks "$1" | jq -e '.data.result[0].value[1] | tonumber > 100'
-}
-
-faults_round() {
-    local all='count(last_over_time({__name__=~".+"}[1d]))' kind
-    claim "faults: the proxy is there" start_proxy clickhouse=clickhouse:clickhouse_server || return
-    direct=$(url_of clickhouse) claim "faults: a server without a store starts" reads random ', timeout: 2s' || return
-    claim "faults: at first there are none" counts_again "$all"
-    for kind in error throttle half_closed; do
-        claim "faults: $kind" fault clickhouse $kind '"times": 1'
-        claim "faults: after $kind it is asked again" counts_again "$all"
-    done
-    claim "faults: cut" fault clickhouse cut '"times": 9'
-    claim "faults: what breaks off is told" fails_with 'source clickhouse: ' "$all"
+all='count(last_over_time({__name__=~".+"}[1d]))' many='.data.result[0].value[1] | tonumber > 100'
+claim "faults: the proxy is there" start_proxy clickhouse=clickhouse:clickhouse_server
+claim "faults: a server without a store starts" reads faults "type: clickhouse, url: '$(url_of clickhouse)', table: random, timeout: 2s"
+for kind in error throttle half_closed; do
+    fault clickhouse $kind '"times": 1'
+    claim "faults: after $kind it is asked again" gives "$many" "$all"
+done
+while IFS='|' read -r name words kind members; do
+    fault clickhouse "$kind" "\"times\": 9$members"
+    claim "faults: $name is told" fails_with "$words" "$all"
     mend
-    claim "faults: late" fault clickhouse late '"times": 9'
-    claim "faults: an error after the status 200 is told" fails_with 'Code: ' "$all"
-    mend
-    claim "faults: slow" fault clickhouse slow '"times": 9, "seconds": 4'
-    claim "faults: a slow answer is told" fails_with 'no data for 2 s' "$all"
-    mend
-    claim "faults: afterwards all is well" counts_again "$all"
-    stop reader
-    stop proxy
-}
-
-# Smaller answers than a block would be: blocks become smaller.
-limits_round() {
-    claim "limits: a server without a store starts" reads_limited || return
-    claim "limits: everything comes back, bit for bit" same
-    stop reader
-}
-reads_limited() {
-    direct="$direct/?max_result_bytes=${RESULT:-1000000}\&result_overflow_mode=throw" reads floats
-}
-
-claim "ClickHouse starts" start_clickhouse || exit 1
-random_round "${CASES:-60}"
-faults_round
-round kinds "$work/kinds.rw"
-round floats "$SAMPLES/node15s.rw" --first 100
-round histograms "$SAMPLES/v2hist.rw"
+done <<'END'
+what breaks off|source there: |cut|
+an error after the status 200|Code: |late|
+a slow answer|no data for 2 s|slow|, "seconds": 4
+END
+claim "faults: afterwards all is well" gives "$many" "$all"
 done_testing
