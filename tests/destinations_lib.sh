@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # destinations_lib.sh - sourced by tests of destinations, after lib.sh: reads the status of
-# destinations from the Firekeep at $url, and makes samples of every kind. The caller sets `url` and
-# `work`, and for imports_as `spare`, a free port, and `firekeep`.
+# destinations from the Firekeep at $url, starts it with a configuration, and makes samples. The caller
+# sets `url` and `work`, for imports_as `spare`, a free port, and for a case (serve and what follows it)
+# `it`.
 
 whole=(--start 0 --end 4102444800000)
 
@@ -86,6 +87,10 @@ last_error() { # DESTINATION
     quiet_curl "$url/api/v1/status/destinations" | jq -r ".data[] | select(.name == \"$1\") | .lastError"
 }
 
+is_closed() { # DESTINATION PATTERN: and says why
+    quiet_curl "$url/api/v1/status/destinations" | jq -r ".data[] | select(.name == \"$1\") | .state" | grep -qx closed && says "$1" "$2"
+}
+
 says() { # DESTINATION PATTERN: its last error
     last_error "$1" >"$work/said.txt"
     cat "$work/said.txt"
@@ -94,6 +99,10 @@ says() { # DESTINATION PATTERN: its last error
 
 write_config() { # LINES
     cat >"$work/firekeep.yml"
+}
+
+configure() { # ENTRY...: destinations, each a flow mapping
+    { (($# == 0)) || printf '%s\n' destinations: "${@/#/  - }"; } | write_config
 }
 
 is_acknowledged() { # CAPTURE ARGUMENT...
@@ -139,7 +148,7 @@ files_are_whole() { # DIR
 imports_as() { # DIR CAPTURE: a fresh server that takes in these files is like the capture
     rm -rf "$work/fresh"
     mkdir -p "$work/fresh"
-    "$firekeep" import --storage.path="$work/fresh" "$1"/* || return 1
+    build/firekeep import --storage.path="$work/fresh" "$1"/* || return 1
     start_firekeep fresh "$work/fresh" "$spare" || return 1
     equals "http://127.0.0.1:$spare" "$2"
     local status=$?
@@ -177,4 +186,94 @@ flip() { # FILE OFFSET (negative: from its end): all bits of this byte; another 
         sub to { seek $file, $at, $at < 0 ? 2 : 0 or die }
         to; read $file, my $byte, 1 or die;
         to; print $file ~$byte; close $file or die' -- "$1" "$2"
+}
+
+# --- a case -----------------------------------------------------------------------------------------
+# A case has a name, `it`: its claims begin with it, and its server, directory and log are called so.
+
+# A preparation of a case, told only when it fails.
+step() { # COMMAND...
+    "$@" >"$work/step.txt" 2>&1 && return
+    failures=$((failures + 1))
+    echo "not ok $it: ready for it: $*"
+    sed 's/^/  /' "$work/step.txt"
+    return 1
+}
+
+begins() { # [ARGUMENT...]: in $dir, or $work/$it
+    start_firekeep "$it" "${dir:-$work/$it}" "${url##*:}" --config.file="$work/firekeep.yml" --web.enable-lifecycle \
+        --web.enable-admin-api "$@"
+}
+
+serve() { # [ARGUMENT...]: the same, until all destinations are open
+    begins "$@" && within 20 all_open
+}
+
+takes() { # NAME: of a capture
+    step is_acknowledged "$work/$1.rw" --retry 60
+}
+
+ends() {
+    claim "$it: SIGTERM ends it with status 0" stop "$it"
+}
+
+# The parts of the account of a destination, which balances.
+shows() { # DESTINATION {taken|taken_again|delivered|dead_lettered|dropped|queued}=COUNT...
+    local destination=$1 part parts=()
+    shift
+    for part; do
+        [[ $part == queued=* ]] && parts+=(samples_queued) || parts+=("samples_${part%=*}_total")
+        parts+=(= "${part#*=}")
+    done
+    sums_are "$destination" "${parts[@]}" && balances "$destination"
+}
+
+dropped() { # DESTINATION REASON COUNT
+    "$TOOLS/metrics" "$url" "$within_seconds" are "firekeep_destination_samples_dropped_total{destination=\"$1\",reason=\"$2\"" = "$3"
+}
+
+logs() { # PATTERN: once the server of the case writes it
+    within 20 grep -qe "$1" "$work/$it.log" || {
+        tail -n 20 "$work/$it.log"
+        return 1
+    }
+}
+
+reload() {
+    quiet_curl -X POST "$url/-/reload"
+}
+
+admin() { # PATH: a request of an operator
+    quiet_curl --max-time 60 -X POST "$url/api/v1/admin/$1"
+}
+
+# Samples of 100 series a minute apart, number FROM and following, in requests of 1000 at most.
+make_load() { # NAME FROM COUNT
+    awk -v from="$2" -v count="$3" 'BEGIN {
+        for (i = from; i < from + count; i++) {
+            printf "load{series=\"%d\",padding=\"%064d\"} %d.%06d %.0f\n", i % 100, i % 100, i, (i * 7919) % 1000000, 1700000000000 + 60000 * int(i / 100)
+            if (i % 1000 == 999) print "---"
+        }
+    }' | "$TOOLS/rwmake" >"$work/$1.rw"
+}
+
+make_kinds() { # NAME: of every kind
+    every_kind >"$work/$1.txt"
+    "$TOOLS/rwmake" --version 2 <"$work/$1.txt" >"$work/$1.rw"
+}
+
+# Accepts every write, but not while the file FILE exists: then it never answers. Remote write 2.0 is
+# refused with 415 if VERSION is 1.
+accept_writes() { # NAME PORT [FILE [VERSION]]
+    start "$1" /usr/bin/python3 -c '
+import http.server, os, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if os.path.exists(sys.argv[2]): threading.Event().wait()
+        self.send_response(415 if sys.argv[3] == "1" and "v2" in self.headers["Content-Type"] else 204)
+        self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()' "$2" "${3:-/nothing}" "${4:-2}"
 }
