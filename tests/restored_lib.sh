@@ -8,7 +8,6 @@
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}
 s3=http://127.0.0.1:${ports[1]}
-firekeep=build/firekeep
 
 # --- the bucket and the files -----------------------------------------------------------------------
 
@@ -109,19 +108,19 @@ indexes_do_not_lie() {
 
 roll_age=1s
 
-configure() {
+configure() { # [COMPRESSION of objects]
     mkdir -p "$work/files"
     {
         printf '%s\n' 'destinations:' '  - name: bucket' '    type: s3' "    endpoint: $s3" '    region: eu-west-1' \
-            '    bucket: metrics' '    prefix: m/' '    path_style: true' '    compression: none' "    roll_age: $roll_age" \
+            '    bucket: metrics' '    prefix: m/' '    path_style: true' "    compression: ${1:-none}" "    roll_age: $roll_age" \
             '    access_key: KEY' '    secret_key: SECRET' '    retry: {min_backoff: 20ms, max_backoff: 300ms}'
         printf '%s\n' '  - name: files' '    type: file' "    path: $work/files" '    format: ndjson' '    compression: none' \
             '    roll_age: 1h' '    batch: {max_age: 50ms}'
     } | write_config
 }
 
-serve() {
-    start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" && within 20 all_open
+serve() { # [ARGUMENT...]
+    start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-admin-api "$@" && within 20 all_open
 }
 
 # Makes 500 samples whose values begin with NUMBER; each number has its own times.
