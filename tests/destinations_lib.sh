@@ -257,6 +257,10 @@ make_load() { # NAME FROM COUNT
     }' | "$TOOLS/rwmake" >"$work/$1.rw"
 }
 
+head_of() { # CAPTURE REQUESTS: the first ones
+    perl -e 'binmode STDIN; binmode STDOUT; for (1 .. $ARGV[0]) { read STDIN, my $size, 4 or last; read STDIN, my $body, unpack "V", $size; print $size, $body }' "$2" <"$1"
+}
+
 make_kinds() { # NAME: of every kind
     every_kind >"$work/$1.txt"
     "$TOOLS/rwmake" --version 2 <"$work/$1.txt" >"$work/$1.rw"

@@ -14,9 +14,8 @@ work=${SCRATCH:?}
 . tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
-region=none
 name_ports firekeep control clickhouse_server clickhouse_tcp clickhouse
-direct=$(url_of clickhouse_server)
+firekeep=build/firekeep
 
 if ! has clickhouse; then
     skip_all "clickhouse" "no clickhouse-server"
@@ -24,22 +23,20 @@ fi
 claim "ClickHouse starts" start_clickhouse || exit 1
 claim "the proxy is there" start_proxy clickhouse=clickhouse:clickhouse_server || exit 1
 
-relay() { # NAME: Firekeep, with all destinations open
-    start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api --web.enable-lifecycle && within 20 all_open
-}
-count() { # FROM: rows
-    clickhouse_query "SELECT count() FROM $1"
-}
-counts() { # FROM COUNT
+counts() { # FROM COUNT: rows
     local rows
-    rows=$(count "$1")
+    rows=$(clickhouse_query "SELECT count() FROM $1")
     echo "$rows rows, not $2"
     [[ $rows == "$2" ]]
 }
-direct_entry() { # NAME TABLE [LINE...]: without the proxy
-    printf '  - name: %s\n' "$1"
-    printf '    %s\n' 'type: clickhouse' "url: $direct" "table: $2" 'batch: {max_age: 100ms}' 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "${@:3}"
+entry_of() { # NAME TABLE [KEYS]: without the proxy
+    echo "{name: $1, type: clickhouse, url: '$(url_of clickhouse_server)', table: $2, batch: {max_age: 100ms}, retry: {min_backoff: 20ms, max_backoff: 300ms}${3:+, $3}}"
 }
+proxied() { # TABLE
+    { echo 'destinations:' && entry clickhouse "$1"; } | sed 's/max_age: 100ms/&, max_samples: 2000/' | write_config
+}
+columns='metric String, labels String, time Int64, value Float64, bits UInt64, histogram String'
+key='ORDER BY (metric, labels, time)'
 
 # --- every kind of value ----------------------------------------------------------------------------
 
@@ -51,126 +48,110 @@ direct_entry() { # NAME TABLE [LINE...]: without the proxy
     echo '@histogram latency{code="stale"} 1700000000000 kind=float schema=0 sum=0x7ff0000000000002 count=0'
 } >"$work/bits.txt"
 "$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
-{
-    echo 'destinations:'
-    entry clickhouse bits
-} | write_config
-claim "bits: a test finds that the table is to be made, and makes nothing" bash -c \
-    "build/firekeep destinations test clickhouse --config.file='$work/firekeep.yml' | grep 'ClickHouse 18.16.1; the table does not exist and will be created'"
+it=bits
+proxied bits
+claim "bits: a test finds that the table is to be made, and makes nothing" tells 'ClickHouse 18.16.1; the table does not exist and will be created' 0 \
+    "$firekeep" destinations test clickhouse --config.file="$work/firekeep.yml"
 claim "bits: no table was made" counts "system.tables WHERE database = 'default'" 0
-claim "bits: starts" relay bits
+step serve
 claim "bits: the table is made before anything is written" within 10 counts "system.tables WHERE name = 'bits' AND engine = 'ReplacingMergeTree'" 1
-claim "bits: every request is acknowledged in full" is_acknowledged "$work/bits.rw"
-claim "bits: all samples are confirmed" within 15 has_delivered clickhouse 19
-claim "bits: the account is right" balances clickhouse
-exemplar_is_letter() {
-    build/firekeep dead-letters list --storage.path="$work/bits" | tee "$work/letters.txt"
-    grep -q unrepresentable "$work/letters.txt"
-}
-claim "bits: the exemplar is a dead letter" exemplar_is_letter
+takes bits
+claim "bits: all samples are confirmed, and the account is right" within 15 shows clickhouse delivered=19 queued=0
+claim "bits: the exemplar is a dead letter" tells unrepresentable 0 "$firekeep" dead-letters list --storage.path="$work/bits"
 claim "bits: what arrived is what was sent" arrived clickhouse bits "$work/bits.rw" 1 --any-order
-with_sql() { # WHERE COUNT: the query of a reader
-    counts "bits FINAL WHERE $1" "$2"
-}
-claim "bits: a label is found by its value" with_sql "match(labels, '[{,]\"sign\":\"minus\"[,}]')" 2
-claim "bits: what looks like a label in a value is none" with_sql "match(labels, '[{,]\"x\":\"y\"[,}]') OR match(labels, '[{,]\"a\":\"b\"[,}]')" 0
-claim "bits: a label is extracted" with_sql "visitParamExtractString(labels, 'lines') = 'two\\nlines'" 1
-claim "bits: people leave out what is not a number" with_sql "bits = 0 AND isNaN(value)" 0
+# The query of a reader.
+while IFS='#' read -r name where count; do
+    claim "bits: $name" counts "bits FINAL WHERE $where" "$count"
+done <<'END'
+a label is found by its value#match(labels, '[{,]"sign":"minus"[,}]')#2
+what looks like a label in a value is none#match(labels, '[{,]"x":"y"[,}]') OR match(labels, '[{,]"a":"b"[,}]')#0
+a label is extracted#visitParamExtractString(labels, 'lines') = 'two\nlines'#1
+people leave out what is not a number#bits = 0 AND isNaN(value)#0
+END
 
 # Everything is sent again: the rows are the same, each once.
-again() {
-    quiet_curl -X POST "$url/api/v1/admin/destinations/clickhouse/replay?from=1600000000"
-}
-claim "again: all is sent once more" again
+claim "again: all is sent once more" admin "destinations/clickhouse/replay?from=1600000000"
 claim "again: it arrives" within 20 has_delivered clickhouse 37 # the oldest is older than that
-claim "again: ClickHouse has some rows twice" test "$(count bits)" -gt 19
+claim "again: ClickHouse has some rows twice" test "$(clickhouse_query 'SELECT count() FROM bits')" -gt 19
 claim "again: FINAL has them once" counts "bits FINAL" 19
 claim "again: what is there is what was sent" arrived clickhouse bits "$work/bits.rw" 1 --any-order
 claim "again: ClickHouse merges them" clickhouse_query "OPTIMIZE TABLE bits FINAL"
 claim "again: now it has them once, too" counts "bits" 19
-claim "bits: SIGTERM ends it with status 0" stop bits
-claim "bits: a test with a sample is right" build/firekeep destinations test clickhouse --config.file="$work/firekeep.yml" --write
+ends
+claim "bits: a test with a sample is right" "$firekeep" destinations test clickhouse --config.file="$work/firekeep.yml" --write
 
 # --- tables and users -------------------------------------------------------------------------------
 
-clickhouse_query "CREATE TABLE wrong (metric String, labels String, time DateTime, value Float64, bits UInt64, histogram String) ENGINE = ReplacingMergeTree() ORDER BY (metric, labels, time)"
-clickhouse_query "CREATE TABLE losing (metric String, labels String, time Int64, value Float64, bits UInt64, histogram String) ENGINE = ReplacingMergeTree() ORDER BY (metric, time)"
-clickhouse_query "CREATE TABLE short (host String DEFAULT hostName(), metric String, labels String, time Int64, value Float64, bits UInt64, histogram String) ENGINE = MergeTree() PARTITION BY tuple() ORDER BY time"
+late() { # NAME: three samples, later ones each time
+    grep '^late' "$work/bits.txt" | sed "s/17000000000/1700000000$1/; s/16800000000/1680000000$1/" | "$TOOLS/rwmake" --version 2 >"$work/late$1.rw"
+    takes "late$1"
+}
+clickhouse_query "CREATE TABLE wrong (${columns/Int64/DateTime}) ENGINE = ReplacingMergeTree() $key"
+clickhouse_query "CREATE TABLE losing ($columns) ENGINE = ReplacingMergeTree() ${key/labels, /}"
+clickhouse_query "CREATE TABLE short (host String DEFAULT hostName(), $columns) ENGINE = MergeTree() PARTITION BY tuple() ORDER BY time"
 echo wrong >"$work/password"
-grep '^late' "$work/bits.txt" | "$TOOLS/rwmake" --version 2 >"$work/late.rw"
-{
-    echo 'destinations:'
-    direct_entry missing missing 'create: false'
-    direct_entry wrong wrong
-    direct_entry losing losing
-    direct_entry short short 'create: false'
-    direct_entry stranger made "basic_auth: {username: firekeep, password_file: $work/password}"
-    direct_entry guest short 'basic_auth: {username: guest, password: hush}'
-    direct_entry nowhere made 'database: nowhere'
-} | write_config
-claim "tables: starts" relay tables
-claim "tables: writes are acknowledged" is_acknowledged "$work/late.rw"
-for name in missing wrong losing stranger guest nowhere; do
+it=tables
+configure "$(entry_of missing missing 'create: false')" "$(entry_of wrong wrong)" "$(entry_of losing losing)" "$(entry_of short short 'create: false')" \
+    "$(entry_of stranger made "basic_auth: {username: firekeep, password_file: $work/password}")" \
+    "$(entry_of guest short 'basic_auth: {username: guest, password: hush}')" "$(entry_of nowhere made 'database: nowhere')"
+step serve
+late 0
+while IFS='|' read -r name what words; do
     claim "tables: $name is blocked" within 20 is_in_state "$name" blocked
-done
-claim "tables: what is missing is named" says missing 'table default.missing does not exist, or the user may not see it: create it, or set create: true'
-claim "tables: a column that does not fit is named" says wrong 'column time of table default.wrong has type DateTime, expected Int64'
-claim "tables: a key that would lose samples is named" says losing 'ORDER BY (metric, time) lacks labels'
-claim "tables: a wrong password is told" says stranger 'Wrong password for user firekeep'
-claim "tables: a user who may only read is told" says guest 'readonly mode'
-claim "tables: a missing database is told" says nowhere "Database nowhere doesn't exist"
+    claim "tables: $what" says "$name" "$words"
+done <<'END'
+missing|what is missing is named|table default.missing does not exist, or the user may not see it: create it, or set create: true
+wrong|a column that does not fit is named|column time of table default.wrong has type DateTime, expected Int64
+losing|a key that would lose samples is named|ORDER BY (metric, time) lacks labels
+stranger|a wrong password is told|Wrong password for user firekeep
+guest|a user who may only read is told|readonly mode
+nowhere|a missing database is told|Database nowhere doesn't exist
+END
 claim "tables: a table without start_time, with a column of its own, will do" within 20 has_delivered short 3
 claim "tables: it has them" counts "short WHERE metric = 'late' AND host != ''" 3
 claim "tables: nothing else was written" counts "system.parts WHERE database = 'default' AND active AND table NOT IN ('bits', 'short')" 0
 echo hush >"$work/password"
-clickhouse_query "CREATE TABLE missing (metric String, labels String, time Int64, value Float64, bits UInt64, histogram String, start_time Int64) ENGINE = ReplacingMergeTree() ORDER BY (metric, labels, time)"
+clickhouse_query "CREATE TABLE missing ($columns, start_time Int64) ENGINE = ReplacingMergeTree() $key"
 clickhouse_query "DROP TABLE wrong"
 for name in missing stranger wrong; do
-    claim "tables: $name goes on once it is mended" within 30 has_delivered "$name" 3
-    claim "tables: $name: the account is right" balances "$name"
+    claim "tables: $name goes on once it is mended, and its account is right" within 30 shows "$name" delivered=3 dead_lettered=0 queued=0
 done
-claim "tables: nothing was given up" [ "$(samples dead_lettered_total missing):$(samples dead_lettered_total guest)" == 0:0 ]
-
 # While it runs: a table that is dropped is made again, one that has another column now is looked at again.
 clickhouse_query "DROP TABLE wrong"
 clickhouse_query "ALTER TABLE missing DROP COLUMN start_time"
-sed 's/17000000000/17000000001/; s/16800000000/16800000001/' <(grep '^late' "$work/bits.txt") | "$TOOLS/rwmake" --version 2 >"$work/later.rw"
-claim "tables: more is acknowledged" is_acknowledged "$work/later.rw"
+late 1
 claim "tables: a table that was dropped is made again" within 30 has_delivered wrong 6
 claim "tables: it has what came since" counts "wrong" 3
 claim "tables: a column that was dropped is done without" within 30 has_delivered missing 6
 claim "tables: it has all" counts "missing FINAL" 6
 clickhouse_query "ALTER TABLE missing DROP COLUMN bits"
-sed 's/17000000000/17000000002/; s/16800000000/16800000002/' <(grep '^late' "$work/bits.txt") | "$TOOLS/rwmake" --version 2 >"$work/latest.rw"
-claim "tables: still more is acknowledged" is_acknowledged "$work/latest.rw"
+late 2
 claim "tables: a column that cannot be done without is missed" within 20 says missing 'has no column bits: add it with type UInt64'
-claim "tables: SIGTERM ends it with status 0" stop tables
+ends
 
 # --- shards -----------------------------------------------------------------------------------------
 
 for shard in one two; do
     clickhouse_query "CREATE DATABASE $shard"
-    clickhouse_query "CREATE TABLE $shard.spread_local (metric String, labels String, time Int64, value Float64, bits UInt64, histogram String, start_time Int64) ENGINE = ReplacingMergeTree() ORDER BY (metric, labels, time)"
+    clickhouse_query "CREATE TABLE $shard.spread_local ($columns, start_time Int64) ENGINE = ReplacingMergeTree() $key"
 done
 clickhouse_query "CREATE TABLE spread AS one.spread_local ENGINE = Distributed(pair, '', spread_local, sipHash64(metric, labels))"
 for ((i = 0; i < 200; i++)); do
     echo "work{shop=\"$i\"} $i 1700000000000"
 done | "$TOOLS/rwmake" >"$work/work.rw"
-{
-    echo 'destinations:'
-    direct_entry spread spread
-} | write_config
-claim "shards: starts" relay shards
-claim "shards: writes are acknowledged" is_acknowledged "$work/work.rw"
-claim "shards: all is confirmed" within 20 has_delivered spread 200
+it=shards
+configure "$(entry_of spread spread)"
+step serve
+takes work
+claim "shards: all is confirmed" within 20 shows spread delivered=200 queued=0
 both_have_some() {
     local one two
-    one=$(count one.spread_local) two=$(count two.spread_local)
+    one=$(clickhouse_query "SELECT count() FROM one.spread_local") two=$(clickhouse_query "SELECT count() FROM two.spread_local")
     echo "$one and $two"
     ((one > 50 && two > 50 && one + two == 200))
 }
 claim "shards: when it is confirmed the shards have it, each its own" both_have_some
-claim "shards: SIGTERM ends it with status 0" stop shards
+ends
 
 # --- everything goes wrong, everybody is killed -----------------------------------------------------
 
@@ -182,11 +163,11 @@ let_all_go_wrong() {
 storm() { # CAPTURE: writes while both are killed
     "$TOOLS/rwreplay" "$1" "$url" --retry 60 --check >"$work/replay.txt" 2>&1 &
     local sender=$!
-    for _ in 1 2 3; do
+    for _ in 1 2; do
         sleep 0.4 # not awaited: any moment is a good one
         crash storm
         crash clickhouse
-        start_clickhouse && relay storm || return 1
+        start_clickhouse && serve || return 1
     done
     wait "$sender" || {
         cat "$work/replay.txt"
@@ -197,30 +178,24 @@ all_went_wrong() { # each fault happened, and calls got through all the same
     told clickhouse '(.faults | keys) as $had | ["throttle", "error", "late", "cut", "cut_before", "slow"] - $had | . == []'
 }
 
-if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
+if [[ -z $SAMPLES || ! -f $SAMPLES/v2hist.rw ]]; then
     skip "captures" "no captures beside the project"
-else
-    for name in node15s v2hist; do
-        capture=$SAMPLES/$name.rw
-        rm -rf "$work/storm"
-        {
-            echo 'destinations:'
-            entry clickhouse "$name"
-        } | sed 's/batch: .*/batch: {max_age: 100ms, max_samples: 2000}/' | write_config
-        claim "$name: starts" relay storm
-        claim "$name: things are to go wrong" let_all_go_wrong
-        claim "$name: everything is acknowledged while both are killed again and again" storm "$capture"
-        claim "$name: all kinds of faults happen" within 60 all_went_wrong
-        claim "$name: everything arrives while things go wrong" within 120 all_settled clickhouse
-        claim "$name: nothing goes wrong any more" mend
-        claim "$name: the account is right" balances clickhouse
-        sent=$(sent_samples "$capture")
-        claim "$name: no sample was given up" [ "$(metric firekeep_destination_samples_dropped_total clickhouse)" == 0 ]
-        claim "$name: SIGTERM ends it with status 0" stop storm
-        claim "$name: each sample is there once" counts "$name FINAL" "$sent"
-        claim "$name: what arrived is what was sent, bit for bit" arrived clickhouse "$name" "$capture" 1000000
-        echo "$name: $(count "$name") rows, $(count "$name FINAL") with FINAL; $(clickhouse_query "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = '$name'") bytes"
-    done
+    done_testing
+    exit
 fi
+it=storm
+head_of "$SAMPLES/v2hist.rw" 400 >"$work/storm.rw"
+"$TOOLS/rwspan" "$SAMPLES/node15s.rw" --version 2 --series 500 --scrapes 20 >>"$work/storm.rw"
+proxied storm
+claim "storm: starts" serve
+claim "storm: things are to go wrong" let_all_go_wrong
+claim "storm: everything is acknowledged while both are killed again and again" storm "$work/storm.rw"
+claim "storm: all kinds of faults happen" within 60 all_went_wrong
+claim "storm: everything arrives while things go wrong" within 120 all_settled clickhouse
+claim "storm: nothing goes wrong any more" mend
+claim "storm: the account is right, and no sample was given up" shows clickhouse dropped=0 queued=0
+ends
+claim "storm: each sample is there once" counts "storm FINAL" "$(sent_samples "$work/storm.rw")"
+claim "storm: what arrived is what was sent, bit for bit" arrived clickhouse storm "$work/storm.rw" 1000000
 claim "SIGTERM ends ClickHouse" stop clickhouse
 done_testing

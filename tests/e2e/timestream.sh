@@ -15,12 +15,8 @@ work=${SCRATCH:?}
 . tests/counterparts_lib.sh
 region=eu-west-1
 name_ports firekeep control cells cells_proxy tables
-every_kind >"$work/bits.txt"
-"$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
-
-relay_to_all() { # NAME: Firekeep, with all destinations open
-    start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
-}
+keys="type: timestream, region: $region, database: metrics, access_key: TSKEY, secret_key: TSSECRET, batch: {max_age: 100ms}, retry: {min_backoff: 20ms, max_backoff: 300ms}"
+make_kinds bits
 
 # Its address is discovered through a proxy that plays all of AWS, and discovered again when the
 # service says that it has changed. Two series that relabelling makes one have two values for one
@@ -39,39 +35,18 @@ claim "cells: the double is there" start_all_of_aws
 cells fault -o "$work/answer.txt" -d '{"kind": "endpoint"}'
 cells fault -o "$work/answer.txt" -d '{"kind": "throttle", "times": 2}'
 cells fault -o "$work/answer.txt" -d '{"kind": "cut"}'
-write_config <<END
-destinations:
-  - name: cells
-    type: timestream
-    region: $region
-    database: metrics
-    table: prometheus
-    proxy_url: http://127.0.0.1:${port[cells_proxy]}
-    tls_config: {ca_file: $work/aws.pem}
-    access_key: TSKEY
-    secret_key: TSSECRET
-    session_token: TSTOKEN
-    select: [zero, small, '{kind="ordinary"}']
-    relabel: [{regex: sign, action: labeldrop}]
-    batch: {max_age: 100ms}
-    retry: {min_backoff: 20ms, max_backoff: 300ms}
-END
-claim "cells: starts" relay_to_all cells
-claim "cells: writes are acknowledged" is_acknowledged "$work/bits.rw"
-claim "cells: what is not refused is delivered" within 20 has_delivered cells 3
-claim "cells: the value that came second is a dead letter" [ "$(samples dead_lettered_total cells):$(samples queued cells)" == 1:0 ]
-claim "cells: the account is right" balances cells
+it=cells
+configure "{name: cells, $keys, table: prometheus, proxy_url: '$(url_of cells_proxy)', tls_config: {ca_file: $work/aws.pem}, session_token: TSTOKEN, select: [zero, small, '{kind=\"ordinary\"}'], relabel: [{regex: sign, action: labeldrop}]}"
+claim "cells: starts" serve
+takes bits
+claim "cells: the value that came second is a dead letter, the rest is delivered" within 20 shows cells delivered=3 dead_lettered=1 queued=0
 address_was_asked_twice() {
     cells stats | tee "$work/stats.json"
     jq -e '.calls.DescribeEndpoints == 2 and .answers.InvalidEndpointException == 1 and .answers.ThrottlingException == 2' "$work/stats.json"
 }
 claim "cells: the address was asked for, and once more when it had changed" address_was_asked_twice
-claim "cells: SIGTERM ends it with status 0" stop cells
-refused_for_conflict() {
-    build/firekeep dead-letters list --storage.path="$work/cells" | tee "$work/letters.txt"
-    grep -q conflict "$work/letters.txt"
-}
-claim "cells: the dead letter says that it was a conflict" refused_for_conflict
+ends
+claim "cells: the dead letter says that it was a conflict" tells conflict 0 build/firekeep dead-letters list --storage.path="$work/cells"
 
 # Tables accept only recent records: samples from the store are sent as far as they are accepted,
 # the rest is counted. Two series for each of two tables have a sample for each hour of two days,
@@ -88,23 +63,11 @@ ask_young() { # PATH [ARGUMENT...]
 went_wrong() { # FAULT
     ask_young fault -o "$work/answer.txt" -d "$1"
 }
-young_entry() { # NAME TABLE [LINE...]
-    printf '  - name: %s\n' "$1"
-    printf '    %s\n' 'type: timestream' "region: $region" 'database: metrics' "table: $2" "write_endpoint: $young" 'access_key: TSKEY' \
-        'secret_key: TSSECRET' 'batch: {max_age: 100ms}' 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "${@:3}"
+young_entry() { # NAME TABLE [KEYS]
+    echo "{name: $1, $keys, table: $2, write_endpoint: '$young'${3:+, $3}}"
 }
-flush() {
-    quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush"
-}
-dropped() { # DESTINATION: how many for that reason
-    quiet_curl "$url/metrics" | awk -v want="firekeep_destination_samples_dropped_total{destination=\"$1\"" \
-        'index($0, want) == 1 && /reason="outside_table_retention"/ { sum += $NF } END { printf "%.0f\n", sum }'
-}
-became() { # DESTINATION DELIVERED DEAD DROPPED, and nothing waits
-    local is
-    is="$(samples delivered_total "$1") $(samples dead_lettered_total "$1") $(dropped "$1") $(samples queued "$1")"
-    echo "$is"
-    [[ $is == "$2 $3 $4 0" ]]
+became() { # DESTINATION DELIVERED DEAD DROPPED: dropped as too old, and nothing waits
+    shows "$1" delivered="$2" dead_lettered="$3" dropped="$4" queued=0 && { (($4 == 0)) || dropped "$1" outside_table_retention "$4"; }
 }
 now=$(now_ms)
 by_hour() { # HOURS HOURS: of the table x, of the table y
@@ -121,24 +84,20 @@ by_hour() { # HOURS HOURS: of the table x, of the table y
 by_hour 48 48 | "$TOOLS/rwmake" >"$work/two-days.rw"
 by_hour 2 24 | "$TOOLS/rwmake" >"$work/taken.rw"
 claim "old: the double is there" start_young
-write_config </dev/null
-claim "old: starts without destinations" relay_to_all old
-claim "old: two days are acknowledged" is_acknowledged "$work/two-days.rw"
-claim "old: what is there goes into parts" flush
-claim "old: SIGTERM ends it with status 0" stop old
+it=old
+configure
+claim "old: starts without destinations" serve
+takes two-days
+claim "old: what is there goes into parts" admin tsdb/flush
+step stop old
 went_wrong '{"kind": "throttle", "operation": "DescribeTable"}'
 went_wrong '{"kind": "error", "operation": "DescribeTable"}'
 went_wrong '{"kind": "slow", "operation": "DescribeTable", "seconds": 0.5}'
-{
-    echo 'destinations:'
-    # shellcheck disable=SC2016 # the label's value is meant
-    young_entry old 'keeps_${site}' 'start: beginning'
-} | write_config
-claim "old: starts with a destination that begins at the beginning" relay_to_all old
+configure "$(young_entry old "'keeps_\${site}'" 'start: beginning')"
+claim "old: starts with a destination that begins at the beginning" serve
 crash old
-claim "old: starts again after SIGKILL" relay_to_all old
+claim "old: starts again after SIGKILL" serve
 claim "old: what the tables take is delivered, the rest counted as too old" within 20 became old 52 0 140
-claim "old: the account is right" balances old
 claim "old: it goes on with the log" within 10 is_in_state old running
 nothing_was_refused() {
     ask_young stats | tee "$work/stats.json"
@@ -149,38 +108,26 @@ taken_arrived() {
     ask_young dump | python3 tests/tools/aws_content.py --rows "$work/old-there.rw" && "$TOOLS/rrcompare" "$work/taken.rw" "$work/old-there.rw" "${whole[@]}"
 }
 claim "old: what arrived is what the tables take" taken_arrived
-claim "old: SIGTERM ends it with status 0" stop old
+ends
 claim "old: nothing is damaged, and the ledger balances" build/firekeep verify "$work/old"
 
 # Without the permission to describe tables, everything is sent, and too old records are refused.
 went_wrong '{"kind": "denied", "operation": "DescribeTable", "times": 1000}'
-{
-    echo 'destinations:'
-    # shellcheck disable=SC2016 # the label's value is meant
-    young_entry unasked 'keeps_${site}' 'start: beginning'
-    young_entry plain keeps_x
-    # shellcheck disable=SC2016 # the same
-    young_entry absent 'absent_${site}' 'select: ['"'"'up{site="x"}'"'"']' 'start: beginning'
-} | write_config
+configure "$(young_entry unasked "'keeps_\${site}'" 'start: beginning')" "$(young_entry plain keeps_x)" \
+    "$(young_entry absent "'absent_\${site}'" "select: ['up{site=\"x\"}'], start: beginning")"
 : >"$work/old.log"
-claim "unasked: starts" relay_to_all old
+claim "unasked: starts" serve
 claim "unasked: what the tables take is delivered, the rest is dead letters" within 20 became unasked 52 140 0
-claim "unasked: the account is right" balances unasked
 warned_once() {
     grep 'allow the action timestream:DescribeTable' "$work/old.log" | grep -c destination=unasked | grep -qx 1
 }
 claim "unasked: a warning says why, once" within 20 warned_once
 claim "absent: a table that is missing blocks" within 20 is_in_state absent blocked
 claim "absent: and is named" within 20 says absent 'table absent_x of database metrics'
-claim "absent: nothing is given up" [ "$(samples dead_lettered_total absent):$(samples dropped_total absent)" == 0:0 ]
-tells_of_permission() {
-    build/firekeep destinations test plain --config.file="$work/firekeep.yml" >"$work/said.txt" 2>&1
-    local status=$?
-    cat "$work/said.txt"
-    ((status == 0)) && grep -q '^ok .*the optional permission timestream:DescribeTable is missing' "$work/said.txt"
-}
-claim "unasked: a test of the destination tells of the optional permission" tells_of_permission
-claim "unasked: SIGTERM ends it with status 0" stop old
+claim "absent: nothing is given up" shows absent dead_lettered=0 dropped=0
+claim "unasked: a test of the destination tells of the optional permission" tells '^ok .*the optional permission timestream:DescribeTable is missing' 0 \
+    build/firekeep destinations test plain --config.file="$work/firekeep.yml"
+ends
 ask_young clear -o "$work/cleared.txt" -d ''
 
 # An old connector has rounded a range: another value is refused, and overwritten by a replay; the
@@ -196,34 +143,29 @@ done
 "$TOOLS/rwmake" <"$work/exact.txt" >"$work/exact.rw"
 echo "third{of=\"a\"} 0.6666666666666666 $((now - 30000))" | "$TOOLS/rwmake" >"$work/later.rw"
 cat "$work/exact.rw" "$work/later.rw" >"$work/mended.rw"
-{
-    echo 'destinations:'
-    young_entry rounding mended
-} | write_config
-claim "mended: starts as the old connector" relay_to_all rounded
-claim "mended: rounded values are acknowledged" is_acknowledged "$work/rounded.rw"
-claim "mended: and are in the table" within 20 has_delivered rounding 3
-claim "mended: the old connector ends with status 0" stop rounded
+it=rounded
+configure "$(young_entry rounding mended)"
+claim "mended: starts as the old connector" serve
+takes rounded
+claim "mended: rounded values are in the table" within 20 has_delivered rounding 3
+ends
 claim "mended: without a version" [ "$(versions)" == '[1]' ]
-{
-    echo 'destinations:'
-    young_entry plain mended
-    young_entry mending mended 'overwrite: true' 'relabel: [{source_labels: [__name__], regex: never, action: keep}]'
-} | write_config
-claim "mended: starts with what is exact" relay_to_all exact
-claim "mended: exact values are acknowledged" is_acknowledged "$work/exact.rw"
+it=exact
+configure "$(young_entry plain mended)" "$(young_entry mending mended 'overwrite: true, relabel: [{source_labels: [__name__], regex: never, action: keep}]')"
+claim "mended: starts with what is exact" serve
+takes exact
 claim "mended: each is a dead letter where nothing is overwritten" within 20 became plain 0 3 0
-claim "mended: what is there goes into parts" flush
-claim "mended: SIGTERM ends it with status 0" stop exact
+claim "mended: what is there goes into parts" admin tsdb/flush
+ends
 are_conflicts() {
     build/firekeep dead-letters list --storage.path="$work/exact" --destination plain --format json | tee "$work/letters.txt"
     jq -e '.letters | length == 1 and .[0].reason == "conflict" and .[0].letters == 3' "$work/letters.txt"
 }
 claim "mended: for a conflict" are_conflicts
-sed -i '/relabel:/d' "$work/firekeep.yml"
-claim "mended: starts again" relay_to_all exact
+sed -i 's/, relabel:.*\]}/}/' "$work/firekeep.yml"
+claim "mended: starts again" serve
 replay() { # DESTINATION
-    quiet_curl -X POST "$url/api/v1/admin/destinations/$1/replay?from=0"
+    admin "destinations/$1/replay?from=0"
 }
 went_wrong '{"kind": "cut"}'
 claim "mended: a replay is begun" within 20 replay mending
@@ -239,30 +181,29 @@ claim "mended: a second replay is told to begin" within 20 replay mending
 claim "mended: and begins" within 10 is_in_state mending filling
 crash exact
 went_wrong '{"kind": "cut_before"}'
-claim "mended: starts again after SIGKILL" relay_to_all exact
+claim "mended: starts again after SIGKILL" serve
 claim "mended: all of it is delivered once more" within 20 became mending 6 0 0
 claim "mended: under the next version" [ "$(versions)" == "[$((first + 1))]" ]
-claim "mended: what comes later is acknowledged" is_acknowledged "$work/later.rw"
+takes later
 claim "mended: it is delivered" within 20 became mending 7 0 0
 claim "mended: the table has it, too" mended_arrived "$work/mended.rw"
 claim "mended: under no lower version" [ "$(versions)" == "[$((first + 1))]" ]
-claim "mended: the account is right" balances mending
-claim "mended: SIGTERM ends it with status 0" stop exact
+ends
 
 # Metrics with names that Timestream keeps to itself have mapped ones, and come back under their own.
 for name in time ts_x measure_value measure_values timezone; do
     echo "$name{reserved=\"yes\"} 1 $now"
 done | "$TOOLS/rwmake" >"$work/reserved.rw"
-write_config <<<"destinations:
-$(young_entry reserved keeps_y)"
-claim "reserved: starts" relay_to_all reserved
-claim "reserved: metrics of such names are acknowledged" is_acknowledged "$work/reserved.rw"
+it=reserved
+configure "$(young_entry reserved keeps_y)"
+step serve
+takes reserved
 claim "reserved: all of them are delivered" within 20 became reserved 5 0 0
 reserved_arrived() {
     ask_young dump | grep '"yes"' | python3 tests/tools/aws_content.py --rows "$work/reserved-there.rw" &&
         "$TOOLS/rrcompare" "$work/reserved.rw" "$work/reserved-there.rw" "${whole[@]}"
 }
 claim "reserved: the table has them, under names that say what they were" reserved_arrived
-claim "reserved: SIGTERM ends it with status 0" stop reserved
+ends
 
 done_testing
