@@ -22,7 +22,7 @@
 #   skip_all NAME REASON      skips the rest of the script, which ends here
 #   done_testing              the last command of each script: without its line run.sh reports that
 #                             the script ended early; false if a claim failed
-#   free_ports N              prints N ports of 127.0.0.1 without a listener
+#   free_ports N              prints N ports that no socket has, not even one of a connection that is over
 #   now_ms                    Unix milliseconds
 #
 # With TIMES=1 each claim is followed by `# S s, S s of CPU`: since the claim before, with the CPU of the
@@ -157,12 +157,13 @@ within() {
 }
 
 free_ports() {
-    local count=$1 port seen=' '
+    local count=$1 port hex used
+    used=$(</proc/net/tcp)$(</proc/net/tcp6)
     while ((count > 0)); do
         port=$((${PORTS_FROM:-20000} + RANDOM % 1750))
-        [[ $seen == *" $port "* ]] && continue
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
-        seen+="$port "
+        printf -v hex ':%04X ' "$port"
+        [[ $used == *"$hex"* ]] && continue
+        used+=$hex
         echo "$port"
         count=$((count - 1))
     done
