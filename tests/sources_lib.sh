@@ -42,8 +42,7 @@ hostile_texts_find_the_same() {
     python3 tests/tools/random_matchers.py hostile "$url" "$reader"
 }
 
-# Series of a capture of floats for some minutes, and requests of one of histograms, before anything
-# else is stored.
+# Series of a capture of floats for some minutes, and requests of one of histograms.
 captures_are_the_same() { # WHO SERIES SCRAPES REQUESTS
     claim "$1: it is given a capture of histograms" is_given "$SAMPLES/v2hist.rw" --first "$4"
     set_bounds
@@ -91,11 +90,10 @@ same() { # ARGUMENT...
     "$TOOLS/rrcompare" "$url" "$reader" "${whole[@]}" --streamed --quiet "$@"
 }
 
-# Sets `bounds`, arguments of requests for all samples that are stored, and start_s and end_s.
+# Sets `bounds`, arguments of requests for the last ten minutes that are stored, and start_s and end_s.
 set_bounds() {
-    read -r start_s end_s < <(quiet_curl "$url/api/v1/status/tsdb" |
-        jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")')
-    end_s=$((end_s + 10)) # all of the last second, too
+    end_s=$(quiet_curl "$url/api/v1/status/tsdb" | jq -r '.data.headStats.maxTime / 1000 | floor + 10') # all of the last second, too
+    start_s=$((end_s - 600))
     bounds=(-d "start=$start_s" -d "end=$end_s")
 }
 
