@@ -266,9 +266,8 @@ make_kinds() { # NAME: of every kind
     "$TOOLS/rwmake" --version 2 <"$work/$1.txt" >"$work/$1.rw"
 }
 
-# Accepts every write, but not while the file FILE exists: then it never answers. Remote write 2.0 is
-# refused with 415 if VERSION is 1.
-accept_writes() { # NAME PORT [FILE [VERSION]]
+# Accepts every write, but not while FILE exists: then it never answers.
+accept_writes() { # NAME PORT FILE
     start "$1" /usr/bin/python3 -c '
 import http.server, os, sys, threading
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -276,8 +275,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         if os.path.exists(sys.argv[2]): threading.Event().wait()
-        self.send_response(415 if sys.argv[3] == "1" and "v2" in self.headers["Content-Type"] else 204)
-        self.send_header("Content-Length", "0"); self.end_headers()
+        self.send_response(204); self.end_headers()
     def log_message(self, *words): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()' "$2" "${3:-/nothing}" "${4:-2}"
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()' "$2" "$3"
 }

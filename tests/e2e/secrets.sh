@@ -1,7 +1,7 @@
 #!/bin/bash
 # secrets.sh - no secret is in logs, answers, pages, errors, output of commands, their arguments or
 # files, while all kinds of secrets are in use against servers that repeat them. Each secret begins
-# with "hush-"; destinations_secrets.sh has proxies and servers that work.
+# with "hush-"; destinations_delivery.sh has proxies and servers that work.
 
 . tests/lib.sh
 for tool in openssl curl python3 jq; do
