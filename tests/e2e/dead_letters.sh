@@ -12,26 +12,20 @@ work=${SCRATCH:?}
 mapfile -t ports < <(free_ports 1)
 url=http://127.0.0.1:${ports[0]}
 firekeep=build/firekeep
-batches=5 batch=20
+batches=3 batch=20
 all=$((batches * batch))
 
 # Histograms have no form as csv.
 use_format() { # FORMAT [MAX_BYTES]
-    write_config <<END
-destinations:
-  - name: east
-    type: file
-    path: $work/files
-    format: $1
-    batch: {max_age: 50ms}
-    dead_letters: {max_bytes: ${2:-64MiB}}
-END
+    configure "{name: east, type: file, path: $work/files, format: $1, batch: {max_age: 50ms}, dead_letters: {max_bytes: ${2:-64MiB}}}"
 }
 
-start_server() { # DIRECTORY
+it=server
+start_server() { # DIR
+    dir=$1
     counters=$work/counters.${1##*/}
     : >"$work/server.log"
-    start_firekeep server "$1" "${ports[0]}" --web.enable-admin-api --config.file="$work/firekeep.yml" && within 20 is_open east
+    serve
 }
 
 histograms() { # BATCH
@@ -69,13 +63,12 @@ counters_rise() {
         END { exit less }'
 }
 
-account_is() { # TAKEN DELIVERED LETTERS DROPPED QUEUED
+account_is() { # TAKEN DELIVERED LETTERS DROPPED: none waits
     local account
     account=$(quiet_curl "$url/api/v1/status/destinations" | jq -r '.data[] | select(.name == "east").samples |
-        "taken \(.taken), delivered \(.delivered), letters \(.deadLettered), dropped \([.dropped[]] | add // 0), queued \(.queued), difference \(.difference)"')
+        "\(.taken) \(.delivered) \(.deadLettered) \([.dropped[]] | add // 0), queued \(.queued), difference \(.difference)"')
     echo "$account"
-    [[ $account == "taken $1, delivered $2, letters $3, dropped $4, queued $5, difference 0" ]] &&
-        balances east && counters_rise
+    [[ $account == "$1 $2 $3 $4, queued 0, difference 0" ]] && balances east && counters_rise
 }
 
 asked() { # VERB PATTERN ARGUMENT...
@@ -88,7 +81,7 @@ asked() { # VERB PATTERN ARGUMENT...
 use_format csv
 dir=$work/one
 if claim "letters are made" eval 'start_server "$dir" && send_batches "$dir" 0 "$batches" 0'; then
-    claim "they are counted" within 10 account_is "$all" 0 "$all" 0 0
+    claim "they are counted" within 10 account_is "$all" 0 "$all" 0
     claim "the server lists them" asked list "east *unrepresentable *$all *0 " --url="$url" --destination=east
     claim "so does its directory" asked list "east *unrepresentable *$all *0 " --storage.path="$dir"
     claim "its directory is its own" tells "ask it with --url" 1 "$firekeep" dead-letters drop --storage.path="$dir"
@@ -97,9 +90,9 @@ if claim "letters are made" eval 'start_server "$dir" && send_batches "$dir" 0 "
     claim "a line has the whole histogram" eval 'jq -se "length == $all and all(.[]; .histogram.count_int == 9 and .state == \"kept\" and .tenant == \"anonymous\")" "$work/lines.ndjson"'
     claim "refused again, they are letters again" asked replay "east *$all$" --url="$url" --destination=east
     claim "as many" within 20 has_letters "$dir" "$all"
-    claim "and counted so" within 20 account_is "$all" 0 "$all" 0 0
-    for i in 1 2 3 4 5; do
-        [[ $i == 3 ]] && "$firekeep" dead-letters replay --url="$url" --destination=east >/dev/null
+    claim "and counted so" within 20 account_is "$all" 0 "$all" 0
+    for i in 1 2 3; do
+        [[ $i == 2 ]] && "$firekeep" dead-letters replay --url="$url" --destination=east >/dev/null
         histograms $((10 + i)) | "$TOOLS/rwmake" --version 2 >"$work/batch.rw"
         claim "kill $i: acknowledged" is_acknowledged "$work/batch.rw"
         sleep "0.$i"
@@ -107,7 +100,7 @@ if claim "letters are made" eval 'start_server "$dir" && send_batches "$dir" 0 "
         claim "kill $i: verify finds no fault" "$firekeep" verify "$dir"
         claim "kill $i: starts again" start_server "$dir" || break
         all=$((all + batch))
-        claim "kill $i: as many lines as are counted" within 20 eval 'account_is "$all" 0 "$all" 0 0 && has_letters "$dir" "$all"'
+        claim "kill $i: as many lines as are counted" within 20 eval 'account_is "$all" 0 "$all" 0 && has_letters "$dir" "$all"'
     done
     claim "SIGTERM ends it with status 0" stop server
     claim "verify recounts them" tells "dead-lettered $all (counted $all)" 0 "$firekeep" verify "$dir"
@@ -119,7 +112,7 @@ use_format ndjson
 claim "stopped: a replay is decided" asked replay "east *$all$" --storage.path="$dir"
 claim "stopped: once" asked replay "east *0$" --storage.path="$dir"
 claim "stopped: verify finds no fault" "$firekeep" verify "$dir"
-claim "stopped: the next start delivers them" eval 'start_server "$dir" && within 20 account_is "$all" "$all" 0 0 0'
+claim "stopped: the next start delivers them" eval 'start_server "$dir" && within 20 account_is "$all" "$all" 0 0'
 claim "stopped: none is left" within 20 has_letters "$dir" 0
 claim "stopped: all arrived" eval '[[ $(cat "$work"/files/* | wc -l) == "$all" ]]'
 stop server
@@ -127,7 +120,7 @@ stop server
 # What was refused can be imported elsewhere.
 claim "import: a server starts" start_server "$work/elsewhere"
 claim "import: reads the lines" "$firekeep" import --url="$url" --format=ndjson "$work/lines.ndjson"
-claim "import: they are there" eval '[[ $(quiet_curl -G "$url/api/v1/series" --data-urlencode "match[]=latency" --data-urlencode start=1690000000 | jq ".data | length") == 100 ]]'
+claim "import: they are there" eval '[[ $(quiet_curl -G "$url/api/v1/series" --data-urlencode "match[]=latency" --data-urlencode start=1690000000 | jq ".data | length") == 60 ]]'
 crash server
 
 # --- several files, damage ------------------------------------------------------------------------
@@ -136,7 +129,7 @@ use_format csv 1MiB
 dir=$work/several batch=600 all=3000
 claim "several: letters are made" eval 'start_server "$dir" && send_batches "$dir" 0 5 0'
 claim "several: closed files are packed" within 20 eval 'ls "$dir/relay/east/dead-letters" | grep -q "[.]gz$"'
-claim "several: they are counted" within 10 account_is "$all" 0 "$all" 0 0
+claim "several: they are counted" within 10 account_is "$all" 0 "$all" 0
 claim "several: ends" stop server
 claim "several: verify finds no fault" "$firekeep" verify "$dir"
 oldest=$(ls "$dir/relay/east/dead-letters" | head -n 1)
@@ -150,7 +143,7 @@ lost() {
 claim "several: its lines count as damaged" within 20 lost
 claim "several: the log says so" eval 'grep -q "level=error .*dead letters are lost" "$work/server.log"'
 claim "several: a drop by the server is counted" asked drop "east *[1-9][0-9]*$" --url="$url" --destination=east
-claim "several: all are dropped now" within 20 account_is "$all" 0 0 "$all" 0
+claim "several: all are dropped now" within 20 account_is "$all" 0 0 "$all"
 claim "several: and gone" within 20 has_letters "$dir" 0
 stop server
 claim "several: nothing is wrong any more" "$firekeep" verify "$dir"
