@@ -18,19 +18,7 @@ region=eu-west-1
 name_ports firekeep control timestream_service receiver kinesis moto
 timestream=$(url_of timestream_service) receiver=$(url_of receiver)
 
-destination() { # NAME TYPE LINE...
-    printf '%s\n' "  - name: $1" "    type: $2" '    retry: {min_backoff: 50ms, max_backoff: 300ms}'
-    shift 2
-    printf '    %s\n' "$@"
-}
-
-to_timestream() {
-    destination ts timestream "region: $region" 'database: metrics' 'table: acks' "write_endpoint: $timestream" 'access_key: KEY' 'secret_key: SECRET'
-}
-
-to_receiver() {
-    destination other remote_write "url: $receiver/api/v1/write"
-}
+retry='retry: {min_backoff: 50ms, max_backoff: 300ms}'
 
 serve() { # NAME [ARGUMENT...]
     local name=$1
@@ -99,17 +87,15 @@ receiver_has() { # FIRST COUNT: of these; COUNT 0: none of the ten from FIRST on
 }
 
 claim "the counterparts are there" prepare || exit 1
-{ echo 'destinations:'; to_timestream; to_receiver; } | write_config
+configure "{name: ts, type: timestream, region: $region, database: metrics, table: acks, write_endpoint: '$timestream', access_key: KEY, secret_key: SECRET, $retry}" \
+    "{name: other, type: remote_write, url: '$receiver/api/v1/write', $retry}"
 claim "starts" serve direct
 claim "a write is answered with 204" sends 204 0 10
 claim "at the answer Timestream has it" timestream_has 0 10 10
 claim "at the answer the other destination has it" receiver_has 0 10
 claim "an invalid timeout is a bad request" sends 400 10 1 --timeout-ms soon
 
-refuse_one() { # of each request
-    quiet_curl "$timestream/fault" -d '{"kind": "reject", "indexes": [0], "reason": "it is cursed", "times": 1}'
-}
-claim "Timestream refuses a sample" refuse_one
+claim "Timestream refuses a sample" quiet_curl "$timestream/fault" -d '{"kind": "reject", "indexes": [0], "reason": "it is cursed", "times": 1}'
 claim "refused samples are a bad request" sends 400 20 10
 claim "the answer names the destination and the reason" grep -q 'destination ts refused 1 of 10: .*it is cursed' <<<"$answer"
 claim "the samples that are not refused were delivered" timestream_has 20 10 9
@@ -159,21 +145,14 @@ ends_well() {
         [[ $("$TOOLS/metrics" "$url" 0 sum firekeep_ledger_difference) == 0 ]] && balances ts && balances other
 }
 claim "the accounts are right" within 20 ends_well
-small() {
-    du -sk "$work/direct"
-    [[ $(du -sk "$work/direct" | cut -f 1) -lt 256 ]]
-}
-claim "no log was made" small
+claim "no log was made" [ "$(du -sk "$work/direct" | cut -f 1)" -lt 256 ]
 claim "SIGTERM ends it with status 0" stop direct
 
 claim "a store is refused" tells "wal.ack=destination requires storage.mode=none" 2 \
     build/firekeep serve --storage.path="$work/x" --wal.ack=destination
-has_log() {
-    timeout 20 build/firekeep serve --storage.path="$work/receiver" --storage.mode=none --wal.ack=destination \
-        --config.file="$work/firekeep.yml" --web.listen-address=127.0.0.1:0 2>&1 | grep -E 'contains (a write-ahead log|stored samples)'
-}
 stop receiver
-claim "a directory with a log is refused" has_log
+claim "a directory with a log is refused" tells 'contains \(a write-ahead log\|stored samples\)' 1 timeout 20 build/firekeep serve \
+    --storage.path="$work/receiver" --storage.mode=none --wal.ack=destination --config.file="$work/firekeep.yml" --web.listen-address=127.0.0.1:0
 
 if [[ ${LONG-} != 1 ]]; then
     skip "Kinesis and Firehose" "LONG is not 1"
@@ -192,13 +171,9 @@ else
     claim "Kinesis and Firehose are there" start_streams
     claim "starts with both" serve streams
     claim "a write to both is answered with 204" sends 204 300 10
-    numbers() { # DESTINATION
-        content "$1" acks | grep -ao '"n":"3[0-9][0-9]"' | sort -u | wc -l
-    }
-    have_ten() {
-        [[ $(numbers packed) == 10 && $(numbers plain) == 10 ]]
-    }
-    claim "at the answer both have it" have_ten
+    for name in packed plain; do
+        claim "at the answer $name has it" [ "$(content "$name" acks | grep -ao '"n":"3[0-9][0-9]"' | sort -u | wc -l)" == 10 ]
+    done
     claim "SIGTERM ends it with status 0, too" stop streams
 fi
 done_testing
