@@ -124,10 +124,7 @@ records() { # COUNT: of results, without a hole
     [[ $(wc -l <<<"$times") -ge $1 ]] && awk 'NR > 1 && $1 - last != 4000 { print last, $1; bad = 1 } { last = $1 } END { exit bad }' <<<"$times"
 }
 claim "results of the rules are in ClickHouse" within 20 records 2
-rules_are_shown() {
-    quiet_curl "$lb/api/v1/rules" | jq -e '.data.groups[0].rules[0].health == "ok"'
-}
-claim "the balancer shows the rules" rules_are_shown
+claim "the balancer shows the rules" eval "quiet_curl \"\$lb/api/v1/rules\" | jq -e '.data.groups[0].rules[0].health == \"ok\"'"
 
 # --- the Firekeep with the rules stops --------------------------------------------------------------
 
@@ -135,10 +132,7 @@ claim "without the rules' Firekeep" stop fk3
 make_work second b
 claim "writes are acknowledged" both_take second
 claim "queries are answered" same "$lb"
-no_rules() {
-    [[ $(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$lb/api/v1/rules") == 502 ]]
-}
-claim "only the rules are missing" no_rules
+claim "only the rules are missing" [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$lb/api/v1/rules")" == 502 ]
 began_s=$(shard_query ch1 "SELECT intDiv(min(time), 1000) FROM metrics.samples WHERE metric = 'work:sum'")
 sum_was=$(shard_query ch1 "SELECT count() FROM metrics.samples FINAL WHERE metric = 'work:sum' AND bits = 0")
 
@@ -167,18 +161,17 @@ echo begin >"$work/rounds"
 make_work third c
 sends_on third
 claim "a sender sends" sends_some_more
-crash fk1
-claim "one Firekeep is killed: the sender goes on" sends_some_more
-claim "queries are answered without it" asks_alike "$lb" 'work{part="a"}'
-claim "it comes back" start_front fk1 ch1 --wal.ack-timeout=4s
 was_sent_writes() { # NAME
     "$TOOLS/metrics" "http://${at[$1:9201]}" "$within_seconds" are 'firekeep_waited_writes_total{outcome="confirmed"' '>' 0
 }
-claim "the balancer uses it again" within 20 was_sent_writes fk1
-stop fk2
-claim "the other one stops: the sender goes on" sends_some_more
-claim "it comes back, too" start_front fk2 ch2 --wal.ack-timeout=4s
-claim "the balancer uses it, too" within 20 was_sent_writes fk2
+for how in "crash fk1 ch1" "stop fk2 ch2"; do
+    read -r ends name shard <<<"$how"
+    "$ends" "$name"
+    claim "$name ends ($ends): the sender goes on" sends_some_more
+    claim "$name: queries are answered without it" asks_alike "$lb" 'work{part="a"}'
+    claim "$name: it comes back" start_front "$name" "$shard" --wal.ack-timeout=4s
+    claim "$name: the balancer uses it again" within 20 was_sent_writes "$name"
+done
 claim "no write of the sender failed in all this time" stops_sending
 claim "the store has the same" "$TOOLS/rwreplay" "$work/third.rw" "$store" --check
 claim "the rules' Firekeep comes back" start_ruler
@@ -188,8 +181,7 @@ claim "evaluations that it missed are filled" within 40 records $((sum_was + 2))
 # --- a shard stops ----------------------------------------------------------------------------------
 
 fails_with() { # STATUS WORDS COMMAND...
-    "${@:3}" >"$work/fails.txt" 2>&1
-    cat "$work/fails.txt"
+    "${@:3}" 2>&1 | tee "$work/fails.txt"
     grep -q "$1" "$work/fails.txt" && grep -qF "$2" "$work/fails.txt"
 }
 make_work fourth d
@@ -202,15 +194,10 @@ claim "the Firekeeps stay ready" "$TOOLS/get" "$lb/-/ready"
 "$TOOLS/rwreplay" "$work/fourth.rw" "$lb" --retry 60 --check >"$work/waits.txt" 2>&1 &
 sender=$!
 claim "the shard comes back" start_shard ch2 '' Asia/Kathmandu
-has_waited() {
-    wait "$sender" || { cat "$work/waits.txt"; return 1; }
-}
-claim "what the sender kept is acknowledged" has_waited
+claim "what the sender kept is acknowledged" wait "$sender"
 claim "the store has it as well" "$TOOLS/rwreplay" "$work/fourth.rw" "$store" --check
-replays() {
-    build/firekeep rules replay --url="http://${at[fk3:9201]}" --config.file="$work/fk3.yml" --start="$began_s" --end=now && within 30 records $((sum_was + 3))
-}
-claim "what rules could not read is evaluated again" replays
+claim "what rules could not read is evaluated again" build/firekeep rules replay --url="http://${at[fk3:9201]}" --config.file="$work/fk3.yml" --start="$began_s" --end=now
+claim "and recorded" within 30 records $((sum_was + 3))
 claim "nothing is lost, and everything is there once" all_have_the_same
 claim "PromQL still has the answers of the store" answers_are_the_same
 
