@@ -387,10 +387,10 @@ count_script() { # NAME LOG SCRATCH STATUS
 }
 
 # More than fifty seconds each; a long one that begins last runs alone.
-slow_scripts=(rules_long rules_disks web_page destinations_hour rules_replay alerts_cluster jwt_in destinations_names
-    aws copy source_influxdb noninterference destinations_failing rules_operators dead_letters promtool
-    destinations_state source_archive clickhouse destinations_lost destinations_damaged source_timestream import_export
-    destinations_dead_day replicas lambda scaling source_clickhouse package)
+slow_scripts=(rules_long rules_disks web_page destinations_hour destinations_delivery destinations_state
+    destinations_behind destinations_objects rules_replay alerts_cluster jwt_in promtool aws copy source_influxdb
+    destinations_refused noninterference rules_operators source_archive source_timestream import_export replicas
+    source_remote_read lambda scaling package)
 
 # A script mostly waits, for a deadline, a retry, a disk: four more than of other jobs, as far as there are ports below
 # those that the system gives away.
