@@ -1,11 +1,14 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: starts their
+# counterparts_lib.sh - sourced by tests of destinations, instead of destinations_lib.sh: starts their
 # counterparts, with doubles/fault_proxy.py before them, and reads the data that arrived there. A
 # destination is named after its type: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped
 # (Firehose: moto); gz, zst, big (S3: s3rver, big: moto); timestream (doubles/timestream.py);
 # clickhouse (ClickHouse 18.16); influxdb, opentsdb (InfluxDB 1.6 and its listener for OpenTSDB);
 # twin (remote write: another Firekeep). The caller sets `work` and `region`, and calls name_ports
 # with `firekeep control` and with the destinations and counterparts that it starts.
+
+# shellcheck source=tests/destinations_lib.sh
+[[ -n ${whole-} ]] || . tests/destinations_lib.sh
 
 npm=$PEERS/npm
 moto=$PEERS/python3-moto/usr/lib/python3/dist-packages

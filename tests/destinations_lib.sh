@@ -1,8 +1,11 @@
 # shellcheck shell=bash disable=SC2154
-# destinations_lib.sh - sourced by tests of destinations, after lib.sh: reads the status of
+# destinations_lib.sh - sourced by tests of destinations, instead of lib.sh: reads the status of
 # destinations from the Firekeep at $url, starts it with a configuration, and makes samples. The caller
 # sets `url` and `work`, for imports_as `spare`, a free port, and for a case (serve and what follows it)
 # `it`.
+
+# shellcheck source=tests/lib.sh
+[[ -n ${within_seconds-} ]] || . tests/lib.sh
 
 whole=(--start 0 --end 4102444800000)
 

@@ -5,6 +5,8 @@
 # overwritten with other content. The caller sets `work`, and `dir`, the storage directory, which it
 # may change.
 
+# shellcheck source=tests/destinations_lib.sh
+[[ -n ${whole-} ]] || . tests/destinations_lib.sh
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}
 s3=http://127.0.0.1:${ports[1]}

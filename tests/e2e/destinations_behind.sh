@@ -11,8 +11,6 @@
 
 set -u
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
 mapfile -t ports < <(free_ports 4)

@@ -5,10 +5,6 @@
 
 set -u
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
-. tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control twin secure spare nobody prometheus prometheus3 victoriametrics victoria_opentsdb influxd influxd_meta table proxy

@@ -9,10 +9,6 @@
 set -u
 work=${SCRATCH:?}
 dir=$work/data
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
-. tests/destinations_lib.sh
 # shellcheck source=tests/restored_lib.sh
 . tests/restored_lib.sh
 

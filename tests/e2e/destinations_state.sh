@@ -5,8 +5,6 @@
 
 set -u
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
 mapfile -t ports < <(free_ports 4)
@@ -334,9 +332,9 @@ done
 claim "inside: the log says why" logs "reload failed.*is inside the storage directory"
 crash links
 sed -i "1i storage: {path: $dir}" "$work/firekeep.yml"
-for command in check serve; do
-    claim "inside: so does $command" tells "destination west: path .*is inside the storage directory $dir" 1 timeout 20 "$firekeep" "$command" \
-        $([[ $command == check ]] && echo "$work/firekeep.yml" || echo "--config.file=$work/firekeep.yml")
+for command in 'check ' 'serve --config.file='; do
+    # shellcheck disable=SC2086 # words
+    claim "inside: so does ${command%% *}" tells "destination west: path .*is inside the storage directory $dir" 1 timeout 20 "$firekeep" $command$work/firekeep.yml
 done
 claim "check names what is left of --against" tells "against was removed: POST /api/v1/status/config/check" 2 "$firekeep" check "$work/firekeep.yml" --against "$url"
 

@@ -6,10 +6,6 @@
 
 set -u
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
-. tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 name_ports firekeep control double reader
