@@ -49,16 +49,21 @@ begin_function() { # FLAG-OF-THE-DOUBLE...
 }
 
 stat_is() { # JQ-EXPRESSION
-    quiet "$lambda/stats" >"$work/stats"
-    jq -e "$1" "$work/stats" >"$work/said" || {
-        cat "$work/stats"
-        return 1
-    }
+    quiet "$lambda/stats" | tee "$work/stats"
+    jq -e "$1" "$work/stats"
+}
+
+fault() { # MEMBERS: of Timestream; none: it is mended
+    if (($# > 0)); then quiet "$timestream/fault" -d "{$1}" -o "$work/said"; else quiet -X POST "$timestream/mend" -o "$work/said"; fi
+}
+
+sample() { # NAME TEXT: a capture of one, of now
+    echo "$2 ${now_s}000" | "$TOOLS/rwmake" >"$work/$1.rw"
 }
 
 # One sample of each kind of gateway, at the path of the old connector.
 for kind in $kinds stream url; do
-    echo "by{gateway=\"$kind\"} 1.5 ${now_s}000" | "$TOOLS/rwmake" >"$work/$kind.rw"
+    sample "$kind" "by{gateway=\"$kind\"} 1.5"
 done
 
 writes() { # KIND PATH [ARGUMENT...]
@@ -68,10 +73,7 @@ writes() { # KIND PATH [ARGUMENT...]
 writes_through_all() { # KIND-OF-FUNCTION-URL
     local kind
     for kind in $kinds $1; do
-        writes "$kind" /write || {
-            echo "$kind"
-            return 1
-        }
+        writes "$kind" /write || return 1
     done
 }
 
@@ -88,21 +90,15 @@ queries() { # KIND [SUM]
 reads_through_all() {
     local kind
     for kind in $kinds stream; do
-        queries "$kind" && "$TOOLS/rrcompare" "$lambda/$kind/read" "$lambda/stream/read" --streamed --start "${now_s}000" --end "${now_s}999" --quiet ||
-            {
-                echo "$kind"
-                return 1
-            }
+        queries "$kind" && "$TOOLS/rrcompare" "$lambda/$kind/read" "$lambda/stream/read" --streamed --start "${now_s}000" --end "${now_s}999" --quiet || return 1
     done
 }
 
 status_of() { # EXPECTED CURL-ARGUMENT...
     local status
     status=$(quiet -o "$work/body" -w '%{http_code}' "${@:2}")
-    [[ $status == "$1" ]] || {
-        echo "$status" "$(head -c 300 "$work/body")"
-        return 1
-    }
+    echo "$status $(head -c 300 "$work/body" | tr -d '\0')"
+    [[ $status == "$1" ]]
 }
 
 start timestream python3 tests/doubles/timestream.py --port "$timestream_port" --region us-east-1 --table metrics.samples
@@ -153,31 +149,25 @@ is_too_late() {
     status_of 503 "$lambda/http/api/v1/query" -d "time=$((now_s - 100))" -d query=slow && grep -q 'takes too long' "$work/body"
 }
 claim "a function that has three seconds starts" begin_function --timeout 3
-quiet "$timestream/fault" -d '{"kind": "slow", "operation": "Query", "seconds": 6, "times": 9}' -o "$work/said"
+fault '"kind": "slow", "operation": "Query", "seconds": 6, "times": 9'
 claim "what takes too long gets 503 before the function's end" is_too_late
 claim "Lambda has ended nothing" stat_is '.failures == [] and .starts == 1'
-quiet -X POST "$timestream/mend" -o "$work/said"
+fault
 
 # --- nothing after the answer ------------------------------------------------------------------------
 
 late_write() {
-    echo "late{way=\"late\"} 1 ${now_s}000" | "$TOOLS/rwmake" >"$work/late.rw"
-    if "$TOOLS/rwreplay" "$work/late.rw" "$lambda/http/write" --check >"$work/replayed" 2>&1; then
-        cat "$work/replayed"
-        return 1
-    fi
-    grep -q 'status 503: 1' "$work/replayed" || {
-        cat "$work/replayed"
-        return 1
-    }
+    "$TOOLS/rwreplay" "$work/late.rw" "$lambda/http/write" --check >"$work/replayed" 2>&1 && return 1
+    grep 'status 503: 1' "$work/replayed"
 }
 has_late() {
     quiet "$timestream/dump" | grep -q '"late"'
 }
+sample late 'late{way="late"} 1'
 claim "a function starts whose Timestream does not answer" begin_function --timeout 4
-quiet "$timestream/fault" -d '{"kind": "error", "operation": "WriteRecords", "times": 1000000}' -o "$work/said"
+fault '"kind": "error", "operation": "WriteRecords", "times": 1000000'
 claim "a write that Timestream does not take gets 503 in time" late_write
-quiet -X POST "$timestream/mend" -o "$work/said"
+fault
 claim "no invocation has failed for it" stat_is '.failures == []'
 claim "the next write is answered" writes http /write
 claim "of the one before nothing has come" eval '! has_late'
@@ -185,25 +175,26 @@ claim "of the one before nothing has come" eval '! has_late'
 # --- frozen, in parallel, and restarted --------------------------------------------------------------
 
 writes_in_parallel() {
-    local pids=() pid
-    for pid in 1 2 3 4 5 6 7 8; do
-        writes url /write >"$work/parallel.$pid" &
-        pids+=($!)
+    local senders=() sender
+    for sender in 1 2 3 4 5 6 7 8; do
+        writes url /write >"$work/parallel.$sender" &
+        senders+=($!)
     done
-    for pid in "${pids[@]}"; do
-        wait "$pid" || return 1
-    done
+    for sender in "${senders[@]}"; do wait "$sender" || return 1; done
 }
 claim "a function that is frozen between invocations answers" eval 'begin_function --freeze && writes_through_all url && queries url 15'
 claim "no invocation of a frozen function has failed" stat_is '.failures == []'
 claim "a function with four loops answers eight at a time" eval 'begin_function --concurrency 4 && writes_in_parallel'
 claim "killed between invocations, it starts again" eval 'status_of 204 -X POST "$lambda/restart" && writes rest /write && stat_is ".starts == 2 and .failures == []"'
 
+refuses_to_start() { # WORDS VARIABLE=VALUE: an error of the start says so
+    begin_function --environment "$2" && within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"$1\"))"
+}
+
 # --- users -------------------------------------------------------------------------------------------
 
 hash=$(printf 'hunter' | "$work/task/lib/ld.so" --library-path "$work/task/lib" "$work/task/lib/firekeep" hash --kind=bcrypt 2>"$work/said")
-claim "without IAM a user is required" eval 'begin_function --environment enable_sigv4_auth=false
-    within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"basic_auth_user\"))"'
+claim "without IAM a user is required" refuses_to_start "basic_auth_user" enable_sigv4_auth=false
 claim "with a user the function starts" begin_function --environment enable_sigv4_auth=false --environment basic_auth_user=prom \
     --environment "basic_auth_password_hash=$hash"
 claim "requests without the password get 401" eval 'status_of 401 "$lambda/http/read" -X POST && status_of 401 -u prom:wrong "$lambda/rest/api/v1/labels"'
@@ -239,10 +230,10 @@ else
     skip "a Prometheus that signs for execute-api writes" "no Prometheus 3"
 fi
 relays() {
+    sample relayed 'relayed{way="relay"} 1'
     echo "destinations: [{name: gateway, type: remote_write, url: '$lambda/http/write', batch: {max_age: 100ms}, sigv4: {$keys, service_name: execute-api}}]" >"$work/relay.yml"
     start relay build/firekeep serve --storage.mode=none --storage.path="$work/relay" --web.listen-address="127.0.0.1:$prometheus_port" --config.file="$work/relay.yml"
     wait_ready relay "http://127.0.0.1:$prometheus_port/-/ready" || return 1
-    echo "relayed{way=\"relay\"} 1 ${now_s}000" | "$TOOLS/rwmake" >"$work/relayed.rw"
     "$TOOLS/rwreplay" "$work/relayed.rw" "http://127.0.0.1:$prometheus_port" --check && within 30 came relay
 }
 stop prometheus
@@ -251,10 +242,11 @@ stop relay
 stop function
 
 # A user is the caller whom the gateway has verified.
-cat >"$work/task/firekeep.yml" <<END
-destinations: [{name: timestream, type: timestream, database: metrics, table: samples, region: us-east-1, write_endpoint: "$timestream"}]
-users: [{name: prom, iam_callers: ['arn:aws:iam::123456789012:user/AKIACALL*'], permissions: [read]}]
-END
+has_user() { # KEYS
+    printf '%s\n' "destinations: [{name: timestream, type: timestream, database: metrics, table: samples, region: us-east-1, write_endpoint: '$timestream'}]" \
+        "users: [{name: prom, $1}]" >"$work/task/firekeep.yml"
+}
+has_user "iam_callers: ['arn:aws:iam::123456789012:user/AKIACALL*'], permissions: [read]"
 signed() { # CURL-ARGUMENT...
     status_of "$1" --aws-sigv4 aws:amz:us-east-1:execute-api -u AKIACALLER:callersecret "${@:2}"
 }
@@ -265,10 +257,7 @@ stop function
 
 # Signatures for aps, which no gateway takes: the function verifies them, with keys of its own.
 echo ownsecret0123456789 >"$work/task/own.secret"
-cat >"$work/task/firekeep.yml" <<END
-destinations: [{name: timestream, type: timestream, database: metrics, table: samples, region: us-east-1, write_endpoint: "$timestream"}]
-users: [{name: prom, access_keys: [{id: OWNKEY, secret_file: own.secret}], permissions: [write]}]
-END
+has_user "access_keys: [{id: OWNKEY, secret_file: own.secret}], permissions: [write]"
 if [[ -x $peer ]]; then
     claim "a function with a configuration of its own starts" begin_function --root url
     claim "it verifies what Prometheus signs for aps" writes_itself aps api/v1/write 'sigv4: {region: us-east-1, access_key: OWNKEY, secret_key: ownsecret0123456789}'
@@ -277,11 +266,8 @@ if [[ -x $peer ]]; then
     stop function
 fi
 rm "$work/task/firekeep.yml"
-claim "a missing variable is reported as an error of the start" eval 'begin_function --environment default_table=
-    within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"default_table is missing\"))"'
-stop function
-claim "so is a word that is not understood" eval 'begin_function --environment response_stream=yes
-    within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"response_stream must be true or false\"))"'
+claim "a missing variable is reported as an error of the start" refuses_to_start "default_table is missing" default_table=
+claim "so is a word that is not understood" refuses_to_start "response_stream must be true or false" response_stream=yes
 stop function
 ends_with_1() {
     mkdir "$work/alone"
