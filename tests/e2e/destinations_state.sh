@@ -26,37 +26,14 @@ to_files() { # NAME [MORE]
 }
 
 # Does not wait for a cut: the log is removed when no destination holds it.
-give_up_log() {
-    admin tsdb/flush >/dev/null
-}
-
-verify() { # ARGUMENT...
-    "$firekeep" verify "$@"
-}
-
-with_config() { # of the directory
-    verify --config.file="$work/firekeep.yml" "$dir"
-}
-
-reset_to() { # NAME FROM
-    "$firekeep" destinations reset "$1" --from="$2" --storage.path="$dir"
-}
-
-letters() { # WHAT [ARGUMENT...]
-    "$firekeep" dead-letters "$1" --storage.path="$dir" "${@:2}"
-}
-
-named() { # NAME: a case with a directory of its own
-    it=$1 dir=$work/$1
-}
-
-there_comes() {
-    start_firekeep twin "$work/$it-twin" "${ports[1]}"
-}
-
-waits() { # NAME COUNT
-    within 20 shows "$1" queued="$2"
-}
+give_up_log() { admin tsdb/flush >/dev/null 2>&1; }
+verify() { "$firekeep" verify "$@"; }
+with_config() { verify --config.file="$work/firekeep.yml" "$dir"; } # of the directory
+reset_to() { "$firekeep" destinations reset "$1" --from="$2" --storage.path="$dir"; } # NAME FROM
+letters() { "$firekeep" dead-letters "$1" --storage.path="$dir" "${@:2}"; } # WHAT [ARGUMENT...]
+named() { it=$1 dir=$work/$1; } # NAME: a case with a directory of its own
+there_comes() { start_firekeep twin "$work/$it-twin" "${ports[1]}"; }
+waits() { within 20 shows "$1" queued="$2"; } # NAME COUNT
 
 is_saved() { # ACCOUNT: as the state has it, which is saved each second
     rm -rf "$work/look" && cp -a "$dir" "$work/look" && tells "^destination $1" 0 verify "$work/look"

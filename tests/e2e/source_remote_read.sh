@@ -251,7 +251,6 @@ all_have() { # CASE: for each line, NAME|PATTERN|PATH PARAMETER..., of words wit
 }
 
 round_external() {
-    set -f
     claim "external labels: it starts" between between none "${ports[3]}" \
         "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read', external_labels: {b: far, site: s1}}" || return
     all_have "external labels" <<END
@@ -262,7 +261,6 @@ what they do not match is not there|"result":\[\]|query query=prefix{site!="s1"}
 their values are looked up|\["far"\]|label/b/values
 their names are looked up|"b",.*"site"|labels
 END
-    set +f
     claim "external labels: series are in order" is_same between between --streamed
     stop between
 }
