@@ -25,17 +25,14 @@ if [[ -z ${OWN_MOUNTS-} ]]; then
     exit 0
 fi
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
-. tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 if [[ ${LONG-} == 1 ]]; then
     series=400 times=6 patience=900
 else
-    series=12 times=1 patience=120
+    series=10 times=1 patience=120
 fi
+scrapes=120
 region=eu-west-1
 name_ports firekeep control kinesis s3 moto timestream_service influxd influxd_meta influxd_opentsdb twin_service \
     ndjson packed kpl plain gz timestream influxdb opentsdb twin
@@ -49,9 +46,9 @@ fi
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip_all "an hour" "no captures beside the project"
 fi
-all=(ndjson packed kpl plain gz timestream influxdb opentsdb twin lines)
-routed=(ndjson packed kpl plain gz timestream influxdb opentsdb twin)
 signed=(ndjson packed kpl plain gz timestream)
+routed=("${signed[@]}" "${recorded[@]}")
+all=("${routed[@]}" lines)
 
 # --- sent samples -----------------------------------------------------------------------------------
 
@@ -68,7 +65,7 @@ specials() {
 
 make_hour() {
     specials | "$TOOLS/rwmake" >"$work/specials.rw" &&
-        "$TOOLS/rwspan" "$SAMPLES/node15s.rw" --series "$series" --scrapes 240 --churn 100 --late 1 --end-ms "$end_ms" >"$work/span.rw" &&
+        "$TOOLS/rwspan" "$SAMPLES/node15s.rw" --series "$series" --scrapes $scrapes --interval-ms 30000 --churn 100 --late 1 --end-ms "$end_ms" >"$work/span.rw" &&
         cat "$work/specials.rw" "$work/span.rw" >"$work/sent.rw"
 }
 
@@ -81,10 +78,9 @@ start_services() {
 }
 
 start_proxy_of_all() {
-    local name routes=() records=()
-    for name in ndjson packed kpl; do routes+=("$name=kinesis:kinesis"); done
+    local name records=()
     for name in "${recorded[@]}"; do records+=(--record "$name=$work/$name.recorded"); done
-    start_proxy "${routes[@]}" plain=firehose:moto gz=s3:s3 timestream=timestream:timestream_service influxdb=influxdb:influxd \
+    start_proxy {ndjson,packed,kpl}=kinesis:kinesis plain=firehose:moto gz=s3:s3 timestream=timestream:timestream_service influxdb=influxdb:influxd \
         opentsdb=opentsdb:influxd_opentsdb twin=remote_write:twin_service -- "${records[@]}"
 }
 
@@ -102,8 +98,7 @@ make_disk() {
 session=0
 renew_session() {
     session=$((session + 1))
-    echo "TOKEN$session" >"$work/token.new"
-    mv "$work/token.new" "$work/token"
+    echo "TOKEN$session" >"$work/token.new" && mv "$work/token.new" "$work/token"
 }
 
 entries() {
@@ -125,33 +120,25 @@ relay_to_all() {
 
 # --- failures ---------------------------------------------------------------------------------------
 
-has_few_calls() { # DESTINATION
-    [[ $1 =~ ^(gz|packed|kpl|plain)$ ]]
-}
-
-# Numbers that have no common divisor: faults meet in many orders.
-let_calls_be_refused() {
-    local name every
+# Numbers that have no common divisor: faults meet in many orders. Where there are few calls, more of
+# them fail.
+let_calls() { # {KIND EVERY EVERY-OF-FEW [MEMBERS]}...: of all routes
+    local name kind every few members fault_of
     for name in "${routed[@]}"; do
-        every=(23 17 13)
-        has_few_calls "$name" && every=(9 7 5)
-        fault "$name" throttle "\"every\": ${every[0]}" && fault "$name" error "\"every\": ${every[1]}" &&
-            fault "$name" cut_before "\"every\": ${every[2]}" || return 1
-        case $(kind_of "$name") in
-        kinesis | firehose | opentsdb) fault "$name" partial '"every": 7, "third": 2' || return 1 ;;
-        esac
+        for fault_of; do
+            IFS='|' read -r kind every few members <<<"$fault_of"
+            [[ ! $name =~ ^(gz|packed|kpl|plain)$ ]] || every=${few:-$every}
+            [[ $kind != partial || $(kind_of "$name") =~ kinesis|firehose|opentsdb ]] || continue
+            fault "$name" "$kind" "\"every\": $every$members" || return 1
+        done
     done
 }
-
+let_calls_be_refused() {
+    let_calls 'throttle|23|9' 'error|17|7' 'cut_before|13|5' 'partial|7||, "third": 2'
+}
 # Requests whose answers are lost have been carried out.
 let_answers_be_lost() {
-    local name every
-    for name in "${routed[@]}"; do
-        every=(11 19 29)
-        has_few_calls "$name" && every=(4 6 8)
-        fault "$name" cut "\"every\": ${every[0]}" && fault "$name" half_closed "\"every\": ${every[1]}" &&
-            fault "$name" slow "\"every\": ${every[2]}, \"seconds\": 0.3" && fault "$name" slow '"every": 97, "seconds": 4' || return 1
-    done
+    let_calls 'cut|11|4' 'half_closed|19|6' 'slow|29|8|, "seconds": 0.3' 'slow|97||, "seconds": 4'
 }
 
 # The proxy is killed, too, and its counts start again.
@@ -174,15 +161,15 @@ all_went_wrong() { # DESTINATION
 # The number of calls depends on the speed of the machine: failures that have not happened apply to
 # the next call.
 send_rest() {
-    local i name kind parts=8 from=$for_rounds
-    for ((i = 0; i < parts; i++)); do
+    local i name kind pieces=5 from=$for_rounds
+    for ((i = 0; i < pieces; i++)); do
         keep_stats || return 1
         for name in "${routed[@]}"; do
             for kind in $(not_yet_wrong "$name"); do
                 fault "$name" "$kind" '"times": 1, "third": 2, "seconds": 0.3' || return 1
             done
         done
-        send $((from + (requests - from) * i / parts)) $((from + (requests - from) * (i + 1) / parts)) && settles || return 1
+        send $((from + (requests - from) * i / pieces)) $((from + (requests - from) * (i + 1) / pieces)) && settles || return 1
     done
 }
 
@@ -213,15 +200,20 @@ storm_gathers() {
     done
 }
 
-storm() {
-    local name
-    for name in "${routed[@]}"; do
-        within "$patience" told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || {
-            echo "$name did not meet 12 errors: $(tail -n 1 "$work/told.json")"
+met() { # HOW-MANY KIND OF-WHICH ROUTE...: faults of this kind, OF-WHICH of them before
+    local name wanted
+    for name in "${@:4}"; do
+        wanted=$(($1 + $(jq ".[\"$name\"].faults.$2 // 0" <<<"$3")))
+        within "$patience" told "$name" ".faults.$2 >= $wanted" >"$work/met.txt" || {
+            echo "$name did not meet $1 $2: $(tail -n 1 "$work/told.json")"
             return 1
         }
     done
-    quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "for_good": true, "reason": "Not this one."}'
+}
+
+storm() {
+    met 12 error "$before" "${routed[@]}" &&
+        quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "for_good": true, "reason": "Not this one."}'
 }
 
 sessions_end() {
@@ -232,14 +224,7 @@ sessions_end() {
 }
 
 sessions_are_renewed() {
-    local name
-    for name in "${signed[@]}"; do
-        within "$patience" told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || {
-            echo "$name met no session that was over: $(tail -n 1 "$work/told.json")"
-            return 1
-        }
-    done
-    renew_session
+    met "$session" expired '{}' "${signed[@]}" && renew_session
 }
 
 fill_disk() {
@@ -248,12 +233,8 @@ fill_disk() {
     df "$disk" | tail -n 1
 }
 
-is_felt() {
-    (($(grep -c 'No space left' "$work/hour.log") > before))
-}
-
 disk_is_full() {
-    within 60 is_felt || return 1
+    within 60 eval '(($(grep -c "No space left" "$work/hour.log") > before))' || return 1
     ((round % 2)) || crash hour # every second time
     rm "$disk/fill"
     is_running hour || relay_to_all
@@ -280,10 +261,7 @@ send_round() { # TROUBLE [WHAT COMES BEFORE]: a round may be over at once, and t
 }
 
 settles() {
-    within "$patience" all_settled "${all[@]}" >"$work/settled.txt" || {
-        tail -n 1 "$work/settled.txt"
-        return 1
-    }
+    within "$patience" all_settled "${all[@]}"
 }
 
 # --- arrived samples --------------------------------------------------------------------------------
@@ -313,16 +291,13 @@ take_letters() { # DESTINATION
 }
 
 is_what_was_sent() { # DESTINATION: what arrived and the dead letters
-    local side=$work/$1-all.rw
+    local side=$work/$1-all.rw arrived=$work/$1.rw
     take_letters "$1" || return 1
-    cat "$work/$1.rw" "$work/$1-letters.rw" >"$side" || return 1
-    "$TOOLS/rrcompare" "$work/sent.rw" "$side" "${whole[@]}"
-}
-
-twin_is_what_was_sent() {
-    take_letters twin && "$TOOLS/rrcompare" "$(url_of twin_service)" "$work/twin-sent.rw" "${whole[@]}" || return 1
-    cat "$work/twin-sent.rw" "$work/twin-letters.rw" >"$work/twin-all.rw"
-    "$TOOLS/rrcompare" "$work/sent.rw" "$work/twin-all.rw" "${whole[@]}"
+    if [[ $1 == twin ]]; then
+        arrived=$work/twin-sent.rw
+        "$TOOLS/rrcompare" "$(url_of twin_service)" "$arrived" "${whole[@]}" || return 1
+    fi
+    cat "$arrived" "$work/$1-letters.rw" >"$side" && "$TOOLS/rrcompare" "$work/sent.rw" "$side" "${whole[@]}"
 }
 
 is_in_order() { # DESTINATION
@@ -351,7 +326,7 @@ came_once() { # DESTINATION
 
 claim "the hour is made" make_hour || exit 1
 count=$(sent_samples "$work/sent.rw")
-requests=241 for_rounds=216
+requests=$((scrapes + 1)) for_rounds=$((scrapes * 9 / 10))
 claim "there is a disk" make_disk || exit 1
 claim "the counterparts are there" start_services || exit 1
 claim "the proxy is there" start_proxy_of_all || exit 1
@@ -364,8 +339,8 @@ claim "it starts" relay_to_all || exit 1
 claim "refused: calls are to be refused" let_calls_be_refused
 claim "refused: everything is acknowledged" send_round true
 claim "refused: everything arrives" settles
-for name in "${all[@]}"; do
-    [[ $name == lines ]] || claim "refused: $name: nothing comes twice" came_once "$name"
+for name in ndjson plain timestream influxdb twin; do
+    claim "refused: $name: nothing comes twice" came_once "$name"
 done
 
 claim "answers are to be lost, too" let_answers_be_lost
@@ -384,17 +359,12 @@ for name in "${routed[@]}"; do
 done
 claim "nothing goes wrong any more" mend
 for name in "${all[@]}"; do
-    claim "$name: the account is right" balances "$name"
-    claim "$name: nothing was dropped" [ "$(samples dropped_total "$name")" == 0 ]
+    claim "$name: the account is right, and nothing was dropped" shows "$name" dropped=0 queued=0
     # Items that SIGKILL made come again count as taken again, with their fates.
     settled=$(($(samples delivered_total "$name") + $(samples dead_lettered_total "$name") - $(samples taken_again_total "$name")))
     claim "$name: everything is accounted for" [ "$settled" == "$count" ]
-done
-for name in ndjson packed kpl plain gz lines; do
-    claim "$name: nothing was refused" [ "$(samples dead_lettered_total "$name")" == 0 ]
-done
-for name in timestream influxdb opentsdb twin; do
-    claim "$name: something was" [ "$(samples dead_lettered_total "$name")" != 0 ]
+    refuses=$([[ $name =~ ^(timestream|influxdb|opentsdb|twin)$ ]] && echo '!=' || echo '==')
+    claim "$name: samples are refused only where they may be" [ "$(samples dead_lettered_total "$name")" "$refuses" 0 ]
 done
 letters=$(build/firekeep dead-letters list --storage.path="$disk/hour")
 claim "SIGTERM ends it with status 0" stop hour
@@ -402,11 +372,7 @@ claim "the files are whole" files_are_whole "$disk/lines"
 influx_query 'DROP SERIES FROM clash' influxdb >/dev/null # the integers
 for name in "${all[@]}"; do
     claim "$name: it can be read" take_all "$name"
-    if [[ $name == twin ]]; then
-        claim "$name: what arrived, and the dead letters, are what was sent" twin_is_what_was_sent
-    else
-        claim "$name: what arrived, and the dead letters, are what was sent" is_what_was_sent "$name"
-    fi
+    claim "$name: what arrived, and the dead letters, are what was sent" is_what_was_sent "$name"
     claim "$name: each series came in the order of the log" is_in_order "$name"
     echo "$name: $count samples sent, $(repeats_of "$name") came again"
 done
