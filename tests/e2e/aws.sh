@@ -10,15 +10,11 @@
 
 set -u
 work=${SCRATCH:?}
-# shellcheck source=tests/lib.sh
-. tests/lib.sh
-# shellcheck source=tests/destinations_lib.sh
-. tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
 name_ports firekeep control kinesis s3 moto timestream_service ndjson packed kpl plain gzipped gz zst big timestream secure sts
-s3=$(url_of s3) aws=$(url_of moto) timestream=$(url_of timestream_service)
+s3=$(url_of s3) aws=$(url_of moto)
 all=()
 
 start_proxy_of_all() {
@@ -104,7 +100,7 @@ kill_all() {
 storm() { # CAPTURE: writes while all of them are killed
     "$TOOLS/rwreplay" "$1" "$url" --retry 60 --check >"$work/replay.txt" 2>&1 &
     local sender=$!
-    for _ in 1 2 3; do
+    for _ in 1 2; do
         sleep 0.4 # not awaited: any moment is a good one
         kill_all || return 1
     done
